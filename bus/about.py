@@ -1,0 +1,57 @@
+"""What a device is and what it reports: the `about` message and the rows it is made of."""
+
+import msgspec
+
+MEASUREMENT = "measurement"
+MEASUREMENT_ANGLE = "measurement_angle"
+TOTAL = "total"
+TOTAL_INCREASING = "total_increasing"
+STATE_CLASSES = (MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING)
+
+
+class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One value of a device. Words and units are Home Assistant's; `options` lists an enumeration's words.
+
+    `precision` is the number of decimals shown; `range` the least and greatest number a command may set;
+    `command` says that `camper/set/<device>/<entity>` is obeyed; `boolean` that the value is ON or OFF.
+    """
+
+    name: str
+    unit: str | None = None
+    device_class: str | None = None
+    state_class: str | None = None
+    precision: int | None = None
+    options: tuple[str, ...] | None = None
+    range: tuple[float, float] | None = None
+    command: bool = False
+    boolean: bool = False
+    diagnostic: bool = False
+
+
+class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A device as its owner describes it on `camper/about/<device>`."""
+
+    name: str
+    manufacturer: str | None = None
+    model: str | None = None
+    backend: str | None = None
+    entities: dict[str, Entity] = {}
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(About)
+
+
+def encode(about: About) -> bytes:
+    """About as JSON."""
+    return _encoder.encode(about)
+
+
+def decode(payload: bytes) -> About:
+    """About from JSON, unknown keys ignored. Raises ValueError naming the field and what is allowed."""
+    about = _decoder.decode(payload)
+    for key, entity in about.entities.items():
+        if entity.state_class not in (None, *STATE_CLASSES):
+            allowed = ", ".join(STATE_CLASSES)
+            raise ValueError(f"entities.{key}.state_class {entity.state_class!r}: allowed are {allowed}")
+    return about

@@ -1,0 +1,152 @@
+"""Every topic of the contract, built and parsed; no other file spells one."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+ID = re.compile(r"[a-z0-9_]+\Z")
+BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
+DISCOVERY_PREFIX = "homeassistant"
+
+
+class BadTopicError(ValueError):
+    """A topic, id or base that the contract does not allow; the text names it and what is allowed."""
+
+
+class Verb(StrEnum):
+    """The second level of a topic: what a message is."""
+
+    ABOUT = "about"
+    STATE = "state"
+    AVAILABILITY = "availability"
+    SET = "set"
+    RESULT = "result"
+    STATISTICS = "statistics"
+    WATERMARK = "watermark"
+    REQUEST = "request"
+    RESPONSE = "response"
+    SERVICE = "service"
+    HEALTH = "health"
+
+
+# How many levels may follow the verb: (least, most).
+_LEVELS = {
+    Verb.ABOUT: (1, 1),
+    Verb.STATE: (1, 2),
+    Verb.AVAILABILITY: (1, 1),
+    Verb.SET: (2, 2),
+    Verb.RESULT: (2, 2),
+    Verb.STATISTICS: (2, 2),
+    Verb.WATERMARK: (1, 1),
+    Verb.REQUEST: (2, 2),
+    Verb.RESPONSE: (2, 2),
+    Verb.SERVICE: (1, 1),
+    Verb.HEALTH: (1, 1),
+}
+# Streams are written by collectors as <process>-<random>; every other level is an id.
+_STREAM = re.compile(r"[a-z0-9_-]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A parsed topic: `name` is the device, service or stream, `part` the entity, period or request verb."""
+
+    verb: Verb
+    name: str
+    part: str | None = None
+
+
+def check_id(value: str, what: str) -> str:
+    """Return `value` if it is an id, else raise BadTopicError naming `what`."""
+    if not ID.match(value):
+        raise BadTopicError(f"{what} {value!r} is not an id: allowed are a-z, 0-9 and _")
+    return value
+
+
+class Topics:
+    """Builds and parses the topics below one base topic. Raises BadTopicError on a bad base or id."""
+
+    def __init__(self, base: str = "camper") -> None:
+        if not BASE.match(base):
+            raise BadTopicError(f"base topic {base!r}: allowed are levels of A-Z a-z 0-9 _ - joined by /")
+        self.base = base
+
+    def _join(self, verb: Verb, *ids: str) -> str:
+        return "/".join((self.base, verb, *(check_id(i, f"{verb} topic level") for i in ids)))
+
+    def about(self, device: str) -> str:
+        """Retained description of a device."""
+        return self._join(Verb.ABOUT, device)
+
+    def state(self, device: str) -> str:
+        """Retained newest reading of a device."""
+        return self._join(Verb.STATE, device)
+
+    def scalar(self, device: str, entity: str) -> str:
+        """Retained plain value of one entity."""
+        return self._join(Verb.STATE, device, entity)
+
+    def availability(self, device: str) -> str:
+        """Retained `online` or `offline` of a device."""
+        return self._join(Verb.AVAILABILITY, device)
+
+    def set(self, device: str, entity: str) -> str:
+        """Where clients send commands to an entity."""
+        return self._join(Verb.SET, device, entity)
+
+    def result(self, device: str, entity: str) -> str:
+        """Where the answer to a command appears."""
+        return self._join(Verb.RESULT, device, entity)
+
+    def statistics(self, device: str, period: str) -> str:
+        """Retained newest aggregates of a device; period is `5minute` or `hour`."""
+        return self._join(Verb.STATISTICS, device, period)
+
+    def watermark(self, stream: str) -> str:
+        """Retained highest seq of a stream that is on disk."""
+        if not _STREAM.match(stream):
+            raise BadTopicError(f"stream {stream!r}: allowed are a-z, 0-9, _ and -")
+        return f"{self.base}/{Verb.WATERMARK}/{stream}"
+
+    def request(self, service: str, verb: str) -> str:
+        """Where clients ask a service."""
+        return self._join(Verb.REQUEST, service, verb)
+
+    def response(self, service: str, verb: str) -> str:
+        """Where a service answers when the request names no other topic."""
+        return self._join(Verb.RESPONSE, service, verb)
+
+    def service(self, service: str) -> str:
+        """Retained birth and last will of a process."""
+        return self._join(Verb.SERVICE, service)
+
+    def health(self, service: str) -> str:
+        """Retained health of a process."""
+        return self._join(Verb.HEALTH, service)
+
+    def discovery(self, device: str) -> str:
+        """Home Assistant's device discovery topic; slashes of the base become underscores."""
+        base = self.base.replace("/", "_")
+        return f"{DISCOVERY_PREFIX}/device/{base}_{check_id(device, 'device')}/config"
+
+    def every(self, verb: Verb, *, levels: int | None = None) -> str:
+        """Subscription filter for all topics of a verb with `levels` levels behind it (default: its most)."""
+        return "/".join((self.base, verb, *["+"] * (levels or _LEVELS[verb][1])))
+
+    def parse(self, topic: str) -> Topic:
+        """Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic."""
+        head = self.base + "/"
+        if not topic.startswith(head):
+            raise BadTopicError(f"topic {topic!r} is not below {head}")
+        word, *levels = topic[len(head) :].split("/")
+        if word not in Verb.__members__.values():
+            raise BadTopicError(f"topic {topic!r}: {word!r} is none of {', '.join(Verb)}")
+        verb = Verb(word)
+        least, most = _LEVELS[verb]
+        if not least <= len(levels) <= most:
+            raise BadTopicError(f"topic {topic!r} has {len(levels)} levels after {verb}, not {least} to {most}")
+        pattern = _STREAM if verb is Verb.WATERMARK else ID
+        for level in levels:
+            if not pattern.match(level):
+                raise BadTopicError(f"topic {topic!r}: {level!r} is not an id: allowed are a-z, 0-9 and _")
+        return Topic(verb, levels[0], levels[1] if len(levels) > 1 else None)

@@ -1,0 +1,1 @@
+"""Reads devices and publishes their readings; one process per transport."""

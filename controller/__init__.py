@@ -1,0 +1,1 @@
+"""Obeys commands for relays and tells what they did."""
