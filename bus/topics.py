@@ -144,7 +144,9 @@ class Topics:
         verb = Verb(word)
         least, most = _LEVELS[verb]
         if not least <= len(levels) <= most:
-            raise BadTopicError(f"topic {topic!r} has {len(levels)} levels after {verb}, not {least} to {most}")
+            raise BadTopicError(
+                f"topic {topic!r} has {len(levels)} levels after {verb}, not {least} to {most}"
+            )
         pattern = _STREAM if verb is Verb.WATERMARK else ID
         for level in levels:
             if not pattern.match(level):

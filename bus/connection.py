@@ -1,0 +1,249 @@
+"""A process's connection to the broker: birth, last will, replay, back-off. The only file with paho."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription
+from bus.messages import OFFLINE, ONLINE
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE = 30
+LONGEST_BACKOFF = 30
+# Fixed header, topic length, message id and the properties we send fit into this.
+_PACKET_OVERHEAD = 64
+# A broker that names no limit is still held to the contract's.
+_DEFAULT_PACKET = 65536
+_QUEUE = 500
+_FAILURE = 0x80
+
+
+class Connection:
+    """MQTT 5 connection of one process; `emit` gets every event, called from paho's thread.
+
+    What is published retained is remembered and replayed on every connect: the broker is a bus, not a store.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        birth_topic: str,
+        subscriptions: list[Subscription],
+        emit: Callable[[MqttEvent], None],
+    ) -> None:
+        self._link = link
+        self._birth_topic = birth_topic
+        self._subscriptions = subscriptions
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._retained: dict[str, tuple[bytes, int]] = {}
+        self._largest = _DEFAULT_PACKET
+        self.generation = 0
+        self.refused = 0
+        self.oversize = 0
+        self.last_refusal: str | None = None
+        self._client = self._make_client()
+
+    def _make_client(self) -> mqtt.Client:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._link.client_id,
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
+        )
+        if self._link.username is not None:
+            client.username_pw_set(self._link.username, self._link.password)
+        if self._link.tls_ca is not None:
+            client.tls_set(ca_certs=self._link.tls_ca)
+        client.will_set(self._birth_topic, OFFLINE, qos=1, retain=True)
+        client.reconnect_delay_set(1, LONGEST_BACKOFF)
+        client.max_queued_messages_set(_QUEUE)
+        client.max_inflight_messages_set(100)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        return client
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and the connection stands."""
+        return bool(self._client.is_connected())
+
+    @property
+    def largest(self) -> int:
+        """The largest packet the broker takes, bytes."""
+        return self._largest
+
+    @property
+    def retained_topics(self) -> list[str]:
+        """Topics that are replayed on every connect."""
+        with self._lock:
+            return list(self._retained)
+
+    def start(self) -> None:
+        """Connect in the background; never blocks, never gives up."""
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it untyped
+        properties.SessionExpiryInterval = self._link.session_s
+        properties.ReceiveMaximum = self._link.receive_maximum
+        self._client.connect_async(
+            self._link.host,
+            self._link.port,
+            keepalive=KEEPALIVE,
+            clean_start=self._link.session_s == 0,
+            properties=properties,
+        )
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Say `offline`, disconnect and end the network thread."""
+        if self.connected:
+            goodbye = self._client.publish(self._birth_topic, OFFLINE, qos=1, retain=True)
+            try:
+                goodbye.wait_for_publish(1.0)
+            except (RuntimeError, ValueError) as error:
+                log.warning("offline could not be said: %s", error)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
+        """Publish now or say why not; a retained payload is also kept for replay, an empty one forgotten."""
+        if len(payload) + len(topic.encode()) + len(correlation or b"") + _PACKET_OVERHEAD > self._largest:
+            self.oversize += 1
+            self.last_refusal = f"{topic}: {len(payload)} bytes are more than the broker's {self._largest}"
+            log.error("%s", self.last_refusal)
+            return Sent.NEVER
+        if retain:
+            self._remember(topic, payload, qos)
+        return self._hand_over(topic, payload, qos, retain=retain, correlation=correlation)
+
+    def _remember(self, topic: str, payload: bytes, qos: int) -> None:
+        with self._lock:
+            if payload:
+                self._retained[topic] = (payload, qos)
+            else:
+                self._retained.pop(topic, None)
+
+    def _hand_over(
+        self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
+    ) -> Sent:
+        if not self.connected:
+            # paho would queue it in RAM and lose it with the process; outbox and replay do better.
+            return Sent.LATER
+        properties = None
+        if correlation is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left it untyped
+            properties.CorrelationData = correlation
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        return Sent.YES if info.rc == mqtt.MQTT_ERR_SUCCESS else Sent.LATER
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker a message is done with; one of an earlier connection is left for redelivery."""
+        if message.qos and message.generation == self.generation:
+            self._client.ack(message.mid, message.qos)
+
+    def _on_connect(
+        self,
+        client: mqtt.Client,
+        _userdata: object,
+        _flags: mqtt.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            # A refusal (bad password, banned) is retried too: the owner may correct the broker meanwhile.
+            self._emit(Disconnected(f"the broker refused us: {reason}"))
+            return
+        self._set_nodelay(client)
+        self._largest = getattr(properties, "MaximumPacketSize", _DEFAULT_PACKET)
+        # What paho still holds belongs to an old connection; the outbox and the replay send it again.
+        client.drop_out_messages()
+        self.generation += 1
+        client.publish(self._birth_topic, ONLINE, qos=1, retain=True)
+        self._subscribe(client)
+        with self._lock:
+            replay = list(self._retained.items())
+        for topic, (payload, qos) in replay:
+            client.publish(topic, payload, qos=qos, retain=True)
+        self._emit(Connected(self.generation))
+
+    def _subscribe(self, client: mqtt.Client) -> None:
+        wanted = [
+            (s.filter, SubscribeOptions(qos=s.qos, retainHandling=0 if s.retained else 2))
+            for s in self._subscriptions
+        ]
+        if wanted:
+            client.subscribe(wanted)
+
+    def _set_nodelay(self, client: mqtt.Client) -> None:
+        # Without it a QoS 1 round trip waits 40 ms for a delayed TCP acknowledgement.
+        sock = client.socket()
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _on_connect_fail(self, _client: mqtt.Client, _userdata: object) -> None:
+        self._emit(Disconnected(f"no broker at {self._link.host}:{self._link.port}"))
+
+    def _on_disconnect(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._emit(Disconnected(f"connection lost: {reason}"))
+
+    def _on_message(self, client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            client.ack(message.mid, message.qos)
+            self.refused += 1
+            self.last_refusal = "a topic is not UTF-8"
+            return
+        properties = message.properties
+        self._emit(
+            Message(
+                topic=topic,
+                payload=bytes(message.payload),
+                qos=message.qos,
+                retain=bool(message.retain),
+                mid=message.mid,
+                generation=self.generation,
+                response_topic=getattr(properties, "ResponseTopic", None),
+                correlation=getattr(properties, "CorrelationData", None),
+            )
+        )
+
+    def _on_publish(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _mid: int,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.value >= _FAILURE:
+            self.refused += 1
+            self.last_refusal = f"the broker refused a publication: {reason}"
+            log.warning("%s", self.last_refusal)

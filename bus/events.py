@@ -1,0 +1,66 @@
+"""What a connection tells its process, and what it is asked; no library, no socket."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The broker accepted us; `generation` counts connections from 1."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is gone, or could not be made; paho tries again with back-off up to 30 s."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A received publication; hand it to `acknowledge` once its effect is on disk."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    mid: int
+    generation: int
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+MqttEvent = Connected | Disconnected | Message
+
+
+class Sent(Enum):
+    """What became of a publication, by what the caller does next."""
+
+    YES = "handed to the broker's socket"
+    LATER = "not connected or queue full: try again"
+    NEVER = "too large for the broker: set it aside"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A topic filter; `retained` False asks the broker not to send what it retains (commands, requests)."""
+
+    filter: str
+    qos: int = 1
+    retained: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """How to reach the broker and as whom; `session_s` keeps our queue that long while we are away."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str | None = None
+    password: str | None = None
+    tls_ca: str | None = None
+    session_s: int = 0
+    receive_maximum: int = 500

@@ -1,0 +1,234 @@
+"""Payloads of the contract, typed: readings, aggregates, command answers; JSON in and out."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from bus.topics import ID
+
+Value = float | str | None
+Values = dict[str, Value]
+ClockQuality = Literal["ok", "estimated", "unset"]
+
+ON = "ON"
+OFF = "OFF"
+ONLINE = b"online"
+OFFLINE = b"offline"
+# Keys of a reading that are not entities.
+RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "last_reset"})
+_CLOCKS = ("ok", "estimated", "unset")
+
+
+class BadMessageError(ValueError):
+    """A payload that the contract does not allow; the text names the field and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Several states of one device at one time.
+
+    `ts` is when it was measured (ms since 1970 UTC; None: the arrival counts). `after` says that no seq of
+    the stream up to it will come again. `last_reset` holds ms by entity.
+    """
+
+    ts: int | None
+    values: Values
+    clock: ClockQuality = "ok"
+    stream: str | None = None
+    seq: int | None = None
+    after: int | None = None
+    last_reset: dict[str, int] = field(default_factory=dict)
+
+
+def to_iso(ms: int) -> str:
+    """UTC time of `ms` since 1970, RFC 3339 with milliseconds and Z. Raises ValueError out of year range."""
+    try:
+        moment = datetime.fromtimestamp(ms / 1000, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"time {ms} ms is out of range") from error
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def from_iso(text: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time with a zone. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time {text!r} has no zone; allowed is RFC 3339 such as 2026-11-21T06:40:10.512Z")
+    # Rounded down so that a time just before a boundary stays before it.
+    whole = moment.replace(microsecond=0)
+    return int(whole.timestamp()) * 1000 + moment.microsecond // 1000
+
+
+_encoder = msgspec.json.Encoder()
+_fast = msgspec.json.Decoder(dict[str, float | str | dict[str, str] | None])
+
+
+def encode_reading(reading: Reading) -> bytes:
+    """A reading as it stands on `camper/state/<device>`. Raises BadMessageError on NaN or Infinity."""
+    out: dict[str, float | str | dict[str, str] | None] = {}
+    if reading.ts is not None:
+        out["ts"] = to_iso(reading.ts)
+        out["clock"] = reading.clock
+    if reading.stream is not None:
+        out["stream"] = reading.stream
+        out["seq"] = reading.seq
+    if reading.after is not None:
+        out["after"] = reading.after
+    for entity, value in reading.values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadMessageError(f"{entity}: {value} is no number; unknown is null")
+        out[entity] = value
+    if reading.last_reset:
+        out["last_reset"] = {entity: to_iso(ms) for entity, ms in reading.last_reset.items()}
+    return _encoder.encode(out)
+
+
+def decode_reading(payload: bytes) -> Reading:
+    """A reading from JSON. Raises BadMessageError naming the field and what is allowed."""
+    try:
+        body = _fast.decode(payload)
+    except ValueError:
+        body = _decode_leniently(payload)
+    values: Values = {}
+    for key, value in body.items():
+        if key in RESERVED:
+            continue
+        if not ID.match(key):
+            raise BadMessageError(f"key {key!r} is not an id: allowed are a-z, 0-9 and _")
+        if isinstance(value, dict):
+            raise BadMessageError(f"{key}: allowed are a number, a text, ON, OFF or null")
+        values[key] = value
+    clock = body.get("clock", "ok")
+    if clock not in _CLOCKS:
+        raise BadMessageError(f"clock {clock!r}: allowed are {', '.join(_CLOCKS)}")
+    return Reading(
+        ts=_time(body.get("ts"), "ts"),
+        values=values,
+        clock=clock,  # type: ignore[arg-type]  # narrowed by the check above, which mypy cannot follow
+        stream=_text(body.get("stream"), "stream"),
+        seq=_count(body.get("seq"), "seq"),
+        after=_count(body.get("after"), "after"),
+        last_reset=_resets(body.get("last_reset")),
+    )
+
+
+_Field = float | str | dict[str, str] | None
+
+
+def _decode_leniently(payload: bytes) -> dict[str, _Field]:
+    """Take a stranger's true and false, or name the field that spoils the reading."""
+    try:
+        body = msgspec.json.decode(payload)
+    except (ValueError, RecursionError) as error:
+        raise BadMessageError(f"the payload is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise BadMessageError("the payload is not a JSON object")
+    out: dict[str, _Field] = {}
+    for key, value in body.items():
+        if isinstance(value, bool):
+            out[key] = ON if value else OFF
+        elif value is None or isinstance(value, str):
+            out[key] = value
+        elif isinstance(value, int | float):
+            out[key] = _number(key, value)
+        elif key == "last_reset" and isinstance(value, dict):
+            out[key] = {str(entity): str(moment) for entity, moment in value.items()}
+        else:
+            raise BadMessageError(f"{key}: allowed are a number, a text, ON, OFF or null")
+    return out
+
+
+def _number(key: str, value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise BadMessageError(f"{key}: the number is too large") from error
+
+
+def _time(value: _Field, key: str) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise BadMessageError(f"{key}: allowed is a time such as 2026-11-21T06:40:10.512Z")
+    try:
+        return from_iso(value)
+    except (ValueError, OverflowError) as error:
+        raise BadMessageError(f"{key}: {error}") from error
+
+
+def _text(value: _Field, key: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise BadMessageError(f"{key}: allowed is a text")
+
+
+def _count(value: _Field, key: str) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or value != int(value) or not 0 <= value < 2**53:
+        raise BadMessageError(f"{key}: allowed is a whole number from 0")
+    return int(value)
+
+
+def _resets(value: _Field) -> dict[str, int]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadMessageError("last_reset: allowed is an object of times by entity")
+    resets = {entity: _time(moment, f"last_reset.{entity}") for entity, moment in value.items()}
+    return {entity: ms for entity, ms in resets.items() if ms is not None}
+
+
+def scalar(value: Value, precision: int | None = None) -> bytes:
+    """The plain mirror of one value: `13.21`, `ON`, `bulk`; unknown is `None`, as Home Assistant reads it."""
+    if value is None:
+        return b"None"
+    if isinstance(value, str):
+        return value.encode()
+    if precision is not None:
+        return f"{value:.{precision}f}".encode()
+    return f"{value:.10g}".encode()
+
+
+class Aggregate(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True):
+    """One entity's row for a period as clients see it; what does not apply is absent."""
+
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    state: float | None = None
+    sum: float | None = None
+    sum_increase: float | None = None
+    sum_decrease: float | None = None
+    last_reset: str | None = None
+    coverage: float | None = None
+
+
+class Statistics(msgspec.Struct, kw_only=True, frozen=True):
+    """A device's aggregates of one period; `rev` grows each time they are corrected."""
+
+    start: str
+    end: str
+    rev: int
+    entities: dict[str, Aggregate]
+
+
+class Result(msgspec.Struct, kw_only=True, frozen=True):
+    """The answer to a command; `actual` was read back from the output."""
+
+    id: str | None
+    status: Literal["ok", "error"]
+    code: str | None
+    message: str
+    value: Value
+    actual: Value
+    until: str | None
+    ts: str
+
+
+def encode(message: Statistics | Result) -> bytes:
+    """A message as JSON."""
+    return _encoder.encode(message)

@@ -1,0 +1,146 @@
+"""The frame of every process: one queue, one loop, signals, health, watchdog."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Protocol
+
+from bus import health, sd_notify
+from bus.clock import Clock
+from bus.connection import Connection
+from bus.events import Connected, Disconnected, Link, Subscription
+from bus.health import Journal
+from bus.topics import Topics
+
+log = logging.getLogger(__name__)
+
+HEALTH_EVERY_S = 30.0
+# A problem is told at once, but a storm of them no more often than this.
+HEALTH_AT_MOST_S = 1.0
+_BURST = 200
+
+EXIT_OK = 0
+EXIT_RESTART = 75  # sysexits.h EX_TEMPFAIL: the service manager should start us again
+EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again will not help
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the process with this exit code."""
+
+    code: int = EXIT_OK
+    reason: str = "asked to stop"
+
+
+class Service(Protocol):
+    """What a process does; all three methods run in its one thread."""
+
+    def handle(self, event: object) -> None:
+        """Take one event from the queue."""
+
+    def tick(self, now: float) -> float:
+        """Do what is due at monotonic second `now`; return the seconds until it wants to be asked again."""
+
+    def close(self) -> None:
+        """Put everything that matters on disk."""
+
+    def waiting(self) -> int | None:
+        """How many readings wait for the statistician; None if the process sends none."""
+
+
+class Process:
+    """Owns the queue, the connection and the journal of a process named `name`."""
+
+    def __init__(
+        self, name: str, *, link: Link, topics: Topics, clock: Clock, subscriptions: list[Subscription]
+    ) -> None:
+        self.name = name
+        self.topics = topics
+        self.clock = clock
+        self.journal = Journal()
+        self._queue: SimpleQueue[object] = SimpleQueue()
+        self.emit: Callable[[object], None] = self._queue.put
+        self.connection = Connection(
+            link, birth_topic=topics.service(name), subscriptions=subscriptions, emit=self.emit
+        )
+        self._started_ms = clock.wall()
+        self._started = clock.monotonic()
+        self._told = float("-inf")
+        self._pinged = float("-inf")
+        self._ping_every = sd_notify.watchdog_interval()
+        self._stop: Stop | None = None
+
+    def run(self, service: Service) -> int:
+        """Serve until SIGTERM, SIGINT or a Stop event; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.connection.start()
+        sd_notify.notify(f"READY=1\nSTATUS={self.name} is running")
+        while self._stop is None:
+            self._work(service)
+        log.info("stopping: %s", self._stop.reason)
+        sd_notify.notify("STOPPING=1")
+        service.close()
+        self._tell(service)
+        self.connection.stop()
+        return self._stop.code
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._queue.put(Stop(EXIT_OK, signal.Signals(number).name))
+
+    def _work(self, service: Service) -> None:
+        now = self.clock.monotonic()
+        wait = service.tick(now)
+        self._look_after(service, now)
+        try:
+            event = self._queue.get(timeout=min(max(wait, 0.0), 1.0))
+            for _ in range(_BURST):
+                self._dispatch(service, event)
+                event = self._queue.get_nowait()
+            self._dispatch(service, event)
+        except Empty:
+            return
+
+    def _dispatch(self, service: Service, event: object) -> None:
+        if isinstance(event, Stop):
+            self._stop = event
+            return
+        if isinstance(event, Connected):
+            if self.journal.solved("broker"):
+                log.info("connected to the broker")
+        elif isinstance(event, Disconnected) and self.journal.problem(
+            "broker", event.reason, self.clock.wall()
+        ):
+            log.warning("%s; trying again, at most 30 s apart", event.reason)
+        service.handle(event)
+
+    def _look_after(self, service: Service, now: float) -> None:
+        since = now - self._told
+        if since >= HEALTH_EVERY_S or (self.journal.changed and since >= HEALTH_AT_MOST_S):
+            self._told = now
+            self._tell(service)
+        if self._ping_every is not None and now - self._pinged >= self._ping_every:
+            self._pinged = now
+            sd_notify.notify("WATCHDOG=1")
+
+    def _tell(self, service: Service) -> None:
+        self.journal.changed = False
+        self.journal.counters["publications_refused"] = self.connection.refused
+        self.journal.counters["publications_oversize"] = self.connection.oversize
+        payload = health.encode(
+            self.journal,
+            started_ms=self._started_ms,
+            uptime=self.clock.monotonic() - self._started,
+            queue=self._queue.qsize(),
+            outbox=service.waiting(),
+        )
+        self.connection.publish(self.topics.health(self.name), payload, qos=0, retain=True)
+
+
+def set_up_logging() -> None:
+    """One line per event on standard error, as journald likes it."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,170 @@
+"""Publishes devices: about, readings through the outbox, plain scalars, availability."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bus import about as about_message
+from bus.about import About
+from bus.clock import Clock
+from bus.events import Sent
+from bus.health import Journal
+from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
+from bus.outbox import Outbox
+from bus.topics import BadTopicError, Topics, Verb
+
+_BATCH = 100
+# What stream, seq and after add to a payload.
+_ENVELOPE = 96
+
+
+class Bus(Protocol):
+    """The part of a connection that a publisher needs."""
+
+    @property
+    def largest(self) -> int:
+        """The largest packet the broker takes, bytes."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+        """Publish now or say why not."""
+
+
+@dataclass(slots=True)
+class _Device:
+    about: bytes = b""
+    online: bool | None = None
+    scalars: dict[str, Value] = field(default_factory=dict)
+    precisions: dict[str, int | None] = field(default_factory=dict)
+    # The newest reading as last sent, to be said again to a broker that forgot it.
+    seq: int = 0
+    newest: bytes = b""
+
+
+class Publisher:
+    """What a process says of the devices it owns; call `pump` often and `connected` on every connect."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        topics: Topics,
+        outbox: Outbox,
+        clock: Clock,
+        journal: Journal,
+        *,
+        scalars: bool = True,
+    ) -> None:
+        self._bus = bus
+        self._topics = topics
+        self._outbox = outbox
+        self._clock = clock
+        self._journal = journal
+        self._with_scalars = scalars
+        self._devices: dict[str, _Device] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Readings that no watermark has passed yet."""
+        return len(self._outbox)
+
+    def about(self, device: str, about: About) -> None:
+        """Describe a device, if the description changed."""
+        record = self._devices.setdefault(device, _Device())
+        payload = about_message.encode(about)
+        if payload != record.about:
+            record.about = payload
+            record.precisions = {key: entity.precision for key, entity in about.entities.items()}
+            self._bus.publish(self._topics.about(device), payload, retain=True)
+
+    def availability(self, device: str, *, online: bool) -> None:
+        """Say whether the device is heard, if that changed."""
+        record = self._devices.setdefault(device, _Device())
+        if online is not record.online:
+            record.online = online
+            self._bus.publish(self._topics.availability(device), ONLINE if online else OFFLINE, retain=True)
+
+    def reading(
+        self, device: str, values: Values, *, ts: int, last_reset: Mapping[str, int] | None = None
+    ) -> bool:
+        """Put a reading on its way; False if it is too large for the broker and was set aside."""
+        reading = Reading(
+            ts=ts, values=values, clock=self._clock.quality(), last_reset=dict(last_reset or {})
+        )
+        payload = encode_reading(reading)
+        topic = self._topics.state(device)
+        if len(payload) + len(topic) + _ENVELOPE > self._bus.largest:
+            self._journal.count("readings_oversize")
+            self._journal.error(
+                f"{topic}: a reading of {len(payload)} bytes is too large", self._clock.wall()
+            )
+            return False
+        now = self._clock.monotonic()
+        self._outbox.append(topic, payload, now)
+        self._journal.count("readings")
+        self.pump(now)
+        self._mirror(device, values)
+        return True
+
+    def _mirror(self, device: str, values: Values) -> None:
+        if not self._with_scalars:
+            return
+        record = self._devices.setdefault(device, _Device())
+        for entity, value in values.items():
+            if entity in record.scalars and record.scalars[entity] == value:
+                continue
+            record.scalars[entity] = value
+            plain = scalar(value, record.precisions.get(entity))
+            self._bus.publish(self._topics.scalar(device, entity), plain, qos=0, retain=True)
+
+    def pump(self, now: float) -> None:
+        """Send what the outbox holds, as far as the broker takes it."""
+        while rows := self._outbox.next(_BATCH, now):
+            for row in rows:
+                device = self._topics.parse(row.topic).name
+                record = self._devices.setdefault(device, _Device())
+                newest = row.seq >= record.seq
+                # A late reading is not retained: who subscribes next must see the newest.
+                sent = self._bus.publish(row.topic, row.payload, retain=newest)
+                if sent is Sent.LATER:
+                    return
+                if sent is Sent.NEVER:
+                    self._outbox.refuse(row)
+                    self._journal.count("readings_oversize")
+                    break
+                self._outbox.sent(row)
+                if newest:
+                    record.seq, record.newest = row.seq, row.payload
+            else:
+                continue
+            return
+
+    def connected(self, now: float) -> None:
+        """The broker may have forgotten everything: newest readings first, then all that waits."""
+        for device, record in self._devices.items():
+            # One that still waits comes again in its order.
+            if record.newest and not self._outbox.holds(record.seq):
+                self._bus.publish(self._topics.state(device), record.newest, retain=True)
+        self._outbox.rewind(now)
+        self.pump(now)
+
+    def watermark(self, topic: str, payload: bytes, now: float) -> None:
+        """A watermark arrived; one that is not ours or not a number is counted and ignored."""
+        try:
+            stream = self._topics.parse(topic)
+            seq = int(payload)
+        except (BadTopicError, ValueError):
+            self._journal.count("messages_refused")
+            return
+        if stream.verb is Verb.WATERMARK:
+            self._outbox.watermark(stream.name, seq, now)
+            self.pump(now)
+
+    def settle(self, now: float) -> None:
+        """Once a second: move to disk what waits too long, send again what was lost."""
+        self._outbox.settle(now)
+        self.pump(now)
+        self._journal.counters["outbox_dropped"] = self._outbox.dropped
+        self._journal.counters["outbox_on_disk"] = self._outbox.on_disk
+        if self._outbox.problem is None:
+            self._journal.solved("outbox")
+        else:
+            self._journal.problem("outbox", self._outbox.problem, self._clock.wall())

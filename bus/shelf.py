@@ -1,0 +1,129 @@
+"""One SQLite file of readings on their way, oldest first."""
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+    seq INTEGER PRIMARY KEY, stream TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+"""
+
+
+_SIZE = "coalesce(sum(length(payload) + length(topic)), 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kept reading; `payload` is the JSON object without stream, seq and after."""
+
+    seq: int
+    stream: str
+    topic: str
+    payload: bytes
+
+
+class Shelf:
+    """One SQLite file of rows, oldest first."""
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open(durable=durable)
+        except sqlite3.DatabaseError as error:
+            aside = path.with_suffix(".damaged")
+            log.error("%s is damaged (%s): set aside as %s", path, error, aside.name)  # noqa: TRY400 — the trace says nothing more
+            path.replace(aside)
+            self._open(durable=durable)
+
+    def _open(self, *, durable: bool) -> None:
+        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # In memory-backed /run nothing outlives a power cut anyway.
+        self._db.execute(f"PRAGMA synchronous={'NORMAL' if durable else 'OFF'}")
+        self._db.executescript(_SCHEMA)
+        count, size, newest = self._db.execute(
+            f"SELECT count(*), {_SIZE}, coalesce(max(seq), 0) FROM outbox"  # noqa: S608 — a constant
+        ).fetchone()
+        self.count: int = count
+        self.size: int = size
+        self.newest: int = newest
+
+    def add(self, rows: list[Row], *, seq: int | None = None) -> None:
+        """Keep rows, and the stream's last seq, in one transaction; a row already here stays as it is."""
+        self._db.execute("BEGIN")
+        before = self._db.total_changes
+        self._db.executemany(
+            "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?)",
+            [(r.seq, r.stream, r.topic, r.payload) for r in rows],
+        )
+        self.count += self._db.total_changes - before
+        if seq is not None:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (seq,))
+        self._db.execute("COMMIT")
+        self.size += sum(len(r.payload) + len(r.topic) for r in rows)
+        self.newest = max(self.newest, rows[-1].seq)
+
+    def after(self, seq: int, limit: int) -> list[Row]:
+        """The next `limit` rows behind `seq`."""
+        found = self._db.execute(
+            "SELECT seq, stream, topic, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        )
+        return [Row(*row) for row in found]
+
+    def remove(self, stream: str, up_to: int) -> int:
+        """Forget a stream's rows up to a seq; returns how many there were."""
+        return self._remove("stream = ? AND seq <= ?", (stream, up_to))
+
+    def remove_up_to(self, seq: int) -> int:
+        """Forget all rows up to a seq; returns how many there were."""
+        return self._remove("seq <= ?", (seq,))
+
+    def _remove(self, where: str, values: tuple[str | int, ...]) -> int:
+        gone, size = self._db.execute(
+            f"SELECT count(*), {_SIZE} FROM outbox WHERE {where}",  # noqa: S608 — where is ours
+            values,
+        ).fetchone()
+        if gone:
+            self._db.execute(f"DELETE FROM outbox WHERE {where}", values)  # noqa: S608 — where is ours
+            self.count -= gone
+            self.size -= size
+        return int(gone)
+
+    def empty(self, seq: int) -> None:
+        """Replace a row's payload by an empty object."""
+        self._db.execute("UPDATE outbox SET payload = ? WHERE seq = ?", (b"{}", seq))
+
+    def oldest(self) -> int | None:
+        """The lowest seq kept here."""
+        found: int | None = self._db.execute("SELECT min(seq) FROM outbox").fetchone()[0]
+        return found
+
+    def streams(self) -> list[str]:
+        """The streams that have rows here."""
+        return [name for (name,) in self._db.execute("SELECT DISTINCT stream FROM outbox ORDER BY stream")]
+
+    def meta(self, key: str) -> str | int | None:
+        """A remembered value."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def set_meta(self, key: str, value: str | int) -> None:
+        """Remember a value."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def close(self) -> None:
+        """Close the file; what it holds stays."""
+        self._db.close()
+
+    def delete(self) -> None:
+        """Close the file and remove it."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""Gives a process its settings; the validation runs in a child, so that its memory is not ours for years."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from config.mistakes import ConfigError, Mistake
+from config.model import Settings
+
+EXIT_CONFIG = 78  # sysexits.h EX_CONFIG
+_PLACES = (Path("boondock.toml"), Path("/etc/boondock/boondock.toml"))
+_SECRETS = Path("/etc/boondock/secrets")
+
+
+class _Answer(msgspec.Struct):
+    settings: Settings | None = None
+    mistakes: list[Mistake] = []
+
+
+def find() -> Path:
+    """The configuration file: $BOONDOCK_CONFIG, else ./boondock.toml, else /etc/boondock/boondock.toml."""
+    named = os.environ.get("BOONDOCK_CONFIG")
+    if named:
+        return Path(named)
+    return next((place for place in _PLACES if place.exists()), _PLACES[0])
+
+
+def secrets() -> Path:
+    """The secret files: $BOONDOCK_SECRETS, else systemd's credentials, else /etc/boondock/secrets."""
+    named = os.environ.get("BOONDOCK_SECRETS") or os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(named) if named else _SECRETS
+
+
+def load(path: Path | None = None) -> Settings:
+    """The settings of this machine. Raises ConfigError with every mistake."""
+    answer = _decode(_ask_child(path or find()))
+    if answer.settings is None:
+        raise ConfigError(answer.mistakes)
+    return answer.settings
+
+
+def load_or_exit() -> Settings:
+    """The settings; a mistake ends the process with code 78 after one line each on standard error."""
+    try:
+        return load()
+    except ConfigError as error:
+        give_up(error)
+
+
+def give_up(error: ConfigError) -> NoReturn:
+    """Print the mistakes and exit with code 78."""
+    print(error, file=sys.stderr)  # noqa: T201 — the owner reads this
+    sys.exit(EXIT_CONFIG)
+
+
+def _ask_child(path: Path) -> bytes:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(_answer(path))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer
+
+
+def _answer(path: Path) -> bytes:
+    from config import source  # noqa: PLC0415 — pydantic's 10 MB stay in the child
+
+    try:
+        return msgspec.json.encode(_Answer(settings=source.read(path, secrets())))
+    except ConfigError as error:
+        return msgspec.json.encode(_Answer(mistakes=error.mistakes))
+
+
+def _decode(answer: bytes) -> _Answer:
+    if not answer:
+        # The child's own traceback is on standard error.
+        raise ConfigError([Mistake(str(find()), "", "it could not be read", "see the lines above")])
+    return msgspec.json.decode(answer, type=_Answer)

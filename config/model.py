@@ -1,0 +1,125 @@
+"""Every setting, typed once: what boondock.toml may say, with units and defaults.
+
+Plain dataclasses, so that a running process carries no validation library; config/source.py validates them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+
+Seconds = Annotated[float, Gt(0), Le(31_536_000)]
+Days = Annotated[int, Ge(1), Le(36_500)]
+
+
+class Table:
+    """A table of boondock.toml; a key it does not know is a mistake."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker(Table):
+    """[broker]: the Mosquitto all processes talk through; `base` starts every topic."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Ge(1), Le(65535)] = 1883
+    base: str = "camper"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls_ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage(Table):
+    """[storage]: where readings wait for the statistician, in memory (`runtime`) and at need on disk."""
+
+    runtime: str = "/run/boondock"
+    state: str = "/var/lib/boondock"
+    outbox_rows: Annotated[int, Ge(100)] = 500_000
+    outbox_mb: Annotated[int, Ge(1)] = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock(Table):
+    """[clock]: `trusted` says the machine keeps time by itself (a real-time clock chip)."""
+
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish(Table):
+    """[publish]: how often readings go out, seconds; a device may say otherwise for itself."""
+
+    min_interval: Annotated[float, Ge(0), Le(3600)] = 1.0
+    heartbeat: Seconds = 30.0
+    timeout: Seconds = 60.0
+    scalars: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ble(Table):
+    """[ble]: the Bluetooth adapter; `watchdog` is how long it may hear nothing at all, seconds."""
+
+    adapter: str = "hci0"
+    mode: Literal["active", "passive"] = "active"
+    watchdog: Seconds = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device(Table):
+    """[device.<id>]: one device; `key` is its encryption key, best kept in a secret file."""
+
+    kind: str
+    name: str | None = None
+    address: str | None = None
+    key: str | None = field(default=None, repr=False)
+    min_interval: Annotated[float, Ge(0), Le(3600)] | None = None
+    heartbeat: Seconds | None = None
+    timeout: Seconds | None = None
+    steps: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistician(Table):
+    """[statistician]: the database, how often it is written (s) and how long states are kept (days)."""
+
+    database: str = "/var/lib/boondock/statistics.db"
+    commit_interval: Annotated[float, Gt(0), Le(30)] = 5.0
+    keep_days: Days = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller(Table):
+    """[controller]: `pins` is `rpi` for the board's own or `simulated` for none."""
+
+    name: str = "Relays"
+    pins: Literal["rpi", "simulated"] = "rpi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay(Table):
+    """[relay.<id>]: one output, numbered as BCM; `max_on` in seconds turns it off by itself."""
+
+    pin: Annotated[int, Ge(0), Le(27)]
+    name: str | None = None
+    active_low: bool = False
+    boot: Literal["off", "on", "restore"] = "off"
+    exit: Literal["keep", "off"] = "off"
+    max_on: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Table):
+    """All of boondock.toml."""
+
+    broker: Broker = field(default_factory=Broker)
+    storage: Storage = field(default_factory=Storage)
+    clock: Clock = field(default_factory=Clock)
+    publish: Publish = field(default_factory=Publish)
+    ble: Ble = field(default_factory=Ble)
+    device: dict[str, Device] = field(default_factory=dict)
+    statistician: Statistician = field(default_factory=Statistician)
+    controller: Controller = field(default_factory=Controller)
+    relay: dict[str, Relay] = field(default_factory=dict)

@@ -1,0 +1,68 @@
+"""What a type cannot say of the settings: ids, addresses, keys, pins used twice."""
+
+import re
+from collections.abc import Iterator
+
+from config.mistakes import Mistake
+from config.model import Settings
+
+_ID = re.compile(r"[a-z0-9_]+\Z")
+_BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
+_ADDRESS = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}\Z", re.IGNORECASE)
+_KEY = re.compile(r"[0-9a-f]{32}\Z", re.IGNORECASE)
+_ID_ALLOWED = "a-z, 0-9 and _"
+# Device ids that a process uses for itself.
+RELAY_DEVICE = "relay"
+
+
+def check(settings: Settings, where: str) -> list[Mistake]:
+    """All mistakes that need more than one look; `where` names the file."""
+    found = [*_general(settings), *_devices(settings), *_relays(settings)]
+    return [Mistake(where, key, wrong, allowed) for key, wrong, allowed in found]
+
+
+def _general(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    if not _BASE.match(settings.broker.base):
+        yield (
+            "broker.base",
+            f"{settings.broker.base!r} is no base topic",
+            "levels of A-Z a-z 0-9 _ - joined by /",
+        )
+    if settings.broker.password is not None and settings.broker.username is None:
+        yield "broker.username", "there is a password but no user", "the user the password belongs to"
+
+
+def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    owners: dict[str, str] = {}
+    for name, device in settings.device.items():
+        if not _ID.match(name):
+            yield f"device.{name}", "this is no id", _ID_ALLOWED
+        if name == RELAY_DEVICE:
+            yield f"device.{name}", "this id belongs to the controller", "any other id"
+        if device.address is not None:
+            address = device.address.upper()
+            if not _ADDRESS.match(address):
+                yield f"device.{name}.address", f"{device.address!r} is no address", "AA:BB:CC:DD:EE:FF"
+            elif address in owners:
+                yield (
+                    f"device.{name}.address",
+                    f"device.{owners[address]} has it already",
+                    "one device an address",
+                )
+            owners.setdefault(address, name)
+        if device.key is not None and not _KEY.match(device.key):
+            yield f"device.{name}.key", f"it has {len(device.key)} characters", "32 hexadecimal digits"
+
+
+def _relays(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    owners: dict[int, str] = {}
+    for name, relay in settings.relay.items():
+        if not _ID.match(name):
+            yield f"relay.{name}", "this is no id", _ID_ALLOWED
+        if relay.pin in owners:
+            yield (
+                f"relay.{name}.pin",
+                f"relay.{owners[relay.pin]} uses pin {relay.pin} already",
+                "one relay a pin",
+            )
+        owners.setdefault(relay.pin, name)
