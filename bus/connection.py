@@ -188,7 +188,10 @@ class Connection:
 
     def _subscribe(self, client: mqtt.Client) -> None:
         wanted = [
-            (s.filter, SubscribeOptions(qos=s.qos, retainHandling=0 if s.retained else 2))
+            (
+                s.filter,
+                SubscribeOptions(qos=s.qos, retainAsPublished=True, retainHandling=0 if s.retained else 2),
+            )
             for s in self._subscriptions
         ]
         if wanted:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from config.model import Broker
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:
@@ -64,3 +66,16 @@ class Link:
     tls_ca: str | None = None
     session_s: int = 0
     receive_maximum: int = 500
+
+    @classmethod
+    def of(cls, broker: Broker, service: str, *, session_s: int = 0) -> "Link":
+        """The link of one service to the broker of the settings."""
+        return cls(
+            host=broker.host,
+            port=broker.port,
+            client_id=f"{broker.base.replace('/', '-')}-{service}",
+            username=broker.username,
+            password=broker.password,
+            tls_ca=broker.tls_ca,
+            session_s=session_s,
+        )

@@ -64,6 +64,11 @@ class Outbox:
         return self._memory.count + self.on_disk
 
     @property
+    def waiting(self) -> int:
+        """Readings that no watermark has passed yet."""
+        return len(self)
+
+    @property
     def on_disk(self) -> int:
         """Rows that moved to disk because the watermark stood still."""
         return self._disk.count if self._disk else 0

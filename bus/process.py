@@ -12,7 +12,7 @@ from typing import Protocol
 from bus import health, sd_notify
 from bus.clock import Clock
 from bus.connection import Connection
-from bus.events import Connected, Disconnected, Link, Subscription
+from bus.events import Connected, Disconnected, Link, Message, Subscription
 from bus.health import Journal
 from bus.topics import Topics
 
@@ -53,15 +53,26 @@ class Service(Protocol):
 
 
 class Process:
-    """Owns the queue, the connection and the journal of a process named `name`."""
+    """Owns the queue, the connection and the journal of a process named `name`.
+
+    With `acknowledge` every message is acknowledged once handled; else the service does it itself.
+    """
 
     def __init__(
-        self, name: str, *, link: Link, topics: Topics, clock: Clock, subscriptions: list[Subscription]
+        self,
+        name: str,
+        *,
+        link: Link,
+        topics: Topics,
+        clock: Clock,
+        subscriptions: list[Subscription],
+        acknowledge: bool = False,
     ) -> None:
         self.name = name
         self.topics = topics
         self.clock = clock
         self.journal = Journal()
+        self._acknowledge = acknowledge
         self._queue: SimpleQueue[object] = SimpleQueue()
         self.emit: Callable[[object], None] = self._queue.put
         self.connection = Connection(
@@ -117,6 +128,8 @@ class Process:
         ):
             log.warning("%s; trying again, at most 30 s apart", event.reason)
         service.handle(event)
+        if self._acknowledge and isinstance(event, Message):
+            self.connection.acknowledge(event)
 
     def _look_after(self, service: Service, now: float) -> None:
         since = now - self._told

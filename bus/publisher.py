@@ -25,7 +25,15 @@ class Bus(Protocol):
     def largest(self) -> int:
         """The largest packet the broker takes, bytes."""
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
         """Publish now or say why not."""
 
 
@@ -64,7 +72,7 @@ class Publisher:
     @property
     def waiting(self) -> int:
         """Readings that no watermark has passed yet."""
-        return len(self._outbox)
+        return self._outbox.waiting
 
     def about(self, device: str, about: About) -> None:
         """Describe a device, if the description changed."""
@@ -168,3 +176,7 @@ class Publisher:
             self._journal.solved("outbox")
         else:
             self._journal.problem("outbox", self._outbox.problem, self._clock.wall())
+
+    def close(self) -> None:
+        """Put what still waits on disk."""
+        self._outbox.close()

@@ -43,6 +43,7 @@ _LEVELS = {
     Verb.SERVICE: (1, 1),
     Verb.HEALTH: (1, 1),
 }
+_LONGEST = 256
 # Streams are written by collectors as <process>-<random>; every other level is an id.
 _STREAM = re.compile(r"[a-z0-9_-]+\Z")
 
@@ -115,6 +116,11 @@ class Topics:
     def response(self, service: str, verb: str) -> str:
         """Where a service answers when the request names no other topic."""
         return self._join(Verb.RESPONSE, service, verb)
+
+    def is_response(self, topic: str) -> bool:
+        """Whether a requester's Response Topic lies where answers may go."""
+        head = f"{self.base}/{Verb.RESPONSE}/"
+        return topic.startswith(head) and len(topic) <= _LONGEST and not set(topic) & {"+", "#", "\0"}
 
     def service(self, service: str) -> str:
         """Retained birth and last will of a process."""

@@ -1,0 +1,91 @@
+"""When a device's values are worth a reading, and when its silence is. Pure: time is an argument."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from collector.devices.description import Values
+
+# Values are decimal fractions in binary; a step is reached within this share of it.
+_SLACK = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Seconds: at least `min_interval` apart, at least each `heartbeat`, offline after `timeout`."""
+
+    min_interval: float
+    heartbeat: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Values to publish, measured at `ts` (ms since 1970 UTC)."""
+
+    values: Values
+    ts: int
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Decides for one device; `steps` says how far each value must move (0: any change).
+
+    A step of infinity lets a value ride along without causing a reading of its own.
+    """
+
+    cadence: Cadence
+    steps: Mapping[str, float]
+    started: float
+    online: bool | None = None
+    _newest: Report | None = None
+    _heard: float | None = None
+    _told: Values = field(default_factory=dict)
+    _told_at: float = float("-inf")
+
+    def offer(self, values: Values, ts: int, now: float) -> None:
+        """The device said these values at `ts`; `now` in monotonic seconds."""
+        self._newest = Report(values, ts)
+        self._heard = now
+
+    def due(self, now: float) -> Report | None:
+        """The reading to publish now, if any; it counts as published."""
+        newest = self._newest
+        if newest is None:
+            return None
+        since = now - self._told_at
+        if since < self.cadence.min_interval:
+            return None
+        if since < self.cadence.heartbeat and not self._moved(newest.values):
+            return None
+        self._newest = None
+        self._told = newest.values
+        self._told_at = now
+        self.online = True
+        return newest
+
+    def silent(self, now: float) -> list[str] | None:
+        """The entities that become unknown if the device has just been silent too long, else None.
+
+        An empty list: it was never heard at all.
+        """
+        since = self._heard if self._heard is not None else self.started
+        if self.online is False or now - since < self.cadence.timeout:
+            return None
+        self.online = False
+        self._newest = None
+        known = [entity for entity, value in self._told.items() if value is not None]
+        self._told = {}
+        self._told_at = float("-inf")
+        return known
+
+    def _moved(self, values: Values) -> bool:
+        if values.keys() - self._told.keys():
+            return True
+        return any(self._stepped(entity, value) for entity, value in values.items())
+
+    def _stepped(self, entity: str, value: float | str | None) -> bool:
+        old = self._told[entity]
+        if isinstance(value, str) or isinstance(old, str) or value is None or old is None:
+            return value != old
+        step = self.steps.get(entity, 0.0)
+        return abs(value - old) >= step * (1 - _SLACK) if step else value != old

@@ -1,0 +1,137 @@
+"""The relays as they stand on their pins: commanded position, real level, what to remember."""
+
+import logging
+
+from bus.clock import Clock
+from bus.commands import Code, Refused
+from bus.health import Journal
+from bus.messages import OFF, ON
+from config.model import Relay
+from controller import policy
+from controller.memory import Memory
+from controller.pins import PinError, Pins
+from controller.policy import Position
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 10.0
+
+
+class Bank:
+    """All relays of the controller; a pin that fails is a problem in health, never the end of the process."""
+
+    def __init__(
+        self, relays: dict[str, Relay], pins: Pins, memory: Memory, *, clock: Clock, journal: Journal
+    ) -> None:
+        self._relays = relays
+        self._pins = pins
+        self._memory = memory
+        self._clock = clock
+        self._journal = journal
+        self._positions: dict[str, Position] = {}
+        self._tried = float("-inf")
+
+    @property
+    def backend(self) -> str:
+        """Which pins these are."""
+        return self._pins.backend
+
+    def start(self, now: float) -> None:
+        """Open every pin at its boot level."""
+        self._tried = now
+        for name, relay in self._relays.items():
+            if name not in self._positions:
+                self._open(name, relay, now)
+
+    def retry(self, now: float) -> None:
+        """Open again, now and then, the pins that could not be opened."""
+        if len(self._positions) < len(self._relays) and now - self._tried >= _RETRY_S:
+            self.start(now)
+
+    def _open(self, name: str, relay: Relay, now: float) -> None:
+        position = policy.at_boot(relay, was_on=self._memory.was_on(name), now=now)
+        try:
+            self._pins.open(relay.pin, high=policy.level(relay, on=position.on))
+        except PinError as error:
+            self._trouble(name, error)
+            return
+        self._positions[name] = position
+        self._journal.solved(f"relay.{name}")
+
+    def position(self, name: str) -> Position:
+        """The commanded position. Raises Refused for an unknown or unusable relay."""
+        if name not in self._relays:
+            known = ", ".join(self._relays) or "none"
+            raise Refused(Code.NOT_FOUND, f"there is no relay {name!r}; there are: {known}")
+        position = self._positions.get(name)
+        if position is None:
+            raise Refused(Code.HARDWARE, self._journal.problems.get(f"relay.{name}", "its pin is not open"))
+        return position
+
+    def off_at(self, name: str) -> float | None:
+        """When the relay turns itself off, monotonic seconds."""
+        position = self._positions.get(name)
+        return None if position is None else position.off_at
+
+    def take(self, name: str, position: Position) -> None:
+        """Bring a relay into a position and check it. Raises PinError."""
+        relay = self._relays[name]
+        high = policy.level(relay, on=position.on)
+        self._pins.write(relay.pin, high=high)
+        # Also when the pin does not follow: should it do so later, its time limit must hold.
+        self._positions[name] = position
+        if self._pins.read(relay.pin) is not high:
+            raise PinError(f"pin {relay.pin} does not follow: is it short-circuited or used elsewhere?")
+        self._journal.solved(f"relay.{name}")
+        self._remember(name, on=position.on)
+
+    def _remember(self, name: str, *, on: bool) -> None:
+        if self._relays[name].boot != "restore":
+            return
+        try:
+            self._memory.remember(name, on=on)
+        except OSError as error:
+            # The relay did switch; only its memory is in doubt.
+            self._journal.problem("memory", f"positions cannot be kept: {error}", self._clock.wall())
+        else:
+            self._journal.solved("memory")
+
+    def actual(self, name: str) -> str | None:
+        """ON or OFF as read back from the pin; None when it cannot be read."""
+        relay = self._relays.get(name)
+        if relay is None or name not in self._positions:
+            return None
+        try:
+            high = self._pins.read(relay.pin)
+        except PinError as error:
+            self._trouble(name, error)
+            return None
+        return ON if high is not relay.active_low else OFF
+
+    def elapse(self, now: float) -> list[str]:
+        """Turn off what has been on long enough; returns the names."""
+        done = []
+        for name, position in list(self._positions.items()):
+            after = policy.elapse(position, now)
+            if after is position:
+                continue
+            try:
+                self.take(name, after)
+            except PinError as error:
+                self._trouble(name, error)
+                continue
+            done.append(name)
+        return done
+
+    def stop(self) -> None:
+        """Leave every relay as its exit policy says; `keep` leaves the pin driving."""
+        for name, relay in self._relays.items():
+            if relay.exit == "off" and name in self._positions:
+                try:
+                    self.take(name, Position(on=False))
+                except PinError as error:
+                    self._trouble(name, error)
+
+    def _trouble(self, name: str, error: PinError) -> None:
+        if self._journal.problem(f"relay.{name}", str(error), self._clock.wall()):
+            log.error("%s: %s", name, error)

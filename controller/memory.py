@@ -1,0 +1,39 @@
+"""Remembers over a restart which relays were on."""
+
+import logging
+from pathlib import Path
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+
+class Memory:
+    """A small file of commanded positions; written only when one changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._positions = self._read()
+
+    def was_on(self, relay: str) -> bool:
+        """Whether the relay was last commanded on."""
+        return self._positions.get(relay, False)
+
+    def remember(self, relay: str, *, on: bool) -> None:
+        """Keep a position. Raises OSError when the disk refuses."""
+        if self._positions.get(relay) is on:
+            return
+        self._positions[relay] = on
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(self._positions))
+        fresh.replace(self._path)
+
+    def _read(self) -> dict[str, bool]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, bool])
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            log.warning("%s cannot be read, every relay counts as off: %s", self._path, error)
+            return {}

@@ -1,0 +1,50 @@
+"""What a relay may do, and until when. Pure: time is an argument (monotonic seconds)."""
+
+from dataclasses import dataclass, replace
+
+from bus.commands import Code, Refused, Switch
+from config.model import Relay
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A relay's commanded position; `off_at` is when it turns itself off."""
+
+    on: bool
+    off_at: float | None = None
+
+
+def at_boot(policy: Relay, *, was_on: bool, now: float) -> Position:
+    """The position to take at start; `was_on` is what was last commanded."""
+    on = {"off": False, "on": True, "restore": was_on}[policy.boot]
+    return Position(on, _limit(policy, now) if on else None)
+
+
+def obey(policy: Relay, position: Position, wanted: Switch, for_s: float | None, now: float) -> Position:
+    """The position a command leads to. Raises Refused."""
+    on = not position.on if wanted is Switch.TOGGLE else wanted is Switch.ON
+    if not on:
+        if for_s is not None and wanted is Switch.OFF:
+            raise Refused(Code.INVALID, "for: it goes with ON; an output is never turned on by itself")
+        return Position(on=False)
+    if for_s is None:
+        return Position(on=True, off_at=_limit(policy, now))
+    if policy.max_on is not None and for_s > policy.max_on:
+        raise Refused(Code.LIMIT, f"for: {for_s:g} s is more than max_on, {policy.max_on:g} s")
+    return Position(on=True, off_at=now + for_s)
+
+
+def elapse(position: Position, now: float) -> Position:
+    """The position after its time is up."""
+    if position.off_at is not None and now >= position.off_at:
+        return replace(position, on=False, off_at=None)
+    return position
+
+
+def level(policy: Relay, *, on: bool) -> bool:
+    """Whether the pin must be high."""
+    return on is not policy.active_low
+
+
+def _limit(policy: Relay, now: float) -> float | None:
+    return None if policy.max_on is None else now + policy.max_on
