@@ -70,6 +70,7 @@ class Connection:
         client.max_queued_messages_set(_QUEUE)
         client.max_inflight_messages_set(100)
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -178,8 +179,29 @@ class Connection:
         # What paho still holds belongs to an old connection; the outbox and the replay send it again.
         client.drop_out_messages()
         self.generation += 1
+        # Online means that we listen: whoever waits for the birth may send at once.
+        if self._subscriptions:
+            self._subscribe(client)
+        else:
+            self._introduce(client)
+
+    def _on_subscribe(
+        self,
+        client: mqtt.Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        for subscription, reason in zip(self._subscriptions, reasons, strict=False):
+            if reason.is_failure:
+                self.refused += 1
+                self.last_refusal = f"the broker refused the subscription {subscription.filter}: {reason}"
+                log.error("%s", self.last_refusal)
+        self._introduce(client)
+
+    def _introduce(self, client: mqtt.Client) -> None:
         client.publish(self._birth_topic, ONLINE, qos=1, retain=True)
-        self._subscribe(client)
         with self._lock:
             replay = list(self._retained.items())
         for topic, (payload, qos) in replay:
@@ -194,8 +216,7 @@ class Connection:
             )
             for s in self._subscriptions
         ]
-        if wanted:
-            client.subscribe(wanted)
+        client.subscribe(wanted)
 
     def _set_nodelay(self, client: mqtt.Client) -> None:
         # Without it a QoS 1 round trip waits 40 ms for a delayed TCP acknowledgement.

@@ -204,9 +204,8 @@ class Outbox:
 
 def complete(row: Row, previous: Row | None) -> Row:
     """The row as sent: stream and seq added, and `after` where no earlier row of its stream is kept."""
-    head = f'{{"stream":"{row.stream}","seq":{row.seq}'
+    tail = f'"stream":"{row.stream}","seq":{row.seq}'
     if previous is None or previous.stream != row.stream:
-        head += f',"after":{row.seq - 1}'
-    body = row.payload[1:]
-    joint = b"" if body == b"}" else b","
-    return Row(row.seq, row.stream, row.topic, head.encode() + joint + body)
+        tail += f',"after":{row.seq - 1}'
+    joint = b"" if row.payload == b"{}" else b","
+    return Row(row.seq, row.stream, row.topic, row.payload[:-1] + joint + tail.encode() + b"}")

@@ -50,7 +50,8 @@ class Controller:
         self._told: dict[str, Value] | None = None
         self._told_at = float("-inf")
         self._settled = float("-inf")
-        publisher.about(RELAY_DEVICE, self._about())
+        if settings.relay:
+            publisher.about(RELAY_DEVICE, self._about())
         journal.fact("pins", bank.backend)
         bank.start(clock.monotonic())
         self._tell_state(clock.monotonic())

@@ -1,0 +1,190 @@
+"""The connection against a real Mosquitto: birth, last will, replay, sizes, refusals."""
+
+import queue
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from bus.connection import Connection
+from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription
+from tests.broker import Mosquitto
+from tests.client import Client
+
+BIRTH = "camper/service/tester"
+E = TypeVar("E", bound=MqttEvent)
+
+
+class Owner:
+    """Stands in for a process: one queue, one connection."""
+
+    def __init__(self, port: int, *subscriptions: Subscription, session_s: int = 0) -> None:
+        self.events: queue.SimpleQueue[MqttEvent] = queue.SimpleQueue()
+        link = Link(host="127.0.0.1", port=port, client_id="tester", session_s=session_s)
+        self.connection = Connection(
+            link, birth_topic=BIRTH, subscriptions=list(subscriptions), emit=self.events.put
+        )
+        self.connection.start()
+
+    def next(self, kind: type[E]) -> E:
+        """The next event of a kind; others are passed over."""
+        while True:
+            event = self.events.get(timeout=40)
+            if isinstance(event, kind):
+                return event
+
+
+Start = Callable[..., Owner]
+
+
+@pytest.fixture
+def start(broker: Mosquitto) -> Iterator[Start]:
+    owners: list[Owner] = []
+
+    def make(*subscriptions: Subscription, session_s: int = 0) -> Owner:
+        owner = Owner(broker.port, *subscriptions, session_s=session_s)
+        owner.next(Connected)
+        owners.append(owner)
+        return owner
+
+    yield make
+    for owner in owners:
+        owner.connection.stop()
+
+
+def test_birth_and_farewell(broker: Mosquitto, start: Start) -> None:
+    client = Client(broker.port, "camper/#")
+    owner = start()
+    assert client.on(BIRTH) == b"online"
+    owner.connection.stop()
+    assert client.wait(lambda m: m.topic == BIRTH and m.payload == b"offline").qos == 1
+    client.close()
+
+
+def test_a_killed_process_is_declared_offline_by_the_broker(broker: Mosquitto) -> None:
+    client = Client(broker.port, "camper/#")
+    code = (
+        "import time; from tests.bus.test_connection import Owner; from bus.events import Connected;"
+        f"Owner({broker.port}).next(Connected); print('up', flush=True); time.sleep(60)"
+    )
+    root = Path(__file__).parents[2]
+    victim = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=root)
+    assert victim.stdout is not None
+    assert victim.stdout.readline() == b"up\n"
+    victim.kill()
+    victim.communicate()
+    client.wait(lambda m: m.topic == BIRTH and m.payload == b"offline")
+    client.close()
+
+
+def test_a_broker_that_forgot_everything_is_told_again(broker: Mosquitto, start: Start) -> None:
+    owner = start(Subscription(filter="camper/set/relay/+", retained=False))
+    owner.connection.publish("camper/about/relay", b"{}", retain=True)
+    owner.connection.publish("camper/availability/relay", b"online", retain=True)
+    owner.connection.publish("camper/about/gone", b"{}", retain=True)
+    owner.connection.publish("camper/about/gone", b"", retain=True)
+    broker.kill()
+    owner.next(Disconnected)
+    broker.start()
+    assert owner.next(Connected).generation == 2
+    client = Client(broker.port, "camper/#")
+    client.on("camper/availability/relay")
+    assert client.on("camper/about/relay") == b"{}"
+    assert client.on(BIRTH) == b"online"
+    assert client.latest("camper/about/gone") is None
+    client.publish("camper/set/relay/pump", "ON")
+    assert owner.next(Message).payload == b"ON", "the subscription came back too"
+    client.close()
+
+
+def test_a_process_may_start_before_its_broker(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    owner = Owner(broker.port)
+    assert "no broker at 127.0.0.1" in owner.next(Disconnected).reason
+    assert owner.connection.publish("camper/about/x", b"{}") is Sent.LATER
+    broker.start()
+    owner.next(Connected)
+    assert owner.connection.publish("camper/about/x", b"{}") is Sent.YES
+    owner.connection.stop()
+    broker.stop()
+
+
+def test_what_is_too_large_is_refused_before_it_can_block_the_rest(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path, max_packet=2000).start()
+    client = Client(broker.port, "camper/#")
+    owner = Owner(broker.port)
+    owner.next(Connected)
+    assert owner.connection.largest == 2000
+    assert owner.connection.publish("camper/state/big", b"x" * 2000) is Sent.NEVER
+    assert owner.connection.publish("camper/state/fits", b"x" * 1900) is Sent.YES
+    assert client.on("camper/state/fits") == b"x" * 1900
+    assert owner.connection.oversize == 1
+    assert owner.connection.generation == 1, "never disconnected"
+    owner.connection.stop()
+    client.close()
+    broker.stop()
+
+
+def test_a_publication_the_broker_refuses_is_counted(tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite camper/#\n")
+    acl.chmod(0o644)
+    broker = Mosquitto(tmp_path, extra=f"acl_file {acl}\n").start()
+    client = Client(broker.port, "camper/#")
+    owner = Owner(broker.port)
+    owner.next(Connected)
+    owner.connection.publish("forbidden/topic", b"x")
+    owner.connection.publish("camper/state/fine", b"x")
+    client.on("camper/state/fine")
+    while owner.connection.refused == 0:
+        owner.connection.publish("camper/state/fine", b"x")
+    assert "Not authorized" in str(owner.connection.last_refusal)
+    owner.connection.stop()
+    client.close()
+    broker.stop()
+
+
+def test_retained_commands_of_the_past_are_not_sent_to_us_and_new_ones_are_marked(
+    broker: Mosquitto, start: Start
+) -> None:
+    client = Client(broker.port)
+    client.publish("camper/set/relay/pump", "OLD", retain=True)
+    owner = start(Subscription(filter="camper/set/+/+", retained=False))
+    client.publish("camper/set/relay/pump", "NEW", retain=True)
+    message = owner.next(Message)
+    assert (message.payload, message.retain) == (b"NEW", True)
+    client.close()
+
+
+def test_what_was_not_acknowledged_comes_again(broker: Mosquitto) -> None:
+    subscription = Subscription(filter="camper/state/+")
+    first = Owner(broker.port, subscription, session_s=60)
+    first.next(Connected)
+    client = Client(broker.port)
+    client.publish("camper/state/a", "1")
+    client.publish("camper/state/b", "2")
+    one, two = first.next(Message), first.next(Message)
+    first.connection.acknowledge(one)
+    first.connection.stop()
+    second = Owner(broker.port, subscription, session_s=60)
+    again = second.next(Message)
+    assert (again.topic, again.payload) == (two.topic, two.payload)
+    second.connection.acknowledge(two)
+    assert two.generation == second.connection.generation == 1
+    second.connection.stop()
+    client.close()
+
+
+def test_request_properties_reach_the_service(broker: Mosquitto, start: Start) -> None:
+    owner = start(Subscription(filter="camper/request/#", retained=False))
+    client = Client(broker.port, "camper/response/#")
+    client.publish("camper/request/a/b", "{}", response_topic="camper/response/me", correlation=b"\x01")
+    message = owner.next(Message)
+    assert (message.response_topic, message.correlation) == ("camper/response/me", b"\x01")
+    owner.connection.publish("camper/response/me", b"{}", correlation=message.correlation)
+    answer = client.wait(lambda m: m.topic == "camper/response/me")
+    assert getattr(answer.properties, "CorrelationData", None) == b"\x01"
+    client.close()

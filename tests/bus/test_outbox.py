@@ -1,0 +1,272 @@
+"""The outbox keeps readings until the watermark passes them, whatever dies in between."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bus.outbox import LONGEST_STALL_S, SPILL_AFTER_S, STALL_S, WINDOW, Limits, Outbox
+
+TOPIC = "camper/state/mppt"
+
+
+def make(folder: Path, *, limits: Limits | None = None) -> Outbox:
+    return Outbox(folder / "run", folder / "disk", "collector_ble", limits=limits)
+
+
+def fill(outbox: Outbox, count: int, now: float = 0.0) -> None:
+    for number in range(count):
+        outbox.append(TOPIC, json.dumps({"v": number}).encode(), now)
+
+
+def send_all(outbox: Outbox, now: float = 0.0) -> list[dict[str, object]]:
+    sent = []
+    while rows := outbox.next(50, now):
+        for row in rows:
+            sent.append(json.loads(row.payload))
+            outbox.sent(row)
+    return sent
+
+
+def seqs(sent: list[dict[str, object]]) -> list[object]:
+    return [reading["seq"] for reading in sent]
+
+
+def test_rows_go_out_in_order_with_stream_and_gap_free_seq(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 3)
+    assert send_all(outbox) == [
+        {"v": 0, "stream": outbox.stream, "seq": 1, "after": 0},
+        {"v": 1, "stream": outbox.stream, "seq": 2},
+        {"v": 2, "stream": outbox.stream, "seq": 3},
+    ]
+
+
+def test_an_empty_reading_is_valid_json(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    outbox.append(TOPIC, b"{}", 0.0)
+    assert send_all(outbox) == [{"stream": outbox.stream, "seq": 1, "after": 0}]
+
+
+def test_only_the_watermark_removes(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 5)
+    send_all(outbox)
+    assert outbox.waiting == 5
+    outbox.watermark(outbox.stream, 3, 1.0)
+    assert outbox.waiting == 2
+    outbox.watermark("someone-else", 5, 1.0)
+    assert outbox.waiting == 2
+
+
+def test_a_new_process_goes_on_where_the_dead_one_was(tmp_path: Path) -> None:
+    dead = make(tmp_path)
+    fill(dead, 4)
+    send_all(dead)
+    dead.watermark(dead.stream, 2, 0.0)
+    # No close: the process was killed.
+    reborn = make(tmp_path)
+    assert reborn.stream == dead.stream
+    assert reborn.append(TOPIC, b"{}", 0.0) == 5
+    sent = send_all(reborn)
+    assert seqs(sent) == [3, 4, 5]
+    assert sent[0]["after"] == 2
+
+
+def test_a_connect_sends_everything_again_and_says_what_will_not_come(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 3)
+    send_all(outbox)
+    outbox.watermark(outbox.stream, 1, 0.0)
+    outbox.rewind(1.0)
+    again = send_all(outbox, 1.0)
+    assert seqs(again) == [2, 3]
+    assert again[0]["after"] == 1
+    assert "after" not in again[1]
+
+
+def test_the_window_bounds_what_is_in_flight(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, WINDOW + 100)
+    assert len(send_all(outbox)) == WINDOW
+    outbox.watermark(outbox.stream, 60, 0.0)
+    assert len(send_all(outbox)) == 60
+
+
+def test_a_stall_sends_again_and_each_time_later(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 2)
+    send_all(outbox, 0.0)
+    assert send_all(outbox, STALL_S - 1) == []
+    now, waits = 0.0, []
+    for _ in range(6):
+        before = now
+        while not (again := send_all(outbox, now)):
+            now += 1.0
+        assert seqs(again) == [1, 2]
+        waits.append(now - before)
+    assert waits[0] == STALL_S
+    assert waits == sorted(waits)
+    assert max(waits) <= LONGEST_STALL_S
+
+
+def test_the_same_watermark_again_asks_for_what_follows(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 5)
+    send_all(outbox)
+    outbox.watermark(outbox.stream, 2, 1.0)
+    assert send_all(outbox, 10.0) == []
+    outbox.watermark(outbox.stream, 2, 10.0)
+    assert seqs(send_all(outbox, 10.0)) == [3, 4, 5]
+    outbox.watermark(outbox.stream, 2, 10.5)
+    assert send_all(outbox, 10.5) == [], "not more often than every two seconds"
+
+
+def test_the_healthy_path_never_touches_the_disk(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    for second in range(200):
+        seq = outbox.append(TOPIC, b"{}", float(second))
+        send_all(outbox, float(second))
+        outbox.settle(float(second))
+        outbox.watermark(outbox.stream, seq - 5, float(second))
+    assert not (tmp_path / "disk").exists()
+
+
+def test_a_watermark_that_stands_still_moves_the_rows_to_disk(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 10, now=0.0)
+    outbox.settle(SPILL_AFTER_S - 1)
+    assert outbox.on_disk == 0
+    outbox.settle(SPILL_AFTER_S)
+    assert outbox.on_disk == outbox.waiting == 10
+
+
+def test_on_disk_a_reading_a_second_costs_one_commit_in_five(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 1, now=0.0)
+    commits, before = 0, 0
+    for second in range(30, 130):
+        outbox.append(TOPIC, b"{}", float(second))
+        outbox.settle(float(second))
+        commits += outbox.on_disk != before
+        before = outbox.on_disk
+    assert commits == 20
+
+
+def test_what_is_on_disk_survives_the_machine(tmp_path: Path) -> None:
+    before = make(tmp_path)
+    fill(before, 10, now=0.0)
+    before.settle(SPILL_AFTER_S)
+    fill(before, 2, now=SPILL_AFTER_S)
+    for file in (tmp_path / "run").iterdir():
+        file.unlink()  # a power cut empties /run: the last two are lost, the ten are not
+    after = make(tmp_path)
+    assert after.stream != before.stream
+    assert after.streams() == [after.stream, before.stream]
+    after.append(TOPIC, b'{"v":"new"}', 0.0)
+    sent = send_all(after)
+    assert [(r["stream"], r["seq"]) for r in sent] == [
+        *((before.stream, seq) for seq in range(1, 11)),
+        (after.stream, 11),
+    ]
+    assert sent[-1]["after"] == 10, "a new stream says where it starts"
+
+
+def test_when_all_have_arrived_the_file_on_disk_is_gone(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 3, now=0.0)
+    outbox.settle(SPILL_AFTER_S)
+    send_all(outbox, SPILL_AFTER_S)
+    outbox.watermark(outbox.stream, 3, SPILL_AFTER_S)
+    assert outbox.waiting == 0
+    assert list((tmp_path / "disk").iterdir()) == []
+    outbox.append(TOPIC, b"{}", SPILL_AFTER_S + 1)
+    assert seqs(send_all(outbox, SPILL_AFTER_S + 1)) == [4]
+
+
+def test_a_stop_in_peace_takes_what_waits_to_disk(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 3)
+    outbox.close()
+    for file in (tmp_path / "run").iterdir():
+        file.unlink()
+    assert make(tmp_path).waiting == 3
+
+
+def test_bounds_drop_the_oldest_and_count_them(tmp_path: Path) -> None:
+    outbox = make(tmp_path, limits=Limits(rows=100))
+    fill(outbox, 250)
+    assert outbox.waiting == 100
+    assert outbox.dropped == 150
+    sent = send_all(outbox)
+    assert seqs(sent)[0] == 151
+    assert sent[0]["after"] == 150
+    assert make(tmp_path).dropped == 150, "the count survives a restart"
+
+
+def test_bytes_are_bounded_too(tmp_path: Path) -> None:
+    outbox = make(tmp_path, limits=Limits(bytes=10_000))
+    for _ in range(50):
+        outbox.append(TOPIC, b'{"v":"' + b"x" * 1000 + b'"}', 0.0)
+    assert 0 < outbox.waiting < 10
+    assert outbox.dropped == 50 - outbox.waiting
+
+
+def test_dropping_reaches_the_disk_first(tmp_path: Path) -> None:
+    outbox = make(tmp_path, limits=Limits(rows=100))
+    fill(outbox, 80, now=0.0)
+    outbox.settle(SPILL_AFTER_S)
+    fill(outbox, 40, now=SPILL_AFTER_S)
+    assert outbox.waiting == 100
+    assert seqs(send_all(outbox, SPILL_AFTER_S))[0] == 21
+
+
+def test_a_refused_row_keeps_its_place(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 2)
+    first = outbox.next(1, 0.0)[0]
+    outbox.refuse(first)
+    assert send_all(outbox)[0] == {"stream": outbox.stream, "seq": 1, "after": 0}
+
+
+def test_a_crash_between_the_two_files_sends_nothing_twice(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 5, now=0.0)
+    for file in (tmp_path / "run").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    outbox.settle(SPILL_AFTER_S)
+    for file in (tmp_path / "run").iterdir():
+        file.write_bytes((tmp_path / file.name).read_bytes())  # the move's second half never happened
+    assert seqs(send_all(make(tmp_path))) == [1, 2, 3, 4, 5]
+
+
+def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "collector_ble.outbox").write_bytes(b"no database at all" * 100)
+    outbox = make(tmp_path)
+    fill(outbox, 1)
+    assert outbox.waiting == 1
+    assert (tmp_path / "disk" / "collector_ble.damaged").exists()
+
+
+def test_a_full_disk_keeps_the_rows_in_memory_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 5, now=0.0)
+    connect = sqlite3.connect
+
+    def tiny(*arguments: object, **keywords: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **keywords)  # type: ignore[call-overload]  # passed on
+        connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", tiny)
+    outbox.settle(SPILL_AFTER_S)
+    assert outbox.problem is not None
+    assert outbox.waiting == 5
+    monkeypatch.undo()
+    outbox.settle(SPILL_AFTER_S + 10)
+    assert outbox.problem is None
+    assert outbox.on_disk == 5
