@@ -11,6 +11,7 @@ from bus.events import Sent
 from bus.health import Journal
 from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
 from bus.outbox import Outbox
+from bus.shelf import Row
 from bus.topics import BadTopicError, Topics, Verb
 
 _BATCH = 100
@@ -127,23 +128,26 @@ class Publisher:
         """Send what the outbox holds, as far as the broker takes it."""
         while rows := self._outbox.next(_BATCH, now):
             for row in rows:
-                device = self._topics.parse(row.topic).name
-                record = self._devices.setdefault(device, _Device())
-                newest = row.seq >= record.seq
-                # A late reading is not retained: who subscribes next must see the newest.
-                sent = self._bus.publish(row.topic, row.payload, retain=newest)
+                sent = self._send(row)
                 if sent is Sent.LATER:
                     return
                 if sent is Sent.NEVER:
-                    self._outbox.refuse(row)
-                    self._journal.count("readings_oversize")
+                    # What follows was read before this row was emptied: look again.
                     break
-                self._outbox.sent(row)
-                if newest:
-                    record.seq, record.newest = row.seq, row.payload
-            else:
-                continue
-            return
+
+    def _send(self, row: Row) -> Sent:
+        record = self._devices.setdefault(self._topics.parse(row.topic).name, _Device())
+        newest = row.seq >= record.seq
+        # A late reading is not retained: who subscribes next must see the newest.
+        sent = self._bus.publish(row.topic, row.payload, retain=newest)
+        if sent is Sent.YES:
+            self._outbox.sent(row)
+            if newest:
+                record.seq, record.newest = row.seq, row.payload
+        elif sent is Sent.NEVER:
+            self._outbox.refuse(row)
+            self._journal.count("readings_oversize")
+        return sent
 
     def connected(self, now: float) -> None:
         """The broker may have forgotten everything: newest readings first, then all that waits."""

@@ -1,0 +1,46 @@
+"""Stands where the broker would: takes publications, keeps them, and can refuse them as a broker does."""
+
+from dataclasses import dataclass, field
+
+from bus.events import Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One publication as it would have gone onto the wire."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    correlation: bytes | None = None
+
+
+@dataclass(slots=True)
+class FakeBus:
+    """Set `answer` to what the next publications should meet; `takes` is the largest payload."""
+
+    largest: int = 65536
+    takes: int = 65_536
+    answer: Sent = Sent.YES
+    published: list[Published] = field(default_factory=list)
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
+        """Keep it if the broker takes it."""
+        if len(payload) > self.takes:
+            return Sent.NEVER
+        if self.answer is Sent.YES:
+            self.published.append(Published(topic, payload, qos, retain, correlation))
+        return self.answer
+
+    def on(self, topic: str) -> list[bytes]:
+        """The payloads that went to a topic, oldest first."""
+        return [p.payload for p in self.published if p.topic == topic]
