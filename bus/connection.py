@@ -23,7 +23,8 @@ LONGEST_BACKOFF = 30
 _PACKET_OVERHEAD = 64
 # A broker that names no limit is still held to the contract's.
 _DEFAULT_PACKET = 65536
-_QUEUE = 500
+# While connected only; it must hold the replay of everything retained.
+_QUEUE = 5000
 _FAILURE = 0x80
 
 

@@ -157,3 +157,5 @@ class Process:
 def set_up_logging() -> None:
     """One line per event on standard error, as journald likes it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    # It tells of every job it starts.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)

@@ -69,6 +69,7 @@ def run_ble(settings: Settings, devices: list[Owned], clock: Clock) -> int:
         mode=settings.ble.mode,
         emit=process.emit,
         ladder=Ladder(silence=settings.ble.watchdog),
+        monotonic=clock.monotonic,
     )
     radio.start()
     try:

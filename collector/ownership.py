@@ -4,13 +4,10 @@ from dataclasses import dataclass, field
 
 from bus.about import About
 from collector.devices import registry
-from collector.devices.description import Kind, Row, Values
-from collector.devices.rows import BLE_ROWS
+from collector.devices.description import Kind, Values
 from collector.reporting import Cadence, Reporter
 from config.mistakes import ConfigError, Mistake
 from config.model import Device, Settings
-
-_TRANSPORT_ROWS = {"ble": BLE_ROWS}
 
 
 @dataclass(slots=True)
@@ -20,7 +17,6 @@ class Owned:
     id: str
     settings: Device
     kind: Kind
-    rows: dict[str, Row]
     reporter: Reporter
     model: str | None = None
     seen: set[str] = field(default_factory=set)
@@ -33,7 +29,9 @@ class Owned:
     def learn(self, values: Values, model: str | None) -> bool:
         """Take note of what a frame revealed; True if the description changed."""
         optional = {
-            e for e, v in values.items() if v is not None and e in self.rows and self.rows[e].optional
+            e
+            for e, v in values.items()
+            if v is not None and e in self.kind.rows and self.kind.rows[e].optional
         }
         changed = bool(optional - self.seen) or (model is not None and model != self.model)
         self.seen |= optional
@@ -42,7 +40,7 @@ class Owned:
 
     def about(self) -> About:
         """The device as clients see it now."""
-        rows = {e: row for e, row in self.rows.items() if not row.optional or e in self.seen}
+        rows = {e: row for e, row in self.kind.rows.items() if not row.optional or e in self.seen}
         return About(
             name=self.settings.name or self.id.replace("_", " ").capitalize(),
             manufacturer=self.kind.manufacturer,
@@ -57,17 +55,16 @@ def owned_devices(settings: Settings, transport: str, now: float) -> list[Owned]
     for name, device in settings.device.items():
         kind = registry.kind(device.kind)
         if kind.transport == transport:
-            rows = {**kind.rows, **_TRANSPORT_ROWS.get(transport, {})}
-            owned.append(Owned(name, device, kind, rows, _reporter(settings, device, rows, now)))
+            owned.append(Owned(name, device, kind, _reporter(settings, device, kind, now)))
     return owned
 
 
-def _reporter(settings: Settings, device: Device, rows: dict[str, Row], now: float) -> Reporter:
+def _reporter(settings: Settings, device: Device, kind: Kind, now: float) -> Reporter:
     general = settings.publish
     heartbeat = device.heartbeat if device.heartbeat is not None else general.heartbeat
     least = device.min_interval if device.min_interval is not None else general.min_interval
     timeout = device.timeout if device.timeout is not None else general.timeout
-    steps = {entity: row.step for entity, row in rows.items()} | device.steps
+    steps = {entity: row.step for entity, row in kind.rows.items()} | device.steps
     return Reporter(Cadence(least, heartbeat, timeout), steps, now)
 
 
@@ -87,9 +84,8 @@ def check(settings: Settings, where: str) -> None:
             if device.key is None:
                 place = f"32 hexadecimal digits, here or in the secret file device__{name}__key"
                 mistakes.append(Mistake(where, f"{key}.key", "it is missing", place))
-        known = {*kind.rows, *_TRANSPORT_ROWS.get(kind.transport, {})}
-        for entity in device.steps.keys() - known:
-            allowed = ", ".join(sorted(known))
+        for entity in device.steps.keys() - kind.rows.keys():
+            allowed = ", ".join(sorted(kind.rows))
             mistakes.append(Mistake(where, f"{key}.steps.{entity}", "there is no such entity", allowed))
     if mistakes:
         raise ConfigError(mistakes)

@@ -43,6 +43,13 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = (folder / f"mosquitto-{self.port}.log").open("ab")
 
+    @property
+    def pid(self) -> int:
+        """The process's number. Raises RuntimeError if it does not run."""
+        if self._process is None:
+            raise RuntimeError("the broker does not run")
+        return self._process.pid
+
     def start(self) -> "Mosquitto":
         """Start and wait until it accepts connections."""
         binary = shutil.which("mosquitto", path=_PATH)

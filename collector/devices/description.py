@@ -17,6 +17,10 @@ class BadRecordError(DecodeError):
     """These bytes are damaged, cut or noise: ignore this frame, count it."""
 
 
+class ImplausibleError(BadRecordError):
+    """The record is whole but says what no such device says: noise, or decrypted with a wrong key."""
+
+
 class WrongKeyError(DecodeError):
     """The encryption key of this device is wrong: the owner must correct it."""
 
@@ -40,10 +44,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one frame said: values by entity id in the units of the rows, and the model if it named one."""
+    """What one frame said: values by entity id in the units of the rows, and the model if it named one.
+
+    `unknown` lists the entities whose value is null because the device used a code nobody has described.
+    """
 
     values: Values
     model: str | None = None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Measures Boondock; figures are of the machine they were taken on, only their ratios travel."""

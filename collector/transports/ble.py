@@ -1,0 +1,161 @@
+"""The radio: one thread that scans for Victron advertisements and climbs a ladder when it hears none."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from collector.transports.ble_events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
+from collector.transports.ble_ladder import Ladder, Step
+
+if TYPE_CHECKING:
+    from bleak.backends.device import BLEDevice
+    from bleak.backends.scanner import AdvertisementData
+
+    from collector.transports.ble_bluez import Mode
+
+__all__ = ["Advertisement", "Event", "Heard", "Radio", "RadioGone", "RadioState", "Rung"]
+
+_VICTRON = 0x02E1
+_HEARD_EVERY = 1.0
+# BlueZ drops the signal strength when it forgets a device; bleak then reports this and nothing was received.
+_NO_SIGNAL = -127
+_STOP_PATIENCE = 3.0
+_JOIN_PATIENCE = 10.0
+
+
+class Radio:
+    """Scans on its own thread and hands every event to `emit`, from that thread."""
+
+    def __init__(
+        self,
+        adapter: str,
+        mode: "Mode",
+        emit: Callable[[Event], None],
+        *,
+        ladder: Ladder | None = None,
+        patience: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._adapter = adapter
+        self._mode = mode
+        self._emit = emit
+        self._ladder = ladder or Ladder()
+        self._patience = patience
+        self._monotonic = monotonic
+        self._thread = threading.Thread(target=self._run, name="radio", daemon=True)
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._cancel: Callable[[], object] | None = None
+        self._told_heard = float("-inf")
+
+    def start(self) -> None:
+        """Begin to scan and return at once; success and failure arrive as RadioState."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the scan; returns within 10 s even if BlueZ hangs."""
+        with self._lock:
+            self._stopping.set()
+            # Once only: a second cancellation would cut the scanner's own stop short.
+            cancel, self._cancel = self._cancel, None
+            if cancel is not None:
+                cancel()
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_PATIENCE)
+
+    def _run(self) -> None:
+        message = "the radio thread died: see the traceback above"
+        try:
+            message = self._climb()
+        finally:
+            # Whatever ended this thread, the process must learn of it: a dead radio looks like a quiet night.
+            if self._stopping.is_set():
+                self._emit(RadioState(Rung.STOPPED, "stopped as asked"))
+            else:
+                self._emit(RadioGone(message))
+
+    def _climb(self) -> str:
+        while not self._stopping.is_set():
+            step = self._ladder.step(self._monotonic())
+            if step is Step.EXIT:
+                break
+            if step is Step.WAIT:
+                self._stopping.wait(self._ladder.wait(self._monotonic()))
+                continue
+            self._announce(step)
+            self._attempt(step)
+        return f"nothing heard on {self._adapter}, neither by a new scanner nor after a power-cycle: exiting"
+
+    def _announce(self, step: Step) -> None:
+        if step is Step.POWER_CYCLE:
+            self._emit(RadioState(Rung.POWER_CYCLE, f"still nothing heard: {self._adapter} goes off and on"))
+        elif self._ladder.rung:
+            self._emit(RadioState(Rung.NEW_SCANNER, "nothing heard: trying a new scanner"))
+
+    def _attempt(self, step: Step) -> None:
+        from collector.transports.ble_bluez import TROUBLES, advice  # noqa: PLC0415 — D-Bus only where it is used
+
+        try:
+            # A fresh loop is a fresh D-Bus connection, for bleak keeps one per loop: bluetoothd forgets what
+            # a hanging attempt left behind, and bleak what it remembers from before bluetoothd restarted.
+            with asyncio.Runner() as runner:
+                try:
+                    runner.run(self._session(step))
+                finally:
+                    # Before the runner closes the loop: stop() must never call into a closed one.
+                    with self._lock:
+                        self._cancel = None
+        except TROUBLES as trouble:
+            delay = self._ladder.failed(self._monotonic())
+            message = f"{advice(trouble, self._adapter)} (next attempt in {delay:g} s)"
+            self._emit(RadioState(Rung.FAILED, message))
+        except asyncio.CancelledError:
+            # Only stop() cancels, and it has told _climb already.
+            return
+
+    async def _session(self, step: Step) -> None:
+        from collector.transports import ble_bluez  # noqa: PLC0415 — D-Bus only where it is used
+
+        self._make_cancellable()
+        asyncio.get_running_loop().set_exception_handler(ble_bluez.unretrieved)
+        if step is Step.POWER_CYCLE:
+            async with asyncio.timeout(self._patience):
+                await ble_bluez.power_cycle(self._adapter)
+        scanner = ble_bluez.scanner(self._adapter, self._mode, _VICTRON, self._detected)
+        try:
+            async with asyncio.timeout(self._patience):
+                await scanner.start()
+            self._ladder.started(self._monotonic())
+            self._emit(RadioState(Rung.SCANNING, f"{self._mode} scan on {self._adapter}"))
+            while delay := self._ladder.wait(self._monotonic()):  # noqa: ASYNC110 — the ladder names the time
+                await asyncio.sleep(delay)
+        finally:
+            # A scanner that cannot be stopped is given up: closing its bus connection ends its scan.
+            with suppress(*ble_bluez.TROUBLES):
+                async with asyncio.timeout(min(_STOP_PATIENCE, self._patience)):
+                    await scanner.stop()
+
+    def _make_cancellable(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 — a coroutine always runs in a task
+        with self._lock:
+            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            if self._stopping.is_set():
+                task.cancel()
+
+    def _detected(self, device: "BLEDevice", advertisement: "AdvertisementData") -> None:
+        if advertisement.rssi == _NO_SIGNAL:
+            return
+        now = self._monotonic()
+        self._ladder.heard(now)
+        data = advertisement.manufacturer_data.get(_VICTRON)
+        if data is not None:
+            address = device.address.upper()
+            self._emit(Advertisement(address, data, advertisement.local_name, advertisement.rssi, now))
+        elif now - self._told_heard >= _HEARD_EVERY:
+            self._told_heard = now
+            self._emit(Heard(now))

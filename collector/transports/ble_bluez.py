@@ -1,0 +1,103 @@
+"""What the radio needs of BlueZ: a scanner, a power-cycle, and advice when either fails."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from bleak import BleakScanner
+from bleak.args.bluez import BlueZScannerArgs, OrPattern
+from bleak.assigned_numbers import AdvertisementDataType
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
+from dbus_fast import BusType, Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import DBusError, DBusFastError
+
+Mode = Literal["active", "passive"]
+Detected = Callable[[BLEDevice, AdvertisementData], None]
+
+# EOFError: the bus closed the connection in the middle of a call. The rest names itself.
+TROUBLES = (BleakError, DBusFastError, EOFError, OSError, TimeoutError)
+
+_BLUETOOTHD_DOWN = (
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.DBus.Error.NoReply",
+)
+_ADVICE = {
+    **dict.fromkeys(_BLUETOOTHD_DOWN, "bluetoothd is not running: sudo systemctl start bluetooth"),
+    "org.freedesktop.DBus.Error.AccessDenied": "not allowed to use BlueZ: add the user to group bluetooth",
+    "org.freedesktop.DBus.Error.UnknownObject": "the adapter is gone: see bluetoothctl list",
+    "org.bluez.Error.NotReady": "the adapter is off: sudo rfkill unblock bluetooth; bluetoothctl power on",
+    "org.bluez.Error.InProgress": "BlueZ is still busy with a scan: sudo systemctl restart bluetooth",
+}
+_POWER_ON_PATIENCE = 3.0
+
+
+def scanner(adapter: str, mode: Mode, company: int, detected: Detected) -> BleakScanner:
+    """A scanner not yet started; the passive mode hears only the manufacturer data of `company`."""
+    options = BlueZScannerArgs(adapter=adapter)
+    if mode == "passive":
+        kind = AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA
+        options["or_patterns"] = [OrPattern(0, kind, company.to_bytes(2, "little"))]
+    return BleakScanner(detected, scanning_mode=mode, bluez=options)
+
+
+def unretrieved(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:
+    """Loop exception handler: reports all but TROUBLES, which the watchdog sees by the silence they cause."""
+    # dbus-fast leaves such futures behind when bleak stops a scanner whose bus has died.
+    if not isinstance(context.get("exception"), TROUBLES):
+        loop.default_exception_handler(dict(context))
+
+
+async def power_cycle(adapter: str) -> None:
+    """Switch the adapter off and on; raises one of TROUBLES. Cancelled in between, it still switches on."""
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    try:
+        try:
+            await _set_powered(bus, adapter, on=False)
+        finally:
+            async with asyncio.timeout(_POWER_ON_PATIENCE):
+                await _set_powered(bus, adapter, on=True)
+    finally:
+        bus.disconnect()
+
+
+async def _set_powered(bus: MessageBus, adapter: str, *, on: bool) -> None:
+    reply = await bus.call(
+        Message(
+            destination="org.bluez",
+            path=f"/org/bluez/{adapter}",
+            interface="org.freedesktop.DBus.Properties",
+            member="Set",
+            signature="ssv",
+            body=["org.bluez.Adapter1", "Powered", Variant("b", on)],
+        )
+    )
+    if reply.message_type is MessageType.ERROR:
+        reason = str(reply.body[0]) if reply.body else "no reason given"
+        raise DBusError(reply.error_name or "org.freedesktop.DBus.Error.Failed", reason)
+
+
+def advice(trouble: BaseException, adapter: str) -> str:
+    """One sentence: what went wrong and, where it is known, what the owner does about it."""
+    said = f"{type(trouble).__name__}: {trouble}"
+    match trouble:
+        case BleakDBusError():
+            known = _ADVICE.get(trouble.dbus_error)
+        case DBusError():
+            known = _ADVICE.get(trouble.type)
+        case BleakBluetoothNotAvailableError():
+            known = _ADVICE["org.freedesktop.DBus.Error.AccessDenied"]
+        case TimeoutError():
+            known = "BlueZ does not answer: sudo systemctl restart bluetooth"
+        case FileNotFoundError() | ConnectionError() | EOFError():
+            known = "the system D-Bus is not reachable: sudo systemctl start dbus"
+        case BleakError() if "not found" in said:
+            known = f"there is no adapter {adapter}: plug it in, or see bluetoothctl list for its name"
+        case BleakError() if "passive" in said:
+            known = 'BlueZ has no passive scan here: set mode = "active", or run bluetoothd --experimental'
+        case _:
+            known = None
+    return known or said

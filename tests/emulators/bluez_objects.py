@@ -1,0 +1,210 @@
+"""BlueZ's object tree and what its methods do to it, without a bus: adapter, devices, sessions, monitors."""
+
+# BlueZ doc/org.bluez.Adapter.rst, org.bluez.Device.rst, org.bluez.AdvertisementMonitorManager.rst.
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dbus_fast import Variant
+
+ADAPTER = "org.bluez.Adapter1"
+DEVICE = "org.bluez.Device1"
+MONITOR = "org.bluez.AdvertisementMonitor1"
+MONITOR_MANAGER = "org.bluez.AdvertisementMonitorManager1"
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+MANUFACTURER_DATA = 0xFF
+# A smaller change of signal is not signalled (BlueZ src/device.c, RSSI_THRESHOLD).
+_RSSI_STEP = 8
+
+Properties = dict[str, Variant]
+Interfaces = dict[str, Properties]
+Pattern = tuple[int, int, bytes]
+Signal = Callable[[str, str, str, str, list[object]], None]
+
+
+class BluezError(Exception):
+    """An error reply: its D-Bus name and text."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+@dataclass(slots=True)
+class Monitor:
+    """A client's advertisement monitor; it hears nothing until it is active."""
+
+    owner: str
+    patterns: tuple[Pattern, ...] = ()
+    active: bool = False
+
+
+class Objects:
+    """The tree under /org/bluez; every change goes out through `signal`."""
+
+    def __init__(self, signal: Signal, *, adapter: str = "hci0", experimental: bool = True) -> None:
+        self._signal = signal
+        self._experimental = experimental
+        self.adapter_path = f"/org/bluez/{adapter}"
+        self.tree: dict[str, Interfaces] = {}
+        self.sessions: set[str] = set()
+        self.filters: dict[str, Properties] = {}
+        self.monitors: dict[tuple[str, str], Monitor] = {}
+        self.powered_history: list[bool] = []
+
+    @property
+    def scanning(self) -> bool:
+        return bool(self.sessions) or any(monitor.active for monitor in self.monitors.values())
+
+    def reset(self, *, with_adapter: bool) -> None:
+        """As after a start of bluetoothd: no sessions, no monitors, no devices."""
+        self.tree = {"/org/bluez": {"org.bluez.AgentManager1": {}}}
+        self.sessions.clear()
+        self.filters.clear()
+        self.monitors.clear()
+        if with_adapter:
+            self.tree[self.adapter_path] = self._new_adapter()
+
+    def add_adapter(self) -> None:
+        self.tree[self.adapter_path] = self._new_adapter()
+        self._signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(self.adapter_path))
+
+    def remove_adapter(self) -> None:
+        self._forget_clients()
+        self._remove_devices()
+        interfaces = self.tree.pop(self.adapter_path, {})
+        self._signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", [self.adapter_path, sorted(interfaces)])
+
+    def forget_client(self, owner: str) -> None:
+        """A client's connection closed: BlueZ drops what belonged to it."""
+        self.sessions.discard(owner)
+        self.filters.pop(owner, None)
+        self.monitors = {key: monitor for key, monitor in self.monitors.items() if monitor.owner != owner}
+        self._tell_discovering()
+
+    def advertise(self, address: str, manufacturer: Mapping[int, bytes], rssi: int, name: str | None) -> bool:
+        """An advertisement reaches the antenna; False if no scan or pattern lets it through."""
+        if self.adapter_path not in self.tree or not self._lets_through(manufacturer):
+            return False
+        path = self._device_path(address)
+        if path not in self.tree:
+            self.tree[path] = {DEVICE: self._new_device(address, manufacturer, rssi, name)}
+            self._signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(path))
+            return True
+        known = self.tree[path][DEVICE]
+        changed = _changes(known, manufacturer, rssi, name)
+        if changed:
+            known.update(changed)
+            self._tell(path, DEVICE, changed)
+        return True
+
+    def forget_signal(self, address: str) -> None:
+        path = self._device_path(address)
+        del self.tree[path][DEVICE]["RSSI"]
+        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, {}, ["RSSI"]])
+
+    def start_discovery(self, sender: str) -> None:
+        if not self.tree[self.adapter_path][ADAPTER]["Powered"].value:
+            raise BluezError("org.bluez.Error.NotReady", "Resource Not Ready")
+        if sender in self.sessions:
+            raise BluezError("org.bluez.Error.InProgress", "Operation already in progress")
+        self.sessions.add(sender)
+        self._tell_discovering()
+
+    def stop_discovery(self, sender: str) -> None:
+        if sender not in self.sessions:
+            raise BluezError("org.bluez.Error.Failed", "No discovery started")
+        self.sessions.discard(sender)
+        self._tell_discovering()
+
+    def set_powered(self, *, on: bool) -> None:
+        self.powered_history.append(on)
+        self.tree[self.adapter_path][ADAPTER]["Powered"] = Variant("b", on)
+        self._tell(self.adapter_path, ADAPTER, {"Powered": Variant("b", on)})
+        if not on:
+            self._forget_clients()
+            self._remove_devices()
+
+    def _lets_through(self, manufacturer: Mapping[int, bytes]) -> bool:
+        if self.sessions:
+            return True
+        sections = [company.to_bytes(2, "little") + data for company, data in manufacturer.items()]
+        return any(
+            kind == MANUFACTURER_DATA and section[start : start + len(content)] == content
+            for monitor in self.monitors.values()
+            if monitor.active
+            for start, kind, content in monitor.patterns
+            for section in sections
+        )
+
+    def _device_path(self, address: str) -> str:
+        return f"{self.adapter_path}/dev_{address.replace(':', '_')}"
+
+    def _forget_clients(self) -> None:
+        self.sessions.clear()
+        for monitor in self.monitors.values():
+            monitor.active = False
+        self._tell_discovering()
+
+    def _remove_devices(self) -> None:
+        for path in [path for path in self.tree if path.startswith(self.adapter_path + "/")]:
+            del self.tree[path]
+            self._signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", [path, [DEVICE]])
+
+    def _tell_discovering(self) -> None:
+        interfaces = self.tree.get(self.adapter_path)
+        now = Variant("b", bool(self.sessions))
+        if interfaces is not None and interfaces[ADAPTER]["Discovering"] != now:
+            interfaces[ADAPTER]["Discovering"] = now
+            self._tell(self.adapter_path, ADAPTER, {"Discovering": now})
+
+    def _tell(self, path: str, interface: str, changed: Properties) -> None:
+        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, changed, []])
+
+    def _added(self, path: str) -> list[object]:
+        return [path, self.tree[path]]
+
+    def _new_adapter(self) -> Interfaces:
+        interfaces: Interfaces = {
+            ADAPTER: {
+                "Address": Variant("s", "B8:27:EB:00:00:01"),
+                "Name": Variant("s", "van"),
+                "Powered": Variant("b", value=True),
+                "Discovering": Variant("b", value=False),
+                "Roles": Variant("as", ["central", "peripheral"]),
+            }
+        }
+        if self._experimental:
+            interfaces[MONITOR_MANAGER] = {"SupportedMonitorTypes": Variant("as", ["or_patterns"])}
+        return interfaces
+
+    def _new_device(
+        self, address: str, manufacturer: Mapping[int, bytes], rssi: int, name: str | None
+    ) -> Properties:
+        return {
+            "Address": Variant("s", address),
+            "AddressType": Variant("s", "random"),
+            "Alias": Variant("s", name or address.replace(":", "-")),
+            "Adapter": Variant("o", self.adapter_path),
+            "Paired": Variant("b", value=False),
+            "Connected": Variant("b", value=False),
+            "UUIDs": Variant("as", []),
+            **_changes({}, manufacturer, rssi, name),
+        }
+
+
+def _changes(known: Properties, manufacturer: Mapping[int, bytes], rssi: int, name: str | None) -> Properties:
+    """Only what differs is signalled: bleak asks for DuplicateData = false."""
+    changed: Properties = {}
+    before = known.get("ManufacturerData", Variant("a{qv}", {})).value
+    # BlueZ keeps the last data of each company, also of those missing from this advertisement.
+    after = before | {company: Variant("ay", data) for company, data in manufacturer.items()}
+    if after != before:
+        changed["ManufacturerData"] = Variant("a{qv}", after)
+    if "RSSI" not in known or abs(known["RSSI"].value - rssi) >= _RSSI_STEP:
+        changed["RSSI"] = Variant("n", rssi)
+    if name is not None and "Name" not in known:
+        changed["Name"] = Variant("s", name)
+    return changed

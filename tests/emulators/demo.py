@@ -1,0 +1,92 @@
+"""The demo's antenna: `python -m tests.emulators.demo --bus-address …` puts a van on a fake BlueZ."""
+
+import argparse
+import itertools
+import signal
+import sys
+import threading
+import time
+
+from tests.emulators import victron
+from tests.emulators.bluez import FakeBluez
+from tests.emulators.van import Moment, Van
+
+SHUNT_ADDRESS = "C0:FF:EE:00:00:01"
+SHUNT_KEY = "0123456789abcdef0123456789abcdef"
+SHUNT_NAME = "House battery"
+MPPT_ADDRESS = "C0:FF:EE:00:00:02"
+MPPT_KEY = "fedcba9876543210fedcba9876543210"
+MPPT_NAME = "Solar"
+
+# Phones, earphones, a thermometer: what a campsite's air is full of.
+_FOREIGN = (("5A:00:00:00:00:01", 0x004C), ("5A:00:00:00:00:02", 0x0006), ("A4:C1:38:00:00:03", 0x0059))
+_COMPANY = 0x02E1
+_PERIOD = 1.0
+
+
+def shunt_record(moment: Moment, iv: int) -> bytes:
+    """The SmartShunt's record of this moment."""
+    battery = moment.battery
+    says = victron.BatteryMonitor(
+        voltage=battery.voltage,
+        current=battery.current,
+        soc=battery.soc,
+        consumed=battery.consumed,
+        minutes=battery.minutes,
+        aux_mode=victron.AUX_STARTER,
+        aux=battery.starter_voltage,
+    )
+    return victron.battery_monitor(says, bytes.fromhex(SHUNT_KEY), iv)
+
+
+def mppt_record(moment: Moment, iv: int) -> bytes:
+    """The MPPT's record of this moment."""
+    solar = moment.solar
+    says = victron.SolarCharger(
+        state=solar.state,
+        voltage=solar.voltage,
+        current=solar.current,
+        power=solar.power,
+        yield_today=solar.yield_today,
+    )
+    return victron.solar_charger(says, bytes.fromhex(MPPT_KEY), iv)
+
+
+def advertise(bluez: FakeBluez, moment: Moment, iv: int) -> None:
+    """One round of advertisements, as one second in the van brings them."""
+    bluez.advertise(SHUNT_ADDRESS, {_COMPANY: shunt_record(moment, iv)}, rssi=-58, name=SHUNT_NAME)
+    bluez.advertise(MPPT_ADDRESS, {_COMPANY: mppt_record(moment, iv)}, rssi=-67, name=MPPT_NAME)
+    for address, company in _FOREIGN:
+        bluez.advertise(address, {company: b"\x10" + iv.to_bytes(2, "little")}, rssi=-80)
+
+
+def main() -> None:
+    """Advertise once a second until SIGTERM or SIGINT."""
+    options = _options()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    van = Van(seed=options.seed, day_length=options.day_length, start_hour=options.start_hour)
+    with FakeBluez(options.bus_address) as bluez:
+        sys.stdout.write(f"ready: {SHUNT_ADDRESS} and {MPPT_ADDRESS} on {options.bus_address}\n")
+        sys.stdout.flush()
+        began = time.monotonic()
+        for tick in itertools.count(1):
+            advertise(bluez, van.moment, tick & 0xFFFF)
+            # Due times, not pauses: a slow round must not slow the van's clock.
+            if stop.wait(max(0.0, began + tick * _PERIOD - time.monotonic())):
+                return
+            van.step(_PERIOD)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.emulators.demo", description=__doc__)
+    parser.add_argument("--bus-address", required=True, help="a D-Bus, e.g. unix:path=/run/demo/bus")
+    parser.add_argument("--seed", type=int, default=1, help="weather and habits")
+    parser.add_argument("--day-length", type=float, default=86_400.0, help="real seconds per day")
+    parser.add_argument("--start-hour", type=float, default=9.0, help="hour of the day to begin at")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
