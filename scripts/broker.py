@@ -1,0 +1,94 @@
+"""The Mosquitto of one run: which port, which configuration, which command."""
+
+import os
+import pwd
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HOST = "127.0.0.1"
+PORT = 1883
+TEMPLATE = Path(__file__).parents[1] / "mosquitto" / "mosquitto.conf"
+_LISTENER = f"listener {PORT} {HOST}"
+_PORTS_TRIED = 100
+
+
+class BrokerError(Exception):
+    """The broker cannot be started; the text says why and what to do."""
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on this port of the loopback."""
+    with socket.socket() as probe:
+        # Connections of a run that just ended linger in TIME_WAIT; they do not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:  # in use, or below 1024 for an ordinary user: either way it is not ours
+            return False
+    return True
+
+
+def choose_port(wanted: int | None) -> int:
+    """Return the wanted port, or the first free one from 1883 on; raise BrokerError if there is none."""
+    if wanted is not None:
+        if is_free(wanted):
+            return wanted
+        raise BrokerError(
+            f"port {wanted} is taken or not allowed; choose another with --port, or leave it out"
+        )
+    for port in range(PORT, PORT + _PORTS_TRIED):
+        if is_free(port):
+            return port
+    raise BrokerError(
+        f"the ports {PORT} to {PORT + _PORTS_TRIED - 1} are all taken; name a free one with --port"
+    )
+
+
+def render(port: int) -> str:
+    """Return the broker's configuration with its listener on `port`."""
+    text = TEMPLATE.read_text()
+    if text.count(_LISTENER) != 1:
+        raise BrokerError(f"{TEMPLATE} must have the line '{_LISTENER}' once")
+    return text.replace(_LISTENER, f"listener {port} {HOST}")
+
+
+def command() -> list[str]:
+    """Return what starts the broker, its configuration on stdin; raise BrokerError if it is missing."""
+    # Debian keeps it where an ordinary user's PATH may not look.
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+    program = shutil.which("mosquitto", path=path)
+    if program is None:
+        raise BrokerError("mosquitto is not installed; ./scripts/setup installs it")
+    # An account that may not enter the run's directory can still read what it was given open.
+    return [program, "-c", "/dev/stdin"]
+
+
+def account() -> tuple[str, ...]:
+    """Return the setpriv options that make the broker an ordinary user when we are root."""
+    # Mosquitto would change its user by itself, and with that lose the signal of our death.
+    if os.geteuid() != 0 or all(entry.pw_name != "mosquitto" for entry in pwd.getpwall()):
+        return ()
+    entry = pwd.getpwnam("mosquitto")
+    return (f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups")
+
+
+def accepts(port: int) -> bool:
+    """Tell whether something accepts connections on this port of the loopback."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:  # not yet
+        return False
+    return True
+
+
+def wait_until(true: Callable[[], bool], give_up: Callable[[], bool], seconds: float) -> bool:
+    """Wait until `true()`; return False after `seconds` or once `give_up()`."""
+    end = time.monotonic() + seconds
+    while not true():
+        if give_up() or time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

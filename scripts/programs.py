@@ -1,0 +1,101 @@
+"""What a run consists of: the broker, the house's own processes, and for the demo its emulated hardware."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from scripts import broker
+from scripts.children import ROOT, Program
+from scripts.places import Places
+
+DEMO = ROOT / "tests" / "emulators" / "demo.toml"
+# What each process is called on screen, and how it is started: python -m ...
+SERVICES: Mapping[str, tuple[str, ...]] = {
+    "statistician": ("statistician",),
+    "controller": ("controller",),
+    "collector_ble": ("collector", "ble"),
+}
+# The order of the end: who publishes, who stores, what carries.
+_PUBLISHES, _STORES, _CARRIES = range(3)
+# systemd's words are for the one who was started by it, not for what he starts.
+_NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY")
+
+_BUS = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <auth>EXTERNAL</auth>
+  <listen>unix:path={socket}</listen>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def database(places: Places) -> Path:
+    """Return where the statistician of this run keeps its database."""
+    return places.data / "statistics.db"
+
+
+def the_broker(places: Places, port: int) -> Program:
+    """Write the broker's configuration and return the broker."""
+    configuration = places.temporary / "mosquitto.conf"
+    configuration.write_text(broker.render(port))
+    configuration.chmod(0o644)
+    return Program("broker", broker.command(), _environment(), _CARRIES, broker.account(), configuration)
+
+
+def bus_socket(places: Places) -> Path:
+    """Return where the demo's D-Bus listens."""
+    # Below the memory directory, whose path is short: a socket's path may have 107 bytes.
+    return places.runtime / "bus"
+
+
+def the_bus(places: Places) -> Program:
+    """Write the configuration of the demo's D-Bus and return the bus."""
+    configuration = places.temporary / "bus.conf"
+    configuration.write_text(_BUS.format(socket=bus_socket(places)))
+    argv = ["dbus-daemon", "--nofork", "--nopidfile", f"--config-file={configuration}"]
+    return Program("bus", argv, _environment(), _CARRIES)
+
+
+def the_hardware(places: Places) -> Program:
+    """Return the demo's emulated Bluetooth adapter with its devices."""
+    address = f"unix:path={bus_socket(places)}"
+    argv = [sys.executable, "-m", "tests.emulators.demo", "--bus-address", address]
+    return Program("hardware", argv, _environment(), _CARRIES)
+
+
+def the_services(places: Places, configuration: Path, port: int, *, demo: bool) -> list[Program]:
+    """Return the house's own processes, told where this run keeps what and where its broker is."""
+    environment = _environment() | {
+        "BOONDOCK_CONFIG": str(configuration),
+        "BOONDOCK_BROKER__HOST": broker.HOST,
+        "BOONDOCK_BROKER__PORT": str(port),
+        "BOONDOCK_STATISTICIAN__DATABASE": str(database(places)),
+        "BOONDOCK_STORAGE__STATE": str(places.data / "state"),
+    }
+    if demo:
+        environment["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={bus_socket(places)}"
+        environment["BOONDOCK_STORAGE__RUNTIME"] = str(places.runtime)
+    else:
+        environment.setdefault("BOONDOCK_STORAGE__RUNTIME", str(places.runtime))
+    return [
+        Program(
+            name,
+            [sys.executable, "-m", *argv],
+            environment,
+            _STORES if name == "statistician" else _PUBLISHES,
+        )
+        for name, argv in SERVICES.items()
+    ]

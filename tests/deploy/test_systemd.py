@@ -1,0 +1,114 @@
+"""The units: systemd understands them, their sandbox is tight, and what they start exists."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "systemd"
+SERVICES = (
+    "boondock-statistician.service",
+    "boondock-controller.service",
+    "boondock-collector@ble.service",
+    "boondock-mosquitto.service",
+)
+PROCESSES = SERVICES[:3]
+MOST_EXPOSED = 2.0
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The units as installed, but that /opt/boondock is this checkout."""
+    for source in UNITS.glob("boondock*"):
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / source.name)
+        else:
+            text = source.read_text().replace("/opt/boondock", str(ROOT))
+            (tmp_path / source.name).write_text(text)
+    template = tmp_path / "boondock-collector@.service"
+    shutil.copy(template, tmp_path / "boondock-collector@ble.service")
+    return tmp_path
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def lines(unit: str) -> list[str]:
+    name = unit.replace("@ble", "@")
+    return (UNITS / name).read_text().splitlines()
+
+
+@pytest.mark.parametrize("unit", [*SERVICES, "boondock.target"])
+def test_systemd_finds_no_fault(installed: Path, unit: str) -> None:
+    # The manual pages a unit names need not be installed here.
+    checked = analyze("verify", "--man=no", str(installed / unit))
+    assert (checked.returncode, checked.stderr.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_the_sandbox_is_tight(installed: Path, unit: str) -> None:
+    checked = analyze("security", "--offline=true", "--no-pager", str(installed / unit))
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", checked.stdout)
+    assert found, checked.stdout + checked.stderr
+    assert float(found[1]) <= MOST_EXPOSED
+
+
+@pytest.mark.parametrize("unit", PROCESSES)
+def test_what_a_unit_starts_exists(unit: str) -> None:
+    [start] = [line for line in lines(unit) if line.startswith("ExecStart=")]
+    program, flag, module = start.removeprefix("ExecStart=").split()[:3]
+    assert (program, flag) == ("/opt/boondock/.venv/bin/python", "-m")
+    assert importlib.util.find_spec(f"{module}.__main__")
+
+
+@pytest.mark.parametrize("unit", PROCESSES)
+def test_a_process_is_watched_and_keeps_its_readings(unit: str) -> None:
+    assert {
+        "Type=notify",
+        "WatchdogSec=60",
+        "Restart=on-failure",
+        "RestartPreventExitStatus=78",
+        "StartLimitIntervalSec=0",
+        "RuntimeDirectoryPreserve=yes",
+        "IPAddressDeny=any",
+    } <= set(lines(unit))
+
+
+@pytest.mark.parametrize("unit", PROCESSES)
+def test_the_environment_points_into_the_units_own_directories(unit: str) -> None:
+    settings = dict(line.split("=", 1) for line in lines(unit) if line.startswith(("State", "Runtime")))
+    environment = dict(
+        line.removeprefix("Environment=").split("=", 1)
+        for line in lines(unit)
+        if line.startswith("Environment=")
+    )
+    assert environment["BOONDOCK_STORAGE__STATE"] == f"%S/{settings['StateDirectory']}"
+    assert environment["BOONDOCK_STORAGE__RUNTIME"] == f"%t/{settings['RuntimeDirectory']}"
+
+
+@pytest.mark.parametrize("unit", PROCESSES)
+def test_every_user_and_group_a_unit_names_is_made(unit: str) -> None:
+    made = (UNITS / "sysusers.d" / "boondock.conf").read_text()
+    dropped_in = [p.read_text() for p in UNITS.glob(f"{unit}.d/*.conf")]
+    text = "\n".join([*lines(unit), *dropped_in])
+    names = re.findall(r"^(?:User|SupplementaryGroups)=(\S+)$", text, re.MULTILINE)
+    assert names
+    for name in names:
+        assert re.search(rf"^[ug] {name} ", made, re.MULTILINE), name
+
+
+def test_only_the_controller_opens_devices() -> None:
+    opens = {unit for unit in SERVICES if any(line.startswith("DeviceAllow=") for line in lines(unit))}
+    assert opens == {"boondock-controller.service"}
+
+
+def test_the_target_wants_every_service() -> None:
+    wanted = re.findall(r"boondock\S+\.service", (UNITS / "boondock.target").read_text())
+    assert sorted(wanted) == sorted(SERVICES)
