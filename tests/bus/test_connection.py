@@ -86,6 +86,7 @@ def test_a_broker_that_forgot_everything_is_told_again(broker: Mosquitto, start:
     owner.connection.publish("camper/availability/relay", b"online", retain=True)
     owner.connection.publish("camper/about/gone", b"{}", retain=True)
     owner.connection.publish("camper/about/gone", b"", retain=True)
+    assert owner.connection.retained_topics == ["camper/about/relay", "camper/availability/relay"]
     broker.kill()
     owner.next(Disconnected)
     broker.start()
