@@ -96,7 +96,7 @@ class Radio:
             self._emit(RadioState(Rung.NEW_SCANNER, "nothing heard: trying a new scanner"))
 
     def _attempt(self, step: Step) -> None:
-        from collector.transports.ble_bluez import TROUBLES, advice  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports.ble_bluez import advice, troubles  # noqa: PLC0415 — D-Bus only where it is used
 
         try:
             # A fresh loop is a fresh D-Bus connection, for bleak keeps one per loop: bluetoothd forgets what
@@ -108,7 +108,7 @@ class Radio:
                     # Before the runner closes the loop: stop() must never call into a closed one.
                     with self._lock:
                         self._cancel = None
-        except TROUBLES as trouble:
+        except troubles() as trouble:
             delay = self._ladder.failed(self._monotonic())
             message = f"{advice(trouble, self._adapter)} (next attempt in {delay:g} s)"
             self._emit(RadioState(Rung.FAILED, message))
@@ -134,7 +134,7 @@ class Radio:
                 await asyncio.sleep(delay)
         finally:
             # A scanner that cannot be stopped is given up: closing its bus connection ends its scan.
-            with suppress(*ble_bluez.TROUBLES):
+            with suppress(*ble_bluez.troubles()):
                 async with asyncio.timeout(min(_STOP_PATIENCE, self._patience)):
                     await scanner.stop()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bleak import BleakScanner
 from bleak.args.bluez import BlueZScannerArgs, OrPattern
@@ -10,15 +10,12 @@ from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
-from dbus_fast import BusType, Message, MessageType, Variant
-from dbus_fast.aio import MessageBus
-from dbus_fast.errors import DBusError, DBusFastError
+
+if TYPE_CHECKING:
+    from dbus_fast.aio import MessageBus
 
 Mode = Literal["active", "passive"]
 Detected = Callable[[BLEDevice, AdvertisementData], None]
-
-# EOFError: the bus closed the connection in the middle of a call. The rest names itself.
-TROUBLES = (BleakError, DBusFastError, EOFError, OSError, TimeoutError)
 
 _BLUETOOTHD_DOWN = (
     "org.freedesktop.DBus.Error.ServiceUnknown",
@@ -35,6 +32,14 @@ _ADVICE = {
 _POWER_ON_PATIENCE = 3.0
 
 
+def troubles() -> tuple[type[Exception], ...]:
+    """What can go wrong between us and BlueZ; dbus_fast is asked only where there is a D-Bus."""
+    from dbus_fast.errors import DBusFastError  # noqa: PLC0415 — a laptop may have no D-Bus
+
+    # EOFError: the bus closed the connection in the middle of a call. The rest names itself.
+    return (BleakError, DBusFastError, EOFError, OSError, TimeoutError)
+
+
 def scanner(adapter: str, mode: Mode, company: int, detected: Detected) -> BleakScanner:
     """A scanner not yet started; the passive mode hears only the manufacturer data of `company`."""
     options = BlueZScannerArgs(adapter=adapter)
@@ -45,14 +50,17 @@ def scanner(adapter: str, mode: Mode, company: int, detected: Detected) -> Bleak
 
 
 def unretrieved(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:
-    """Loop exception handler: reports all but TROUBLES, which the watchdog sees by the silence they cause."""
+    """Loop exception handler: reports all but troubles, which the watchdog sees by the silence they cause."""
     # dbus-fast leaves such futures behind when bleak stops a scanner whose bus has died.
-    if not isinstance(context.get("exception"), TROUBLES):
+    if not isinstance(context.get("exception"), troubles()):
         loop.default_exception_handler(dict(context))
 
 
 async def power_cycle(adapter: str) -> None:
-    """Switch the adapter off and on; raises one of TROUBLES. Cancelled in between, it still switches on."""
+    """Switch the adapter off and on; raises one of troubles(). Cancelled in between, it still switches on."""
+    from dbus_fast import BusType  # noqa: PLC0415 — a laptop may have no D-Bus
+    from dbus_fast.aio import MessageBus  # noqa: PLC0415 — same
+
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
     try:
         try:
@@ -64,7 +72,10 @@ async def power_cycle(adapter: str) -> None:
         bus.disconnect()
 
 
-async def _set_powered(bus: MessageBus, adapter: str, *, on: bool) -> None:
+async def _set_powered(bus: "MessageBus", adapter: str, *, on: bool) -> None:
+    from dbus_fast import Message, MessageType, Variant  # noqa: PLC0415 — a laptop may have no D-Bus
+    from dbus_fast.errors import DBusError  # noqa: PLC0415 — same
+
     reply = await bus.call(
         Message(
             destination="org.bluez",
@@ -82,6 +93,8 @@ async def _set_powered(bus: MessageBus, adapter: str, *, on: bool) -> None:
 
 def advice(trouble: BaseException, adapter: str) -> str:
     """One sentence: what went wrong and, where it is known, what the owner does about it."""
+    from dbus_fast.errors import DBusError  # noqa: PLC0415 — a laptop may have no D-Bus
+
     said = f"{type(trouble).__name__}: {trouble}"
     match trouble:
         case BleakDBusError():

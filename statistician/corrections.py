@@ -1,0 +1,189 @@
+"""Makes compiled rows again where states came late: the rows are those had the states come in time."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from statistician.algorithm import Row, accumulator, hourly
+from statistician.live import Entities
+from statistician.periods import HOUR, MINUTES_5, hour_of, period_of
+from statistician.records import Span, State, StoredRow, Table
+from statistician.store import Store
+from statistician.store_states import by_entity
+
+# Stands for a period without a row.
+_NONE = Row()
+
+
+@dataclass(slots=True)
+class _Walker:
+    """One entity on its way from the first wrong period to where rows are right again."""
+
+    number: int
+    span: Span
+    base: Row | None = None
+    carried: State | None = None
+    # Whether the newest row so far, on which later sums build, is another than before.
+    base_changed: bool = False
+    frame_changed: bool = False
+
+
+@dataclass(slots=True)
+class Corrected:
+    """The periods (table, start) in which rows changed, by entity number."""
+
+    changed: set[tuple[Table, int, int]] = field(default_factory=set)
+    finished: bool = False
+
+
+class Correction:
+    """One walk over everything dirty, hour by hour, oldest first; abandon it on StoreError and start anew."""
+
+    def __init__(self, store: Store, entities: Entities, dirty: dict[int, Span]) -> None:
+        self._store = store
+        self._entities = entities
+        self.spans = dict(dirty)
+        self._waiting = sorted(dirty.items(), key=lambda item: item[1].since, reverse=True)
+        self._walking: dict[int, _Walker] = {}
+        self._done: list[int] = []
+        self._hour = hour_of(self._waiting[-1][1].since)
+        self._result = Corrected()
+
+    def work(
+        self,
+        before: int,
+        budget_s: float,
+        *,
+        also: dict[int, Span],
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> Corrected:
+        """Correct periods before `before` until the budget is spent; what is dirty `also` stays marked."""
+        result = self._result = Corrected()
+        began = timer()
+        with self._store.transaction():
+            while not result.finished:
+                if self._hour >= before:
+                    self._done += [*self._walking, *(number for number, _ in self._waiting)]
+                    self._walking, self._waiting = {}, []
+                else:
+                    self._walk_hour(before)
+                result.finished = not self._walking and not self._waiting
+                if timer() - began >= budget_s:
+                    break
+            self._remember(also)
+        return result
+
+    def _remember(self, also: dict[int, Span]) -> None:
+        # After a crash in mid-walk the rows corrected so far must not look like the end of the change.
+        reached = {n: Span(w.span.since, max(w.span.until, self._hour)) for n, w in self._walking.items()}
+        self.spans.update(reached)
+        for number in self._done:
+            self.spans.pop(number, None)
+            # Its open period may have begun on what was wrong.
+            self._entities[number].stale = True
+        self._store.statistics.remove_dirty(self._done)
+        self._done = []
+        marked = dict(reached)
+        merge(marked, also.items())
+        self._store.statistics.put_dirty(marked)
+
+    def _walk_hour(self, before: int) -> None:
+        hour = self._hour
+        if not self._walking and self._waiting:
+            # Nothing is wrong until the next one begins.
+            hour = max(hour, hour_of(self._waiting[-1][1].since))
+            if hour >= before:
+                self._hour = hour
+                return
+        joining = self._join(hour)
+        start = min([period_of(w.span.since) for w in joining], default=hour)
+        if len(self._walking) > len(joining):
+            start = hour
+        states = by_entity(self._store.states.between(start, min(hour + HOUR, before), set(self._walking)))
+        for walker in list(self._walking.values()):
+            since = max(hour, period_of(walker.span.since))
+            self._walk(walker, since, before, states.get(walker.number, []))
+            if self._settled(walker, hour + HOUR, before):
+                del self._walking[walker.number]
+                self._done.append(walker.number)
+        self._hour = hour + HOUR
+
+    def _join(self, hour: int) -> list[_Walker]:
+        groups: dict[int, list[_Walker]] = {}
+        while self._waiting and self._waiting[-1][1].since < hour + HOUR:
+            number, span = self._waiting.pop()
+            self._walking[number] = walker = _Walker(number, span)
+            groups.setdefault(period_of(span.since), []).append(walker)
+        for start, walkers in groups.items():
+            records = [self._entities[walker.number].record for walker in walkers]
+            in_force = self._store.states.in_force(records, start)
+            for walker in walkers:
+                walker.base = self._store.statistics.base(walker.number, start)
+                walker.carried = in_force.get(walker.number)
+        return [walker for walkers in groups.values() for walker in walkers]
+
+    def _walk(self, walker: _Walker, since: int, before: int, states: list[State]) -> None:
+        """Make the rows of one entity from `since` to the end of its hour again."""
+        hour = hour_of(since)
+        number = walker.number
+        table = self._store.statistics
+        kept = {row.start: row for row in table.between(Table.FIVE_MINUTES, number, hour, hour + HOUR)}
+        coming = deque(state for state in states if state.ts >= since)
+        for start in range(since, min(hour + HOUR, before), MINUTES_5):
+            row = self._period(walker, start, coming)
+            if self._entities[number].record.state_class is None:
+                # There is nothing to put in place of what stands.
+                continue
+            changed = self._replace(Table.FIVE_MINUTES, StoredRow(number, start, row or _NONE, 0), kept)
+            walker.base = row or walker.base
+            if row is not None or changed:
+                walker.base_changed = changed
+        if hour + HOUR <= before:
+            self._finish_hour(walker, hour, kept)
+
+    def _period(self, walker: _Walker, start: int, coming: deque[State]) -> Row | None:
+        sums = accumulator(self._entities[walker.number].record.state_class, walker.base)
+        if sums is not None and walker.carried is not None:
+            sums.feed(start, walker.carried.value, walker.carried.last_reset)
+        while coming and coming[0].ts < start + MINUTES_5:
+            walker.carried = state = coming.popleft()
+            if sums is not None:
+                sums.feed(state.ts, state.value, state.last_reset)
+        return sums.close(start + MINUTES_5) if sums is not None else None
+
+    def _replace(self, table: Table, new: StoredRow, kept: dict[int, StoredRow]) -> bool:
+        """Put a row in place of the one in `kept`; whether they differ."""
+        old = kept.get(new.start)
+        if new.row == (old.row if old else _NONE):
+            return False
+        if new.row is _NONE:
+            self._store.statistics.remove(table, new.entity, new.start)
+            del kept[new.start]
+        else:
+            kept[new.start] = new._replace(rev=old.rev + 1 if old else 1)
+            self._store.statistics.put(table, [kept[new.start]])
+        self._result.changed.add((table, new.start, new.entity))
+        return True
+
+    def _finish_hour(self, walker: _Walker, hour: int, kept: dict[int, StoredRow]) -> None:
+        number = walker.number
+        state_class = self._entities[number].record.state_class
+        row = hourly([kept[start].row for start in sorted(kept)], state_class)
+        old = {one.start: one for one in self._store.statistics.between(Table.HOUR, number, hour, hour + 1)}
+        self._replace(Table.HOUR, StoredRow(number, hour, row or _NONE, 0), old)
+        frame = self._store.states.frame_at(number, hour + HOUR)
+        walker.frame_changed = frame != walker.carried
+        if walker.frame_changed and walker.carried is not None:
+            self._store.states.put_frames(hour + HOUR, [walker.carried])
+
+    def _settled(self, walker: _Walker, end: int, before: int) -> bool:
+        """Whether nothing after `end` can differ from what stands."""
+        return end <= before and end > walker.span.until and not (walker.base_changed or walker.frame_changed)
+
+
+def merge(into: dict[int, Span], spans: Iterable[tuple[int, Span]]) -> None:
+    """Add what is dirty to what was."""
+    for number, span in spans:
+        known = into.get(number)
+        into[number] = known.join(span) if known else span

@@ -1,0 +1,248 @@
+"""Messages become a batch of states; after its commit they are acknowledged and watermarks are published."""
+
+import logging
+from typing import Protocol
+
+import msgspec
+
+from bus import about as about_message
+from bus.clock import BUILD_DATE_MS, Clock
+from bus.events import Message, Sent
+from bus.health import Journal
+from bus.messages import BadMessageError, decode_reading, to_iso
+from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
+from statistician.compile import Compiler
+from statistician.corrections import merge
+from statistician.live import Entities, LiveEntity
+from statistician.periods import DAY
+from statistician.records import Batch, DeadLetter, Span, StreamRecord
+from statistician.store import Store
+from statistician.streams import Place, Streams
+
+log = logging.getLogger(__name__)
+
+# So many messages are committed at once even before the interval is over.
+BATCH = 250
+# A broken or hostile publisher must not fill memory and card.
+MOST_ENTITIES = 10_000
+MOST_WAITING = 5_000
+_TOPICS_REMEMBERED = 4_096
+
+
+class Bus(Protocol):
+    """The part of a connection that the statistician needs."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+        """Publish now or say why not."""
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker a message is done with."""
+
+
+class _Envelope(msgspec.Struct):
+    """The place of a reading in its stream, legible even if the rest is not."""
+
+    stream: str | None = None
+    seq: int | None = None
+    after: int | None = None
+
+
+class Ingest:
+    """Takes messages, keeps what the next commit writes. `dirty` gathers what came late."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        topics: Topics,
+        store: Store,
+        entities: Entities,
+        compiler: Compiler,
+        *,
+        clock: Clock,
+        journal: Journal,
+        keep_days: int,
+    ) -> None:
+        self._bus = bus
+        self._topics = topics
+        self._store = store
+        self._entities = entities
+        self._compiler = compiler
+        self._clock = clock
+        self._journal = journal
+        self._keep_ms = keep_days * DAY
+        self.streams = Streams(store.streams())
+        self._batch = Batch()
+        self._messages: list[Message] = []
+        self._parsed: dict[str, Topic] = {}
+        self._connected_at = clock.wall()
+        # Counted here, told at each commit.
+        self._readings = self._equal = self._lost = 0
+        self.dirty: dict[int, Span] = store.statistics.dirty()
+        # Monotonic second of the oldest message that waits for a commit, and of the newest late state.
+        self.since: float | None = None
+        self.late_at = float("-inf")
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are not committed yet."""
+        return len(self._messages)
+
+    def take(self, message: Message) -> None:
+        """Take one message; whatever is wrong with it, it will be acknowledged."""
+        if len(self._messages) >= MOST_WAITING:
+            # Unacknowledged, so the broker or the collector's outbox still has it.
+            self._journal.count("messages_refused")
+            return
+        if self.since is None:
+            self.since = self._clock.monotonic()
+        self._messages.append(message)
+        try:
+            topic = self._parse(message.topic)
+            if not message.payload or topic.part is not None:
+                self._take_empty(topic)
+            elif topic.verb is Verb.STATE:
+                self._take_reading(topic.name, message)
+            elif topic.verb is Verb.ABOUT:
+                self._describe(topic.name, about_message.decode(message.payload))
+        except (ValueError, RecursionError) as error:
+            self._set_aside(message, str(error))
+
+    def _parse(self, text: str) -> Topic:
+        topic = self._parsed.get(text)
+        if topic is None:
+            topic = self._topics.parse(text)
+            if len(self._parsed) >= _TOPICS_REMEMBERED:
+                self._parsed.clear()
+            self._parsed[text] = topic
+        return topic
+
+    def _take_empty(self, topic: Topic) -> None:
+        """An empty retained message: the owner took the device away."""
+        if topic.verb is Verb.ABOUT:
+            self._describe(topic.name, about_message.About(name=topic.name))
+
+    def _describe(self, device: str, about: about_message.About) -> None:
+        for key in about.entities:
+            check_id(key, "entity")
+        if len(self._entities) + len(about.entities) > MOST_ENTITIES:
+            raise BadMessageError(f"more than {MOST_ENTITIES} entities")
+        for record in self._entities.describe(device, about, self._clock.wall()):
+            self._batch.entities[record.id] = record
+
+    def _set_aside(self, message: Message, error: str) -> None:
+        now = self._clock.wall()
+        self._journal.count("dead_letters")
+        # Only the first of a row: a broken or hostile publisher must not fill the log.
+        level = logging.DEBUG if "messages" in self._journal.problems else logging.WARNING
+        log.log(level, "set aside: %s: %s", message.topic, error)
+        self._journal.problem("messages", f"{message.topic}: {error}"[:300], now)
+        self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error))
+        try:
+            place = msgspec.json.decode(message.payload, type=_Envelope)
+        except (ValueError, RecursionError):
+            return
+        if place.stream is not None and place.seq is not None and 0 <= place.seq < 2**53:
+            # Else the stream would wait for ever for what can never be read.
+            self._place(place.stream, place.seq, place.after, now)
+
+    def _place(self, stream: str, seq: int, after: int | None, now: int) -> Place:
+        if stream not in self.streams:
+            try:
+                self._topics.watermark(stream)
+            except BadTopicError:
+                # A stream whose watermark has no topic is none.
+                return Place.NEXT
+        return self.streams.place(stream, seq, after, now)
+
+    def _take_reading(self, device: str, message: Message) -> None:
+        reading = decode_reading(message.payload)
+        now = self._clock.wall()
+        ts = now if reading.ts is None else reading.ts
+        self._check_time(ts, now)
+        self._readings += 1
+        if reading.stream is not None and reading.seq is not None:
+            place = self._place(reading.stream, reading.seq, reading.after, now)
+            if place is Place.DUPLICATE:
+                self._journal.count("duplicates")
+                return
+            if place is Place.GAP:
+                self._journal.count("gaps")
+        # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
+        since = self._connected_at if message.retain and reading.ts is None else None
+        known = self._entities.of(device)
+        for key, value in reading.values.items():
+            live = known.get(key) or self._add(device, key, ts)
+            if since is not None and live.newest is not None and live.newest.ts >= since:
+                continue
+            states = live.news(ts, value, reading.last_reset.get(key))
+            if not states:
+                self._equal += 1
+            for state in states:
+                self._batch.states.append(state)
+                span = self._compiler.take(live, state)
+                if span is not None:
+                    self._mark_late(live, span, now)
+
+    def _check_time(self, ts: int, now: int) -> None:
+        if ts < BUILD_DATE_MS:
+            raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
+        if ts > now + DAY and self._clock.quality() != "unset":
+            raise BadMessageError(f"ts: {to_iso(ts)} is more than a day ahead")
+
+    def _add(self, device: str, key: str, ts: int) -> LiveEntity:
+        if len(self._entities) >= MOST_ENTITIES:
+            raise BadMessageError(f"more than {MOST_ENTITIES} entities")
+        live = self._entities.add(device, key, ts)
+        self._batch.entities[live.record.id] = live.record
+        return live
+
+    def _mark_late(self, live: LiveEntity, span: Span, now: int) -> None:
+        self._journal.count("late")
+        if span.since < now - self._keep_ms:
+            # The rows it belongs to may be gone already.
+            return
+        self.late_at = self._clock.monotonic()
+        merge(self.dirty, [(live.record.id, span)])
+        self._batch.dirty[live.record.id] = span
+
+    def commit(self, walking: dict[int, Span]) -> None:
+        """COMMIT, acknowledge, then watermarks; `walking` is being corrected. StoreError loses nothing."""
+        if not self._messages:
+            return
+        batch = self._batch
+        batch.streams = self.streams.moved()
+        # The mark on disk is one for all that is wrong with an entity.
+        for marks in (self.dirty, walking):
+            merge(batch.dirty, [(number, marks[number]) for number in batch.dirty if number in marks])
+        self._store.commit(batch)
+        messages, self._messages = self._messages, []
+        self._batch = Batch()
+        self.since = None
+        for message in messages:
+            self._bus.acknowledge(message)
+        for record in self.streams.committed():
+            self._say(record)
+        self._count(batch)
+
+    def _count(self, batch: Batch) -> None:
+        self._journal.count("states_stored", len(batch.states))
+        self._journal.count("readings", self._readings)
+        self._journal.count("states_equal", self._equal)
+        self._readings = self._equal = 0
+        if self.streams.lost != self._lost:
+            self._journal.count("readings_lost", self.streams.lost - self._lost)
+            self._lost = self.streams.lost
+        if not batch.dead:
+            self._journal.solved("messages")
+
+    def _say(self, record: StreamRecord) -> None:
+        self._bus.publish(self._topics.watermark(record.stream), str(record.seq).encode(), retain=True)
+
+    def connected(self) -> None:
+        """Publish every watermark again; a stream silent for 30 days is forgotten. Raises StoreError."""
+        now = self._connected_at = self._clock.wall()
+        for stream in self.streams.forget_old(now):
+            self._store.remove_stream(stream)
+            self._bus.publish(self._topics.watermark(stream), b"", retain=True)
+        for record in self.streams.known(now):
+            self._say(record)

@@ -1,0 +1,88 @@
+"""Says the newest aggregates of every device, retained; corrected ones again with a higher `rev`."""
+
+from collections.abc import Collection, Iterable
+
+from bus.messages import Aggregate, Statistics, encode, to_iso
+from bus.topics import Topics
+from statistician.algorithm import Row
+from statistician.ingest import Bus
+from statistician.live import Entities
+from statistician.periods import HOUR, MINUTES_5, hour_of
+from statistician.records import StoredRow, Table
+from statistician.store import Store
+
+_LENGTHS = {Table.FIVE_MINUTES: MINUTES_5, Table.HOUR: HOUR}
+_PARTS = {Table.FIVE_MINUTES: "5minute", Table.HOUR: "hour"}
+
+
+class Aggregates:
+    """Publishes rows as `statistics` messages; times are ms."""
+
+    def __init__(self, bus: Bus, topics: Topics, store: Store, entities: Entities) -> None:
+        self._bus = bus
+        self._topics = topics
+        self._store = store
+        self._entities = entities
+        # What was said last on a topic: the period's start and rev.
+        self._said: dict[str, tuple[int, int]] = {}
+
+    def say(self, table: Table, rows: Iterable[StoredRow]) -> None:
+        """Publish rows of one period, a message for each device."""
+        devices: dict[str, list[StoredRow]] = {}
+        for row in rows:
+            devices.setdefault(self._entities[row.entity].record.device, []).append(row)
+        for device, its in devices.items():
+            self._say_device(table, device, its)
+
+    def _say_device(self, table: Table, device: str, rows: list[StoredRow]) -> None:
+        topic = self._topics.statistics(device, _PARTS[table])
+        start = rows[0].start
+        # Corrections of one row and of another must both count; so must one that took a row away.
+        rev = sum(row.rev for row in rows)
+        said_start, said_rev = self._said.get(topic, (None, 0))
+        if said_start == start:
+            rev = max(rev, said_rev + 1)
+        message = Statistics(
+            start=to_iso(start),
+            end=to_iso(start + _LENGTHS[table]),
+            rev=rev,
+            entities={self._entities[row.entity].record.entity: _aggregate(row.row) for row in rows},
+        )
+        self._said[topic] = (start, rev)
+        self._bus.publish(topic, encode(message), retain=True)
+
+    def say_newest(self, open_period: int) -> None:
+        """Publish what a restart made the broker forget: the newest period and hour. Raises StoreError."""
+        for table, start in _newest(open_period).items():
+            self._say_stored(table, start, [live.record.id for live in self._entities])
+
+    def say_corrected(self, changed: Collection[tuple[Table, int, int]], open_period: int) -> None:
+        """Publish again what was corrected in the newest period and hour. Raises StoreError."""
+        newest = _newest(open_period)
+        for table, start in newest.items():
+            numbers = [number for where, when, number in changed if (where, when) == (table, start)]
+            devices = {self._entities[number].record.device for number in numbers}
+            its = [live.record.id for device in devices for live in self._entities.of(device).values()]
+            self._say_stored(table, start, its)
+
+    def _say_stored(self, table: Table, start: int, numbers: list[int]) -> None:
+        read = self._store.statistics.between
+        self.say(table, [row for number in numbers for row in read(table, number, start, start + 1)])
+
+
+def _newest(open_period: int) -> dict[Table, int]:
+    return {Table.FIVE_MINUTES: open_period - MINUTES_5, Table.HOUR: hour_of(open_period) - HOUR}
+
+
+def _aggregate(row: Row) -> Aggregate:
+    return Aggregate(
+        mean=row.mean,
+        min=row.min,
+        max=row.max,
+        state=row.state,
+        sum=row.sum,
+        sum_increase=row.sum_increase,
+        sum_decrease=row.sum_decrease,
+        last_reset=None if row.last_reset is None else to_iso(row.last_reset),
+        coverage=round(row.coverage, 6),
+    )

@@ -1,0 +1,166 @@
+"""The tables, in peewee's words: how they are keyed is what the card's wear depends on."""
+
+from peewee import (
+    AutoField,
+    BareField,
+    BigIntegerField,
+    BlobField,
+    CompositeKey,
+    DoubleField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+SCHEMA_VERSION = 1
+
+
+class Meta(Model):
+    """Facts about the database, such as its schema version."""
+
+    key = TextField(primary_key=True)
+    value = TextField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "meta"
+        without_rowid = True
+
+
+class Entity(Model):
+    """The number of every entity and what its device's about says of it."""
+
+    id = IntegerField(primary_key=True)
+    device = TextField()
+    entity = TextField()
+    first = BigIntegerField()
+    name = TextField(null=True)
+    unit = TextField(null=True)
+    device_class = TextField(null=True)
+    state_class = TextField(null=True)
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "entity"
+        indexes = ((("device", "entity"), True),)
+
+
+class State(Model):
+    """Time comes first in the key, so that new states go to the end of the file's tree."""
+
+    ts = BigIntegerField()
+    entity = IntegerField()
+    # No type, hence no affinity: a number stays a number, a text a text.
+    value = BareField(null=True)
+    last_reset = BigIntegerField(null=True)
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "states"
+        primary_key = CompositeKey("ts", "entity")
+        without_rowid = True
+
+
+class Frame(Model):
+    """The state in force at the start of an hour, so that no search goes back further than that."""
+
+    entity = IntegerField()
+    start = BigIntegerField()
+    ts = BigIntegerField()
+    value = BareField(null=True)
+    last_reset = BigIntegerField(null=True)
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "frames"
+        primary_key = CompositeKey("entity", "start")
+        without_rowid = True
+
+
+class _Statistics(Model):
+    entity = IntegerField()
+    start = BigIntegerField()
+    mean = DoubleField(null=True)
+    mean_weight = DoubleField(null=True)
+    min = DoubleField(null=True)
+    max = DoubleField(null=True)
+    state = DoubleField(null=True)
+    sum = DoubleField(null=True)
+    sum_increase = DoubleField(null=True)
+    sum_decrease = DoubleField(null=True)
+    last_reset = BigIntegerField(null=True)
+    coverage = DoubleField()
+    rev = IntegerField()
+
+
+class FiveMinutes(_Statistics):
+    """A row for each entity and 5-minute period."""
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "statistics_5minute"
+        primary_key = CompositeKey("entity", "start")
+        without_rowid = True
+
+
+class Hour(_Statistics):
+    """A row for each entity and hour."""
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "statistics_hour"
+        primary_key = CompositeKey("entity", "start")
+        without_rowid = True
+
+
+class Run(Model):
+    """5-minute periods that were compiled, with or without rows."""
+
+    start = BigIntegerField(primary_key=True)
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "runs"
+
+
+class Stream(Model):
+    """How far each stream is on disk."""
+
+    stream = TextField(primary_key=True)
+    seq = BigIntegerField()
+    seen = BigIntegerField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "stream"
+        without_rowid = True
+
+
+class Dirty(Model):
+    """Entities whose compiled rows no longer agree with their states."""
+
+    entity = IntegerField(primary_key=True)
+    since = BigIntegerField()
+    until = BigIntegerField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "dirty"
+
+
+class Dead(Model):
+    """Messages that could not be used."""
+
+    id = AutoField()
+    ts = BigIntegerField()
+    topic = TextField()
+    payload = BlobField()
+    error = TextField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "dead_letter"
+
+
+ALL: tuple[type[Model], ...] = (
+    Meta,
+    Entity,
+    State,
+    Frame,
+    FiveMinutes,
+    Hour,
+    Run,
+    Stream,
+    Dirty,
+    Dead,
+)

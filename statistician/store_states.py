@@ -1,0 +1,110 @@
+"""States on disk: ranges of time, the state in force at a time, hourly frames, removal of the old."""
+
+from collections.abc import Collection, Iterable
+
+from statistician.periods import hour_of
+from statistician.records import EntityRecord, State
+from statistician.store_engine import Cell, Engine
+
+# SQLite takes at least 999 values in a statement.
+_MOST_NAMED = 900
+_COLUMNS = "ts, entity, value, last_reset"
+
+
+class States:
+    """The tables of states and of hourly frames."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put(self, states: Iterable[State]) -> None:
+        """Keep states; of several at one ms the last counts."""
+        self._engine.many(
+            "INSERT OR REPLACE INTO states (ts, entity, value, last_reset) VALUES (?, ?, ?, ?)", states
+        )
+
+    def first(self) -> int | None:
+        """Time of the oldest state."""
+        found = self._engine.one("SELECT min(ts) FROM states")
+        return None if found is None or found[0] is None else int(found[0])
+
+    def between(self, start: int, end: int | None, entities: Collection[int] | None = None) -> list[State]:
+        """States of `entities` (None: all) with start <= ts < end, in order of time."""
+        sql = f"SELECT {_COLUMNS} FROM states WHERE ts >= ?"  # noqa: S608 — the columns are ours
+        values: list[Cell] = [start]
+        if end is not None:
+            sql += " AND ts < ?"
+            values.append(end)
+        if entities is not None and len(entities) <= _MOST_NAMED:
+            sql += f" AND entity IN ({', '.join('?' * len(entities))})"
+            values += entities
+            entities = None
+        rows = self._engine.all(f"{sql} ORDER BY ts, entity", values)
+        return [_state(row) for row in rows if entities is None or row[1] in entities]
+
+    def in_force(self, entities: Collection[EntityRecord], at: int) -> dict[int, State]:
+        """The newest state before `at` of each entity that has one."""
+        found: dict[int, State] = {}
+        since = at
+        for entity in entities:
+            frame = self._frame(entity.id, at)
+            if frame is None:
+                since = min(since, entity.first, hour_of(at))
+            else:
+                start, found[entity.id] = frame
+                since = min(since, start)
+        found |= {state.entity: state for state in self.between(since, at, {e.id for e in entities})}
+        return found
+
+    def _frame(self, entity: int, at: int) -> tuple[int, State] | None:
+        row = self._engine.one(
+            "SELECT ts, entity, value, last_reset, start FROM frames"
+            " WHERE entity = ? AND start <= ? ORDER BY start DESC LIMIT 1",
+            (entity, at),
+        )
+        return None if row is None else (_int(row[4]), _state(row))
+
+    def put_frames(self, start: int, states: Iterable[State]) -> None:
+        """Keep the states in force at `start`, the start of an hour."""
+        self._engine.many(
+            "INSERT OR REPLACE INTO frames (entity, start, ts, value, last_reset) VALUES (?, ?, ?, ?, ?)",
+            ((state.entity, start, state.ts, state.value, state.last_reset) for state in states),
+        )
+
+    def frame_at(self, entity: int, start: int) -> State | None:
+        """The frame an entity has at exactly `start`."""
+        frame = self._frame(entity, start)
+        return frame[1] if frame is not None and frame[0] == start else None
+
+    def remove_before(self, before: int, limit: int) -> int:
+        """Remove at most about `limit` of the oldest states before a time; returns how many went."""
+        last = self._engine.one("SELECT ts FROM states ORDER BY ts LIMIT 1 OFFSET ?", (limit,))
+        if last is not None:
+            before = min(before, _int(last[0]))
+        return self._engine.run("DELETE FROM states WHERE ts < ?", (before,))
+
+    def remove_frames_before(self, entity: int, before: int) -> int:
+        """Remove an entity's frames before a time but for the one in force then."""
+        return self._engine.run(
+            "DELETE FROM frames WHERE entity = ?1 AND start <"
+            " (SELECT max(start) FROM frames WHERE entity = ?1 AND start <= ?2)",
+            (entity, before),
+        )
+
+
+def by_entity(states: Iterable[State]) -> dict[int, list[State]]:
+    """States grouped by entity, order kept."""
+    groups: dict[int, list[State]] = {}
+    for state in states:
+        groups.setdefault(state.entity, []).append(state)
+    return groups
+
+
+def _state(row: tuple[Cell, ...]) -> State:
+    return State(*row[:4])  # type: ignore[arg-type]  # the table's columns are what State says
+
+
+def _int(cell: Cell) -> int:
+    if not isinstance(cell, int):
+        raise TypeError(f"{cell!r} is no whole number")
+    return cell

@@ -1,0 +1,90 @@
+"""Statistics on disk: 5-minute and hourly rows, the base of sums, runs, what awaits correction."""
+
+from collections.abc import Iterable
+
+from statistician.algorithm import Row
+from statistician.periods import HOUR
+from statistician.records import Span, StoredRow, Table
+from statistician.store_engine import Cell, Engine
+
+_COLUMNS = ", ".join(("entity", "start", *Row._fields, "rev"))
+_MARKS = ", ".join("?" * (len(Row._fields) + 3))
+
+
+class Statistics:
+    """The tables of rows, runs and corrections."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put(self, table: Table, rows: Iterable[StoredRow]) -> None:
+        """Write rows, over those of the same entity and period."""
+        self._engine.many(
+            f"INSERT OR REPLACE INTO {table.value} ({_COLUMNS}) VALUES ({_MARKS})",  # noqa: S608 — all three are ours
+            [(entity, start, *row, rev) for entity, start, row, rev in rows],
+        )
+
+    def remove(self, table: Table, entity: int, start: int) -> None:
+        """Remove the row of a period that turned out to have no number."""
+        self._engine.run(
+            f"DELETE FROM {table.value} WHERE entity = ? AND start = ?",  # noqa: S608 — the table is ours
+            (entity, start),
+        )
+
+    def between(self, table: Table, entity: int, start: int, end: int) -> list[StoredRow]:
+        """An entity's rows with start <= row start < end, in order of time."""
+        return self._read(table, "entity = ? AND start >= ? AND start < ? ORDER BY start", entity, start, end)
+
+    def base(self, entity: int, before: int) -> Row | None:
+        """What a sum goes on from: the latest 5-minute row, else the latest whole hour's."""
+        newest = "entity = ? AND start < ? ORDER BY start DESC LIMIT 1"
+        rows = self._read(Table.FIVE_MINUTES, newest, entity, before) or self._read(
+            Table.HOUR, newest, entity, before - HOUR + 1
+        )
+        return rows[0].row if rows else None
+
+    def _read(self, table: Table, where: str, *values: Cell) -> list[StoredRow]:
+        sql = f"SELECT {_COLUMNS} FROM {table.value} WHERE {where}"  # noqa: S608 — both are ours
+        return [_stored(row) for row in self._engine.all(sql, values)]
+
+    def remove_before(self, entity: int, before: int) -> int:
+        """Remove an entity's 5-minute rows before a time; hourly rows stay for ever."""
+        return self._engine.run(
+            "DELETE FROM statistics_5minute WHERE entity = ? AND start < ?", (entity, before)
+        )
+
+    def add_run(self, start: int) -> None:
+        """Mark a 5-minute period as compiled."""
+        self._engine.run("INSERT OR IGNORE INTO runs VALUES (?)", (start,))
+
+    def last_run(self) -> int | None:
+        """The newest compiled 5-minute period."""
+        found = self._engine.one("SELECT max(start) FROM runs")
+        return None if found is None or found[0] is None else int(found[0])
+
+    def remove_runs_before(self, before: int) -> int:
+        """Forget runs before a time, never the newest."""
+        return self._engine.run(
+            "DELETE FROM runs WHERE start < ? AND start < (SELECT max(start) FROM runs)", (before,)
+        )
+
+    def put_dirty(self, spans: dict[int, Span]) -> None:
+        """Remember what must be corrected, in place of what was remembered of these entities."""
+        self._engine.many(
+            "INSERT OR REPLACE INTO dirty VALUES (?, ?, ?)",
+            [(entity, span.since, span.until) for entity, span in spans.items()],
+        )
+
+    def remove_dirty(self, entities: Iterable[int]) -> None:
+        """These are correct again."""
+        self._engine.many("DELETE FROM dirty WHERE entity = ?", [(entity,) for entity in entities])
+
+    def dirty(self) -> dict[int, Span]:
+        """What must be corrected, by entity."""
+        rows = self._engine.all("SELECT entity, since, until FROM dirty")
+        return {int(entity or 0): Span(int(since or 0), int(until or 0)) for entity, since, until in rows}
+
+
+def _stored(cells: tuple[Cell, ...]) -> StoredRow:
+    entity, start, *row, rev = cells
+    return StoredRow(entity, start, Row(*row), rev)  # type: ignore[arg-type]  # columns are what Row says

@@ -1,0 +1,156 @@
+"""A statistician on a real database with an injected clock and a broker that only takes notes."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bus import about as about_message
+from bus.about import About, Entity
+from bus.clock import Clock
+from bus.events import Connected, Message, Sent
+from bus.health import Journal
+from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading
+from bus.topics import Topics
+from config.model import Statistician as Settings
+from statistician.periods import COMPILE_DELAY, MINUTES_5, period_of
+from statistician.records import StoredRow, Table
+from statistician.service import Statistician
+from statistician.store import Store
+
+START = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()) * 1000
+SECOND = 1000
+MINUTE = 60_000
+TOPICS = Topics()
+
+
+class Notes:
+    """Stands for the connection; `log` tells in which order things were done."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, str, bytes]] = []
+        self.acknowledged: list[int] = []
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+        """Note a publication."""
+        assert qos == 1
+        assert retain
+        self.log.append(("publish", topic, payload))
+        return Sent.YES
+
+    def acknowledge(self, message: Message) -> None:
+        """Note an acknowledgement."""
+        self.acknowledged.append(message.mid)
+        self.log.append(("acknowledge", message.topic, message.payload))
+
+    def watermarks(self, stream: str) -> list[int]:
+        """The watermarks published of a stream."""
+        return [
+            int(p) for kind, t, p in self.log if kind == "publish" and t == TOPICS.watermark(stream) and p
+        ]
+
+    def statistics(self, device: str, period: str) -> list[Statistics]:
+        """The aggregates published of a device."""
+        topic = TOPICS.statistics(device, period)
+        return [msgspec.json.decode(p, type=Statistics) for kind, t, p in self.log if t == topic]
+
+
+class Rig:
+    """One process's life: start, messages, time, close; the database file outlives it."""
+
+    def __init__(self, path: Path, *, now: int = START, settings: Settings | None = None) -> None:
+        self.path = path
+        self.now = now
+        self.quality: ClockQuality = "ok"
+        self.settings = settings or Settings()
+        self._mid = 0
+        self.start()
+
+    def start(self) -> None:
+        """Begin a process on the same file."""
+        self.notes = Notes()
+        self.journal = Journal()
+        self.store = Store(self.path)
+        clock = Clock(lambda: self.now, lambda: self.now / 1000, lambda: self.quality)
+        self.service = Statistician(
+            self.notes, TOPICS, self.store, self.settings, clock=clock, journal=self.journal
+        )
+        self.settle()
+
+    def close(self) -> None:
+        """End the process as SIGTERM does."""
+        self.service.close()
+
+    def restart(self) -> None:
+        """Close and start."""
+        self.close()
+        self.start()
+
+    def crash(self) -> None:
+        """End without a commit, and start."""
+        self.store.close()
+        self.start()
+
+    def message(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        """Deliver a message; returns its mid."""
+        self._mid += 1
+        event = Message(topic, payload, qos=1, retain=retain, mid=self._mid, generation=1)
+        self.service.handle(event)
+        return self._mid
+
+    def connect(self) -> None:
+        """The broker accepted us."""
+        self.service.handle(Connected(1))
+
+    def about(self, device: str, **state_classes: str | None) -> None:
+        """Deliver a device's about: entities and their state classes."""
+        entities = {key: Entity(name=key, state_class=kind) for key, kind in state_classes.items()}
+        self.message(TOPICS.about(device), about_message.encode(About(name=device, entities=entities)))
+
+    def reading(
+        self,
+        device: str,
+        values: Mapping[str, Value],
+        *,
+        ts: int | None = None,
+        stream: str | None = None,
+        seq: int | None = None,
+        after: int | None = None,
+        last_reset: dict[str, int] | None = None,
+    ) -> int:
+        """Deliver a reading, taken now unless said otherwise; returns its mid."""
+        reading = Reading(
+            ts=self.now if ts is None else ts,
+            values=dict(values),
+            stream=stream,
+            seq=seq,
+            after=after,
+            last_reset=last_reset or {},
+        )
+        return self.message(TOPICS.state(device), encode_reading(reading))
+
+    def settle(self) -> None:
+        """Tick until nothing is due at this very moment."""
+        for _ in range(20_000):
+            if self.service.tick(self.now / 1000) > 0:
+                return
+        raise AssertionError("the service never rests")
+
+    def run_until(self, moment: int) -> None:
+        """Let time pass, with a look at every compile moment and shortly after."""
+        while self.now < moment:
+            boundary = period_of(self.now - COMPILE_DELAY) + MINUTES_5 + COMPILE_DELAY
+            after_it = boundary - MINUTES_5 + 7 * SECOND
+            self.now = min(moment, after_it if after_it > self.now else boundary)
+            self.settle()
+
+    def commit(self) -> None:
+        """Let the commit interval and the pause for late readings pass."""
+        self.now += 6 * SECOND
+        self.settle()
+
+    def rows(self, key: str, table: Table = Table.FIVE_MINUTES, device: str = "van") -> list[StoredRow]:
+        """An entity's rows as they are on disk."""
+        found = [e for e in self.store.entities() if (e.device, e.entity) == (device, key)]
+        return self.store.statistics.between(table, found[0].id, 0, 2**60) if found else []

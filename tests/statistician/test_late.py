@@ -1,0 +1,257 @@
+"""States that come late or out of order: the rows are those had they come in time, with a higher rev."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bus.messages import Value
+from statistician.algorithm import Row
+from statistician.periods import HOUR, MINUTES_5
+from statistician.records import Table
+from tests.statistician.rig import MINUTE, SECOND, START, Rig
+
+CLASSES = {
+    "volt": "measurement",
+    "wind": "measurement_angle",
+    "yield": "total_increasing",
+    "flow": "total",
+}
+END = START + 2 * HOUR
+
+
+@dataclass(frozen=True)
+class Late:
+    """A state at `at` (s after the start) that arrives `delay` s later."""
+
+    entity: str
+    at: int
+    value: Value
+    last_reset: int | None
+    delay: int
+
+
+states = st.builds(
+    Late,
+    entity=st.sampled_from(sorted(CLASSES)),
+    at=st.integers(0, 360).map(lambda tens: tens * 10),
+    value=st.one_of(st.none(), st.sampled_from([0.0, 1.0, 5.0, 9.5, 10.0, 12.0, -3.0])),
+    last_reset=st.sampled_from([None, 1, 2]),
+    delay=st.one_of(st.just(0), st.integers(0, 3000)),
+)
+histories = st.lists(states, min_size=1, max_size=25, unique_by=lambda s: (s.entity, s.at))
+
+
+def rows_of(history: list[tuple[int, Late]], *, restarts: bool = False) -> dict[tuple[str, Table, int], Row]:
+    """The rows after these (arrival in s, state) pairs."""
+    with tempfile.TemporaryDirectory() as folder:
+        rig = Rig(Path(folder) / "s.db")
+        rig.about("van", **CLASSES)
+        for arrival, late in sorted(history, key=lambda pair: pair[0]):
+            rig.run_until(START + arrival * SECOND)
+            resets = {late.entity: late.last_reset} if late.last_reset is not None else {}
+            rig.reading("van", {late.entity: late.value}, ts=START + late.at * SECOND, last_reset=resets)
+            if restarts:
+                rig.restart()
+        rig.run_until(END + MINUTE)
+        found = {
+            (key, table, row.start): row.row
+            for key in CLASSES
+            for table in Table
+            for row in rig.rows(key, table)
+        }
+        rig.close()
+        return found
+
+
+def same(one: Row, other: Row) -> bool:
+    return all(
+        a == b or (a is not None and b is not None and a == pytest.approx(b, rel=1e-9, abs=1e-9))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(histories)
+def test_late_or_in_time_is_the_same(history: list[Late]) -> None:
+    in_time = rows_of([(late.at, late) for late in history])
+    late = rows_of([(late.at + late.delay, late) for late in history])
+    assert late.keys() == in_time.keys()
+    assert [key for key, row in late.items() if not same(row, in_time[key])] == []
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(histories)
+def test_a_restart_after_every_state_changes_nothing(history: list[Late]) -> None:
+    in_time = rows_of([(late.at, late) for late in history])
+    # What a restart forgets are repeats; in order of time none of them matters.
+    restarted = rows_of([(late.at, late) for late in history], restarts=True)
+    assert restarted.keys() == in_time.keys()
+    assert [key for key, row in restarted.items() if not same(row, in_time[key])] == []
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", **CLASSES)
+    return rig
+
+
+def test_a_late_state_corrects_its_period_its_hour_and_every_later_sum(rig: Rig) -> None:
+    rig.reading("van", {"yield": 100.0})
+    rig.run_until(START + 30 * MINUTE)
+    rig.reading("van", {"yield": 110.0})
+    rig.run_until(START + 61 * MINUTE)
+    before = {row.start: row for row in rig.rows("yield")}
+    assert rig.rows("yield", Table.HOUR)[0].row.sum == 10.0
+    # A reset nobody had heard of: 100 -> 2 -> 110.
+    rig.reading("van", {"yield": 2.0}, ts=START + 12 * MINUTE)
+    rig.commit()
+    after = {row.start: row for row in rig.rows("yield")}
+    changed = [start for start in after if after[start] != before[start]]
+    assert min(changed) == START + 10 * MINUTE
+    assert max(changed) == START + 55 * MINUTE
+    assert {after[start].rev for start in changed} == {1}
+    assert after[START + 10 * MINUTE].row.sum == 2.0
+    assert after[START + 55 * MINUTE].row.sum == 110.0
+    hour = rig.rows("yield", Table.HOUR)[0]
+    assert (hour.row.sum, hour.rev) == (110.0, 1)
+    said = rig.notes.statistics("van", "hour")
+    assert [(m.rev, m.entities["yield"].sum) for m in said] == [(0, 10.0), (1, 110.0)]
+    newest = rig.notes.statistics("van", "5minute")[-1]
+    assert (newest.rev, newest.entities["yield"].sum) == (1, 110.0)
+
+
+def counter(rig: Rig, hours: int) -> None:
+    """A counter that grows by one every half hour."""
+    for half in range(2 * hours):
+        rig.run_until(START + half * 30 * MINUTE + SECOND)
+        rig.reading("van", {"yield": 100.0 + half})
+    rig.run_until(START + hours * HOUR + MINUTE)
+
+
+def test_later_hours_are_corrected_though_their_states_are_the_same(rig: Rig) -> None:
+    counter(rig, 4)
+    rig.reading("van", {"yield": 2.0}, ts=START + 12 * MINUTE)
+    rig.commit()
+    assert [row.row.sum for row in rig.rows("yield", Table.HOUR)] == [101.0, 103.0, 105.0, 107.0]
+
+
+def test_a_correction_in_slices_survives_a_crash(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter(rig, 6)
+    monkeypatch.setattr("statistician.service._SLICE_S", 0.0)
+    rig.reading("van", {"yield": 2.0}, ts=START + 12 * MINUTE)
+    rig.now += 6 * SECOND
+    for _ in range(3):
+        assert rig.service.tick(rig.now / 1000) == 0.0
+    assert [row.rev for row in rig.rows("yield", Table.HOUR)] == [1, 1, 1, 0, 0, 0]
+    rig.crash()
+    assert [row.row.sum for row in rig.rows("yield", Table.HOUR)] == [
+        101.0,
+        103.0,
+        105.0,
+        107.0,
+        109.0,
+        111.0,
+    ]
+
+
+def test_a_period_closed_in_the_middle_of_a_correction_is_right_in_the_end(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter(rig, 6)
+    monkeypatch.setattr("statistician.service._SLICE_S", 0.0)
+    rig.reading("van", {"yield": 2.0}, ts=START + 12 * MINUTE)
+    rig.now += 6 * SECOND
+    for _ in range(3):
+        rig.service.tick(rig.now / 1000)
+    rig.now = START + 6 * HOUR + 5 * MINUTE + 10 * SECOND
+    rig.service.tick(rig.now / 1000)
+    rig.run_until(START + 6 * HOUR + 21 * MINUTE)
+    assert {row.row.sum for row in rig.rows("yield") if row.start >= START + 5 * HOUR + 30 * MINUTE} == {
+        111.0
+    }
+
+
+def test_a_state_without_a_class_is_carried_where_it_came_late(rig: Rig) -> None:
+    rig.reading("van", {"plain": 1.0})
+    rig.run_until(START + 3 * HOUR + MINUTE)
+    rig.reading("van", {"plain": 7.0}, ts=START + 10 * MINUTE)
+    rig.commit()
+    rig.about("van", **CLASSES, plain="measurement")
+    rig.run_until(START + 3 * HOUR + 6 * MINUTE)
+    rig.restart()
+    rig.run_until(START + 3 * HOUR + 11 * MINUTE)
+    assert {row.row.max for row in rig.rows("plain")} == {7.0}
+
+
+def test_a_late_measurement_touches_only_the_rows_it_was_in_force_for(rig: Rig) -> None:
+    for minute in range(0, 180, 10):
+        rig.run_until(START + minute * MINUTE)
+        rig.reading("van", {"volt": float(minute)})
+    rig.run_until(START + 185 * MINUTE)
+    said = len(rig.notes.statistics("van", "5minute"))
+    rig.reading("van", {"volt": 1000.0}, ts=START + 52 * MINUTE)
+    rig.commit()
+    assert [row.start for row in rig.rows("volt") if row.rev] == [START + m * MINUTE for m in (50, 55, 60)]
+    assert [row.start for row in rig.rows("volt", Table.HOUR) if row.rev] == [START, START + HOUR]
+    # None of them is the newest, so there is nothing new to say.
+    assert len(rig.notes.statistics("van", "5minute")) == said
+
+
+def test_many_late_readings_are_one_correction(rig: Rig) -> None:
+    rig.reading("van", {"volt": 1.0})
+    rig.run_until(START + 61 * MINUTE)
+    for minute in range(30):
+        rig.reading("van", {"volt": float(minute)}, ts=START + minute * MINUTE + SECOND)
+    rig.commit()
+    assert {row.rev for row in rig.rows("volt")} <= {0, 1}
+    assert rig.rows("volt")[3].rev == 1
+
+
+def test_what_awaits_correction_survives_a_crash(rig: Rig) -> None:
+    rig.reading("van", {"volt": 1.0})
+    rig.run_until(START + 20 * MINUTE)
+    rig.reading("van", {"volt": 5.0}, ts=START + 7 * MINUTE)
+    rig.service._commit()
+    rig.crash()
+    assert [row.row.max for row in rig.rows("volt")][:3] == [1.0, 5.0, 5.0]
+    assert rig.store.statistics.dirty() == {}
+
+
+def test_a_late_unknown_takes_a_row_away(rig: Rig) -> None:
+    rig.reading("van", {"volt": 1.0})
+    rig.run_until(START + 20 * MINUTE)
+    rig.reading("van", {"volt": None}, ts=START + 4 * MINUTE)
+    rig.commit()
+    assert [row.start for row in rig.rows("volt")] == [START]
+
+
+def test_a_state_of_the_next_period_before_the_compile_goes_to_the_next_period(rig: Rig) -> None:
+    rig.reading("van", {"volt": 1.0})
+    rig.run_until(START + MINUTES_5 + 5 * SECOND)
+    rig.reading("van", {"volt": 9.0})
+    rig.run_until(START + 2 * MINUTES_5 + 11 * SECOND)
+    first, second = (row.row for row in rig.rows("volt"))
+    assert (first.max, second.max, second.min) == (1.0, 9.0, 1.0)
+    assert second.mean == pytest.approx((1 * 5 + 9 * 295) / 300)
+
+
+def test_the_last_to_arrive_counts_at_one_moment(rig: Rig) -> None:
+    for value in (10.0, 50.0, 20.0):
+        rig.reading("van", {"volt": value}, ts=START + MINUTE)
+    rig.run_until(START + MINUTES_5 + 11 * SECOND)
+    assert [(row.row.min, row.row.max) for row in rig.rows("volt")] == [(20.0, 20.0)]
+
+
+def test_a_repeat_that_was_left_out_is_news_after_a_late_state(rig: Rig) -> None:
+    rig.reading("van", {"volt": 1.0})
+    rig.run_until(START + 2 * MINUTE)
+    rig.reading("van", {"volt": 1.0})
+    rig.reading("van", {"volt": 4.0}, ts=START + MINUTE)
+    rig.run_until(START + MINUTES_5 + 11 * SECOND)
+    assert rig.journal.counters["states_equal"] == 1
+    assert rig.rows("volt")[0].row.mean == pytest.approx((1 + 4 + 3) / 5)

@@ -1,0 +1,174 @@
+"""Nothing is lost, nothing counts twice, and the order is COMMIT, acknowledge, watermark."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.statistician.rig import SECOND, START, TOPICS, Rig
+
+STREAM = "ble-7f3a"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path / "s.db")
+
+
+def send(rig: Rig, seq: int, value: float | None = None, *, after: int | None = None, at: int = 0) -> None:
+    """Reading `seq` of the stream, taken `seq` seconds after the start unless said otherwise."""
+    ts = at or START - 3600 * SECOND + seq * SECOND
+    values = {} if value is None else {"voltage": value}
+    rig.reading("van", values, ts=ts, stream=STREAM, seq=seq, after=after)
+
+
+def stored(rig: Rig) -> list[float]:
+    return [state.value for state in rig.store.states.between(0, None) if isinstance(state.value, float)]
+
+
+def test_nothing_is_acknowledged_before_it_is_on_disk_and_the_watermark_is_last(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    send(rig, 2, 12.1)
+    rig.now += 4 * SECOND
+    rig.settle()
+    assert rig.notes.log == []
+    rig.store.engine.run("CREATE TRIGGER t AFTER INSERT ON states BEGIN SELECT RAISE(ABORT, 'no'); END")
+    rig.now += SECOND
+    rig.settle()
+    assert rig.notes.log == []
+    rig.store.engine.run("DROP TRIGGER t")
+    rig.commit()
+    kinds = [(kind, topic) for kind, topic, _ in rig.notes.log if "statistics" not in topic]
+    assert kinds == [
+        ("acknowledge", "camper/state/van"),
+        ("acknowledge", "camper/state/van"),
+        ("publish", TOPICS.watermark(STREAM)),
+    ]
+    assert rig.notes.watermarks(STREAM) == [2]
+    assert stored(rig) == [12.0, 12.1]
+
+
+def test_a_full_batch_is_committed_at_once(rig: Rig) -> None:
+    for seq in range(1, 251):
+        send(rig, seq, float(seq), after=0 if seq == 1 else None)
+    assert len(rig.notes.acknowledged) == 250
+    assert rig.notes.watermarks(STREAM) == [250]
+
+
+def test_a_duplicate_is_acknowledged_and_not_counted_again(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    rig.commit()
+    send(rig, 1, 99.0)
+    rig.commit()
+    assert stored(rig) == [12.0]
+    assert len(rig.notes.acknowledged) == 2
+    assert rig.journal.counters["duplicates"] == 1
+    # The same watermark again would ask for everything again.
+    assert rig.notes.watermarks(STREAM) == [1]
+
+
+def test_a_gap_is_stored_but_asks_once_for_what_is_missing(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    rig.commit()
+    for seq in (3, 4, 5):
+        send(rig, seq, float(seq))
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [1, 1]
+    assert stored(rig) == [12.0, 3.0, 4.0, 5.0]
+    for seq in (2, 3, 4, 5):
+        send(rig, seq, float(seq))
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [1, 1, 5]
+    assert stored(rig) == [12.0, 2.0, 3.0, 4.0, 5.0]
+    assert rig.journal.counters["gaps"] == 3
+
+
+def test_after_says_what_will_never_come(rig: Rig) -> None:
+    send(rig, 4711, 12.0, after=4710)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [4711]
+    assert rig.journal.counters["readings_lost"] == 0
+    send(rig, 4720, 13.0, after=4719)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [4711, 4720]
+    assert rig.journal.counters["readings_lost"] == 8
+
+
+def test_a_reading_without_values_only_moves_the_stream(rig: Rig) -> None:
+    send(rig, 1, after=0)
+    rig.commit()
+    assert stored(rig) == []
+    assert rig.notes.watermarks(STREAM) == [1]
+
+
+def test_a_restart_knows_the_streams_and_says_so_on_connect(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    send(rig, 2, 12.5)
+    rig.restart()
+    rig.connect()
+    assert rig.notes.watermarks(STREAM) == [2]
+    send(rig, 2, 12.5)
+    send(rig, 3, 12.7)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [2, 3]
+    assert rig.journal.counters["duplicates"] == 1
+
+
+def test_only_what_is_on_disk_is_said_on_connect(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    rig.commit()
+    send(rig, 2, 12.5)
+    rig.connect()
+    assert rig.notes.watermarks(STREAM) == [1, 1]
+
+
+def test_a_crash_before_the_commit_loses_nothing_that_was_acknowledged(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    rig.commit()
+    send(rig, 2, 12.5)
+    rig.crash()
+    rig.connect()
+    assert rig.notes.watermarks(STREAM) == [1]
+    send(rig, 2, 12.5)
+    rig.commit()
+    assert stored(rig) == [12.0, 12.5]
+
+
+def test_a_wiped_database_takes_the_stream_where_the_publisher_stands(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    rig.commit()
+    rig.close()
+    for file in rig.path.parent.iterdir():
+        file.unlink()
+    rig.start()
+    send(rig, 9, 12.9)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [0]
+    send(rig, 7, 12.7, after=6)
+    send(rig, 8, 12.8)
+    send(rig, 9, 12.9)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [0, 9]
+    assert stored(rig) == [12.7, 12.8, 12.9]
+
+
+def test_a_stream_silent_for_a_month_is_forgotten(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    rig.commit()
+    rig.now += 31 * 86_400 * SECOND
+    rig.connect()
+    assert rig.notes.log[-1] == ("publish", TOPICS.watermark(STREAM), b"")
+    assert rig.store.streams() == []
+
+
+def test_a_stream_whose_name_is_no_topic_is_none(rig: Rig) -> None:
+    rig.reading("van", {"voltage": 12.0}, stream="My/Stream", seq=1)
+    rig.commit()
+    assert stored(rig) == [12.0]
+    assert len(rig.notes.acknowledged) == 1
+
+
+def test_a_stranger_needs_neither_stream_nor_time(rig: Rig) -> None:
+    rig.message("camper/state/van", b'{"voltage": 12, "lamp": true, "mode": "bulk", "gone": null}')
+    rig.commit()
+    states = rig.store.states.between(0, None)
+    assert [(s.ts, s.value) for s in states] == [(START, 12.0), (START, "ON"), (START, "bulk"), (START, None)]
