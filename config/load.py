@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,7 +37,8 @@ def secrets() -> Path:
 
 def load(path: Path | None = None) -> Settings:
     """The settings of this machine. Raises ConfigError with every mistake."""
-    answer = _decode(_ask_child(path or find()))
+    path = path or find()
+    answer = _decode(_ask_child(path), path)
     if answer.settings is None:
         raise ConfigError(answer.mistakes)
     return answer.settings
@@ -60,10 +62,15 @@ def _ask_child(path: Path) -> bytes:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(reading)
-        with os.fdopen(writing, "wb") as pipe:
-            pipe.write(_answer(path))
-        os._exit(0)
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(_answer(path))
+        finally:
+            # Whatever happens, the child must not go on as a second process of ours.
+            if sys.exception() is not None:
+                traceback.print_exc()
+            os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         answer = pipe.read()
@@ -80,8 +87,8 @@ def _answer(path: Path) -> bytes:
         return msgspec.json.encode(_Answer(mistakes=error.mistakes))
 
 
-def _decode(answer: bytes) -> _Answer:
+def _decode(answer: bytes, path: Path) -> _Answer:
     if not answer:
         # The child's own traceback is on standard error.
-        raise ConfigError([Mistake(str(find()), "", "it could not be read", "see the lines above")])
+        raise ConfigError([Mistake(str(path), "", "it could not be read", "see the lines above")])
     return msgspec.json.decode(answer, type=_Answer)

@@ -37,8 +37,8 @@ class Storage(Table):
 
     runtime: str = "/run/boondock"
     state: str = "/var/lib/boondock"
-    outbox_rows: Annotated[int, Ge(100)] = 500_000
-    outbox_mb: Annotated[int, Ge(1)] = 64
+    outbox_rows: Annotated[int, Ge(100), Le(100_000_000)] = 500_000
+    outbox_mb: Annotated[int, Ge(1), Le(1_000_000)] = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Device(Table):
     min_interval: Annotated[float, Ge(0), Le(3600)] | None = None
     heartbeat: Seconds | None = None
     timeout: Seconds | None = None
-    steps: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
+    steps: dict[str, Annotated[float, Ge(0), Le(1e9)]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

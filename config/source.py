@@ -3,19 +3,21 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from config import rules
@@ -39,6 +41,18 @@ STEERING = ("BOONDOCK_CONFIG", "BOONDOCK_SECRETS")
 _SECRET_WORDS = ("key", "password")
 
 
+class _Environment(EnvSettingsSource):
+    """Takes only tables for JSON: a key or password of digits is a text, not a number."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 — pydantic's signature
+        decoded = super().decode_complex_value(field_name, field, value)
+        return decoded if isinstance(decoded, dict) else value
+
+
+class _SecretFiles(NestedSecretsSettingsSource, _Environment):
+    """The same of secret files."""
+
+
 class _Source(BaseSettings):
     """The settings as pydantic sees them: environment over secret files over boondock.toml."""
 
@@ -58,6 +72,8 @@ class _Source(BaseSettings):
 def read(path: Path, secrets: Path | None) -> Settings:
     """The settings from a file, secret files and the environment. Raises ConfigError with every mistake."""
     tables = _parse(path)
+    if strangers := _strangers():
+        raise ConfigError(strangers)
 
     class Source(_Source):
         @classmethod
@@ -65,26 +81,30 @@ def read(path: Path, secrets: Path | None) -> Settings:
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — pydantic's signature
-            env_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — _Environment stands for it
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — pydantic's signature
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            files = NestedSecretsSettingsSource(
+            files = _SecretFiles(
                 file_secret_settings,
                 secrets_dir=secrets,
                 secrets_dir_missing="ok",
                 secrets_prefix="",
                 secrets_nested_delimiter="__",
             )
-            return env_settings, files, InitSettingsSource(settings_cls, init_kwargs=tables)
+            return _Environment(settings_cls), files, InitSettingsSource(settings_cls, init_kwargs=tables)
 
     try:
         source = Source()
     except ValidationError as error:
-        raise ConfigError([_mistake(path, detail, os.environ) for detail in error.errors()]) from error
+        raise ConfigError([_mistake(path, secrets, detail) for detail in error.errors()]) from error
+    except SettingsError as error:
+        # A whole table in one variable or secret file; the text names the table and holds no value.
+        allowed = f"a variable a setting, such as {PREFIX}BROKER__PORT, or a secret file of that name"
+        raise ConfigError([Mistake("environment and secret files", "", str(error), allowed)]) from error
     settings = Settings(**{f.name: getattr(source, f.name) for f in fields(Settings)})
     if mistakes := rules.check(settings, str(path)):
-        raise ConfigError(mistakes)
+        raise ConfigError([replace(m, where=_where(path, secrets, m.key.split("."))) for m in mistakes])
     return settings
 
 
@@ -98,13 +118,32 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError([Mistake(str(path), "", f"this is no TOML: {error}", "https://toml.io")]) from error
 
 
-def _mistake(path: Path, detail: ErrorDetails, environ: Mapping[str, str]) -> Mistake:
+def _strangers() -> list[Mistake]:
+    """Variables of ours that name no table; pydantic would pass over them in silence."""
+    found = []
+    for variable in sorted(os.environ):
+        table = variable.removeprefix(PREFIX).split("__")[0].lower()
+        if variable.startswith(PREFIX) and variable not in STEERING and table not in _known([]):
+            nearest = _nearest(table, _known([]))
+            found.append(Mistake(f"environment {variable}", table, "there is no such setting", nearest))
+    return found
+
+
+def _mistake(path: Path, secrets: Path | None, detail: ErrorDetails) -> Mistake:
     # Parts with brackets are pydantic's, not the owner's.
     location = [str(part) for part in detail["loc"] if not set(str(part)) & set("[]()")]
-    key = ".".join(location)
-    variable = PREFIX + "__".join(location).upper()
-    where = f"environment {variable}" if variable in environ else str(path)
-    return Mistake(where, key, _wrong(detail, location), _allowed(detail, location))
+    where = _where(path, secrets, location)
+    return Mistake(where, ".".join(location), _wrong(detail, location), _allowed(detail, location))
+
+
+def _where(path: Path, secrets: Path | None, location: list[str]) -> str:
+    """What the owner must correct: the variable, the secret file, or boondock.toml, in their order."""
+    name = "__".join(location)
+    if PREFIX + name.upper() in os.environ:
+        return f"environment {PREFIX}{name.upper()}"
+    if secrets is not None and (secrets / name).is_file():
+        return str(secrets / name)
+    return str(path)
 
 
 def _wrong(detail: ErrorDetails, location: list[str]) -> str:
@@ -112,6 +151,9 @@ def _wrong(detail: ErrorDetails, location: list[str]) -> str:
         return "it is missing"
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return "there is no such setting"
+    if detail["type"] in ("dataclass_type", "dict_type"):
+        # The value may hold secrets.
+        return "this is no table"
     if location and location[-1] in _SECRET_WORDS:
         return "this is not allowed"
     return f"{detail['input']!r} is not allowed"
@@ -119,15 +161,20 @@ def _wrong(detail: ErrorDetails, location: list[str]) -> str:
 
 def _allowed(detail: ErrorDetails, location: list[str]) -> str:
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _known(location[:-1])
-        close = difflib.get_close_matches(location[-1], known, n=1)
-        return f"did you mean {close[0]}?" if close else ", ".join(known)
+        return _nearest(location[-1], _known(location[:-1]))
     if detail["type"] == "missing":
         return f"a value for {location[-1]}"
+    if detail["type"] in ("dataclass_type", "dict_type"):
+        return f"a table, such as [{'.'.join(location)}]"
     text = detail["msg"].split(", unable")[0]
     for start in ("Input should be ", "Value should be "):
         text = text.removeprefix(start)
     return text[0].lower() + text[1:]
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else ", ".join(known)
 
 
 def _known(location: list[str]) -> list[str]:

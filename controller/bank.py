@@ -74,7 +74,11 @@ class Bank:
         return None if position is None else position.off_at
 
     def take(self, name: str, position: Position) -> None:
-        """Bring a relay into a position and check it. Raises PinError."""
+        """Bring a relay into a position, check it and remember it. Raises PinError."""
+        self._drive(name, position)
+        self._remember(name, on=position.on)
+
+    def _drive(self, name: str, position: Position) -> None:
         relay = self._relays[name]
         high = policy.level(relay, on=position.on)
         self._pins.write(relay.pin, high=high)
@@ -83,7 +87,6 @@ class Bank:
         if self._pins.read(relay.pin) is not high:
             raise PinError(f"pin {relay.pin} does not follow: is it short-circuited or used elsewhere?")
         self._journal.solved(f"relay.{name}")
-        self._remember(name, on=position.on)
 
     def _remember(self, name: str, *, on: bool) -> None:
         if self._relays[name].boot != "restore":
@@ -128,7 +131,8 @@ class Bank:
         for name, relay in self._relays.items():
             if relay.exit == "off" and name in self._positions:
                 try:
-                    self.take(name, Position(on=False))
+                    # Not remembered: nobody commanded it, and `restore` must find what was.
+                    self._drive(name, Position(on=False))
                 except PinError as error:
                     self._trouble(name, error)
 

@@ -23,11 +23,13 @@ class Memory:
         """Keep a position. Raises OSError when the disk refuses."""
         if self._positions.get(relay) is on:
             return
-        self._positions[relay] = on
+        positions = {**self._positions, relay: on}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self._positions))
+        fresh.write_bytes(msgspec.json.encode(positions))
         fresh.replace(self._path)
+        # Only now: what the disk refused must be tried again.
+        self._positions = positions
 
     def _read(self) -> dict[str, bool]:
         try:

@@ -46,7 +46,7 @@ class Controller:
         self._topics = topics
         self._clock = clock
         self._journal = journal
-        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._told: dict[str, Value] | None = None
         self._told_at = float("-inf")
         self._settled = float("-inf")
@@ -101,9 +101,9 @@ class Controller:
         command: Command | None = None
         try:
             command = commands.parse(message.payload)
-            if command.id is not None and command.id in self._answers:
+            if command.id is not None and (relay, command.id) in self._answers:
                 self._journal.count("commands_repeated")
-                self._send(relay, message, self._answers[command.id])
+                self._send(relay, message, self._answers[relay, command.id])
                 return
             result = self._obey(relay, command, retained=message.retain)
         except Refused as refusal:
@@ -112,7 +112,7 @@ class Controller:
             result = self._result(relay, command, code=refusal.code, text=str(refusal))
         payload = encode(result)
         if command is not None and command.id is not None:
-            self._remember(command.id, payload)
+            self._remember(relay, command.id, payload)
         # The state first: whoever sees the answer may read it.
         self._tell_state(self._clock.monotonic())
         self._send(relay, message, payload)
@@ -145,8 +145,8 @@ class Controller:
             ts=to_iso(now_ms),
         )
 
-    def _remember(self, command_id: str, payload: bytes) -> None:
-        self._answers[command_id] = payload
+    def _remember(self, relay: str, command_id: str, payload: bytes) -> None:
+        self._answers[relay, command_id] = payload
         if len(self._answers) > _REMEMBERED_IDS:
             self._answers.popitem(last=False)
 

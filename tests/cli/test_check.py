@@ -1,0 +1,147 @@
+"""`boondock check`: reads a configuration as the processes do and says what is wrong with it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bus.health import VERSION
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEY = "0123456789abcdef0123456789abcdef"
+DEVICE = f"""\
+[device.shunt]
+kind = "victron_battery_monitor"
+address = "C0:11:22:33:44:55"
+key = "{KEY}"
+"""
+
+
+def boondock(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, in a folder."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
+    environment = kept | {"PYTHONPATH": str(ROOT), "BOONDOCK_SECRETS": str(folder / "secrets")} | variables
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def written(folder: Path, text: str) -> Path:
+    """A configuration file."""
+    file = folder / "boondock.toml"
+    file.write_text(text)
+    return file
+
+
+def test_a_good_file_is_called_good_with_what_is_in_it(tmp_path: Path) -> None:
+    file = written(tmp_path, DEVICE + "[relay.pump]\npin = 4\n[broker]\nport = 1884\nbase = 'van'\n")
+    done = boondock("check", "--config", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{file}: good. Broker 127.0.0.1:1884, base topic van; shunt; pump.\n"
+
+
+@pytest.mark.parametrize("file", ["config/example.toml", "tests/emulators/demo.toml"])
+def test_what_comes_with_boondock_is_good(file: str) -> None:
+    done = boondock("check", "--config", file)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_wrong_file_is_told_line_by_line_and_ends_with_78(tmp_path: Path) -> None:
+    file = written(tmp_path, "[broker]\nport = 0\n[brokre]\n")
+    done = boondock("check", "--config", str(file))
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.splitlines() == [
+        f"{file}: broker.port: 0 is not allowed; allowed: greater than or equal to 1",
+        f"{file}: brokre: there is no such setting; allowed: did you mean broker?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "wrong", "allowed"),
+    [
+        (
+            DEVICE.replace("battery_monitor", "batery_monitor"),
+            "device.shunt.kind",
+            "there is no kind 'victron_batery_monitor'",
+            "victron_battery_monitor, victron_solar_charger",
+        ),
+        (
+            DEVICE.replace('address = "C0:11:22:33:44:55"\n', ""),
+            "device.shunt.address",
+            "it is missing",
+            "AA:BB:CC:DD:EE:FF",
+        ),
+        (
+            DEVICE.replace(f'key = "{KEY}"\n', ""),
+            "device.shunt.key",
+            "it is missing",
+            "32 hexadecimal digits, here or in the secret file device__shunt__key",
+        ),
+    ],
+)
+def test_what_only_the_kind_of_device_knows_is_checked_too(
+    tmp_path: Path, text: str, key: str, wrong: str, allowed: str
+) -> None:
+    file = written(tmp_path, text)
+    done = boondock("check", "--config", str(file))
+    assert (done.returncode, done.stderr) == (78, f"{file}: {key}: {wrong}; allowed: {allowed}\n")
+
+
+def test_a_step_for_an_entity_the_device_does_not_have_is_told(tmp_path: Path) -> None:
+    file = written(tmp_path, DEVICE + "steps = { volts = 1.0, voltage = 0.1 }\n")
+    done = boondock("check", "--config", str(file))
+    assert done.returncode == 78
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{file}: device.shunt.steps.volts: there is no such entity; allowed: ")
+    assert "voltage" in line
+
+
+def test_several_devices_with_mistakes_are_all_told(tmp_path: Path) -> None:
+    file = written(tmp_path, '[device.a]\nkind = "x"\n[device.b]\nkind = "victron_solar_charger"\n')
+    done = boondock("check", "--config", str(file))
+    keys = [line.removeprefix(f"{file}: ").split(":")[0] for line in done.stderr.splitlines()]
+    assert keys == ["device.a.kind", "device.b.address", "device.b.key"]
+
+
+def test_a_key_in_its_secret_file_is_found(tmp_path: Path) -> None:
+    written(tmp_path, DEVICE.replace(f'key = "{KEY}"\n', ""))
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "device__shunt__key").write_text(KEY)
+    done = boondock("check", folder=tmp_path)
+    assert done.returncode == 0
+    assert KEY not in done.stdout
+
+
+def test_without_config_it_reads_the_file_the_processes_would(tmp_path: Path) -> None:
+    written(tmp_path, "[broker]\nport = 2000\n")
+    assert "127.0.0.1:2000" in boondock("check", folder=tmp_path).stdout
+    other = tmp_path / "other.toml"
+    other.write_text("[broker]\nport = 3000\n")
+    assert "127.0.0.1:3000" in boondock("check", folder=tmp_path, BOONDOCK_CONFIG=str(other)).stdout
+
+
+def test_a_file_that_is_not_there_is_told_without_a_traceback(tmp_path: Path) -> None:
+    done = boondock("check", folder=tmp_path)
+    assert done.returncode == 78
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("boondock.toml: No such file or directory; allowed: ")
+
+
+def test_the_version_is_told() -> None:
+    done = boondock("--version")
+    assert (done.returncode, done.stdout) == (0, f"boondock {VERSION}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["chekc"], ["check", "--confg", "x"]])
+def test_a_wrong_command_line_is_told_with_the_usage(arguments: list[str]) -> None:
+    done = boondock(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: boondock")

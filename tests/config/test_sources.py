@@ -1,0 +1,252 @@
+"""Environment over secret files over boondock.toml; the example and the demo are good."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from config import load
+from config.mistakes import ConfigError
+from config.model import Settings
+from tests.config.conftest import Machine
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLE = ROOT / "config" / "example.toml"
+DEMO = ROOT / "tests" / "emulators" / "demo.toml"
+DEVICE = '[device.shunt]\nkind = "victron_battery_monitor"\n'
+FIRST = "1" * 32
+SECOND = "2" * 32
+THIRD = "3" * 32
+
+
+def test_an_empty_file_means_the_defaults(machine: Machine) -> None:
+    assert machine.settings() == Settings()
+
+
+def test_the_environment_overrides_the_file(machine: Machine) -> None:
+    machine.says('[broker]\nport = 1884\nbase = "van"')
+    machine.env(BOONDOCK_BROKER__PORT="1885")
+    broker = machine.settings().broker
+    assert (broker.port, broker.base) == (1885, "van")
+
+
+def test_the_environment_reaches_devices_relays_and_steps(machine: Machine) -> None:
+    machine.says(DEVICE + "[relay.pump]\npin = 4")
+    machine.env(
+        BOONDOCK_DEVICE__SHUNT__NAME="House battery",
+        BOONDOCK_DEVICE__SHUNT__STEPS__VOLTAGE="0.5",
+        BOONDOCK_RELAY__PUMP__ACTIVE_LOW="true",
+        BOONDOCK_RELAY__LAMP__PIN="5",
+    )
+    settings = machine.settings()
+    assert settings.device["shunt"].name == "House battery"
+    assert settings.device["shunt"].steps == {"voltage": 0.5}
+    assert (settings.relay["pump"].active_low, settings.relay["lamp"].pin) == (True, 5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("BOONDOCK_BROKER__PORT", "x", "broker.port: 'x' is not allowed; allowed: a valid integer"),
+        ("BOONDOCK_BROKER__PROT", "1", "broker.prot: there is no such setting; allowed: did you mean port?"),
+        ("BOONDOCK_BROKRE__PORT", "1", "brokre: there is no such setting; allowed: did you mean broker?"),
+        (
+            "BOONDOCK_BROKER__BASE",
+            "a b",
+            "broker.base: 'a b' is no base topic; allowed: levels of A-Z a-z 0-9 _ - joined by /",
+        ),
+        (
+            "BOONDOCK_DEVICE__SHUNT__KEY",
+            "zz",
+            "device.shunt.key: it has 2 characters; allowed: 32 hexadecimal digits",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(machine: Machine, variable: str, value: str, line: str) -> None:
+    machine.says(DEVICE)
+    machine.env(**{variable: value})
+    assert machine.mistakes() == [f"environment {variable}: {line}"]
+
+
+def test_a_whole_table_in_one_variable_is_a_mistake_not_a_crash(machine: Machine) -> None:
+    machine.env(BOONDOCK_BROKER="xyz")
+    (line,) = machine.mistakes()
+    assert '"broker"' in line
+    assert "xyz" not in line
+
+
+def test_secret_files_fill_in(machine: Machine) -> None:
+    machine.says(DEVICE + '[broker]\nusername = "van"')
+    machine.secret("device__shunt__key", FIRST + "\n")
+    machine.secret("broker__password", "pass\n")
+    settings = machine.settings()
+    assert (settings.device["shunt"].key, settings.broker.password) == (FIRST, "pass")
+
+
+@pytest.mark.parametrize("text", ["12345678", "1e5", "true", "null", '"quoted"', "[1]", "-0.50"])
+def test_a_password_or_a_name_that_looks_like_json_stays_a_text(machine: Machine, text: str) -> None:
+    machine.says(DEVICE)
+    machine.secret("broker__password", text)
+    machine.env(BOONDOCK_BROKER__USERNAME=text, BOONDOCK_DEVICE__SHUNT__NAME=text)
+    settings = machine.settings()
+    said = (settings.broker.password, settings.broker.username, settings.device["shunt"].name)
+    assert said == (text, text, text)
+
+
+def test_environment_beats_secret_file_beats_configuration(machine: Machine) -> None:
+    machine.says(DEVICE + f'key = "{FIRST}"')
+    assert machine.settings().device["shunt"].key == FIRST
+    machine.secret("device__shunt__key", SECOND)
+    assert machine.settings().device["shunt"].key == SECOND
+    machine.env(BOONDOCK_DEVICE__SHUNT__KEY=THIRD)
+    assert machine.settings().device["shunt"].key == THIRD
+
+
+def test_a_wrong_secret_file_is_named_and_its_content_is_not(machine: Machine) -> None:
+    machine.says(DEVICE)
+    machine.secret("device__shunt__key", "hunter2")
+    place = machine.secrets / "device__shunt__key"
+    assert machine.mistakes() == [
+        f"{place}: device.shunt.key: it has 7 characters; allowed: 32 hexadecimal digits"
+    ]
+
+
+def test_other_files_beside_the_secrets_do_no_harm(machine: Machine) -> None:
+    machine.says(DEVICE)
+    machine.secret("boondock.toml", "[broker]\nport = 1")
+    machine.secret("README", "nothing")
+    assert machine.settings().broker.port == 1883
+
+
+def test_without_a_folder_of_secrets_all_is_well(machine: Machine) -> None:
+    machine.secrets.rmdir()
+    assert machine.settings() == Settings()
+
+
+def test_secrets_come_from_boondock_secrets_else_from_systemd(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.says(DEVICE)
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "device__shunt__key").write_text(FIRST)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    assert load.load(machine.file).device["shunt"].key == FIRST
+    machine.secret("device__shunt__key", SECOND)
+    monkeypatch.setenv("BOONDOCK_SECRETS", str(machine.secrets))
+    assert load.load(machine.file).device["shunt"].key == SECOND
+
+
+def test_the_file_is_the_one_named_else_the_one_here(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.says("[broker]\nport = 2000")
+    monkeypatch.chdir(tmp_path)
+    assert load.load().broker.port == 2000
+    other = tmp_path / "other.toml"
+    other.write_text("[broker]\nport = 3000")
+    monkeypatch.setenv("BOONDOCK_CONFIG", str(other))
+    assert load.load().broker.port == 3000
+
+
+def test_load_passes_every_mistake_through_its_child(machine: Machine) -> None:
+    machine.says("[broker]\nport = 0\n[relay.pump]\n")
+    with pytest.raises(ConfigError) as caught:
+        load.load(machine.file)
+    assert sorted(m.key for m in caught.value.mistakes) == ["broker.port", "relay.pump.pin"]
+    assert {m.where for m in caught.value.mistakes} == {str(machine.file)}
+
+
+def test_load_passes_every_setting_through_its_child(machine: Machine) -> None:
+    machine.says(EXAMPLE.read_text())
+    assert load.load(machine.file) == machine.settings()
+
+
+def test_a_child_that_crashes_does_not_live_on_as_a_second_process(machine: Machine) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom config import load, source\n"
+        "from config.mistakes import ConfigError\n"
+        "def crash(*_): raise KeyError('planted')\n"
+        "source.read = crash\n"
+        "try:\n    load.load(Path('x.toml'))\n"
+        "except ConfigError as error:\n    print('mistake', error)\n"
+        "except KeyError:\n    print('a second process')\n"
+    )
+    done = _python("-c", code, config=machine.file)
+    assert done.stdout == "mistake x.toml: it could not be read; allowed: see the lines above\n"
+    assert "KeyError: 'planted'" in done.stderr
+
+
+@pytest.mark.parametrize("path", [EXAMPLE, DEMO])
+def test_the_example_and_the_demo_are_good(machine: Machine, path: Path) -> None:
+    machine.says(path.read_text())
+    settings = machine.settings()
+    assert settings.device
+    assert settings.relay
+
+
+def _every_setting() -> list[tuple[str, str]]:
+    """Table and key of all the model knows; a table of devices or relays stands for each of them."""
+    found = []
+    for table in dataclasses.fields(Settings):
+        kind = (get_args(table.type) or (table.type,))[-1]
+        found += [(table.name, field.name) for field in dataclasses.fields(kind)]
+    return found
+
+
+@pytest.mark.parametrize(("table", "key"), _every_setting())
+def test_the_example_mentions_every_setting_in_its_table(table: str, key: str) -> None:
+    tables = re.split(r"^\[", EXAMPLE.read_text(), flags=re.MULTILINE)
+    mine = [text for text in tables if re.match(rf"{table}[\].]", text)]
+    # A secret is mentioned by the name of its file.
+    assert any(re.search(rf"^(# )?{key} =|{table}__{key}\b", text, re.MULTILINE) for text in mine)
+
+
+def test_the_comments_of_the_example_hold_the_defaults_or_good_values(machine: Machine) -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    uncommented = [line.removeprefix("# ") if re.match(r"# \w+ = ", line) else line for line in lines]
+    machine.says("\n".join(uncommented))
+    settings = machine.settings()
+    assert settings.broker.username is not None
+
+
+def _python(*arguments: str, config: Path) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
+    environment = kept | {"BOONDOCK_CONFIG": str(config), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=config.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_reading_the_settings_leaves_pydantic_out_of_the_process(machine: Machine) -> None:
+    code = (
+        "import sys\nfrom config import load\n"
+        "print(load.load().broker.port, [m for m in sys.modules if m.startswith('pydantic')])"
+    )
+    machine.says("[broker]\nport = 2000")
+    assert _python("-c", code, config=machine.file).stdout == "2000 []\n"
+
+
+@pytest.mark.parametrize("process", [["controller"], ["statistician"], ["collector", "ble"]])
+def test_a_process_started_with_a_wrong_file_exits_78_with_a_line_a_mistake(
+    machine: Machine, process: list[str]
+) -> None:
+    machine.says('[broker]\nport = 0\n[ble]\nmode = "loud"\n')
+    done = _python("-m", *process, config=machine.file)
+    assert done.returncode == 78
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"{machine.file}: broker.port: 0 is not allowed; allowed: greater than or equal to 1",
+        f"{machine.file}: ble.mode: 'loud' is not allowed; allowed: 'active' or 'passive'",
+    ]

@@ -1,0 +1,118 @@
+"""The real controller on a twin of the board's pins, a fake bus and a clock that stands still."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bus.events import Message
+from bus.health import Journal
+from bus.outbox import Outbox
+from bus.publisher import Publisher
+from bus.topics import Topics
+from config.model import Controller as ControllerSettings
+from config.model import Relay, Settings
+from controller.bank import Bank
+from controller.memory import Memory
+from controller.pins import RpiPins
+from controller.service import Controller
+from tests.clock import FakeTime
+from tests.controller.gpio import Gpio
+from tests.fake_bus import FakeBus
+
+PUMP = 27
+LAMP = 17
+STATE = "camper/state/relay"
+
+
+class Rig:
+    """`start` is a process's start; what it leaves behind (pins, file, broker) outlives it."""
+
+    def __init__(self, folder: Path, time: FakeTime, gpio: Gpio, **relays: Relay) -> None:
+        self.folder = folder
+        self.time = time
+        self.gpio = gpio
+        self.relays = relays
+        self.file = folder / "disk" / "relays.json"
+        self.file.parent.mkdir()
+        self.start()
+
+    def start(self) -> "Rig":
+        """Start as the process does; the fake broker is there from the beginning."""
+        self.bus = FakeBus()
+        self.journal = Journal()
+        settings = Settings(relay=self.relays, controller=ControllerSettings(name="Relays"))
+        topics, clock = Topics(), self.time.clock
+        outbox = Outbox(self.folder / "run", self.folder / "disk", "controller")
+        publisher = Publisher(self.bus, topics, outbox, clock, self.journal)
+        bank = Bank(self.relays, RpiPins(), Memory(self.file), clock=clock, journal=self.journal)
+        self.controller = Controller(
+            settings,
+            bank,
+            bus=self.bus,
+            publisher=publisher,
+            topics=topics,
+            clock=clock,
+            journal=self.journal,
+        )
+        return self
+
+    def restart(self) -> None:
+        """Crash and start again, when the statistician has all that was said."""
+        newest = json.loads(self.bus.on(STATE)[-1])
+        self.receive(f"camper/watermark/{newest['stream']}", str(newest["seq"]).encode())
+        self.start()
+
+    def stop(self) -> None:
+        """End in peace."""
+        self.controller.close()
+
+    def command(
+        self,
+        relay: str,
+        payload: str | bytes | dict[str, object],
+        *,
+        retain: bool = False,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> dict[str, Any]:
+        """Send a command; the answer as it went onto the wire."""
+        if isinstance(payload, dict):
+            payload = json.dumps(payload)
+        raw = payload if isinstance(payload, bytes) else payload.encode()
+        before = len(self.answers(relay))
+        topic = f"camper/set/relay/{relay}"
+        self.receive(topic, raw, retain=retain, response_topic=response_topic, correlation=correlation)
+        (answer,) = self.answers(relay)[before:]
+        return answer
+
+    def receive(
+        self,
+        topic: str,
+        payload: bytes = b"ON",
+        *,
+        retain: bool = False,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """A message arrives."""
+        self.controller.handle(Message(topic, payload, 1, retain, 1, 1, response_topic, correlation))
+
+    def answers(self, relay: str) -> list[dict[str, Any]]:
+        """All answers about a relay, oldest first."""
+        return [json.loads(p) for p in self.bus.on(f"camper/result/relay/{relay}")]
+
+    def states(self, relay: str) -> list[str | None]:
+        """What the state topic has said of a relay, oldest first."""
+        return [json.loads(p)[relay] for p in self.bus.on(STATE)]
+
+    def state(self, relay: str) -> str | None:
+        """What the state topic says now."""
+        return self.states(relay)[-1]
+
+    def available(self) -> bytes:
+        """What the availability topic says now."""
+        return self.bus.on("camper/availability/relay")[-1]
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass and the process look at the clock."""
+        self.controller.tick(self.time.pass_(seconds))
