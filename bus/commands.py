@@ -30,11 +30,12 @@ class Code(StrEnum):
 
 
 class Refused(Exception):  # noqa: N818 — an answer, not a failure of ours
-    """The command is not obeyed; `code` and the text go into the answer."""
+    """The command is not obeyed; `code`, the text and, if it could be read, the command's `id` go back."""
 
-    def __init__(self, code: Code, text: str) -> None:
+    def __init__(self, code: Code, text: str, *, id_: str | None = None) -> None:
         super().__init__(text)
         self.code = code
+        self.id = id_
 
 
 class Switch(StrEnum):
@@ -71,6 +72,15 @@ def _from_json(text: str) -> Command:
         body = msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
         raise Refused(Code.INVALID, f"the command is not JSON: {error}") from error
+    command_id = _id(body.get("id"))
+    try:
+        return _fields(body, command_id)
+    except Refused as refusal:
+        # Whoever named the command wants to know which one was refused.
+        raise Refused(refusal.code, str(refusal), id_=command_id) from refusal
+
+
+def _fields(body: dict[str, object], command_id: str | None) -> Command:
     for key in body:
         if key not in _KEYS:
             raise Refused(Code.INVALID, f"{key}: there is no such key; allowed are {', '.join(_KEYS)}")
@@ -79,7 +89,7 @@ def _from_json(text: str) -> Command:
         value = ON if value else OFF
     if not isinstance(value, str | int | float):
         raise Refused(Code.INVALID, "value: allowed are ON, OFF, TOGGLE or a number")
-    return Command(value, _for(body.get("for")), _id(body.get("id")), _not_after(body.get("not_after")))
+    return Command(value, _for(body.get("for")), command_id, _not_after(body.get("not_after")))
 
 
 def _for(value: object) -> float | None:

@@ -76,7 +76,8 @@ class Bank:
     def take(self, name: str, position: Position) -> None:
         """Bring a relay into a position, check it and remember it. Raises PinError."""
         self._drive(name, position)
-        self._remember(name, on=position.on)
+        # What was on for a time only must not come back for ever.
+        self._remember(name, on=position.on and position.lasting)
 
     def _drive(self, name: str, position: Position) -> None:
         relay = self._relays[name]

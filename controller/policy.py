@@ -8,10 +8,11 @@ from config.model import Relay
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A relay's commanded position; `off_at` is when it turns itself off."""
+    """A commanded position; `off_at` is when it turns itself off; not `lasting` if asked for a time only."""
 
     on: bool
     off_at: float | None = None
+    lasting: bool = True
 
 
 def at_boot(policy: Relay, *, was_on: bool, now: float) -> Position:
@@ -31,13 +32,13 @@ def obey(policy: Relay, position: Position, wanted: Switch, for_s: float | None,
         return Position(on=True, off_at=_limit(policy, now))
     if policy.max_on is not None and for_s > policy.max_on:
         raise Refused(Code.LIMIT, f"for: {for_s:g} s is more than max_on, {policy.max_on:g} s")
-    return Position(on=True, off_at=now + for_s)
+    return Position(on=True, off_at=now + for_s, lasting=False)
 
 
 def elapse(position: Position, now: float) -> Position:
     """The position after its time is up."""
     if position.off_at is not None and now >= position.off_at:
-        return replace(position, on=False, off_at=None)
+        return replace(position, on=False, off_at=None, lasting=True)
     return position
 
 

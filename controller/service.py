@@ -98,24 +98,32 @@ class Controller:
 
     def _command(self, relay: str, message: Message) -> None:
         self._journal.count("commands")
+        result = self._answer(relay, message)
+        if isinstance(result, bytes):
+            self._journal.count("commands_repeated")
+            self._send(relay, message, result)
+            return
+        payload = encode(result)
+        if result.status == "ok" and result.id is not None:
+            self._remember(relay, result.id, payload)
+        # The state first: whoever sees the answer may read it.
+        self._tell_state(self._clock.monotonic())
+        self._send(relay, message, payload)
+
+    def _answer(self, relay: str, message: Message) -> Result | bytes:
+        """The result of a command, or the answer it was given when it was obeyed before."""
         command: Command | None = None
         try:
             command = commands.parse(message.payload)
             if command.id is not None and (relay, command.id) in self._answers:
-                self._journal.count("commands_repeated")
-                self._send(relay, message, self._answers[relay, command.id])
-                return
-            result = self._obey(relay, command, retained=message.retain)
+                return self._answers[relay, command.id]
+            return self._obey(relay, command, retained=message.retain)
         except Refused as refusal:
             self._journal.count(f"commands_{refusal.code}")
             log.warning("%s: %s", relay, refusal)
-            result = self._result(relay, command, code=refusal.code, text=str(refusal))
-        payload = encode(result)
-        if command is not None and command.id is not None:
-            self._remember(relay, command.id, payload)
-        # The state first: whoever sees the answer may read it.
-        self._tell_state(self._clock.monotonic())
-        self._send(relay, message, payload)
+            known = command.id if command else refusal.id
+            value = command.value if command else None
+            return self._result(relay, known, value, code=refusal.code, text=str(refusal))
 
     def _obey(self, relay: str, command: Command, *, retained: bool) -> Result:
         commands.check_fresh(command, retained=retained, now_ms=self._clock.wall())
@@ -128,18 +136,20 @@ class Controller:
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
         log.info("%s: %s", relay, ON if goal.on else OFF)
-        return self._result(relay, command, code=None, text="done")
+        return self._result(relay, command.id, command.value, code=None, text="done")
 
-    def _result(self, relay: str, command: Command | None, *, code: Code | None, text: str) -> Result:
+    def _result(
+        self, relay: str, command_id: str | None, value: Value, *, code: Code | None, text: str
+    ) -> Result:
         now_ms = self._clock.wall()
         off_at = self._bank.off_at(relay)
         until = None if off_at is None else now_ms + int((off_at - self._clock.monotonic()) * 1000)
         return Result(
-            id=command.id if command else None,
+            id=command_id,
             status="ok" if code is None else "error",
             code=code,
             message=text,
-            value=str(command.value) if command else None,
+            value=None if value is None else str(value),
             actual=self._bank.actual(relay),
             until=None if until is None else to_iso(until),
             ts=to_iso(now_ms),

@@ -59,6 +59,17 @@ def test_restore_survives_a_power_cut(make: MakeRig, gpio: Gpio) -> None:
     assert gpio.wire == [(PUMP, True)]
 
 
+def test_what_was_on_for_a_time_is_not_restored_for_ever(make: MakeRig) -> None:
+    rig = make(pump=RESTORE)
+    rig.command("pump", {"value": "ON", "for": 30})
+    rig.restart()
+    assert rig.state("pump") == "OFF"
+    rig.command("pump", {"value": "ON", "for": 30})
+    rig.command("pump", "ON")
+    rig.restart()
+    assert rig.state("pump") == "ON", "asked for without an end meanwhile"
+
+
 def test_only_relays_that_restore_cost_the_card_a_write(make: MakeRig) -> None:
     rig = make(pump=Relay(pin=PUMP, boot="off"))
     rig.command("pump", "ON")

@@ -156,6 +156,17 @@ def test_one_id_for_two_relays_is_two_commands(rig: Rig, gpio: Gpio) -> None:
     assert (gpio.level(PUMP), gpio.level(LAMP)) == (True, False)
 
 
+def test_a_refused_command_may_be_tried_again_with_its_id(rig: Rig) -> None:
+    refused = rig.command("pump", {"value": "ON", "for": -1, "id": "shower"})
+    assert (refused["code"], refused["id"]) == ("invalid", "shower")
+    assert rig.command("pump", {"value": "ON", "for": 60, "id": "shower"})["actual"] == "ON"
+
+
+def test_a_wrong_field_is_answered_with_the_id_of_its_command(rig: Rig) -> None:
+    answer = rig.command("pump", {"value": "ON", "fro": 5, "id": "shower"})
+    assert (answer["code"], answer["id"]) == ("invalid", "shower")
+
+
 def test_ids_are_remembered_only_so_far(rig: Rig) -> None:
     for number in range(300):
         rig.command("pump", {"value": "TOGGLE", "id": number})
