@@ -7,9 +7,10 @@ from typing import Protocol
 from bus import about as about_message
 from bus.about import About
 from bus.clock import Clock
+from bus.early import Early, EarlyReadings, corrected
 from bus.events import Sent
 from bus.health import Journal
-from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
+from bus.messages import OFFLINE, ONLINE, ClockQuality, Reading, Value, Values, encode_reading, scalar
 from bus.outbox import Outbox
 from bus.shelf import Row
 from bus.topics import BadTopicError, Topics, Verb
@@ -50,7 +51,10 @@ class _Device:
 
 
 class Publisher:
-    """What a process says of the devices it owns; call `pump` often and `connected` on every connect."""
+    """What a process says of the devices it owns; call `pump` often and `connected` on every connect.
+
+    While the clock is not right, readings wait in `early`, at most until `hold` s after the machine's start.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class Publisher:
         clock: Clock,
         journal: Journal,
         *,
+        early: EarlyReadings | None = None,
+        hold: float = 0.0,
         scalars: bool = True,
     ) -> None:
         self._bus = bus
@@ -67,13 +73,15 @@ class Publisher:
         self._outbox = outbox
         self._clock = clock
         self._journal = journal
+        self._early = early
+        self._hold = hold
         self._with_scalars = scalars
         self._devices: dict[str, _Device] = {}
 
     @property
     def waiting(self) -> int:
         """Readings that no watermark has passed yet."""
-        return self._outbox.waiting
+        return self._outbox.waiting + (len(self._early) if self._early is not None else 0)
 
     def about(self, device: str, about: About) -> None:
         """Describe a device, if the description changed."""
@@ -107,11 +115,30 @@ class Publisher:
             )
             return False
         now = self._clock.monotonic()
-        self._outbox.append(topic, payload, now)
         self._journal.count("readings")
-        self.pump(now)
+        if self._early is not None and self._is_early(reading.clock, now):
+            self._early.keep(Early(topic, payload, now - (self._clock.wall() - ts) / 1000))
+        else:
+            self._outbox.append(topic, payload, now)
+            self.pump(now)
         self._mirror(device, values)
         return True
+
+    def _is_early(self, quality: ClockQuality, now: float) -> bool:
+        # Once one waits all wait, so that none overtakes it.
+        return bool(self._early) or (quality != "ok" and now < self._hold)
+
+    def _release(self, now: float) -> None:
+        """Send what was early once the clock is right, or as it is when that takes too long."""
+        right = self._clock.quality() == "ok"
+        if not self._early or not (right or now >= self._hold):
+            return
+        wall_ms = self._clock.wall()
+        for early in self._early.all():
+            payload = corrected(early, wall_ms=wall_ms, now=now) if right else early.payload
+            self._outbox.append(early.topic, payload, now)
+        # A crash before this sends them twice with the same times: the same states.
+        self._early.clear()
 
     def _mirror(self, device: str, values: Values) -> None:
         if not self._with_scalars:
@@ -172,6 +199,7 @@ class Publisher:
 
     def settle(self, now: float) -> None:
         """Once a second: move to disk what waits too long, send again what was lost."""
+        self._release(now)
         self._outbox.settle(now)
         self.pump(now)
         self._journal.counters["outbox_dropped"] = self._outbox.dropped
@@ -184,3 +212,5 @@ class Publisher:
     def close(self) -> None:
         """Put what still waits on disk."""
         self._outbox.close()
+        if self._early is not None:
+            self._early.close()

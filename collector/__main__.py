@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from bus.clock import Clock, system_clock
+from bus.early import EarlyReadings
 from bus.events import Link, Subscription
 from bus.outbox import Limits, Outbox
 from bus.process import Process, set_up_logging
@@ -59,7 +60,14 @@ def run_ble(settings: Settings, devices: list[Owned], clock: Clock) -> int:
         subscriptions=[Subscription(filter=topics.watermark(s), qos=1) for s in outbox.streams()],
     )
     publisher = Publisher(
-        process.connection, topics, outbox, clock, process.journal, scalars=settings.publish.scalars
+        process.connection,
+        topics,
+        outbox,
+        clock,
+        process.journal,
+        early=EarlyReadings(Path(storage.runtime), name),
+        hold=settings.clock.hold,
+        scalars=settings.publish.scalars,
     )
     service = BleCollector(devices, publisher, clock=clock, journal=process.journal, emit=process.emit)
     if not devices:

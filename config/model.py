@@ -43,9 +43,13 @@ class Storage(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock(Table):
-    """[clock]: `trusted` says the machine keeps time by itself (a real-time clock chip)."""
+    """[clock]: `trusted`: the machine keeps time by itself (a real-time clock chip).
+
+    Until it is synchronised readings wait, but no longer than `hold` seconds after the machine's start.
+    """
 
     trusted: bool = False
+    hold: Annotated[float, Ge(0), Le(86_400)] = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

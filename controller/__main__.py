@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from bus.clock import system_clock
+from bus.early import EarlyReadings
 from bus.events import Link, Subscription
 from bus.outbox import Limits, Outbox
 from bus.process import Process, set_up_logging
@@ -42,7 +43,16 @@ def main() -> int:
         ],
     )
     bus = process.connection
-    publisher = Publisher(bus, topics, outbox, clock, process.journal, scalars=settings.publish.scalars)
+    publisher = Publisher(
+        bus,
+        topics,
+        outbox,
+        clock,
+        process.journal,
+        early=EarlyReadings(Path(storage.runtime), NAME),
+        hold=settings.clock.hold,
+        scalars=settings.publish.scalars,
+    )
     memory = Memory(Path(storage.state) / "relays.json")
     pins = make_pins(settings.controller.pins)
     bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)

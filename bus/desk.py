@@ -1,0 +1,238 @@
+"""Answers a service's requests: who asks, where the answer goes, pages, one at a time, a short queue."""
+
+import base64
+import binascii
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from bus.events import Message, Sent, Subscription
+from bus.health import Journal
+from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Refused
+from bus.topics import ID, Topics
+
+# Bytes of an answer.
+PAGE = 48 * 1024
+QUEUE = 8
+_MARGIN = 512  # what stands around the parts of a page, the cursor included
+_Id = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
+_NULL = Raw(b"null")
+_IDS: msgspec.json.Decoder[str | int | None] = msgspec.json.Decoder(_Id)
+_TEXTS: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
+T = TypeVar("T")
+
+
+class Bus(Protocol):
+    """The part of a connection that answers need."""
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
+        """Publish now or say why not."""
+
+
+class _Answer(Struct, kw_only=True):
+    id: str | int | None
+    status: Literal["ok", "error"]
+    data: object
+    error: dict[str, str] | UnsetType = UNSET
+    next: str | UnsetType = UNSET
+
+
+class _Cursor(Struct, array_like=True, forbid_unknown_fields=True):
+    verb: str
+    now: Ms
+    key: Raw
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request on its way; `topic` is where the answer goes."""
+
+    verb: str
+    topic: str | None
+    correlation: bytes | None = None
+    # The requester's Response Topic, which a reply_to does not change.
+    asked: bool = False
+    id: str | int | None = None
+    cursor: str | None = None
+    params: bytes = b"{}"
+    place: Place | None = None
+    listing: Listing | None = None
+    parts: list[Part] = field(default_factory=list)
+    size: int = _MARGIN
+
+
+def subscription(topics: Topics, service: str) -> Subscription:
+    """All requests to a service; the broker is asked not to send what it retains."""
+    return Subscription(filter=topics.request(service, "x").removesuffix("x") + "+", retained=False)
+
+
+class Desk:
+    """Takes a service's requests and answers them; `failures` are the errors that become code `internal`."""
+
+    def __init__(
+        self,
+        service: str,
+        actions: Mapping[str, Action],
+        *,
+        bus: Bus,
+        topics: Topics,
+        journal: Journal,
+        wall: Callable[[], int],
+        failures: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._service = service
+        self._actions = actions
+        self._bus = bus
+        self._topics = topics
+        self._journal = journal
+        self._wall = wall
+        self._failures = failures
+        self._head = topics.request(service, "x").removesuffix("x")
+        self._waiting: deque[_Request] = deque()
+
+    def __contains__(self, message: Message) -> bool:
+        return message.topic.startswith(self._head)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for `work`."""
+        return bool(self._waiting)
+
+    def take(self, message: Message) -> None:
+        """Queue a request, or answer at once what is wrong with it; a retained one is ignored."""
+        if message.retain:
+            self._journal.count("requests_ignored")
+            return
+        self._journal.count("requests")
+        request = self._open(message)
+        try:
+            self._read(request, message.payload)
+            self._queue(request)
+        except Refused as refusal:
+            self._refuse(request, refusal)
+
+    def _queue(self, request: _Request) -> None:
+        if len(self._waiting) >= QUEUE:
+            raise Refused(Code.BUSY, f"{QUEUE} requests wait already: ask again in a moment")
+        self._waiting.append(request)
+
+    def _open(self, message: Message) -> _Request:
+        verb = message.topic.removeprefix(self._head)
+        if message.response_topic is not None and self._topics.is_response(message.response_topic):
+            return _Request(verb, message.response_topic, message.correlation, asked=True)
+        return _Request(verb, self._topics.response(self._service, verb) if ID.match(verb) else None)
+
+    def _read(self, request: _Request, payload: bytes) -> None:
+        found = self._actions.get(request.verb)
+        largest = LARGEST if found is None else found.largest
+        if len(payload) > largest:
+            raise Refused(Code.LIMIT, f"the request has {len(payload)} bytes; allowed are {largest}")
+        try:
+            body = msgspec.json.decode(payload or b"{}", type=dict[str, Raw])
+        except (ValueError, RecursionError) as error:
+            raise Refused(Code.INVALID, f"the request is not a JSON object: {error}") from error
+        # The id before all else: whoever named the request wants to know which one was refused.
+        for field_name in ("transaction", "id"):
+            if field_name in body:
+                request.id = _pick(body.pop(field_name), field_name, _IDS)
+        reply_to = _pick(body.pop("reply_to", _NULL), "reply_to", _TEXTS)
+        if reply_to is not None and not request.asked and self._topics.is_response(reply_to):
+            request.topic = reply_to
+        request.cursor = _pick(body.pop("cursor", _NULL), "cursor", _TEXTS)
+        request.params = msgspec.json.encode(body)
+        if found is None:
+            raise Refused(
+                Code.NOT_FOUND, f"no verb {request.verb[:64]!r}: there are {', '.join(sorted(self._actions))}"
+            )
+        request.place = self._place(request, found)
+
+    def _place(self, request: _Request, found: Action) -> Place:
+        if request.cursor is None:
+            return Place(self._wall())
+        if found.key is None:
+            raise Refused(Code.INVALID, f"cursor: {request.verb} has no pages")
+        try:
+            cursor = msgspec.json.decode(base64.urlsafe_b64decode(request.cursor), type=_Cursor)
+            key: Key = msgspec.json.decode(cursor.key, type=found.key)
+        except (ValueError, binascii.Error, RecursionError) as error:
+            raise Refused(Code.INVALID, "cursor: allowed is the `next` of the answer before") from error
+        if cursor.verb != request.verb:
+            raise Refused(Code.INVALID, f"cursor: this one is of the verb {cursor.verb[:64]!r}")
+        return Place(cursor.now, key)
+
+    def work(self, budget_s: float, *, timer: Callable[[], float] = time.perf_counter) -> None:
+        """Go on with the request in front until it is answered or the budget is spent."""
+        if not self._waiting:
+            return
+        request = self._waiting[0]
+        try:
+            finished = self._go_on(request, timer() + budget_s, timer)
+        except Refused as refusal:
+            self._refuse(request, refusal)
+        except self._failures as error:
+            self._refuse(request, Refused(Code.INTERNAL, str(error)))
+        else:
+            if not finished:
+                return
+        self._waiting.remove(request)
+
+    def _go_on(self, request: _Request, until: float, timer: Callable[[], float]) -> bool:
+        place = request.place or Place(self._wall())
+        if request.listing is None:
+            request.listing = self._actions[request.verb].start(request.params, place)
+        for part in request.listing.parts:
+            if part is not None:
+                size = len(msgspec.json.encode(part.value)) + 1
+                if request.parts and request.size + size > PAGE:
+                    self._answer(request, request.listing, place, more=True)
+                    return True
+                request.size += size
+                request.parts.append(part)
+            elif timer() >= until:
+                return False
+        self._answer(request, request.listing, place, more=False)
+        return True
+
+    def _answer(self, request: _Request, listing: Listing, place: Place, *, more: bool) -> None:
+        answer = _Answer(id=request.id, status="ok", data=listing.assemble(request.parts))
+        if more:
+            key = Raw(msgspec.json.encode(request.parts[-1].key))
+            cursor = msgspec.json.encode(_Cursor(request.verb, place.now, key))
+            answer.next = base64.urlsafe_b64encode(cursor).decode()
+        if self._send(request, answer) is Sent.NEVER:
+            self._refuse(request, Refused(Code.LIMIT, "the answer is larger than the broker takes"))
+
+    def _refuse(self, request: _Request, refusal: Refused) -> None:
+        self._journal.count("requests_refused")
+        error = {"code": str(refusal.code), "message": str(refusal)}
+        self._send(request, _Answer(id=request.id, status="error", data={}, error=error))
+
+    def _send(self, request: _Request, answer: _Answer) -> Sent:
+        sent = Sent.NEVER
+        if request.topic is not None:
+            payload = msgspec.json.encode(answer)
+            sent = self._bus.publish(request.topic, payload, qos=1, correlation=request.correlation)
+        if sent is not Sent.YES:
+            self._journal.count("answers_lost")
+        return sent
+
+
+def _pick(raw: Raw, name: str, decoder: msgspec.json.Decoder[T]) -> T:
+    """A field of the envelope. Raises Refused(invalid)."""
+    try:
+        return decoder.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise Refused(Code.INVALID, f"{name}: {str(error).replace('`', '')}") from error

@@ -1,0 +1,64 @@
+"""Readings taken before the machine knew the time, kept until it does; then their times are put right."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bus.messages import decode_reading, encode_reading
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS early (
+    id INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, at REAL NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """A kept reading; `at` is when it was measured, in seconds since the machine started."""
+
+    topic: str
+    payload: bytes
+    at: float
+
+
+class EarlyReadings:
+    """Lives in memory-backed /run beside the outbox: seconds since the start mean nothing after the next."""
+
+    def __init__(self, runtime: Path, name: str) -> None:
+        runtime.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(runtime / f"{name}.early", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute(_SCHEMA)
+        self._count: int = self._db.execute("SELECT count(*) FROM early").fetchone()[0]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def keep(self, early: Early) -> None:
+        """Keep one more."""
+        self._db.execute(
+            "INSERT INTO early (topic, payload, at) VALUES (?, ?, ?)", (early.topic, early.payload, early.at)
+        )
+        self._count += 1
+
+    def all(self) -> list[Early]:
+        """Everything kept, oldest first."""
+        return [Early(*row) for row in self._db.execute("SELECT topic, payload, at FROM early ORDER BY id")]
+
+    def clear(self) -> None:
+        """They are on their way."""
+        self._db.execute("DELETE FROM early")
+        self._count = 0
+
+    def close(self) -> None:
+        """Close the file; what it holds stays until the machine stops."""
+        self._db.close()
+
+
+def corrected(early: Early, *, wall_ms: int, now: float) -> bytes:
+    """The payload with its time reckoned back from a clock that is right; `now` seconds since the start."""
+    ts = wall_ms - round((now - early.at) * 1000)
+    return encode_reading(msgspec.structs.replace(decode_reading(early.payload), ts=ts, clock="estimated"))
