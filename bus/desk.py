@@ -13,12 +13,15 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bus.events import Message, Sent, Subscription
 from bus.health import Journal
-from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Refused
+from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Refused, Wait
 from bus.topics import ID, Topics
 
 # Bytes of an answer.
 PAGE = 48 * 1024
 QUEUE = 8
+# How long nobody asks, and how long a request that waits is left alone, seconds.
+IDLE_S = 1.0
+_WAIT_S = 0.2
 _MARGIN = 512  # what stands around the parts of a page, the cursor included
 _Id = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
 _NULL = Raw(b"null")
@@ -72,6 +75,8 @@ class _Request:
     listing: Listing | None = None
     parts: list[Part] = field(default_factory=list)
     size: int = _MARGIN
+    # It waits for something outside.
+    waits: bool = False
 
 
 def subscription(topics: Topics, service: str) -> Subscription:
@@ -173,36 +178,49 @@ class Desk:
             raise Refused(Code.INVALID, f"cursor: this one is of the verb {cursor.verb[:64]!r}")
         return Place(cursor.now, key)
 
-    def work(self, budget_s: float, *, timer: Callable[[], float] = time.perf_counter) -> None:
-        """Go on with the request in front until it is answered or the budget is spent."""
+    def work(self, budget_s: float, *, timer: Callable[[], float] = time.perf_counter) -> float:
+        """Go on with the request in front until it is answered, waits, or the budget is spent.
+
+        Returns the seconds until there is more to do.
+        """
         if not self._waiting:
-            return
+            return IDLE_S
         request = self._waiting[0]
         try:
             finished = self._go_on(request, timer() + budget_s, timer)
         except Refused as refusal:
+            finished = True
             self._refuse(request, refusal)
         except self._failures as error:
+            finished = True
             self._refuse(request, Refused(Code.INTERNAL, str(error)))
-        else:
-            if not finished:
-                return
-        self._waiting.remove(request)
+        if finished:
+            self._waiting.remove(request)
+        elif request.waits:
+            self._waiting.rotate(-1)
+        if all(one.waits for one in self._waiting):
+            return _WAIT_S if self._waiting else IDLE_S
+        return 0.0
 
     def _go_on(self, request: _Request, until: float, timer: Callable[[], float]) -> bool:
         place = request.place or Place(self._wall())
         if request.listing is None:
             request.listing = self._actions[request.verb].start(request.params, place)
+        request.waits = False
         for part in request.listing.parts:
-            if part is not None:
-                size = len(msgspec.json.encode(part.value)) + 1
-                if request.parts and request.size + size > PAGE:
-                    self._answer(request, request.listing, place, more=True)
-                    return True
-                request.size += size
-                request.parts.append(part)
-            elif timer() >= until:
+            if isinstance(part, Wait):
+                request.waits = True
                 return False
+            if part is None:
+                if timer() >= until:
+                    return False
+                continue
+            size = len(msgspec.json.encode(part.value)) + 1
+            if request.parts and request.size + size > PAGE:
+                self._answer(request, request.listing, place, more=True)
+                return True
+            request.size += size
+            request.parts.append(part)
         self._answer(request, request.listing, place, more=False)
         return True
 

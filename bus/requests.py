@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
@@ -55,15 +55,24 @@ class Place:
     after: Key | None = None
 
 
+class Wait(Enum):
+    """Stands for a part of an answer: what it needs is on its way, others have their turn until then."""
+
+    WAIT = "wait"
+
+
+Parts = Iterator[Part | Wait | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An answer in the making; a None among the parts is a moment at which others may have their turn."""
+    """An answer in the making; a None among the parts is a moment at which the process may do other work."""
 
-    parts: Iterator[Part | None]
+    parts: Parts
     assemble: Callable[[list[Part]], object]
 
     @classmethod
-    def whole(cls, parts: Iterator[Part | None]) -> "Listing":
+    def whole(cls, parts: Parts) -> "Listing":
         """An answer of one part."""
         return cls(parts, lambda found: found[0].value)
 
@@ -100,21 +109,26 @@ def action(
 _AT = re.compile(r" - at `\$\.?(.*)`$")
 
 
+_FIELD = re.compile(r"(unknown|required) field `(.*)`\Z", re.DOTALL)
+
+
 def _explain(text: str, params: type[Struct]) -> str:
-    """Msgspec's sentence, with the field in front and, where it leaves them out, the words allowed."""
+    """Msgspec's sentence with the field in front and, where it leaves them out, what is allowed."""
     at = _AT.search(text)
     path = at.group(1) if at else ""
-    sentence = _AT.sub("", text).replace("`", "")
-    names: list[object]
-    if "unknown field" in sentence:
+    sentence = _AT.sub("", text)
+    if field := _FIELD.search(sentence):
         info = _walk(inspect.type_info(params), path)
         names = [f.encode_name for f in info.fields] if isinstance(info, inspect.StructType) else []
-        sentence += f"; allowed are {', '.join(map(str, names)) or 'none'}"
-        if not path:
-            sentence += f", besides {', '.join(ENVELOPE)}"
-    elif "enum value" in sentence:
-        names = list(_words(_walk(inspect.type_info(params), path)))
-        sentence += f"; allowed are {', '.join(map(str, names))}"
+        full = f"{path}.{field[2][:64]}" if path else field[2][:64]
+        if field[1] == "required":
+            return f"{full}: this field is needed"
+        allowed = ", ".join(names if path else (*names, *ENVELOPE))
+        return f"{full}: there is no such field; allowed are {allowed}"
+    if "enum value" in sentence:
+        words = ", ".join(map(str, _words(_walk(inspect.type_info(params), path))))
+        sentence += f"; allowed are {words}"
+    sentence = sentence.replace("`", "")
     return f"{path}: {sentence}" if path else sentence
 
 
