@@ -7,7 +7,7 @@ from collector.devices import registry
 from collector.devices.description import Kind, Values
 from collector.reporting import Cadence, Reporter
 from config.mistakes import ConfigError, Mistake
-from config.model import Device, Settings
+from config.model import INTEGRAL, Device, Settings
 
 
 @dataclass(slots=True)
@@ -53,6 +53,8 @@ def owned_devices(settings: Settings, transport: str, now: float) -> list[Owned]
     """The devices of a transport, which `check` has passed; `now` in monotonic seconds."""
     owned = []
     for name, device in settings.device.items():
+        if device.kind == INTEGRAL:
+            continue
         kind = registry.kind(device.kind)
         if kind.transport == transport:
             owned.append(Owned(name, device, kind, _reporter(settings, device, kind, now)))
@@ -73,6 +75,8 @@ def check(settings: Settings, where: str) -> None:
     mistakes: list[Mistake] = []
     for name, device in settings.device.items():
         key = f"device.{name}"
+        if device.kind == INTEGRAL:
+            continue
         kind = registry.KINDS.get(device.kind)
         if kind is None:
             allowed = ", ".join(sorted(registry.KINDS))

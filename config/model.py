@@ -11,6 +11,9 @@ from annotated_types import Ge, Gt, Le
 Seconds = Annotated[float, Gt(0), Le(31_536_000)]
 Days = Annotated[int, Ge(1), Le(36_500)]
 
+# A kind of device that no collector owns: the statistician derives its energy from another's power.
+INTEGRAL = "integral"
+
 
 class Table:
     """A table of boondock.toml; a key it does not know is a mistake."""
@@ -73,7 +76,11 @@ class Ble(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device(Table):
-    """[device.<id>]: one device; `key` is its encryption key, best kept in a secret file."""
+    """[device.<id>]: one device; `key` is its encryption key, best kept in a secret file.
+
+    Of kind `integral` only: `source` is device.entity in W, a silence longer than `max_gap` seconds adds no
+    energy, `sign` says which watts count.
+    """
 
     kind: str
     name: str | None = None
@@ -83,15 +90,23 @@ class Device(Table):
     heartbeat: Seconds | None = None
     timeout: Seconds | None = None
     steps: dict[str, Annotated[float, Ge(0), Le(1e9)]] = field(default_factory=dict)
+    source: str | None = None
+    max_gap: Seconds | None = None
+    sign: Literal["positive", "negative", "both"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistician(Table):
-    """[statistician]: the database, how often it is written (s) and how long states are kept (days)."""
+    """[statistician]: the database, how often it is written (s) and how long states are kept (days).
+
+    A full disk may shorten that to `keep_days_at_least`. `backups` is a folder; None: beside the database.
+    """
 
     database: str = "/var/lib/boondock/statistics.db"
     commit_interval: Annotated[float, Gt(0), Le(30)] = 5.0
     keep_days: Days = 10
+    keep_days_at_least: Days = 1
+    backups: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,19 @@
 """What a type cannot say of the settings: ids, addresses, keys, pins used twice."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from config.mistakes import Mistake
-from config.model import Settings
+from config.model import INTEGRAL, Device, Settings
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
 _ADDRESS = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}\Z", re.IGNORECASE)
 _KEY = re.compile(r"[0-9a-f]{32}\Z", re.IGNORECASE)
+_SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
+# What only a device that is heard can have, and what only an integral can have.
+_HEARD = ("address", "key", "min_interval", "heartbeat", "timeout", "steps")
+_DERIVED = ("source", "max_gap", "sign")
 _ID_ALLOWED = "a-z, 0-9 and _"
 # Device ids that a process uses for itself.
 RELAY_DEVICE = "relay"
@@ -17,7 +21,7 @@ RELAY_DEVICE = "relay"
 
 def check(settings: Settings, where: str) -> list[Mistake]:
     """All mistakes that need more than one look; `where` names the file."""
-    found = [*_general(settings), *_devices(settings), *_relays(settings)]
+    found = [*_general(settings), *_devices(settings), *_integrals(settings), *_relays(settings)]
     return [Mistake(where, key, wrong, allowed) for key, wrong, allowed in found]
 
 
@@ -52,6 +56,30 @@ def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:
             owners.setdefault(address, name)
         if device.key is not None and not _KEY.match(device.key):
             yield f"device.{name}.key", f"it has {len(device.key)} characters", "32 hexadecimal digits"
+
+
+def _integrals(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    for name, device in settings.device.items():
+        if device.kind != INTEGRAL:
+            yield from _strange(name, device, _DERIVED, f"only a device of kind {INTEGRAL} has it")
+            continue
+        yield from _strange(name, device, _HEARD, f"a device of kind {INTEGRAL} has none")
+        if device.source is None:
+            yield f"device.{name}.source", "it is missing", "device.entity, such as mppt.power"
+        elif not _SOURCE.match(device.source):
+            yield (
+                f"device.{name}.source",
+                f"{device.source!r} is not device.entity",
+                f"two ids of {_ID_ALLOWED} joined by a dot",
+            )
+        elif (of := settings.device.get(device.source.split(".")[0])) is not None and of.kind == INTEGRAL:
+            yield f"device.{name}.source", f"{device.source} is energy already", "an entity in W"
+
+
+def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iterator[tuple[str, str, str]]:
+    for key in keys:
+        if getattr(device, key):
+            yield f"device.{name}.{key}", wrong, "no such line here"
 
 
 def _relays(settings: Settings) -> Iterator[tuple[str, str, str]]:
