@@ -38,16 +38,19 @@ class Accumulator(Protocol):
         """The row of the period that ends at `end`; None if it had no number."""
 
 
-def accumulator(state_class: str | None, base: Row | None) -> Accumulator | None:
-    """A fresh accumulator; `base` is the entity's latest earlier row. None without statistics."""
+def accumulator(state_class: str | None, base: Row | None, adjustment: float = 0.0) -> Accumulator | None:
+    """A fresh accumulator; `base` is the entity's latest earlier row. None without statistics.
+
+    `adjustment` is what a user added to the sums since that row.
+    """
     if state_class == MEASUREMENT:
         return _Mean()
     if state_class == MEASUREMENT_ANGLE:
         return _Angle()
     if state_class == TOTAL_INCREASING:
-        return _TotalIncreasing(base)
+        return _TotalIncreasing(base, adjustment)
     if state_class == TOTAL:
-        return _Total(base)
+        return _Total(base, adjustment)
     return None
 
 
@@ -151,12 +154,14 @@ class _Sum:
         "_zero",
     )
 
-    def __init__(self, base: Row | None) -> None:
-        # A row without a sum is another state class's; the next number is a first one then.
-        known = base if base is not None and base.state is not None and base.sum is not None else Row(sum=0.0)
+    def __init__(self, base: Row | None, adjustment: float) -> None:
+        # A row without a sum is another state class's; the next number is a first one then. It is one
+        # too after an imported row without a state, but the sum goes on.
+        known = base if base is not None and base.sum is not None else Row(sum=0.0)
         self._zero = self._new = known.state
-        self._before = known.sum or 0.0
-        self._increase = known.sum_increase or 0.0
+        # So that the sum stays the difference of the two, whatever the adjustment's sign.
+        self._before = (known.sum or 0.0) + adjustment
+        self._increase = (known.sum_increase or 0.0) + adjustment
         self._decrease = known.sum_decrease or 0.0
         self._last_reset = self._cycle_reset = known.last_reset
         self._seen = False

@@ -4,12 +4,16 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from statistician.algorithm import accumulator, hourly
+from statistician.algorithm import hourly
+from statistician.collecting import keeping, open_period
 from statistician.live import Entities, LiveEntity
-from statistician.periods import HOUR, MINUTES_5, ends_hour, hour_of, is_due
-from statistician.records import Span, State, StoredRow, StoreError, Table
+from statistician.periods import HOUR, MINUTES_5, due_at, ends_hour, hour_of, is_due
+from statistician.records import EntityRecord, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity
+
+# How far back a restart looks for repeats.
+_REMEMBERED = HOUR
 
 
 @dataclass(slots=True)
@@ -30,12 +34,27 @@ class Compiler:
         # None until there is a first state.
         self.open: int | None = None
         self._loaded = False
+        # Records that changed with a row, until they are on disk.
+        self._unsaved: dict[int, EntityRecord] = {}
 
     def begin(self, start: int) -> None:
         """Make `start` the open period; it is loaded from the stored states."""
         self.open = start
         self._loaded = False
         self.ensure_loaded()
+        self._remember(start - _REMEMBERED)
+
+    def _remember(self, since: int) -> None:
+        """Know again which states were left out as repeats: one that comes late may show they were news."""
+        repeated = self._store.states.repeats(since)
+        if not repeated:
+            return
+        records = [live.record for live in self._entities if live.record.id in repeated]
+        states = by_entity(self._store.states.between(since, None, {record.id for record in records}))
+        for number, state in self._store.states.in_force(records, since).items():
+            states.setdefault(number, []).append(state)
+        for record in records:
+            self._entities[record.id].remember(states.get(record.id, ()), repeated[record.id])
 
     def ensure_loaded(self) -> None:
         """Read the open period from the database, if needed; whatever was taken must be stored by then."""
@@ -44,7 +63,7 @@ class Compiler:
         start = self.open
         in_force = self._store.states.in_force(self._entities.records(), start)
         for live in self._entities:
-            live.base = self._store.statistics.base(live.record.id, start)
+            live.base = self._store.statistics.latest(live.record.id, start)
             _open_period(live, start, in_force.get(live.record.id))
             live.newest = live.force
         for state in self._store.states.between(start, None):
@@ -91,6 +110,7 @@ class Compiler:
             self.open = first
             self._loaded = False
             raise
+        self._unsaved.clear()
         return closed
 
     def _close(self, start: int, closed: Closed) -> None:
@@ -102,8 +122,13 @@ class Compiler:
                 continue
             row = live.accumulator.close(end)
             if row is not None:
-                live.base = row
-                rows.append(StoredRow(live.record.id, start, row, 0))
+                live.base = StoredRow(live.record.id, start, row, 0)
+                rows.append(live.base)
+                record = keeping(live.record, start, live.accumulator)
+                if record is not live.record:
+                    live.record = self._unsaved[record.id] = record
+        if self._unsaved:
+            self._store.put_entities(self._unsaved.values())
         self._store.statistics.put(Table.FIVE_MINUTES, rows)
         self._store.statistics.add_run(start)
         closed.periods += 1
@@ -115,7 +140,7 @@ class Compiler:
         rows: list[StoredRow] = []
         for live in self._entities:
             found = self._store.statistics.between(Table.FIVE_MINUTES, live.record.id, start, start + HOUR)
-            row = hourly([one.row for one in found], live.record.state_class)
+            row = hourly([one.row for one in found], live.record.class_at(due_at(start + HOUR - MINUTES_5)))
             if row is not None:
                 rows.append(StoredRow(live.record.id, start, row, 0))
         self._store.statistics.put(Table.HOUR, rows)
@@ -131,7 +156,7 @@ class Compiler:
         numbers = {live.record.id for live in lives}
         states = by_entity(self._store.states.between(start, start + MINUTES_5, numbers))
         for live in lives:
-            live.base = self._store.statistics.base(live.record.id, start)
+            live.base = self._store.statistics.latest(live.record.id, start)
             _open_period(live, start, in_force.get(live.record.id))
             for state in states.get(live.record.id, ()):
                 live.feed(state)
@@ -146,6 +171,4 @@ class Compiler:
 def _open_period(live: LiveEntity, start: int, carried: State | None) -> None:
     live.stale = False
     live.force = carried
-    live.accumulator = accumulator(live.record.state_class, live.base)
-    if carried is not None and live.accumulator is not None:
-        live.accumulator.feed(start, carried.value, carried.last_reset)
+    live.accumulator = open_period(live.record, start, live.base, carried)

@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from statistician.algorithm import Row, accumulator, hourly
+from statistician.algorithm import Row, hourly
+from statistician.collecting import keeping, open_period
 from statistician.live import Entities
-from statistician.periods import HOUR, MINUTES_5, hour_of, period_of
+from statistician.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
 from statistician.records import Span, State, StoredRow, Table
 from statistician.store import Store
 from statistician.store_states import by_entity
@@ -22,7 +23,7 @@ class _Walker:
 
     number: int
     span: Span
-    base: Row | None = None
+    base: StoredRow | None = None
     carried: State | None = None
     # Whether the newest row so far, on which later sums build, is another than before.
     base_changed: bool = False
@@ -48,6 +49,8 @@ class Correction:
         self._walking: dict[int, _Walker] = {}
         self._done: list[int] = []
         self._hour = hour_of(self._waiting[-1][1].since)
+        # Rows that a user brought stay.
+        self._imported = store.fixes.imported(dirty)
         self._result = Corrected()
 
     def work(
@@ -119,7 +122,7 @@ class Correction:
             records = [self._entities[walker.number].record for walker in walkers]
             in_force = self._store.states.in_force(records, start)
             for walker in walkers:
-                walker.base = self._store.statistics.base(walker.number, start)
+                walker.base = self._store.statistics.latest(walker.number, start)
                 walker.carried = in_force.get(walker.number)
         return [walker for walkers in groups.values() for walker in walkers]
 
@@ -132,25 +135,31 @@ class Correction:
         coming = deque(state for state in states if state.ts >= since)
         for start in range(since, min(hour + HOUR, before), MINUTES_5):
             row = self._period(walker, start, coming)
-            if self._entities[number].record.state_class is None:
+            record = self._entities[number].record
+            if record.class_at(due_at(start)) is None:
                 # There is nothing to put in place of what stands.
                 continue
-            changed = self._replace(Table.FIVE_MINUTES, StoredRow(number, start, row or _NONE, 0), kept)
-            walker.base = row or walker.base
+            new = StoredRow(number, start, row or _NONE, 0)
+            changed = self._replace(Table.FIVE_MINUTES, new, kept)
             if row is not None or changed:
                 walker.base_changed = changed
+            if row is not None:
+                walker.base = new
         if hour + HOUR <= before:
             self._finish_hour(walker, hour, kept)
 
     def _period(self, walker: _Walker, start: int, coming: deque[State]) -> Row | None:
-        sums = accumulator(self._entities[walker.number].record.state_class, walker.base)
-        if sums is not None and walker.carried is not None:
-            sums.feed(start, walker.carried.value, walker.carried.last_reset)
+        live = self._entities[walker.number]
+        collector = open_period(live.record, start, walker.base, walker.carried)
         while coming and coming[0].ts < start + MINUTES_5:
             walker.carried = state = coming.popleft()
-            if sums is not None:
-                sums.feed(state.ts, state.value, state.last_reset)
-        return sums.close(start + MINUTES_5) if sums is not None else None
+            if collector is not None:
+                collector.feed(state.ts, state.value, state.last_reset)
+        row = None if collector is None else collector.close(start + MINUTES_5)
+        if row is not None and collector is not None and live.record.kept_unit is None:
+            live.record = keeping(live.record, start, collector)
+            self._store.put_entities([live.record])
+        return row
 
     def _replace(self, table: Table, new: StoredRow, kept: dict[int, StoredRow]) -> bool:
         """Put a row in place of the one in `kept`; whether they differ."""
@@ -168,10 +177,12 @@ class Correction:
 
     def _finish_hour(self, walker: _Walker, hour: int, kept: dict[int, StoredRow]) -> None:
         number = walker.number
-        state_class = self._entities[number].record.state_class
+        record = self._entities[number].record
+        state_class = record.class_at(due_at(hour + HOUR - MINUTES_5))
         row = hourly([kept[start].row for start in sorted(kept)], state_class)
         old = {one.start: one for one in self._store.statistics.between(Table.HOUR, number, hour, hour + 1)}
-        self._replace(Table.HOUR, StoredRow(number, hour, row or _NONE, 0), old)
+        if hour not in self._imported.get(number, ()):
+            self._replace(Table.HOUR, StoredRow(number, hour, row or _NONE, 0), old)
         frame = self._store.states.frame_at(number, hour + HOUR)
         walker.frame_changed = frame != walker.carried
         if walker.frame_changed and walker.carried is not None:

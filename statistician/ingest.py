@@ -1,23 +1,25 @@
 """Messages become a batch of states; after its commit they are acknowledged and watermarks are published."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
-
-import msgspec
 
 from bus import about as about_message
 from bus.clock import BUILD_DATE_MS, Clock
 from bus.events import Message, Sent
 from bus.health import Journal
-from bus.messages import BadMessageError, decode_reading, to_iso
+from bus.messages import BadMessageError, Reading, decode_reading, to_iso
 from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
 from statistician.compile import Compiler
 from statistician.corrections import merge
+from statistician.derived import Derived
 from statistician.live import Entities, LiveEntity
 from statistician.periods import DAY
-from statistician.records import Batch, DeadLetter, Span, StreamRecord
+from statistician.records import Batch, DeadLetter, Span, State, StreamRecord
 from statistician.store import Store
-from statistician.streams import Place, Streams
+from statistician.streams import Place, Streams, envelope
+from statistician.undated import Undated, WaitingRoom
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,12 @@ class Bus(Protocol):
         """Tell the broker a message is done with."""
 
 
-class _Envelope(msgspec.Struct):
-    """The place of a reading in its stream, legible even if the rest is not."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times, ms: no reading is older than `earliest`; what is older than `begin` is only carried in."""
 
-    stream: str | None = None
-    seq: int | None = None
-    after: int | None = None
+    earliest: int = BUILD_DATE_MS
+    begin: int = 0
 
 
 class Ingest:
@@ -58,18 +60,22 @@ class Ingest:
         entities: Entities,
         compiler: Compiler,
         *,
+        derived: Derived,
         clock: Clock,
         journal: Journal,
-        keep_days: int,
+        kept_since: Callable[[int, int], int],
+        limits: Limits,
     ) -> None:
         self._bus = bus
         self._topics = topics
         self._store = store
         self._entities = entities
         self._compiler = compiler
+        self._derived = derived
         self._clock = clock
         self._journal = journal
-        self._keep_ms = keep_days * DAY
+        self._kept_since = kept_since
+        self._limits = limits
         self.streams = Streams(store.streams())
         self._batch = Batch()
         self._messages: list[Message] = []
@@ -77,6 +83,7 @@ class Ingest:
         self._connected_at = clock.wall()
         # Counted here, told at each commit.
         self._readings = self._equal = self._lost = 0
+        self._undated = WaitingRoom()
         self.dirty: dict[int, Span] = store.statistics.dirty()
         # Monotonic second of the oldest message that waits for a commit, and of the newest late state.
         self.since: float | None = None
@@ -98,6 +105,9 @@ class Ingest:
         self._messages.append(message)
         try:
             topic = self._parse(message.topic)
+            if topic.name in self._derived:
+                # Our own comes back, and nobody else may speak for the device.
+                return
             if not message.payload or topic.part is not None:
                 self._take_empty(topic)
             elif topic.verb is Verb.STATE:
@@ -137,13 +147,10 @@ class Ingest:
         log.log(level, "set aside: %s: %s", message.topic, error)
         self._journal.problem("messages", f"{message.topic}: {error}"[:300], now)
         self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error))
-        try:
-            place = msgspec.json.decode(message.payload, type=_Envelope)
-        except (ValueError, RecursionError):
-            return
-        if place.stream is not None and place.seq is not None and 0 <= place.seq < 2**53:
+        place = envelope(message.payload)
+        if place is not None:
             # Else the stream would wait for ever for what can never be read.
-            self._place(place.stream, place.seq, place.after, now)
+            self._place(*place, now)
 
     def _place(self, stream: str, seq: int, after: int | None, now: int) -> Place:
         if stream not in self.streams:
@@ -157,9 +164,28 @@ class Ingest:
     def _take_reading(self, device: str, message: Message) -> None:
         reading = decode_reading(message.payload)
         now = self._clock.wall()
-        ts = now if reading.ts is None else reading.ts
+        if reading.ts is None and self._clock.quality() == "unset":
+            self._journal.count("readings_undated")
+            if self._undated.add(Undated(device, message.payload, self._clock.monotonic())):
+                self._journal.count("undated_lost")
+            return
+        # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
+        since = self._connected_at if message.retain and reading.ts is None else None
+        self._take_values(device, reading, now if reading.ts is None else reading.ts, now, since)
+
+    def _date_the_undated(self, now: int) -> None:
+        for one, ts in self._undated.leave(now, self._clock.monotonic()):
+            try:
+                self._take_values(one.device, decode_reading(one.payload), ts, now, None)
+            except BadMessageError as error:
+                self._batch.dead.append(DeadLetter(now, one.device, one.payload, str(error)))
+
+    def _take_values(self, device: str, reading: Reading, ts: int, now: int, since: int | None) -> None:
         self._check_time(ts, now)
         self._readings += 1
+        if reading.clock != "ok":
+            self._journal.count(f"readings_{reading.clock}")
+        place = Place.NEXT
         if reading.stream is not None and reading.seq is not None:
             place = self._place(reading.stream, reading.seq, reading.after, now)
             if place is Place.DUPLICATE:
@@ -167,24 +193,40 @@ class Ingest:
                 return
             if place is Place.GAP:
                 self._journal.count("gaps")
-        # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
-        since = self._connected_at if message.retain and reading.ts is None else None
         known = self._entities.of(device)
         for key, value in reading.values.items():
             live = known.get(key) or self._add(device, key, ts)
             if since is not None and live.newest is not None and live.newest.ts >= since:
                 continue
-            states = live.news(ts, value, reading.last_reset.get(key))
-            if not states:
-                self._equal += 1
-            for state in states:
-                self._batch.states.append(state)
-                span = self._compiler.take(live, state)
-                if span is not None:
-                    self._mark_late(live, span, now)
+            self._take_value(live, State(ts, live.record.id, value, reading.last_reset.get(key)), now)
+        if since is None and place is Place.NEXT:
+            # What stands behind a gap comes again once the gap is filled: energy needs the order.
+            for live, state in self._derived.feed(device, reading.values, ts, self._batch.entities):
+                self._keep(live, state, now)
+
+    def _take_value(self, live: LiveEntity, state: State, now: int) -> None:
+        if not live.record.enabled:
+            self._journal.count("states_disabled")
+            return
+        states = live.news(state.ts, state.value, state.last_reset)
+        if not states:
+            self._equal += 1
+            self._batch.repeats.append(state)
+        for one in states:
+            self._keep(live, one, now)
+
+    def _keep(self, live: LiveEntity, state: State, now: int) -> None:
+        if state.ts < live.record.first:
+            # No search for what is in force may stop short of it.
+            live.record = replace(live.record, first=state.ts)
+            self._batch.entities[live.record.id] = live.record
+        self._batch.states.append(state)
+        span = self._compiler.take(live, state)
+        if span is not None:
+            self._mark_late(live, span, now)
 
     def _check_time(self, ts: int, now: int) -> None:
-        if ts < BUILD_DATE_MS:
+        if ts < self._limits.earliest:
             raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
         if ts > now + DAY and self._clock.quality() != "unset":
             raise BadMessageError(f"ts: {to_iso(ts)} is more than a day ahead")
@@ -198,7 +240,9 @@ class Ingest:
 
     def _mark_late(self, live: LiveEntity, span: Span, now: int) -> None:
         self._journal.count("late")
-        if span.since < now - self._keep_ms:
+        begin = self._limits.begin
+        span = Span(max(span.since, begin), max(span.until, begin))
+        if span.since < self._kept_since(live.record.id, now):
             # The rows it belongs to may be gone already.
             return
         self.late_at = self._clock.monotonic()
@@ -207,21 +251,29 @@ class Ingest:
 
     def commit(self, walking: dict[int, Span]) -> None:
         """COMMIT, acknowledge, then watermarks; `walking` is being corrected. StoreError loses nothing."""
-        if not self._messages:
+        if self._undated and self._clock.quality() != "unset":
+            self._date_the_undated(self._clock.wall())
+        # What is still undated asks again after the next interval.
+        self.since = self._clock.monotonic() if self._undated else self.since
+        if not self._messages and not self._batch.states:
             return
         batch = self._batch
         batch.streams = self.streams.moved()
+        # A row compiled meanwhile may have settled more of it.
+        batch.entities = {number: self._entities[number].record for number in batch.entities}
         # The mark on disk is one for all that is wrong with an entity.
         for marks in (self.dirty, walking):
             merge(batch.dirty, [(number, marks[number]) for number in batch.dirty if number in marks])
         self._store.commit(batch)
         messages, self._messages = self._messages, []
         self._batch = Batch()
-        self.since = None
+        if not self._undated:
+            self.since = None
         for message in messages:
             self._bus.acknowledge(message)
         for record in self.streams.committed():
             self._say(record)
+        self._derived.committed()
         self._count(batch)
 
     def _count(self, batch: Batch) -> None:

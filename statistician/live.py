@@ -6,11 +6,14 @@ from dataclasses import replace
 
 from bus.about import About
 from bus.messages import Value
-from statistician.algorithm import Accumulator, Row
-from statistician.records import EntityRecord, State
+from statistician.algorithm import Accumulator
+from statistician.records import EntityRecord, Said, Since, State, StoredRow
+from statistician.units import canonical
 
 # Repeats remembered per entity: a state that comes late may show that one of them was news.
 _REPEATS = 32
+# Changes of a unit or a class that are remembered.
+_REMEMBERED = 64
 
 
 class LiveEntity:
@@ -23,7 +26,8 @@ class LiveEntity:
         self.newest: State | None = None
         self.repeats: deque[State] = deque(maxlen=_REPEATS)
         self.force: State | None = None
-        self.base: Row | None = None
+        # The newest row before the open period.
+        self.base: StoredRow | None = None
         self.accumulator: Accumulator | None = None
         # The accumulator no longer agrees with the stored states: make it again when it closes.
         self.stale = False
@@ -35,7 +39,8 @@ class LiveEntity:
         if newest is None:
             self.newest = state
             return [state]
-        if ts >= newest.ts and value == newest.value and last_reset == newest.last_reset:
+        same = value == newest.value and last_reset == newest.last_reset
+        if same and ts >= newest.ts and self._same_unit(ts, newest.ts):
             self._repeat(state)
             return []
         if ts > newest.ts and (not self.repeats or self.repeats[-1].ts < ts):
@@ -44,6 +49,29 @@ class LiveEntity:
         if ts >= newest.ts:
             self.newest = state
         return [state, *self._uncover(ts)]
+
+    def _same_unit(self, ts: int, other: int) -> bool:
+        record = self.record
+        return len(record.units) < 2 or record.unit_at(ts) == record.unit_at(other)
+
+    @property
+    def heard(self) -> int:
+        """Time of the newest state, stored or left out; -1 before the first."""
+        newest = -1 if self.newest is None else self.newest.ts
+        return max(newest, self.repeats[-1].ts) if self.repeats else newest
+
+    def remember(self, states: Iterable[State], repeated: Iterable[int]) -> None:
+        """Know again what was left out before a restart: times, and the stored states they lie among."""
+        stored = sorted(states)
+        times = {state.ts for state in stored}
+        found: list[State] = []
+        at = 0
+        for ts in sorted(set(repeated) - times):
+            while at < len(stored) and stored[at].ts < ts:
+                at += 1
+            if at:
+                found.append(stored[at - 1]._replace(ts=ts))
+        self.repeats = deque(found, maxlen=_REPEATS)
 
     def _repeat(self, state: State) -> None:
         if self.newest is not None and state.ts == self.newest.ts:
@@ -62,6 +90,28 @@ class LiveEntity:
         if later and (self.newest is None or later[0].ts > self.newest.ts):
             self.newest = later[0]
         return later[:1]
+
+    def describe(self, words: dict[str, str | None], now: int) -> list[EntityRecord]:
+        """Take what about says; what a user has set stays. Returns the record if it changed."""
+        record = self.record
+        overridden = {one.field for one in record.said}
+        if overridden:
+            said = tuple(Said(one.field, words.get(one.field, one.word)) for one in record.said)
+            record = replace(record, said=said)
+            words = {field: word for field, word in words.items() if field not in overridden}
+        record = replace(record, **words)  # type: ignore[arg-type]  # the fields named are all texts
+        if "unit" in words:
+            # Readings may be on their way: the new unit is that of all that come after the newest heard.
+            units = _since(record.units, self.heard + 1, canonical(record.unit))
+            record = replace(record, units=units)
+        if "state_class" in words:
+            record = replace(record, classes=_since(record.classes, now, record.state_class))
+        if record == self.record:
+            return []
+        if (record.units, record.classes) != (self.record.units, self.record.classes):
+            self.stale = True
+        self.record = record
+        return [record]
 
     def feed(self, state: State) -> None:
         """Take the next state of the open period."""
@@ -97,6 +147,21 @@ class Entities:
         """A device's entities by id."""
         return self._devices.setdefault(device, {})
 
+    def find(self, device: str, entity: str) -> LiveEntity | None:
+        """The entity of a device, if it is known."""
+        return self._devices.get(device, {}).get(entity)
+
+    @property
+    def next_number(self) -> int:
+        """The number a new entity gets."""
+        return self._last + 1
+
+    def put(self, record: EntityRecord) -> LiveEntity:
+        """Take a record in place of the one known, or as a new entity."""
+        live = self._by_number.get(record.id) or self._add(record)
+        live.record = record
+        return live
+
     def _add(self, record: EntityRecord) -> LiveEntity:
         live = LiveEntity(record)
         self._by_number[record.id] = live
@@ -114,24 +179,25 @@ class Entities:
         known = self.of(device)
         for key, said in about.entities.items():
             live = known.get(key) or self.add(device, key, now)
-            wanted = replace(
-                live.record,
-                name=said.name,
-                unit=said.unit,
-                device_class=said.device_class,
-                state_class=said.state_class,
-            )
-            changed += _describe(live, wanted)
+            words = {
+                "name": said.name,
+                "unit": said.unit,
+                "device_class": said.device_class,
+                "state_class": said.state_class,
+            }
+            changed += live.describe(words, now)
         for key, live in known.items():
             if key not in about.entities:
-                changed += _describe(live, replace(live.record, state_class=None))
+                changed += live.describe({"state_class": None}, now)
         return changed
 
 
-def _describe(live: LiveEntity, wanted: EntityRecord) -> list[EntityRecord]:
-    if wanted == live.record:
-        return []
-    if wanted.state_class != live.record.state_class:
-        live.stale = True
-    live.record = wanted
-    return [wanted]
+def _since(history: tuple[Since, ...], since: int, word: str | None) -> tuple[Since, ...]:
+    """The history with a word in force from `since` on; the first word was in force before, too."""
+    if not history:
+        return (Since(0, word),)
+    if history[-1].word == word:
+        return history
+    since = max(since, history[-1].since)
+    kept = tuple(one for one in history if one.since < since)
+    return (*kept, Since(since, word))[-_REMEMBERED:]

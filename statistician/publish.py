@@ -32,11 +32,10 @@ class Aggregates:
         for row in rows:
             devices.setdefault(self._entities[row.entity].record.device, []).append(row)
         for device, its in devices.items():
-            self._say_device(table, device, its)
+            self._say_device(table, device, its[0].start, its)
 
-    def _say_device(self, table: Table, device: str, rows: list[StoredRow]) -> None:
+    def _say_device(self, table: Table, device: str, start: int, rows: list[StoredRow]) -> None:
         topic = self._topics.statistics(device, _PARTS[table])
-        start = rows[0].start
         # Corrections of one row and of another must both count; so must one that took a row away.
         rev = sum(row.rev for row in rows)
         said_start, said_rev = self._said.get(topic, (None, 0))
@@ -64,6 +63,18 @@ class Aggregates:
             devices = {self._entities[number].record.device for number in numbers}
             its = [live.record.id for device in devices for live in self._entities.of(device).values()]
             self._say_stored(table, start, its)
+
+    def say_newest_of(self, numbers: Collection[int], open_period: int) -> None:
+        """Publish again what a fix may have changed in the newest period and hour. Raises StoreError."""
+        read = self._store.statistics.between
+        for table, start in _newest(open_period).items():
+            for device in sorted({self._entities[number].record.device for number in numbers}):
+                its = [live.record.id for live in self._entities.of(device).values()]
+                rows = [row for number in its for row in read(table, number, start, start + 1)]
+                said = self._said.get(self._topics.statistics(device, _PARTS[table]))
+                # Of rows that are gone clients must hear, too; of what they never heard they need not.
+                if rows or (said is not None and said[0] == start):
+                    self._say_device(table, device, start, rows)
 
     def _say_stored(self, table: Table, start: int, numbers: list[int]) -> None:
         read = self._store.statistics.between

@@ -38,9 +38,34 @@ class StoredRow(NamedTuple):
     rev: int
 
 
+class Since(NamedTuple):
+    """What about said from a time on: a unit or a state class."""
+
+    since: int
+    word: str | None
+
+
+class Adjustment(NamedTuple):
+    """What a user added to the sums from a 5-minute period on, in the unit the statistics are kept in."""
+
+    start: int
+    amount: float
+
+
+class Said(NamedTuple):
+    """What about says of a field that a user has set to something else."""
+
+    field: str
+    word: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityRecord:
-    """An entity and its number; `first` is the time of its oldest state known when it was first seen."""
+    """An entity and its number; `first` is the time of its oldest state known when it was first seen.
+
+    `units` and `classes` tell what was in force when; rows are in `kept_unit` (empty: no unit; None: there
+    are no rows yet) and, if they are means, directions or not (`kept_angle`). No row is made before `begins`.
+    """
 
     id: int
     device: str
@@ -50,6 +75,34 @@ class EntityRecord:
     unit: str | None = None
     device_class: str | None = None
     state_class: str | None = None
+    units: tuple[Since, ...] = ()
+    classes: tuple[Since, ...] = ()
+    kept_unit: str | None = None
+    kept_angle: bool | None = None
+    begins: int = 0
+    enabled: bool = True
+    said: tuple[Said, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+
+    def unit_at(self, ts: int) -> str | None:
+        """The unit that was in force for a state of `ts`."""
+        return self.unit if len(self.units) < 2 else _in_force(self.units, ts)
+
+    def class_at(self, at: int) -> str | None:
+        """The state class that was in force at `at`."""
+        return self.state_class if len(self.classes) < 2 else _in_force(self.classes, at)
+
+    def adjusted(self, after: int, until: int) -> float:
+        """What was added to sums between the row of the period `after` and that of `until`."""
+        return sum(one.amount for one in self.adjustments if after < one.start <= until)
+
+
+def _in_force(history: tuple[Since, ...], at: int) -> str | None:
+    # The newest is nearly always the one.
+    for since, word in reversed(history):
+        if since <= at:
+            return word
+    return history[0].word
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +141,7 @@ class Batch:
     """What one commit writes."""
 
     entities: dict[int, EntityRecord] = field(default_factory=dict)
+    repeats: list[State] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     streams: dict[str, StreamRecord] = field(default_factory=dict)
     dirty: dict[int, Span] = field(default_factory=dict)

@@ -1,23 +1,30 @@
 """The statistician: commits readings, compiles periods, corrects what came late, purges what is old."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from bus import desk
 from bus.clock import Clock
 from bus.events import Connected, Message, Subscription
 from bus.health import Journal
 from bus.topics import Topics, Verb
+from config.model import Device
 from config.model import Statistician as Settings
 from statistician.compile import Compiler
 from statistician.corrections import Correction, merge
-from statistician.ingest import BATCH, Bus, Ingest
+from statistician.derived import Derived
+from statistician.fixes import Fixes
+from statistician.ingest import BATCH, Bus, Ingest, Limits
 from statistician.live import Entities
 from statistician.periods import HOUR, horizon, missed
 from statistician.publish import Aggregates
-from statistician.records import StoreError, Table
-from statistician.retention import Retention
-from statistician.schedule import Purge
+from statistician.records import Span, StoreError, Table
+from statistician.requests.ground import Ground
+from statistician.requests.registry import SERVICE, open_desk
+from statistician.schedule import BackUp, Purge
 from statistician.store import Store
+from statistician.store_engine import DamagedError, FullError
+from statistician.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -32,34 +39,52 @@ _CATCHING_UP = 2 * HOUR
 
 def subscriptions(topics: Topics) -> list[Subscription]:
     """What the statistician listens to."""
-    return [Subscription(filter=topics.every(verb, levels=1)) for verb in (Verb.ABOUT, Verb.STATE)]
+    data = [Subscription(filter=topics.every(verb, levels=1)) for verb in (Verb.ABOUT, Verb.STATE)]
+    return [*data, desk.subscription(topics, SERVICE)]
 
 
 class Statistician:
-    """A bus.process.Service; `bus` is the connection or what stands in for it."""
+    """A bus.process.Service; `bus` is the connection or what stands in for it, `devices` the house's."""
 
     def __init__(
-        self, bus: Bus, topics: Topics, store: Store, settings: Settings, *, clock: Clock, journal: Journal
+        self,
+        bus: Bus,
+        topics: Topics,
+        store: Store,
+        settings: Settings,
+        *,
+        clock: Clock,
+        journal: Journal,
+        devices: Mapping[str, Device] | None = None,
+        scalars: bool = True,
+        answers: desk.Bus | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
         self._journal = journal
+        self._limits = limits or Limits()
         self._entities = Entities(store.entities())
+        self._upkeep = Upkeep(store, self._entities, settings, clock=clock, journal=journal)
         self._compiler = Compiler(store, self._entities)
         self._aggregates = Aggregates(bus, topics, store, self._entities)
+        self._derived = Derived(
+            bus, topics, self._entities, devices or {}, clock=clock, journal=journal, scalars=scalars
+        )
         self._ingest = Ingest(
             bus,
             topics,
             store,
             self._entities,
             self._compiler,
+            derived=self._derived,
             clock=clock,
             journal=journal,
-            keep_days=settings.keep_days,
+            kept_since=self._upkeep.keep.since,
+            limits=self._limits,
         )
         self._correction: Correction | None = None
-        self._retention: Retention | None = None
         self._dirty_since: float | None = None
         self._backoff = 0.0
         self._retry_at = float("-inf")
@@ -69,6 +94,22 @@ class Statistician:
         self._begin(store.states.first())
         if self._compiler.open is not None:
             self._aggregates.say_newest(self._compiler.open)
+        self._derived.resume(store)
+        self.fixes = Fixes(
+            store,
+            self._entities,
+            self._compiler,
+            self._aggregates,
+            settle=self._settle,
+            wall=clock.wall,
+            keep_days=settings.keep_days,
+        )
+        self._acknowledge = bus.acknowledge
+        ground = Ground(store, self._entities, self._compiler, settings, clock, clock.monotonic())
+        # Who gives no way to answer is not asked.
+        self._desk: desk.Desk | None = None
+        if answers is not None:
+            self._desk = open_desk(ground, self.fixes, self._upkeep, answers, topics, journal=journal)
 
     def _begin(self, first_state: int | None) -> None:
         """Find the period to go on with; none while there is no state."""
@@ -79,7 +120,7 @@ class Statistician:
             return
         if periods:
             log.info("%d periods were missed", len(periods))
-        self._compiler.begin(periods.start)
+        self._compiler.begin(max(periods.start, self._limits.begin))
 
     def _now_or_never(self) -> int:
         # A machine that does not know the time skips nothing and compiles nothing.
@@ -87,20 +128,32 @@ class Statistician:
 
     def handle(self, event: object) -> None:
         """Take one event from the queue."""
-        if isinstance(event, Message):
+        if isinstance(event, Message) and self._desk is not None and event in self._desk:
+            self._desk.take(event)
+            # It is no data: asking again is the client's affair.
+            self._acknowledge(event)
+        elif isinstance(event, Message):
             self._ingest.take(event)
             if self._ingest.waiting >= BATCH:
                 self._guard(self._commit)
         elif isinstance(event, Connected):
             self._guard(self._ingest.connected)
         elif isinstance(event, Purge):
-            now = self._now_or_never()
-            if now and self._retention is None:
-                before = horizon(now, self._settings.keep_days)
-                self._retention = Retention(self._store, self._entities, before)
+            if now := self._now_or_never():
+                self._upkeep.purge(now, self._compiler.open)
+        elif isinstance(event, BackUp):
+            self._upkeep.back_up(self._clock.wall())
 
     def tick(self, now: float) -> float:
         """Do what is due at monotonic second `now`; return the seconds until it wants to be asked again."""
+        wait = self._tick(now)
+        if self._desk is None or not self._desk.busy:
+            return wait
+        return min(wait, self._desk.work(_SLICE_S))
+
+    def _tick(self, now: float) -> float:
+        self._derived.look()
+        self._upkeep.look()
         if now < self._retry_at:
             return self._retry_at - now
         since = self._ingest.since
@@ -115,7 +168,7 @@ class Statistician:
 
     def _busy(self, now: float) -> bool:
         due = self._compiler.due(self._now_or_never())
-        return due or self._correction is not None or self._retention is not None or self._late_due(now)
+        return due or self._correction is not None or self._upkeep.busy or self._late_due(now)
 
     def _work_slice(self) -> None:
         now = self._clock.monotonic()
@@ -123,11 +176,15 @@ class Statistician:
             self._compile()
         elif self._correction is not None or self._late_due(now):
             self._correct()
-        elif self._retention is not None:
-            self._purge(self._retention)
+        elif self._upkeep.busy:
+            self._upkeep.step()
 
     def _commit(self) -> None:
+        waiting = self._ingest.waiting
+        self._upkeep.check_room()
         self._ingest.commit(self._correction.spans if self._correction else {})
+        if waiting:
+            self._upkeep.settled()
         if self._compiler.open is None:
             self._begin(self._store.states.first())
 
@@ -137,8 +194,10 @@ class Statistician:
             # Sums go on from the rows before: those first, as far as a slice goes.
             self._correct()
         now = self._now_or_never()
+        self._skip_what_is_not_kept(now)
         closed = self._compiler.advance(now, _SLICE_S)
         self._journal.count("periods_compiled", closed.periods)
+        self._upkeep.settled()
         start = self._compiler.open or 0
         if self._compiler.due(now):
             self._journal.fact("catching_up", f"{(now - start) // 60_000} minutes behind")
@@ -150,6 +209,25 @@ class Statistician:
             return
         self._aggregates.say(Table.FIVE_MINUTES, closed.five_minutes)
         self._aggregates.say(Table.HOUR, closed.hour)
+
+    def _skip_what_is_not_kept(self, now: int) -> None:
+        # A clock that was set years ahead must not fill the card with rows; as after an absence.
+        start = self._compiler.open
+        kept = horizon(now, self._settings.keep_days)
+        if start is not None and start < kept:
+            log.warning("the clock went ahead; %d hours are not compiled", (kept - start) // HOUR)
+            self._compiler.begin(kept)
+
+    def _settle(self) -> dict[int, Span]:
+        """Commit, and give up a correction on its way; returns what awaits correction. Raises StoreError."""
+        self._commit()
+        self._give_up_correction()
+        return self._ingest.dirty
+
+    def _give_up_correction(self) -> None:
+        if self._correction is not None:
+            merge(self._ingest.dirty, self._correction.spans.items())
+            self._correction = None
 
     def _late_due(self, now: float) -> bool:
         if not self._ingest.dirty:
@@ -171,20 +249,12 @@ class Statistician:
         try:
             result = self._correction.work(before, _SLICE_S, also=self._ingest.dirty)
         except StoreError:
-            merge(self._ingest.dirty, self._correction.spans.items())
-            self._correction = None
+            self._give_up_correction()
             raise
         if result.finished:
             self._correction = None
         self._journal.count("rows_corrected", len(result.changed))
         self._aggregates.say_corrected(result.changed, before)
-
-    def _purge(self, retention: Retention) -> None:
-        if retention.step():
-            return
-        self._retention = None
-        self._journal.count("rows_purged", retention.removed)
-        log.info("purged %d rows", retention.removed)
 
     def _guard(self, work: Callable[[], None]) -> bool:
         """Do a piece of work; if the database refuses, tell, and wait longer each time before the next."""
@@ -192,11 +262,20 @@ class Statistician:
             return False
         try:
             work()
+        except DamagedError:
+            # Only a start can set it aside and put a copy in its place; outboxes send again.
+            log.critical("the database is damaged")
+            raise
         except StoreError as error:
+            now = self._now_or_never()
+            full = isinstance(error, FullError)
+            if full and now and self._upkeep.relieve(now, self._compiler.open):
+                return False
             self._backoff = min(max(1.0, self._backoff * 2), _LONGEST_BACKOFF_S)
             self._retry_at = self._clock.monotonic() + self._backoff
-            if self._journal.problem("database", str(error), self._clock.wall()):
-                log.error("the database refuses: %s; trying again", error)  # noqa: TRY400 — the trace says nothing more
+            text = f"{error}: {self._upkeep.room()}; nothing is acknowledged" if full else str(error)
+            if self._journal.problem("database", text, self._clock.wall()):
+                log.error("the database refuses: %s; trying again", text)  # noqa: TRY400 — the trace says nothing more
             return False
         if self._backoff:
             self._backoff = 0.0
@@ -208,6 +287,7 @@ class Statistician:
         """Put everything that matters on disk."""
         self._retry_at = float("-inf")
         self._guard(self._commit)
+        self._upkeep.close()
         self._store.close()
 
     def waiting(self) -> int | None:

@@ -1,12 +1,15 @@
 """The database as the service sees it: one commit for a batch, and everything a restart needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from statistician.records import Batch, DeadLetter, EntityRecord, StreamRecord
-from statistician.store_engine import Engine, open_or_set_aside
+from statistician.store_backup import Backup
+from statistician.store_engine import Engine
+from statistician.store_fixes import FixTables, Kept
 from statistician.store_models import Dead, Entity, Stream
+from statistician.store_open import open_or_set_aside
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
 
@@ -15,12 +18,15 @@ _LARGEST_DEAD_LETTER = 4096
 
 
 class Store:
-    """States, statistics and streams on disk. Every method raises StoreError."""
+    """States, statistics and streams on disk; copies go to `backups`. Every method raises StoreError."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine, self.damage = open_or_set_aside(path)
+    def __init__(self, path: Path, backups: Path | None = None) -> None:
+        self.path = path
+        self.backups = backups or path.parent / "backups"
+        self._engine, self.damage = open_or_set_aside(path, self.backups)
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
+        self.fixes = FixTables(self._engine)
 
     @property
     def engine(self) -> Engine:
@@ -37,8 +43,10 @@ class Store:
         """Put a batch on disk, whole."""
         with self._engine.transaction():
             if batch.entities:
-                self._put_entities(batch)
+                self.put_entities(batch.entities.values())
             self.states.put(batch.states)
+            if batch.repeats:
+                self.states.put_repeats(batch.repeats)
             self._engine.many(
                 "INSERT OR REPLACE INTO stream VALUES (?, ?, ?)",
                 [(s.stream, s.seq, s.seen) for s in batch.streams.values()],
@@ -48,16 +56,21 @@ class Store:
             if batch.dead:
                 self._put_dead(batch.dead)
 
-    def _put_entities(self, batch: Batch) -> None:
+    def put_entities(self, records: Iterable[EntityRecord]) -> None:
+        """Keep what is known of entities; within a transaction."""
+        records = list(records)
         self._engine.many(
-            "INSERT OR REPLACE INTO entity"
-            " (id, device, entity, first, name, unit, device_class, state_class)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            # No REPLACE: what about says nothing of, such as retention_days, stays.
+            "INSERT INTO entity (id, device, entity, first, name, unit, device_class, state_class)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET first = excluded.first,"
+            " name = excluded.name, unit = excluded.unit, device_class = excluded.device_class,"
+            " state_class = excluded.state_class",
             [
                 (e.id, e.device, e.entity, e.first, e.name, e.unit, e.device_class, e.state_class)
-                for e in batch.entities.values()
+                for e in records
             ],
         )
+        self.fixes.put_kept(records)
 
     def _put_dead(self, letters: list[DeadLetter]) -> None:
         self._engine.many(
@@ -70,20 +83,11 @@ class Store:
 
     def entities(self) -> list[EntityRecord]:
         """All entities ever seen."""
+        kept = self.fixes.kept()
+        nothing = Kept()
         with self._engine.reading():
-            return [
-                EntityRecord(
-                    id=e.id,
-                    device=e.device,
-                    entity=e.entity,
-                    first=e.first,
-                    name=e.name,
-                    unit=e.unit,
-                    device_class=e.device_class,
-                    state_class=e.state_class,
-                )
-                for e in Entity.select().execute(self._engine.database)
-            ]
+            found = list(Entity.select().execute(self._engine.database))
+        return [_record(e, kept.get(e.id, nothing)) for e in found]
 
     def streams(self) -> list[StreamRecord]:
         """All streams, how far each is, and when it was heard."""
@@ -101,6 +105,55 @@ class Store:
             found = Dead.select().order_by(Dead.id).execute(self._engine.database)
             return [DeadLetter(d.ts, d.topic, bytes(d.payload), d.error) for d in found]
 
+    def oldest(self) -> int | None:
+        """Time of the oldest state or 5-minute row that a purge would find."""
+        found = self._engine.one("SELECT min(start) FROM runs")
+        run = None if found is None or found[0] is None else int(found[0])
+        return min((at for at in (self.states.first(), run) if at is not None), default=None)
+
+    def own_retention(self) -> dict[int, int]:
+        """Days that entities are kept which have a time of their own, by number."""
+        rows = self._engine.all("SELECT id, retention_days FROM entity WHERE retention_days IS NOT NULL")
+        return {int(number or 0): int(days or 0) for number, days in rows}
+
+    def backup(self, now: int) -> Backup:
+        """A copy into `backups`, not yet begun."""
+        return Backup(self.path, self.backups, now)
+
+    def spare_pages(self) -> tuple[int, int]:
+        """Pages of the file that hold nothing, and all its pages."""
+        free, pages = (self._engine.one(f"PRAGMA {what}") for what in ("freelist_count", "page_count"))
+        return int((free or (0,))[0] or 0), int((pages or (0,))[0] or 0)
+
+    def give_back(self, pages: int) -> None:
+        """Shorten the file by up to so many spare pages."""
+        self._engine.to_the_end(f"PRAGMA incremental_vacuum({pages:d})")
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file, so that the log begins anew."""
+        self._engine.all("PRAGMA wal_checkpoint(PASSIVE)")
+
     def close(self) -> None:
         """Close the file."""
         self._engine.close()
+
+
+def _record(e: Entity, kept: Kept) -> EntityRecord:
+    return EntityRecord(
+        id=e.id,
+        device=e.device,
+        entity=e.entity,
+        first=e.first,
+        name=e.name,
+        unit=e.unit,
+        device_class=e.device_class,
+        state_class=e.state_class,
+        units=kept.units,
+        classes=kept.classes,
+        kept_unit=kept.unit,
+        kept_angle=kept.angle,
+        begins=kept.begins,
+        enabled=kept.enabled,
+        said=kept.said,
+        adjustments=kept.adjustments,
+    )

@@ -10,108 +10,212 @@ import peewee
 
 from statistician import store_models
 from statistician.records import StoreError
+from statistician.store_space import Reserve, free
 
 log = logging.getLogger(__name__)
 
 Cell = int | float | str | bytes | None
 
-_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "cache_size": -4096, "temp_store": "memory"}
+# The first must come first: once anything is written, only a VACUUM changes it.
+_PRAGMAS = {
+    "auto_vacuum": "incremental",
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "cache_size": -4096,
+    "temp_store": "memory",
+}
+_INCREMENTAL = 2
 _BUSY_S = 5
+# Below this a database cannot even be opened: its shared memory is a file, too.
+_ROOM_TO_OPEN = 1024 * 1024
+# A VACUUM writes the whole file into a temporary one and again into the write-ahead log.
+_VACUUM_ROOM = 2.2
+_OPEN = "open"
+
+
+class FullError(StoreError):
+    """The disk is full."""
+
+
+class DamagedError(StoreError):
+    """What is in the file is no database any more."""
+
+
+class NewerError(StoreError):
+    """The file was written by a newer version of this software, and must be left alone."""
 
 
 class Engine:
-    """An open database; every method raises StoreError."""
+    """An open database of the newest schema; every method raises StoreError."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.reserve = Reserve(path)
+        if free(path.parent) < _ROOM_TO_OPEN:
+            self.reserve.release()
+        self._damaged = False
         self.database = peewee.SqliteDatabase(str(path), pragmas=_PRAGMAS, timeout=_BUSY_S, thread_safe=False)
-        with translated():
-            self.database.connect()
-            with self.database.bind_ctx(store_models.ALL):
-                self.database.create_tables(store_models.ALL)
-        self._check_version(path)
+        try:
+            with self._translated():
+                self.database.connect()
+            self._check()
+            self._bring_up_to_date()
+            self._mark_open()
+            self._make_shrinkable()
+        except StoreError:
+            self.database.close()
+            raise
+        self.reserve.hold()
 
-    def _check_version(self, path: Path) -> None:
-        wanted = str(store_models.SCHEMA_VERSION)
-        self.run("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (wanted,))
-        for (found,) in self.all("SELECT value FROM meta WHERE key = 'schema_version'"):
-            if found != wanted:
-                raise StoreError(f"{path} has schema version {found!r}, not {wanted}")
+    def _tables(self) -> set[str]:
+        return {str(name) for (name,) in self.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def _check(self) -> None:
+        """A stop without goodbye may have been a power cut, and the card may have lied."""
+        if "meta" in self._tables() and self.fact(_OPEN) is not None:
+            log.info("%s was not closed; checking it", self.path)
+            problem = quick_check(self.all("PRAGMA quick_check(1)"))
+            if problem:
+                raise DamagedError(problem)
+
+    def _bring_up_to_date(self) -> None:
+        newest = store_models.SCHEMA_VERSION
+        found = self._version()
+        if found is not None and found > newest:
+            raise NewerError(f"{self.path} is of version {found}; this software knows up to {newest}")
+        if found is not None and found < newest:
+            # Here, because most starts need none of it.
+            from statistician.store_migrations import bring_up  # noqa: PLC0415 — see above
+
+            log.info("bringing %s from version %d to %d", self.path, found, newest)
+            with self._translated():
+                bring_up(self.database, found)
+        with self._translated(), self.database.bind_ctx(store_models.ALL):
+            self.database.create_tables(store_models.ALL)
+        self.run("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (str(newest),))
+
+    def _version(self) -> int | None:
+        text = self.fact("schema_version") if "meta" in self._tables() else None
+        if text is None:
+            return None
+        if not text.isdecimal():
+            raise NewerError(f"{self.path} has the version {text!r}, which this software does not know")
+        return int(text)
+
+    def _mark_open(self) -> None:
+        try:
+            self.put_fact(_OPEN, "since the last start")
+        except FullError as error:
+            # It must open all the same: nobody else would make room.
+            log.warning("%s: %s", self.path, error)
+
+    def _make_shrinkable(self) -> None:
+        """A file of version 1 cannot give pages back until it is written anew, once."""
+        if self.one("PRAGMA auto_vacuum") == (_INCREMENTAL,):
+            return
+        size = self.path.stat().st_size
+        if free(self.path.parent) < _VACUUM_ROOM * size + _ROOM_TO_OPEN:
+            log.warning("%s cannot shrink: no room to write it anew", self.path)
+            return
+        try:
+            # In memory the copy might be larger than the machine.
+            for sql in ("temp_store = file", f"auto_vacuum = {_INCREMENTAL}"):
+                self.all(f"PRAGMA {sql}")
+            self.run("VACUUM")
+        except FullError as error:
+            log.warning("%s cannot shrink: %s", self.path, error)
+        finally:
+            self.all("PRAGMA temp_store = memory")
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection = self.database.connection()  # type: ignore[no-untyped-call]  # peewee's stubs
         return connection
 
     @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise the engine's errors as StoreError."""
+        try:
+            yield
+        except (sqlite3.Error, peewee.PeeweeException) as error:
+            ours = _translate(error)
+            self._damaged = self._damaged or isinstance(ours, DamagedError)
+            raise ours from error
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; what is written is on disk when the block ends."""
-        with translated(), self.database.atomic("immediate"):
+        with self._translated(), self.database.atomic("immediate"):
             yield
 
     def many(self, sql: str, rows: Iterable[Sequence[Cell]]) -> None:
         """Write rows on peewee's own connection: its models cost five times as much."""
-        with translated():
+        with self._translated():
             self._connection().executemany(sql, rows)
 
     def run(self, sql: str, values: Sequence[Cell] = ()) -> int:
         """Write; returns how many rows were touched."""
-        with translated():
+        with self._translated():
             count: int = self._connection().execute(sql, values).rowcount
         return count
 
     def all(self, sql: str, values: Sequence[Cell] = ()) -> list[tuple[Cell, ...]]:
         """Read every row."""
-        with translated():
+        with self._translated():
             rows: list[tuple[Cell, ...]] = self._connection().execute(sql, values).fetchall()
         return rows
 
+    def to_the_end(self, sql: str) -> None:
+        """Run a statement that does a part of its work for each row it does not return."""
+        with self._translated():
+            # An `execute` stops after the first: of an incremental_vacuum that is one page.
+            self._connection().executescript(sql)
+
     def one(self, sql: str, values: Sequence[Cell] = ()) -> tuple[Cell, ...] | None:
         """Read the first row."""
-        with translated():
+        with self._translated():
             row: tuple[Cell, ...] | None = self._connection().execute(sql, values).fetchone()
         return row
+
+    def fact(self, key: str) -> str | None:
+        """A fact about the database, from its table `meta`."""
+        found = self.one("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if found is None else str(found[0])
+
+    def put_fact(self, key: str, value: str) -> None:
+        """State a fact about the database."""
+        self.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read through peewee's models."""
-        with translated():
+        with self._translated():
             yield
 
     def close(self) -> None:
-        """Close the file."""
-        with translated():
+        """Close the file; one that is in order is not checked at the next start."""
+        try:
+            if not self._damaged:
+                self.run("DELETE FROM meta WHERE key = ?", (_OPEN,))
+        except StoreError as error:
+            log.warning("%s will be checked at the next start: %s", self.path, error)
+        with self._translated():
             self.database.close()
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise the engine's errors as StoreError."""
-    try:
-        yield
-    except (sqlite3.Error, peewee.PeeweeException) as error:
-        raise StoreError(str(error)) from error
+def quick_check(answer: list[tuple[Cell, ...]]) -> str | None:
+    """What `PRAGMA quick_check` found wrong."""
+    return None if answer == [("ok",)] else "; ".join(str(line) for (line,) in answer) or "no answer"
 
 
-def open_or_set_aside(path: Path) -> tuple[Engine, str | None]:
-    """Open the database; one that is damaged is renamed, and the second value says so."""
-    try:
-        return Engine(path), None
-    except StoreError as error:
-        if not _damaged(error):
-            raise
-        aside = path.with_name(f"{path.name}.damaged")
-        for suffix in ("-wal", "-shm"):
-            Path(f"{path}{suffix}").unlink(missing_ok=True)
-        path.replace(aside)
-        return Engine(path), f"{path} was damaged ({error}) and set aside as {aside.name}"
-
-
-def _damaged(error: StoreError) -> bool:
-    code = getattr(_root(error), "sqlite_errorcode", None)
-    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-
-
-def _root(error: BaseException) -> BaseException:
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__ or error
-    return error
+def _translate(error: BaseException) -> StoreError:
+    """The error that says most: a rollback that fails after it hides that the disk is full."""
+    cause: BaseException | None = error
+    while cause is not None:
+        code = getattr(cause, "sqlite_errorcode", None)
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+            return FullError(str(cause))
+        if code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return DamagedError(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    return StoreError(str(error))

@@ -12,7 +12,8 @@ from peewee import (
     TextField,
 )
 
-SCHEMA_VERSION = 1
+# What a file of the version before lacks is added by store_migrations.
+SCHEMA_VERSION = 2
 
 
 class Meta(Model):
@@ -37,6 +38,8 @@ class Entity(Model):
     unit = TextField(null=True)
     device_class = TextField(null=True)
     state_class = TextField(null=True)
+    # Days its states and 5-minute rows are kept; null: as long as all others.
+    retention_days = IntegerField(null=True)
 
     class Meta:  # noqa: D106 — peewee's own form
         table_name = "entity"
@@ -139,6 +142,78 @@ class Dirty(Model):
         table_name = "dirty"
 
 
+class Keeping(Model):
+    """What rows of an entity are in, and what a user has set: Said pairs as JSON."""
+
+    entity = IntegerField(primary_key=True)
+    # Null: there are no rows yet. Empty: no unit.
+    unit = TextField(null=True)
+    angle = IntegerField(null=True)
+    begins = BigIntegerField()
+    enabled = IntegerField()
+    said = TextField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "keeping"
+
+
+class Described(Model):
+    """Which unit or state class about said from a time on: `what` is unit or class."""
+
+    entity = IntegerField()
+    what = TextField()
+    since = BigIntegerField()
+    word = TextField(null=True)
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "described"
+        primary_key = CompositeKey("entity", "what", "since")
+        without_rowid = True
+
+
+class Fix(Model):
+    """What users changed: parameters as JSON, what takes it back as compressed JSON."""
+
+    id = AutoField()
+    ts = BigIntegerField()
+    verb = TextField()
+    params = TextField()
+    # Numbers of the entities, as JSON.
+    entities = TextField()
+    undo = BlobField(null=True)
+    undone = BigIntegerField(null=True)
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "fix"
+
+
+class Adjusted(Model):
+    """What a fix added to the sums from a period on."""
+
+    entity = IntegerField()
+    start = BigIntegerField()
+    fix = IntegerField()
+    amount = DoubleField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "adjusted"
+        primary_key = CompositeKey("entity", "start", "fix")
+        without_rowid = True
+
+
+class Imported(Model):
+    """Hourly rows that a fix brought: no correction replaces them."""
+
+    entity = IntegerField()
+    start = BigIntegerField()
+    fix = IntegerField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "imported"
+        primary_key = CompositeKey("entity", "start")
+        without_rowid = True
+
+
 class Dead(Model):
     """Messages that could not be used."""
 
@@ -162,5 +237,10 @@ ALL: tuple[type[Model], ...] = (
     Run,
     Stream,
     Dirty,
+    Keeping,
+    Described,
+    Fix,
+    Adjusted,
+    Imported,
     Dead,
 )

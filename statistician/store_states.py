@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable
 
+import msgspec
+
 from statistician.periods import hour_of
 from statistician.records import EntityRecord, State
 from statistician.store_engine import Cell, Engine
@@ -9,6 +11,11 @@ from statistician.store_engine import Cell, Engine
 # SQLite takes at least 999 values in a statement.
 _MOST_NAMED = 900
 _COLUMNS = "ts, entity, value, last_reset"
+# No entity has this number. Under it stand the readings that only repeated what was stored: in the same
+# page as the states of their commit they cost a few bytes each, in a table of their own a page a commit.
+_REPEATS = 0
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
 
 
 class States:
@@ -23,14 +30,35 @@ class States:
             "INSERT OR REPLACE INTO states (ts, entity, value, last_reset) VALUES (?, ?, ?, ?)", states
         )
 
+    def put_repeats(self, repeats: Collection[State]) -> None:
+        """Keep when states were repeated, one row for a commit; its time is that of the newest."""
+        newest = max(state.ts for state in repeats)
+        row = self._engine.one("SELECT value FROM states WHERE ts = ? AND entity = ?", (newest, _REPEATS))
+        known = _decode(row[0]) if row is not None and isinstance(row[0], bytes) else []
+        packed = _encode(known + [(state.entity, newest - state.ts) for state in repeats])
+        self._engine.run(
+            "INSERT OR REPLACE INTO states (ts, entity, value) VALUES (?, ?, ?)", (newest, _REPEATS, packed)
+        )
+
+    def repeats(self, since: int) -> dict[int, list[int]]:
+        """When states of each entity were repeated, as far as committed with one from `since` on."""
+        found: dict[int, list[int]] = {}
+        for ts, packed in self._engine.all(
+            "SELECT ts, value FROM states WHERE entity = ? AND ts >= ?", (_REPEATS, since)
+        ):
+            if isinstance(packed, bytes):
+                for entity, earlier in _decode(packed):
+                    found.setdefault(entity, []).append(_int(ts) - earlier)
+        return found
+
     def first(self) -> int | None:
         """Time of the oldest state."""
-        found = self._engine.one("SELECT min(ts) FROM states")
+        found = self._engine.one("SELECT min(ts) FROM states WHERE entity > 0")
         return None if found is None or found[0] is None else int(found[0])
 
     def between(self, start: int, end: int | None, entities: Collection[int] | None = None) -> list[State]:
         """States of `entities` (None: all) with start <= ts < end, in order of time."""
-        sql = f"SELECT {_COLUMNS} FROM states WHERE ts >= ?"  # noqa: S608 — the columns are ours
+        sql = f"SELECT {_COLUMNS} FROM states WHERE entity > 0 AND ts >= ?"  # noqa: S608 — the columns are ours
         values: list[Cell] = [start]
         if end is not None:
             sql += " AND ts < ?"
@@ -77,11 +105,34 @@ class States:
         return frame[1] if frame is not None and frame[0] == start else None
 
     def remove_before(self, before: int, limit: int) -> int:
-        """Remove at most about `limit` of the oldest states before a time; returns how many went."""
-        last = self._engine.one("SELECT ts FROM states ORDER BY ts LIMIT 1 OFFSET ?", (limit,))
-        if last is not None:
-            before = min(before, _int(last[0]))
-        return self._engine.run("DELETE FROM states WHERE ts < ?", (before,))
+        """Remove about `limit` of the oldest states before a time; returns how many went, 0 at the end."""
+        first = self.first()
+        if first is None or first >= before:
+            return 0
+        return self._engine.run("DELETE FROM states WHERE ts < ?", (self._end(first, before, limit),))
+
+    def sweep(
+        self, start: int, end: int, limit: int, entities: Collection[int], *, among: bool
+    ) -> tuple[int, int | None]:
+        """Look at about `limit` states from `start` on and remove those (not) `among` entities before `end`.
+
+        Returns how many went and where to go on; None at the end.
+        """
+        until = self._end(start, end, limit)
+        names = ", ".join(str(int(number)) for number in entities)
+        removed = self._engine.run(
+            "DELETE FROM states WHERE ts >= ? AND ts < ?"  # noqa: S608 — the names are whole numbers
+            f" AND entity {'' if among else 'NOT '}IN ({names})",
+            (start, until),
+        )
+        return removed, until if until < end else None
+
+    def _end(self, start: int, end: int, limit: int) -> int:
+        """Where a piece of about `limit` states ends; more than that may share one ms."""
+        found = self._engine.one(
+            "SELECT ts FROM states WHERE ts >= ? ORDER BY ts LIMIT 1 OFFSET ?", (start, limit)
+        )
+        return end if found is None else min(end, max(_int(found[0]), start + 1))
 
     def remove_frames_before(self, entity: int, before: int) -> int:
         """Remove an entity's frames before a time but for the one in force then."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from statistician.algorithm import Row
-from statistician.periods import HOUR
+from statistician.periods import HOUR, MINUTES_5
 from statistician.records import Span, StoredRow, Table
 from statistician.store_engine import Cell, Engine
 
@@ -35,22 +35,28 @@ class Statistics:
         """An entity's rows with start <= row start < end, in order of time."""
         return self._read(table, "entity = ? AND start >= ? AND start < ? ORDER BY start", entity, start, end)
 
-    def base(self, entity: int, before: int) -> Row | None:
-        """What a sum goes on from: the latest 5-minute row, else the latest whole hour's."""
+    def latest(self, entity: int, before: int) -> StoredRow | None:
+        """What a sum goes on from: the latest 5-minute row, else the latest hour's, as its last period."""
         newest = "entity = ? AND start < ? ORDER BY start DESC LIMIT 1"
-        rows = self._read(Table.FIVE_MINUTES, newest, entity, before) or self._read(
-            Table.HOUR, newest, entity, before - HOUR + 1
-        )
-        return rows[0].row if rows else None
+        rows = self._read(Table.FIVE_MINUTES, newest, entity, before)
+        if rows:
+            return rows[0]
+        rows = self._read(Table.HOUR, newest, entity, before - HOUR + 1)
+        return rows[0]._replace(start=rows[0].start + HOUR - MINUTES_5) if rows else None
 
     def _read(self, table: Table, where: str, *values: Cell) -> list[StoredRow]:
         sql = f"SELECT {_COLUMNS} FROM {table.value} WHERE {where}"  # noqa: S608 — both are ours
         return [_stored(row) for row in self._engine.all(sql, values)]
 
-    def remove_before(self, entity: int, before: int) -> int:
-        """Remove an entity's 5-minute rows before a time; hourly rows stay for ever."""
+    def remove_before(self, entity: int, before: int, limit: int) -> int:
+        """Remove at most `limit` of an entity's oldest 5-minute rows; hourly rows stay for ever."""
+        found = self._engine.one(
+            "SELECT start FROM statistics_5minute WHERE entity = ? ORDER BY start LIMIT 1 OFFSET ?",
+            (entity, limit),
+        )
+        end = before if found is None else min(before, int(found[0] or 0))
         return self._engine.run(
-            "DELETE FROM statistics_5minute WHERE entity = ? AND start < ?", (entity, before)
+            "DELETE FROM statistics_5minute WHERE entity = ? AND start < ?", (entity, end)
         )
 
     def add_run(self, start: int) -> None:

@@ -3,10 +3,31 @@
 from collections.abc import Iterable
 from enum import Enum
 
+import msgspec
+
 from statistician.periods import DAY
 from statistician.records import StreamRecord
 
 FORGOTTEN_AFTER = 30 * DAY
+
+
+class _Envelope(msgspec.Struct):
+    """The place of a reading in its stream, legible even if the rest is not."""
+
+    stream: str | None = None
+    seq: int | None = None
+    after: int | None = None
+
+
+def envelope(payload: bytes) -> tuple[str, int, int | None] | None:
+    """Stream, seq and after of a reading that cannot be read; None if even those are not there."""
+    try:
+        found = msgspec.json.decode(payload, type=_Envelope)
+    except (ValueError, RecursionError):
+        return None
+    if found.stream is None or found.seq is None or not 0 <= found.seq < 2**53:
+        return None
+    return found.stream, found.seq, found.after
 
 
 class Place(Enum):

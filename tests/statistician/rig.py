@@ -63,16 +63,28 @@ class Rig:
         self.path = path
         self.now = now
         self.quality: ClockQuality = "ok"
+        # How far the wall clock was set ahead, ms: the monotonic clock knows nothing of that.
+        self.stepped = 0
         self.settings = settings or Settings()
         self._mid = 0
         self.start()
+
+    @property
+    def monotonic(self) -> float:
+        """Seconds, as no clock that is set moves them."""
+        return (self.now - self.stepped) / 1000
+
+    def set_clock(self, wall: int) -> None:
+        """The wall clock is set to another time."""
+        self.stepped += wall - self.now
+        self.now = wall
 
     def start(self) -> None:
         """Begin a process on the same file."""
         self.notes = Notes()
         self.journal = Journal()
         self.store = Store(self.path)
-        clock = Clock(lambda: self.now, lambda: self.now / 1000, lambda: self.quality)
+        clock = Clock(lambda: self.now, lambda: self.monotonic, lambda: self.quality)
         self.service = Statistician(
             self.notes, TOPICS, self.store, self.settings, clock=clock, journal=self.journal
         )
@@ -106,6 +118,10 @@ class Rig:
     def about(self, device: str, **state_classes: str | None) -> None:
         """Deliver a device's about: entities and their state classes."""
         entities = {key: Entity(name=key, state_class=kind) for key, kind in state_classes.items()}
+        self.describe(device, entities)
+
+    def describe(self, device: str, entities: dict[str, Entity]) -> None:
+        """Deliver a device's about."""
         self.message(TOPICS.about(device), about_message.encode(About(name=device, entities=entities)))
 
     def reading(
@@ -133,7 +149,7 @@ class Rig:
     def settle(self) -> None:
         """Tick until nothing is due at this very moment."""
         for _ in range(20_000):
-            if self.service.tick(self.now / 1000) > 0:
+            if self.service.tick(self.monotonic) > 0:
                 return
         raise AssertionError("the service never rests")
 

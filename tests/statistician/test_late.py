@@ -1,6 +1,7 @@
 """States that come late or out of order: the rows are those had they come in time, with a higher rev."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,19 +44,29 @@ states = st.builds(
     delay=st.one_of(st.just(0), st.integers(0, 3000)),
 )
 histories = st.lists(states, min_size=1, max_size=25, unique_by=lambda s: (s.entity, s.at))
+# What happens before the state of a history that arrives as the n-th: nothing, SIGTERM, or a power cut.
+lives = st.lists(st.sampled_from([None, None, Rig.restart, Rig.crash]), min_size=25, max_size=25)
+Found = dict[tuple[str, Table, int], Row]
 
 
-def rows_of(history: list[tuple[int, Late]], *, restarts: bool = False) -> dict[tuple[str, Table, int], Row]:
-    """The rows after these (arrival in s, state) pairs."""
+def rows_of(
+    history: list[tuple[int, Late]], ends: Sequence[Callable[[Rig], None] | None] = (None,) * 25
+) -> Found:
+    """The rows after these (arrival in s, state) pairs; before each the process may end and start again."""
     with tempfile.TemporaryDirectory() as folder:
         rig = Rig(Path(folder) / "s.db")
         rig.about("van", **CLASSES)
-        for arrival, late in sorted(history, key=lambda pair: pair[0]):
+        rig.service._commit()
+        sent: dict[int, Late] = {}
+        for (arrival, late), end in zip(sorted(history, key=lambda pair: pair[0]), ends, strict=False):
             rig.run_until(START + arrival * SECOND)
-            resets = {late.entity: late.last_reset} if late.last_reset is not None else {}
-            rig.reading("van", {late.entity: late.value}, ts=START + late.at * SECOND, last_reset=resets)
-            if restarts:
-                rig.restart()
+            if end is not None:
+                before = rig.notes
+                end(rig)
+                # What was not acknowledged the broker delivers again, in its order.
+                lost = [one for mid, one in sent.items() if mid not in before.acknowledged]
+                sent = {deliver(rig, one): one for one in lost}
+            sent[deliver(rig, late)] = late
         rig.run_until(END + MINUTE)
         found = {
             (key, table, row.start): row.row
@@ -67,6 +78,11 @@ def rows_of(history: list[tuple[int, Late]], *, restarts: bool = False) -> dict[
         return found
 
 
+def deliver(rig: Rig, late: Late) -> int:
+    resets = {late.entity: late.last_reset} if late.last_reset is not None else {}
+    return rig.reading("van", {late.entity: late.value}, ts=START + late.at * SECOND, last_reset=resets)
+
+
 def same(one: Row, other: Row) -> bool:
     return all(
         a == b or (a is not None and b is not None and a == pytest.approx(b, rel=1e-9, abs=1e-9))
@@ -74,23 +90,33 @@ def same(one: Row, other: Row) -> bool:
     )
 
 
+def check_same(found: Found, wanted: Found) -> None:
+    assert found.keys() == wanted.keys()
+    assert [key for key, row in found.items() if not same(row, wanted[key])] == []
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories)
 def test_late_or_in_time_is_the_same(history: list[Late]) -> None:
     in_time = rows_of([(late.at, late) for late in history])
-    late = rows_of([(late.at + late.delay, late) for late in history])
-    assert late.keys() == in_time.keys()
-    assert [key for key, row in late.items() if not same(row, in_time[key])] == []
+    check_same(rows_of([(late.at + late.delay, late) for late in history]), in_time)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(histories)
-def test_a_restart_after_every_state_changes_nothing(history: list[Late]) -> None:
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(histories, lives)
+def test_restarts_and_crashes_between_late_states_change_nothing(
+    history: list[Late], ends: list[Callable[[Rig], None] | None]
+) -> None:
     in_time = rows_of([(late.at, late) for late in history])
-    # What a restart forgets are repeats; in order of time none of them matters.
-    restarted = rows_of([(late.at, late) for late in history], restarts=True)
-    assert restarted.keys() == in_time.keys()
-    assert [key for key, row in restarted.items() if not same(row, in_time[key])] == []
+    check_same(rows_of([(late.at + late.delay, late) for late in history], ends), in_time)
+
+
+@pytest.mark.parametrize("end", [None, Rig.restart, Rig.crash])
+def test_a_repeat_is_remembered_over_the_end_of_the_process(end: Callable[[Rig], None] | None) -> None:
+    first = [Late("volt", 10 * n, 1.0, None, 0) for n in range(6)]
+    late = Late("volt", 15, 4.0, None, 600)
+    history = [(one.at + one.delay, one) for one in (*first, late)]
+    check_same(rows_of(history, [*[None] * 6, end]), rows_of([(one.at, one) for one in (*first, late)]))
 
 
 @pytest.fixture

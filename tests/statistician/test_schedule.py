@@ -6,7 +6,7 @@ import pytest
 
 from statistician import periods
 from statistician.periods import DAY, HOUR, MINUTES_5
-from statistician.schedule import Compile, Purge, Schedule
+from statistician.schedule import BackUp, Compile, Purge, Schedule
 from tests.statistician.rig import SECOND, START
 
 
@@ -51,8 +51,8 @@ def test_the_jobs_only_emit() -> None:
     schedule = Schedule(events.append)
     jobs = {job.id: job for job in schedule._scheduler.get_jobs()}
     for job in jobs.values():
-        job.func()
-    assert events == [Compile(), Purge()]
+        job.func(*job.args)
+    assert events == [Compile(), Purge(), BackUp(), Purge(), BackUp()]
     noon = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
     compiled = jobs["compile"].trigger.get_next_fire_time(None, noon)
     assert compiled == datetime(2026, 11, 23, 12, 5, 10, tzinfo=UTC)

@@ -299,7 +299,7 @@ def test_a_purge_goes_in_short_pieces(rig: Rig) -> None:
     rig.commit()
     rig.service.handle(Purge())
     pieces = []
-    while rig.service._retention is not None:
+    while rig.service._upkeep._retention is not None:
         began = time.perf_counter()
         rig.service.tick(rig.now / 1000)
         pieces.append(time.perf_counter() - began)

@@ -1,0 +1,49 @@
+"""Days, weeks, months and years of a time zone, right across clock changes; times are ms since 1970 UTC."""
+
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Literal
+
+Calendar = Literal["day", "week", "month", "year"]
+_WEEK = 7
+_MONTHS = 12
+
+
+def start_of(ts: int, period: Calendar, zone: tzinfo) -> int:
+    """Start of the period that holds `ts`; weeks begin on Monday."""
+    return _midnight(_first(datetime.fromtimestamp(ts / 1000, zone).date(), period), zone)
+
+
+def shifted(start: int, period: Calendar, by: int, zone: tzinfo) -> int:
+    """Start of the period `by` periods after the one that holds `start`.
+
+    Raises ValueError or OverflowError beyond the years 1 to 9999.
+    """
+    first = _first(datetime.fromtimestamp(start / 1000, zone).date(), period)
+    match period:
+        case "day":
+            moved = first + timedelta(days=by)
+        case "week":
+            moved = first + timedelta(days=_WEEK * by)
+        case "month":
+            years, month = divmod(first.month - 1 + by, _MONTHS)
+            moved = first.replace(year=first.year + years, month=month + 1)
+        case "year":
+            moved = first.replace(year=first.year + by)
+    return _midnight(moved, zone)
+
+
+def _first(day: date, period: Calendar) -> date:
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+        case "year":
+            return day.replace(month=1, day=1)
+
+
+def _midnight(day: date, zone: tzinfo) -> int:
+    # Where clocks skip midnight, fold 0 gives the moment of the change: the day's first.
+    return round(datetime.combine(day, time(), zone).timestamp()) * 1000

@@ -1,0 +1,109 @@
+"""One entity's states of one period on their way into its row: which class, which unit, from which sum."""
+
+from dataclasses import replace
+
+from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
+from bus.messages import Value
+from statistician.algorithm import Accumulator, Row, accumulator
+from statistician.periods import due_at
+from statistician.records import EntityRecord, State, StoredRow
+from statistician.units import Conversion, canonical, conversion, unit_class
+
+
+class _Converting:
+    """Brings each number to the unit the statistics are kept in; what has none of its class is unknown."""
+
+    __slots__ = ("_class", "_conversions", "_into", "_record", "_spoiled", "unit")
+
+    def __init__(self, record: EntityRecord, into: Accumulator) -> None:
+        self._record = record
+        self._into = into
+        self._class: str | None = None
+        self._conversions: dict[str, Conversion | None] = {}
+        self._spoiled = False
+        # Empty until a unit is named: naming it later does not change the scale.
+        self.unit = ""
+        if record.kept_unit:
+            self._set_unit(canonical(record.kept_unit))
+
+    def _set_unit(self, unit: str) -> None:
+        self.unit = unit
+        self._class = unit_class(self._record.device_class, unit)
+
+    def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
+        self.take(ts, value, last_reset, self._record.unit_at(ts))
+
+    def take(self, ts: int, value: Value, last_reset: int | None, unit: str | None) -> None:
+        """Feed a state that was in `unit`."""
+        if isinstance(value, float):
+            unit = canonical(unit)
+            if not self.unit and unit:
+                self._set_unit(unit)
+            if unit != self.unit:
+                value = self._converted(value, unit)
+        self._into.feed(ts, value, last_reset)
+
+    def _converted(self, value: float, unit: str) -> float | None:
+        if self._class is None:
+            # Without a converter one strange unit spoils the period.
+            self._spoiled = True
+            return None
+        if unit not in self._conversions:
+            self._conversions[unit] = conversion(self._class, unit, self.unit)
+        how = self._conversions[unit]
+        return None if how is None else how(value)
+
+    def close(self, end: int) -> Row | None:
+        return None if self._spoiled else self._into.close(end)
+
+
+def open_period(
+    record: EntityRecord, start: int, base: StoredRow | None, carried: State | None
+) -> Accumulator | None:
+    """An accumulator that has taken the state carried in; None if the period can have no row.
+
+    The class that counts is the one in force when the period is due, whenever it is compiled.
+    """
+    kind = record.class_at(due_at(start))
+    if kind is None or start < record.begins or not _goes_with(_angle(kind), record.kept_angle):
+        return None
+    after = -1 if base is None else base.start
+    adjustment = record.adjusted(after, start) if record.adjustments else 0.0
+    into = accumulator(kind, None if base is None else base.row, adjustment)
+    if into is None:
+        return None
+    if _is_plain(record):
+        if carried is not None:
+            into.feed(start, carried.value, carried.last_reset)
+        return into
+    converting = _Converting(record, into)
+    if carried is not None:
+        converting.take(start, carried.value, carried.last_reset, record.unit_at(carried.ts))
+    return converting
+
+
+def _is_plain(record: EntityRecord) -> bool:
+    """Whether every state is in the unit of the rows: nearly always so."""
+    if len(record.units) > 1:
+        return False
+    return record.kept_unit is None or canonical(record.kept_unit) == canonical(record.unit)
+
+
+def _angle(kind: str | None) -> bool | None:
+    """Whether means of a class are directions; None if it has no means."""
+    if kind == MEASUREMENT_ANGLE:
+        return True
+    return False if kind == MEASUREMENT else None
+
+
+def _goes_with(angle: bool | None, kept: bool | None) -> bool:  # noqa: FBT001 — two of a kind, compared
+    return angle is None or kept is None or angle == kept
+
+
+def keeping(record: EntityRecord, start: int, collector: Accumulator) -> EntityRecord:
+    """The record once the collector has made a row of the period: unit and kind of rows are settled then."""
+    unit = collector.unit if isinstance(collector, _Converting) else canonical(record.unit)
+    angle = _angle(record.class_at(due_at(start)))
+    if record.kept_unit == unit and record.kept_angle is angle:
+        return record
+    return replace(record, kept_unit=unit if not record.kept_unit else record.kept_unit, kept_angle=angle)

@@ -1,0 +1,177 @@
+"""The devices that the statistician derives: energy of a power entity, kept with the states it comes from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bus import about as about_message
+from bus.about import TOTAL, TOTAL_INCREASING, About, Entity
+from bus.clock import Clock
+from bus.events import Sent
+from bus.health import Journal
+from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
+from bus.topics import Topics
+from config.model import INTEGRAL, Device
+from statistician.integral import Integral
+from statistician.live import Entities, LiveEntity
+from statistician.records import EntityRecord, State
+from statistician.store import Store
+
+ENERGY = "energy"
+_MAX_GAP_S = 300.0
+# mWh: what is kept is exact, what is said is legible.
+_DECIMALS = 3
+
+
+class Bus(Protocol):
+    """The part of a connection that it needs."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+        """Publish now or say why not."""
+
+
+@dataclass(slots=True)
+class _Energy:
+    device: str
+    key: str
+    about: About
+    integral: Integral
+    max_gap: int
+    described: bool = False
+    # What clients were told.
+    said_ts: int | None = None
+    online: bool | None = None
+
+
+class Derived:
+    """Every device of kind `integral` in `devices`; call `resume` once the entities' states are loaded."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        topics: Topics,
+        entities: Entities,
+        devices: Mapping[str, Device],
+        *,
+        clock: Clock,
+        journal: Journal,
+        scalars: bool = True,
+    ) -> None:
+        self._bus = bus
+        self._topics = topics
+        self._entities = entities
+        self._clock = clock
+        self._journal = journal
+        self._scalars = scalars
+        self._sources: dict[str, list[_Energy]] = {}
+        self._energies: dict[str, _Energy] = {}
+        for name, device in devices.items():
+            if device.kind == INTEGRAL and device.source is not None:
+                source, _, key = device.source.partition(".")
+                self._energies[name] = energy = _energy(name, key, device)
+                self._sources.setdefault(source, []).append(energy)
+
+    def __contains__(self, device: str) -> bool:
+        return device in self._energies
+
+    def resume(self, store: Store) -> None:
+        """Go on from the newest stored energy and the power in force then; say both. Raises StoreError."""
+        for source, energies in self._sources.items():
+            for energy in energies:
+                self._resume(energy, self._entities.of(source).get(energy.key), store)
+                topic = self._topics.about(energy.device)
+                self._bus.publish(topic, about_message.encode(energy.about), retain=True)
+        self.committed()
+
+    def _resume(self, energy: _Energy, power: LiveEntity | None, store: Store) -> None:
+        kept = self._kept(energy)
+        if kept is None or not isinstance(kept.value, float):
+            return
+        # Not the power's newest state: that may stand behind a gap, and comes again in its order.
+        force = store.states.in_force([power.record], kept.ts + 1) if power is not None else {}
+        watts = next((state.value for state in force.values()), None)
+        energy.integral.resume(kept.value, kept.ts, _watts(watts))
+
+    def _kept(self, energy: _Energy) -> State | None:
+        live = self._entities.of(energy.device).get(ENERGY)
+        return None if live is None else live.newest
+
+    def feed(
+        self, device: str, values: Values, ts: int, described: dict[int, EntityRecord]
+    ) -> Iterator[tuple[LiveEntity, State]]:
+        """The energy states that a reading gives rise to; each reading once, in order of its stream.
+
+        Records of entities that changed go into `described`.
+        """
+        for energy in self._sources.get(device, ()):
+            if energy.key not in values:
+                continue
+            integral = energy.integral
+            ignored = integral.ignored
+            if ts > self._clock.wall() + energy.max_gap and self._clock.quality() != "unset":
+                # After one from the future all that follow would look late.
+                integral.ignored += 1
+            elif integral.feed(ts, _watts(values[energy.key])):
+                yield self._state(energy, ts, described)
+            self._journal.count("energy_ignored", integral.ignored - ignored)
+
+    def _state(
+        self, energy: _Energy, ts: int, described: dict[int, EntityRecord]
+    ) -> tuple[LiveEntity, State]:
+        if not energy.described:
+            energy.described = True
+            for record in self._entities.describe(energy.device, energy.about, ts):
+                described[record.id] = record
+        live = self._entities.of(energy.device)[ENERGY]
+        live.newest = State(ts, live.record.id, energy.integral.energy, None)
+        return live, live.newest
+
+    def committed(self) -> None:
+        """Say what is on disk now."""
+        for energy in self._energies.values():
+            kept = self._kept(energy)
+            if kept is not None and kept.ts != energy.said_ts and isinstance(kept.value, float):
+                energy.said_ts = kept.ts
+                self._say(energy.device, kept.ts, round(kept.value, _DECIMALS))
+        self.look()
+
+    def _say(self, device: str, ts: int, energy: float) -> None:
+        reading = Reading(ts=ts, values={ENERGY: energy}, clock=self._clock.quality())
+        self._bus.publish(self._topics.state(device), encode_reading(reading), retain=True)
+        if self._scalars:
+            mirror = scalar(energy, _DECIMALS)
+            self._bus.publish(self._topics.scalar(device, ENERGY), mirror, qos=0, retain=True)
+
+    def look(self) -> None:
+        """Say which devices have a source that is heard, where that changed."""
+        now = self._clock.wall()
+        for energy in self._energies.values():
+            online = energy.integral.running_at(now)
+            if online is not energy.online:
+                energy.online = online
+                topic = self._topics.availability(energy.device)
+                self._bus.publish(topic, ONLINE if online else OFFLINE, retain=True)
+
+
+def _energy(name: str, key: str, device: Device) -> _Energy:
+    sign = device.sign or "positive"
+    max_gap = round((_MAX_GAP_S if device.max_gap is None else device.max_gap) * 1000)
+    entity = Entity(
+        name="Energy",
+        unit="Wh",
+        device_class="energy",
+        # What comes and goes may fall.
+        state_class=TOTAL if sign == "both" else TOTAL_INCREASING,
+        precision=1,
+    )
+    about = About(
+        name=device.name or name.replace("_", " ").capitalize(),
+        manufacturer="Boondock",
+        model=f"Integral of {device.source}",
+        entities={ENERGY: entity},
+    )
+    return _Energy(name, key, about, Integral(max_gap=max_gap, sign=sign), max_gap)
+
+
+def _watts(value: Value) -> float | None:
+    return value if isinstance(value, float) else None

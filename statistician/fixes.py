@@ -1,0 +1,210 @@
+"""What a user puts right: every fix is one transaction, is journalled, and can be taken back."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from bus.messages import to_iso
+from statistician import fixes_metadata, fixes_rows, fixes_states
+from statistician.compile import Compiler
+from statistician.corrections import merge
+from statistician.fixes_ground import Change, FixError, Ground, full_name
+from statistician.fixes_params import (
+    AdjustSum,
+    ChangeUnit,
+    Clear,
+    DeleteStates,
+    ImportStatistics,
+    Journalled,
+    ListFixes,
+    Recompile,
+    SetMetadata,
+    Summary,
+    UndoFix,
+)
+from statistician.live import Entities
+from statistician.publish import Aggregates
+from statistician.records import Span
+from statistician.store import Store
+from statistician.store_fixes import Entry, Undo
+
+__all__ = ["FIXES", "FixError", "Fixes"]
+
+_EVER = 2**60
+Params = SetMetadata | ChangeUnit | AdjustSum | Clear | ImportStatistics | DeleteStates | Recompile | UndoFix
+
+# Verb: what it is asked, and the method of Fixes that does it.
+FIXES: dict[str, tuple[type[msgspec.Struct], str]] = {
+    "set_metadata": (SetMetadata, "set_metadata"),
+    "change_unit": (ChangeUnit, "change_unit"),
+    "adjust_sum": (AdjustSum, "adjust_sum"),
+    "clear": (Clear, "clear"),
+    "import_statistics": (ImportStatistics, "import_statistics"),
+    "delete_states": (DeleteStates, "delete_states"),
+    "recompile": (Recompile, "recompile"),
+    "undo": (UndoFix, "undo"),
+    "fixes": (ListFixes, "journal"),
+}
+
+
+class _DryRunError(Exception):
+    """Leaves the transaction without a trace."""
+
+
+class Fixes:
+    """Each method raises FixError, and StoreError, having changed nothing.
+
+    `settle` commits what was taken, gives up a correction on its way, and returns what awaits correction.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        entities: Entities,
+        compiler: Compiler,
+        aggregates: Aggregates,
+        *,
+        settle: Callable[[], dict[int, Span]],
+        wall: Callable[[], int],
+        keep_days: int,
+    ) -> None:
+        self._store = store
+        self._entities = entities
+        self._compiler = compiler
+        self._aggregates = aggregates
+        self._settle = settle
+        self._wall = wall
+        self._keep_days = keep_days
+
+    def set_metadata(self, asked: SetMetadata) -> Summary:
+        """Set what a user knows better than about."""
+        return self._run("set_metadata", asked, lambda ground: fixes_metadata.set_metadata(ground, asked))
+
+    def change_unit(self, asked: ChangeUnit) -> Summary:
+        """Convert all rows of an entity to another unit."""
+        return self._run("change_unit", asked, lambda ground: fixes_metadata.change_unit(ground, asked))
+
+    def adjust_sum(self, asked: AdjustSum) -> Summary:
+        """Add to the sums from a time on."""
+        return self._run("adjust_sum", asked, lambda ground: fixes_rows.adjust_sum(ground, asked))
+
+    def clear(self, asked: Clear) -> Summary:
+        """Remove all rows of entities."""
+        return self._run("clear", asked, lambda ground: fixes_rows.clear(ground, asked))
+
+    def import_statistics(self, asked: ImportStatistics) -> Summary:
+        """Bring hourly rows from elsewhere."""
+        return self._run(
+            "import_statistics", asked, lambda ground: fixes_rows.import_statistics(ground, asked)
+        )
+
+    def delete_states(self, asked: DeleteStates) -> Summary:
+        """Remove states."""
+        return self._run("delete_states", asked, lambda ground: fixes_states.delete_states(ground, asked))
+
+    def recompile(self, asked: Recompile) -> Summary:
+        """Make rows again from states."""
+        return self._run("recompile", asked, lambda ground: fixes_states.recompile(ground, asked))
+
+    def undo(self, asked: UndoFix) -> Summary:
+        """Take a fix back."""
+        return self._run("undo", asked, lambda ground: self._undo(ground, asked.id))
+
+    def journal(self, asked: ListFixes) -> tuple[Journalled, ...]:
+        """The fixes that were made, newest first."""
+        return tuple(
+            Journalled(
+                id=entry.id,
+                ts=to_iso(entry.ts),
+                verb=entry.verb,
+                entities=self._names(entry),
+                params=msgspec.json.decode(entry.params, type=dict[str, object]),
+                undone=None if entry.undone is None else to_iso(entry.undone),
+            )
+            for entry in self._store.fixes.journal(asked.limit)
+        )
+
+    def _names(self, entry: Entry) -> tuple[str, ...]:
+        return tuple(full_name(self._entities[number].record) for number in entry.entities)
+
+    def _undo(self, ground: Ground, number: int) -> Change:
+        later = self._store.fixes.journal(1_000_000, number - 1)
+        if not later or later[-1].id != number:
+            raise FixError("not_found", f"id: there is no fix {number}")
+        entry = later.pop()
+        if entry.undone is not None:
+            raise FixError("invalid", f"id: fix {number} was taken back at {to_iso(entry.undone)}")
+        undo = self._store.fixes.undo_of(number)
+        if undo is None:
+            raise FixError("invalid", f"id: {entry.verb} cannot be taken back")
+        for other in later:
+            shared = set(other.entities) & set(entry.entities)
+            if other.undone is None and shared and other.verb not in ("undo", "recompile"):
+                raise FixError("invalid", f"id: first take back fix {other.id} ({other.verb}): it is newer")
+        self._store.fixes.set_undone(number, ground.now)
+        change = _reverse(ground, entry, undo)
+        change.summary = msgspec.structs.replace(change.summary, undone=number)
+        return change
+
+    def _run(self, verb: str, asked: Params, work: Callable[[Ground], Change]) -> Summary:
+        dirty = self._settle()
+        ground = Ground(self._store, self._entities, self._compiler, self._wall(), self._keep_days)
+        done: list[Change] = []
+        try:
+            with self._store.transaction():
+                change = work(ground)
+                done.append(change)
+                if asked.dry_run:
+                    raise _DryRunError  # noqa: TRY301 — only an error rolls the transaction back
+                number = self._note(verb, asked, change, ground.now)
+                merge(change.spans, [(n, dirty[n]) for n in change.spans if n in dirty])
+                self._store.statistics.put_dirty(change.spans)
+        except _DryRunError:
+            return msgspec.structs.replace(done[0].summary, dry_run=True)
+        dirty.update(change.spans)
+        self._refresh(change)
+        return msgspec.structs.replace(change.summary, id=None if change.undo is None else number)
+
+    def _note(self, verb: str, asked: Params, change: Change, now: int) -> int:
+        params = msgspec.json.encode(asked)
+        number = self._store.fixes.add(now, verb, params, change.entities, change.undo)
+        for entity, start, amount in change.adjusted:
+            self._store.fixes.put_adjusted(entity, start, number, amount)
+        for entity, starts in change.imported.items():
+            self._store.fixes.put_imported(entity, starts, number)
+        return number
+
+    def _refresh(self, change: Change) -> None:
+        """Make what is in memory agree with the database, and say again what is new."""
+        for record in change.records:
+            self._entities.put(record)
+        lives = [self._entities[number] for number in change.entities]
+        for live in lives:
+            # The open period is made again from what is stored when it closes.
+            live.stale = True
+        if change.states:
+            newest = self._store.states.in_force([live.record for live in lives], _EVER)
+            for live in lives:
+                live.newest = newest.get(live.record.id)
+                live.repeats.clear()
+        if change.rows and self._compiler.open is not None:
+            self._aggregates.say_newest_of(change.entities, self._compiler.open)
+
+
+def _reverse(ground: Ground, entry: Entry, undo: Undo) -> Change:
+    if entry.verb == "set_metadata":
+        asked = msgspec.json.decode(entry.params, type=SetMetadata)
+        return fixes_metadata.undo_set_metadata(ground, asked, undo)
+    if entry.verb == "change_unit":
+        change = fixes_metadata.undo_change_unit(ground, undo)
+        change.undo = None
+        return change
+    if entry.verb == "adjust_sum":
+        change = fixes_rows.undo_adjust_sum(ground, entry.entities[0], entry.id)
+        change.undo = None
+        return change
+    if entry.verb == "clear":
+        return fixes_rows.undo_clear(ground, undo)
+    if entry.verb == "import_statistics":
+        return fixes_rows.undo_import(ground, undo, entry.id)
+    return fixes_states.undo_delete_states(ground, undo)

@@ -1,0 +1,105 @@
+"""What every fix stands on: names and times as users write them, and what a fix leaves to be done."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bus.messages import from_iso
+from bus.requests import LATEST_MS
+from bus.topics import ID
+from statistician.compile import Compiler
+from statistician.fixes_params import Summary
+from statistician.live import Entities, LiveEntity
+from statistician.periods import horizon
+from statistician.records import EntityRecord, Span
+from statistician.store import Store
+from statistician.store_fixes import Undo
+
+Code = Literal["invalid", "not_found", "limit"]
+
+
+class FixError(Exception):
+    """A fix is refused; the text names the field and what is allowed."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The statistician as a fix sees it; `now` is ms."""
+
+    store: Store
+    entities: Entities
+    compiler: Compiler
+    now: int
+    keep_days: int
+
+    @property
+    def open(self) -> int:
+        """Start of the first period not compiled yet."""
+        return 0 if self.compiler.open is None else self.compiler.open
+
+    @property
+    def horizon(self) -> int:
+        """From when on states are kept."""
+        return horizon(self.now, self.keep_days)
+
+    def find(self, name: str, where: str = "entity") -> LiveEntity:
+        """The entity called `device.entity`, or with a slash. Raises FixError(not_found)."""
+        device, key = parts(name, where)
+        live = self.entities.find(device, key)
+        if live is None:
+            raise FixError("not_found", f"{where}: there is no entity {name!r}; the verb entities lists all")
+        return live
+
+
+def parts(name: str, where: str) -> tuple[str, str]:
+    """Device and entity of a name. Raises FixError(invalid)."""
+    device, _, key = name.replace("/", ".").partition(".")
+    if not ID.match(device) or not ID.match(key):
+        raise FixError("invalid", f"{where}: {name!r} is no name; allowed is device.entity")
+    return device, key
+
+
+def full_name(record: EntityRecord) -> str:
+    """`device.entity`."""
+    return f"{record.device}.{record.entity}"
+
+
+def moment(value: str | int, where: str) -> int:
+    """A time as ms. Raises FixError(invalid)."""
+    try:
+        found = value if isinstance(value, int) else from_iso(value)
+    except (ValueError, OverflowError) as error:
+        raise FixError("invalid", f"{where}: {error}") from error
+    if not 0 <= found <= LATEST_MS:
+        raise FixError("invalid", f"{where}: allowed are times from 1970 on")
+    return found
+
+
+def finite(value: float, where: str) -> float:
+    """A number that can be stored. Raises FixError(invalid)."""
+    if not math.isfinite(value):
+        raise FixError("invalid", f"{where}: {value} is no number")
+    return value
+
+
+@dataclass(slots=True)
+class Change:
+    """What a fix did in the database, and what it leaves to be done once that is committed."""
+
+    summary: Summary
+    entities: set[int]
+    undo: Undo | None = None
+    records: list[EntityRecord] = field(default_factory=list)
+    # Periods whose rows must be made again.
+    spans: dict[int, Span] = field(default_factory=dict)
+    # Whether rows of the newest period or hour may have changed at once.
+    rows: bool = False
+    # Whether states changed.
+    states: bool = False
+    # For the tables that name the fix: called with its id.
+    adjusted: list[tuple[int, int, float]] = field(default_factory=list)
+    imported: dict[int, list[int]] = field(default_factory=dict)

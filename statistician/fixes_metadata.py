@@ -1,0 +1,142 @@
+"""Fixes of what an entity is: what a user knows better than about, and the unit its rows are in."""
+
+from dataclasses import replace
+
+from msgspec import UNSET, UnsetType
+
+from statistician.fixes_ground import Change, FixError, Ground, full_name
+from statistician.fixes_params import ChangeUnit, SetMetadata, Summary
+from statistician.records import Adjustment, EntityRecord, Said, Since, Table
+from statistician.store_fixes import Undo
+from statistician.units import canonical, convert, difference
+
+_TEXTS = ("name", "unit", "device_class", "state_class")
+_Setting = str | int | bool | None
+
+
+def override(record: EntityRecord, field: str, word: str | None) -> EntityRecord:
+    """The record with a field that a user has set; it holds in place of what about said last."""
+    if all(one.field != field for one in record.said):
+        before: str | None = getattr(record, field)
+        record = replace(record, said=(*record.said, Said(field, before)))
+    return _with(record, field, word)
+
+
+def release(record: EntityRecord, field: str) -> EntityRecord:
+    """The record with a field as about says it."""
+    for one in record.said:
+        if one.field == field:
+            said = tuple(other for other in record.said if other.field != field)
+            return _with(replace(record, said=said), field, one.word)
+    return record
+
+
+def _with(record: EntityRecord, field: str, word: str | None) -> EntityRecord:
+    # The newest stretch of the history was wrong, not the time before.
+    if field == "unit":
+        kept = record.kept_unit
+        if kept is not None and canonical(kept) == canonical(record.unit):
+            # The rows were labelled with the wrong word.
+            kept = canonical(word)
+        return replace(record, unit=word, units=_last(record.units, canonical(word)), kept_unit=kept)
+    if field == "state_class":
+        return replace(record, state_class=word, classes=_last(record.classes, word))
+    return replace(record, **{field: word})  # type: ignore[arg-type]  # name and device_class are texts
+
+
+def _last(history: tuple[Since, ...], word: str | None) -> tuple[Since, ...]:
+    if not history:
+        return (Since(0, word),)
+    return (*history[:-1], Since(history[-1].since, word))
+
+
+def set_metadata(ground: Ground, asked: SetMetadata) -> Change:
+    """Set what a user knows better; it stays over a restart and over a new about."""
+    record = before = ground.find(asked.entity).record
+    retention = ground.store.own_retention().get(record.id)
+    fields: dict[str, _Setting] = {}
+    for field in _TEXTS:
+        word: str | UnsetType | None = getattr(asked, field)
+        if word is not UNSET:
+            record = release(record, field) if word is None else override(record, field, word)
+            fields[field] = getattr(record, field)
+    if asked.enabled is not UNSET:
+        record = replace(record, enabled=asked.enabled)
+        fields["enabled"] = asked.enabled
+    if asked.retention_days is not UNSET:
+        ground.store.fixes.set_retention(record.id, asked.retention_days)
+        fields["retention_days"] = asked.retention_days
+    if not fields:
+        raise FixError("invalid", f"nothing to set: allowed are {', '.join(_TEXTS)}, retention_days, enabled")
+    ground.store.put_entities([record])
+    return Change(
+        Summary(entities=(full_name(record),), fields=fields),
+        {record.id},
+        Undo(records=[before], retention={record.id: retention}),
+        records=[record],
+    )
+
+
+def undo_set_metadata(ground: Ground, asked: SetMetadata, undo: Undo) -> Change:
+    """Give each field back to whom it belonged; what about said meanwhile counts."""
+    (before,) = undo.records
+    record = ground.entities[before.id].record
+    overridden = {one.field for one in before.said}
+    fields: dict[str, _Setting] = {}
+    for field in _TEXTS:
+        if getattr(asked, field) is UNSET:
+            continue
+        word: str | None = getattr(before, field)
+        record = override(record, field, word) if field in overridden else release(record, field)
+        fields[field] = getattr(record, field)
+    if asked.enabled is not UNSET:
+        record = replace(record, enabled=before.enabled)
+        fields["enabled"] = before.enabled
+    if asked.retention_days is not UNSET:
+        ground.store.fixes.set_retention(record.id, undo.retention[record.id])
+        fields["retention_days"] = undo.retention[record.id]
+    ground.store.put_entities([record])
+    return Change(Summary(entities=(full_name(record),), fields=fields), {record.id}, records=[record])
+
+
+def change_unit(ground: Ground, asked: ChangeUnit) -> Change:
+    """Convert every row and adjustment of an entity."""
+    record = ground.find(asked.entity).record
+    if record.kept_unit is None:
+        raise FixError("not_found", f"entity: {asked.entity!r} has no statistics yet")
+    if asked.old_unit is not None and canonical(asked.old_unit) != canonical(record.kept_unit):
+        raise FixError("invalid", f"old_unit: the rows are in {record.kept_unit!r}, not {asked.old_unit!r}")
+    return _converted(ground, record, asked.unit)
+
+
+def undo_change_unit(ground: Ground, undo: Undo) -> Change:
+    """Convert back."""
+    (before,) = undo.records
+    return _converted(ground, ground.entities[before.id].record, before.kept_unit or "")
+
+
+def _converted(ground: Ground, record: EntityRecord, unit: str) -> Change:
+    old = record.kept_unit or ""
+    try:
+        factor = difference(1.0, old, unit)
+        offset = convert(0.0, old, unit)
+    except ValueError as error:
+        raise FixError("invalid", f"unit: {error}") from error
+    tables = ground.store.fixes
+    five, hours = (tables.scale(table, record.id, factor=factor, offset=offset) for table in Table)
+    tables.scale_adjusted(record.id, factor)
+    adjustments = tuple(Adjustment(start, amount * factor) for start, amount in record.adjustments)
+    after = replace(record, kept_unit=canonical(unit), adjustments=adjustments)
+    ground.store.put_entities([after])
+    return Change(
+        Summary(
+            entities=(full_name(record),),
+            five_minute_rows=five,
+            hourly_rows=hours,
+            fields={"unit": after.kept_unit},
+        ),
+        {record.id},
+        Undo(records=[record]),
+        records=[after],
+        rows=True,
+    )

@@ -1,0 +1,101 @@
+"""Fixes of states, and making rows again from them."""
+
+from dataclasses import replace
+
+from statistician.fixes_ground import Change, FixError, Ground, full_name, moment
+from statistician.fixes_params import DeleteStates, Recompile, Summary
+from statistician.periods import MINUTES_5, period_of
+from statistician.records import Span
+from statistician.store_fixes import Undo
+
+# States removed at once: they are kept for undo.
+MOST_STATES = 100_000
+
+
+def delete_states(ground: Ground, asked: DeleteStates) -> Change:
+    """Remove states; the state before holds on, and rows are made again by and by."""
+    record = ground.find(asked.entity).record
+    start, end = _range(asked)
+    states = ground.store.states.between(start, end, {record.id})
+    if not states:
+        raise FixError("not_found", f"{'start' if asked.ts is None else 'ts'}: there is no state then")
+    if len(states) > MOST_STATES:
+        raise FixError("limit", f"end: at most {MOST_STATES} states at once, not {len(states)}")
+    ground.store.fixes.remove_states(record.id, start, end)
+    span = _span(ground, states[0].ts, states[-1].ts)
+    return Change(
+        Summary(
+            entities=(full_name(record),), states=len(states), periods=_periods(ground, states[0].ts, span)
+        ),
+        {record.id},
+        Undo(states=states),
+        spans={} if span is None else {record.id: span},
+        states=True,
+    )
+
+
+def undo_delete_states(ground: Ground, undo: Undo) -> Change:
+    """Put the states back."""
+    first, last = undo.states[0], undo.states[-1]
+    record = ground.entities[first.entity].record
+    there = {s.ts for s in ground.store.states.between(first.ts, last.ts + 1, {first.entity})}
+    # What came for the same moment meanwhile came last, and counts.
+    states = [state for state in undo.states if state.ts not in there]
+    ground.store.states.put(states)
+    span = _span(ground, first.ts, last.ts)
+    return Change(
+        Summary(entities=(full_name(record),), states=len(states), periods=_periods(ground, first.ts, span)),
+        {first.entity},
+        spans={} if span is None else {first.entity: span},
+        states=True,
+    )
+
+
+def _range(asked: DeleteStates) -> tuple[int, int]:
+    if asked.ts is not None:
+        if asked.start is not None or asked.end is not None:
+            raise FixError("invalid", "ts: allowed is either ts, or start and end")
+        ts = moment(asked.ts, "ts")
+        return ts, ts + 1
+    if asked.start is None or asked.end is None:
+        raise FixError("invalid", "start: allowed is either ts, or start and end")
+    start, end = moment(asked.start, "start"), moment(asked.end, "end")
+    if start >= end:
+        raise FixError("invalid", "start: it must be before end")
+    return start, end
+
+
+def _span(ground: Ground, since: int, until: int) -> Span | None:
+    return Span(since, until) if since < ground.open else None
+
+
+def _periods(ground: Ground, since: int, span: Span | None) -> int:
+    return 0 if span is None else (ground.open - period_of(since)) // MINUTES_5
+
+
+def recompile(ground: Ground, asked: Recompile) -> Change:
+    """Make rows again from states; what was adjusted or imported stays, what was cleared comes back."""
+    start = moment(asked.start, "start")
+    end = ground.open if asked.end is None else min(moment(asked.end, "end"), ground.open)
+    if start >= end:
+        raise FixError("invalid", "start: it must be before end and in a period that was compiled")
+    if start < ground.horizon:
+        raise FixError("limit", f"start: states are kept for {ground.keep_days} days; those before are gone")
+    names = asked.entities
+    lives = list(ground.entities) if names is None else [ground.find(name, "entities") for name in names]
+    records = [
+        replace(live.record, begins=period_of(start))
+        for live in lives
+        if live.record.begins > period_of(start)
+    ]
+    ground.store.put_entities(records)
+    numbers = {live.record.id for live in lives}
+    return Change(
+        Summary(
+            entities=tuple(full_name(live.record) for live in lives),
+            periods=(end - period_of(start) + MINUTES_5 - 1) // MINUTES_5 * len(numbers),
+        ),
+        numbers,
+        records=records,
+        spans=dict.fromkeys(numbers, Span(start, end - 1)),
+    )

@@ -1,0 +1,1 @@
+"""What clients may ask the statistician: a verb, its parameters, its answer."""

@@ -1,0 +1,93 @@
+"""The verb outliers: single states that jump away from their neighbours and back."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from bus.messages import to_iso
+from bus.requests import Listing, Part, Place
+from statistician.periods import DAY
+from statistician.requests.ground import Ground, full_name, span
+from statistician.requests.history import chunks, counted
+from statistician.requests.params import Outliers
+
+# Neighbours looked at on either side of a state.
+_SIDE = 5
+_AT_ONCE = 500
+# Of a normal distribution this much times the median absolute deviation is the standard deviation.
+_SIGMA = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A number at `ts` (ms) and the range in which its neighbours let expect it; `score` in deviations."""
+
+    ts: int
+    value: float
+    low: float
+    high: float
+    score: float | None
+
+
+def outliers(ground: Ground, params: Outliers, place: Place) -> Listing:
+    """States with the range expected of them; a lasting change is no outlier. Raises Refused."""
+    live = ground.find(params.entity, "entity")
+    start, end = span(params.start, params.end)
+    until = place.now if end is None else end
+    since = max(0, until - DAY) if start is None else start
+
+    def parts() -> Iterator[Part | None]:
+        numbers: list[tuple[int, float]] = []
+        for state in counted(s for hour in chunks(ground, live, since, until) for s in (*hour, None)):
+            if state is None:
+                yield None
+            elif isinstance(state.value, float):
+                numbers.append((state.ts, state.value))
+        done = -1 if place.after is None else int(place.after[0])
+        for found in find(numbers, params.threshold):
+            if found is None:
+                yield None
+            elif found.ts > done:
+                yield Part((found.ts,), (to_iso(found.ts), found.value, found.low, found.high, found.score))
+
+    def assemble(found: list[Part]) -> object:
+        columns = ("ts", "value", "expected_min", "expected_max", "score")
+        return {
+            "entity": full_name(live),
+            "unit": live.record.unit,
+            "columns": columns,
+            "rows": [part.value for part in found],
+        }
+
+    return Listing(parts(), assemble)
+
+
+def find(numbers: Sequence[tuple[int, float]], threshold: float) -> Iterator[Outlier | None]:
+    """Numbers that lie `threshold` robust deviations or more from the median around them.
+
+    A None is a moment for others. The usual step between neighbours is the least deviation assumed, so that
+    a steady value that moves by its last digit is no outlier.
+    """
+    if len(numbers) <= _SIDE:
+        return
+    values = [value for _, value in numbers]
+    usual = median(abs(b - a) for a, b in pairwise(values))
+    yield None
+    for number, (ts, value) in enumerate(numbers):
+        around = values[max(0, number - _SIDE) : number + _SIDE + 1]
+        middle = median(around)
+        deviation = abs(value - middle)
+        scale = _SIGMA * max(median(abs(v - middle) for v in around), usual)
+        if deviation > 0 and deviation >= threshold * scale:
+            reach = threshold * scale
+            score = round(deviation / scale, 1) if scale else None
+            yield Outlier(ts, value, middle - reach, middle + reach, score)
+        if number % _AT_ONCE == 0:
+            yield None
+
+
+def median(numbers: Iterable[float]) -> float:
+    """The middle number, or the mean of both; the standard library's costs 3 MB. Raises IndexError."""
+    ordered = sorted(numbers)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

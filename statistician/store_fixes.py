@@ -1,0 +1,245 @@
+"""What users changed, on disk: the journal, adjustments, imported hours, and rows rewritten in bulk."""
+
+import zlib
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
+from statistician.store_engine import Cell, Engine
+
+_BEFORE = "entity = ? AND start >= ? AND start < ?"
+
+
+class Kept(NamedTuple):
+    """The part of an entity's record that about does not say today."""
+
+    unit: str | None = None
+    angle: bool | None = None
+    begins: int = 0
+    enabled: bool = True
+    said: tuple[Said, ...] = ()
+    units: tuple[Since, ...] = ()
+    classes: tuple[Since, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What stood before a fix; what is not named was not touched."""
+
+    five_minutes: list[StoredRow] = []
+    hours: list[StoredRow] = []
+    # Hours that had no row.
+    absent: list[tuple[int, int]] = []
+    states: list[State] = []
+    imported: list[tuple[int, int, int]] = []
+    records: list[EntityRecord] = []
+    # Days an entity was kept; None: as long as all others.
+    retention: dict[int, int | None] = {}
+    adjusted: list[tuple[int, int, int, float]] = []
+    # Start of the first period after a clear.
+    cleared_at: int = 0
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A fix in the journal; `undone` is when it was taken back, ms."""
+
+    id: int
+    ts: int
+    verb: str
+    params: msgspec.Raw
+    entities: tuple[int, ...]
+    undone: int | None
+
+
+class FixTables:
+    """The tables that fixes write; every method raises StoreError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, ts: int, verb: str, params: bytes, entities: Collection[int], undo: Undo | None) -> int:
+        """Note a fix in the journal; returns its id."""
+        packed = None if undo is None else zlib.compress(msgspec.json.encode(undo))
+        self._engine.run(
+            "INSERT INTO fix (ts, verb, params, entities, undo) VALUES (?, ?, ?, ?, ?)",
+            (ts, verb, params.decode(), msgspec.json.encode(sorted(entities)).decode(), packed),
+        )
+        row = self._engine.one("SELECT max(id) FROM fix")
+        return _int(row[0]) if row else 0
+
+    def journal(self, newest: int = 100, since: int = 0) -> list[Entry]:
+        """The newest fixes with an id above `since`, newest first."""
+        rows = self._engine.all(
+            "SELECT id, ts, verb, params, entities, undone FROM fix WHERE id > ? ORDER BY id DESC LIMIT ?",
+            (since, newest),
+        )
+        return [
+            Entry(
+                id=_int(id_),
+                ts=_int(ts),
+                verb=str(verb),
+                params=msgspec.Raw(str(params).encode()),
+                entities=msgspec.json.decode(str(entities), type=tuple[int, ...]),
+                undone=None if undone is None else _int(undone),
+            )
+            for id_, ts, verb, params, entities, undone in rows
+        ]
+
+    def undo_of(self, number: int) -> Undo | None:
+        """What takes a fix back; None if nothing can."""
+        row = self._engine.one("SELECT undo FROM fix WHERE id = ?", (number,))
+        if row is None or not isinstance(row[0], bytes):
+            return None
+        return msgspec.json.decode(zlib.decompress(row[0]), type=Undo)
+
+    def set_undone(self, number: int, ts: int) -> None:
+        """The fix was taken back; what that took is no longer needed."""
+        self._engine.run("UPDATE fix SET undone = ?, undo = NULL WHERE id = ?", (ts, number))
+
+    def adjust(self, entity: int, first: int, hour: int, amount: float) -> tuple[int, int]:
+        """Add to the sums of rows from a period and an hour on; returns how many of each."""
+        sql = (
+            "UPDATE {} SET sum = sum + ?1, sum_increase = ifnull(sum_increase, 0) + ?1, rev = rev + 1"
+            " WHERE entity = ?2 AND start >= ?3 AND sum IS NOT NULL"
+        )
+        five = self._engine.run(sql.format(Table.FIVE_MINUTES.value), (amount, entity, first))
+        return five, self._engine.run(sql.format(Table.HOUR.value), (amount, entity, hour))
+
+    def put_adjusted(self, entity: int, start: int, fix: int, amount: float) -> None:
+        """Remember an adjustment for rows that are made later or again."""
+        self._engine.run("INSERT INTO adjusted VALUES (?, ?, ?, ?)", (entity, start, fix, amount))
+
+    def adjusted(self, entity: int) -> list[tuple[int, int, int, float]]:
+        """An entity's adjustments: entity, start, fix, amount."""
+        rows = self._engine.all("SELECT entity, start, fix, amount FROM adjusted WHERE entity = ?", (entity,))
+        return [(_int(e), _int(s), _int(f), _float(a)) for e, s, f, a in rows]
+
+    def remove_adjusted(self, fix: int) -> None:
+        """Forget an adjustment."""
+        self._engine.run("DELETE FROM adjusted WHERE fix = ?", (fix,))
+
+    def scale_adjusted(self, entity: int, factor: float) -> None:
+        """The unit of the sums is another one now."""
+        self._engine.run("UPDATE adjusted SET amount = amount * ? WHERE entity = ?", (factor, entity))
+
+    def set_retention(self, entity: int, days: int | None) -> None:
+        """Days an entity's states and 5-minute rows are kept; None: as long as all others."""
+        self._engine.run("UPDATE entity SET retention_days = ? WHERE id = ?", (days, entity))
+
+    def count(self, table: Table, entity: int, start: int = 0, end: int = 2**60) -> int:
+        """How many rows an entity has in a range."""
+        row = self._engine.one(
+            f"SELECT count(*) FROM {table.value} WHERE {_BEFORE}",  # noqa: S608 — both are ours
+            (entity, start, end),
+        )
+        return _int(row[0]) if row else 0
+
+    def scale(self, table: Table, entity: int, *, factor: float, offset: float) -> int:
+        """Convert all rows of an entity; sums are differences and have no offset. Returns how many."""
+        values = ", ".join(f"{column} = {column} * ?1 + ?2" for column in ("mean", "min", "max", "state"))
+        sums = ", ".join(f"{column} = {column} * ?1" for column in ("sum", "sum_increase", "sum_decrease"))
+        return self._engine.run(
+            f"UPDATE {table.value} SET {values}, {sums}, rev = rev + 1 WHERE entity = ?3",  # noqa: S608 — all are ours
+            (factor, offset, entity),
+        )
+
+    def clear(self, entity: int) -> None:
+        """Remove all rows of an entity and what was done to them; its states stay."""
+        for table in (*(t.value for t in Table), "adjusted", "imported", "dirty"):
+            self._engine.run(f"DELETE FROM {table} WHERE entity = ?", (entity,))  # noqa: S608 — the tables are ours
+
+    def put_imported(self, entity: int, starts: Iterable[int], fix: int) -> None:
+        """These hours are a user's."""
+        rows = [(entity, start, fix) for start in starts]
+        self._engine.many("INSERT OR REPLACE INTO imported VALUES (?, ?, ?)", rows)
+
+    def imported(self, entities: Collection[int]) -> dict[int, set[int]]:
+        """The hours of these entities that are a user's."""
+        found: dict[int, set[int]] = {}
+        for entity, start in self._engine.all("SELECT entity, start FROM imported"):
+            if entity in entities:
+                found.setdefault(_int(entity), set()).add(_int(start))
+        return found
+
+    def imports(self, entity: int) -> list[tuple[int, int, int]]:
+        """An entity's imported hours: entity, start, fix."""
+        rows = self._engine.all("SELECT entity, start, fix FROM imported WHERE entity = ?", (entity,))
+        return [(_int(e), _int(s), _int(f)) for e, s, f in rows]
+
+    def remove_imported(self, fix: int) -> None:
+        """The hours a fix brought are no longer a user's."""
+        self._engine.run("DELETE FROM imported WHERE fix = ?", (fix,))
+
+    def remove_states(self, entity: int, start: int, end: int) -> int:
+        """Remove the states with start <= ts < end, and the hourly frames that may have held one of them."""
+        removed = self._engine.run(
+            "DELETE FROM states WHERE entity = ? AND ts >= ? AND ts < ?", (entity, start, end)
+        )
+        self._engine.run("DELETE FROM frames WHERE entity = ? AND ts >= ? AND ts < ?", (entity, start, end))
+        return removed
+
+    def restore(self, undo: Undo) -> None:
+        """Put adjustments and imports back as they stood."""
+        self._engine.many("INSERT OR REPLACE INTO imported VALUES (?, ?, ?)", undo.imported)
+        self._engine.many("INSERT OR REPLACE INTO adjusted VALUES (?, ?, ?, ?)", undo.adjusted)
+
+    def put_kept(self, records: Iterable[EntityRecord]) -> None:
+        """Keep what a record holds beside what about says today."""
+        records = list(records)
+        self._engine.many(
+            "INSERT OR REPLACE INTO keeping (entity, unit, angle, begins, enabled, said)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (r.id, r.kept_unit, r.kept_angle, r.begins, r.enabled, msgspec.json.encode(r.said).decode())
+                for r in records
+            ],
+        )
+        self._engine.many("DELETE FROM described WHERE entity = ?", [(r.id,) for r in records])
+        self._engine.many(
+            "INSERT INTO described VALUES (?, ?, ?, ?)",
+            [
+                (r.id, what, since, word)
+                for r in records
+                for what, history in (("unit", r.units), ("class", r.classes))
+                for since, word in history
+            ],
+        )
+
+    def kept(self) -> dict[int, Kept]:
+        """What is kept of each entity."""
+        histories: dict[tuple[int, str], list[Since]] = {}
+        for e, what, since, word in self._engine.all("SELECT * FROM described ORDER BY entity, what, since"):
+            history = histories.setdefault((_int(e), str(what)), [])
+            history.append(Since(_int(since), None if word is None else str(word)))
+        adjustments: dict[int, list[Adjustment]] = {}
+        for e, start, amount in self._engine.all("SELECT entity, start, amount FROM adjusted ORDER BY start"):
+            adjustments.setdefault(_int(e), []).append(Adjustment(_int(start), _float(amount)))
+        return {
+            (number := _int(e)): Kept(
+                unit=None if unit is None else str(unit),
+                angle=None if angle is None else bool(angle),
+                begins=_int(begins),
+                enabled=bool(enabled),
+                said=msgspec.json.decode(str(said), type=tuple[Said, ...]),
+                units=tuple(histories.get((number, "unit"), ())),
+                classes=tuple(histories.get((number, "class"), ())),
+                adjustments=tuple(adjustments.get(number, ())),
+            )
+            for e, unit, angle, begins, enabled, said in self._engine.all(
+                "SELECT entity, unit, angle, begins, enabled, said FROM keeping"
+            )
+        }
+
+
+def _int(cell: Cell) -> int:
+    if not isinstance(cell, int):
+        raise TypeError(f"{cell!r} is no whole number")
+    return cell
+
+
+def _float(cell: Cell) -> float:
+    if not isinstance(cell, int | float):
+        raise TypeError(f"{cell!r} is no number")
+    return float(cell)

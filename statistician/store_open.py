@@ -1,0 +1,30 @@
+"""Opening what may be damaged: set aside, the newest good copy in its place, or an empty one."""
+
+import logging
+from pathlib import Path
+
+from statistician.store_backup import restore
+from statistician.store_engine import DamagedError, Engine
+
+log = logging.getLogger(__name__)
+
+
+def open_or_set_aside(path: Path, backups: Path) -> tuple[Engine, str | None]:
+    """Open the database; a damaged one is renamed and replaced, and the second value says so."""
+    try:
+        return Engine(path), None
+    except DamagedError as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        told = f"{path} was damaged ({error}) and set aside as {aside.name}"
+        log.error("%s is damaged: %s", path, error)  # noqa: TRY400 — the trace says nothing more
+    # The log first: found beside a file that is whole, it would be played into it.
+    for suffix in ("-wal", "-shm"):
+        part = Path(f"{path}{suffix}")
+        if part.exists():
+            part.replace(f"{aside}{suffix}")
+    path.replace(aside)
+    try:
+        copy = restore(backups, path)
+        return Engine(path), f"{told}; {copy or 'an empty one'} took its place"
+    except OSError as error:
+        return Engine(path), f"{told}; an empty one took its place: {error}"

@@ -1,0 +1,184 @@
+"""Looks after the database: removes what is old, copies it, and makes room on a full disk."""
+
+import logging
+from collections.abc import Callable
+
+from bus.clock import Clock
+from bus.health import Journal
+from bus.messages import to_iso
+from config.model import Statistician as Settings
+from statistician.live import Entities
+from statistician.periods import HOUR, horizon, hour_of
+from statistician.records import StoreError
+from statistician.retention import Keep, Retention, Shrink
+from statistician.store import Store
+from statistician.store_backup import Backup, kept, taken_at
+from statistician.store_engine import FullError
+from statistician.store_space import free
+
+log = logging.getLogger(__name__)
+
+# A copy this young is still of today; a schedule may ask twice.
+_FRESH_MS = 20 * HOUR
+# What a full disk takes at a time, so that no more goes than must.
+_EARLY_MS = 6 * HOUR
+# What ordinary work leaves of a disk, bytes.
+_LEAST = 1024 * 1024
+_PAGE = 4096
+
+
+class Upkeep:
+    """Work of the night in short pieces; times are ms. `keep` knows how far back states reach."""
+
+    def __init__(
+        self, store: Store, entities: Entities, settings: Settings, *, clock: Clock, journal: Journal
+    ) -> None:
+        self._store = store
+        self._entities = entities
+        self._settings = settings
+        self._clock = clock
+        self._journal = journal
+        self.keep = Keep(store, settings.keep_days)
+        self._retention: Retention | None = None
+        self._shrink: Shrink | None = None
+        self._early: Retention | None = None
+        # The disk is or was full: there is no reserve.
+        self._strained = not store.engine.reserve.hold()
+        self._backup: Backup | None = None
+        self._wanted = False
+        self._tell: list[Callable[[str | None, str | None], None]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a piece of work to do now."""
+        running = self._backup is not None and not self._backup.done
+        return self._retention is not None or self._shrink is not None or (self._wanted and not running)
+
+    def purge(self, now: int, open_period: int | None) -> None:
+        """Begin to remove what is too old; what is still to be compiled stays."""
+        if self._retention is None:
+            self.keep.refresh()
+            self._retention = self._plan(now, open_period)
+
+    def _plan(self, now: int, open_period: int | None) -> Retention:
+        latest = hour_of(now if open_period is None else min(now, open_period))
+        others = {number: min(before, latest) for number, before in self.keep.others(now).items()}
+        return Retention(self._store, self._entities, min(self.keep.before(now), latest), others=others)
+
+    def back_up(self, now: int) -> None:
+        """Make a copy when the purge is through, unless there is one of today."""
+        newest = next((taken_at(copy) for copy in kept(self._store.backups, self._store.path)), None)
+        if newest is None or not 0 <= now - newest < _FRESH_MS:
+            self._wanted = True
+
+    def ask_backup(self, tell: Callable[[str | None, str | None], None]) -> None:
+        """Make a copy in any case; `tell` gets its path or, second, what went wrong."""
+        self._wanted = True
+        self._tell.append(tell)
+
+    def step(self) -> None:
+        """Do a piece of work. Raises StoreError; the work goes on with the next piece."""
+        if self._retention is not None:
+            self._purge(self._retention)
+        elif self._shrink is not None:
+            if not self._shrink.step():
+                self._shrink = None
+        elif self._wanted and self._backup is None:
+            self._wanted = False
+            self._backup = self._store.backup(self._clock.wall())
+            self._backup.start()
+
+    def _purge(self, retention: Retention) -> None:
+        try:
+            if retention.step():
+                return
+        except StoreError:
+            # It cannot go on from where it broke.
+            self._retention = retention.again()
+            raise
+        self._retention = None
+        self._shrink = Shrink(self._store)
+        self._journal.count("rows_purged", retention.removed)
+        log.info("purged %d rows, %d ms at a time at most", retention.removed, retention.longest * 1000)
+
+    def look(self) -> None:
+        """Take notice of a copy that ended."""
+        backup = self._backup
+        if backup is None or not backup.done:
+            return
+        self._backup = None
+        now = self._clock.wall()
+        if backup.made is not None:
+            self._journal.solved("backup")
+            self._journal.count("backups")
+            self._journal.fact("backup", f"{backup.made.name} of {to_iso(now)}")
+            log.info("backed up as %s", backup.made)
+        elif self._journal.problem("backup", backup.error or "it ended without a word", now):
+            log.error("no backup: %s", backup.error)
+        waiting, self._tell = self._tell, []
+        for tell in waiting:
+            tell(None if backup.made is None else str(backup.made), backup.error)
+
+    def relieve(self, now: int, open_period: int | None) -> bool:
+        """Make some room on a full disk; whether it is worth trying again. First what costs least."""
+        self._strained = True
+        released = self._store.engine.reserve.release()
+        try:
+            self._store.checkpoint()
+            return self._drop_copies() or self._take_early(now, open_period) or released
+        except StoreError as error:
+            self._early = None
+            log.warning("no room could be made: %s", error)
+            return False
+
+    def _drop_copies(self) -> bool:
+        folder, path = self._store.backups, self._store.path
+        spare = kept(folder, path)[1:]
+        if not spare or folder.stat().st_dev != path.stat().st_dev:
+            return False
+        for copy in spare:
+            copy.unlink()
+        log.warning("the disk is full: removed %d of the copies", len(spare))
+        return True
+
+    def _take_early(self, now: int, open_period: int | None) -> bool:
+        if self._early is None:
+            floor = horizon(now, min(self._settings.keep_days, self._settings.keep_days_at_least))
+            floor = min(floor, hour_of(now if open_period is None else open_period))
+            oldest = self._store.oldest()
+            if oldest is None or oldest >= floor:
+                return False
+            before = min(floor, hour_of(oldest) + _EARLY_MS)
+            self._early = Retention(self._store, self._entities, before)
+            self.keep.take_early(before)
+            told = f"it was full: states and 5-minute rows before {to_iso(before)} were removed"
+            self._journal.fact("disk", told)
+            log.warning("%s: %s", self._store.path, told)
+        if not self._early.step():
+            self._journal.count("rows_purged", self._early.removed)
+            self._early = None
+        self._store.checkpoint()
+        return True
+
+    def room(self) -> str:
+        """Where the database is and how much room there is."""
+        return f"{self._store.path}, {free(self._store.path.parent)} bytes are free"
+
+    def check_room(self) -> None:
+        """Without a reserve, stop before the last of the room is gone: a purge needs it. Raises FullError."""
+        if self._strained and free(self._store.path.parent) < _LEAST:
+            spare, _ = self._store.spare_pages()
+            if spare * _PAGE < _LEAST:
+                raise FullError("the disk is full")
+
+    def settled(self) -> None:
+        """Something was written: hold the reserve again if it fits."""
+        if self._strained:
+            # The log is written over from its start once it is in the file.
+            self._store.checkpoint()
+            self._strained = not self._store.engine.reserve.hold()
+
+    def close(self) -> None:
+        """Abandon a copy that is being made."""
+        if self._backup is not None:
+            self._backup.stop()

@@ -1,0 +1,56 @@
+"""The real statistician with a clock that a file holds and nights without end: made to be killed at work."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bus.clock import Clock
+from bus.process import set_up_logging
+from config.model import Broker, Settings, Statistician
+from statistician.__main__ import serve
+from statistician.schedule import BackUp, Purge, Schedule
+
+KEEP_DAYS = 1
+COMMIT_S = 0.02
+
+
+class Nights(Schedule):
+    """Asks for a purge and a copy again and again."""
+
+    def __init__(self, emit: Callable[[object], None]) -> None:
+        super().__init__(emit)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(emit,), daemon=True)
+
+    def _run(self, emit: Callable[[object], None]) -> None:
+        while not self._over.wait(0.02):
+            emit(Purge())
+            emit(BackUp())
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let it be day."""
+        self._over.set()
+
+
+def main(folder: Path, port: int) -> int:
+    """Serve on the folder's database; its file `now` holds the time in ms."""
+    set_up_logging()
+    now = folder / "now"
+    settings = Settings(
+        broker=Broker(port=port),
+        statistician=Statistician(
+            database=str(folder / "s.db"), keep_days=KEEP_DAYS, commit_interval=COMMIT_S
+        ),
+    )
+    clock = Clock(lambda: int(now.read_text()), time.monotonic, lambda: "ok")
+    return serve(settings, clock, Nights)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

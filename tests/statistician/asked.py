@@ -1,0 +1,78 @@
+"""A real statistician on a real broker with a day of data, for those who ask it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bus.about import About, Entity
+from bus.about import encode as encode_about
+from bus.messages import from_iso
+from tests.broker import Mosquitto
+from tests.client import Client
+from tests.statistician.rig import MINUTE, TOPICS, Rig
+
+ROOT = Path(__file__).parents[2]
+START = from_iso("2026-11-20T06:00:00Z")
+HOURS = 6
+_PATIENCE = 30.0
+
+MPPT = About(
+    name="Solar charger",
+    entities={
+        "voltage": Entity(name="Voltage", unit="V", device_class="voltage", state_class="measurement"),
+        "yield_today": Entity(
+            name="Yield today", unit="Wh", device_class="energy", state_class="total_increasing"
+        ),
+        "charge_state": Entity(name="Charge state"),
+    },
+)
+
+
+def fill(path: Path) -> None:
+    """Six hours of a solar charger, a state of each entity a minute, one of them far off."""
+    rig = Rig(path, now=START)
+    rig.message(TOPICS.about("mppt"), encode_about(MPPT))
+    for minute in range(HOURS * 60):
+        values = {
+            "voltage": 40.0 if minute == 200 else 13.0 + minute % 7 / 100,
+            "yield_today": float(minute),
+            "charge_state": None if minute == 40 else "bulk" if minute < 30 else "absorption",
+        }
+        rig.reading("mppt", values)
+        rig.run_until(rig.now + MINUTE)
+    rig.run_until(rig.now + MINUTE)
+    rig.close()
+
+
+@contextmanager
+def statistician(folder: Path) -> Iterator[Mosquitto]:
+    """The broker of a running statistician; `folder` holds boondock.toml and the database."""
+    database = folder / "statistics.db"
+    fill(database)
+    broker = Mosquitto(folder).start()
+    (folder / "boondock.toml").write_text(f"[broker]\nport = {broker.port}\n", encoding="utf-8")
+    environment = os.environ | {
+        "BOONDOCK_CONFIG": str(folder / "boondock.toml"),
+        "BOONDOCK_SECRETS": str(folder / "secrets"),
+        "BOONDOCK_STATISTICIAN__DATABASE": str(database),
+        "BOONDOCK_STATISTICIAN__COMMIT_INTERVAL": "0.2",
+        "BOONDOCK_CLOCK__TRUSTED": "true",
+        "TZ": "UTC",
+    }
+    client = Client(broker.port, "camper/service/+")
+    with (folder / "statistician.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "statistician"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    try:
+        client.wait(lambda m: m.payload == b"online", patience=_PATIENCE)
+        yield broker
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(_PATIENCE)
+        client.close()
+        broker.stop()

@@ -1,0 +1,68 @@
+"""Days, weeks, months and years of a zone, over the days on which clocks change."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statistician.calendar_periods import Calendar, shifted, start_of
+
+BERLIN = ZoneInfo("Europe/Berlin")
+HOUR = 3_600_000
+
+
+def ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp()) * 1000
+
+
+@pytest.mark.parametrize(
+    ("moment", "period", "zone", "start", "after"),
+    [
+        # 23 hours: 29 March 2026; 25 hours: 25 October 2026.
+        ("2026-03-29T10:00:00Z", "day", "Europe/Berlin", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
+        ("2026-10-25T10:00:00Z", "day", "Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+        ("2026-10-25T00:30:00Z", "day", "Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+        ("2026-10-25T01:30:00Z", "day", "Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+        ("2026-03-29T10:00:00Z", "week", "Europe/Berlin", "2026-03-22T23:00:00Z", "2026-03-29T22:00:00Z"),
+        ("2026-03-29T10:00:00Z", "month", "Europe/Berlin", "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z"),
+        ("2026-12-31T23:30:00Z", "year", "Europe/Berlin", "2026-12-31T23:00:00Z", "2027-12-31T23:00:00Z"),
+        ("2026-11-22T23:59:59Z", "week", "UTC", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z"),
+        ("2026-11-23T00:00:00Z", "week", "UTC", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"),
+        ("2028-02-29T12:00:00Z", "month", "UTC", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
+        ("2026-11-23T12:00:00Z", "day", "Asia/Kathmandu", "2026-11-22T18:15:00Z", "2026-11-23T18:15:00Z"),
+        # Midnight does not exist on this day; it begins at 01:00.
+        ("2026-03-29T12:00:00Z", "day", "Asia/Beirut", "2026-03-28T22:00:00Z", "2026-03-29T21:00:00Z"),
+    ],
+)
+def test_boundaries(moment: str, period: Calendar, zone: str, start: str, after: str) -> None:
+    where = ZoneInfo(zone)
+    assert start_of(ms(moment), period, where) == ms(start)
+    assert shifted(ms(start), period, 1, where) == ms(after)
+    assert shifted(ms(after), period, -1, where) == ms(start)
+
+
+@given(
+    day=st.integers(0, 20_000).map(lambda n: datetime(1971, 1, 1, 12, tzinfo=UTC) + timedelta(days=n)),
+    period=st.sampled_from(["day", "week", "month", "year"]),
+    zone=st.sampled_from(["Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Tokyo"]),
+    by=st.integers(-30, 30),
+)
+def test_periods_join_and_hold_their_moment(day: datetime, period: Calendar, zone: str, by: int) -> None:
+    where = ZoneInfo(zone)
+    moment = int(day.timestamp()) * 1000
+    start = start_of(moment, period, where)
+    after = shifted(start, period, 1, where)
+    assert start <= moment < after
+    assert start_of(start, period, where) == start
+    assert start_of(after - 1, period, where) == start
+    assert start_of(after, period, where) == after
+    assert shifted(shifted(start, period, by, where), period, -by, where) == start
+
+
+def test_beyond_the_calendar_is_an_error() -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        shifted(0, "year", 9000, BERLIN)
+    with pytest.raises((ValueError, OverflowError)):
+        shifted(0, "day", -(10**7), BERLIN)

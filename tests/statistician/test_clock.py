@@ -1,0 +1,181 @@
+"""A machine without a real-time clock: estimated times, steps of the clock, strangers who send no time."""
+
+from pathlib import Path
+
+import pytest
+
+from bus.clock import BUILD_DATE_MS
+from bus.messages import Reading, encode_reading
+from statistician.periods import DAY, HOUR, MINUTES_5
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", volt="measurement", energy="total_increasing")
+    return rig
+
+
+def no_period_twice_and_none_left_out(rig: Rig) -> None:
+    runs = [int(start or 0) for (start,) in rig.store.engine.all("SELECT start FROM runs ORDER BY start")]
+    assert runs == list(range(runs[0], runs[-1] + 1, MINUTES_5))
+    assert rig.journal.counters["periods_compiled"] == len(runs)
+
+
+@pytest.mark.parametrize("quality", ["estimated", "unset"])
+def test_readings_of_an_uncertain_time_are_stored_and_counted(rig: Rig, quality: str) -> None:
+    for clock in (quality, "ok"):
+        reading = Reading(ts=rig.now, values={"volt": 12.0 if clock == "ok" else 11.0}, clock=clock)  # type: ignore[arg-type]  # one of the words
+        rig.message(TOPICS.state("van"), encode_reading(reading))
+        rig.now += SECOND
+    rig.run_until(START + 6 * MINUTE)
+    assert [state.value for state in rig.store.states.between(0, None)] == [11.0, 12.0]
+    assert rig.rows("volt")[0].row.min == 11.0
+    assert rig.journal.counters[f"readings_{quality}"] == 1
+
+
+@pytest.mark.parametrize(
+    ("ts", "why"),
+    [
+        (BUILD_DATE_MS - 1, "before this software was made"),
+        (0, "before this software was made"),
+        (START + DAY + 1, "more than a day ahead"),
+    ],
+)
+def test_an_impossible_time_is_a_dead_letter_and_holds_up_nothing(rig: Rig, ts: int, why: str) -> None:
+    rig.reading("van", {"volt": 99.0}, ts=ts, stream="s", seq=1, after=0)
+    rig.reading("van", {"volt": 12.0}, stream="s", seq=2)
+    rig.commit()
+    assert [state.value for state in rig.store.states.between(0, None)] == [12.0]
+    assert [why in letter.error for letter in rig.store.dead_letters()] == [True]
+    assert rig.notes.watermarks("s") == [2]
+
+
+def test_the_edges_of_what_is_possible_are_stored(rig: Rig) -> None:
+    for ts in (BUILD_DATE_MS, START + DAY):
+        rig.reading("van", {"volt": float(ts)}, ts=ts)
+    rig.commit()
+    assert rig.store.dead_letters() == []
+    assert len(rig.store.states.between(0, None)) == 2
+
+
+def in_order(path: Path, until: int) -> list[tuple[float | None, ...]]:
+    """The rows had the clock been right: a reading every 4 minutes."""
+    rig = Rig(path)
+    rig.about("van", volt="measurement", energy="total_increasing")
+    for ts in range(START, until, 4 * MINUTE):
+        rig.run_until(ts)
+        send(rig, ts)
+    rig.run_until(until)
+    return rows(rig)
+
+
+def send(rig: Rig, ts: int) -> None:
+    step = (ts - START) / MINUTE
+    rig.reading("van", {"volt": 12 + step % 7, "energy": step}, ts=ts)
+
+
+def rows(rig: Rig) -> list[tuple[float | None, ...]]:
+    return [
+        (row.start, row.row.mean, row.row.max, row.row.sum)
+        for key in ("volt", "energy")
+        for row in rig.rows(key)
+    ]
+
+
+@pytest.mark.parametrize("step", [3 * HOUR, -20 * MINUTE, -3 * HOUR, 7 * MINUTE])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_step_of_our_clock_and_back(rig: Rig, tmp_path: Path, step: int, *, restart: bool) -> None:
+    until = START + 6 * HOUR + MINUTE
+    for ts in range(START, until, 4 * MINUTE):
+        if START + HOUR <= ts < START + 2 * HOUR:
+            # Our clock is wrong for an hour; the readings' times are right.
+            rig.now = max(rig.now, ts + step) if step > 0 else ts + step
+            rig.settle()
+        elif step > 0 and ts < START + 2 * HOUR:
+            rig.run_until(ts)
+        else:
+            rig.set_clock(ts)
+            rig.settle()
+        if restart and ts in (START + 64 * MINUTE, START + 2 * HOUR):
+            counted = rig.journal.counters["periods_compiled"]
+            rig.restart()
+            rig.journal.count("periods_compiled", counted)
+        send(rig, ts)
+        rig.commit()
+    rig.run_until(until)
+    no_period_twice_and_none_left_out(rig)
+    wanted = in_order(tmp_path / "twin.db", until)
+    assert [r[:1] for r in rows(rig)] == [r[:1] for r in wanted]
+    for got, right in zip(rows(rig), wanted, strict=True):
+        assert got == pytest.approx(right)
+
+
+def test_a_clock_set_years_ahead_fills_no_years_with_rows(rig: Rig) -> None:
+    rig.reading("van", {"volt": 12.0, "energy": 1.0})
+    rig.run_until(START + 11 * MINUTE)
+    rig.set_clock(START + 5 * 365 * DAY)
+    rig.settle()
+    starts = [row.start for row in rig.rows("volt")]
+    assert starts[:2] == [START, START + MINUTES_5]
+    assert starts[2] == rig.now - 10 * DAY
+    assert len(starts) == 2 + 10 * 288 - 1
+
+
+def test_a_boot_long_ago_compiles_nothing_until_the_clock_is_set(rig: Rig) -> None:
+    rig.reading("van", {"volt": 12.0, "energy": 1.0})
+    rig.run_until(START + 11 * MINUTE)
+    rig.close()
+    rig.quality = "unset"
+    rig.now = 3 * HOUR
+    rig.start()
+    compiled = rig.store.statistics.last_run()
+    rig.now += HOUR
+    rig.settle()
+    rig.reading("van", {"volt": 14.0, "energy": 3.0}, ts=START + 21 * MINUTE)
+    rig.commit()
+    assert rig.store.statistics.last_run() == compiled
+    rig.quality = "ok"
+    rig.now = START + 31 * MINUTE
+    rig.settle()
+    assert [row.row.max for row in rig.rows("volt")] == [12.0] * 4 + [14.0] * 2
+    assert [row.row.sum for row in rig.rows("energy")] == [0.0] * 4 + [2.0] * 2
+
+
+def test_strangers_without_a_time_wait_until_the_clock_is_set(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "s.db", now=HOUR)
+    rig.quality = "unset"
+    rig.about("van", volt="measurement")
+    mid = rig.message("camper/state/van", b'{"volt": 12.0}')
+    rig.now += 10 * SECOND
+    rig.message("camper/state/van", b'{"volt": 13.0}')
+    rig.commit()
+    assert mid in rig.notes.acknowledged
+    assert rig.store.states.between(0, None) == []
+    assert rig.store.dead_letters() == []
+    rig.set_clock(START)
+    rig.quality = "ok"
+    rig.message("camper/state/van", b'{"volt": 14.0}')
+    rig.commit()
+    states = rig.store.states.between(0, None)
+    assert [(state.ts - START, state.value) for state in states] == [
+        (-16_000, 12.0),
+        (-6_000, 13.0),
+        (0, 14.0),
+    ]
+    assert rig.journal.counters["readings_undated"] == 2
+
+
+def test_too_many_undated_readings_give_way(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "s.db", now=HOUR)
+    rig.quality = "unset"
+    for number in range(1100):
+        rig.message("camper/state/van", b'{"volt": %d}' % number)
+    rig.commit()
+    rig.set_clock(START)
+    rig.quality = "ok"
+    rig.commit()
+    assert [state.value for state in rig.store.states.between(0, None)] == [1099.0]
+    assert rig.journal.counters["readings_undated"] == 1100
+    assert rig.journal.counters["undated_lost"] == 100
