@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 from bus.health import VERSION
+from cli import export, intake
+from cli.asking import AskError
 from collector import ownership
 from config import load
 from config.mistakes import ConfigError
@@ -18,8 +20,50 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     checker = commands.add_parser("check", help="read boondock.toml and say what is wrong with it")
     checker.add_argument("--config", type=Path, help="the file to check (default: the one the processes use)")
+    _add_export(commands.add_parser("export", help="write states or statistics to a file"))
+    importer = commands.add_parser("import", help="bring states or hourly statistics in from a CSV file")
+    importer.add_argument("file", type=Path, help="a file as export writes it: --format csv")
+    importer.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
+    importer.add_argument("--config", type=Path, help="where the broker is said (default: as for check)")
     arguments = parser.parse_args()
-    return check(arguments.config or load.find())
+    if arguments.command == "check":
+        return check(arguments.config or load.find())
+    return _talk(arguments)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--entity", action="append", required=True, metavar="DEVICE.ENTITY", help="may be repeated"
+    )
+    parser.add_argument("--period", choices=export.PERIODS, default="hour", help="default: hour")
+    parser.add_argument(
+        "--start", metavar="TIME", help="such as 2026-11-21T00:00:00Z; default: the oldest kept"
+    )
+    parser.add_argument("--end", metavar="TIME", help="not included; default: now")
+    parser.add_argument("--time-zone", metavar="ZONE", help="of days and longer; default: the statistician's")
+    parser.add_argument("--format", choices=export.FORMATS, default="csv", help="default: csv")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("--config", type=Path, help="where the broker is said (default: as for check)")
+
+
+def _talk(arguments: argparse.Namespace) -> int:
+    """Export or import; 1 and a sentence if that cannot be done, 78 if the configuration is wrong."""
+    try:
+        broker = load.load(arguments.config).broker
+        if arguments.command == "import":
+            print(intake.take_in(broker, arguments.file, dry_run=arguments.dry_run))
+        else:
+            wanted = export.Wanted(
+                arguments.entity, arguments.period, arguments.start, arguments.end, arguments.time_zone
+            )
+            export.export(broker, wanted, arguments.format, arguments.output)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return load.EXIT_CONFIG
+    except (AskError, OSError) as error:
+        print(f"boondock {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def check(path: Path) -> int:

@@ -64,6 +64,8 @@ def test_every_payload_to_send_is_understood(line: list[str]) -> None:
             assert about.decode(payload).entities
         case Verb.STATE:
             assert messages.decode_reading(payload).values
+        case Verb.REQUEST:
+            assert isinstance(json.loads(payload), dict)
         case verb:
             pytest.fail(f"nobody reads {verb}")
     if line[0] == "mosquitto_rr":

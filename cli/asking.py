@@ -1,0 +1,160 @@
+"""A client of the broker that asks services and waits for their answers."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from queue import Empty, SimpleQueue
+from typing import Self, TypeVar
+
+import msgspec
+
+from bus.connection import Connection
+from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription
+from bus.messages import ONLINE
+from bus.topics import Topics
+from config.model import Broker
+
+STATISTICIAN = "statistician"
+# Seconds until a broker on the same machine or in the same van should have answered.
+PATIENCE_S = 10.0
+ANSWER_S = 60.0
+
+T = TypeVar("T")
+Params = Mapping[str, object]
+
+
+class AskError(Exception):
+    """What was asked for cannot be had; the text is for the person at the terminal."""
+
+
+class _Error(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _Answer(msgspec.Struct):
+    id: str | int | None
+    status: str
+    data: msgspec.Raw
+    error: _Error | None = None
+    next: str | None = None
+
+
+class _Visitor(Connection):
+    """A connection without birth and last will: a client comes and goes unnoticed."""
+
+    def __init__(
+        self, link: Link, topics: Topics, subscriptions: list[Subscription], events: "_Events"
+    ) -> None:
+        super().__init__(
+            link, birth_topic=topics.service("cli"), subscriptions=subscriptions, emit=events.put
+        )
+        self._client.will_clear()
+
+    def _introduce(self, _client: object) -> None:
+        self._emit(Connected(self.generation))
+
+    def stop(self) -> None:
+        """Disconnect and end the network thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+_Events = SimpleQueue[MqttEvent]
+
+
+class Asker:
+    """Asks and publishes; use it in a with block. Every method raises AskError."""
+
+    def __init__(self, broker: Broker, *watched: str) -> None:
+        self.topics = Topics(broker.base)
+        name = f"cli_{secrets.token_hex(6)}"
+        self._place = f"{broker.host}:{broker.port}"
+        self._absent = f"no statistician is online at {self._place}: is it running?"
+        self._reply_to = self.topics.response("cli", name)
+        self._events = _Events()
+        self._seen: dict[str, bytes] = {}
+        filters = (self._reply_to, self.topics.service(STATISTICIAN), *watched)
+        self._connection = _Visitor(
+            Link.of(broker, name), self.topics, [Subscription(filter=f) for f in filters], self._events
+        )
+
+    def __enter__(self) -> Self:
+        self._connection.start()
+        try:
+            self._meet()
+        except AskError:
+            self._connection.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.stop()
+
+    def _meet(self) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not isinstance(event := self._next(deadline, f"no broker at {self._place}"), Connected):
+            if isinstance(event, Disconnected):
+                raise AskError(f"no broker at {self._place}: {event.reason}")
+        service = self.topics.service(STATISTICIAN)
+        while self._seen.get(service) != ONLINE:
+            self._take(self._next(deadline, self._absent))
+
+    def _next(self, deadline: float, otherwise: str) -> MqttEvent:
+        try:
+            return self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty as error:
+            raise AskError(otherwise) from error
+
+    def _take(self, event: MqttEvent) -> None:
+        if isinstance(event, Disconnected):
+            raise AskError(f"the broker at {self._place} is gone: {event.reason}")
+        if isinstance(event, Message):
+            self._seen[event.topic] = event.payload
+            self._connection.acknowledge(event)
+            if event.topic == self.topics.service(STATISTICIAN) and event.payload != ONLINE:
+                raise AskError(self._absent)
+
+    def last(self, topic: str) -> bytes | None:
+        """The newest payload seen on a watched topic."""
+        return self._seen.get(topic)
+
+    def wait(self, otherwise: str, *, patience: float = ANSWER_S) -> None:
+        """Wait for the next event; `otherwise` says what did not come."""
+        self._take(self._next(time.monotonic() + patience, otherwise))
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 1, waiting while the connection's queue is full."""
+        deadline = time.monotonic() + ANSWER_S
+        while (sent := self._connection.publish(topic, payload)) is Sent.LATER:
+            if time.monotonic() >= deadline:
+                raise AskError(f"the broker at {self._place} takes no more")
+            time.sleep(0.05)
+        if sent is Sent.NEVER:
+            raise AskError(f"{topic}: {len(payload)} bytes are more than the broker takes")
+
+    def _ask(self, verb: str, params: Params) -> _Answer:
+        number = secrets.token_hex(8)
+        self._seen.pop(self._reply_to, None)
+        body = msgspec.json.encode({**params, "id": number, "reply_to": self._reply_to})
+        self.publish(self.topics.request(STATISTICIAN, verb), body)
+        deadline = time.monotonic() + ANSWER_S
+        while True:
+            self._take(self._next(deadline, f"no answer to {verb} within {ANSWER_S:g} s"))
+            payload = self._seen.pop(self._reply_to, None)
+            if payload is None:
+                continue
+            answer = msgspec.json.decode(payload, type=_Answer)
+            if answer.id == number:
+                break
+        if answer.error is not None:
+            raise AskError(f"{answer.error.message} ({answer.error.code})")
+        return answer
+
+    def pages(self, verb: str, params: Params, kind: type[T]) -> Iterator[T]:
+        """The data of every page of an answer, asked for as they are needed."""
+        answer = self._ask(verb, params)
+        yield msgspec.json.decode(answer.data, type=kind)
+        while answer.next is not None:
+            answer = self._ask(verb, {**params, "cursor": answer.next})
+            yield msgspec.json.decode(answer.data, type=kind)

@@ -1,0 +1,223 @@
+"""`boondock import`: a CSV as `boondock export` writes it; states become late readings, hours statistics."""
+
+import csv
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bus.clock import BUILD_DATE_MS
+from bus.messages import Reading, Value, encode_reading, from_iso
+from bus.topics import Topics
+from cli.asking import Asker, AskError
+from cli.export import NULL
+from cli.progress import Progress
+from config.model import Broker
+
+_DAY_MS = 86_400_000
+# Readings that may be on their way before the statistician has them on disk.
+_AHEAD = 2_000
+_STORED_S = 120.0
+# So many hours fit into one request.
+_ROWS_AT_ONCE = 200
+_HEADING = re.compile(
+    r"(?P<entity>[a-z0-9_]+[./][a-z0-9_]+)(?: (?P<column>[a-z_]+))?(?: \[(?P<unit>[^\]]*)\])?\Z"
+)
+_NUMBERS = ("mean", "min", "max", "state", "sum")
+# Columns of an export that follow from the others.
+_IGNORED = ("change", "sum_increase", "sum_decrease")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column of the file holds."""
+
+    entity: str
+    column: str | None
+    unit: str | None
+
+
+class Hour(msgspec.Struct, omit_defaults=True):
+    """A row as the verb import_statistics takes it."""
+
+    start: str
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    state: float | None = None
+    sum: float | None = None
+    last_reset: str | None = None
+    coverage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file: its columns, and whether they are states or hours."""
+
+    states: bool
+    columns: dict[int, Column]
+    rows: list[tuple[int, list[str]]]
+
+    @property
+    def entities(self) -> list[str]:
+        """The entities that have a column."""
+        return list(dict.fromkeys(column.entity for column in self.columns.values()))
+
+
+class _Entity(msgspec.Struct):
+    entity: str
+
+
+def read(path: Path) -> Table:
+    """The file's rows by line number. Raises AskError naming the line, OSError."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            lines = list(csv.reader(file))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise AskError(f"{path} is not CSV in UTF-8: {error}") from error
+    if not lines or not lines[0] or lines[0][0] not in ("ts", "start"):
+        raise AskError(f"{path}: the first column must be ts (states) or start (hourly statistics)")
+    states = lines[0][0] == "ts"
+    columns: dict[int, Column] = {}
+    for place, text in enumerate(lines[0]):
+        if place == 0 or (place == 1 and text == "end"):
+            continue
+        found = _HEADING.match(text.strip())
+        if found is None or (found["column"] is not None) == states:
+            wanted = "mppt.voltage [V]" if states else "mppt.voltage mean [V]"
+            raise AskError(f"{path}: column {place + 1} is {text!r}; allowed are headings such as {wanted!r}")
+        columns[place] = Column(found["entity"].replace("/", "."), found["column"], found["unit"])
+    if not columns:
+        raise AskError(f"{path} has no column of an entity")
+    rows = [(number, line) for number, line in enumerate(lines[1:], 2) if line]
+    return Table(states, columns, rows)
+
+
+def take_in(broker: Broker, path: Path, *, dry_run: bool) -> str:
+    """Bring a file's rows to the statistician; returns what was done. Raises AskError, OSError."""
+    table = read(path)
+    if table.states:
+        return _take_states(broker, table, dry_run=dry_run)
+    return _take_hours(broker, table, dry_run=dry_run)
+
+
+def _check_known(asker: Asker, table: Table) -> None:
+    known = {one.entity for page in asker.pages("entities", {}, list[_Entity]) for one in page}
+    unknown = [entity for entity in table.entities if entity not in known]
+    if unknown:
+        raise AskError(f"there is no entity {', '.join(unknown)}: its device must be known (about) first")
+
+
+def _take_states(broker: Broker, table: Table, *, dry_run: bool) -> str:
+    readings = list(_readings(table))
+    stream = f"import-{secrets.token_hex(4)}"
+    with Asker(broker, Topics(broker.base).watermark(stream)) as asker:
+        _check_known(asker, table)
+        count = sum(len(reading.values) for _, reading in readings)
+        if dry_run:
+            return f"{count} states of {len(table.entities)} entities would be imported"
+        progress = Progress()
+        topic = asker.topics.watermark(stream)
+        for seq, (device, reading) in enumerate(readings, 1):
+            _wait_stored(asker, topic, seq - _AHEAD)
+            numbered = msgspec.structs.replace(reading, stream=stream, seq=seq)
+            asker.publish(asker.topics.state(device), encode_reading(numbered))
+            progress.show(seq / len(readings), f"{seq} of {len(readings)} readings")
+        _wait_stored(asker, topic, len(readings))
+        progress.done()
+    return f"{count} states of {len(table.entities)} entities are on the statistician's disk"
+
+
+def _wait_stored(asker: Asker, topic: str, seq: int) -> None:
+    while seq > 0 and int(asker.last(topic) or 0) < seq:
+        asker.wait("the statistician does not say that it has stored the states", patience=_STORED_S)
+
+
+def _readings(table: Table) -> Iterator[tuple[str, Reading]]:
+    """Readings by device in order of time. Raises AskError naming the line."""
+    latest = time.time_ns() // 1_000_000 + _DAY_MS
+    found: list[tuple[int, str, dict[str, Value]]] = []
+    for number, line in table.rows:
+        ts = _time(line[0], number)
+        if not BUILD_DATE_MS <= ts <= latest:
+            raise AskError(f"line {number}: {line[0]} is before this software was made or in the future")
+        devices: dict[str, dict[str, Value]] = {}
+        for place, column in table.columns.items():
+            text = line[place] if place < len(line) else ""
+            if text:
+                device, _, key = column.entity.partition(".")
+                devices.setdefault(device, {})[key] = _value(text)
+        found += [(ts, device, values) for device, values in devices.items()]
+    for ts, device, values in sorted(found, key=lambda one: one[0]):
+        yield device, Reading(ts=ts, values=values)
+
+
+def _time(text: str, number: int) -> int:
+    try:
+        return from_iso(text)
+    except (ValueError, OverflowError) as error:
+        raise AskError(f"line {number}: {error}") from error
+
+
+def _value(text: str) -> Value:
+    if text == NULL:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _take_hours(broker: Broker, table: Table, *, dry_run: bool) -> str:
+    hours = {entity: list(_hours(table, entity)) for entity in table.entities}
+    count = 0
+    with Asker(broker) as asker:
+        _check_known(asker, table)
+        progress = Progress()
+        for entity, rows in hours.items():
+            units = {c.unit for c in table.columns.values() if c.entity == entity and c.unit is not None}
+            if len(units) > 1:
+                raise AskError(f"{entity}: its columns have several units: {', '.join(sorted(units))}")
+            unit = {"unit": next(iter(units))} if units else {}
+            for first in range(0, len(rows), _ROWS_AT_ONCE):
+                some = rows[first : first + _ROWS_AT_ONCE]
+                params = {"entity": entity, "rows": some, "dry_run": dry_run} | unit
+                for _ in asker.pages("import_statistics", params, msgspec.Raw):
+                    count += len(some)
+                progress.show(count / max(1, len(table.rows) * len(hours)), entity)
+        progress.done()
+    verb = "would be imported" if dry_run else "were imported"
+    return f"{count} hourly rows of {len(hours)} entities {verb}"
+
+
+def _hours(table: Table, entity: str) -> Iterator[Hour]:
+    columns = {
+        p: c.column for p, c in table.columns.items() if c.entity == entity and c.column not in _IGNORED
+    }
+    for number, line in table.rows:
+        values: dict[str, float] = {}
+        hour = Hour(line[0])
+        _time(line[0], number)
+        for place, column in columns.items():
+            text = line[place] if place < len(line) else ""
+            if not text or text == NULL:
+                continue
+            if column == "last_reset":
+                hour.last_reset = text
+            elif column in (*_NUMBERS, "coverage"):
+                values[column] = _number(text, number, column)
+            else:
+                raise AskError(f"{entity}: there is no column {column!r} of statistics")
+        if values:
+            yield msgspec.structs.replace(hour, **values)
+
+
+def _number(text: str, line: int, column: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise AskError(f"line {line}: {column} is {text!r}, no number") from error
