@@ -1,24 +1,74 @@
-"""`python -m bench <what>`: run a measurement, print its table, keep it in bench/RESULTS.md."""
+"""`python -m bench <what>`: run a measurement, print its table, keep it in bench/RESULTS.md.
+
+Figures are of this machine and this minute; read the ratios.
+"""
 
 import argparse
 import sys
+from collections.abc import Callable
 
-from bench import footprint
+from bench import compile as compiling
+from bench import footprint, ingest, purge, query, wear
 from bench.results import keep
+
+Measure = Callable[[argparse.Namespace], str]
+
+_ROUNDS = 5
+MEASUREMENTS: dict[str, tuple[str, Measure]] = {
+    "ingest": (
+        "receive, commit, acknowledge: against paho doing nothing",
+        lambda a: ingest.measure(quick=a.quick, rounds=_rounds(a), peer=a.peer),
+    ),
+    "compile": (
+        "closing a 5-minute period: against SQL",
+        lambda a: compiling.measure(quick=a.quick, rounds=_rounds(a)),
+    ),
+    "wear": (
+        "bytes written to the device for each state",
+        lambda a: wear.measure(quick=a.quick),
+    ),
+    "purge": (
+        "removing a day of states",
+        lambda a: purge.measure(quick=a.quick, rounds=_rounds(a)),
+    ),
+    "query": (
+        "a day, a month and ten years of one entity",
+        lambda a: query.measure(quick=a.quick, rounds=_rounds(a)),
+    ),
+    "footprint": (
+        "memory of the broker and each process",
+        lambda a: footprint.measure(3 if a.quick else a.seconds),
+    ),
+}
+
+
+def _rounds(arguments: argparse.Namespace) -> int:
+    return int(arguments.rounds or (1 if arguments.quick else _ROUNDS))
 
 
 def main() -> int:
     """Run the measurement named on the command line."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--no-keep", action="store_true", help="do not write bench/RESULTS.md")
-    measurements = parser.add_subparsers(dest="what", required=True)
-    memory = measurements.add_parser("footprint", help="memory of the broker and each process")
-    memory.add_argument("--seconds", type=int, default=60, help="how long it works before the second look")
+    commands = parser.add_subparsers(dest="what", title="measurements")
+    for name, (what, _) in MEASUREMENTS.items():
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("--no-keep", action="store_true", help="do not write bench/RESULTS.md")
+        command.add_argument("--quick", action="store_true", help="a small run that only shows that it runs")
+        command.add_argument(
+            "--rounds", type=int, help=f"interleaved rounds, {_ROUNDS} unless said otherwise"
+        )
+        if name == "ingest":
+            command.add_argument("--peer", choices=["homeassistant"], help="also measure this one's recorder")
+        if name == "footprint":
+            command.add_argument("--seconds", type=int, default=60, help="work before the second look")
     arguments = parser.parse_args()
-    table = footprint.measure(arguments.seconds)
-    print(table)
+    if arguments.what is None:
+        parser.print_help()
+        return 0
+    found = MEASUREMENTS[arguments.what][1](arguments)
+    print(found)
     if not arguments.no_keep:
-        keep("footprint", table)
+        keep(arguments.what, found)
     return 0
 
 

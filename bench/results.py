@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-_PAGE = Path(__file__).parent / "RESULTS.md"
+PAGE = Path(__file__).parent / "RESULTS.md"
 _HEAD = """\
 # Measured
 
@@ -18,11 +18,11 @@ ratios and the shares, not the absolute figures.
 
 def keep(what: str, table: str) -> None:
     """Replace the section of a measurement."""
-    text = _PAGE.read_text(encoding="utf-8") if _PAGE.exists() else _HEAD
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else _HEAD
     section = f"\n## {what}\n\n{_machine()}\n\n{table}\n"
     pattern = re.compile(rf"\n## {re.escape(what)}\n.*?(?=\n## |\Z)", re.DOTALL)
     text = pattern.sub(lambda _: section, text) if pattern.search(text) else text + section
-    _PAGE.write_text(text, encoding="utf-8")
+    PAGE.write_text(text, encoding="utf-8")
 
 
 def _machine() -> str:
