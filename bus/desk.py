@@ -81,7 +81,9 @@ class _Request:
 
 def subscription(topics: Topics, service: str) -> Subscription:
     """All requests to a service; the broker is asked not to send what it retains."""
-    return Subscription(filter=topics.request(service, "x").removesuffix("x") + "+", retained=False)
+    # QoS 0: what was asked while the service was away must not be done an hour later.
+    topic = topics.request(service, "x").removesuffix("x") + "+"
+    return Subscription(filter=topic, qos=0, retained=False)
 
 
 class Desk:

@@ -16,8 +16,11 @@ from statistician.integral import Integral
 from statistician.live import Entities, LiveEntity
 from statistician.records import EntityRecord, State
 from statistician.store import Store
+from statistician.units import canonical, conversion
 
 ENERGY = "energy"
+_POWER = "power"
+_WATT = "W"
 _MAX_GAP_S = 300.0
 # mWh: what is kept is exact, what is said is legible.
 _DECIMALS = 3
@@ -89,8 +92,8 @@ class Derived:
             return
         # Not the power's newest state: that may stand behind a gap, and comes again in its order.
         force = store.states.in_force([power.record], kept.ts + 1) if power is not None else {}
-        watts = next((state.value for state in force.values()), None)
-        energy.integral.resume(kept.value, kept.ts, _watts(watts))
+        said = next((state.value for state in force.values()), None)
+        energy.integral.resume(kept.value, kept.ts, _watts(said, power))
 
     def _kept(self, energy: _Energy) -> State | None:
         live = self._entities.of(energy.device).get(ENERGY)
@@ -111,7 +114,7 @@ class Derived:
             if ts > self._clock.wall() + energy.max_gap and self._clock.quality() != "unset":
                 # After one from the future all that follow would look late.
                 integral.ignored += 1
-            elif integral.feed(ts, _watts(values[energy.key])):
+            elif integral.feed(ts, _watts(values[energy.key], self._entities.find(device, energy.key))):
                 yield self._state(energy, ts, described)
             self._journal.count("energy_ignored", integral.ignored - ignored)
 
@@ -173,5 +176,12 @@ def _energy(name: str, key: str, device: Device) -> _Energy:
     return _Energy(name, key, about, Integral(max_gap=max_gap, sign=sign), max_gap)
 
 
-def _watts(value: Value) -> float | None:
-    return value if isinstance(value, float) else None
+def _watts(value: Value, source: LiveEntity | None) -> float | None:
+    """The power in W; unknown if it is no number, or in a unit that is no power."""
+    if not isinstance(value, float):
+        return None
+    unit = canonical(source.record.unit) if source is not None else ""
+    if unit in ("", _WATT):
+        return value
+    how = conversion(_POWER, unit, _WATT)
+    return None if how is None else how(value)

@@ -208,7 +208,7 @@ class Ingest:
         if not live.record.enabled:
             self._journal.count("states_disabled")
             return
-        states = live.news(state.ts, state.value, state.last_reset)
+        states = live.news(state)
         if not states:
             self._equal += 1
             self._batch.repeats.append(state)

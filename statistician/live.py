@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bus.about import About
-from bus.messages import Value
 from statistician.algorithm import Accumulator
 from statistician.records import EntityRecord, Said, Since, State, StoredRow
 from statistician.units import canonical
@@ -32,10 +31,10 @@ class LiveEntity:
         # The accumulator no longer agrees with the stored states: make it again when it closes.
         self.stale = False
 
-    def news(self, ts: int, value: Value, last_reset: int | None) -> list[State]:
+    def news(self, state: State) -> list[State]:
         """The states to store because of this one, in order of time; none if it repeats the newest."""
         newest = self.newest
-        state = State(ts, self.record.id, value, last_reset)
+        ts, _, value, last_reset = state
         if newest is None:
             self.newest = state
             return [state]

@@ -20,13 +20,14 @@ class BadLineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What is known of an entity from the next line with a time on, or from `ts` (ms)."""
+    """What changes of an entity from the next line with a time on, or from `ts` (ms).
+
+    `words` has state_class, unit and device_class as far as the line names them; None takes one away.
+    """
 
     device: str
     entity: str
-    state_class: str | None
-    unit: str | None
-    device_class: str | None
+    words: dict[str, str | None]
     ts: int | None
 
 
@@ -142,13 +143,14 @@ def _line(raw: _Raw) -> Line:
 
 def _declared(raw: _Raw, device: str, entity: str) -> Declared:
     _without(raw, "last_reset")
-    if msgspec.UNSET is raw.state_class is raw.unit is raw.device_class:
+    named = {"state_class": raw.state_class, "unit": raw.unit, "device_class": raw.device_class}
+    words = {word: text or None for word, text in named.items() if not isinstance(text, msgspec.UnsetType)}
+    if not words:
         raise ValueError("value: it is missing; unknown is null")
-    state_class = raw.state_class or None
+    state_class = words.get("state_class")
     if state_class not in (None, *STATE_CLASSES):
         raise ValueError(f"state_class: {state_class!r}; allowed are {', '.join(STATE_CLASSES)} and null")
-    ts = None if raw.ts is None else _time("ts", raw.ts)
-    return Declared(device, entity, state_class, raw.unit or None, raw.device_class or None, ts)
+    return Declared(device, entity, words, None if raw.ts is None else _time("ts", raw.ts))
 
 
 def _names(text: str) -> tuple[str, str]:

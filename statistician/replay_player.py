@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from bus import about as about_message
 from bus.about import About, Entity
 from bus.clock import Clock
@@ -84,12 +86,9 @@ class Player:
         """Say what was declared since the last line with a time."""
         devices = dict.fromkeys(line.device for line in self._pending)
         for line in self._pending:
-            self._abouts.setdefault(line.device, {})[line.entity] = Entity(
-                name=line.entity,
-                unit=line.unit,
-                device_class=line.device_class,
-                state_class=line.state_class,
-            )
+            known = self._abouts.setdefault(line.device, {})
+            before = known.get(line.entity, Entity(name=line.entity))
+            known[line.entity] = msgspec.structs.replace(before, **line.words)
         self._pending = []
         for device in devices:
             about = About(name=device, entities=self._abouts[device])

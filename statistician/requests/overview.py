@@ -6,10 +6,10 @@ from bus import about
 from bus.health import VERSION
 from bus.messages import to_iso
 from bus.requests import Code, Listing, Part, Place, Refused
+from statistician import store_queries as queries
 from statistician.live import LiveEntity
 from statistician.periods import HOUR
 from statistician.records import Table
-from statistician.requests import queries
 from statistician.requests.ground import Ground, by_name, full_name
 from statistician.requests.params import MetadataOf, Nothing, Which
 from statistician.requests.wishes import stored_unit, unit_class

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from bus.messages import to_iso
 from bus.requests import Code, Listing, Part, Place, Refused
 from statistician import calendar_periods
+from statistician import store_queries as queries
 from statistician.periods import HOUR, MINUTES_5, hour_of
 from statistician.records import StoredRow, Table
-from statistician.requests import queries
 from statistician.requests.ground import Ground, full_name, span, zone
 from statistician.requests.params import CalendarPeriod, RollingWindow, StatisticOf
 from statistician.requests.wishes import Wish, check_units, wish

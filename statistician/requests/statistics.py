@@ -7,11 +7,11 @@ from typing import cast
 
 from bus.requests import LATEST_MS, Code, Listing, Part, Place, Refused
 from statistician import calendar_periods
+from statistician import store_queries as queries
 from statistician.calendar_periods import Calendar
 from statistician.live import LiveEntity
 from statistician.periods import DAY, HOUR, MINUTES_5
 from statistician.records import StoredRow, Table
-from statistician.requests import queries
 from statistician.requests.ground import Ground, full_name, span, zone
 from statistician.requests.params import Period, StatisticsOf
 from statistician.requests.rows import Bucket, Changes, Line

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import about as about_message
+from bus.about import About, Entity
 from bus.clock import Clock
 from bus.events import Sent
 from bus.health import Journal
@@ -169,6 +170,18 @@ def test_it_is_described_and_published_after_the_commit(sun: Sun) -> None:
     assert sun.wire.on(TOPICS.scalar("solar_energy", "energy")) == [b"1.000"]
     assert sun.wire.on(AVAILABILITY) == [b"offline", b"online"]
     assert [s.value for s in sun.energies()] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(("unit", "energy"), [("kW", 1000.0), ("W", 1.0), (None, 1.0), ("V", None)])
+def test_the_power_is_taken_in_the_unit_its_owner_says(
+    sun: Sun, unit: str | None, energy: float | None
+) -> None:
+    about = About(name="mppt", entities={"power": Entity(name="Power", unit=unit)})
+    sun.message(TOPICS.about("mppt"), about_message.encode(about))
+    sun.power(360.0)
+    sun.power(360.0)
+    sun.commit()
+    assert [s.value for s in sun.energies()] == ([0.0, energy] if energy else [])
 
 
 def test_power_and_energy_are_committed_together_or_not_at_all(

@@ -36,13 +36,15 @@ def count_rows(store: Store, table: Table, entity: int) -> int:
 
 def count_states(store: Store, start: int, end: int) -> int:
     """How many states all entities have with start <= ts < end."""
-    found = store.engine.one("SELECT count(*) FROM states WHERE ts >= ? AND ts < ?", (start, end))
+    found = store.engine.one(
+        "SELECT count(*) FROM states WHERE ts >= ? AND ts < ? AND entity > 0", (start, end)
+    )
     return int(found[0] or 0) if found else 0
 
 
 def last_state(store: Store) -> int | None:
     """Time of the newest state on disk."""
-    found = store.engine.one("SELECT max(ts) FROM states")
+    found = store.engine.one("SELECT max(ts) FROM states WHERE entity > 0")
     return None if found is None or not isinstance(found[0], int) else found[0]
 
 
