@@ -6,12 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from bus.events import Message, Sent, Subscription
+from bus.events import Message, Publishes, Sent, Subscription
 from bus.health import Journal
 from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Refused, Wait
 from bus.topics import ID, Topics
@@ -28,21 +28,6 @@ _NULL = Raw(b"null")
 _IDS: msgspec.json.Decoder[str | int | None] = msgspec.json.Decoder(_Id)
 _TEXTS: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 T = TypeVar("T")
-
-
-class Bus(Protocol):
-    """The part of a connection that answers need."""
-
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int = 1,
-        retain: bool = False,
-        correlation: bytes | None = None,
-    ) -> Sent:
-        """Publish now or say why not."""
 
 
 class _Answer(Struct, kw_only=True):
@@ -94,7 +79,7 @@ class Desk:
         service: str,
         actions: Mapping[str, Action],
         *,
-        bus: Bus,
+        bus: Publishes,
         topics: Topics,
         journal: Journal,
         wall: Callable[[], int],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 import msgspec
 
@@ -45,6 +46,21 @@ class Sent(Enum):
     YES = "handed to the broker's socket"
     LATER = "not connected or queue full: try again"
     NEVER = "too large for the broker: set it aside"
+
+
+class Publishes(Protocol):
+    """The part of a connection that answers need."""
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
+        """Publish now or say why not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from bus import about as about_message
 from bus.about import About
 from bus.clock import Clock
 from bus.early import Early, EarlyReadings, corrected
-from bus.events import Sent
+from bus.events import Publishes, Sent
 from bus.health import Journal
 from bus.messages import OFFLINE, ONLINE, ClockQuality, Reading, Value, Values, encode_reading, scalar
 from bus.outbox import Outbox
@@ -20,23 +20,12 @@ _BATCH = 100
 _ENVELOPE = 96
 
 
-class Bus(Protocol):
+class Bus(Publishes, Protocol):
     """The part of a connection that a publisher needs."""
 
     @property
     def largest(self) -> int:
         """The largest packet the broker takes, bytes."""
-
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int = 1,
-        retain: bool = False,
-        correlation: bytes | None = None,
-    ) -> Sent:
-        """Publish now or say why not."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from bus import desk
 from bus.clock import Clock
-from bus.events import Connected, Message, Subscription
+from bus.events import Connected, Message, Publishes, Subscription
 from bus.health import Journal
 from bus.topics import Topics, Verb
 from config.model import Device
@@ -57,7 +57,7 @@ class Statistician:
         journal: Journal,
         devices: Mapping[str, Device] | None = None,
         scalars: bool = True,
-        answers: desk.Bus | None = None,
+        answers: Publishes | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._store = store

@@ -101,11 +101,11 @@ class FixTables:
     def adjust(self, entity: int, first: int, hour: int, amount: float) -> tuple[int, int]:
         """Add to the sums of rows from a period and an hour on; returns how many of each."""
         sql = (
-            "UPDATE {} SET sum = sum + ?1, sum_increase = ifnull(sum_increase, 0) + ?1, rev = rev + 1"
-            " WHERE entity = ?2 AND start >= ?3 AND sum IS NOT NULL"
+            "UPDATE {} SET sum = sum + ?, sum_increase = ifnull(sum_increase, 0) + ?, rev = rev + 1"
+            " WHERE entity = ? AND start >= ? AND sum IS NOT NULL"
         )
-        five = self._engine.run(sql.format(Table.FIVE_MINUTES.value), (amount, entity, first))
-        return five, self._engine.run(sql.format(Table.HOUR.value), (amount, entity, hour))
+        five = self._engine.run(sql.format(Table.FIVE_MINUTES.value), (amount, amount, entity, first))
+        return five, self._engine.run(sql.format(Table.HOUR.value), (amount, amount, entity, hour))
 
     def put_adjusted(self, entity: int, start: int, fix: int, amount: float) -> None:
         """Remember an adjustment for rows that are made later or again."""
@@ -138,11 +138,12 @@ class FixTables:
 
     def scale(self, table: Table, entity: int, *, factor: float, offset: float) -> int:
         """Convert all rows of an entity; sums are differences and have no offset. Returns how many."""
-        values = ", ".join(f"{column} = {column} * ?1 + ?2" for column in ("mean", "min", "max", "state"))
-        sums = ", ".join(f"{column} = {column} * ?1" for column in ("sum", "sum_increase", "sum_decrease"))
+        values, sums = ("mean", "min", "max", "state"), ("sum", "sum_increase", "sum_decrease")
+        changes = [f"{column} = {column} * ? + ?" for column in values]
+        changes += [f"{column} = {column} * ?" for column in sums]
         return self._engine.run(
-            f"UPDATE {table.value} SET {values}, {sums}, rev = rev + 1 WHERE entity = ?3",  # noqa: S608 — all are ours
-            (factor, offset, entity),
+            f"UPDATE {table.value} SET {', '.join(changes)}, rev = rev + 1 WHERE entity = ?",  # noqa: S608 — all are ours
+            (*(factor, offset) * len(values), *(factor,) * len(sums), entity),
         )
 
     def clear(self, entity: int) -> None:

@@ -137,9 +137,9 @@ class States:
     def remove_frames_before(self, entity: int, before: int) -> int:
         """Remove an entity's frames before a time but for the one in force then."""
         return self._engine.run(
-            "DELETE FROM frames WHERE entity = ?1 AND start <"
-            " (SELECT max(start) FROM frames WHERE entity = ?1 AND start <= ?2)",
-            (entity, before),
+            "DELETE FROM frames WHERE entity = ? AND start <"
+            " (SELECT max(start) FROM frames WHERE entity = ? AND start <= ?)",
+            (entity, entity, before),
         )
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
 
-from bus.desk import Bus, Desk
+from bus.desk import Desk
+from bus.events import Publishes
 from bus.health import Journal
 from bus.requests import Action, Code, Listing, Ms, Part, Parts, Place, Refused, Wait, action
 from bus.topics import Topics
@@ -116,7 +117,7 @@ def _backup(upkeep: Upkeep) -> Callable[[params.Nothing, Place], Listing]:
 
 
 def open_desk(
-    ground: Ground, fixes: Fixes, upkeep: Upkeep, bus: Bus, topics: Topics, *, journal: Journal
+    ground: Ground, fixes: Fixes, upkeep: Upkeep, bus: Publishes, topics: Topics, *, journal: Journal
 ) -> Desk:
     """The desk at which the statistician's requests are answered."""
     backup = {"backup": action(params.Nothing, _backup(upkeep))}
