@@ -32,13 +32,14 @@ class Connection:
     """MQTT 5 connection of one process; `emit` gets every event, called from paho's thread.
 
     What is published retained is remembered and replayed on every connect: the broker is a bus, not a store.
+    Without a birth topic it is a visitor's, who comes and goes unnoticed.
     """
 
     def __init__(
         self,
         link: Link,
         *,
-        birth_topic: str,
+        birth_topic: str | None,
         subscriptions: list[Subscription],
         emit: Callable[[MqttEvent], None],
     ) -> None:
@@ -66,7 +67,8 @@ class Connection:
             client.username_pw_set(self._link.username, self._link.password)
         if self._link.tls_ca is not None:
             client.tls_set(ca_certs=self._link.tls_ca)
-        client.will_set(self._birth_topic, OFFLINE, qos=1, retain=True)
+        if self._birth_topic is not None:
+            client.will_set(self._birth_topic, OFFLINE, qos=1, retain=True)
         client.reconnect_delay_set(1, LONGEST_BACKOFF)
         client.max_queued_messages_set(_QUEUE)
         client.max_inflight_messages_set(100)
@@ -110,7 +112,7 @@ class Connection:
 
     def stop(self) -> None:
         """Say `offline`, disconnect and end the network thread."""
-        if self.connected:
+        if self._birth_topic is not None and self.connected:
             goodbye = self._client.publish(self._birth_topic, OFFLINE, qos=1, retain=True)
             try:
                 goodbye.wait_for_publish(1.0)
@@ -202,7 +204,8 @@ class Connection:
         self._introduce(client)
 
     def _introduce(self, client: mqtt.Client) -> None:
-        client.publish(self._birth_topic, ONLINE, qos=1, retain=True)
+        if self._birth_topic is not None:
+            client.publish(self._birth_topic, ONLINE, qos=1, retain=True)
         with self._lock:
             replay = list(self._retained.items())
         for topic, (payload, qos) in replay:

@@ -40,26 +40,6 @@ class _Answer(msgspec.Struct):
     next: str | None = None
 
 
-class _Visitor(Connection):
-    """A connection without birth and last will: a client comes and goes unnoticed."""
-
-    def __init__(
-        self, link: Link, topics: Topics, subscriptions: list[Subscription], events: "_Events"
-    ) -> None:
-        super().__init__(
-            link, birth_topic=topics.service("cli"), subscriptions=subscriptions, emit=events.put
-        )
-        self._client.will_clear()
-
-    def _introduce(self, _client: object) -> None:
-        self._emit(Connected(self.generation))
-
-    def stop(self) -> None:
-        """Disconnect and end the network thread."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
 _Events = SimpleQueue[MqttEvent]
 
 
@@ -75,8 +55,11 @@ class Asker:
         self._events = _Events()
         self._seen: dict[str, bytes] = {}
         filters = (self._reply_to, self.topics.service(STATISTICIAN), *watched)
-        self._connection = _Visitor(
-            Link.of(broker, name), self.topics, [Subscription(filter=f) for f in filters], self._events
+        self._connection = Connection(
+            Link.of(broker, name),
+            birth_topic=None,
+            subscriptions=[Subscription(filter=f) for f in filters],
+            emit=self._events.put,
         )
 
     def __enter__(self) -> Self:
