@@ -3,15 +3,10 @@
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from bus.clock import Clock, system_clock
-from bus.early import EarlyReadings
-from bus.events import Link, Subscription
-from bus.outbox import Limits, Outbox
-from bus.process import Process, set_up_logging
-from bus.publisher import Publisher
-from bus.topics import Topics
+from bus.owner import owner_of_devices
+from bus.process import set_up_logging
 from collector.ownership import Owned, check, owned_devices
 from collector.service import BleCollector
 from collector.transports.ble import Radio
@@ -42,33 +37,7 @@ def main() -> int:
 
 def run_ble(settings: Settings, devices: list[Owned], clock: Clock) -> int:
     """Run the BLE collector until it is asked to stop; returns the exit code."""
-    name = "collector_ble"
-    topics = Topics(settings.broker.base)
-    storage = settings.storage
-    outbox = Outbox(
-        Path(storage.runtime),
-        Path(storage.state),
-        name,
-        limits=Limits(storage.outbox_rows, storage.outbox_mb * 1024 * 1024),
-    )
-    process = Process(
-        name,
-        link=Link.of(settings.broker, name),
-        topics=topics,
-        clock=clock,
-        acknowledge=True,
-        subscriptions=[Subscription(filter=topics.watermark(s), qos=1) for s in outbox.streams()],
-    )
-    publisher = Publisher(
-        process.connection,
-        topics,
-        outbox,
-        clock,
-        process.journal,
-        early=EarlyReadings(Path(storage.runtime), name),
-        hold=settings.clock.hold,
-        scalars=settings.publish.scalars,
-    )
+    process, publisher = owner_of_devices("collector_ble", settings, clock, [])
     service = BleCollector(devices, publisher, clock=clock, journal=process.journal, emit=process.emit)
     if not devices:
         log.warning("no device of boondock.toml is read over Bluetooth; listening all the same")

@@ -5,11 +5,9 @@ import sys
 from pathlib import Path
 
 from bus.clock import system_clock
-from bus.early import EarlyReadings
-from bus.events import Link, Subscription
-from bus.outbox import Limits, Outbox
-from bus.process import Process, set_up_logging
-from bus.publisher import Publisher
+from bus.events import Subscription
+from bus.owner import owner_of_devices
+from bus.process import set_up_logging
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
 from controller.bank import Bank
@@ -26,38 +24,21 @@ def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
     settings = load_or_exit()
-    storage = settings.storage
     clock = system_clock(trusted=settings.clock.trusted)
     topics = Topics(settings.broker.base)
-    limits = Limits(storage.outbox_rows, storage.outbox_mb * 1024 * 1024)
-    outbox = Outbox(Path(storage.runtime), Path(storage.state), NAME, limits=limits)
-    process = Process(
-        NAME,
-        link=Link.of(settings.broker, NAME),
-        topics=topics,
-        clock=clock,
-        acknowledge=True,
-        subscriptions=[
-            Subscription(filter=topics.every(Verb.SET), retained=False),
-            *(Subscription(filter=topics.watermark(stream)) for stream in outbox.streams()),
-        ],
-    )
-    bus = process.connection
-    publisher = Publisher(
-        bus,
-        topics,
-        outbox,
-        clock,
-        process.journal,
-        early=EarlyReadings(Path(storage.runtime), NAME),
-        hold=settings.clock.hold,
-        scalars=settings.publish.scalars,
-    )
-    memory = Memory(Path(storage.state) / "relays.json")
+    commands = Subscription(filter=topics.every(Verb.SET), retained=False)
+    process, publisher = owner_of_devices(NAME, settings, clock, [commands])
+    memory = Memory(Path(settings.storage.state) / "relays.json")
     pins = make_pins(settings.controller.pins)
     bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)
     service = Controller(
-        settings, bank, bus=bus, publisher=publisher, topics=topics, clock=clock, journal=process.journal
+        settings,
+        bank,
+        bus=process.connection,
+        publisher=publisher,
+        topics=topics,
+        clock=clock,
+        journal=process.journal,
     )
     if not settings.relay:
         log.warning("boondock.toml names no relay; there is nothing to switch")

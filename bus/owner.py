@@ -1,0 +1,45 @@
+"""What every process that owns devices is made of: an outbox, a connection, and a publisher on both."""
+
+from pathlib import Path
+
+from bus.clock import Clock
+from bus.early import EarlyReadings
+from bus.events import Link, Subscription
+from bus.outbox import Limits, Outbox
+from bus.process import Process
+from bus.publisher import Publisher
+from bus.topics import Topics
+from config.model import Settings
+
+_MB = 1024 * 1024
+
+
+def owner_of_devices(
+    name: str, settings: Settings, clock: Clock, subscriptions: list[Subscription]
+) -> tuple[Process, Publisher]:
+    """The process `name` and its publisher; it also listens for the watermarks of its readings."""
+    storage = settings.storage
+    topics = Topics(settings.broker.base)
+    runtime = Path(storage.runtime)
+    limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
+    outbox = Outbox(runtime, Path(storage.state), name, limits=limits)
+    watermarks = [Subscription(filter=topics.watermark(stream)) for stream in outbox.streams()]
+    process = Process(
+        name,
+        link=Link.of(settings.broker, name),
+        topics=topics,
+        clock=clock,
+        acknowledge=True,
+        subscriptions=[*subscriptions, *watermarks],
+    )
+    publisher = Publisher(
+        process.connection,
+        topics,
+        outbox,
+        clock,
+        process.journal,
+        early=EarlyReadings(runtime, name),
+        hold=settings.clock.hold,
+        scalars=settings.publish.scalars,
+    )
+    return process, publisher
