@@ -25,7 +25,6 @@ _BURST = 200
 
 EXIT_OK = 0
 EXIT_RESTART = 75  # sysexits.h EX_TEMPFAIL: the service manager should start us again
-EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again will not help
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import msgspec
 from config.mistakes import ConfigError, Mistake
 from config.model import Settings
 
-EXIT_CONFIG = 78  # sysexits.h EX_CONFIG
+EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again will not help
 _PLACES = (Path("boondock.toml"), Path("/etc/boondock/boondock.toml"))
 _SECRETS = Path("/etc/boondock/secrets")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from bus import sd_notify
 from bus.clock import Clock, system_clock
 from bus.events import Link
-from bus.process import EXIT_CONFIG, EXIT_RESTART, Process, set_up_logging
+from bus.process import EXIT_RESTART, Process, set_up_logging
 from bus.topics import Topics
-from config.load import load_or_exit
+from config.load import EXIT_CONFIG, load_or_exit
 from config.model import Settings
 from config.model import Statistician as StatisticianSettings
 from statistician.ingest import BATCH
