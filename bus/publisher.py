@@ -89,9 +89,18 @@ class Publisher:
             self._bus.publish(self._topics.availability(device), ONLINE if online else OFFLINE, retain=True)
 
     def reading(
-        self, device: str, values: Values, *, ts: int, last_reset: Mapping[str, int] | None = None
+        self,
+        device: str,
+        values: Values,
+        *,
+        ts: int,
+        last_reset: Mapping[str, int] | None = None,
+        late: bool = False,
     ) -> bool:
-        """Put a reading on its way; False if it is too large for the broker and was set aside."""
+        """Put a reading on its way; False if it is too large for the broker and was set aside.
+
+        A `late` one was measured before others that have gone out: it does not move the plain values.
+        """
         reading = Reading(
             ts=ts, values=values, clock=self._clock.quality(), last_reset=dict(last_reset or {})
         )
@@ -110,7 +119,8 @@ class Publisher:
         else:
             self._outbox.append(topic, payload, now)
             self.pump(now)
-        self._mirror(device, values)
+        if not late:
+            self._mirror(device, values)
         return True
 
     def _is_early(self, quality: ClockQuality, now: float) -> bool:

@@ -20,10 +20,11 @@ class Cadence:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Values to publish, measured at `ts` (ms since 1970 UTC)."""
+    """Values to publish, measured at `ts`; `last_reset` is when totals were reset (ms since 1970 UTC)."""
 
     values: Values
     ts: int
+    last_reset: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -42,10 +43,17 @@ class Reporter:
     _told: Values = field(default_factory=dict)
     _told_at: float = float("-inf")
 
-    def offer(self, values: Values, ts: int, now: float) -> None:
+    def offer(self, values: Values, ts: int, now: float, last_reset: Mapping[str, int] | None = None) -> None:
         """The device said these values at `ts`; `now` in monotonic seconds."""
-        self._newest = Report(values, ts)
+        self._newest = Report(values, ts, last_reset or {})
         self._heard = now
+
+    def at_once(self, values: Values, ts: int, now: float) -> Report:
+        """A reading that goes out whatever the cadence says, such as after a command."""
+        self._heard = now
+        self._told |= values
+        self.online = True
+        return Report(values, ts)
 
     def due(self, now: float) -> Report | None:
         """The reading to publish now, if any; it counts as published."""

@@ -1,74 +1,98 @@
-"""The collector's service: frames in, readings out."""
+"""The collector's service: what a transport hears or asks becomes readings, commands become switches."""
 
-import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from bus.clock import Clock
 from bus.events import Connected, Message
 from bus.health import Journal
-from bus.messages import Values
-from bus.process import EXIT_RESTART, Stop
 from bus.publisher import Publisher
-from collector.devices.description import BadRecordError, DecodeError, ImplausibleError
-from collector.devices.rows import RSSI
-from collector.devices.trust import Trust
+from bus.topics import BadTopicError, Topics, Verb
 from collector.ownership import Owned
-from collector.transports.ble import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.polling import Switched
+from collector.readings import Readings
+from collector.switching import Switching
 
-log = logging.getLogger(__name__)
-
-_TICK_S = 0.25
 _SETTLE_S = 1.0
 
 
-class BleCollector:
-    """Turns advertisements into readings of the devices it owns; an answer to bus.process.Service."""
+class Source(Protocol):
+    """Where a transport's values come from."""
+
+    @property
+    def silence(self) -> str:
+        """What the owner of a silent device should look after."""
+
+    def add(self, device: Owned) -> None:
+        """Hear or ask this device from now on."""
+
+    def remove(self, device_id: str) -> None:
+        """Let go of a device."""
+
+    def handle(self, event: object) -> None:
+        """Take an event of the transport."""
+
+    def tick(self, now: float) -> float:
+        """Do what is due; return the seconds until it wants to be asked again."""
+
+
+class Collector:
+    """The devices of one transport; an answer to bus.process.Service."""
 
     def __init__(
         self,
         devices: list[Owned],
+        source: Source,
+        readings: Readings,
         publisher: Publisher,
         *,
+        topics: Topics,
         clock: Clock,
         journal: Journal,
-        emit: Callable[[object], None],
+        switching: Switching | None = None,
     ) -> None:
-        self._by_address = {(d.settings.address or "").upper(): d for d in devices}
-        self._trust = {d.id: Trust() for d in devices}
+        self._source = source
+        self._readings = readings
         self._publisher = publisher
+        self._topics = topics
         self._clock = clock
         self._journal = journal
-        self._emit = emit
+        self._switching = switching
         self._settled = float("-inf")
         for device in devices:
-            publisher.about(device.id, device.about())
+            self.add(device)
+
+    def add(self, device: Owned) -> None:
+        """Read this device from now on."""
+        self._readings.add(device)
+        self._source.add(device)
+
+    def remove(self, device_id: str) -> None:
+        """Read it no more."""
+        self._source.remove(device_id)
+        self._readings.remove(device_id)
 
     def handle(self, event: object) -> None:
-        """Take an event from the radio or the broker."""
+        """Take an event from the transport or the broker."""
         match event:
-            case Advertisement():
-                self._advertisement(event)
             case Message():
-                self._publisher.watermark(event.topic, event.payload, self._clock.monotonic())
+                self._message(event)
             case Connected():
                 self._publisher.connected(self._clock.monotonic())
-            case RadioState():
-                self._radio_state(event)
-            case RadioGone():
-                self._journal.problem("radio", event.message, self._clock.wall())
-                self._emit(Stop(EXIT_RESTART, event.message))
-            case Heard():
-                self._journal.count("foreign_heard")
+            case Switched() if self._switching is not None:
+                self._switching.switched(event)
+            case _:
+                self._source.handle(event)
 
     def tick(self, now: float) -> float:
-        """Publish what is due, find who fell silent."""
-        for device in self._by_address.values():
-            self._report(device, now)
-            self._check_silence(device, now)
+        """Publish what is due, ask whose time it is, find who fell silent."""
+        wait = self._source.tick(now)
+        self._readings.tick(now, silence=self._source.silence)
+        if self._switching is not None:
+            self._switching.tick(now)
         if now - self._settled >= _SETTLE_S:
             self._settled = now
             self._publisher.settle(now)
-        return _TICK_S
+        return wait
 
     def close(self) -> None:
         """What waits goes to disk."""
@@ -78,79 +102,13 @@ class BleCollector:
         """Readings that wait for the statistician."""
         return self._publisher.waiting
 
-    def _advertisement(self, frame: Advertisement) -> None:
-        device = self._by_address.get(frame.address)
-        if device is None:
-            self._journal.count("strangers_heard")
-            return
-        self._journal.count("frames")
-        values = self._decode(device, frame)
-        if values is None:
-            return
-        values[RSSI] = frame.rssi
-        age = self._clock.monotonic() - frame.at
-        device.reporter.offer(values, self._clock.wall() - int(age * 1000), frame.at)
-        self._report(device, self._clock.monotonic())
-
-    def _decode(self, device: Owned, frame: Advertisement) -> Values | None:
-        trust = self._trust[device.id]
+    def _message(self, message: Message) -> None:
         try:
-            decoded = device.kind.decode(frame.data, device.key)
-        except ImplausibleError as error:
-            trust.implausible(frame.data)
-            self._refuse(device, error)
-            if trust.complaint:
-                self._complain(device, trust.complaint)
-            return None
-        except DecodeError as error:
-            self._refuse(device, error)
-            if not isinstance(error, BadRecordError):
-                self._complain(device, str(error))
-            return None
-        for entity in decoded.unknown:
-            self._journal.count(f"unknown_code.{device.id}.{entity}")
-        if not trust.plausible(frame.data):
-            self._journal.count("frames_not_trusted")
-            return None
-        if self._journal.solved(f"device.{device.id}"):
-            log.info("%s is well again", device.id)
-        if device.learn(decoded.values, decoded.model):
-            self._publisher.about(device.id, device.about())
-        return dict(decoded.values)
-
-    def _refuse(self, device: Owned, error: DecodeError) -> None:
-        self._journal.count("frames_refused")
-        self._journal.count(f"frames_refused.{device.id}")
-        log.debug("%s: %s", device.id, error)
-
-    def _complain(self, device: Owned, text: str) -> None:
-        if self._journal.problem(f"device.{device.id}", text, self._clock.wall()):
-            log.error("%s: %s", device.id, text)
-
-    def _report(self, device: Owned, now: float) -> None:
-        report = device.reporter.due(now)
-        if report is not None:
-            self._publisher.reading(device.id, report.values, ts=report.ts)
-            self._publisher.availability(device.id, online=True)
-
-    def _check_silence(self, device: Owned, now: float) -> None:
-        silent = device.reporter.silent(now)
-        if silent is None:
+            topic = self._topics.parse(message.topic)
+        except BadTopicError:
+            self._journal.count("messages_refused")
             return
-        log.warning("%s has been silent for %g s: offline", device.id, device.reporter.cadence.timeout)
-        subject = f"device.{device.id}"
-        if subject not in self._journal.problems:
-            self._complain(
-                device, "nothing heard: is it in range, is Instant Readout on, is the address right?"
-            )
-        if silent:
-            self._publisher.reading(device.id, dict.fromkeys(silent), ts=self._clock.wall())
-        self._publisher.availability(device.id, online=False)
-
-    def _radio_state(self, event: RadioState) -> None:
-        self._journal.fact("radio", f"{event.rung}: {event.message}")
-        self._journal.count(f"radio_{event.rung}")
-        if event.rung in (Rung.SCANNING, Rung.STOPPED):
-            self._journal.solved("radio")
-        elif self._journal.problem("radio", event.message, self._clock.wall()):
-            log.warning("radio: %s", event.message)
+        if topic.verb is Verb.SET and topic.part and self._switching is not None:
+            self._switching.command(topic.name, topic.part, message)
+        elif topic.verb is Verb.WATERMARK:
+            self._publisher.watermark(message.topic, message.payload, self._clock.monotonic())

@@ -76,23 +76,61 @@ class Ble(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device(Table):
-    """[device.<id>]: one device; `key` is its encryption key, best kept in a secret file.
+    """[device.<id>]: one device. Its kind says which of these settings it needs and takes.
 
-    Of kind `integral` only: `source` is device.entity in W, a silence longer than `max_gap` seconds adds no
-    energy, `sign` says which watts count.
+    `key`, `route_b_id` and `route_b_password` are best kept in secret files. `every` and `jitter` are seconds
+    between two polls, `cron` a crontab line instead. Resistances are ohms, currents A, `capacity` litres.
     """
 
     kind: str
     name: str | None = None
-    address: str | None = None
-    key: str | None = field(default=None, repr=False)
     min_interval: Annotated[float, Ge(0), Le(3600)] | None = None
     heartbeat: Seconds | None = None
     timeout: Seconds | None = None
     steps: dict[str, Annotated[float, Ge(0), Le(1e9)]] = field(default_factory=dict)
+    disabled: tuple[str, ...] = ()
+    # How it is reached and when it is asked.
+    address: str | int | None = None
+    key: str | None = field(default=None, repr=False)
+    port: str | None = None
+    baudrate: Annotated[int, Ge(300), Le(4_000_000)] | None = None
+    unit: Annotated[int, Ge(1), Le(247)] | None = None
+    profile: str | None = None
+    bus: Annotated[int, Ge(0), Le(255)] | None = None
+    route_b_id: str | None = field(default=None, repr=False)
+    route_b_password: str | None = field(default=None, repr=False)
+    every: Annotated[float, Ge(0.05), Le(86_400)] | None = None
+    cron: str | None = None
+    jitter: Annotated[float, Ge(0), Le(3600)] | None = None
+    # Chips and pins.
+    shunt: Annotated[float, Gt(0), Le(1000)] | None = None
+    max_current: Annotated[float, Gt(0), Le(10_000)] | None = None
+    correction: Annotated[float, Gt(0), Le(100)] | None = None
+    channel: Annotated[int, Ge(0), Le(3)] | None = None
+    gain: float | None = None
+    divider: Annotated[float, Gt(0), Le(10_000)] | None = None
+    pull_up: Annotated[float, Gt(0), Le(10_000_000)] | None = None
+    supply: Annotated[float, Gt(0), Le(60)] | None = None
+    pin: Annotated[int, Ge(0), Le(27)] | None = None
+    pull: Literal["up", "down", "off"] | None = None
+    active_low: bool | None = None
+    debounce: Annotated[float, Ge(0), Le(3600)] | None = None
+    device_class: str | None = None
+    levels: dict[str, Annotated[int, Ge(0), Le(27)]] = field(default_factory=dict)
+    calibration: tuple[tuple[float, float], ...] = ()
+    capacity: Annotated[float, Gt(0), Le(1_000_000)] | None = None
+    # Of kind `integral` only: `source` is device.entity in W; a silence longer than `max_gap` s adds nothing;
+    # `sign` says which watts count.
     source: str | None = None
     max_gap: Seconds | None = None
     sign: Literal["positive", "negative", "both"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector(Table):
+    """[collector]: `run` names the transports whose collector runs although the file has no device for it."""
+
+    run: tuple[Literal["ble", "serial", "tcp", "i2c", "gpio", "host"], ...] = ("ble",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +176,7 @@ class Settings(Table):
     clock: Clock = field(default_factory=Clock)
     publish: Publish = field(default_factory=Publish)
     ble: Ble = field(default_factory=Ble)
+    collector: Collector = field(default_factory=Collector)
     device: dict[str, Device] = field(default_factory=dict)
     statistician: Statistician = field(default_factory=Statistician)
     controller: Controller = field(default_factory=Controller)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Settings
@@ -9,11 +10,12 @@ from config.model import INTEGRAL, Device, Settings
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
 _ADDRESS = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}\Z", re.IGNORECASE)
+_CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _KEY = re.compile(r"[0-9a-f]{32}\Z", re.IGNORECASE)
 _SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
-# What only a device that is heard can have, and what only an integral can have.
-_HEARD = ("address", "key", "min_interval", "heartbeat", "timeout", "steps")
+# What only an integral can have, and all it can have.
 _DERIVED = ("source", "max_gap", "sign")
+_INTEGRAL = ("kind", "name", *_DERIVED)
 _ID_ALLOWED = "a-z, 0-9 and _"
 # Device ids that a process uses for itself.
 RELAY_DEVICE = "relay"
@@ -43,7 +45,8 @@ def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield f"device.{name}", "this is no id", _ID_ALLOWED
         if name == RELAY_DEVICE:
             yield f"device.{name}", "this id belongs to the controller", "any other id"
-        if device.address is not None:
+        # A chip's is a number, which its kind looks at; several devices may share it.
+        if isinstance(device.address, str) and not _CHIP.match(device.address):
             address = device.address.upper()
             if not _ADDRESS.match(address):
                 yield f"device.{name}.address", f"{device.address!r} is no address", "AA:BB:CC:DD:EE:FF"
@@ -63,7 +66,8 @@ def _integrals(settings: Settings) -> Iterator[tuple[str, str, str]]:
         if device.kind != INTEGRAL:
             yield from _strange(name, device, _DERIVED, f"only a device of kind {INTEGRAL} has it")
             continue
-        yield from _strange(name, device, _HEARD, f"a device of kind {INTEGRAL} has none")
+        others = [f.name for f in fields(Device) if f.name not in _INTEGRAL]
+        yield from _strange(name, device, others, f"a device of kind {INTEGRAL} has none")
         if device.source is None:
             yield f"device.{name}.source", "it is missing", "device.entity, such as mppt.power"
         elif not _SOURCE.match(device.source):
@@ -78,7 +82,7 @@ def _integrals(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iterator[tuple[str, str, str]]:
     for key in keys:
-        if getattr(device, key):
+        if getattr(device, key) not in (None, (), {}):
             yield f"device.{name}.{key}", wrong, "no such line here"
 
 

@@ -26,6 +26,7 @@ from config.model import (
     Ble,
     Broker,
     Clock,
+    Collector,
     Controller,
     Device,
     Publish,
@@ -38,7 +39,7 @@ from config.model import (
 PREFIX = "BOONDOCK_"
 # Variables that steer the reading itself and are no settings.
 STEERING = ("BOONDOCK_CONFIG", "BOONDOCK_SECRETS")
-_SECRET_WORDS = ("key", "password")
+_SECRET_WORDS = ("key", "password", "route_b_id", "route_b_password")
 
 
 class _Environment(EnvSettingsSource):
@@ -63,6 +64,7 @@ class _Source(BaseSettings):
     clock: Clock = Clock()
     publish: Publish = Publish()
     ble: Ble = Ble()
+    collector: Collector = Collector()
     device: dict[str, Device] = {}
     statistician: Statistician = Statistician()
     controller: Controller = Controller()

@@ -1,15 +1,15 @@
 """The controller's service: commands in, pins switched, answers and states out."""
 
 import logging
-from collections import OrderedDict
 
 from bus import commands
 from bus.about import About, Entity
+from bus.answers import Answers
 from bus.clock import Clock
 from bus.commands import Code, Command, Refused
-from bus.events import Connected, Message, Sent
+from bus.events import Connected, Message
 from bus.health import Journal
-from bus.messages import OFF, ON, Result, Value, encode, to_iso
+from bus.messages import OFF, ON, Result, Value, to_iso
 from bus.publisher import Bus, Publisher
 from bus.topics import BadTopicError, Topics, Verb
 from config.model import Relay, Settings
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.1
 _SETTLE_S = 1.0
-_REMEMBERED_IDS = 256
 
 
 class Controller:
@@ -41,12 +40,11 @@ class Controller:
     ) -> None:
         self._settings = settings
         self._bank = bank
-        self._bus = bus
         self._publisher = publisher
         self._topics = topics
         self._clock = clock
         self._journal = journal
-        self._answers: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._answers = Answers(bus, topics, journal)
         self._told: dict[str, Value] | None = None
         self._told_at = float("-inf")
         self._settled = float("-inf")
@@ -98,32 +96,20 @@ class Controller:
 
     def _command(self, relay: str, message: Message) -> None:
         self._journal.count("commands")
-        result = self._answer(relay, message)
-        if isinstance(result, bytes):
-            self._journal.count("commands_repeated")
-            self._send(relay, message, result)
-            return
-        payload = encode(result)
-        if result.status == "ok" and result.id is not None:
-            self._remember(relay, result.id, payload)
-        # The state first: whoever sees the answer may read it.
-        self._tell_state(self._clock.monotonic())
-        self._send(relay, message, payload)
-
-    def _answer(self, relay: str, message: Message) -> Result | bytes:
-        """The result of a command, or the answer it was given when it was obeyed before."""
         command: Command | None = None
         try:
             command = commands.parse(message.payload)
-            if command.id is not None and (relay, command.id) in self._answers:
-                return self._answers[relay, command.id]
-            return self._obey(relay, command, retained=message.retain)
+            if self._answers.repeat(RELAY_DEVICE, relay, command.id, message):
+                return
+            result = self._obey(relay, command, retained=message.retain)
         except Refused as refusal:
-            self._journal.count(f"commands_{refusal.code}")
             log.warning("%s: %s", relay, refusal)
             known = command.id if command else refusal.id
             value = command.value if command else None
-            return self._result(relay, known, value, code=refusal.code, text=str(refusal))
+            result = self._result(relay, known, value, code=refusal.code, text=str(refusal))
+        # The state first: whoever sees the answer may read it.
+        self._tell_state(self._clock.monotonic())
+        self._answers.send(RELAY_DEVICE, relay, message, result)
 
     def _obey(self, relay: str, command: Command, *, retained: bool) -> Result:
         commands.check_fresh(command, retained=retained, now_ms=self._clock.wall())
@@ -154,18 +140,6 @@ class Controller:
             until=None if until is None else to_iso(until),
             ts=to_iso(now_ms),
         )
-
-    def _remember(self, relay: str, command_id: str, payload: bytes) -> None:
-        self._answers[relay, command_id] = payload
-        if len(self._answers) > _REMEMBERED_IDS:
-            self._answers.popitem(last=False)
-
-    def _send(self, relay: str, message: Message, payload: bytes) -> None:
-        sent = self._bus.publish(self._topics.result(RELAY_DEVICE, relay), payload)
-        if message.response_topic and self._topics.is_response(message.response_topic):
-            self._bus.publish(message.response_topic, payload, correlation=message.correlation)
-        if sent is not Sent.YES:
-            self._journal.count("results_lost")
 
     def _tell_state(self, now: float) -> None:
         values: dict[str, Value] = {relay: self._bank.actual(relay) for relay in self._settings.relay}

@@ -44,6 +44,9 @@ FLOORS: tuple[tuple[str, int], ...] = (
 HOMES: dict[str, tuple[str, ...]] = {
     "msgspec": ("*",),
     "annotated_types": ("config/model.py",),
+    "minimalmodbus": ("collector/transports/modbus_rtu.py",),
+    "sunspec2": ("collector/devices/sunspec.py",),
+    "momonga": ("collector/transports/route_b.py",),
     "paho": ("bus/connection.py",),
     "pydantic": ("config/source.py",),
     "pydantic_core": ("config/source.py",),
@@ -51,7 +54,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "bleak": ("collector/transports/ble*.py",),
     "dbus_fast": ("collector/transports/ble*.py",),
     "asyncio": ("collector/transports/ble*.py",),
-    "serial": ("collector/transports/serial*.py",),
+    "serial": ("collector/transports/serial_port.py",),
     "smbus2": ("collector/transports/i2c.py",),
     "peewee": ("statistician/store*.py",),
     "playhouse": ("statistician/store*.py",),

@@ -1,16 +1,22 @@
 """The form every device file fills in, and its errors, grouped by what the caller does next."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from bus.about import Entity
+from bus.commands import Switch
+from collector.devices.lines import GpioLine, HostLine, I2cLine, ModbusLine, RouteBLine, VeDirectLine
+from config.model import Device
 
 Value = float | str | None
 Values = dict[str, Value]
+Rows = Mapping[str, "Row"]
 
 
 class DecodeError(Exception):
-    """Nothing can be read from these bytes."""
+    """Nothing can be read from this device now."""
 
 
 class BadRecordError(DecodeError):
@@ -29,6 +35,36 @@ class WrongKindError(DecodeError):
     """The device is of another kind than the configuration says: the owner must correct it."""
 
 
+class NoAnswerError(DecodeError):
+    """The device did not answer in time: ask again later."""
+
+
+class RefusedError(DecodeError):
+    """The device answered that it does not have this, or does not do it now; the text says what."""
+
+
+class LineError(Exception):
+    """The line itself cannot be used: close it, open it again later. The text says what the owner can do."""
+
+
+class SettingError(Exception):
+    """A setting that only the kind can judge: its field, what is wrong, what is allowed."""
+
+    def __init__(self, field_name: str, wrong: str, allowed: str) -> None:
+        super().__init__(f"{field_name}: {wrong}; allowed: {allowed}")
+        self.field = field_name
+        self.wrong = wrong
+        self.allowed = allowed
+
+
+class Tested(StrEnum):
+    """What a kind's decoding was tested against, as docs/devices.md says it."""
+
+    TWIN = "a twin written from the protocol's description"
+    CAPTURE = "a capture of a real device"
+    VECTORS = "the library's published vectors"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of a device's table.
@@ -43,23 +79,120 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """What one frame said: values by entity id in the units of the rows, and the model if it named one.
+class Earlier:
+    """Values that the device remembered: measured at `ts`, ms since 1970 UTC."""
 
-    `unknown` lists the entities whose value is null because the device used a code nobody has described.
+    ts: int
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What one frame or poll said: values by entity id in the units of the rows, the model if it named one.
+
+    `unknown` lists the entities whose value is null because the device used a code nobody has described;
+    `reasons` says of others why they are null; `rows` replaces the kind's where only the device can tell what
+    it reports; `earlier` is what it remembers, oldest first; `last_reset` is when totals were reset, ms.
     """
 
     values: Values
     model: str | None = None
     unknown: tuple[str, ...] = ()
+    rows: Rows | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    earlier: tuple[Earlier, ...] = ()
+    last_reset: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of device as the registry lists it; `decode(frame, key)` raises DecodeError."""
+    """A kind of device as the registry lists it.
+
+    `needs` and `takes` name the settings of [device.<id>] it must have and may have besides the common ones;
+    `source` is where its protocol was read; `seen` says whether it ever ran on the real hardware.
+    """
 
     name: str
-    transport: str
+    title: str
     manufacturer: str
-    rows: Mapping[str, Row]
+    rows: Rows
+    source: str
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    tested: tuple[Tested, ...] = (Tested.TWIN,)
+    seen: bool = False
+    # What it reports is known only once it has answered.
+    discovers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BleKind(Kind):
+    """A device that advertises; `decode(frame, key)` raises DecodeError."""
+
     decode: Callable[[bytes, bytes], Decoded]
+
+
+L = TypeVar("L", contravariant=True)  # noqa: PLC0105 — the line that the protocol below is written in
+
+
+class Poller(Protocol[L]):
+    """One configured device that answers when asked; its line is open and nobody else uses it meanwhile."""
+
+    @property
+    def rows(self) -> Rows:
+        """What it reports, as far as the settings say it."""
+
+    def poll(self, line: L, now: float) -> Decoded:
+        """Ask it; `now` in monotonic seconds. Raises DecodeError or LineError."""
+
+
+@runtime_checkable
+class Switcher(Poller[L], Protocol[L]):
+    """A device whose entities with `command` obey."""
+
+    def switch(self, line: L, entity: str, wanted: Switch) -> Values:
+        """Obey, and return what was read back. Raises DecodeError or LineError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolledKind(Kind, Generic[L]):
+    """A device that is asked `every` so many seconds; `make` raises SettingError."""
+
+    every: float
+    make: Callable[[Device], Poller[L]]
+
+
+class ModbusKind(PolledKind[ModbusLine]):
+    """It speaks Modbus, on a serial port or over TCP."""
+
+    __slots__ = ()
+
+
+class VeDirectKind(PolledKind[VeDirectLine]):
+    """It speaks VE.Direct text."""
+
+    __slots__ = ()
+
+
+class RouteBKind(PolledKind[RouteBLine]):
+    """It is a Japanese smart meter on route B."""
+
+    __slots__ = ()
+
+
+class I2cKind(PolledKind[I2cLine]):
+    """It is a chip on an I2C bus."""
+
+    __slots__ = ()
+
+
+class GpioKind(PolledKind[GpioLine]):
+    """It is one or several inputs of the board."""
+
+    __slots__ = ()
+
+
+class HostKind(PolledKind[HostLine]):
+    """It is the computer we run on."""
+
+    __slots__ = ()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from collector.devices import victron_battery_monitor, victron_solar_charger
-from collector.devices.description import Kind
+from collector.devices.description import BleKind, Kind
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
@@ -19,4 +19,12 @@ def kind(name: str) -> Kind:
     found = KINDS.get(name)
     if found is None:
         raise ValueError(f"there is no kind of device {name!r}: allowed are {', '.join(sorted(KINDS))}")
+    return found
+
+
+def ble_kind(name: str) -> BleKind:
+    """The kind of that name, which advertises. Raises ValueError, or TypeError if it does not."""
+    found = kind(name)
+    if not isinstance(found, BleKind):
+        raise TypeError(f"a device of kind {name} does not advertise")
     return found

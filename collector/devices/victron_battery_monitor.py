@@ -6,7 +6,7 @@ from types import MappingProxyType
 from victron_ble.devices.battery_monitor import AuxMode, BatteryMonitor, BatteryMonitorData
 
 from bus.about import MEASUREMENT, Entity
-from collector.devices.description import Decoded, ImplausibleError, Kind, Row, Values
+from collector.devices.description import BleKind, Decoded, ImplausibleError, Row, Tested, Values
 from collector.devices.rows import BLE_ROWS
 from collector.devices.victron import MANUFACTURER, Record, boolean, open_record, require_within
 
@@ -148,10 +148,13 @@ def _require_plausible(record: Record, values: Values) -> None:
         raise ImplausibleError(f"implausible: alarm bits {record.bits(32, 16):#06x}")
 
 
-KIND = Kind(
+KIND = BleKind(
     name="victron_battery_monitor",
-    transport="ble",
+    title="Victron SmartShunt and BMV over Bluetooth",
     manufacturer=MANUFACTURER,
     rows=ROWS,
+    source="Victron, Extra Manufacturer Data (2022-12-14); keshavdv/victron-ble 0.9.3",
+    needs=("address", "key"),
+    tested=(Tested.VECTORS, Tested.TWIN),
     decode=decode,
 )

@@ -8,7 +8,7 @@ from victron_ble.devices.base import ChargerError, OperationMode
 from victron_ble.devices.solar_charger import SolarCharger, SolarChargerData
 
 from bus.about import MEASUREMENT, TOTAL_INCREASING, Entity
-from collector.devices.description import Decoded, ImplausibleError, Kind, Row, Values
+from collector.devices.description import BleKind, Decoded, ImplausibleError, Row, Tested, Values
 from collector.devices.rows import BLE_ROWS
 from collector.devices.victron import MANUFACTURER, Record, open_record, require_within, words
 
@@ -128,10 +128,13 @@ def _require_plausible(values: Values, unknown: tuple[str, ...]) -> None:
         raise ImplausibleError("implausible: neither charge state nor error is a known code")
 
 
-KIND = Kind(
+KIND = BleKind(
     name="victron_solar_charger",
-    transport="ble",
+    title="Victron SmartSolar and BlueSolar MPPT over Bluetooth",
     manufacturer=MANUFACTURER,
     rows=ROWS,
+    source="Victron, Extra Manufacturer Data (2022-12-14); keshavdv/victron-ble 0.9.3",
+    needs=("address", "key"),
+    tested=(Tested.VECTORS, Tested.TWIN),
     decode=decode,
 )

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from collector.devices.registry import kind
+from collector.devices.registry import ble_kind
 from collector.transports.ble import Radio
 from collector.transports.ble_events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
 from collector.transports.ble_ladder import Ladder, Step
@@ -106,7 +106,7 @@ def test_values_arrive(bench: Bench, mode: str) -> None:
     heard = bench.events.until(Advertisement)
     assert (heard.address, heard.name, heard.rssi, heard.data) == (_SHUNT, "House battery", -71, record)
     assert before <= heard.at <= time.monotonic()
-    values = kind("victron_battery_monitor").decode(heard.data, _KEY).values
+    values = ble_kind("victron_battery_monitor").decode(heard.data, _KEY).values
     assert (values["voltage"], values["current"], values["soc"]) == (13.27, -4.567, 87.3)
 
 
@@ -315,7 +315,7 @@ def test_the_demos_van_reaches_the_radio(monkeypatch: pytest.MonkeyPatch) -> Non
     shunt = [event.data for event in heard if event.address == demo.SHUNT_ADDRESS]
     mppt = [event.data for event in heard if event.address == demo.MPPT_ADDRESS]
     assert len(set(shunt)) == len(set(mppt)) == 2
-    decode = kind("victron_battery_monitor").decode
+    decode = ble_kind("victron_battery_monitor").decode
     assert decode(shunt[0], bytes.fromhex(demo.SHUNT_KEY)).values["soc"] == pytest.approx(72, abs=0.2)
 
 

@@ -11,8 +11,10 @@ from bus.outbox import Outbox
 from bus.process import EXIT_RESTART, Stop
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.listening import ListeningSource
 from collector.ownership import owned_devices
-from collector.service import BleCollector
+from collector.readings import Readings
+from collector.service import Collector
 from collector.transports.ble import Advertisement, Heard, RadioGone, RadioState, Rung
 from config.model import Device, Settings
 from tests.clock import FakeTime
@@ -41,8 +43,11 @@ class Setup:
         self.outbox = Outbox(folder / "run", folder / "disk", "collector_ble")
         publisher = Publisher(self.bus, Topics(), self.outbox, time.clock, self.journal)
         devices = owned_devices(SETTINGS, "ble", time.monotonic_s)
-        self.service = BleCollector(
-            devices, publisher, clock=time.clock, journal=self.journal, emit=self.asked.append
+        clock, journal = time.clock, self.journal
+        readings = Readings(publisher, clock=clock, journal=journal)
+        source = ListeningSource(readings, clock=clock, journal=journal, emit=self.asked.append)
+        self.service = Collector(
+            devices, source, readings, publisher, topics=Topics(), clock=clock, journal=journal
         )
         self._iv = 0
 

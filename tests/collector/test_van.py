@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from collector.devices.registry import kind
+from collector.devices.registry import ble_kind
 from tests.emulators import demo
 from tests.emulators.dbus import PrivateBus
 from tests.emulators.van import ChargeState, Van
@@ -59,10 +59,10 @@ def test_a_short_day_is_a_whole_day() -> None:
 
 def test_the_demos_records_decode_to_the_van() -> None:
     moment = Van(seed=8).step(60.0)
-    shunt = kind("victron_battery_monitor").decode(
+    shunt = ble_kind("victron_battery_monitor").decode(
         demo.shunt_record(moment, 3), bytes.fromhex(demo.SHUNT_KEY)
     )
-    mppt = kind("victron_solar_charger").decode(demo.mppt_record(moment, 3), bytes.fromhex(demo.MPPT_KEY))
+    mppt = ble_kind("victron_solar_charger").decode(demo.mppt_record(moment, 3), bytes.fromhex(demo.MPPT_KEY))
     assert (
         shunt.values["voltage"] == mppt.values["voltage"] == pytest.approx(moment.battery.voltage, abs=0.006)
     )

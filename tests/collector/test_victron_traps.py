@@ -12,13 +12,13 @@ from collector.devices.description import (
     WrongKeyError,
     WrongKindError,
 )
-from collector.devices.registry import kind
+from collector.devices.registry import ble_kind
 from tests.emulators import victron
 from tests.emulators.victron import BatteryMonitor, SolarCharger
 
 _KEY = bytes.fromhex("aff4d0995b7d1e176c0c33ecb9e70dcd")
-_MONITOR = kind("victron_battery_monitor")
-_CHARGER = kind("victron_solar_charger")
+_MONITOR = ble_kind("victron_battery_monitor")
+_CHARGER = ble_kind("victron_solar_charger")
 
 
 def _monitor(says: BatteryMonitor) -> Values:
@@ -251,7 +251,7 @@ def test_a_wrong_key_with_the_right_first_byte_is_nearly_always_noticed(
     passed = 0
     for iv in range(5000):
         try:
-            kind(name).decode(sealed(iv), wrong)
+            ble_kind(name).decode(sealed(iv), wrong)
         except ImplausibleError:
             continue
         passed += 1

@@ -16,12 +16,15 @@ from collector.devices.description import (
     WrongKeyError,
     WrongKindError,
 )
-from collector.devices.registry import kind
+from collector.devices.registry import ble_kind
 
 _FILE = Path(__file__).parents[1] / "captures" / "victron_ble_vectors.json"
 _VECTORS = json.loads(_FILE.read_text())["vectors"]
 _READABLE = [vector for vector in _VECTORS if "expected" in vector]
-_KINDS = {"BatteryMonitor": kind("victron_battery_monitor"), "SolarCharger": kind("victron_solar_charger")}
+_KINDS = {
+    "BatteryMonitor": ble_kind("victron_battery_monitor"),
+    "SolarCharger": ble_kind("victron_solar_charger"),
+}
 _NAMES = {
     "consumed_ah": "consumed_charge",
     "battery_voltage": "voltage",
@@ -117,7 +120,7 @@ def test_the_other_kind_is_named_before_the_key_is_tried(vector: dict[str, str])
 @pytest.mark.parametrize("name", ["victron_battery_monitor", "victron_solar_charger"])
 @given(noise=st.binary(max_size=40), key=st.binary(max_size=20), framed=st.booleans())
 def test_noise_never_raises_anything_else(name: str, noise: bytes, key: bytes, framed: bool) -> None:  # noqa: FBT001 — hypothesis names its arguments
-    of = kind(name)
+    of = ble_kind(name)
     readout = b"\x02" if name == "victron_battery_monitor" else b"\x01"
     raw = b"\x10\x02\x89\xa3" + readout + b"\x01\x00" + key[:1] + noise if framed else noise
     try:

@@ -209,7 +209,7 @@ def test_the_example_mentions_every_setting_in_its_table(table: str, key: str) -
 
 def test_the_comments_of_the_example_hold_the_defaults_or_good_values(machine: Machine) -> None:
     lines = EXAMPLE.read_text().splitlines()
-    uncommented = [line.removeprefix("# ") if re.match(r"# \w+ = ", line) else line for line in lines]
+    uncommented = [line.removeprefix("# ") if re.match(r"# (\w+ = |\[)", line) else line for line in lines]
     machine.says("\n".join(uncommented))
     settings = machine.settings()
     assert settings.broker.username is not None

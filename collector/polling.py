@@ -1,0 +1,191 @@
+"""Asks devices when it is time: a worker a line, one question a device at a time."""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bus.clock import Clock
+from bus.commands import Switch
+from bus.health import Journal
+from bus.process import EXIT_RESTART, Stop
+from collector.devices.description import (
+    Decoded,
+    DecodeError,
+    LineError,
+    PolledKind,
+    Switcher,
+    Values,
+)
+from collector.devices.lines import Line
+from collector.ownership import Owned
+from collector.readings import Readings
+from collector.schedule import Timer, timer
+from collector.worker import Failure, Job, Worker, WorkerGone
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+# Failures in a row until the owner is told, unless the line itself is gone.
+_PATIENCE = 3
+# One that keeps silent is asked ever less often, so that it does not take the time of others on its line.
+_LONGEST_BACK_OFF_S = 30.0
+_SILENCE = "no answer: is it switched on and connected?"
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A device answered; asked at monotonic second `at`."""
+
+    device: str
+    decoded: Decoded
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A device could not be read."""
+
+    device: str
+    why: Failure
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A switch was obeyed (`values` were read back) or not; `ticket` is what the asker gave."""
+
+    device: str
+    ticket: object
+    values: Values
+    why: Failure | None
+
+
+@dataclass(slots=True)
+class _Asked:
+    worker: str
+    timer: Timer
+    waiting: bool = False
+    failures: int = 0
+    not_before: float = float("-inf")
+
+
+class PollingSource:
+    """The devices of a transport that must be asked; `line_of` names a device's line and makes it."""
+
+    silence = _SILENCE
+
+    def __init__(
+        self,
+        readings: Readings,
+        line_of: Callable[[Owned], tuple[str, Callable[[], Line]]],
+        *,
+        clock: Clock,
+        journal: Journal,
+        emit: Callable[[object], None],
+        chance: Callable[[], float] = random.random,
+        worker: type[Worker] = Worker,
+    ) -> None:
+        self._readings = readings
+        self._line_of = line_of
+        self._clock = clock
+        self._journal = journal
+        self._emit = emit
+        self._chance = chance
+        self._worker = worker
+        self._asked: dict[str, _Asked] = {}
+        self._workers: dict[str, Worker] = {}
+
+    def add(self, device: Owned) -> None:
+        """Ask this device from now on."""
+        assert isinstance(device.kind, PolledKind)  # noqa: S101 — ownership.transport sorted them
+        name, make = self._line_of(device)
+        if name not in self._workers:
+            self._workers[name] = self._worker(name, make(), emit=self._emit, monotonic=self._clock.monotonic)
+            self._workers[name].start()
+        self._asked[device.id] = _Asked(name, timer(device.settings, device.kind.every, self._chance))
+
+    def remove(self, device_id: str) -> None:
+        """Ask it no more; a line that nobody needs is closed."""
+        worker = self._asked.pop(device_id).worker
+        if all(asked.worker != worker for asked in self._asked.values()):
+            self._workers.pop(worker).stop()
+
+    def stop(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.stop()
+
+    def handle(self, event: object) -> None:
+        """Take an event from a worker."""
+        match event:
+            case Polled():
+                self._polled(event)
+            case Failed():
+                self._failed(event)
+            case WorkerGone():
+                self._journal.problem("worker", event.message, self._clock.wall())
+                self._emit(Stop(EXIT_RESTART, event.message))
+
+    def tick(self, now: float) -> float:
+        """Ask whose time it is; returns the seconds until the next one's."""
+        wall_ms = self._clock.wall()
+        wait = _TICK_S
+        for device_id, asked in self._asked.items():
+            if now >= asked.not_before and asked.timer.due(now, wall_ms):
+                self._ask(device_id, asked)
+            wait = min(wait, max(asked.not_before - now, asked.timer.wait(now, wall_ms)))
+        return wait
+
+    def switch(self, device: Owned, entity: str, wanted: Switch, ticket: object) -> None:
+        """Have a device obey; a Switched event tells how it went."""
+        poller = device.poller
+        assert isinstance(poller, Switcher)  # noqa: S101 — its entity has `command`
+
+        def run(line: Line, _now: float) -> object:
+            return Switched(device.id, ticket, poller.switch(line, entity, wanted), None)
+
+        def failed(why: Failure, _now: float) -> object:
+            return Switched(device.id, ticket, {}, why)
+
+        self._workers[self._asked[device.id].worker].do(Job(run, failed))
+
+    def _ask(self, device_id: str, asked: _Asked) -> None:
+        if asked.waiting:
+            # Others on its line are slow, or it is: one question at a time.
+            self._journal.count(f"polls_skipped.{device_id}")
+            return
+        device = self._readings.get(device_id)
+        assert device is not None and device.poller is not None  # noqa: S101, PT018 — added together
+        poller = device.poller
+
+        def run(line: Line, now: float) -> object:
+            return Polled(device_id, poller.poll(line, now), now)
+
+        asked.waiting = True
+        self._journal.count("polls")
+        self._workers[asked.worker].do(Job(run, lambda why, at: Failed(device_id, why, at)))
+
+    def _polled(self, event: Polled) -> None:
+        asked, device = self._asked.get(event.device), self._readings.get(event.device)
+        if asked is None or device is None:
+            return
+        asked.waiting = False
+        asked.failures = 0
+        asked.not_before = float("-inf")
+        self._readings.said(device, event.decoded, event.at)
+
+    def _failed(self, event: Failed) -> None:
+        asked, device = self._asked.get(event.device), self._readings.get(event.device)
+        if asked is None or device is None:
+            return
+        asked.waiting = False
+        asked.failures += 1
+        self._journal.count("polls_failed")
+        self._journal.count(f"polls_failed.{event.device}")
+        log.debug("%s: %s", event.device, event.why)
+        if isinstance(event.why, LineError) or asked.failures >= _PATIENCE:
+            self._readings.complain(device, str(event.why))
+        if isinstance(event.why, DecodeError) and asked.failures >= _PATIENCE:
+            back_off = 2.0 ** min(asked.failures - _PATIENCE, 5)
+            asked.not_before = event.at + min(back_off, _LONGEST_BACK_OFF_S)

@@ -1,0 +1,136 @@
+"""Commands for entities of polled devices: checked, put on the device's line, answered when it has obeyed."""
+
+import logging
+from dataclasses import dataclass
+
+from bus import commands
+from bus.answers import Answers
+from bus.clock import Clock
+from bus.commands import Code, Command, Refused, Switch
+from bus.events import Message
+from bus.health import Journal
+from bus.messages import OFF, ON, Result, to_iso
+from collector.devices.description import Decoded
+from collector.ownership import Owned
+from collector.polling import PollingSource, Switched
+from collector.readings import Readings
+
+log = logging.getLogger(__name__)
+
+_QUEUE = 8
+_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """A command on its way to the device; without a message it is our own timer's."""
+
+    entity: str
+    command: Command
+    message: Message | None
+
+
+class Switching:
+    """Obeys `set` topics of this process's devices; `for` is kept here, on the monotonic clock."""
+
+    def __init__(
+        self, source: PollingSource, readings: Readings, answers: Answers, *, clock: Clock, journal: Journal
+    ) -> None:
+        self._source = source
+        self._readings = readings
+        self._answers = answers
+        self._clock = clock
+        self._journal = journal
+        self._waiting = 0
+        self._off_at: dict[tuple[str, str], float] = {}
+
+    def command(self, device_id: str, entity: str, message: Message) -> None:
+        """Take a command; its answer follows at once if it is refused, else when the device has obeyed."""
+        device = self._readings.get(device_id)
+        if device is None or not message.payload:
+            return
+        self._journal.count("commands")
+        command: Command | None = None
+        try:
+            command = commands.parse(message.payload)
+            if self._answers.repeat(device_id, entity, command.id, message):
+                return
+            commands.check_fresh(command, retained=message.retain, now_ms=self._clock.wall())
+            wanted = self._wanted(device, entity, command)
+        except Refused as refusal:
+            known = command.id if command else refusal.id
+            self._answer(
+                device_id, _Ticket(entity, command or Command("", id=known), message), refusal=refusal
+            )
+            return
+        self._put(device, _Ticket(entity, command, message), wanted)
+
+    def _wanted(self, device: Owned, entity: str, command: Command) -> Switch:
+        row = device.rows.get(entity)
+        if row is None or not row.entity.command or entity in device.settings.disabled:
+            able = [e for e, r in device.rows.items() if r.entity.command] or ["none"]
+            raise Refused(
+                Code.NOT_FOUND, f"{device.id} has no entity {entity} that takes commands: {', '.join(able)}"
+            )
+        wanted = commands.as_switch(command.value)
+        if command.for_s is not None and wanted is not Switch.ON:
+            raise Refused(Code.INVALID, "for: it goes with ON")
+        if self._waiting >= _QUEUE:
+            raise Refused(Code.BUSY, f"{_QUEUE} commands wait already: try again in a moment")
+        return wanted
+
+    def _put(self, device: Owned, ticket: _Ticket, wanted: Switch) -> None:
+        self._waiting += 1
+        self._source.switch(device, ticket.entity, wanted, ticket)
+
+    def switched(self, event: Switched) -> None:
+        """A device has obeyed, or not: state first, then the answer."""
+        self._waiting -= 1
+        ticket, device = event.ticket, self._readings.get(event.device)
+        assert isinstance(ticket, _Ticket)  # noqa: S101 — it is the one we gave
+        if event.why is not None:
+            if ticket.message is None:
+                # Its time is up and it must go off: again until it does.
+                self._off_at[event.device, ticket.entity] = self._clock.monotonic() + _RETRY_S
+            self._answer(event.device, ticket, refusal=Refused(Code.HARDWARE, str(event.why)))
+            return
+        actual = event.values.get(ticket.entity)
+        if device is not None:
+            self._readings.said(device, Decoded(event.values), self._clock.monotonic(), at_once=True)
+        key = (event.device, ticket.entity)
+        self._off_at.pop(key, None)
+        if ticket.command.for_s is not None and actual == ON:
+            self._off_at[key] = self._clock.monotonic() + ticket.command.for_s
+        log.info("%s: %s %s", event.device, ticket.entity, actual)
+        self._answer(event.device, ticket, actual=str(actual) if actual in (ON, OFF) else None)
+
+    def tick(self, now: float) -> None:
+        """Turn off what was on for its time."""
+        for (device_id, entity), off_at in list(self._off_at.items()):
+            device = self._readings.get(device_id)
+            if now >= off_at:
+                del self._off_at[device_id, entity]
+                if device is not None:
+                    self._put(device, _Ticket(entity, Command(OFF), None), Switch.OFF)
+
+    def _answer(
+        self, device_id: str, ticket: _Ticket, *, actual: str | None = None, refusal: Refused | None = None
+    ) -> None:
+        if refusal is not None:
+            log.warning("%s: %s: %s", device_id, ticket.entity, refusal)
+        if ticket.message is None:
+            return
+        now_ms = self._clock.wall()
+        off_at = self._off_at.get((device_id, ticket.entity))
+        until = None if off_at is None else now_ms + int((off_at - self._clock.monotonic()) * 1000)
+        result = Result(
+            id=ticket.command.id,
+            status="ok" if refusal is None else "error",
+            code=None if refusal is None else refusal.code,
+            message="done" if refusal is None else str(refusal),
+            value=str(ticket.command.value) or None,
+            actual=actual,
+            until=None if until is None else to_iso(until),
+            ts=to_iso(now_ms),
+        )
+        self._answers.send(device_id, ticket.entity, ticket.message, result)
