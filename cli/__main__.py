@@ -9,7 +9,7 @@ from cli import export, intake
 from cli.asking import AskError
 from collector import ownership
 from config import load
-from config.mistakes import ConfigError
+from config.mistakes import ConfigError, Mistake, unsaid
 from config.model import Settings
 
 
@@ -73,9 +73,22 @@ def check(path: Path) -> int:
         ownership.check(settings, str(path))
     except ConfigError as error:
         print(error, file=sys.stderr)
+        for mistake in _of_kinds(error, path):
+            print(mistake, file=sys.stderr)
         return load.EXIT_CONFIG
     print(f"{path}: good. {_summary(settings)}")
     return 0
+
+
+def _of_kinds(error: ConfigError, path: Path) -> list[Mistake]:
+    """What the kinds of device find wrong besides, as far as the rest can be read."""
+    if error.partial is None:
+        return []
+    try:
+        ownership.check(error.partial, str(path))
+    except ConfigError as more:
+        return unsaid(more.mistakes, error.mistakes)
+    return []
 
 
 def _summary(settings: Settings) -> str:

@@ -7,6 +7,7 @@ it is loaded only for devices that have one.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from config.model import Device
@@ -14,8 +15,7 @@ from config.model import Device
 if TYPE_CHECKING:
     from apscheduler.triggers.cron import CronTrigger
 
-# How far ahead a crontab line is looked at for the longest pause between two of its times.
-_FIRES = 64
+_FIRES = 16
 _DAY_S = 86_400.0
 
 
@@ -101,15 +101,26 @@ def longest_interval(device: Device, every: float) -> float:
         trigger = _trigger(device.cron)
     except BadCronError:
         return _DAY_S
-    moment: datetime | None = datetime(2026, 1, 1, tzinfo=UTC)
-    longest = timedelta()
+    return max(_between_fires(trigger), _across_a_week(trigger)) + jitter
+
+
+def _between_fires(trigger: "CronTrigger") -> float:
+    """The longest of the first pauses, s."""
+    moments = [datetime(2026, 1, 1, tzinfo=UTC)]
     for _ in range(_FIRES):
-        following = trigger.get_next_fire_time(moment, moment + timedelta(milliseconds=1)) if moment else None
+        following = trigger.get_next_fire_time(None, moments[-1] + timedelta(milliseconds=1))
         if following is None:
             break
-        longest = max(longest, following - moment) if moment else longest
-        moment = following
-    return longest.total_seconds() + jitter
+        moments.append(following)
+    return max((b - a).total_seconds() for a, b in pairwise(moments[1:])) if len(moments) > 2 else _DAY_S
+
+
+def _across_a_week(trigger: "CronTrigger") -> float:
+    """The longest wait from any full hour of a week, s: nights and weekends that a line leaves out."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    hours = [start + timedelta(hours=hour) for hour in range(7 * 24)]
+    fires = [(hour, trigger.get_next_fire_time(None, hour)) for hour in hours]
+    return max(((fire - hour).total_seconds() for hour, fire in fires if fire), default=_DAY_S)
 
 
 def check_cron(text: str) -> None:

@@ -39,8 +39,8 @@ def load(path: Path | None = None) -> Settings:
     """The settings of this machine. Raises ConfigError with every mistake."""
     path = path or find()
     answer = _decode(_ask_child(path), path)
-    if answer.settings is None:
-        raise ConfigError(answer.mistakes)
+    if answer.mistakes or answer.settings is None:
+        raise ConfigError(answer.mistakes, answer.settings)
     return answer.settings
 
 
@@ -84,7 +84,7 @@ def _answer(path: Path) -> bytes:
     try:
         return msgspec.json.encode(_Answer(settings=source.read(path, secrets())))
     except ConfigError as error:
-        return msgspec.json.encode(_Answer(mistakes=error.mistakes))
+        return msgspec.json.encode(_Answer(error.partial, error.mistakes))
 
 
 def _decode(answer: bytes, path: Path) -> _Answer:

@@ -1,6 +1,9 @@
 """Mistakes in the configuration, as its owner reads them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from config.model import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,18 @@ class Mistake:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `mistakes` says why, one line each."""
+    """The configuration cannot be used; `mistakes` says why, one line each.
 
-    def __init__(self, mistakes: list[Mistake]) -> None:
+    `partial` are the settings without what is wrong, for whoever looks for more; None if there are no such.
+    """
+
+    def __init__(self, mistakes: list[Mistake], partial: Settings | None = None) -> None:
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = mistakes
+        self.partial = partial
+
+
+def unsaid(found: Iterable[Mistake], said: Iterable[Mistake]) -> list[Mistake]:
+    """The mistakes that do not come from those `said`: about none of their keys, nor of a table above one."""
+    keys = [f"{mistake.key}." for mistake in said]
+    return [m for m in found if not any(key.startswith(f"{m.key}.") for key in keys)]

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from config import rules
-from config.mistakes import ConfigError, Mistake
+from config.mistakes import ConfigError, Mistake, unsaid
 from config.model import (
     Ble,
     Broker,
@@ -39,6 +39,7 @@ from config.model import (
 PREFIX = "BOONDOCK_"
 # Variables that steer the reading itself and are no settings.
 STEERING = ("BOONDOCK_CONFIG", "BOONDOCK_SECRETS")
+_ROUNDS = 3
 _SECRET_WORDS = ("key", "password", "route_b_id", "route_b_password")
 
 
@@ -97,17 +98,53 @@ def read(path: Path, secrets: Path | None) -> Settings:
             return _Environment(settings_cls), files, InitSettingsSource(settings_cls, init_kwargs=tables)
 
     try:
-        source = Source()
-    except ValidationError as error:
-        raise ConfigError([_mistake(path, secrets, detail) for detail in error.errors()]) from error
+        settings, details = _without_mistakes(Source, tables)
     except SettingsError as error:
         # A whole table in one variable or secret file; the text names the table and holds no value.
         allowed = f"a variable a setting, such as {PREFIX}BROKER__PORT, or a secret file of that name"
         raise ConfigError([Mistake("environment and secret files", "", str(error), allowed)]) from error
-    settings = Settings(**{f.name: getattr(source, f.name) for f in fields(Settings)})
-    if mistakes := rules.check(settings, str(path)):
-        raise ConfigError([replace(m, where=_where(path, secrets, m.key.split("."))) for m in mistakes])
+    found = [_mistake(path, secrets, detail) for detail in details]
+    if settings is not None:
+        more = rules.check(settings, str(path))
+        found += unsaid([replace(m, where=_where(path, secrets, m.key.split("."))) for m in more], found)
+    if found or settings is None:
+        raise ConfigError(found, settings)
     return settings
+
+
+def _without_mistakes(
+    source: type[_Source], tables: dict[str, Any]
+) -> tuple[Settings | None, list[ErrorDetails]]:
+    """The settings without what is wrong, and what is wrong; None if variables or secret files are."""
+    first: list[ErrorDetails] = []
+    for _ in range(_ROUNDS):
+        try:
+            return _settings(source()), first
+        except ValidationError as error:
+            # What is missing after the first round is so because we took it out.
+            first = first or error.errors()
+            _prune(tables, error.errors())
+    return None, first
+
+
+def _settings(source: _Source) -> Settings:
+    return Settings(**{f.name: getattr(source, f.name) for f in fields(Settings)})
+
+
+def _prune(tables: dict[str, Any], details: list[ErrorDetails]) -> None:
+    """Remove what is wrong from the tables, and tables that lack something."""
+    for detail in details:
+        table: Any = tables
+        path = [str(part) for part in detail["loc"]]
+        for part in path[:-1]:
+            if not isinstance(table, dict) or not isinstance(table.get(part), dict):
+                break
+            holder, table = table, table[part]
+            if detail["type"] == "missing" and part == path[-2]:
+                holder.pop(part)
+        if isinstance(table, dict):
+            # A wrong item of a list takes the list with it.
+            table.pop(next((part for part in path if part in table), ""), None)
 
 
 def _parse(path: Path) -> dict[str, Any]:

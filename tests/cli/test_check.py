@@ -146,3 +146,28 @@ def test_a_wrong_command_line_is_told_with_the_usage(arguments: list[str]) -> No
     done = boondock(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: boondock")
+
+
+def test_fifteen_mistakes_of_all_sorts_are_named_at_once() -> None:
+    done = boondock("check", "--config", "tests/cli/many_mistakes.toml")
+    assert done.returncode == 78
+    keys = [line.split(": ")[1] for line in done.stderr.splitlines()]
+    assert sorted(keys) == sorted(
+        [
+            "broker.port",
+            "broker.base",
+            "broker.hots",
+            "storage.outbox_rows",
+            "device.House",
+            "device.House.address",
+            "device.House.key",
+            "device.mppt.key",
+            "device.mppt.steps.voltag",
+            "device.fridge.kind",
+            "device.epever.port",
+            "device.epever.pin",
+            "device.epever.cron",
+            "relay.pump.pin",
+            "relay.heater.pin",
+        ]
+    )

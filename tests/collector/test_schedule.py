@@ -1,0 +1,121 @@
+"""When a device is asked: intervals on a grid, crontab lines, clocks that are set."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.schedule import BadCronError, Cron, check_cron, longest_interval, timer
+from config.model import Device
+
+NOON_MS = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()) * 1000
+
+
+def _never() -> float:
+    return 0.0
+
+
+def _fired(device: Device, seconds: int, *, every: float = 60.0, chance: float = 0.0) -> list[int]:
+    """The seconds after the start at which the device is asked, looked at once a second."""
+    clock = timer(device, every, lambda: chance)
+    return [s for s in range(seconds) if clock.due(1000.0 + s, NOON_MS + s * 1000)]
+
+
+@pytest.fixture(autouse=True)
+def _in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("device", "seconds", "times"),
+    [
+        (Device(kind="x"), 200, [0, 60, 120, 180]),
+        (Device(kind="x", every=25), 100, [0, 25, 50, 75]),
+        (Device(kind="x", every=0.5), 4, [0, 1, 2, 3]),
+        (Device(kind="x", cron="*/2 * * * *"), 500, [0, 120, 240, 360, 480]),
+        (Device(kind="x", cron="1,3 12 * * *"), 400, [0, 60, 180]),
+    ],
+)
+def test_a_device_is_asked_at_the_start_and_then_on_its_grid(
+    device: Device, seconds: int, times: list[int]
+) -> None:
+    assert _fired(device, seconds) == times
+
+
+def test_jitter_comes_on_top_and_does_not_add_up() -> None:
+    assert _fired(Device(kind="x", every=10, jitter=4), 45, chance=0.5) == [0, 12, 22, 32, 42]
+    assert _fired(Device(kind="x", cron="* * * * *", jitter=30), 200, chance=0.5) == [0, 75, 135, 195]
+
+
+def test_polls_missed_in_a_sleep_are_not_made_up() -> None:
+    clock = timer(Device(kind="x", every=10), 60, _never)
+    assert clock.due(1000, 0)
+    assert clock.due(1075, 0)
+    assert not clock.due(1079.9, 0)
+    assert clock.due(1080, 0), "the grid is still the one of the start"
+
+
+def test_a_clock_set_back_does_not_silence_a_crontab_line() -> None:
+    clock = timer(Device(kind="x", cron="0 * * * *"), 60, _never)
+    assert clock.due(0, NOON_MS)
+    assert not clock.due(1, NOON_MS - 9_000_000), "half past nine"
+    assert clock.wait(1, NOON_MS - 9_000_000) == 1800
+    assert clock.due(1801, NOON_MS - 7_200_000)
+
+
+def test_a_clock_set_forward_makes_a_crontab_line_due_once() -> None:
+    clock = timer(Device(kind="x", cron="0 * * * *"), 60, _never)
+    assert clock.due(0, 0)
+    assert clock.due(1, NOON_MS)
+    assert not clock.due(2, NOON_MS + 1000)
+
+
+@given(every=st.floats(0.05, 1000), steps=st.lists(st.floats(0.001, 5000), max_size=60))
+def test_a_device_is_never_asked_twice_in_one_interval_and_never_forgotten(
+    every: float, steps: list[float]
+) -> None:
+    clock = timer(Device(kind="x", every=every), 60, _never)
+    now, cells = 0.0, []
+    for step in [0.0, *steps]:
+        now += step
+        if clock.due(now, 0):
+            cells.append(int(now / every + 1e-6))
+        assert 0 <= clock.wait(now, 0) <= every * (1 + 1e-6)
+    assert len(cells) == len(set(cells))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("*/5 * * *", "Wrong number of fields"),
+        ("61 * * * *", "higher than the maximum"),
+        ("x * * * *", "Unrecognized expression"),
+        ("0 0 30 2 *", "never comes"),
+        ("", "Wrong number of fields"),
+    ],
+)
+def test_a_wrong_crontab_line_is_explained(text: str, says: str) -> None:
+    with pytest.raises(BadCronError, match=says):
+        check_cron(text)
+
+
+@pytest.mark.parametrize(
+    ("device", "seconds"),
+    [
+        (Device(kind="x"), 60),
+        (Device(kind="x", every=5, jitter=2), 7),
+        (Device(kind="x", cron="*/5 * * * *"), 300),
+        (Device(kind="x", cron="0 8,20 * * *"), 43_200),
+        # To the hour where only a night is longer than the first pauses.
+        (Device(kind="x", cron="*/10 6-18 * * *"), 39_600),
+        (Device(kind="x", cron="0 0 1 * *"), 31 * 86_400),
+    ],
+)
+def test_the_longest_pause_between_two_polls(device: Device, seconds: float) -> None:
+    assert longest_interval(device, 60) == seconds
+
+
+def test_apscheduler_is_asked_for_crontab_lines_only() -> None:
+    assert isinstance(timer(Device(kind="x", cron="* * * * *"), 60, _never), Cron)
+    assert not isinstance(timer(Device(kind="x"), 60, _never), Cron)
