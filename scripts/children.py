@@ -126,14 +126,17 @@ class Van:
 
     def watch(self) -> int | None:
         """Tell of warnings, start again what died; return 78 if a process finds its configuration wrong."""
-        for child in self.children:
+        for child in list(self.children):
             self._tell(child)
             status = child.status()
             if status == CONFIGURATION_WRONG:
                 self._say(f"{child.program.name} cannot work with this configuration:")
                 self._say(child.output().rstrip())
                 return CONFIGURATION_WRONG
-            if status is not None:
+            if status == 0:
+                # As systemd would have it: who ends well has nothing to do.
+                self.children.remove(child)
+            elif status is not None:
                 self._report_death(child, status)
             elif child.restart_at is not None and time.monotonic() >= child.restart_at:
                 child.start()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from collector.ownership import TRANSPORTS
 from scripts import broker
 from scripts.children import ROOT, Program
 from scripts.places import Places
@@ -14,7 +15,7 @@ DEMO = ROOT / "tests" / "emulators" / "demo.toml"
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "statistician": ("statistician",),
     "controller": ("controller",),
-    "collector_ble": ("collector", "ble"),
+    **{f"collector_{transport}": ("collector", transport) for transport in TRANSPORTS},
 }
 # The order of the end: who publishes, who stores, what carries.
 _PUBLISHES, _STORES, _CARRIES = range(3)

@@ -53,13 +53,21 @@ def test_a_process_that_dies_is_told_with_its_last_lines_and_planned_again(watch
     assert child.restart_at is not None
 
 
+def test_a_process_that_ends_well_has_nothing_to_do_and_is_left_in_peace(watched: Watched) -> None:
+    child = watched.start("print('nothing to read')")
+    other = watched.start("import time; time.sleep(60)")
+    assert watched.ends(child) is None
+    assert watched.said == []
+    assert watched.van.children == [other]
+
+
 def test_a_process_that_dies_again_and_again_waits_longer_up_to_half_a_minute(watched: Watched) -> None:
     child = watched.start("raise SystemExit(75)")
     assert [child.plan_restart() for _ in range(5)] == [3.0, 6.0, 12.0, 24.0, 30.0]
 
 
 def test_a_planned_process_starts_when_its_time_has_come(watched: Watched) -> None:
-    child = watched.start("print('ended')")
+    child = watched.start("raise SystemExit(1)")
     assert watched.ends(child) is None
     child.restart_at = time.monotonic()
     watched.van.watch()

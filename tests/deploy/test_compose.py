@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from collector.ownership import TRANSPORTS
 from scripts.programs import SERVICES
 
 Compose = dict[str, dict[str, Any]]
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
-PROCESSES = ("statistician", "controller", "collector-ble")
+PROCESSES = ("statistician", "controller", *(f"collector-{transport}" for transport in TRANSPORTS))
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,12 @@ def test_every_container_is_restarted_checked_and_without_capabilities(compose: 
         assert service["healthcheck"]["test"], name
         assert service["cap_drop"] == ["ALL"], name
         assert "privileged" not in service, name
+
+
+def test_collectors_that_not_everyone_needs_are_chosen_by_their_profile(compose: Compose) -> None:
+    for transport in TRANSPORTS:
+        profiles = compose["services"][f"collector-{transport}"].get("profiles")
+        assert profiles == (None if transport == "ble" else [transport])
 
 
 def test_what_the_image_copies_exists(compose: Compose) -> None:

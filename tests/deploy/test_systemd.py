@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from collector.ownership import TRANSPORTS
+
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
-SERVICES = (
-    "boondock-statistician.service",
-    "boondock-controller.service",
-    "boondock-collector@ble.service",
-    "boondock-mosquitto.service",
-)
-PROCESSES = SERVICES[:3]
+COLLECTORS = tuple(f"boondock-collector@{transport}.service" for transport in TRANSPORTS)
+PROCESSES = ("boondock-statistician.service", "boondock-controller.service", *COLLECTORS)
+SERVICES = (*PROCESSES, "boondock-mosquitto.service")
 MOST_EXPOSED = 2.0
 
 
@@ -29,8 +27,8 @@ def installed(tmp_path: Path) -> Path:
         else:
             text = source.read_text().replace("/opt/boondock", str(ROOT))
             (tmp_path / source.name).write_text(text)
-    template = tmp_path / "boondock-collector@.service"
-    shutil.copy(template, tmp_path / "boondock-collector@ble.service")
+    for name in COLLECTORS:
+        shutil.copy(tmp_path / "boondock-collector@.service", tmp_path / name)
     return tmp_path
 
 
@@ -41,8 +39,9 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def lines(unit: str) -> list[str]:
-    name = unit.replace("@ble", "@")
-    return (UNITS / name).read_text().splitlines()
+    """The lines of a unit and of what is dropped into it."""
+    files = [UNITS / re.sub(r"@\w+", "@", unit), *UNITS.glob(f"{unit}.d/*.conf")]
+    return [line for file in files for line in file.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("unit", [*SERVICES, "boondock.target"])
@@ -96,17 +95,29 @@ def test_the_environment_points_into_the_units_own_directories(unit: str) -> Non
 @pytest.mark.parametrize("unit", PROCESSES)
 def test_every_user_and_group_a_unit_names_is_made(unit: str) -> None:
     made = (UNITS / "sysusers.d" / "boondock.conf").read_text()
-    dropped_in = [p.read_text() for p in UNITS.glob(f"{unit}.d/*.conf")]
-    text = "\n".join([*lines(unit), *dropped_in])
-    names = re.findall(r"^(?:User|SupplementaryGroups)=(\S+)$", text, re.MULTILINE)
+    names = re.findall(r"^(?:User|SupplementaryGroups)=(\S+)$", "\n".join(lines(unit)), re.MULTILINE)
     assert names
     for name in names:
         assert re.search(rf"^[ug] {name} ", made, re.MULTILINE), name
 
 
-def test_only_the_controller_opens_devices() -> None:
-    opens = {unit for unit in SERVICES if any(line.startswith("DeviceAllow=") for line in lines(unit))}
-    assert opens == {"boondock-controller.service"}
+def test_a_unit_opens_the_devices_of_its_transport_and_no_others() -> None:
+    opens = {
+        unit: sorted(line.split("=")[1].split()[0] for line in lines(unit) if line.startswith("DeviceAllow="))
+        for unit in SERVICES
+    }
+    assert {unit: devices for unit, devices in opens.items() if devices} == {
+        "boondock-controller.service": ["/dev/gpiochip0", "/dev/gpiomem"],
+        "boondock-collector@gpio.service": ["/dev/gpiochip0", "/dev/gpiomem"],
+        "boondock-collector@i2c.service": ["char-i2c"],
+        "boondock-collector@serial.service": ["char-ttyACM", "char-ttyAMA", "char-ttyS", "char-ttyUSB"],
+    }
+
+
+def test_only_ports_and_inverters_may_be_elsewhere_on_the_local_network() -> None:
+    wider = {unit for unit in SERVICES if any(line.startswith("IPAddressAllow=10.") for line in lines(unit))}
+    assert wider == {"boondock-collector@serial.service", "boondock-collector@tcp.service"}
+    assert not any("IPAddressAllow=any" in line for unit in SERVICES for line in lines(unit))
 
 
 def test_the_target_wants_every_service() -> None:
