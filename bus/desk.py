@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bus.events import Message, Publishes, Sent, Subscription
 from bus.health import Journal
-from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Refused, Wait
+from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Progress, Refused, Wait
 from bus.topics import ID, Topics
 
 # Bytes of an answer.
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 class _Answer(Struct, kw_only=True):
     id: str | int | None
-    status: Literal["ok", "error"]
+    status: Literal["ok", "error", "progress"]
     data: object
     error: dict[str, str] | UnsetType = UNSET
     next: str | UnsetType = UNSET
@@ -198,6 +198,9 @@ class Desk:
             if isinstance(part, Wait):
                 request.waits = True
                 return False
+            if isinstance(part, Progress):
+                self._send(request, _Answer(id=request.id, status="progress", data=part.value))
+                continue
             if part is None:
                 if timer() >= until:
                     return False

@@ -5,6 +5,7 @@ from pathlib import Path
 from bus.clock import Clock
 from bus.early import EarlyReadings
 from bus.events import Link, Subscription
+from bus.manifest import Manifest
 from bus.outbox import Limits, Outbox
 from bus.process import Process
 from bus.publisher import Publisher
@@ -41,5 +42,6 @@ def owner_of_devices(
         early=EarlyReadings(runtime, name),
         hold=settings.clock.hold,
         scalars=settings.publish.scalars,
+        manifest=Manifest(Path(storage.state) / f"{name}-published.json"),
     )
     return process, publisher

@@ -1,6 +1,6 @@
 """Publishes devices: about, readings through the outbox, plain scalars, availability."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from bus.clock import Clock
 from bus.early import Early, EarlyReadings, corrected
 from bus.events import Publishes, Sent
 from bus.health import Journal
+from bus.manifest import Manifest
 from bus.messages import OFFLINE, ONLINE, ClockQuality, Reading, Value, Values, encode_reading, scalar
 from bus.outbox import Outbox
 from bus.shelf import Row
@@ -56,6 +57,7 @@ class Publisher:
         early: EarlyReadings | None = None,
         hold: float = 0.0,
         scalars: bool = True,
+        manifest: Manifest | None = None,
     ) -> None:
         self._bus = bus
         self._topics = topics
@@ -65,7 +67,13 @@ class Publisher:
         self._early = early
         self._hold = hold
         self._with_scalars = scalars
+        self._manifest = manifest or Manifest()
         self._devices: dict[str, _Device] = {}
+        # Topics that were emptied, by device: said again on every connect, for an emptying may be lost too.
+        self._emptied: dict[str, dict[str, Sent]] = {}
+        # The newest seq there is, and of devices that were forgotten the newest of that time.
+        self._newest_seq = 0
+        self._forgotten: dict[str, int] = {}
 
     @property
     def waiting(self) -> int:
@@ -74,19 +82,73 @@ class Publisher:
 
     def about(self, device: str, about: About) -> None:
         """Describe a device, if the description changed."""
-        record = self._devices.setdefault(device, _Device())
+        record = self._record(device)
         payload = about_message.encode(about)
         if payload != record.about:
             record.about = payload
             record.precisions = {key: entity.precision for key, entity in about.entities.items()}
-            self._bus.publish(self._topics.about(device), payload, retain=True)
+            self._manifest.add(device, about.entities)
+            self._keep(device, self._topics.about(device), payload)
 
     def availability(self, device: str, *, online: bool) -> None:
         """Say whether the device is heard, if that changed."""
-        record = self._devices.setdefault(device, _Device())
+        record = self._record(device)
         if online is not record.online:
             record.online = online
-            self._bus.publish(self._topics.availability(device), ONLINE if online else OFFLINE, retain=True)
+            self._keep(device, self._topics.availability(device), ONLINE if online else OFFLINE)
+
+    def _record(self, device: str) -> _Device:
+        if device not in self._devices:
+            # What was measured before it was forgotten is not retained again.
+            self._devices[device] = _Device(seq=self._forgotten.get(device, -1) + 1)
+        return self._devices[device]
+
+    def _keep(self, device: str, topic: str, payload: bytes, qos: int = 1) -> Sent:
+        self._emptied.get(device, {}).pop(topic, None)
+        return self._bus.publish(topic, payload, qos=qos, retain=True)
+
+    def forget(self, device: str) -> None:
+        """Empty all retained topics of a device, after an `offline` for those who look on.
+
+        Readings of it that still wait go out, for the statistician, but are not retained.
+        """
+        topics = self._topics
+        scalars = [topics.scalar(device, entity) for entity in sorted(self._manifest.entities(device))]
+        self._bus.publish(topics.availability(device), OFFLINE, retain=True)
+        self._devices.pop(device, None)
+        self._forgotten[device] = self._newest_seq
+        self._empty(
+            device, [topics.about(device), *scalars, topics.state(device), topics.availability(device)]
+        )
+
+    def forget_entities(self, device: str, entities: Iterable[str]) -> None:
+        """Empty the plain values of entities that are reported no more."""
+        gone = sorted(self._manifest.entities(device).intersection(entities))
+        self._manifest.drop(device, gone)
+        record = self._record(device)
+        for entity in gone:
+            record.scalars.pop(entity, None)
+        self._empty(device, [self._topics.scalar(device, entity) for entity in gone])
+
+    def tidy(self, known: Mapping[str, Collection[str] | None]) -> None:
+        """Clear what an earlier run published and this one has no more.
+
+        `known` holds the devices with all they may ever report; None: only they themselves know that.
+        """
+        for device in self._manifest.devices:
+            entities = known.get(device)
+            if device not in known:
+                self.forget(device)
+            elif entities is not None:
+                self.forget_entities(device, self._manifest.entities(device) - set(entities))
+
+    def _empty(self, device: str, topics: Iterable[str]) -> None:
+        emptied = self._emptied.setdefault(device, {})
+        for topic in topics:
+            emptied[topic] = self._bus.publish(topic, b"", retain=True)
+        gone = device not in self._devices
+        if gone and all(sent is Sent.YES for sent in emptied.values()):
+            self._manifest.drop(device)
 
     def reading(
         self,
@@ -113,11 +175,12 @@ class Publisher:
             )
             return False
         now = self._clock.monotonic()
+        self._record(device)
         self._journal.count("readings")
         if self._early is not None and self._is_early(reading.clock, now):
             self._early.keep(Early(topic, payload, now - (self._clock.wall() - ts) / 1000))
         else:
-            self._outbox.append(topic, payload, now)
+            self._newest_seq = self._outbox.append(topic, payload, now)
             self.pump(now)
         if not late:
             self._mirror(device, values)
@@ -135,20 +198,20 @@ class Publisher:
         wall_ms = self._clock.wall()
         for early in self._early.all():
             payload = corrected(early, wall_ms=wall_ms, now=now) if right else early.payload
-            self._outbox.append(early.topic, payload, now)
+            self._newest_seq = self._outbox.append(early.topic, payload, now)
         # A crash before this sends them twice with the same times: the same states.
         self._early.clear()
 
     def _mirror(self, device: str, values: Values) -> None:
         if not self._with_scalars:
             return
-        record = self._devices.setdefault(device, _Device())
+        record = self._record(device)
         for entity, value in values.items():
             if entity in record.scalars and record.scalars[entity] == value:
                 continue
             record.scalars[entity] = value
             plain = scalar(value, record.precisions.get(entity))
-            self._bus.publish(self._topics.scalar(device, entity), plain, qos=0, retain=True)
+            self._keep(device, self._topics.scalar(device, entity), plain, qos=0)
 
     def pump(self, now: float) -> None:
         """Send what the outbox holds, as far as the broker takes it."""
@@ -162,13 +225,18 @@ class Publisher:
                     break
 
     def _send(self, row: Row) -> Sent:
-        record = self._devices.setdefault(self._topics.parse(row.topic).name, _Device())
-        newest = row.seq >= record.seq
-        # A late reading is not retained: who subscribes next must see the newest.
+        device = self._topics.parse(row.topic).name
+        record = self._devices.get(device)
+        # Not retained is a late reading, for who subscribes next must see the newest, and one of a device
+        # that is gone.
+        newest = record is not None and row.seq >= record.seq
+        self._newest_seq = max(self._newest_seq, row.seq)
+        if newest:
+            self._emptied.get(device, {}).pop(row.topic, None)
         sent = self._bus.publish(row.topic, row.payload, retain=newest)
         if sent is Sent.YES:
             self._outbox.sent(row)
-            if newest:
+            if record is not None and newest:
                 record.seq, record.newest = row.seq, row.payload
         elif sent is Sent.NEVER:
             self._outbox.refuse(row)
@@ -177,6 +245,8 @@ class Publisher:
 
     def connected(self, now: float) -> None:
         """The broker may have forgotten everything: newest readings first, then all that waits."""
+        for device, emptied in self._emptied.items():
+            self._empty(device, list(emptied))
         for device, record in self._devices.items():
             # One that still waits comes again in its order.
             if record.newest and not self._outbox.holds(record.seq):
@@ -201,15 +271,21 @@ class Publisher:
         self._release(now)
         self._outbox.settle(now)
         self.pump(now)
+        self._manifest.save()
         self._journal.counters["outbox_dropped"] = self._outbox.dropped
         self._journal.counters["outbox_on_disk"] = self._outbox.on_disk
         if self._outbox.problem is None:
             self._journal.solved("outbox")
         else:
             self._journal.problem("outbox", self._outbox.problem, self._clock.wall())
+        if self._manifest.problem is None:
+            self._journal.solved("manifest")
+        else:
+            self._journal.problem("manifest", self._manifest.problem, self._clock.wall())
 
     def close(self) -> None:
         """Put what still waits on disk."""
+        self._manifest.save()
         self._outbox.close()
         if self._early is not None:
             self._early.close()

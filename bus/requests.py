@@ -55,13 +55,19 @@ class Place:
     after: Key | None = None
 
 
+class Progress(NamedTuple):
+    """What an answer in the making can tell already: it goes out at once, with status `progress`."""
+
+    value: object
+
+
 class Wait(Enum):
     """Stands for a part of an answer: what it needs is on its way, others have their turn until then."""
 
     WAIT = "wait"
 
 
-Parts = Iterator[Part | Wait | None]
+Parts = Iterator[Part | Progress | Wait | None]
 
 
 @dataclass(frozen=True, slots=True)

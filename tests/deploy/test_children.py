@@ -67,7 +67,7 @@ def test_a_process_that_dies_again_and_again_waits_longer_up_to_half_a_minute(wa
 
 
 def test_a_planned_process_starts_when_its_time_has_come(watched: Watched) -> None:
-    child = watched.start("raise SystemExit(1)")
+    child = watched.start("print('ended'); raise SystemExit(1)")
     assert watched.ends(child) is None
     child.restart_at = time.monotonic()
     watched.van.watch()
