@@ -29,12 +29,18 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A device as its owner describes it on `camper/about/<device>`."""
+    """A device as its owner describes it on `camper/about/<device>`.
+
+    `expire_after` is the seconds of silence after which its values are no longer to be believed; `discovery`
+    is a stranger's wish to be announced to Home Assistant.
+    """
 
     name: str
     manufacturer: str | None = None
     model: str | None = None
     backend: str | None = None
+    expire_after: float | None = None
+    discovery: bool = False
     entities: dict[str, Entity] = {}
 
 

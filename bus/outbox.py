@@ -151,10 +151,19 @@ class Outbox:
         """The row went to the broker."""
         self._sent = row
 
-    def refuse(self, row: Row) -> None:
-        """The broker will never take this row: an empty reading keeps its place in the stream."""
+    def refuse(self, row: Row, why: str) -> None:
+        """The broker will never take this row: it becomes a dead letter, an empty reading keeps its place."""
+        self.bury(row.topic, row.payload, why)
         for shelf in filter(None, (self._disk, self._memory)):
             shelf.empty(row.seq)
+
+    def bury(self, topic: str, payload: bytes, why: str) -> None:
+        """Keep a message that can never be sent; the newest hundred stay until the machine restarts."""
+        self._memory.bury(topic, payload, why)
+
+    def dead(self) -> list[tuple[str, bytes, str]]:
+        """The dead letters: topic, payload and why, oldest first."""
+        return self._memory.dead()
 
     def _stalled(self, now: float) -> bool:
         if self._sent is None or self._moved_at is None or not len(self):

@@ -170,6 +170,7 @@ class Publisher:
         topic = self._topics.state(device)
         if len(payload) + len(topic) + _ENVELOPE > self._bus.largest:
             self._journal.count("readings_oversize")
+            self._outbox.bury(topic, payload, "too large for the broker")
             self._journal.error(
                 f"{topic}: a reading of {len(payload)} bytes is too large", self._clock.wall()
             )
@@ -239,7 +240,7 @@ class Publisher:
             if record is not None and newest:
                 record.seq, record.newest = row.seq, row.payload
         elif sent is Sent.NEVER:
-            self._outbox.refuse(row)
+            self._outbox.refuse(row, "too large for the broker")
             self._journal.count("readings_oversize")
         return sent
 

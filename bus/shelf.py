@@ -12,9 +12,11 @@ CREATE TABLE IF NOT EXISTS outbox (
     seq INTEGER PRIMARY KEY, stream TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB, why TEXT);
 """
 
 
+_DEAD = 100
 _SIZE = "coalesce(sum(length(payload) + length(topic)), 0)"
 
 
@@ -99,6 +101,15 @@ class Shelf:
     def empty(self, seq: int) -> None:
         """Replace a row's payload by an empty object."""
         self._db.execute("UPDATE outbox SET payload = ? WHERE seq = ?", (b"{}", seq))
+
+    def bury(self, topic: str, payload: bytes, why: str) -> None:
+        """Keep a message that can never be sent, for whoever wants to know; only the newest are kept."""
+        self._db.execute("INSERT INTO dead (topic, payload, why) VALUES (?, ?, ?)", (topic, payload, why))
+        self._db.execute("DELETE FROM dead WHERE number <= (SELECT max(number) FROM dead) - ?", (_DEAD,))
+
+    def dead(self) -> list[tuple[str, bytes, str]]:
+        """What was buried: topic, payload and why, oldest first."""
+        return list(self._db.execute("SELECT topic, payload, why FROM dead ORDER BY number"))
 
     def oldest(self) -> int | None:
         """The lowest seq kept here."""

@@ -224,8 +224,17 @@ def test_a_refused_row_keeps_its_place(tmp_path: Path) -> None:
     outbox = make(tmp_path)
     fill(outbox, 2)
     first = outbox.next(1, 0.0)[0]
-    outbox.refuse(first)
+    outbox.refuse(first, "too large")
     assert send_all(outbox)[0] == {"stream": outbox.stream, "seq": 1, "after": 0}
+    assert outbox.dead() == [(first.topic, first.payload, "too large")]
+
+
+def test_dead_letters_are_bounded_and_outlive_the_process(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    for number in range(150):
+        outbox.bury("camper/state/a", str(number).encode(), "too large")
+    outbox.close()
+    assert [payload for _, payload, _ in make(tmp_path).dead()] == [str(n).encode() for n in range(50, 150)]
 
 
 def test_a_crash_between_the_two_files_sends_nothing_twice(tmp_path: Path) -> None:
