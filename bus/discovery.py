@@ -1,0 +1,196 @@
+"""Home Assistant's device discovery, made from `about`: one retained payload a device. Pure.
+
+Facts: home-assistant.io/integrations/mqtt, "Device discovery payload"; what each field must look like was
+measured on Home Assistant 2026.11. One mistake makes it reject the whole device, so nothing is sent that it
+does not take.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import msgspec
+
+from bus.about import MEASUREMENT, TOTAL, TOTAL_INCREASING, About, Entity
+from bus.messages import OFF, OFFLINE, ON, ONLINE
+from bus.topics import Topics
+
+Component = dict[str, object]
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+_SENSOR, _BINARY_SENSOR, _SWITCH, _NUMBER = "sensor", "binary_sensor", "switch", "number"
+# Device classes of sensors with the units they take and their state classes, those that we use and a stranger
+# may: homeassistant/components/sensor/const.py. Of any other class only the value is shown.
+_ENERGY = (TOTAL, TOTAL_INCREASING)
+_ANY = (MEASUREMENT,)
+SENSORS: Mapping[str, tuple[Collection[str | None], Collection[str]]] = {
+    "apparent_power": (("VA", "kVA", "mVA"), _ANY),
+    "atmospheric_pressure": (("hPa", "mbar", "bar", "Pa", "kPa", "psi", "inHg", "mmHg"), _ANY),
+    "battery": (("%",), _ANY),
+    "carbon_dioxide": (("ppm",), _ANY),
+    "current": (("A", "mA"), _ANY),
+    "data_size": (("B", "kB", "MB", "GB", "KiB", "MiB", "GiB"), (*_ANY, *_ENERGY)),
+    "distance": (("m", "cm", "mm", "km", "mi", "ft", "in", "yd"), (*_ANY, *_ENERGY)),
+    "duration": (("s", "min", "h", "d", "ms"), (*_ANY, *_ENERGY)),
+    "energy": (("Wh", "kWh", "MWh", "J", "kJ", "MJ"), _ENERGY),
+    "frequency": (("Hz", "kHz", "MHz"), _ANY),
+    "gas": (("m³", "ft³", "CCF", "L"), _ENERGY),
+    "humidity": (("%",), _ANY),
+    "illuminance": (("lx",), _ANY),
+    "moisture": (("%",), _ANY),
+    "power": (("W", "kW", "mW"), _ANY),
+    "power_factor": ((None, "%"), _ANY),
+    "pressure": (("hPa", "mbar", "bar", "Pa", "kPa", "psi", "inHg", "mmHg"), _ANY),
+    "reactive_power": (("var", "kvar"), _ANY),
+    "signal_strength": (("dBm", "dB"), _ANY),
+    "speed": (("m/s", "km/h", "mph", "kn"), _ANY),
+    "temperature": (("°C", "°F", "K"), _ANY),
+    "voltage": (("V", "mV"), _ANY),
+    "volume_flow_rate": (("L/min", "L/h", "m³/h"), _ANY),
+    "volume_storage": (("L", "mL", "m³", "gal"), _ANY),
+    "water": (("L", "m³", "ft³", "gal", "CCF"), _ENERGY),
+    "weight": (("kg", "g", "mg", "lb", "oz"), _ANY),
+}
+# homeassistant/components/binary_sensor/__init__.py
+BINARY_SENSORS: Collection[str] = frozenset(
+    {"battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door", "garage_door", "gas"}
+    | {"heat", "light", "lock", "moisture", "motion", "moving", "occupancy", "opening", "plug", "power"}
+    | {"presence", "problem", "running", "safety", "smoke", "sound", "tamper", "update", "vibration"}
+    | {"window"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """The device that an entity belongs to."""
+
+    topics: Topics
+    device: str
+    identity: str
+    expire_after: float | None
+
+
+def object_id(base: str, device: str) -> str:
+    """The device's id at Home Assistant; slashes of the base become underscores."""
+    return f"{base.replace('/', '_').replace('-', '_')}_{device}".lower()
+
+
+def payload(
+    topics: Topics,
+    device: str,
+    about: About,
+    *,
+    service: str | None,
+    version: str,
+    gone: Mapping[str, str] = _NOTHING,
+) -> bytes:
+    """The discovery payload of a device.
+
+    `service` is the process whose availability counts besides the device's own; entities `gone`, with the
+    platform each had, are removed.
+    """
+    of = _Of(topics, device, object_id(topics.base, device), about.expire_after)
+    components = {key: _component(of, key, entity) for key, entity in about.entities.items()}
+    # A component reduced to its platform is removed.
+    removed: dict[str, Component] = {key: {"platform": name} for key, name in gone.items()}
+    return msgspec.json.encode(
+        {
+            "device": _device(of.identity, about),
+            "origin": {"name": "Boondock", "sw_version": version},
+            "availability": _availability(topics, device, service),
+            "availability_mode": "all",
+            "state_topic": topics.state(device),
+            "qos": 1,
+            "components": components | removed,
+        }
+    )
+
+
+def _device(identity: str, about: About) -> Component:
+    device: Component = {"identifiers": [identity], "name": about.name}
+    if about.manufacturer:
+        device["manufacturer"] = about.manufacturer
+    if about.model:
+        device["model"] = about.model
+    return device
+
+
+def _availability(topics: Topics, device: str, service: str | None) -> list[Component]:
+    names = (
+        [topics.availability(device)]
+        if service is None
+        else [
+            topics.service(service),
+            topics.availability(device),
+        ]
+    )
+    return [
+        {"topic": topic, "payload_available": ONLINE.decode(), "payload_not_available": OFFLINE.decode()}
+        for topic in names
+    ]
+
+
+def _component(of: _Of, key: str, entity: Entity) -> Component:
+    name = platform(entity)
+    # A reading names only what is new in it; an empty text leaves Home Assistant's value as it is.
+    component: Component = {
+        "platform": name,
+        "unique_id": f"{of.identity}_{key}",
+        "default_entity_id": f"{name}.{of.identity}_{key}",
+        "name": entity.name,
+        "value_template": f"{{{{ value_json['{key}'] | default('') }}}}",
+    }
+    if entity.diagnostic:
+        component["entity_category"] = "diagnostic"
+    if name == _SENSOR:
+        component |= _sensor(key, entity)
+    elif name == _NUMBER:
+        component |= _number(entity)
+    elif name == _BINARY_SENSOR and entity.device_class in BINARY_SENSORS:
+        component["device_class"] = entity.device_class
+    if name in (_BINARY_SENSOR, _SWITCH):
+        component |= {"payload_on": ON, "payload_off": OFF}
+    if name in (_SWITCH, _NUMBER):
+        component["command_topic"] = of.topics.set(of.device, key)
+    elif of.expire_after is not None:
+        component["expire_after"] = int(of.expire_after)
+    return component
+
+
+def platform(entity: Entity) -> str:
+    """What the entity is at Home Assistant."""
+    if entity.boolean:
+        return _SWITCH if entity.command else _BINARY_SENSOR
+    return _NUMBER if entity.command and entity.range else _SENSOR
+
+
+def _sensor(key: str, entity: Entity) -> Component:
+    if entity.options is not None:
+        return {"device_class": "enum", "options": list(entity.options)}
+    found: Component = {}
+    state_class = entity.state_class
+    known = SENSORS.get(entity.device_class or "")
+    if known is not None and entity.unit in known[0]:
+        found["device_class"] = entity.device_class
+        state_class = state_class if state_class in known[1] else None
+    if entity.unit is not None:
+        found["unit_of_measurement"] = entity.unit
+    if state_class is not None:
+        found["state_class"] = state_class
+    if state_class == TOTAL:
+        reset = f"(value_json.last_reset | default({{}}))['{key}']"
+        found["last_reset_value_template"] = f"{{{{ {reset} | default('') }}}}"
+    if entity.precision is not None:
+        found["suggested_display_precision"] = entity.precision
+    return found
+
+
+def _number(entity: Entity) -> Component:
+    least, most = entity.range or (0.0, 100.0)
+    found: Component = {"min": least, "max": most, "mode": "box"}
+    if entity.unit is not None:
+        found["unit_of_measurement"] = entity.unit
+    known = SENSORS.get(entity.device_class or "")
+    if known is not None and entity.unit in known[0]:
+        found["device_class"] = entity.device_class
+    return found

@@ -1,0 +1,204 @@
+"""Discovery payloads: what Home Assistant takes, nothing that it rejects; every entity of every kind."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bus.about import About, Entity
+from bus.discovery import BINARY_SENSORS, SENSORS, payload
+from bus.topics import Topics
+from collector.devices.registry import KINDS
+from tests import home_assistant
+
+# Keys that Home Assistant knows; an unknown one at the root, in device or in origin rejects the whole.
+_ROOT = {"device", "origin", "components", "availability", "availability_mode", "state_topic", "qos"}
+_DEVICE = {"identifiers", "name", "manufacturer", "model"}
+_COMPONENT = {"platform", "unique_id", "default_entity_id", "name", "value_template", "entity_category"} | {
+    "device_class",
+    "unit_of_measurement",
+    "state_class",
+    "options",
+    "suggested_display_precision",
+    "last_reset_value_template",
+    "expire_after",
+    "payload_on",
+    "payload_off",
+    "command_topic",
+    "min",
+    "max",
+    "mode",
+}
+
+
+Payload = dict[str, Any]
+
+
+def made(
+    about: About,
+    *,
+    base: str = "camper",
+    service: str | None = "collector_ble",
+    gone: Mapping[str, str] | None = None,
+) -> Payload:
+    """The payload of a device `dev`, decoded."""
+    found: Payload = json.loads(
+        payload(Topics(base), "dev", about, service=service, version="1.2", gone=gone or {})
+    )
+    return found
+
+
+def component(entity: Entity, expire_after: float | None = None) -> Payload:
+    """What one entity becomes."""
+    about = About(name="Dev", expire_after=expire_after, entities={"e": entity})
+    found: Payload = made(about)["components"]["e"]
+    return found
+
+
+def test_the_whole_payload_of_a_device() -> None:
+    entity = Entity(name="Voltage", unit="V", device_class="voltage", state_class="measurement", precision=2)
+    about = About(
+        name="House battery",
+        manufacturer="Victron Energy",
+        model="SmartShunt",
+        expire_after=90,
+        entities={"voltage": entity},
+    )
+    assert made(about) == {
+        "device": {
+            "identifiers": ["camper_dev"],
+            "name": "House battery",
+            "manufacturer": "Victron Energy",
+            "model": "SmartShunt",
+        },
+        "origin": {"name": "Boondock", "sw_version": "1.2"},
+        "availability": [
+            {
+                "topic": "camper/service/collector_ble",
+                "payload_available": "online",
+                "payload_not_available": "offline",
+            },
+            {
+                "topic": "camper/availability/dev",
+                "payload_available": "online",
+                "payload_not_available": "offline",
+            },
+        ],
+        "availability_mode": "all",
+        "state_topic": "camper/state/dev",
+        "qos": 1,
+        "components": {
+            "voltage": {
+                "platform": "sensor",
+                "unique_id": "camper_dev_voltage",
+                "default_entity_id": "sensor.camper_dev_voltage",
+                "name": "Voltage",
+                "value_template": "{{ value_json['voltage'] | default('') }}",
+                "device_class": "voltage",
+                "unit_of_measurement": "V",
+                "state_class": "measurement",
+                "suggested_display_precision": 2,
+                "expire_after": 90,
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("entity", "platform", "has"),
+    [
+        (Entity(name="x", boolean=True), "binary_sensor", {"payload_on": "ON", "payload_off": "OFF"}),
+        (
+            Entity(name="x", boolean=True, device_class="problem"),
+            "binary_sensor",
+            {"device_class": "problem"},
+        ),
+        (Entity(name="x", boolean=True, command=True), "switch", {"command_topic": "camper/set/dev/e"}),
+        (
+            Entity(name="x", command=True, range=(0, 16), unit="A", device_class="current"),
+            "number",
+            {"min": 0, "max": 16, "unit_of_measurement": "A", "command_topic": "camper/set/dev/e"},
+        ),
+        (
+            Entity(name="x", device_class="enum", options=("off", "bulk")),
+            "sensor",
+            {"options": ["off", "bulk"]},
+        ),
+        (Entity(name="x", unit="Ah", state_class="measurement"), "sensor", {"unit_of_measurement": "Ah"}),
+        (Entity(name="x", diagnostic=True), "sensor", {"entity_category": "diagnostic"}),
+    ],
+)
+def test_an_entity_becomes_its_platform(entity: Entity, platform: str, has: dict[str, object]) -> None:
+    found = component(entity)
+    assert found["platform"] == platform
+    assert found.items() >= has.items()
+
+
+@pytest.mark.parametrize(
+    ("entity", "lacks"),
+    [
+        # A stranger may say anything: what Home Assistant would reject is left out, the value stays.
+        (Entity(name="x", unit="degC", device_class="temperature"), {"device_class"}),
+        (Entity(name="x", unit="W", device_class="energy", state_class="total"), {"device_class"}),
+        (Entity(name="x", unit="Wh", device_class="energy", state_class="measurement"), {"state_class"}),
+        (Entity(name="x", unit="V", device_class="voltages"), {"device_class"}),
+        (Entity(name="x", boolean=True, device_class="voltage"), {"device_class"}),
+    ],
+)
+def test_what_would_reject_the_device_is_left_out(entity: Entity, lacks: set[str]) -> None:
+    assert not lacks & component(entity).keys()
+
+
+def test_a_total_says_when_it_was_reset() -> None:
+    total = Entity(name="x", unit="Wh", device_class="energy", state_class="total")
+    assert "last_reset" in component(total)["last_reset_value_template"]
+    rising = Entity(name="x", unit="Wh", device_class="energy", state_class="total_increasing")
+    assert "last_reset_value_template" not in component(rising)
+
+
+def test_switches_do_not_expire() -> None:
+    assert "expire_after" not in component(Entity(name="x", boolean=True, command=True), expire_after=60)
+
+
+def test_an_entity_that_is_gone_is_reduced_to_its_platform() -> None:
+    found = made(About(name="Dev"), gone={"old": "binary_sensor"})
+    assert found["components"] == {"old": {"platform": "binary_sensor"}}
+
+
+def test_a_stranger_has_no_service() -> None:
+    topics = [one["topic"] for one in made(About(name="Dev"), service=None)["availability"]]
+    assert topics == ["camper/availability/dev"]
+
+
+def test_slashes_of_the_base_never_reach_an_id() -> None:
+    found = made(About(name="Dev", entities={"e": Entity(name="x")}), base="Vans/van-1")
+    assert found["device"]["identifiers"] == ["vans_van_1_dev"]
+    assert found["components"]["e"]["default_entity_id"] == "sensor.vans_van_1_dev_e"
+    assert found["state_topic"] == "Vans/van-1/state/dev"
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_every_entity_of_every_kind_is_announced_whole(name: str) -> None:
+    kind = KINDS[name]
+    about = About(
+        name=kind.title, manufacturer=kind.manufacturer, entities={k: r.entity for k, r in kind.rows.items()}
+    )
+    found = made(about)
+    assert found.keys() <= _ROOT
+    assert found["device"].keys() <= _DEVICE
+    for key, row in kind.rows.items():
+        one = found["components"][key]
+        assert one.keys() <= _COMPONENT
+        if one["platform"] == "sensor":
+            assert one.get("device_class") == row.entity.device_class
+            assert one.get("unit_of_measurement") == row.entity.unit
+            assert one.get("state_class") == row.entity.state_class
+
+
+def test_our_lists_are_part_of_home_assistants() -> None:
+    assert set(home_assistant.BINARY_SENSORS) == set(BINARY_SENSORS)
+    for name, (units, state_classes) in SENSORS.items():
+        theirs = home_assistant.SENSORS[name]
+        assert {unit or "" for unit in units} <= set(theirs["units"] or [""]), name
+        assert set(state_classes) <= set(theirs["state_classes"]), name
