@@ -1,0 +1,28 @@
+"""Small files kept over restarts, written so that a power cut leaves either the old or the new one."""
+
+import os
+from pathlib import Path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file, readable by its owner alone. Raises OSError; then the old one stands as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    # Its rights from the first byte on: it may hold keys.
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def set_aside(path: Path) -> Path:
+    """Move a damaged file out of the way, over an older one; returns where it is now. Raises OSError."""
+    return path.replace(path.with_name(f"{path.name}.damaged"))

@@ -1,0 +1,87 @@
+"""What is kept of publications over restarts, and the small files it is kept in."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bus import keeping
+from bus.manifest import Manifest
+
+
+def test_it_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "x-published.json"
+    manifest = Manifest(path)
+    manifest.add("mppt", {"power"})
+    manifest.add("mppt", {"voltage"})
+    manifest.add("shunt", {"soc"})
+    manifest.drop("shunt")
+    manifest.drop("mppt", {"power"})
+    manifest.save()
+    again = Manifest(path)
+    assert (again.devices, again.entities("mppt"), again.entities("shunt")) == (["mppt"], {"voltage"}, set())
+
+
+def test_the_card_is_written_only_when_something_changed(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    manifest = Manifest(path)
+    manifest.save()
+    assert not path.exists()
+    manifest.add("mppt", {"power"})
+    manifest.save()
+    before = path.stat().st_ino
+    manifest.add("mppt", {"power"})
+    manifest.save()
+    assert path.stat().st_ino == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff", b'{"a": ["b"]'])
+def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    manifest = Manifest(path)
+    assert manifest.devices == []
+    manifest.add("mppt", {"power"})
+    manifest.save()
+    assert Manifest(path).devices == ["mppt"]
+
+
+def test_a_disk_that_refuses_is_a_problem_until_it_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest(tmp_path / "x.json")
+    manifest.add("mppt", {"power"})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _full)
+        manifest.save()
+    assert "No space left" in str(manifest.problem)
+    manifest.save()
+    assert manifest.problem is None
+    assert Manifest(tmp_path / "x.json").devices == ["mppt"]
+
+
+def _full(_descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_what_could_not_be_written_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    keeping.write(path, b"old")
+    monkeypatch.setattr(os, "fsync", _full)
+    with pytest.raises(OSError, match="No space"):
+        keeping.write(path, b"new, and longer")
+    assert path.read_bytes() == b"old"
+
+
+def test_a_file_is_private_whatever_stood_there_before(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    (tmp_path / ".x.json.new").write_bytes(b"left behind")
+    (tmp_path / ".x.json.new").chmod(0o644)
+    keeping.write(path, b"secret")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes() == b"secret"
+    assert keeping.set_aside(path).read_bytes() == b"secret"
+    assert not path.exists()
