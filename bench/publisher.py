@@ -21,7 +21,8 @@ _ACK_BYTES = 4
 _LARGEST_ID = 65_535
 
 
-def _length(size: int) -> bytes:
+def length(size: int) -> bytes:
+    """The remaining length of an MQTT packet."""
     out = bytearray()
     while size >= 128:
         out.append(size % 128 | 128)
@@ -42,7 +43,7 @@ def packet(number: int, values: int, now_ms: int) -> bytes:
     payload = encode_reading(reading)
     name = topic(number % _DEVICES).encode()
     body = struct.pack("!H", len(name)) + name + struct.pack("!H", (number - 1) % _LARGEST_ID + 1) + payload
-    return bytes([_PUBLISH_QOS_1]) + _length(len(body)) + body
+    return bytes([_PUBLISH_QOS_1]) + length(len(body)) + body
 
 
 def main(port: int, messages: int, values: int) -> None:

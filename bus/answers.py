@@ -19,9 +19,16 @@ class Answers:
         self._topics = topics
         self._journal = journal
         self._obeyed: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+        self._expected: set[tuple[str, str, str]] = set()
 
     def repeat(self, device: str, entity: str, command_id: str | None, message: Message) -> bool:
-        """Answer again if a command of this id was obeyed before; False if it is new."""
+        """Answer again if a command of this id was obeyed before; False if it is new.
+
+        One whose answer is still to come is counted only: the answer will serve both.
+        """
+        if command_id is not None and (device, entity, command_id) in self._expected:
+            self._journal.count("commands_repeated")
+            return True
         answer = self._obeyed.get((device, entity, command_id)) if command_id is not None else None
         if answer is None:
             return False
@@ -29,8 +36,15 @@ class Answers:
         self._send(device, entity, message, answer)
         return True
 
+    def expect(self, device: str, entity: str, command_id: str | None) -> None:
+        """The answer to a command of this id takes a while."""
+        if command_id is not None:
+            self._expected.add((device, entity, command_id))
+
     def send(self, device: str, entity: str, message: Message, result: Result) -> None:
         """Answer a command; one that was obeyed is remembered by its id."""
+        if result.id is not None:
+            self._expected.discard((device, entity, result.id))
         if result.code is not None:
             self._journal.count(f"commands_{Code(result.code)}")
         payload = encode(result)

@@ -31,7 +31,7 @@ def system_clock(*, trusted: bool) -> Clock:
     def quality() -> ClockQuality:
         if _wall() < BUILD_DATE_MS:
             return "unset"
-        return "ok" if trusted or _synchronised() else "estimated"
+        return "ok" if trusted or synchronised() else "estimated"
 
     return Clock(_wall, _monotonic, quality)
 
@@ -45,7 +45,7 @@ def _monotonic() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _synchronised() -> bool:
+def synchronised() -> bool:
     """Whether timesyncd or the kernel's NTP discipline (adjtimex(2)) says the clock is set."""
     if _TIMESYNCD.exists():
         return True

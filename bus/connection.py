@@ -12,7 +12,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription
+from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,9 @@ _DEFAULT_PACKET = 65536
 # While connected only; it must hold the replay of everything retained.
 _QUEUE = 5000
 _FAILURE = 0x80
+# MQTT 5, 2.4: topic name invalid, payload format invalid. All other refusals may end.
+_FOREVER = (0x90, 0x99)
+_HANDED = 1000
 
 
 class Connection:
@@ -49,6 +52,8 @@ class Connection:
         self._emit = emit
         self._lock = threading.Lock()
         self._retained: dict[str, tuple[bytes, int]] = {}
+        # What may still be refused, by packet id: written by the owner's thread, read by paho's.
+        self._handed: dict[int, tuple[str, bytes]] = {}
         self._largest = _DEFAULT_PACKET
         self.generation = 0
         self.refused = 0
@@ -158,6 +163,10 @@ class Connection:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left it untyped
             properties.CorrelationData = correlation
         info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        if qos:
+            self._handed[info.mid] = (topic, payload)
+            if len(self._handed) > _HANDED:
+                self._handed.pop(next(iter(self._handed)))
         return Sent.YES if info.rc == mqtt.MQTT_ERR_SUCCESS else Sent.LATER
 
     def acknowledge(self, message: Message) -> None:
@@ -216,7 +225,9 @@ class Connection:
         wanted = [
             (
                 s.filter,
-                SubscribeOptions(qos=s.qos, retainAsPublished=True, retainHandling=0 if s.retained else 2),
+                SubscribeOptions(
+                    qos=s.qos, retainAsPublished=s.as_published, retainHandling=0 if s.retained else 2
+                ),
             )
             for s in self._subscriptions
         ]
@@ -267,11 +278,15 @@ class Connection:
         self,
         _client: mqtt.Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        if reason.value >= _FAILURE:
-            self.refused += 1
-            self.last_refusal = f"the broker refused a publication: {reason}"
-            log.warning("%s", self.last_refusal)
+        if reason.value < _FAILURE:
+            return
+        self.refused += 1
+        topic, payload = self._handed.get(mid, ("", b""))
+        self.last_refusal = f"the broker refused a publication on {topic or 'a topic'}: {reason}"
+        log.warning("%s", self.last_refusal)
+        if topic:
+            self._emit(Unpublished(topic, payload, str(reason), forever=reason.value in _FOREVER))

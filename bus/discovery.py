@@ -83,27 +83,28 @@ def payload(
     service: str | None,
     version: str,
     gone: Mapping[str, str] = _NOTHING,
+    availability: bool = True,
 ) -> bytes:
     """The discovery payload of a device.
 
     `service` is the process whose availability counts besides the device's own; entities `gone`, with the
-    platform each had, are removed.
+    platform each had, are removed; without `availability` the device itself never says whether it is there.
     """
     of = _Of(topics, device, object_id(topics.base, device), about.expire_after)
     components = {key: _component(of, key, entity) for key, entity in about.entities.items()}
     # A component reduced to its platform is removed.
     removed: dict[str, Component] = {key: {"platform": name} for key, name in gone.items()}
-    return msgspec.json.encode(
-        {
-            "device": _device(of.identity, about),
-            "origin": {"name": "Boondock", "sw_version": version},
-            "availability": _availability(topics, device, service),
-            "availability_mode": "all",
-            "state_topic": topics.state(device),
-            "qos": 1,
-            "components": components | removed,
-        }
-    )
+    whole: Component = {
+        "device": _device(of.identity, about),
+        "origin": {"name": "Boondock", "sw_version": version},
+        "state_topic": topics.state(device),
+        "qos": 1,
+        "components": components | removed,
+    }
+    heard = [topics.availability(device)] if availability else []
+    if follows := [*([] if service is None else [topics.service(service)]), *heard]:
+        whole |= {"availability": [_availability(topic) for topic in follows], "availability_mode": "all"}
+    return msgspec.json.encode(whole)
 
 
 def _device(identity: str, about: About) -> Component:
@@ -115,19 +116,12 @@ def _device(identity: str, about: About) -> Component:
     return device
 
 
-def _availability(topics: Topics, device: str, service: str | None) -> list[Component]:
-    names = (
-        [topics.availability(device)]
-        if service is None
-        else [
-            topics.service(service),
-            topics.availability(device),
-        ]
-    )
-    return [
-        {"topic": topic, "payload_available": ONLINE.decode(), "payload_not_available": OFFLINE.decode()}
-        for topic in names
-    ]
+def _availability(topic: str) -> Component:
+    return {
+        "topic": topic,
+        "payload_available": ONLINE.decode(),
+        "payload_not_available": OFFLINE.decode(),
+    }
 
 
 def _component(of: _Of, key: str, entity: Entity) -> Component:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from bus.messages import decode_reading, encode_reading
+from bus.clock import Clock
+from bus.messages import ClockQuality, decode_reading, encode_reading
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS early (
@@ -56,6 +57,47 @@ class EarlyReadings:
     def close(self) -> None:
         """Close the file; what it holds stays until the machine stops."""
         self._db.close()
+
+
+class Waiting:
+    """Decides which readings wait for the right time, at most until `hold` s after the machine's start."""
+
+    def __init__(self, early: EarlyReadings, clock: Clock, hold: float) -> None:
+        self._early = early
+        self._clock = clock
+        self._hold = hold
+
+    def __len__(self) -> int:
+        return len(self._early)
+
+    def takes(self, topic: str, payload: bytes, *, ts: int, quality: ClockQuality) -> bool:
+        """Keep a reading that is too early to be sent; False if it may go out."""
+        now = self._clock.monotonic()
+        # Once one waits all wait, so that none overtakes it.
+        if not (len(self._early) or (quality != "ok" and now < self._hold)):
+            return False
+        self._early.keep(Early(topic, payload, now - (self._clock.wall() - ts) / 1000))
+        return True
+
+    def ready(self) -> list[tuple[str, bytes]]:
+        """What may go out now: the clock is right, or that takes too long. Call `sent` once it has."""
+        now = self._clock.monotonic()
+        right = self._clock.quality() == "ok"
+        if not len(self._early) or not (right or now >= self._hold):
+            return []
+        wall_ms = self._clock.wall()
+        return [
+            (one.topic, corrected(one, wall_ms=wall_ms, now=now) if right else one.payload)
+            for one in self._early.all()
+        ]
+
+    def sent(self) -> None:
+        """All that was ready is under way."""
+        self._early.clear()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._early.close()
 
 
 def corrected(early: Early, *, wall_ms: int, now: float) -> bytes:

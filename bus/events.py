@@ -37,7 +37,17 @@ class Message(msgspec.Struct, frozen=True):
     correlation: bytes | None = None
 
 
-MqttEvent = Connected | Disconnected | Message
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """The broker refused a publication; `forever`: it is the message itself, not us or the moment."""
+
+    topic: str
+    payload: bytes
+    reason: str
+    forever: bool
+
+
+MqttEvent = Connected | Disconnected | Message | Unpublished
 
 
 class Sent(Enum):
@@ -65,11 +75,15 @@ class Publishes(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A topic filter; `retained` False asks the broker not to send what it retains (commands, requests)."""
+    """A topic filter; `retained` False asks the broker not to send what it retains (commands, requests).
+
+    A message's `retain` is what its publisher asked for (`as_published`), else that the broker had kept it.
+    """
 
     filter: str
     qos: int = 1
     retained: bool = True
+    as_published: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ def _values(body: dict[str, _Field]) -> Values:
 def _check_keys(body: dict[str, _Field]) -> None:
     for key in body:
         if not ID.match(key):
-            raise BadMessageError(f"key {key!r} is not an id: allowed are a-z, 0-9 and _")
+            raise BadMessageError(f"key {key[:80]!r} is not an id: allowed are a-z, 0-9 and _, at most 64")
     if len(_good_keys) < _MOST_GOOD_KEYS:
         _good_keys.update(body)
 

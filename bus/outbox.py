@@ -19,6 +19,7 @@ LONGEST_STALL_S = 600.0
 # A repeated watermark asks to send again, but not more often than this.
 REWIND_EVERY_S = 2.0
 WINDOW = 400
+_LARGEST_SEQ = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,13 @@ class Outbox:
 
     def _bytes(self) -> int:
         return self._memory.size + (self._disk.size if self._disk else 0)
+
+    def believe(self, stream: str, seq: int) -> int:
+        """A watermark's seq if it can be one. Raises ValueError: nobody has what was not sent yet."""
+        # The end of an earlier stream is not known here: it may have been lost with the machine's memory.
+        if not 0 <= seq <= (self._seq if stream == self.stream else _LARGEST_SEQ):
+            raise ValueError(f"{stream} never had the seq {seq}")
+        return seq
 
     def watermark(self, stream: str, seq: int, now: float) -> None:
         """The statistician has every seq of the stream up to this one on disk.

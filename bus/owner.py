@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from bus.announcer import Announcer
 from bus.clock import Clock
-from bus.early import EarlyReadings
+from bus.early import EarlyReadings, Waiting
 from bus.events import Link, Subscription
 from bus.manifest import Manifest
 from bus.outbox import Limits, Outbox
 from bus.process import Process
 from bus.publisher import Publisher
-from bus.topics import Topics
+from bus.topics import HOME_ASSISTANT, Topics
 from config.model import Settings
 
 _MB = 1024 * 1024
@@ -31,7 +32,14 @@ def owner_of_devices(
         topics=topics,
         clock=clock,
         acknowledge=True,
-        subscriptions=[*subscriptions, *watermarks],
+        subscriptions=[*subscriptions, *watermarks, Subscription(filter=HOME_ASSISTANT)],
+    )
+    announcer = Announcer(
+        process.connection,
+        topics,
+        service=name,
+        path=Path(storage.state) / f"{name}-announced.json",
+        enabled=settings.publish.discovery,
     )
     publisher = Publisher(
         process.connection,
@@ -39,9 +47,9 @@ def owner_of_devices(
         outbox,
         clock,
         process.journal,
-        early=EarlyReadings(runtime, name),
-        hold=settings.clock.hold,
+        early=Waiting(EarlyReadings(runtime, name), clock, settings.clock.hold),
         scalars=settings.publish.scalars,
         manifest=Manifest(Path(storage.state) / f"{name}-published.json"),
+        announcer=announcer,
     )
     return process, publisher

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -13,6 +14,7 @@ from bus import health, sd_notify
 from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
+from bus.flood import FloodGate
 from bus.health import Journal
 from bus.topics import Topics
 
@@ -156,5 +158,7 @@ class Process:
 def set_up_logging() -> None:
     """One line per event on standard error, as journald likes it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(FloodGate(time.monotonic))
     # It tells of every job it starts.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)

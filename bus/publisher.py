@@ -6,13 +6,15 @@ from typing import Protocol
 
 from bus import about as about_message
 from bus.about import About
+from bus.announcer import Announcer
 from bus.clock import Clock
-from bus.early import Early, EarlyReadings, corrected
-from bus.events import Publishes, Sent
+from bus.early import Waiting
+from bus.events import Publishes, Sent, Unpublished
 from bus.health import Journal
 from bus.manifest import Manifest
-from bus.messages import OFFLINE, ONLINE, ClockQuality, Reading, Value, Values, encode_reading, scalar
+from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, decode_reading, encode_reading, scalar
 from bus.outbox import Outbox
+from bus.retained import Retained
 from bus.shelf import Row
 from bus.topics import BadTopicError, Topics, Verb
 
@@ -43,7 +45,7 @@ class _Device:
 class Publisher:
     """What a process says of the devices it owns; call `pump` often and `connected` on every connect.
 
-    While the clock is not right, readings wait in `early`, at most until `hold` s after the machine's start.
+    While the clock is not right, readings wait in `early`.
     """
 
     def __init__(
@@ -54,10 +56,10 @@ class Publisher:
         clock: Clock,
         journal: Journal,
         *,
-        early: EarlyReadings | None = None,
-        hold: float = 0.0,
+        early: Waiting | None = None,
         scalars: bool = True,
         manifest: Manifest | None = None,
+        announcer: Announcer | None = None,
     ) -> None:
         self._bus = bus
         self._topics = topics
@@ -65,12 +67,11 @@ class Publisher:
         self._clock = clock
         self._journal = journal
         self._early = early
-        self._hold = hold
         self._with_scalars = scalars
         self._manifest = manifest or Manifest()
+        self._announcer = announcer or Announcer(bus, topics, enabled=False)
         self._devices: dict[str, _Device] = {}
-        # Topics that were emptied, by device: said again on every connect, for an emptying may be lost too.
-        self._emptied: dict[str, dict[str, Sent]] = {}
+        self._retained = Retained(bus, self._manifest)
         # The newest seq there is, and of devices that were forgotten the newest of that time.
         self._newest_seq = 0
         self._forgotten: dict[str, int] = {}
@@ -88,24 +89,21 @@ class Publisher:
             record.about = payload
             record.precisions = {key: entity.precision for key, entity in about.entities.items()}
             self._manifest.add(device, about.entities)
-            self._keep(device, self._topics.about(device), payload)
+            self._retained.keep(device, self._topics.about(device), payload)
+            self._announcer.about(device, about)
 
     def availability(self, device: str, *, online: bool) -> None:
         """Say whether the device is heard, if that changed."""
         record = self._record(device)
         if online is not record.online:
             record.online = online
-            self._keep(device, self._topics.availability(device), ONLINE if online else OFFLINE)
+            self._retained.keep(device, self._topics.availability(device), ONLINE if online else OFFLINE)
 
     def _record(self, device: str) -> _Device:
         if device not in self._devices:
             # What was measured before it was forgotten is not retained again.
             self._devices[device] = _Device(seq=self._forgotten.get(device, -1) + 1)
         return self._devices[device]
-
-    def _keep(self, device: str, topic: str, payload: bytes, qos: int = 1) -> Sent:
-        self._emptied.get(device, {}).pop(topic, None)
-        return self._bus.publish(topic, payload, qos=qos, retain=True)
 
     def forget(self, device: str) -> None:
         """Empty all retained topics of a device, after an `offline` for those who look on.
@@ -117,9 +115,9 @@ class Publisher:
         self._bus.publish(topics.availability(device), OFFLINE, retain=True)
         self._devices.pop(device, None)
         self._forgotten[device] = self._newest_seq
-        self._empty(
-            device, [topics.about(device), *scalars, topics.state(device), topics.availability(device)]
-        )
+        self._announcer.forget(device)
+        mine = [topics.about(device), *scalars, topics.state(device), topics.availability(device)]
+        self._retained.empty(device, mine, gone=True)
 
     def forget_entities(self, device: str, entities: Iterable[str]) -> None:
         """Empty the plain values of entities that are reported no more."""
@@ -128,7 +126,8 @@ class Publisher:
         record = self._record(device)
         for entity in gone:
             record.scalars.pop(entity, None)
-        self._empty(device, [self._topics.scalar(device, entity) for entity in gone])
+        scalars = [self._topics.scalar(device, entity) for entity in gone]
+        self._retained.empty(device, scalars, gone=False)
 
     def tidy(self, known: Mapping[str, Collection[str] | None]) -> None:
         """Clear what an earlier run published and this one has no more.
@@ -141,14 +140,7 @@ class Publisher:
                 self.forget(device)
             elif entities is not None:
                 self.forget_entities(device, self._manifest.entities(device) - set(entities))
-
-    def _empty(self, device: str, topics: Iterable[str]) -> None:
-        emptied = self._emptied.setdefault(device, {})
-        for topic in topics:
-            emptied[topic] = self._bus.publish(topic, b"", retain=True)
-        gone = device not in self._devices
-        if gone and all(sent is Sent.YES for sent in emptied.values()):
-            self._manifest.drop(device)
+        self._announcer.tidy(known)
 
     def reading(
         self,
@@ -178,30 +170,21 @@ class Publisher:
         now = self._clock.monotonic()
         self._record(device)
         self._journal.count("readings")
-        if self._early is not None and self._is_early(reading.clock, now):
-            self._early.keep(Early(topic, payload, now - (self._clock.wall() - ts) / 1000))
-        else:
+        if self._early is None or not self._early.takes(topic, payload, ts=ts, quality=reading.clock):
             self._newest_seq = self._outbox.append(topic, payload, now)
             self.pump(now)
         if not late:
             self._mirror(device, values)
         return True
 
-    def _is_early(self, quality: ClockQuality, now: float) -> bool:
-        # Once one waits all wait, so that none overtakes it.
-        return bool(self._early) or (quality != "ok" and now < self._hold)
-
     def _release(self, now: float) -> None:
         """Send what was early once the clock is right, or as it is when that takes too long."""
-        right = self._clock.quality() == "ok"
-        if not self._early or not (right or now >= self._hold):
-            return
-        wall_ms = self._clock.wall()
-        for early in self._early.all():
-            payload = corrected(early, wall_ms=wall_ms, now=now) if right else early.payload
-            self._newest_seq = self._outbox.append(early.topic, payload, now)
-        # A crash before this sends them twice with the same times: the same states.
-        self._early.clear()
+        ready = self._early.ready() if self._early is not None else []
+        for topic, payload in ready:
+            self._newest_seq = self._outbox.append(topic, payload, now)
+        if ready and self._early is not None:
+            # A crash before this sends them twice with the same times: the same states.
+            self._early.sent()
 
     def _mirror(self, device: str, values: Values) -> None:
         if not self._with_scalars:
@@ -212,7 +195,7 @@ class Publisher:
                 continue
             record.scalars[entity] = value
             plain = scalar(value, record.precisions.get(entity))
-            self._keep(device, self._topics.scalar(device, entity), plain, qos=0)
+            self._retained.keep(device, self._topics.scalar(device, entity), plain, qos=0)
 
     def pump(self, now: float) -> None:
         """Send what the outbox holds, as far as the broker takes it."""
@@ -233,7 +216,7 @@ class Publisher:
         newest = record is not None and row.seq >= record.seq
         self._newest_seq = max(self._newest_seq, row.seq)
         if newest:
-            self._emptied.get(device, {}).pop(row.topic, None)
+            self._retained.fill(device, row.topic)
         sent = self._bus.publish(row.topic, row.payload, retain=newest)
         if sent is Sent.YES:
             self._outbox.sent(row)
@@ -246,26 +229,50 @@ class Publisher:
 
     def connected(self, now: float) -> None:
         """The broker may have forgotten everything: newest readings first, then all that waits."""
-        for device, emptied in self._emptied.items():
-            self._empty(device, list(emptied))
+        self._retained.connected(self._devices)
+        self._announcer.connected()
+        self._say_newest()
+        self._outbox.rewind(now)
+        self.pump(now)
+
+    def _say_newest(self) -> None:
         for device, record in self._devices.items():
             # One that still waits comes again in its order.
             if record.newest and not self._outbox.holds(record.seq):
                 self._bus.publish(self._topics.state(device), record.newest, retain=True)
-        self._outbox.rewind(now)
-        self.pump(now)
 
-    def watermark(self, topic: str, payload: bytes, now: float) -> None:
-        """A watermark arrived; one that is not ours or not a number is counted and ignored."""
+    def _say_again(self) -> None:
+        """Behind the configurations of a Home Assistant that has just started."""
+        for device, record in self._devices.items():
+            if record.online is not None:
+                word = ONLINE if record.online else OFFLINE
+                self._retained.keep(device, self._topics.availability(device), word)
+        self._say_newest()
+
+    def take(self, topic: str, payload: bytes, now: float) -> None:
+        """A watermark arrived, or Home Assistant; what is neither is counted and ignored."""
+        if self._announcer.birth(topic, payload, now):
+            return
         try:
             stream = self._topics.parse(topic)
-            seq = int(payload)
+            seq = self._outbox.believe(stream.name, int(payload))
         except (BadTopicError, ValueError):
             self._journal.count("messages_refused")
             return
         if stream.verb is Verb.WATERMARK:
             self._outbox.watermark(stream.name, seq, now)
             self.pump(now)
+
+    def unpublished(self, event: Unpublished) -> None:
+        """The broker refused a message; a reading that it will never take is set aside."""
+        try:
+            reading = decode_reading(event.payload)
+        except ValueError:
+            # What is no reading is said again on every connect.
+            return
+        if event.forever and reading.seq is not None and reading.stream is not None:
+            self._outbox.refuse(Row(reading.seq, reading.stream, event.topic, event.payload), event.reason)
+            self._journal.count("readings_refused")
 
     def settle(self, now: float) -> None:
         """Once a second: move to disk what waits too long, send again what was lost."""
@@ -275,14 +282,13 @@ class Publisher:
         self._manifest.save()
         self._journal.counters["outbox_dropped"] = self._outbox.dropped
         self._journal.counters["outbox_on_disk"] = self._outbox.on_disk
-        if self._outbox.problem is None:
-            self._journal.solved("outbox")
-        else:
-            self._journal.problem("outbox", self._outbox.problem, self._clock.wall())
-        if self._manifest.problem is None:
-            self._journal.solved("manifest")
-        else:
-            self._journal.problem("manifest", self._manifest.problem, self._clock.wall())
+        for subject, problem in (("outbox", self._outbox.problem), ("manifest", self._manifest.problem)):
+            if problem is None:
+                self._journal.solved(subject)
+            else:
+                self._journal.problem(subject, problem, self._clock.wall())
+        if self._announcer.again(now):
+            self._say_again()
 
     def close(self) -> None:
         """Put what still waits on disk."""

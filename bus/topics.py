@@ -4,9 +4,14 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-ID = re.compile(r"[a-z0-9_]+\Z")
+# Bounded, for everything heard of is remembered by its id.
+ID = re.compile(r"[a-z0-9_]{1,64}\Z")
 BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
 DISCOVERY_PREFIX = "homeassistant"
+# Where Home Assistant says that it is there.
+HOME_ASSISTANT = f"{DISCOVERY_PREFIX}/status"
+# All that the broker tells of itself.
+SYSTEM = "$SYS/#"
 
 
 class BadTopicError(ValueError):
@@ -44,8 +49,10 @@ _LEVELS = {
     Verb.HEALTH: (1, 1),
 }
 _LONGEST = 256
+_SHOWN = 120
+_ALLOWED = "a-z, 0-9 and _, at most 64 of them"
 # Streams are written by collectors as <process>-<random>; every other level is an id.
-_STREAM = re.compile(r"[a-z0-9_-]+\Z")
+_STREAM = re.compile(r"[a-z0-9_-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Topic:
 def check_id(value: str, what: str) -> str:
     """Return `value` if it is an id, else raise BadTopicError naming `what`."""
     if not ID.match(value):
-        raise BadTopicError(f"{what} {value!r} is not an id: allowed are a-z, 0-9 and _")
+        raise BadTopicError(f"{what} {value[:80]!r} is not an id: allowed are {_ALLOWED}")
     return value
 
 
@@ -106,7 +113,7 @@ class Topics:
     def watermark(self, stream: str) -> str:
         """Retained highest seq of a stream that is on disk."""
         if not _STREAM.match(stream):
-            raise BadTopicError(f"stream {stream!r}: allowed are a-z, 0-9, _ and -")
+            raise BadTopicError(f"stream {stream[:80]!r}: allowed are a-z, 0-9, _ and -, at most 64 of them")
         return f"{self.base}/{Verb.WATERMARK}/{stream}"
 
     def request(self, service: str, verb: str) -> str:
@@ -139,22 +146,45 @@ class Topics:
         """Subscription filter for all topics of a verb with `levels` levels behind it (default: its most)."""
         return "/".join((self.base, verb, *["+"] * (levels or _LEVELS[verb][1])))
 
+    def below(self, verb: Verb | None = None) -> str:
+        """Filter for everything below a verb, or below the base topic."""
+        return f"{self.base}/#" if verb is None else f"{self.base}/{verb}/#"
+
+    def requests(self, service: str | None = None, verb: str | None = None) -> str:
+        """Filter for the requests to a service, or to all; of a verb, or of all."""
+        levels = ("+" if one is None else check_id(one, "request") for one in (service, verb))
+        return "/".join((self.base, Verb.REQUEST, *levels))
+
+    def of_device(self, verb: Verb, device: str) -> str:
+        """Filter for what is said of a device's entities, one by one."""
+        return self._join(verb, device) + "/+"
+
+    def home_assistant_status(self) -> str:
+        """Where Home Assistant says that it has started."""
+        return f"{DISCOVERY_PREFIX}/status"
+
+    def discoveries(self) -> str:
+        """Filter for the discovery topics of all devices: a wildcard cannot be part of a level."""
+        return f"{DISCOVERY_PREFIX}/device/+/config"
+
     def parse(self, topic: str) -> Topic:
         """Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic."""
         head = self.base + "/"
+        # The text goes to the log and the dead letters.
+        shown = topic[:_SHOWN]
         if not topic.startswith(head):
-            raise BadTopicError(f"topic {topic!r} is not below {head}")
+            raise BadTopicError(f"topic {shown!r} is not below {head}")
         word, *levels = topic[len(head) :].split("/")
         if word not in Verb.__members__.values():
-            raise BadTopicError(f"topic {topic!r}: {word!r} is none of {', '.join(Verb)}")
+            raise BadTopicError(f"topic {shown!r}: {word[:80]!r} is none of {', '.join(Verb)}")
         verb = Verb(word)
         least, most = _LEVELS[verb]
         if not least <= len(levels) <= most:
             raise BadTopicError(
-                f"topic {topic!r} has {len(levels)} levels after {verb}, not {least} to {most}"
+                f"topic {shown!r} has {len(levels)} levels after {verb}, not {least} to {most}"
             )
         pattern = _STREAM if verb is Verb.WATERMARK else ID
         for level in levels:
             if not pattern.match(level):
-                raise BadTopicError(f"topic {topic!r}: {level!r} is not an id: allowed are a-z, 0-9 and _")
+                raise BadTopicError(f"topic {shown!r}: {level[:80]!r} is not an id: allowed are {_ALLOWED}")
         return Topic(verb, levels[0], levels[1] if len(levels) > 1 else None)

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from bus.health import VERSION
-from cli import export, intake
+from cli import broker, export, intake, scan
 from cli.asking import AskError
-from collector import ownership
+from cli.broker_error import BrokerError
+from collector import checking
 from config import load
-from config.mistakes import ConfigError, Mistake, unsaid
+from config.mistakes import ConfigError
 from config.model import Settings
 
 
@@ -25,6 +26,8 @@ def main() -> int:
     importer.add_argument("file", type=Path, help="a file as export writes it: --format csv")
     importer.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
     importer.add_argument("--config", type=Path, help="where the broker is said (default: as for check)")
+    _add_scan(commands.add_parser("scan", help="find devices on the air, on a Modbus or on an I2C bus"))
+    broker.add_arguments(commands.add_parser("broker", help="set up the broker: users, ACL, certificates"))
     arguments = parser.parse_args()
     if arguments.command == "check":
         return check(arguments.config or load.find())
@@ -46,49 +49,59 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="where the broker is said (default: as for check)")
 
 
+def _add_scan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=scan.KINDS)
+    parser.add_argument("--port", help="of modbus: /dev/serial/by-id/…, or tcp://192.168.1.41")
+    parser.add_argument(
+        "--baudrate", type=int, help="of modbus; default: the usual ones, one after the other"
+    )
+    parser.add_argument("--units", metavar="1-10", help="of modbus: which to ask, 1 to 247; default: 1-10")
+    parser.add_argument("--bus", type=int, metavar="1", help="of i2c; default: 1")
+    parser.add_argument("--seconds", type=float, help="of ble: how long to listen, 1 to 60; default: 10")
+    parser.add_argument("--config", type=Path, help="where the broker is said (default: as for check)")
+
+
 def _talk(arguments: argparse.Namespace) -> int:
-    """Export or import; 1 and a sentence if that cannot be done, 78 if the configuration is wrong."""
+    """Export, import or scan; 1 and a sentence if that cannot be done, 78 if the configuration is wrong."""
     try:
-        broker = load.load(arguments.config).broker
-        if arguments.command == "import":
-            print(intake.take_in(broker, arguments.file, dry_run=arguments.dry_run))
+        settings = load.load(arguments.config)
+        where = settings.broker
+        if arguments.command == "broker":
+            broker.run(arguments, settings)
+        elif arguments.command == "scan":
+            scan.scan(where, _wanted(arguments))
+        elif arguments.command == "import":
+            print(intake.take_in(where, arguments.file, dry_run=arguments.dry_run))
         else:
             wanted = export.Wanted(
                 arguments.entity, arguments.period, arguments.start, arguments.end, arguments.time_zone
             )
-            export.export(broker, wanted, arguments.format, arguments.output)
+            export.export(where, wanted, arguments.format, arguments.output)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return load.EXIT_CONFIG
-    except (AskError, OSError) as error:
+    except (AskError, BrokerError, OSError) as error:
         print(f"boondock {arguments.command}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def _wanted(arguments: argparse.Namespace) -> scan.Wanted:
+    if arguments.what == "modbus" and arguments.port is None:
+        raise AskError("--port is needed: which port shall be asked?")
+    names = ("what", "port", "baudrate", "units", "bus", "seconds")
+    return scan.Wanted(**{name: getattr(arguments, name) for name in names})
+
+
 def check(path: Path) -> int:
     """Say what is wrong with a configuration file, a line a mistake; 78 if anything is."""
     try:
-        settings = load.load(path)
-        ownership.check(settings, str(path))
+        settings = load.load(path, checking.find_mistakes)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        for mistake in _of_kinds(error, path):
-            print(mistake, file=sys.stderr)
         return load.EXIT_CONFIG
     print(f"{path}: good. {_summary(settings)}")
     return 0
-
-
-def _of_kinds(error: ConfigError, path: Path) -> list[Mistake]:
-    """What the kinds of device find wrong besides, as far as the rest can be read."""
-    if error.partial is None:
-        return []
-    try:
-        ownership.check(error.partial, str(path))
-    except ConfigError as more:
-        return unsaid(more.mistakes, error.mistakes)
-    return []
 
 
 def _summary(settings: Settings) -> str:

@@ -2,14 +2,14 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 from typing import Self, TypeVar
 
 import msgspec
 
 from bus.connection import Connection
-from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription
+from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import ONLINE
 from bus.topics import Topics
 from config.model import Broker
@@ -19,6 +19,7 @@ STATISTICIAN = "statistician"
 PATIENCE_S = 10.0
 ANSWER_S = 60.0
 
+S = TypeVar("S")
 T = TypeVar("T")
 Params = Mapping[str, object]
 
@@ -46,15 +47,18 @@ _Events = SimpleQueue[MqttEvent]
 class Asker:
     """Asks and publishes; use it in a with block. Every method raises AskError."""
 
-    def __init__(self, broker: Broker, *watched: str) -> None:
+    def __init__(
+        self, broker: Broker, *watched: str, service: str = STATISTICIAN, advice: str = "is it running?"
+    ) -> None:
         self.topics = Topics(broker.base)
         name = f"cli_{secrets.token_hex(6)}"
         self._place = f"{broker.host}:{broker.port}"
-        self._absent = f"no statistician is online at {self._place}: is it running?"
+        self._service = service
+        self._absent = f"no {service} is online at {self._place}: {advice}"
         self._reply_to = self.topics.response("cli", name)
         self._events = _Events()
         self._seen: dict[str, bytes] = {}
-        filters = (self._reply_to, self.topics.service(STATISTICIAN), *watched)
+        filters = (self._reply_to, self.topics.service(service), *watched)
         self._connection = Connection(
             Link.of(broker, name),
             birth_topic=None,
@@ -79,7 +83,7 @@ class Asker:
         while not isinstance(event := self._next(deadline, f"no broker at {self._place}"), Connected):
             if isinstance(event, Disconnected):
                 raise AskError(f"no broker at {self._place}: {event.reason}")
-        service = self.topics.service(STATISTICIAN)
+        service = self.topics.service(self._service)
         while self._seen.get(service) != ONLINE:
             self._take(self._next(deadline, self._absent))
 
@@ -92,10 +96,12 @@ class Asker:
     def _take(self, event: MqttEvent) -> None:
         if isinstance(event, Disconnected):
             raise AskError(f"the broker at {self._place} is gone: {event.reason}")
+        if isinstance(event, Unpublished):
+            raise AskError(f"the broker refused {event.topic}: {event.reason}; is this user allowed to ask?")
         if isinstance(event, Message):
             self._seen[event.topic] = event.payload
             self._connection.acknowledge(event)
-            if event.topic == self.topics.service(STATISTICIAN) and event.payload != ONLINE:
+            if event.topic == self.topics.service(self._service) and event.payload != ONLINE:
                 raise AskError(self._absent)
 
     def last(self, topic: str) -> bytes | None:
@@ -116,11 +122,11 @@ class Asker:
         if sent is Sent.NEVER:
             raise AskError(f"{topic}: {len(payload)} bytes are more than the broker takes")
 
-    def _ask(self, verb: str, params: Params) -> _Answer:
+    def _ask(self, verb: str, params: Params, told: Callable[[msgspec.Raw], None] | None = None) -> _Answer:
         number = secrets.token_hex(8)
         self._seen.pop(self._reply_to, None)
         body = msgspec.json.encode({**params, "id": number, "reply_to": self._reply_to})
-        self.publish(self.topics.request(STATISTICIAN, verb), body)
+        self.publish(self.topics.request(self._service, verb), body)
         deadline = time.monotonic() + ANSWER_S
         while True:
             self._take(self._next(deadline, f"no answer to {verb} within {ANSWER_S:g} s"))
@@ -128,11 +134,22 @@ class Asker:
             if payload is None:
                 continue
             answer = msgspec.json.decode(payload, type=_Answer)
-            if answer.id == number:
+            if answer.id == number and answer.status != "progress":
                 break
+            if answer.id == number and told is not None:
+                told(answer.data)
+                deadline = time.monotonic() + ANSWER_S
         if answer.error is not None:
             raise AskError(f"{answer.error.message} ({answer.error.code})")
         return answer
+
+    def watch(self, verb: str, params: Params, kind: type[T], step: type[S], told: Callable[[S], None]) -> T:
+        """The data of an answer of one page; `told` gets what the service tells on the way."""
+
+        def pass_on(data: msgspec.Raw) -> None:
+            told(msgspec.json.decode(data, type=step))
+
+        return msgspec.json.decode(self._ask(verb, params, pass_on).data, type=kind)
 
     def pages(self, verb: str, params: Params, kind: type[T]) -> Iterator[T]:
         """The data of every page of an answer, asked for as they are needed."""

@@ -11,12 +11,12 @@ class Progress:
     """Shows a share of the whole; silent when standard error is no terminal."""
 
     def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
+        self.shown = sys.stderr.isatty()
         self._next = 0.0
 
     def show(self, share: float, text: str) -> None:
         """Draw the bar at a share of 0 to 1, some times a second at most."""
-        if self._shown and time.monotonic() >= self._next:
+        if self.shown and time.monotonic() >= self._next:
             self._next = time.monotonic() + _EVERY_S
             full = round(min(max(share, 0.0), 1.0) * _WIDTH)
             print(
@@ -25,5 +25,5 @@ class Progress:
 
     def done(self) -> None:
         """Remove the bar."""
-        if self._shown:
+        if self.shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -3,21 +3,35 @@
 import argparse
 import logging
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bus import sd_notify
+from bus import desk, sd_notify
 from bus.answers import Answers
 from bus.clock import Clock, system_clock
 from bus.events import Subscription
 from bus.owner import owner_of_devices
 from bus.process import EXIT_OK, Process, set_up_logging
 from bus.publisher import Publisher
-from bus.topics import Topics
-from collector.ownership import TRANSPORTS, Owned, check, owned_devices
+from bus.topics import Topics, Verb
+from collector.assembly import name_of, nothing_to_scan, receive, roster_of, scan_of
+from collector.checking import find_mistakes
+from collector.ownership import MQTT, TRANSPORTS, Owned, owned_devices
 from collector.readings import Readings
+from collector.roster import Roster
+from collector.scanning import Scan
 from collector.service import Collector
-from config.load import find, give_up, load_or_exit
-from config.mistakes import ConfigError
+from config.load import load_or_exit
 from config.model import Settings
+
+if TYPE_CHECKING:
+    from collector.importing import ImportingSource
+    from collector.polling import PollingSource
+
+    SwitchingSource = ImportingSource | PollingSource
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +42,11 @@ def main() -> int:
     parser.add_argument("transport", choices=TRANSPORTS)
     transport: str = parser.parse_args().transport
     set_up_logging()
-    settings = load_or_exit()
-    try:
-        check(settings, str(find()))
-    except ConfigError as error:
-        give_up(error)
+    settings = load_or_exit(find_mistakes)
     clock = system_clock(trusted=settings.clock.trusted)
-    devices = owned_devices(settings, transport, clock.monotonic())
-    if not devices and transport not in settings.collector.run:
+    devices = _devices(settings, transport, clock.monotonic())
+    roster = roster_of(settings.storage, transport)
+    if not (devices or roster.devices or transport in settings.collector.run):
         log.info(
             "boondock.toml has no device for the %s collector, and collector.run does not name it: "
             "nothing to do",
@@ -44,36 +55,89 @@ def main() -> int:
         # systemd takes an end without this for a failed start.
         sd_notify.notify("READY=1\nSTATUS=nothing to read")
         return EXIT_OK
-    return run(settings, transport, devices, clock)
+    return run(settings, transport, devices, roster, clock)
 
 
-def run(settings: Settings, transport: str, devices: list[Owned], clock: Clock) -> int:
+def _devices(settings: Settings, transport: str, now: float) -> list[Owned]:
+    if transport != MQTT:
+        return owned_devices(settings, transport, now)
+    from collector.import_devices import owned_imports  # noqa: PLC0415 — only the collector that needs it
+
+    return owned_imports(settings, now)
+
+
+def _foreign(settings: Settings) -> list[Subscription]:
+    from collector.import_devices import subscriptions  # noqa: PLC0415 — only the collector that needs it
+
+    return subscriptions(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _House:
+    """What every collector has; `open` lets clients in once it is put together."""
+
+    settings: Settings
+    devices: list[Owned]
+    process: Process
+    publisher: Publisher
+    readings: Readings
+    open: Callable[[Collector, Scan], None]
+
+
+def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster, clock: Clock) -> int:
     """Run a collector until it is asked to stop; returns the exit code."""
+    name = name_of(transport)
     topics = Topics(settings.broker.base)
     # All of them, for devices may join later; what is addressed to others is passed over.
-    commands = [] if transport == "ble" else [Subscription(filter=topics.set("+", "+"))]
-    process, publisher = owner_of_devices(f"collector_{transport}", settings, clock, commands)
+    commands = [] if transport == "ble" else [Subscription(filter=topics.every(Verb.SET))]
+    requests = desk.subscription(topics, name)
+    foreign = _foreign(settings) if transport == MQTT else []
+    process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
     readings = Readings(publisher, clock=clock, journal=process.journal)
+
+    def let_in(service: Collector, scan: Scan) -> None:
+        receive(
+            transport,
+            settings,
+            roster,
+            service=service,
+            readings=readings,
+            publisher=publisher,
+            scan=scan,
+            bus=process.connection,
+            topics=topics,
+            clock=clock,
+            journal=process.journal,
+        )
+
+    house = _House(settings, devices, process, publisher, readings, let_in)
     if transport == "ble":
-        return _run_ble(settings, devices, process, publisher, readings)
-    return _run_polled(devices, process, publisher, readings)
+        return _run_ble(house)
+    return _run_imports(house) if transport == MQTT else _run_polled(house, transport)
 
 
-def _run_ble(
-    settings: Settings, devices: list[Owned], process: Process, publisher: Publisher, readings: Readings
-) -> int:
+def _run_ble(house: _House) -> int:
     # Only here, so that no other collector carries the radio.
     from collector.listening import ListeningSource  # noqa: PLC0415 — see above
+    from collector.scan_ble import BleScan  # noqa: PLC0415 — see above
     from collector.transports.ble import Radio  # noqa: PLC0415 — see above
     from collector.transports.ble_ladder import Ladder  # noqa: PLC0415 — see above
 
+    settings, process, readings = house.settings, house.process, house.readings
     clock, journal = process.clock, process.journal
     source = ListeningSource(readings, clock=clock, journal=journal, emit=process.emit)
     service = Collector(
-        devices, source, readings, publisher, topics=process.topics, clock=clock, journal=journal
+        house.devices,
+        source,
+        readings,
+        house.publisher,
+        topics=process.topics,
+        clock=clock,
+        journal=journal,
     )
-    if not devices:
-        log.warning("no device of boondock.toml is read over Bluetooth; listening all the same")
+    house.open(service, BleScan(readings, clock=clock))
+    if not list(readings):
+        log.warning("no device is read over Bluetooth yet; listening all the same")
     radio = Radio(
         adapter=settings.ble.adapter,
         mode=settings.ble.mode,
@@ -88,29 +152,61 @@ def _run_ble(
         radio.stop()
 
 
-def _run_polled(devices: list[Owned], process: Process, publisher: Publisher, readings: Readings) -> int:
-    from collector.lines import line_of  # noqa: PLC0415 — the radio's process needs no lines
+def _run_polled(house: _House, transport: str) -> int:
+    from collector.lines import Surroundings, line_of  # noqa: PLC0415 — the radio's process needs no lines
     from collector.polling import PollingSource  # noqa: PLC0415 — the same
-    from collector.switching import Switching  # noqa: PLC0415 — the same
 
+    settings, process, readings = house.settings, house.process, house.readings
     clock, journal = process.clock, process.journal
-    source = PollingSource(readings, line_of, clock=clock, journal=journal, emit=process.emit)
-    answers = Answers(process.connection, process.topics, journal)
-    switching = Switching(source, readings, answers, clock=clock, journal=journal)
-    service = Collector(
-        devices,
-        source,
-        readings,
-        publisher,
-        topics=process.topics,
-        clock=clock,
-        journal=journal,
-        switching=switching,
+    around = Surroundings(
+        state=Path(settings.storage.state),
+        runtime=Path(settings.storage.runtime),
+        # Before the first connection nobody knows: a start is no failure of the broker.
+        broker_up=lambda: process.connection.connected if process.connection.generation else None,
     )
+    lines = partial(line_of, around=around)
+    source = PollingSource(readings, lines, clock=clock, journal=journal, emit=process.emit)
+    service = _switching(house, source)
+    house.open(service, scan_of(transport, source, readings))
     try:
         return process.run(service)
     finally:
         source.stop()
+
+
+def _run_imports(house: _House) -> int:
+    from collector.importing import ImportingSource  # noqa: PLC0415 — only the collector that needs it
+
+    process = house.process
+    source = ImportingSource(
+        house.readings,
+        process.connection,
+        clock=process.clock,
+        journal=process.journal,
+        emit=process.emit,
+    )
+    service = _switching(house, source)
+    house.open(service, nothing_to_scan(MQTT))
+    return process.run(service)
+
+
+def _switching(house: _House, source: "SwitchingSource") -> Collector:
+    """The service of a source whose devices obey."""
+    from collector.switching import Switching  # noqa: PLC0415 — the radio's process needs none
+
+    process, readings = house.process, house.readings
+    clock, journal = process.clock, process.journal
+    answers = Answers(process.connection, process.topics, journal)
+    return Collector(
+        house.devices,
+        source,
+        readings,
+        house.publisher,
+        topics=process.topics,
+        clock=clock,
+        journal=journal,
+        switching=Switching(source, readings, answers, clock=clock, journal=journal),
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,91 @@
 """Which line a device hangs on: its name, shared by all on it, and how it is made."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
+from collector.devices.description import GpioKind, HostKind, I2cKind, ModbusKind, RouteBKind, VeDirectKind
 from collector.devices.lines import Line
-from collector.ownership import Owned
+from collector.devices.modbus_address import tcp_address
+from collector.ownership import TCP, Owned, baudrate
 
 # Transports are imported in the functions: a process carries only the libraries of its own lines.
 
 
-def line_of(device: Owned) -> tuple[str, Callable[[], Line]]:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a line may know of its process: folders of data and of what a boot forgets, how the broker is."""
+
+    state: Path = Path("/")
+    runtime: Path | None = None
+    broker_up: Callable[[], bool | None] | None = None
+
+
+_NOWHERE = Surroundings()
+
+
+def line_of(device: Owned, around: Surroundings = _NOWHERE) -> tuple[str, Callable[[], Line]]:
     """The name of the device's line, and what makes the line."""
+    match device.kind:
+        case GpioKind():
+            return _gpio()
+        case HostKind():
+            return _host(around)
+        case I2cKind():
+            return _i2c(device)
+        case ModbusKind():
+            over_tcp = (device.settings.port or "").startswith(TCP)
+            return _modbus_tcp(device) if over_tcp else _modbus_rtu(device)
+        case RouteBKind():
+            return _route_b(device)
+        case VeDirectKind():
+            return _vedirect(device)
     raise NotImplementedError(device.kind.name)
+
+
+def _i2c(device: Owned) -> tuple[str, Callable[[], Line]]:
+    from collector.transports.i2c import I2cBus  # noqa: PLC0415 — see above
+
+    bus = device.settings.bus if device.settings.bus is not None else 1
+    return f"i2c-{bus}", lambda: I2cBus(bus)
+
+
+def _modbus_rtu(device: Owned) -> tuple[str, Callable[[], Line]]:
+    from collector.transports.modbus_rtu import ModbusRtu  # noqa: PLC0415 — see above
+
+    port = device.settings.port or ""
+    return port, lambda: ModbusRtu(port, baudrate(device.settings, device.poller))
+
+
+def _modbus_tcp(device: Owned) -> tuple[str, Callable[[], Line]]:
+    from collector.transports.modbus_tcp import ModbusTcp  # noqa: PLC0415 — see above
+
+    host, port = tcp_address(device.settings.port or "")
+    return f"{host}:{port}", lambda: ModbusTcp(host, port)
+
+
+def _gpio() -> tuple[str, Callable[[], Line]]:
+    from collector.transports.gpio import Gpio  # noqa: PLC0415 — see above
+
+    return "gpio", Gpio
+
+
+def _host(around: Surroundings) -> tuple[str, Callable[[], Line]]:
+    from collector.transports.host import Host  # noqa: PLC0415 — see above
+
+    return "host", lambda: Host(state=around.state, runtime=around.runtime, broker_up=around.broker_up)
+
+
+def _route_b(device: Owned) -> tuple[str, Callable[[], Line]]:
+    from collector.transports.route_b import RouteB  # noqa: PLC0415 — see above
+
+    settings = device.settings
+    port = settings.port or ""
+    return port, lambda: RouteB(port, settings.route_b_id or "", settings.route_b_password or "")
+
+
+def _vedirect(device: Owned) -> tuple[str, Callable[[], Line]]:
+    from collector.transports.vedirect import VeDirect  # noqa: PLC0415 — see above
+
+    port = device.settings.port or ""
+    return port, lambda: VeDirect(port)

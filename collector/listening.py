@@ -38,6 +38,11 @@ class ListeningSource:
         self._by_address[str(device.settings.address).upper()] = device.id
         self._trust[device.id] = Trust()
 
+    def change(self, device: Owned) -> None:
+        """Listen as its new settings say."""
+        self.remove(device.id)
+        self.add(device)
+
     def remove(self, device_id: str) -> None:
         """Its frames are a stranger's from now on."""
         self._by_address = {a: d for a, d in self._by_address.items() if d != device_id}

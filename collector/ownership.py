@@ -1,38 +1,36 @@
 """The devices a collector owns: settings, kind and what has been learned of each."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bus.about import About
 from collector.devices import registry
 from collector.devices.description import (
-    BleKind,
     Decoded,
-    GpioKind,
-    HostKind,
-    I2cKind,
     Kind,
     PolledKind,
     Poller,
     Row,
-    SettingError,
     Values,
 )
+from collector.devices.registry import Reached
 from collector.reporting import Cadence, Reporter
-from collector.schedule import BadCronError, check_cron, longest_interval
-from config.mistakes import ConfigError, Mistake
+from collector.schedule import longest_interval
 from config.model import INTEGRAL, Device, Settings
 
-TRANSPORTS = ("ble", "serial", "tcp", "i2c", "gpio", "host")
+MQTT = "mqtt"
+"""The transport of [[import]] tables: what others publish."""
+TRANSPORTS = ("ble", "serial", "tcp", "i2c", "gpio", "host", MQTT)
 TCP = "tcp://"
 """How the `port` of a Modbus TCP device begins; all other ports are pyserial's."""
 
-# Settings that a device of any kind may have, and those of any kind that is asked.
-_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
-_ASKED = ("every", "cron", "jitter")
+# Modbus over Serial Line V1.02, 3.2: 9600 must be supported by all.
+_BAUDRATE = 9600
 # One lost answer must not make a device offline.
 _POLLS_TO_SILENCE = 2.5
+# So many silent time-outs after a reading nobody is left who would have said that the device is offline.
+_LOST = 2
 
 
 @dataclass(slots=True)
@@ -47,6 +45,7 @@ class Owned:
     # Its kind says which line it takes.
     poller: Poller[Any] | None = None
     model: str | None = None
+    manufacturer: str | None = None
     seen: set[str] = field(default_factory=set)
 
     @property
@@ -68,9 +67,11 @@ class Owned:
         values = decoded.values.items()
         optional = {e for e, v in values if v is not None and e in self.rows and self.rows[e].optional}
         changed = changed or bool(optional - self.seen)
-        changed = changed or (decoded.model is not None and decoded.model != self.model)
+        changed = changed or decoded.model not in (None, self.model)
+        changed = changed or decoded.manufacturer not in (None, self.manufacturer)
         self.seen |= optional
         self.model = decoded.model or self.model
+        self.manufacturer = decoded.manufacturer or self.manufacturer
         return changed
 
     def about(self) -> About:
@@ -78,23 +79,18 @@ class Owned:
         shown = {e: row for e, row in self.rows.items() if not row.optional or e in self.seen}
         return About(
             name=self.settings.name or self.id.replace("_", " ").capitalize(),
-            manufacturer=self.kind.manufacturer,
+            manufacturer=self.manufacturer or self.kind.manufacturer or None,
             model=self.model,
+            expire_after=_LOST * max(self.reporter.cadence.timeout, self.reporter.cadence.heartbeat),
             entities={e: row.entity for e, row in shown.items() if e not in self.settings.disabled},
         )
 
 
-def transport(kind: Kind, device: Device) -> str:
-    """Which collector reads the device."""
-    match kind:
-        case BleKind():
-            return "ble"
-        case I2cKind():
-            return "i2c"
-        case GpioKind():
-            return "gpio"
-        case HostKind():
-            return "host"
+def transport(device: Device) -> str:
+    """Which collector reads the device, whose kind exists."""
+    how = registry.reached(device.kind)
+    if how is not Reached.PORT:
+        return str(how)
     return "tcp" if (device.port or "").startswith(TCP) else "serial"
 
 
@@ -103,7 +99,7 @@ def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
     return [
         own(settings, name, device, now)
         for name, device in settings.device.items()
-        if device.kind != INTEGRAL and transport(registry.kind(device.kind), device) == which
+        if device.kind != INTEGRAL and transport(device) == which
     ]
 
 
@@ -130,70 +126,6 @@ def _cadence(settings: Settings, device: Device, kind: Kind) -> Cadence:
     return Cadence(least, heartbeat, device.timeout if device.timeout is not None else timeout)
 
 
-def check(settings: Settings, where: str) -> None:
-    """Raise ConfigError with every mistake in the device tables that only the kinds can know."""
-    found: list[Mistake] = []
-    for name, device in settings.device.items():
-        if device.kind != INTEGRAL:
-            found += [Mistake(where, f"device.{name}.{k}", w, a) for k, w, a in mistakes(name, device)]
-    if found:
-        raise ConfigError(found)
-
-
-def mistakes(name: str, device: Device) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with a device's settings: field, what is wrong, what is allowed."""
-    kind = registry.KINDS.get(device.kind)
-    if kind is None:
-        yield "kind", f"there is no kind {device.kind!r}", ", ".join(sorted((*registry.KINDS, INTEGRAL)))
-        return
-    yield from _missing(name, kind, device)
-    yield from _superfluous(kind, device)
-    if device.every is not None and device.cron is not None:
-        yield "cron", "there is `every` already", "one of the two"
-    if device.cron is not None:
-        try:
-            check_cron(device.cron)
-        except BadCronError as error:
-            yield "cron", str(error), 'five fields of crontab, such as "*/5 * * * *"'
-    yield from _entities(kind, device)
-
-
-def _missing(name: str, kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
-    for key in kind.needs:
-        if getattr(device, key) in (None, (), {}):
-            hint = _HINTS.get(key, "{key} = …")
-            yield key, "it is missing", hint.format(name=name, key=key)
-
-
-_FROM_COMPANY = "from the electricity company, best in the secret file device__{name}__{key}"
-_HINTS = {
-    "address": "AA:BB:CC:DD:EE:FF",
-    "key": "32 hexadecimal digits, here or in the secret file device__{name}__key",
-    "port": "/dev/serial/by-id/…, or a URL such as socket://van.local:2323",
-    "route_b_id": f"32 characters {_FROM_COMPANY}",
-    "route_b_password": f"12 characters {_FROM_COMPANY}",
-}
-
-
-def _superfluous(kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
-    known = (*_COMMON, *kind.needs, *kind.takes, *(_ASKED if isinstance(kind, PolledKind) else ()))
-    for one in fields(Device):
-        default = one.default_factory() if one.default_factory is not MISSING else one.default
-        if one.name not in known and getattr(device, one.name) != default:
-            allowed = ", ".join(sorted({*kind.needs, *kind.takes})) or "none of its own"
-            yield one.name, f"a device of kind {kind.name} has no such setting", allowed
-
-
-def _entities(kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
-    rows = kind.rows
-    if isinstance(kind, PolledKind) and all(getattr(device, key) not in (None, (), {}) for key in kind.needs):
-        try:
-            rows = kind.make(device).rows
-        except SettingError as error:
-            yield error.field, error.wrong, error.allowed
-            return
-    if kind.discovers:
-        return
-    for key in ("steps", "disabled"):
-        for entity in sorted(set(getattr(device, key)) - rows.keys()):
-            yield f"{key}.{entity}", "there is no such entity", ", ".join(sorted(rows))
+def baudrate(device: Device, poller: Poller[Any] | None) -> int:
+    """The speed of a Modbus device on a serial port: as set, else its kind's, else the standard's."""
+    return device.baudrate or int(getattr(poller, "baudrate", _BAUDRATE))

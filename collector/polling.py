@@ -35,11 +35,12 @@ _SILENCE = "no answer: is it switched on and connected?"
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """A device answered; asked at monotonic second `at`."""
+    """A device answered; asked at monotonic second `at`, when its settings were those of `turn`."""
 
     device: str
     decoded: Decoded
     at: float
+    turn: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Failed:
     device: str
     why: Failure
     at: float
+    turn: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +97,55 @@ class PollingSource:
         self._worker = worker
         self._asked: dict[str, _Asked] = {}
         self._workers: dict[str, Worker] = {}
+        # Lines that a scan uses.
+        self._visited: list[str] = []
 
     def add(self, device: Owned) -> None:
         """Ask this device from now on."""
         assert isinstance(device.kind, PolledKind)  # noqa: S101 — ownership.transport sorted them
-        name, make = self._line_of(device)
-        if name not in self._workers:
-            self._workers[name] = self._worker(name, make(), emit=self._emit, monotonic=self._clock.monotonic)
-            self._workers[name].start()
+        name = self._line(device)
         self._asked[device.id] = _Asked(name, timer(device.settings, device.kind.every, self._chance))
+
+    def change(self, device: Owned) -> None:
+        """Ask it as its new settings say; the line stays open if it is the same."""
+        self.add(device)
+        self._close_unused()
 
     def remove(self, device_id: str) -> None:
         """Ask it no more; a line that nobody needs is closed."""
-        worker = self._asked.pop(device_id).worker
-        if all(asked.worker != worker for asked in self._asked.values()):
-            self._workers.pop(worker).stop()
+        del self._asked[device_id]
+        self._close_unused()
+
+    def _line(self, device: Owned, prefix: str = "") -> str:
+        name, make = self._line_of(device)
+        name = prefix + name
+        if name not in self._workers:
+            self._workers[name] = self._worker(name, make(), emit=self._emit, monotonic=self._clock.monotonic)
+            self._workers[name].start()
+        return name
+
+    def _close_unused(self) -> None:
+        used = {*self._visited, *(asked.worker for asked in self._asked.values())}
+        for name in self._workers.keys() - used:
+            self._workers.pop(name).stop()
+
+    def visit(self, device: Owned) -> str:
+        """Have a device's line for a scan, until `leave`; returns its name.
+
+        One that is not among ours gets a line of its own: nobody else may be on it.
+        """
+        name = self._asked[device.id].worker if device.id in self._asked else self._line(device, "scan of ")
+        self._visited.append(name)
+        return name
+
+    def leave(self, line: str) -> None:
+        """A scan is done with a line; if nobody else needs it, it is closed."""
+        self._visited.remove(line)
+        self._close_unused()
+
+    def put(self, line: str, job: Job) -> None:
+        """Have a job done on a line that is visited, in turn with those of its devices."""
+        self._workers[line].do(job)
 
     def stop(self) -> None:
         """End all workers."""
@@ -160,15 +196,15 @@ class PollingSource:
         poller = device.poller
 
         def run(line: Line, now: float) -> object:
-            return Polled(device_id, poller.poll(line, now), now)
+            return Polled(device_id, poller.poll(line, now), now, asked)
 
         asked.waiting = True
         self._journal.count("polls")
-        self._workers[asked.worker].do(Job(run, lambda why, at: Failed(device_id, why, at)))
+        self._workers[asked.worker].do(Job(run, lambda why, at: Failed(device_id, why, at, asked)))
 
     def _polled(self, event: Polled) -> None:
         asked, device = self._asked.get(event.device), self._readings.get(event.device)
-        if asked is None or device is None:
+        if asked is None or asked is not event.turn or device is None:
             return
         asked.waiting = False
         asked.failures = 0
@@ -177,7 +213,7 @@ class PollingSource:
 
     def _failed(self, event: Failed) -> None:
         asked, device = self._asked.get(event.device), self._readings.get(event.device)
-        if asked is None or device is None:
+        if asked is None or asked is not event.turn or device is None:
             return
         asked.waiting = False
         asked.failures += 1

@@ -39,8 +39,13 @@ class Readings:
         del self._devices[device_id]
         self._journal.solved(f"device.{device_id}")
 
-    def said(self, device: Owned, decoded: Decoded, at: float, *, at_once: bool = False) -> None:
-        """The device said this at monotonic second `at`; `at_once` does not wait for the cadence."""
+    def said(
+        self, device: Owned, decoded: Decoded, at: float, *, at_once: bool = False, ts: int | None = None
+    ) -> None:
+        """The device said this at monotonic second `at`; `at_once` does not wait for the cadence.
+
+        `ts` is when it was measured if the device said so, ms since 1970 UTC.
+        """
         if self._journal.solved(f"device.{device.id}"):
             log.info("%s is well again", device.id)
         if device.learn(decoded):
@@ -52,10 +57,12 @@ class Readings:
             self._publisher.reading(device.id, device.enabled(earlier.values), ts=earlier.ts, late=True)
         if not decoded.values:
             return
-        ts = self._clock.wall() - int((self._clock.monotonic() - at) * 1000)
+        if ts is None:
+            ts = self._clock.wall() - int((self._clock.monotonic() - at) * 1000)
         values = device.enabled(decoded.values)
-        if at_once:
-            self._publish(device, device.reporter.at_once(values, ts, at))
+        # An earlier value must not stay the retained one.
+        if at_once or decoded.earlier:
+            self._publish(device, device.reporter.at_once(values, ts, at, decoded.last_reset))
             return
         device.reporter.offer(values, ts, at, decoded.last_reset)
         self.report(device, self._clock.monotonic())
@@ -97,6 +104,16 @@ class Readings:
         log.warning("%s has been silent for %g s: offline", device.id, device.reporter.cadence.timeout)
         if f"device.{device.id}" not in self._journal.problems:
             self.complain(device, silence)
+        self._offline(device, silent)
+
+    def gone(self, device: Owned, why: str) -> None:
+        """The device is known to be away: offline now."""
+        if device.reporter.online is False:
+            return
+        self.complain(device, why)
+        self._offline(device, device.reporter.gone())
+
+    def _offline(self, device: Owned, silent: list[str]) -> None:
         if silent:
             self._publisher.reading(device.id, dict.fromkeys(silent), ts=self._clock.wall())
         self._publisher.availability(device.id, online=False)

@@ -48,12 +48,17 @@ class Reporter:
         self._newest = Report(values, ts, last_reset or {})
         self._heard = now
 
-    def at_once(self, values: Values, ts: int, now: float) -> Report:
+    def at_once(
+        self, values: Values, ts: int, now: float, last_reset: Mapping[str, int] | None = None
+    ) -> Report:
         """A reading that goes out whatever the cadence says, such as after a command."""
         self._heard = now
         self._told |= values
         self.online = True
-        return Report(values, ts)
+        if self._newest is not None:
+            # What waits is older than this, and would undo it.
+            self._newest = Report({**self._newest.values, **values}, ts, self._newest.last_reset)
+        return Report(values, ts, last_reset or {})
 
     def due(self, now: float) -> Report | None:
         """The reading to publish now, if any; it counts as published."""
@@ -79,6 +84,10 @@ class Reporter:
         since = self._heard if self._heard is not None else self.started
         if self.online is False or now - since < self.cadence.timeout:
             return None
+        return self.gone()
+
+    def gone(self) -> list[str]:
+        """It is not there any more: the entities that become unknown by that."""
         self.online = False
         self._newest = None
         known = [entity for entity, value in self._told.items() if value is not None]

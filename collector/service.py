@@ -1,9 +1,11 @@
 """The collector's service: what a transport hears or asks becomes readings, commands become switches."""
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from bus.clock import Clock
-from bus.events import Connected, Message
+from bus.desk import Desk
+from bus.events import Connected, Message, Unpublished
 from bus.health import Journal
 from bus.publisher import Publisher
 from bus.topics import BadTopicError, Topics, Verb
@@ -13,6 +15,8 @@ from collector.readings import Readings
 from collector.switching import Switching
 
 _SETTLE_S = 1.0
+# Requests may keep readings waiting no longer than this, seconds.
+_SLICE_S = 0.03
 
 
 class Source(Protocol):
@@ -25,6 +29,9 @@ class Source(Protocol):
     def add(self, device: Owned) -> None:
         """Hear or ask this device from now on."""
 
+    def change(self, device: Owned) -> None:
+        """Hear or ask it as its new settings say."""
+
     def remove(self, device_id: str) -> None:
         """Let go of a device."""
 
@@ -33,6 +40,13 @@ class Source(Protocol):
 
     def tick(self, now: float) -> float:
         """Do what is due; return the seconds until it wants to be asked again."""
+
+
+class Scanner(Protocol):
+    """Looks for devices; what a transport tells goes to it too."""
+
+    def take(self, event: object) -> None:
+        """Take an event, its own or not."""
 
 
 class Collector:
@@ -57,6 +71,8 @@ class Collector:
         self._clock = clock
         self._journal = journal
         self._switching = switching
+        self._desk: Desk | None = None
+        self._scanner: Scanner | None = None
         self._settled = float("-inf")
         for device in devices:
             self.add(device)
@@ -66,21 +82,41 @@ class Collector:
         self._readings.add(device)
         self._source.add(device)
 
+    def change(self, device: Owned) -> None:
+        """Read a device as its new settings say."""
+        self._source.change(device)
+        self._readings.remove(device.id)
+        self._readings.add(device)
+
     def remove(self, device_id: str) -> None:
         """Read it no more."""
         self._source.remove(device_id)
         self._readings.remove(device_id)
 
+    def busy(self, device_id: str) -> str | None:
+        """Why a device cannot be let go of now, None if it can."""
+        entity = None if self._switching is None else self._switching.pending(device_id)
+        return None if entity is None else f"{device_id}: {entity} is on for a time: turn it off first"
+
+    def open(self, desk: Desk, scanner: Scanner, known: Mapping[str, Collection[str] | None]) -> None:
+        """Answer requests from now on; what an earlier run published and is not `known` is cleared."""
+        self._desk, self._scanner = desk, scanner
+        self._publisher.tidy(known)
+
     def handle(self, event: object) -> None:
         """Take an event from the transport or the broker."""
         match event:
-            case Message():
+            case Message() if event.topic.startswith(f"{self._topics.base}/"):
                 self._message(event)
             case Connected():
                 self._publisher.connected(self._clock.monotonic())
+            case Unpublished():
+                self._publisher.unpublished(event)
             case Switched() if self._switching is not None:
                 self._switching.switched(event)
             case _:
+                if self._scanner is not None:
+                    self._scanner.take(event)
                 self._source.handle(event)
 
     def tick(self, now: float) -> float:
@@ -92,6 +128,8 @@ class Collector:
         if now - self._settled >= _SETTLE_S:
             self._settled = now
             self._publisher.settle(now)
+        if self._desk is not None and self._desk.busy:
+            wait = min(wait, self._desk.work(_SLICE_S))
         return wait
 
     def close(self) -> None:
@@ -103,12 +141,16 @@ class Collector:
         return self._publisher.waiting
 
     def _message(self, message: Message) -> None:
+        if self._desk is not None and message in self._desk:
+            self._desk.take(message)
+            return
         try:
             topic = self._topics.parse(message.topic)
         except BadTopicError:
-            self._journal.count("messages_refused")
+            # Home Assistant's, or nobody's.
+            self._publisher.take(message.topic, message.payload, self._clock.monotonic())
             return
         if topic.verb is Verb.SET and topic.part and self._switching is not None:
             self._switching.command(topic.name, topic.part, message)
         elif topic.verb is Verb.WATERMARK:
-            self._publisher.watermark(message.topic, message.payload, self._clock.monotonic())
+            self._publisher.take(message.topic, message.payload, self._clock.monotonic())

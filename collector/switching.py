@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Protocol
 
 from bus import commands
 from bus.answers import Answers
@@ -12,7 +13,7 @@ from bus.health import Journal
 from bus.messages import OFF, ON, Result, to_iso
 from collector.devices.description import Decoded
 from collector.ownership import Owned
-from collector.polling import PollingSource, Switched
+from collector.polling import Switched
 from collector.readings import Readings
 
 log = logging.getLogger(__name__)
@@ -30,11 +31,18 @@ class _Ticket:
     message: Message | None
 
 
+class Obeys(Protocol):
+    """A source whose devices can be switched."""
+
+    def switch(self, device: Owned, entity: str, wanted: Switch, ticket: object) -> None:
+        """Have a device obey; a Switched event tells how it went."""
+
+
 class Switching:
     """Obeys `set` topics of this process's devices; `for` is kept here, on the monotonic clock."""
 
     def __init__(
-        self, source: PollingSource, readings: Readings, answers: Answers, *, clock: Clock, journal: Journal
+        self, source: Obeys, readings: Readings, answers: Answers, *, clock: Clock, journal: Journal
     ) -> None:
         self._source = source
         self._readings = readings
@@ -63,6 +71,7 @@ class Switching:
                 device_id, _Ticket(entity, command or Command("", id=known), message), refusal=refusal
             )
             return
+        self._answers.expect(device_id, entity, command.id)
         self._put(device, _Ticket(entity, command, message), wanted)
 
     def _wanted(self, device: Owned, entity: str, command: Command) -> Switch:
@@ -73,8 +82,8 @@ class Switching:
                 Code.NOT_FOUND, f"{device.id} has no entity {entity} that takes commands: {', '.join(able)}"
             )
         wanted = commands.as_switch(command.value)
-        if command.for_s is not None and wanted is not Switch.ON:
-            raise Refused(Code.INVALID, "for: it goes with ON")
+        if command.for_s is not None and wanted is Switch.OFF:
+            raise Refused(Code.INVALID, "for: it goes with ON; an output is never turned on by itself")
         if self._waiting >= _QUEUE:
             raise Refused(Code.BUSY, f"{_QUEUE} commands wait already: try again in a moment")
         return wanted
@@ -103,6 +112,10 @@ class Switching:
             self._off_at[key] = self._clock.monotonic() + ticket.command.for_s
         log.info("%s: %s %s", event.device, ticket.entity, actual)
         self._answer(event.device, ticket, actual=str(actual) if actual in (ON, OFF) else None)
+
+    def pending(self, device_id: str) -> str | None:
+        """An entity of the device that is on for a time and has still to be turned off."""
+        return next((entity for device, entity in self._off_at if device == device_id), None)
 
     def tick(self, now: float) -> None:
         """Turn off what was on for its time."""

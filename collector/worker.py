@@ -87,6 +87,8 @@ class Worker:
             if not self._open:
                 self._line.open()
                 self._open = True
+                # Joining a network may take a minute: what is read now is not a minute old.
+                now = self._monotonic()
             event = job.run(self._line, now)
         except LineError as error:
             return job.failed(self._give_up(error), self._monotonic())

@@ -3,12 +3,13 @@
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
-from config.mistakes import ConfigError, Mistake
+from config.mistakes import ConfigError, Mistake, unsaid
 from config.model import Settings
 
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again will not help
@@ -35,19 +36,25 @@ def secrets() -> Path:
     return Path(named) if named else _SECRETS
 
 
-def load(path: Path | None = None) -> Settings:
-    """The settings of this machine. Raises ConfigError with every mistake."""
+Check = Callable[[Settings, str], list[Mistake]]
+
+
+def load(path: Path | None = None, check: Check | None = None) -> Settings:
+    """The settings of this machine. Raises ConfigError with every mistake, `check`'s included.
+
+    `check(settings, file)` runs in the child, too, and what it loads is gone with it.
+    """
     path = path or find()
-    answer = _decode(_ask_child(path), path)
+    answer = _decode(_ask_child(path, check), path)
     if answer.mistakes or answer.settings is None:
         raise ConfigError(answer.mistakes, answer.settings)
     return answer.settings
 
 
-def load_or_exit() -> Settings:
+def load_or_exit(check: Check | None = None) -> Settings:
     """The settings; a mistake ends the process with code 78 after one line each on standard error."""
     try:
-        return load()
+        return load(check=check)
     except ConfigError as error:
         give_up(error)
 
@@ -58,14 +65,14 @@ def give_up(error: ConfigError) -> NoReturn:
     sys.exit(EXIT_CONFIG)
 
 
-def _ask_child(path: Path) -> bytes:
+def _ask_child(path: Path, check: Check | None) -> bytes:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
             with os.fdopen(writing, "wb") as pipe:
-                pipe.write(_answer(path))
+                pipe.write(_answer(path, check))
         finally:
             # Whatever happens, the child must not go on as a second process of ours.
             if sys.exception() is not None:
@@ -78,13 +85,17 @@ def _ask_child(path: Path) -> bytes:
     return answer
 
 
-def _answer(path: Path) -> bytes:
+def _answer(path: Path, check: Check | None) -> bytes:
     from config import source  # noqa: PLC0415 — pydantic's 10 MB stay in the child
 
+    answer = _Answer()
     try:
-        return msgspec.json.encode(_Answer(settings=source.read(path, secrets())))
+        answer.settings = source.read(path, secrets())
     except ConfigError as error:
-        return msgspec.json.encode(_Answer(error.partial, error.mistakes))
+        answer = _Answer(error.partial, error.mistakes)
+    if check is not None and answer.settings is not None:
+        answer.mistakes += unsaid(check(answer.settings, str(path)), answer.mistakes)
+    return msgspec.json.encode(answer)
 
 
 def _decode(answer: bytes, path: Path) -> _Answer:

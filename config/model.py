@@ -4,22 +4,17 @@ Plain dataclasses, so that a running process carries no validation library; conf
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-Seconds = Annotated[float, Gt(0), Le(31_536_000)]
+from config.model_import import Import
+from config.model_table import Seconds, Table
+
 Days = Annotated[int, Ge(1), Le(36_500)]
 
 # A kind of device that no collector owns: the statistician derives its energy from another's power.
 INTEGRAL = "integral"
-
-
-class Table:
-    """A table of boondock.toml; a key it does not know is a mistake."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +27,29 @@ class Broker(Table):
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls_ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lan(Table):
+    """[lan]: where `boondock broker` lets the local network in, with TLS and a password; nowhere by default.
+
+    `listen` holds IPv4 addresses or interfaces of this machine; `names` are further names of it for the
+    certificate, which lasts `days`.
+    """
+
+    listen: tuple[str, ...] = ()
+    port: Annotated[int, Ge(1), Le(65535)] = 8883
+    websockets: Annotated[int, Ge(1), Le(65535)] | None = None
+    names: tuple[str, ...] = ()
+    days: Annotated[int, Ge(60), Le(825)] = 825
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User(Table):
+    """[user.<name>]: one more user of the broker: what `role` may, and read and write `topics` of others."""
+
+    role: Literal["viewer", "operator", "admin", "publisher"] | None = None
+    topics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +81,7 @@ class Publish(Table):
     heartbeat: Seconds = 30.0
     timeout: Seconds = 60.0
     scalars: bool = True
+    discovery: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +149,7 @@ class Device(Table):
 class Collector(Table):
     """[collector]: `run` names the transports whose collector runs although the file has no device for it."""
 
-    run: tuple[Literal["ble", "serial", "tcp", "i2c", "gpio", "host"], ...] = ("ble",)
+    run: tuple[Literal["ble", "serial", "tcp", "i2c", "gpio", "host", "mqtt"], ...] = ("ble",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +176,11 @@ class Controller(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relay(Table):
-    """[relay.<id>]: one output, numbered as BCM; `max_on` in seconds turns it off by itself."""
+    """[relay.<id>]: one output, numbered as BCM; docs/relays.md says what each policy does.
+
+    Times are seconds, but `feedback_within` is ms. `only_if` holds conditions as `fresh_water.level > 5`,
+    `never_with` names of relays, `feedback` device.entity.
+    """
 
     pin: Annotated[int, Ge(0), Le(27)]
     name: str | None = None
@@ -165,6 +188,35 @@ class Relay(Table):
     boot: Literal["off", "on", "restore"] = "off"
     exit: Literal["keep", "off"] = "off"
     max_on: Seconds | None = None
+    min_off: Seconds | None = None
+    broker_loss: Literal["keep", "off"] = "keep"
+    broker_loss_after: Annotated[float, Ge(0), Le(31_536_000)] = 60.0
+    only_if: tuple[str, ...] = ()
+    only_if_within: Seconds = 120.0
+    only_if_enforce: bool = True
+    never_with: tuple[str, ...] = ()
+    feedback: str | None = None
+    feedback_pin: Annotated[int, Ge(0), Le(27)] | None = None
+    feedback_pull: Literal["up", "down", "off"] = "up"
+    feedback_active_low: bool = True
+    feedback_within: Annotated[float, Ge(1), Le(60_000)] = 500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatteryGuard(Table):
+    """[battery_guard]: turns a relay off before the battery is empty. Times in seconds.
+
+    `source` is device.entity; `disconnect_below` and `reconnect_above` are in its unit. With `restore` the
+    relay comes back as it was.
+    """
+
+    relay: str
+    source: str
+    disconnect_below: Annotated[float, Ge(0), Le(1000)]
+    disconnect_after: Annotated[float, Ge(0), Le(86_400)] = 60.0
+    reconnect_above: Annotated[float, Ge(0), Le(1000)]
+    reconnect_after: Annotated[float, Ge(0), Le(86_400)] = 300.0
+    restore: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,12 +224,17 @@ class Settings(Table):
     """All of boondock.toml."""
 
     broker: Broker = field(default_factory=Broker)
+    lan: Lan = field(default_factory=Lan)
+    user: dict[str, User] = field(default_factory=dict)
     storage: Storage = field(default_factory=Storage)
     clock: Clock = field(default_factory=Clock)
     publish: Publish = field(default_factory=Publish)
     ble: Ble = field(default_factory=Ble)
     collector: Collector = field(default_factory=Collector)
     device: dict[str, Device] = field(default_factory=dict)
+    # By device; `import` is a word of Python.
+    imports: dict[str, Import] = field(default_factory=dict)
     statistician: Statistician = field(default_factory=Statistician)
     controller: Controller = field(default_factory=Controller)
     relay: dict[str, Relay] = field(default_factory=dict)
+    battery_guard: BatteryGuard | None = None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
+from config import access_rules, import_rules, relay_rules
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Settings
 
@@ -23,7 +24,15 @@ RELAY_DEVICE = "relay"
 
 def check(settings: Settings, where: str) -> list[Mistake]:
     """All mistakes that need more than one look; `where` names the file."""
-    found = [*_general(settings), *_devices(settings), *_integrals(settings), *_relays(settings)]
+    found = [
+        *_general(settings),
+        *_devices(settings),
+        *_integrals(settings),
+        *import_rules.imports(settings),
+        *relay_rules.relays(settings),
+        *_pins(settings),
+        *access_rules.check(settings),
+    ]
     return [Mistake(where, key, wrong, allowed) for key, wrong, allowed in found]
 
 
@@ -86,15 +95,22 @@ def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iter
             yield f"device.{name}.{key}", wrong, "no such line here"
 
 
-def _relays(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _pins(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """An input on a relay's own pin would make the relay drop, so feedback comes on another one."""
     owners: dict[int, str] = {}
+    for key, pin in _uses(settings):
+        if pin in owners:
+            yield key, f"{owners[pin]} uses pin {pin} already", "one use a pin"
+        owners.setdefault(pin, key.removesuffix(".pin"))
+
+
+def _uses(settings: Settings) -> Iterator[tuple[str, int]]:
     for name, relay in settings.relay.items():
-        if not _ID.match(name):
-            yield f"relay.{name}", "this is no id", _ID_ALLOWED
-        if relay.pin in owners:
-            yield (
-                f"relay.{name}.pin",
-                f"relay.{owners[relay.pin]} uses pin {relay.pin} already",
-                "one relay a pin",
-            )
-        owners.setdefault(relay.pin, name)
+        yield f"relay.{name}.pin", relay.pin
+        if relay.feedback_pin is not None:
+            yield f"relay.{name}.feedback_pin", relay.feedback_pin
+    for name, device in settings.device.items():
+        if device.pin is not None:
+            yield f"device.{name}.pin", device.pin
+        for level, pin in device.levels.items():
+            yield f"device.{name}.levels.{level}", pin

@@ -5,6 +5,7 @@ import os
 import tomllib
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -23,23 +24,29 @@ from pydantic_settings import (
 from config import rules
 from config.mistakes import ConfigError, Mistake, unsaid
 from config.model import (
+    BatteryGuard,
     Ble,
     Broker,
     Clock,
     Collector,
     Controller,
     Device,
+    Lan,
     Publish,
     Relay,
     Settings,
     Statistician,
     Storage,
+    User,
 )
+from config.model_import import Import
 
 PREFIX = "BOONDOCK_"
 # Variables that steer the reading itself and are no settings.
 STEERING = ("BOONDOCK_CONFIG", "BOONDOCK_SECRETS")
 _ROUNDS = 3
+# [[import]] in the file and in mistakes; as a word of Python it can be no field.
+_IMPORT, _IMPORTS = "import", "imports"
 _SECRET_WORDS = ("key", "password", "route_b_id", "route_b_password")
 
 
@@ -61,20 +68,25 @@ class _Source(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
 
     broker: Broker = Broker()
+    lan: Lan = Lan()
+    user: dict[str, User] = {}
     storage: Storage = Storage()
     clock: Clock = Clock()
     publish: Publish = Publish()
     ble: Ble = Ble()
     collector: Collector = Collector()
     device: dict[str, Device] = {}
+    imports: dict[str, Import] = {}
     statistician: Statistician = Statistician()
     controller: Controller = Controller()
     relay: dict[str, Relay] = {}
+    battery_guard: BatteryGuard | None = None
 
 
 def read(path: Path, secrets: Path | None) -> Settings:
     """The settings from a file, secret files and the environment. Raises ConfigError with every mistake."""
     tables = _parse(path)
+    misnamed = _name_imports(tables, str(path))
     if strangers := _strangers():
         raise ConfigError(strangers)
 
@@ -103,7 +115,7 @@ def read(path: Path, secrets: Path | None) -> Settings:
         # A whole table in one variable or secret file; the text names the table and holds no value.
         allowed = f"a variable a setting, such as {PREFIX}BROKER__PORT, or a secret file of that name"
         raise ConfigError([Mistake("environment and secret files", "", str(error), allowed)]) from error
-    found = [_mistake(path, secrets, detail) for detail in details]
+    found = [*misnamed, *(_mistake(path, secrets, detail) for detail in details)]
     if settings is not None:
         more = rules.check(settings, str(path))
         found += unsaid([replace(m, where=_where(path, secrets, m.key.split("."))) for m in more], found)
@@ -157,13 +169,37 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError([Mistake(str(path), "", f"this is no TOML: {error}", "https://toml.io")]) from error
 
 
+def _name_imports(tables: dict[str, Any], where: str) -> list[Mistake]:
+    """Give the [[import]] tables the names of their devices, as other tables have; what cannot be named."""
+    found = []
+    if _IMPORTS in tables:
+        del tables[_IMPORTS]
+        found.append(Mistake(where, _IMPORTS, "there is no such setting", "did you mean [[import]]?"))
+    listed = tables.pop(_IMPORT, [])
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        return [*found, Mistake(where, _IMPORT, "this is no list of tables", "[[import]], once a device")]
+    named = tables[_IMPORTS] = {}
+    for number, one in enumerate(listed):
+        name = one.pop("device", None)
+        if not isinstance(name, str):
+            key = f"{_IMPORT}.{number}.device"
+            found.append(Mistake(where, key, "it is missing", "the id of the device"))
+        elif name in named:
+            key = f"{_IMPORT}.{name}.device"
+            found.append(Mistake(where, key, "another [[import]] is this device", "one table a device"))
+        else:
+            named[name] = one
+    return found
+
+
 def _strangers() -> list[Mistake]:
     """Variables of ours that name no table; pydantic would pass over them in silence."""
     found = []
     for variable in sorted(os.environ):
         table = variable.removeprefix(PREFIX).split("__")[0].lower()
-        if variable.startswith(PREFIX) and variable not in STEERING and table not in _known([]):
-            nearest = _nearest(table, _known([]))
+        known = [name for name in _known([]) if name != _IMPORTS]
+        if variable.startswith(PREFIX) and variable not in STEERING and table not in known:
+            nearest = _nearest(table, known)
             found.append(Mistake(f"environment {variable}", table, "there is no such setting", nearest))
     return found
 
@@ -172,7 +208,8 @@ def _mistake(path: Path, secrets: Path | None, detail: ErrorDetails) -> Mistake:
     # Parts with brackets are pydantic's, not the owner's.
     location = [str(part) for part in detail["loc"] if not set(str(part)) & set("[]()")]
     where = _where(path, secrets, location)
-    return Mistake(where, ".".join(location), _wrong(detail, location), _allowed(detail, location))
+    key = ".".join([_IMPORT, *location[1:]] if location[0] == _IMPORTS else location)
+    return Mistake(where, key, _wrong(detail, location), _allowed(detail, location))
 
 
 def _where(path: Path, secrets: Path | None, location: list[str]) -> str:
@@ -222,4 +259,7 @@ def _known(location: list[str]) -> list[str]:
     for part in location:
         found = {f.name: f.type for f in fields(table)} if is_dataclass(table) else {}
         table = found.get(part, next(reversed(get_args(table)), None))
+        if isinstance(table, UnionType):
+            # A table that may be absent.
+            table = next((kind for kind in get_args(table) if is_dataclass(kind)), table)
     return [f.name for f in fields(table)] if is_dataclass(table) else []

@@ -10,6 +10,7 @@ from bus.owner import owner_of_devices
 from bus.process import set_up_logging
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
+from controller import interlocks
 from controller.bank import Bank
 from controller.memory import Memory
 from controller.pins import make_pins
@@ -27,7 +28,8 @@ def main() -> int:
     clock = system_clock(trusted=settings.clock.trusted)
     topics = Topics(settings.broker.base)
     commands = Subscription(filter=topics.every(Verb.SET), retained=False)
-    process, publisher = owner_of_devices(NAME, settings, clock, [commands])
+    states = [Subscription(filter=topics.state(device)) for device in sorted(interlocks.devices(settings))]
+    process, publisher = owner_of_devices(NAME, settings, clock, [commands, *states])
     memory = Memory(Path(settings.storage.state) / "relays.json")
     pins = make_pins(settings.controller.pins)
     bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)

@@ -1,6 +1,7 @@
 """The relays as they stand on their pins: commanded position, real level, what to remember."""
 
 import logging
+from collections.abc import Callable
 
 from bus.clock import Clock
 from bus.commands import Code, Refused
@@ -29,6 +30,8 @@ class Bank:
         self._clock = clock
         self._journal = journal
         self._positions: dict[str, Position] = {}
+        self._off_since: dict[str, float] = {}
+        self._withheld: Callable[[str, float], bool] = lambda _name, _now: False
         self._tried = float("-inf")
 
     @property
@@ -36,8 +39,14 @@ class Bank:
         """Which pins these are."""
         return self._pins.backend
 
-    def start(self, now: float) -> None:
-        """Open every pin at its boot level."""
+    @property
+    def pins(self) -> Pins:
+        """The pins, for who reads inputs."""
+        return self._pins
+
+    def start(self, now: float, withheld: Callable[[str, float], bool] | None = None) -> None:
+        """Open every pin at its boot level; one that boots on stays off if it is `withheld`."""
+        self._withheld = withheld or self._withheld
         self._tried = now
         for name, relay in self._relays.items():
             if name not in self._positions:
@@ -49,14 +58,22 @@ class Bank:
             self.start(now)
 
     def _open(self, name: str, relay: Relay, now: float) -> None:
-        position = policy.at_boot(relay, was_on=self._memory.was_on(name), now=now)
+        position = self.boot_position(name, now)
+        if position.on and self._withheld(name, now):
+            position = Position(on=False)
         try:
             self._pins.open(relay.pin, high=policy.level(relay, on=position.on))
         except PinError as error:
             self._trouble(name, error)
             return
         self._positions[name] = position
+        # How long it was off before nobody knows.
+        self._off_since[name] = now
         self._journal.solved(f"relay.{name}")
+
+    def boot_position(self, name: str, now: float) -> Position:
+        """The position a relay takes by its boot policy."""
+        return policy.at_boot(self._relays[name], was_on=self._memory.was_on(name), now=now)
 
     def position(self, name: str) -> Position:
         """The commanded position. Raises Refused for an unknown or unusable relay."""
@@ -67,6 +84,20 @@ class Bank:
         if position is None:
             raise Refused(Code.HARDWARE, self._journal.problems.get(f"relay.{name}", "its pin is not open"))
         return position
+
+    def is_on(self, name: str) -> bool:
+        """Whether the relay is commanded on."""
+        position = self._positions.get(name)
+        return position is not None and position.on
+
+    def is_lasting(self, name: str) -> bool:
+        """Whether it is on, and not for a time only."""
+        position = self._positions.get(name)
+        return position is not None and position.on and position.lasting
+
+    def off_since(self, name: str) -> float:
+        """Since when the relay has been off for certain, monotonic seconds."""
+        return self._off_since.get(name, float("-inf"))
 
     def off_at(self, name: str) -> float | None:
         """When the relay turns itself off, monotonic seconds."""
@@ -83,6 +114,8 @@ class Bank:
         relay = self._relays[name]
         high = policy.level(relay, on=position.on)
         self._pins.write(relay.pin, high=high)
+        if self.is_on(name) and not position.on:
+            self._off_since[name] = self._clock.monotonic()
         # Also when the pin does not follow: should it do so later, its time limit must hold.
         self._positions[name] = position
         if self._pins.read(relay.pin) is not high:
@@ -90,10 +123,17 @@ class Bank:
         self._journal.solved(f"relay.{name}")
 
     def _remember(self, name: str, *, on: bool) -> None:
-        if self._relays[name].boot != "restore":
-            return
+        if self._relays[name].boot == "restore":
+            self.remember(name, on=on)
+
+    def remembers(self, word: str) -> bool:
+        """What was kept under a word."""
+        return self._memory.was_on(word)
+
+    def remember(self, word: str, *, on: bool) -> None:
+        """Keep a position, or something else under a word of its own, over a restart."""
         try:
-            self._memory.remember(name, on=on)
+            self._memory.remember(word, on=on)
         except OSError as error:
             # The relay did switch; only its memory is in doubt.
             self._journal.problem("memory", f"positions cannot be kept: {error}", self._clock.wall())
@@ -119,13 +159,18 @@ class Bank:
             after = policy.elapse(position, now)
             if after is position:
                 continue
-            try:
-                self.take(name, after)
-            except PinError as error:
-                self._trouble(name, error)
-                continue
-            done.append(name)
+            if self.try_to_take(name, after):
+                done.append(name)
         return done
+
+    def try_to_take(self, name: str, position: Position) -> bool:
+        """Bring a relay into a position that nobody waits for; a pin that fails is told in health."""
+        try:
+            self.take(name, position)
+        except PinError as error:
+            self._trouble(name, error)
+            return False
+        return True
 
     def stop(self) -> None:
         """Leave every relay as its exit policy says; `keep` leaves the pin driving."""

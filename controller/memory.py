@@ -1,22 +1,24 @@
-"""Remembers over a restart which relays were on."""
+"""Remembers over a restart which relays were on, and whether the battery guard had tripped."""
 
 import logging
 from pathlib import Path
 
 import msgspec
 
+from bus import keeping
+
 log = logging.getLogger(__name__)
 
 
 class Memory:
-    """A small file of commanded positions; written only when one changed."""
+    """A small file of positions by relay, or by any other word with a dot; written only when one changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._positions = self._read()
 
     def was_on(self, relay: str) -> bool:
-        """Whether the relay was last commanded on."""
+        """Whether the relay was last commanded on, or what the word stands for was so."""
         return self._positions.get(relay, False)
 
     def remember(self, relay: str, *, on: bool) -> None:
@@ -24,10 +26,7 @@ class Memory:
         if self._positions.get(relay) is on:
             return
         positions = {**self._positions, relay: on}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(positions))
-        fresh.replace(self._path)
+        keeping.write(self._path, msgspec.json.encode(positions))
         # Only now: what the disk refused must be tried again.
         self._positions = positions
 

@@ -1,7 +1,9 @@
-"""Output pins by BCM number: the board's own or simulated ones. The only file with RPi.GPIO."""
+"""Pins by BCM number: the board's own or simulated ones. The only file of this process with RPi.GPIO."""
 
 from types import ModuleType
-from typing import Protocol
+from typing import Literal, Protocol
+
+Pull = Literal["up", "down", "off"]
 
 
 class PinError(Exception):
@@ -9,7 +11,7 @@ class PinError(Exception):
 
 
 class Pins(Protocol):
-    """Outputs of a board; levels are True for high. All methods raise PinError."""
+    """Outputs of a board and a few inputs; levels are True for high. All methods raise PinError."""
 
     @property
     def backend(self) -> str:
@@ -17,6 +19,9 @@ class Pins(Protocol):
 
     def open(self, pin: int, *, high: bool) -> None:
         """Make a pin an output that starts at this level, without a glitch."""
+
+    def open_input(self, pin: int, pull: Pull) -> None:
+        """Make a pin an input, pulled up, down or not."""
 
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level."""
@@ -37,6 +42,10 @@ class SimulatedPins:
         """Start at this level."""
         self._levels[pin] = high
 
+    def open_input(self, pin: int, pull: Pull) -> None:
+        """Nothing is wired: the pull decides."""
+        self._levels[pin] = pull == "up"
+
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level."""
         if pin not in self._levels:
@@ -53,10 +62,17 @@ class SimulatedPins:
 class RpiPins:
     """The pins of a Raspberry Pi, by RPi.GPIO or its drop-in rpi-lgpio."""
 
-    backend = "rpi"
-
     def __init__(self) -> None:
         self._gpio: ModuleType | None = None
+
+    @property
+    def backend(self) -> str:
+        """`rpi`, unless the library says that it only stands in for RPi.GPIO."""
+        try:
+            return str(getattr(self._library(), "BACKEND", "rpi"))
+        except PinError:
+            # Each relay will tell what is wrong.
+            return "rpi"
 
     def open(self, pin: int, *, high: bool) -> None:
         """Level before direction: RPi.GPIO sets `initial` first (source/py_gpio.c, setup_one)."""
@@ -65,6 +81,15 @@ class RpiPins:
             gpio.setup(pin, gpio.OUT, initial=gpio.HIGH if high else gpio.LOW)
         except (RuntimeError, ValueError, OSError) as error:
             raise PinError(f"pin {pin} cannot be an output: {error}") from error
+
+    def open_input(self, pin: int, pull: Pull) -> None:
+        """The pull is the chip's own resistor."""
+        gpio = self._library()
+        pulls = {"up": gpio.PUD_UP, "down": gpio.PUD_DOWN, "off": gpio.PUD_OFF}
+        try:
+            gpio.setup(pin, gpio.IN, pull_up_down=pulls[pull])
+        except (RuntimeError, ValueError, OSError) as error:
+            raise PinError(f"pin {pin} cannot be an input: {error}") from error
 
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level."""

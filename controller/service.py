@@ -1,27 +1,47 @@
 """The controller's service: commands in, pins switched, answers and states out."""
 
 import logging
+from dataclasses import dataclass
 
 from bus import commands
 from bus.about import About, Entity
 from bus.answers import Answers
 from bus.clock import Clock
 from bus.commands import Code, Command, Refused
-from bus.events import Connected, Message
+from bus.events import Connected, Disconnected, Message, Unpublished
 from bus.health import Journal
-from bus.messages import OFF, ON, Result, Value, to_iso
+from bus.messages import OFF, ON, BadMessageError, Result, Value, decode_reading, to_iso
 from bus.publisher import Bus, Publisher
 from bus.topics import BadTopicError, Topics, Verb
 from config.model import Relay, Settings
+from config.relay_rules import GUARD
 from config.rules import RELAY_DEVICE
-from controller import policy
+from controller import interlocks, policy
 from controller.bank import Bank
+from controller.feedbacks import Feedbacks
+from controller.guarding import Guarding
 from controller.pins import PinError
+from controller.policy import Position
+from controller.standstill import Standstill
+from controller.states import States
+from controller.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.1
+# While a command waits for its feedback.
+_SHORT_TICK_S = 0.01
 _SETTLE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A command that was obeyed and waits until the load follows."""
+
+    message: Message
+    command: Command
+    on: bool
+    until: float
 
 
 class Controller:
@@ -48,11 +68,27 @@ class Controller:
         self._told: dict[str, Value] | None = None
         self._told_at = float("-inf")
         self._settled = float("-inf")
-        if settings.relay:
-            publisher.about(RELAY_DEVICE, self._about())
-        journal.fact("pins", bank.backend)
-        bank.start(clock.monotonic())
-        self._tell_state(clock.monotonic())
+        self._waiting: dict[str, _Waiting] = {}
+        self._standstill = Standstill(clock.monotonic())
+        self._states = States(interlocks.devices(settings))
+        guarding = None
+        if settings.battery_guard is not None:
+            guarding = Guarding(settings.battery_guard, bank, self._states, clock=clock, journal=journal)
+        self._feedbacks = Feedbacks(settings.relay, bank, self._states, clock=clock, journal=journal)
+        self._supervisor = Supervisor(
+            settings.relay, bank, self._states, guarding, clock=clock, journal=journal
+        )
+        self._start(clock.monotonic())
+
+    def _start(self, now: float) -> None:
+        about = self._about()
+        if self._settings.relay:
+            self._publisher.about(RELAY_DEVICE, about)
+        self._publisher.tidy({RELAY_DEVICE: about.entities} if self._settings.relay else {})
+        self._journal.fact("pins", self._bank.backend)
+        self._bank.start(now, self._supervisor.withheld)
+        self._feedbacks.look(now)
+        self._tell_state(now)
 
     def handle(self, event: object) -> None:
         """Take an event from the broker."""
@@ -60,21 +96,33 @@ class Controller:
             case Message():
                 self._message(event)
             case Connected():
+                self._supervisor.connected()
                 self._publisher.connected(self._clock.monotonic())
+            case Unpublished():
+                self._publisher.unpublished(event)
+            case Disconnected():
+                self._supervisor.disconnected(self._clock.monotonic())
 
     def tick(self, now: float) -> float:
         """Turn off what has been on long enough; tell what changed."""
+        self._standstill.look(now)
         for relay in self._bank.elapse(now):
             log.info("%s: its time is up, off", relay)
+        self._supervisor.enforce(now)
+        self._feedbacks.look(now)
+        for relay in list(self._waiting):
+            self._look_after(relay, now)
         self._tell_state(now)
         if now - self._settled >= _SETTLE_S:
             self._settled = now
             self._bank.retry(now)
             self._publisher.settle(now)
-        return _TICK_S
+        return _SHORT_TICK_S if self._waiting else _TICK_S
 
     def close(self) -> None:
         """Leave every relay as its exit policy says."""
+        for relay in list(self._waiting):
+            self._give_up(relay, Code.INTERNAL, "the controller ends before the feedback came")
         self._bank.stop()
         self._tell_state(self._clock.monotonic())
         self._publisher.close()
@@ -87,12 +135,29 @@ class Controller:
         try:
             topic = self._topics.parse(message.topic)
         except BadTopicError:
-            self._journal.count("messages_refused")
+            # Home Assistant's, or nobody's.
+            self._publisher.take(message.topic, message.payload, self._clock.monotonic())
             return
         if topic.verb is Verb.WATERMARK:
-            self._publisher.watermark(message.topic, message.payload, self._clock.monotonic())
+            self._publisher.take(message.topic, message.payload, self._clock.monotonic())
+        elif topic.verb is Verb.STATE and topic.part is None and topic.name in self._states.devices:
+            self._hear(topic.name, message)
         elif topic.verb is Verb.SET and topic.name == RELAY_DEVICE and topic.part and message.payload:
             self._command(topic.part, message)
+
+    def _hear(self, device: str, message: Message) -> None:
+        if not message.payload:
+            return
+        try:
+            reading = decode_reading(message.payload)
+        except BadMessageError as error:
+            log.warning("%s: %s", message.topic, error)
+            self._journal.count("messages_refused")
+            return
+        now = self._clock.monotonic()
+        wall_ms = self._clock.wall() if self._clock.quality() == "ok" else None
+        self._states.take(device, reading, generation=message.generation, now=now, wall_ms=wall_ms)
+        self._supervisor.hear(now)
 
     def _command(self, relay: str, message: Message) -> None:
         self._journal.count("commands")
@@ -101,28 +166,75 @@ class Controller:
             command = commands.parse(message.payload)
             if self._answers.repeat(RELAY_DEVICE, relay, command.id, message):
                 return
-            result = self._obey(relay, command, retained=message.retain)
+            waiting = self._obey(relay, command, message)
         except Refused as refusal:
-            log.warning("%s: %s", relay, refusal)
             known = command.id if command else refusal.id
             value = command.value if command else None
-            result = self._result(relay, known, value, code=refusal.code, text=str(refusal))
+            self._refuse(relay, message, known, value, refusal)
+            return
+        self._waiting[relay] = waiting
+        self._answers.expect(RELAY_DEVICE, relay, command.id)
+        now = self._clock.monotonic()
+        # The time to follow begins here.
+        self._feedbacks.look(now)
+        # It has moved, whatever its load does.
+        self._tell_state(now)
+        self._look_after(relay, now)
+
+    def _refuse(
+        self, relay: str, message: Message, known: str | None, value: Value, refusal: Refused
+    ) -> None:
+        log.warning("%s: %s", relay, refusal)
+        self._answer(relay, message, self._result(relay, known, value, code=refusal.code, text=str(refusal)))
+
+    def _answer(self, relay: str, message: Message, result: Result) -> None:
         # The state first: whoever sees the answer may read it.
         self._tell_state(self._clock.monotonic())
         self._answers.send(RELAY_DEVICE, relay, message, result)
 
-    def _obey(self, relay: str, command: Command, *, retained: bool) -> Result:
-        commands.check_fresh(command, retained=retained, now_ms=self._clock.wall())
+    def _obey(self, relay: str, command: Command, message: Message) -> _Waiting:
+        commands.check_fresh(command, retained=message.retain, now_ms=self._clock.wall())
         position = self._bank.position(relay)
         wanted = commands.as_switch(command.value)
         now = self._clock.monotonic()
         goal = policy.obey(self._settings.relay[relay], position, wanted, command.for_s, now)
+        if goal.on:
+            if self._standstill.look(now):
+                raise Refused(Code.EXPIRED, "it may have waited while the controller stood still: send again")
+            self._supervisor.check(relay, now)
+        self._give_up(relay, Code.BUSY, "a newer command came before the feedback")
         try:
             self._bank.take(relay, goal)
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
+        self._supervisor.commanded(relay, on=goal.on)
         log.info("%s: %s", relay, ON if goal.on else OFF)
-        return self._result(relay, command.id, command.value, code=None, text="done")
+        within = self._feedbacks.within(relay) if relay in self._feedbacks else 0.0
+        return _Waiting(message, command, goal.on, now + within)
+
+    def _look_after(self, relay: str, now: float) -> None:
+        """Answer a command once its load has followed, or has had its time."""
+        waiting = self._waiting[relay]
+        if self._bank.is_on(relay) is not waiting.on:
+            self._give_up(relay, Code.INTERLOCK, "it was turned off again before the feedback came")
+        elif relay not in self._feedbacks or self._feedbacks.said(relay, now) is waiting.on:
+            del self._waiting[relay]
+            command = waiting.command
+            result = self._result(relay, command.id, command.value, code=None, text="done")
+            self._answer(relay, waiting.message, result)
+        elif now >= waiting.until:
+            why = self._feedbacks.missing(relay, on=waiting.on, now=now)
+            if waiting.on:
+                self._bank.try_to_take(relay, Position(on=False))
+                self._feedbacks.failed(relay, now)
+            self._give_up(relay, Code.HARDWARE, why)
+
+    def _give_up(self, relay: str, code: Code, text: str) -> None:
+        """Answer the command that waits, if any, that it failed."""
+        waiting = self._waiting.pop(relay, None)
+        if waiting is not None:
+            command = waiting.command
+            self._refuse(relay, waiting.message, command.id, command.value, Refused(code, text))
 
     def _result(
         self, relay: str, command_id: str | None, value: Value, *, code: Code | None, text: str
@@ -142,21 +254,25 @@ class Controller:
         )
 
     def _tell_state(self, now: float) -> None:
-        values: dict[str, Value] = {relay: self._bank.actual(relay) for relay in self._settings.relay}
+        relays: dict[str, Value] = {relay: self._bank.actual(relay) for relay in self._settings.relay}
+        values = relays | self._supervisor.values() | self._feedbacks.values(now)
         if values == self._told and now - self._told_at < self._settings.publish.heartbeat:
             return
         if not values:
             return
         self._told, self._told_at = values, now
         self._publisher.reading(RELAY_DEVICE, values, ts=self._clock.wall())
-        self._publisher.availability(RELAY_DEVICE, online=any(value is not None for value in values.values()))
+        self._publisher.availability(RELAY_DEVICE, online=any(v is not None for v in relays.values()))
 
     def _about(self) -> About:
+        entities = {name: _entity(name, relay) for name, relay in self._settings.relay.items()}
+        if self._settings.battery_guard is not None:
+            entities[GUARD] = Entity(name="Battery guard", device_class="problem", boolean=True)
         return About(
             name=self._settings.controller.name,
             manufacturer="Boondock",
             backend=self._bank.backend,
-            entities={name: _entity(name, relay) for name, relay in self._settings.relay.items()},
+            entities=entities | self._feedbacks.entities(),
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bus import sd_notify
+from bus.announcer import Announcer
 from bus.clock import Clock, system_clock
 from bus.events import Link
 from bus.process import EXIT_RESTART, Process, set_up_logging
@@ -14,6 +15,7 @@ from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import Settings
 from config.model import Statistician as StatisticianSettings
+from statistician import announcing
 from statistician.ingest import BATCH
 from statistician.records import StoreError
 from statistician.replay import main as replay
@@ -43,7 +45,8 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     """Serve until asked to stop; time and what is due when are the caller's."""
     link = replace(Link.of(settings.broker, NAME, session_s=_SESSION_S), receive_maximum=2 * BATCH)
     topics = Topics(settings.broker.base)
-    process = Process(NAME, link=link, topics=topics, clock=clock, subscriptions=subscriptions(topics))
+    listens = [*subscriptions(topics), *announcing.subscriptions(topics)]
+    process = Process(NAME, link=link, topics=topics, clock=clock, subscriptions=listens)
     try:
         service = Statistician(
             process.connection,
@@ -64,10 +67,19 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
         # The service manager tries again: a full or read-only disk may be cured meanwhile.
         log.error("no database at %s: %s", settings.statistician.database, error)  # noqa: TRY400 — the trace says nothing more
         return EXIT_RESTART
+    announcer = Announcer(
+        process.connection,
+        topics,
+        path=Path(settings.storage.state) / f"{NAME}-announced.json",
+        enabled=settings.publish.discovery,
+    )
+    announced = announcing.Announcing(
+        service, announcer, process.connection, topics, monotonic=clock.monotonic
+    )
     schedule = schedule_of(process.emit)
     schedule.start()
     try:
-        return process.run(service)
+        return process.run(announced)
     finally:
         schedule.stop()
 

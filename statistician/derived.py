@@ -171,6 +171,7 @@ def _energy(name: str, key: str, device: Device) -> _Energy:
         name=device.name or name.replace("_", " ").capitalize(),
         manufacturer="Boondock",
         model=f"Integral of {device.source}",
+        discovery=True,
         entities={ENERGY: entity},
     )
     return _Energy(name, key, about, Integral(max_gap=max_gap, sign=sign), max_gap)

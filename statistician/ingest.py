@@ -108,12 +108,11 @@ class Ingest:
             if topic.name in self._derived:
                 # Our own comes back, and nobody else may speak for the device.
                 return
-            if not message.payload or topic.part is not None:
-                self._take_empty(topic)
-            elif topic.verb is Verb.STATE:
+            if topic.verb is Verb.ABOUT:
+                gone = about_message.About(name=topic.name)
+                self._describe(topic.name, about_message.decode(message.payload) if message.payload else gone)
+            elif topic.verb is Verb.STATE and topic.part is None and message.payload:
                 self._take_reading(topic.name, message)
-            elif topic.verb is Verb.ABOUT:
-                self._describe(topic.name, about_message.decode(message.payload))
         except (ValueError, RecursionError) as error:
             self._set_aside(message, str(error))
 
@@ -125,11 +124,6 @@ class Ingest:
                 self._parsed.clear()
             self._parsed[text] = topic
         return topic
-
-    def _take_empty(self, topic: Topic) -> None:
-        """An empty retained message: the owner took the device away."""
-        if topic.verb is Verb.ABOUT:
-            self._describe(topic.name, about_message.About(name=topic.name))
 
     def _describe(self, device: str, about: about_message.About) -> None:
         for key in about.entities:
@@ -275,6 +269,8 @@ class Ingest:
             self._say(record)
         self._derived.committed()
         self._count(batch)
+        if self.streams.crowded:
+            self._forget_streams(self._clock.wall())
 
     def _count(self, batch: Batch) -> None:
         self._journal.count("states_stored", len(batch.states))
@@ -293,8 +289,12 @@ class Ingest:
     def connected(self) -> None:
         """Publish every watermark again; a stream silent for 30 days is forgotten. Raises StoreError."""
         now = self._connected_at = self._clock.wall()
-        for stream in self.streams.forget_old(now):
-            self._store.remove_stream(stream)
-            self._bus.publish(self._topics.watermark(stream), b"", retain=True)
+        self._forget_streams(now)
         for record in self.streams.known(now):
             self._say(record)
+
+    def _forget_streams(self, now: int) -> None:
+        if gone := self.streams.forget_old(now):
+            self._store.remove_streams(gone)
+            for stream in gone:
+                self._bus.publish(self._topics.watermark(stream), b"", retain=True)

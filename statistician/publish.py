@@ -12,7 +12,7 @@ from statistician.records import StoredRow, Table
 from statistician.store import Store
 
 _LENGTHS = {Table.FIVE_MINUTES: MINUTES_5, Table.HOUR: HOUR}
-_PARTS = {Table.FIVE_MINUTES: "5minute", Table.HOUR: "hour"}
+PARTS = {Table.FIVE_MINUTES: "5minute", Table.HOUR: "hour"}
 
 
 class Aggregates:
@@ -35,7 +35,7 @@ class Aggregates:
             self._say_device(table, device, its[0].start, its)
 
     def _say_device(self, table: Table, device: str, start: int, rows: list[StoredRow]) -> None:
-        topic = self._topics.statistics(device, _PARTS[table])
+        topic = self._topics.statistics(device, PARTS[table])
         # Corrections of one row and of another must both count; so must one that took a row away.
         rev = sum(row.rev for row in rows)
         said_start, said_rev = self._said.get(topic, (None, 0))
@@ -71,7 +71,7 @@ class Aggregates:
             for device in sorted({self._entities[number].record.device for number in numbers}):
                 its = [live.record.id for live in self._entities.of(device).values()]
                 rows = [row for number in its for row in read(table, number, start, start + 1)]
-                said = self._said.get(self._topics.statistics(device, _PARTS[table]))
+                said = self._said.get(self._topics.statistics(device, PARTS[table]))
                 # Of rows that are gone clients must hear, too; of what they never heard they need not.
                 if rows or (said is not None and said[0] == start):
                     self._say_device(table, device, start, rows)

@@ -39,7 +39,11 @@ _CATCHING_UP = 2 * HOUR
 
 def subscriptions(topics: Topics) -> list[Subscription]:
     """What the statistician listens to."""
-    data = [Subscription(filter=topics.every(verb, levels=1)) for verb in (Verb.ABOUT, Verb.STATE)]
+    # What a stranger sends retained is news; what the broker had kept of it is none.
+    data = [
+        Subscription(filter=topics.every(verb, levels=1), as_published=False)
+        for verb in (Verb.ABOUT, Verb.STATE)
+    ]
     return [*data, desk.subscription(topics, SERVICE)]
 
 

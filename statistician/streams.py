@@ -9,6 +9,8 @@ from statistician.periods import DAY
 from statistician.records import StreamRecord
 
 FORGOTTEN_AFTER = 30 * DAY
+# A collector begins a new one with each start of the machine; an enemy might with each message.
+MOST_STREAMS = 5_000
 
 
 class _Envelope(msgspec.Struct):
@@ -91,9 +93,18 @@ class Streams:
         """The streams heard lately, as far as they are on disk."""
         return [r for r in self._on_disk.values() if now - r.seen <= FORGOTTEN_AFTER]
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more than may be remembered."""
+        return len(self._on_disk) > MOST_STREAMS
+
     def forget_old(self, now: int) -> list[str]:
-        """Drop the streams that are long silent; returns their names."""
+        """Drop the streams that are long silent, and the longest silent if they are too many; their names."""
         old = [name for name, r in self._on_disk.items() if now - r.seen > FORGOTTEN_AFTER]
+        if self.crowded:
+            # Some more than needed, so that it is not done again at once. One that speaks again starts anew.
+            by_silence = sorted(self._on_disk, key=lambda name: self._on_disk[name].seen)
+            old = by_silence[: len(by_silence) - MOST_STREAMS * 9 // 10]
         gone = [name for name in old if name not in self._heard]
         for name in gone:
             del self._on_disk[name]

@@ -16,13 +16,19 @@ class Client:
     """Subscribes to filters and keeps every message; a wait ends at its message or after a bound."""
 
     def __init__(
-        self, port: int, *filters: str, protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+        self,
+        port: int,
+        *filters: str,
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.messages: list[mqtt.MQTTMessage] = []
         self._filters = filters
         self._news = threading.Condition()
         self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+        if login is not None:
+            self._client.username_pw_set(*login)
         self._client.on_connect = lambda *_: self._subscribe()
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._on_message

@@ -45,7 +45,7 @@ def test_every_verb_has_its_row() -> None:
 def test_every_line_names_a_topic_of_the_contract(line: list[str]) -> None:
     assert line[0] in ("mosquitto_sub", "mosquitto_pub", "mosquitto_rr")
     topic = option(line, "-t")
-    if topic == "camper/#":
+    if topic in ("camper/#", TOPICS.discovery("x").replace("camper_x", "+")):
         return
     found = TOPICS.parse(topic.replace("+", "any"))
     assert isinstance(found, Topic)

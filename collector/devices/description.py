@@ -88,7 +88,7 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one frame or poll said: values by entity id in the units of the rows, the model if it named one.
+    """What one frame or poll said: values by entity id in the units of the rows, model and maker if named.
 
     `unknown` lists the entities whose value is null because the device used a code nobody has described;
     `reasons` says of others why they are null; `rows` replaces the kind's where only the device can tell what
@@ -102,6 +102,7 @@ class Decoded:
     reasons: Mapping[str, str] = field(default_factory=dict)
     earlier: tuple[Earlier, ...] = ()
     last_reset: Mapping[str, int] = field(default_factory=dict)
+    manufacturer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,12 @@
 Every method raises LineError when the line is gone and NoAnswerError when only the device keeps silent.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Literal, Protocol
+
+Pull = Literal["up", "down", "off"]
 
 
 class Line(Protocol):
@@ -36,22 +40,37 @@ class ModbusLine(Line, Protocol):
 class VeDirectLine(Line, Protocol):
     """A VE.Direct port that one device talks on by itself."""
 
-    def block(self) -> Mapping[str, str]:
-        """The next whole block with a right checksum: texts by label."""
+    def blocks(self) -> Sequence[Mapping[str, str]]:
+        """The whole blocks that came since the last call, at least one, oldest first: texts by label.
+
+        Raises BadRecordError when bytes come but no whole block.
+        """
 
 
 class RouteBLine(Line, Protocol):
-    """A Wi-SUN stick joined to a smart meter."""
+    """A Wi-SUN stick joined to a smart meter; a meter that falls silent is a lost line, to be joined anew."""
+
+    def properties(self, codes: tuple[int, ...]) -> Mapping[int, bytes | None]:
+        """The data of these ECHONET Lite properties (EPC) as the meter sent them; None: it gives none."""
+
+    def choose_day(self, days_ago: int) -> None:
+        """Set the day (0: today, to 99) whose half hours E2 and E4 give. Raises RefusedError."""
+
+    def signal(self) -> float | None:
+        """Strength of the newest frame from the meter, dBm; None if the stick does not tell."""
 
 
 class I2cLine(Line, Protocol):
     """An I2C bus; `address` is a chip's 7-bit address."""
 
     def read(self, address: int, register: int, count: int) -> bytes:
-        """`count` bytes from a register on. A chip that is not there is a NoAnswerError."""
+        """`count` (at most 32) bytes from a register on. A chip that is not there is a NoAnswerError.
+
+        Raises RefusedError if a driver of the kernel has the chip.
+        """
 
     def write(self, address: int, register: int, data: bytes) -> None:
-        """Write bytes from a register on."""
+        """Write bytes (at most 32) from a register on; raises as `read` does."""
 
     def pause(self, seconds: float) -> None:
         """Wait, while a chip converts."""
@@ -60,6 +79,48 @@ class I2cLine(Line, Protocol):
 class GpioLine(Line, Protocol):
     """The board's pins, numbered as BCM."""
 
+    def read(self, pin: int, pull: Pull) -> bool:
+        """Whether a pin is high; at its first use it becomes an input with this pull.
+
+        Raises RefusedError for a pin that is an output, or that another program holds.
+        """
+
+
+class HostText(Enum):
+    """What the kernel says in text."""
+
+    MODEL = auto()
+    TEMPERATURE = auto()
+    THROTTLED = auto()
+    UNDER_VOLTAGE = auto()
+    MEMORY = auto()
+    LOAD = auto()
+    UPTIME = auto()
+    CARD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A file system: bytes in use, and bytes that a user other than root may still write."""
+
+    used: int
+    free: int
+
 
 class HostLine(Line, Protocol):
-    """The computer we run on."""
+    """The computer we run on; what it does not have is None, never an error."""
+
+    def text(self, what: HostText) -> str | None:
+        """What the kernel says, as it stands in its file."""
+
+    def space(self) -> tuple[Space, Space | None]:
+        """The file system that our data is on, and that of the system if it is another one."""
+
+    def since_boot(self, bits: int) -> int:
+        """All bits that were ever given here since the machine's start, these included."""
+
+    def clock_synchronised(self) -> bool:
+        """Whether the clock was set by a time server."""
+
+    def broker_up(self) -> bool | None:
+        """Whether the broker serves us; None if nobody knows."""

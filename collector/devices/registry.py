@@ -1,17 +1,84 @@
-"""The kinds of device there are: one line each."""
+"""The kinds of device there are: one line each. A kind's file is loaded when it is first asked for."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import importlib
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 
-from collector.devices import victron_battery_monitor, victron_solar_charger
 from collector.devices.description import BleKind, Kind
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "victron_battery_monitor": victron_battery_monitor.KIND,
-        "victron_solar_charger": victron_solar_charger.KIND,
-    }
+
+class Reached(StrEnum):
+    """How a device is reached; a port may be serial or on the network."""
+
+    BLE = "ble"
+    PORT = "port"
+    I2C = "i2c"
+    GPIO = "gpio"
+    HOST = "host"
+
+
+BLE, PORT, I2C, GPIO, HOST = Reached
+
+# Name of the kind, how its devices are reached, the file that describes it.
+LINES: tuple[tuple[str, Reached, str], ...] = (
+    ("ads1115_voltage", I2C, "ads1115"),
+    ("epever_tracer", PORT, "epever"),
+    ("gpio_input", GPIO, "gpio_input"),
+    ("ina219", I2C, "ina219"),
+    ("modbus", PORT, "modbus"),
+    ("raspberry_pi", HOST, "raspberry_pi"),
+    ("route_b_meter", PORT, "route_b_meter"),
+    ("sunspec", PORT, "sunspec"),
+    ("tank_sender", I2C, "tank_sender"),
+    ("tank_switches", GPIO, "tank_switches"),
+    ("vedirect", PORT, "vedirect"),
+    ("victron", BLE, "victron_auto"),
+    ("victron_ac_charger", BLE, "victron_ac_charger"),
+    ("victron_battery_monitor", BLE, "victron_battery_monitor"),
+    ("victron_battery_sense", BLE, "victron_battery_sense"),
+    ("victron_dc_dc_converter", BLE, "victron_dc_dc_converter"),
+    ("victron_dc_energy_meter", BLE, "victron_dc_energy_meter"),
+    ("victron_inverter", BLE, "victron_inverter"),
+    ("victron_lynx_bms", BLE, "victron_lynx_bms"),
+    ("victron_multi_rs", BLE, "victron_multi_rs"),
+    ("victron_orion_xs", BLE, "victron_orion_xs"),
+    ("victron_smart_battery_protect", BLE, "victron_smart_battery_protect"),
+    ("victron_smart_lithium", BLE, "victron_smart_lithium"),
+    ("victron_solar_charger", BLE, "victron_solar_charger"),
+    ("victron_ve_bus", BLE, "victron_ve_bus"),
 )
+
+
+class _Kinds(Mapping[str, Kind]):
+    """The kinds by name; a process pays only for those it asks for."""
+
+    def __init__(self) -> None:
+        self._files = {name: file for name, _, file in LINES}
+        self._loaded: dict[str, Kind] = {}
+
+    def __getitem__(self, name: str) -> Kind:
+        if name not in self._loaded:
+            module = importlib.import_module(f"{__package__}.{self._files[name]}")
+            self._loaded[name] = module.KIND
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+KINDS: Mapping[str, Kind] = _Kinds()
+_REACHED = {name: reached for name, reached, _ in LINES}
+
+
+def reached(name: str) -> Reached:
+    """How a kind's devices are reached, without loading it. Raises KeyError."""
+    return _REACHED[name]
 
 
 def kind(name: str) -> Kind:

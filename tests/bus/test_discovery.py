@@ -171,6 +171,13 @@ def test_a_stranger_has_no_service() -> None:
     assert topics == ["camper/availability/dev"]
 
 
+def test_who_never_says_whether_he_is_there_is_not_waited_for() -> None:
+    found = json.loads(
+        payload(Topics(), "dev", About(name="x"), service=None, version="1", availability=False)
+    )
+    assert not {"availability", "availability_mode"} & found.keys()
+
+
 def test_slashes_of_the_base_never_reach_an_id() -> None:
     found = made(About(name="Dev", entities={"e": Entity(name="x")}), base="Vans/van-1")
     assert found["device"]["identifiers"] == ["vans_van_1_dev"]

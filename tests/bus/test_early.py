@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.early import EarlyReadings
+from bus.early import EarlyReadings, Waiting
 from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
@@ -33,7 +33,12 @@ class Boot:
         self.bus, self.outbox = FakeBus(), Outbox(self.folder / "run", self.folder / "disk", "ble")
         early = EarlyReadings(self.folder / "run", "ble")
         self.publisher = Publisher(
-            self.bus, Topics(), self.outbox, self.time.clock, Journal(), early=early, hold=HOLD
+            self.bus,
+            Topics(),
+            self.outbox,
+            self.time.clock,
+            Journal(),
+            early=Waiting(early, self.time.clock, HOLD),
         )
 
     def read(self, voltage: float) -> None:

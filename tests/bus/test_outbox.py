@@ -277,3 +277,20 @@ def test_a_full_disk_keeps_the_rows_in_memory_and_says_so(
     outbox.settle(SPILL_AFTER_S + 10)
     assert outbox.problem is None
     assert outbox.on_disk == 5
+
+
+@pytest.mark.parametrize("seq", [-1, 4, 2**53, 2**63, 10**400])
+def test_a_watermark_of_what_was_never_sent_is_not_believed(tmp_path: Path, seq: int) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 3)
+    with pytest.raises(ValueError, match="never had"):
+        outbox.believe(outbox.stream, seq)
+    assert outbox.believe(outbox.stream, 3) == 3
+
+
+@pytest.mark.parametrize("seq", [-1, 2**53 + 1, 10**400])
+def test_of_another_stream_only_what_no_seq_can_be_is_not_believed(tmp_path: Path, seq: int) -> None:
+    outbox = make(tmp_path)
+    with pytest.raises(ValueError, match="never had"):
+        outbox.believe("collector_ble-000000", seq)
+    assert outbox.believe("collector_ble-000000", 4711) == 4711

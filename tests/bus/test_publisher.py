@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bus.about import About, Entity
-from bus.events import Sent
+from bus.events import Sent, Unpublished
 from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
@@ -92,7 +92,7 @@ def test_without_a_broker_readings_wait_and_go_out_in_order(setup: Setup) -> Non
 
 def test_a_broker_that_forgot_gets_the_newest_reading_again(setup: Setup) -> None:
     setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
-    setup.publisher.watermark(f"camper/watermark/{setup.outbox.stream}", b"1", setup.time.monotonic_s)
+    setup.publisher.take(f"camper/watermark/{setup.outbox.stream}", b"1", setup.time.monotonic_s)
     setup.publisher.connected(setup.time.monotonic_s)
     assert setup.seqs() == [1, 1]
 
@@ -111,10 +111,10 @@ def test_the_watermark_empties_the_outbox(setup: Setup) -> None:
     setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
     topic = f"camper/watermark/{setup.outbox.stream}"
     for nonsense in (b"", b"x", b"\xff", b"1.5"):
-        setup.publisher.watermark(topic, nonsense, 0.0)
+        setup.publisher.take(topic, nonsense, 0.0)
     assert setup.publisher.waiting == 1
     assert setup.journal.counters["messages_refused"] == 4
-    setup.publisher.watermark(topic, b"1", 0.0)
+    setup.publisher.take(topic, b"1", 0.0)
     assert setup.publisher.waiting == 0
 
 
@@ -144,3 +144,85 @@ def test_a_broker_with_a_smaller_limit_cannot_block_what_follows(setup: Setup) -
             "seq": 2,
         },
     ]
+
+
+def retained(setup: Setup) -> dict[str, bytes]:
+    """What a broker hands to a new subscriber."""
+    kept = {p.topic: p.payload for p in setup.bus.published if p.retain}
+    return {topic: payload for topic, payload in kept.items() if payload}
+
+
+def test_a_forgotten_device_is_offline_first_and_then_gone(setup: Setup) -> None:
+    setup.publisher.about("mppt", ABOUT)
+    setup.publisher.reading("mppt", {"voltage": 13.21}, ts=NOON_MS)
+    setup.publisher.availability("mppt", online=True)
+    before = len(setup.bus.published)
+    setup.publisher.forget("mppt")
+    assert [(p.topic, p.payload) for p in setup.bus.published[before:]] == [
+        ("camper/availability/mppt", b"offline"),
+        ("camper/about/mppt", b""),
+        ("camper/state/mppt/voltage", b""),
+        ("camper/state/mppt", b""),
+        ("camper/availability/mppt", b""),
+    ]
+    assert retained(setup) == {}
+
+
+def test_what_still_waits_of_a_forgotten_device_is_sent_but_not_retained(setup: Setup) -> None:
+    setup.publisher.about("mppt", ABOUT)
+    setup.bus.answer = Sent.LATER
+    setup.publisher.reading("mppt", {"voltage": 13.21}, ts=NOON_MS)
+    setup.publisher.forget("mppt")
+    setup.bus.answer = Sent.YES
+    setup.publisher.connected(setup.time.pass_(1))
+    setup.publisher.connected(setup.time.pass_(1))
+    assert [(p.retain, bool(p.payload)) for p in setup.bus.published if p.topic == STATE] == [
+        (True, False),
+        (False, True),
+        (True, False),
+        (False, True),
+    ]
+    assert setup.publisher.waiting == 1, "the statistician has not got it yet"
+
+
+def test_a_device_that_comes_back_is_not_given_its_old_reading(setup: Setup) -> None:
+    setup.publisher.about("mppt", ABOUT)
+    setup.publisher.reading("mppt", {"voltage": 10.0}, ts=NOON_MS)
+    setup.publisher.forget("mppt")
+    setup.publisher.about("mppt", ABOUT)
+    setup.publisher.connected(setup.time.pass_(1))
+    assert sorted(retained(setup)) == ["camper/about/mppt"]
+    setup.publisher.reading("mppt", {"voltage": 13.0}, ts=NOON_MS + 1000)
+    assert json.loads(retained(setup)[STATE])["voltage"] == 13.0
+    setup.publisher.connected(setup.time.pass_(1))
+    assert json.loads(retained(setup)[STATE])["voltage"] == 13.0
+
+
+def test_entities_that_are_gone_are_cleared_alone(setup: Setup) -> None:
+    setup.publisher.about("mppt", ABOUT)
+    setup.publisher.reading("mppt", {"voltage": 10.0}, ts=NOON_MS)
+    setup.publisher.tidy({"mppt": ("power",)})
+    assert sorted(retained(setup)) == ["camper/about/mppt", STATE]
+    setup.publisher.reading("mppt", {"voltage": 10.0}, ts=NOON_MS + 1000)
+    assert retained(setup)["camper/state/mppt/voltage"] == b"10.00", "it is back"
+
+
+def test_a_reading_that_the_broker_will_never_take_is_set_aside_and_its_place_kept(setup: Setup) -> None:
+    setup.publisher.reading("mppt", {"power": 1.0}, ts=NOON_MS)
+    (sent,) = setup.bus.on("camper/state/mppt")
+    setup.publisher.unpublished(Unpublished("camper/state/mppt", sent, "Not authorized", forever=False))
+    assert setup.outbox.dead() == []
+    setup.publisher.unpublished(
+        Unpublished("camper/state/mppt", sent, "Payload format invalid", forever=True)
+    )
+    assert setup.outbox.dead() == [("camper/state/mppt", sent, "Payload format invalid")]
+    setup.bus.published.clear()
+    setup.publisher.connected(setup.time.monotonic_s)
+    again = [json.loads(payload) for payload in setup.bus.on("camper/state/mppt")]
+    assert [sorted(reading) for reading in again] == [["after", "seq", "stream"]]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"online", b"\xff", b'{"name": "Solar charger"}'])
+def test_a_refused_message_that_is_no_reading_changes_nothing(setup: Setup, payload: bytes) -> None:
+    setup.publisher.unpublished(Unpublished("camper/about/mppt", payload, "no", forever=True))
+    assert setup.outbox.dead() == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bus.desk import PAGE, QUEUE, Desk, subscription
 from bus.events import Message, Sent
 from bus.health import Journal
-from bus.requests import LARGEST, Code, Listing, Part, Place, Refused, action
+from bus.requests import LARGEST, Code, Listing, Part, Place, Progress, Refused, Wait, action
 from bus.topics import Topics
 from tests.fake_bus import FakeBus, Published
 
@@ -288,3 +288,41 @@ def test_whatever_comes_is_answered_once(payload: bytes, asked: str | None, verb
     answer = teller.answer(payload, verb, response_topic=asked)
     assert TOPICS.is_response(answer.topic)
     assert msgspec.json.decode(answer.payload)["status"] in ("ok", "error")
+
+
+def test_progress_is_told_at_once_and_the_answer_follows(teller: Teller) -> None:
+    ready: list[bool] = []
+
+    def slow(_params: Count, _place: Place) -> Listing:
+        def parts() -> Iterator[Part | Progress | Wait]:
+            yield Progress({"done": 1})
+            while not ready:
+                yield Wait.WAIT
+            yield Progress({"done": 2})
+            yield Part((), "finished")
+
+        return Listing.whole(parts())
+
+    desk = Desk(
+        "teller",
+        {"slow": action(Count, slow)},
+        bus=teller.bus,
+        topics=TOPICS,
+        journal=teller.journal,
+        wall=lambda: 0,
+    )
+    teller.desk = desk
+    teller.send(b'{"id": "x"}', "slow", response_topic="camper/response/me", correlation=b"c")
+    desk.work(1.0)
+    assert desk.busy
+    ready.append(True)
+    desk.work(1.0)
+    assert not desk.busy
+    assert {(p.topic, p.correlation, p.retain) for p in teller.bus.published} == {
+        ("camper/response/me", b"c", False)
+    }
+    assert [msgspec.json.decode(p.payload) for p in teller.bus.published] == [
+        {"id": "x", "status": "progress", "data": {"done": 1}},
+        {"id": "x", "status": "progress", "data": {"done": 2}},
+        {"id": "x", "status": "ok", "data": "finished"},
+    ]

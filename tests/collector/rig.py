@@ -10,9 +10,10 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.checking import check
 from collector.devices.lines import Line
 from collector.lines import line_of
-from collector.ownership import Owned, check, owned_devices
+from collector.ownership import Owned, owned_devices
 from collector.polling import PollingSource
 from collector.readings import Readings
 from collector.service import Collector
@@ -93,10 +94,11 @@ class Rig:
         for _ in range(round(seconds / step)):
             self.pass_(step)
 
-    def set(self, device: str, entity: str, payload: str, *, retain: bool = False) -> None:
+    def set(self, device: str, entity: str, payload: str | bytes, *, retain: bool = False) -> None:
         """A client's command, with all that follows from it."""
         topic = Topics().set(device, entity)
-        self.service.handle(Message(topic, payload.encode(), qos=1, retain=retain, mid=1, generation=1))
+        raw = payload if isinstance(payload, bytes) else payload.encode()
+        self.service.handle(Message(topic, raw, qos=1, retain=retain, mid=1, generation=1))
         while self.emitted:
             self.service.handle(self.emitted.pop(0))
 

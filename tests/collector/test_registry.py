@@ -1,13 +1,27 @@
 """Every kind in the registry describes itself in words that Home Assistant accepts, and in our units."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
 from bus.about import Entity
-from collector.devices.description import BleKind
+from collector.checking import find_mistakes
+from collector.devices import registry
+from collector.devices.description import (
+    BleKind,
+    GpioKind,
+    HostKind,
+    I2cKind,
+    ModbusKind,
+    RouteBKind,
+    VeDirectKind,
+)
 from collector.devices.registry import KINDS, kind
+from config.model import Device, Settings
 from tests.home_assistant import faults
+from tests.house import ROOT
 
 # The contract's units: never kilo, never milli; the rest is arithmetic of the device.
 _UNITS = {"V", "A", "W", "Wh", "Ah", "°C", "%", "Hz", "s", "L", "VA", "var", "dBm", "MB", None}
@@ -46,3 +60,60 @@ def test_the_lists_find_faults() -> None:
         Entity(name="x", device_class="enum", options=("On",)),
     ]
     assert [len(list(faults(entity))) for entity in wrong] == [1] * len(wrong)
+
+
+_FAMILIES = {
+    registry.BLE: (BleKind,),
+    registry.PORT: (ModbusKind, VeDirectKind, RouteBKind),
+    registry.I2C: (I2cKind,),
+    registry.GPIO: (GpioKind,),
+    registry.HOST: (HostKind,),
+}
+
+
+def test_a_kind_is_reached_as_its_line_says() -> None:
+    for name, of in KINDS.items():
+        assert isinstance(of, _FAMILIES[registry.reached(name)]), name
+
+
+def test_a_kind_is_loaded_only_when_it_is_asked_for() -> None:
+    code = (
+        "import sys; from collector.devices import registry\n"
+        "assert 'victron' in registry.KINDS and len(list(registry.KINDS)) > 20\n"
+        "registry.kind('ina219')\n"
+        "dear = ('victron_ble', 'Crypto', 'collector.devices.modbus')\n"
+        "print([name for name in sys.modules if name.startswith(dear)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wrong"),
+    [
+        (Device(kind="gpio_input", pin=4), Device(kind="gpio_input", pin=4), "device.b.pin"),
+        (
+            Device(kind="vedirect", port="/dev/a"),
+            Device(kind="epever_tracer", port="/dev/a"),
+            "device.b.port",
+        ),
+        (Device(kind="ina219", address=0x41), Device(kind="ina219", address="0x41"), "device.b.address"),
+        (
+            Device(kind="ads1115_voltage", address=0x48, channel=0),
+            Device(kind="ads1115_voltage", address=0x48, channel=0),
+            "device.b.address",
+        ),
+        (
+            Device(kind="ads1115_voltage", address=0x48, channel=0),
+            Device(kind="tank_sender", address=0x48, channel=1, calibration=((0.5, 0), (2.5, 100))),
+            None,
+        ),
+        (Device(kind="ina219", address=0x41), Device(kind="ina219", bus=3, address=0x41), None),
+        (Device(kind="modbus", profile="sdm630", port="/dev/a"), Device(kind="sunspec", port="/dev/a"), None),
+    ],
+)
+def test_what_two_devices_of_the_file_cannot_share_is_a_mistake(
+    one: Device, other: Device, wrong: str | None
+) -> None:
+    found = find_mistakes(Settings(device={"a": one, "b": other}), "boondock.toml")
+    assert [mistake.key for mistake in found] == ([] if wrong is None else [wrong])

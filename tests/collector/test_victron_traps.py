@@ -83,8 +83,10 @@ def test_an_alarm_of_another_kind_of_device_still_is_an_alarm() -> None:
     assert {name for name, value in values.items() if value == "ON"} == {"alarm"}
 
 
-def test_current_not_available_is_null_not_minus_one_milliampere() -> None:
-    values = _monitor(BatteryMonitor(raw={"current": 0x3FFFFF}))
+@pytest.mark.parametrize("bits", [0x3FFFFF, 0x1FFFFF])
+def test_current_not_available_is_null_not_minus_one_milliampere(bits: int) -> None:
+    # The first is the document's, the second what devices send.
+    values = _monitor(BatteryMonitor(raw={"current": bits}))
     assert values["current"] is None
     assert values["power"] is None
     assert values["voltage"] == 13.2

@@ -91,7 +91,27 @@ def _device(text: str = "", name: str = "shunt") -> str:
         ),
         (
             "[relay.lamp]\npin = 4\n[relay.pump]\npin = 4",
-            "relay.pump.pin: relay.lamp uses pin 4 already; allowed: one relay a pin",
+            "relay.pump.pin: relay.lamp uses pin 4 already; allowed: one use a pin",
+        ),
+        (
+            '[relay.pump]\npin = 4\n[device.feedback]\nkind = "gpio_input"\npin = 4',
+            "device.feedback.pin: relay.pump uses pin 4 already; allowed: one use a pin",
+        ),
+        (
+            '[device.shore]\nkind = "gpio_input"\npin = 0\n[device.door]\nkind = "gpio_input"\npin = 0',
+            "device.door.pin: device.shore uses pin 0 already; allowed: one use a pin",
+        ),
+        (
+            '[relay.pump]\npin = 5\n[device.tank]\nkind = "tank_switches"\nlevels = { 25 = 6, 50 = 5 }',
+            "device.tank.levels.50: relay.pump uses pin 5 already; allowed: one use a pin",
+        ),
+        (
+            '[device.tank]\nkind = "tank_switches"\nlevels = { 25 = 5, 50 = 5 }',
+            "device.tank.levels.50: device.tank.levels.25 uses pin 5 already; allowed: one use a pin",
+        ),
+        (
+            '[device.tank]\nkind = "tank_switches"\nlevels = { 25 = 28 }',
+            "device.tank.levels.25: 28 is not allowed; allowed: less than or equal to 27",
         ),
         (
             _device(f'key = "{KEY}0"'),

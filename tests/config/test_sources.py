@@ -10,9 +10,11 @@ from typing import get_args
 
 import pytest
 
+from collector.checking import find_mistakes
 from config import load
 from config.mistakes import ConfigError
 from config.model import Settings
+from config.model_import import Availability, ImportEntity
 from tests.config.conftest import Machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -194,17 +196,27 @@ def _every_setting() -> list[tuple[str, str]]:
     """Table and key of all the model knows; a table of devices or relays stands for each of them."""
     found = []
     for table in dataclasses.fields(Settings):
-        kind = (get_args(table.type) or (table.type,))[-1]
-        found += [(table.name, field.name) for field in dataclasses.fields(kind)]
-    return found
+        kinds = [kind for kind in (*get_args(table.type), table.type) if dataclasses.is_dataclass(kind)]
+        found += [(table.name, field.name) for field in dataclasses.fields(kinds[0])]
+    # As the file calls it: a word of Python can be no field.
+    return [("import" if name == "imports" else name, key) for name, key in found]
 
 
 @pytest.mark.parametrize(("table", "key"), _every_setting())
 def test_the_example_mentions_every_setting_in_its_table(table: str, key: str) -> None:
-    tables = re.split(r"^\[", EXAMPLE.read_text(), flags=re.MULTILINE)
+    tables = re.split(r"^(?:# )?\[+", EXAMPLE.read_text(), flags=re.MULTILINE)
     mine = [text for text in tables if re.match(rf"{table}[\].]", text)]
     # A secret is mentioned by the name of its file.
-    assert any(re.search(rf"^(# )?{key} =|{table}__{key}\b", text, re.MULTILINE) for text in mine)
+    said = rf"^(# )?{key} =|{table}__{key}\b|\A{table}\.{key}\]"
+    assert any(re.search(said, text, re.MULTILINE) for text in mine)
+
+
+@pytest.mark.parametrize(
+    "key", [field.name for kind in (ImportEntity, Availability) for field in dataclasses.fields(kind)]
+)
+def test_the_example_mentions_every_setting_within_an_import(key: str) -> None:
+    _, *mine = re.split(r"^# \[\[import", EXAMPLE.read_text(), flags=re.MULTILINE)
+    assert any(re.search(rf"\b{key} = ", text.split("\n\n")[0]) for text in mine)
 
 
 def test_the_comments_of_the_example_hold_the_defaults_or_good_values(machine: Machine) -> None:
@@ -213,6 +225,8 @@ def test_the_comments_of_the_example_hold_the_defaults_or_good_values(machine: M
     machine.says("\n".join(uncommented))
     settings = machine.settings()
     assert settings.broker.username is not None
+    assert set(settings.imports) == {"thermo", "boiler"}
+    assert find_mistakes(dataclasses.replace(settings, device={}), "example.toml") == []
 
 
 def _python(*arguments: str, config: Path) -> subprocess.CompletedProcess[str]:

@@ -9,12 +9,18 @@ import pytest
 class Gpio(ModuleType):
     """A board's header: `wire` holds every level that appeared on a pin, in order, from when it drives.
 
+    `contacts` are the levels that others drive onto inputs; what floats follows its pull.
+
     `stuck` pins keep a level whatever is written; `broken` pins raise as the library does; without a
     numbering mode nothing works; a pin that is set up twice with warnings on is told of in `warned`.
     """
 
     BCM = 11
     OUT = 0
+    IN = 1
+    PUD_OFF = 20
+    PUD_DOWN = 21
+    PUD_UP = 22
     HIGH = 1
     LOW = 0
 
@@ -24,6 +30,8 @@ class Gpio(ModuleType):
         self.stuck: dict[int, bool] = {}
         self.broken: set[int] = set()
         self.warned: list[int] = []
+        self.contacts: dict[int, bool] = {}
+        self._pulls: dict[int, int] = {}
         self._latch: dict[int, bool] = {}
         self._driven: set[int] = set()
         self._mode: int | None = None
@@ -49,14 +57,24 @@ class Gpio(ModuleType):
         """How pins are numbered."""
         self._mode = mode
 
-    def setup(self, pin: int, direction: int, initial: int | None = None) -> None:
-        """Make a pin an output."""
+    def setup(
+        self, pin: int, direction: int, initial: int | None = None, pull_up_down: int = PUD_OFF
+    ) -> None:
+        """Make a pin an output, or an input."""
         if self._mode != self.BCM:
             raise RuntimeError("Please set pin numbering mode using GPIO.setmode(GPIO.BCM)")
         if pin in self.broken:
             raise RuntimeError("No access to /dev/mem.  Try running as root!")
         if pin in self._driven and self._warnings:
             self.warned.append(pin)
+        if direction == self.IN:
+            if initial is not None:
+                raise ValueError("initial parameter is not valid for inputs")
+            self._driven.discard(pin)
+            self._pulls[pin] = pull_up_down
+            return
+        if pull_up_down != self.PUD_OFF:
+            raise ValueError("pull_up_down parameter is not valid for outputs")
         assert direction == self.OUT
         # As setup_one in source/py_gpio.c: the level first if one is given, then the direction. Without one
         # the pin drives low until somebody says otherwise.
@@ -76,8 +94,17 @@ class Gpio(ModuleType):
             self._latch[pin] = bool(level)
             self.wire.append((pin, bool(level)))
 
+    def cleanup(self, pin: int) -> None:
+        """The pin is an input that nobody has set up, as after the start."""
+        self._driven.discard(pin)
+        self._pulls.pop(pin, None)
+
     def input(self, pin: int) -> int:
         """What the pin really shows."""
+        if pin in self._pulls:
+            if pin in self.broken:
+                raise RuntimeError("No access to /dev/mem.  Try running as root!")
+            return int(self.contacts.get(pin, self._pulls[pin] == self.PUD_UP))
         if pin not in self._driven:
             raise RuntimeError("You must setup() the GPIO channel first")
         return int(self.stuck.get(pin, self._latch[pin]))

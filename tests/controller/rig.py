@@ -6,11 +6,12 @@ from typing import Any
 
 from bus.events import Message
 from bus.health import Journal
+from bus.messages import to_iso
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
+from config.model import BatteryGuard, Relay, Settings
 from config.model import Controller as ControllerSettings
-from config.model import Relay, Settings
 from controller.bank import Bank
 from controller.memory import Memory
 from controller.pins import RpiPins
@@ -22,16 +23,27 @@ from tests.fake_bus import FakeBus
 PUMP = 27
 LAMP = 17
 STATE = "camper/state/relay"
+_LOOK_S = 5.0
 
 
 class Rig:
     """`start` is a process's start; what it leaves behind (pins, file, broker) outlives it."""
 
-    def __init__(self, folder: Path, time: FakeTime, gpio: Gpio, **relays: Relay) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        time: FakeTime,
+        gpio: Gpio,
+        *,
+        guard: BatteryGuard | None = None,
+        **relays: Relay,
+    ) -> None:
         self.folder = folder
         self.time = time
         self.gpio = gpio
         self.relays = relays
+        self.guard = guard
+        self.generation = 1
         self.file = folder / "disk" / "relays.json"
         self.file.parent.mkdir()
         self.start()
@@ -40,7 +52,9 @@ class Rig:
         """Start as the process does; the fake broker is there from the beginning."""
         self.bus = FakeBus()
         self.journal = Journal()
-        settings = Settings(relay=self.relays, controller=ControllerSettings(name="Relays"))
+        settings = Settings(
+            relay=self.relays, controller=ControllerSettings(name="Relays"), battery_guard=self.guard
+        )
         topics, clock = Topics(), self.time.clock
         outbox = Outbox(self.folder / "run", self.folder / "disk", "controller")
         publisher = Publisher(self.bus, topics, outbox, clock, self.journal)
@@ -85,6 +99,14 @@ class Rig:
         (answer,) = self.answers(relay)[before:]
         return answer
 
+    def say(self, device: str, *, ts: bool = True, **values: object) -> None:
+        """Another device says something now; without a time, as strangers do."""
+        body = dict(values)
+        if ts:
+            body = {"ts": to_iso(self.time.wall_ms)} | body
+        self.receive(f"camper/state/{device}", json.dumps(body).encode(), retain=True)
+        self.pass_(0)
+
     def receive(
         self,
         topic: str,
@@ -95,7 +117,9 @@ class Rig:
         correlation: bytes | None = None,
     ) -> None:
         """A message arrives."""
-        self.controller.handle(Message(topic, payload, 1, retain, 1, 1, response_topic, correlation))
+        self.controller.handle(
+            Message(topic, payload, 1, retain, 1, self.generation, response_topic, correlation)
+        )
 
     def answers(self, relay: str) -> list[dict[str, Any]]:
         """All answers about a relay, oldest first."""
@@ -109,10 +133,26 @@ class Rig:
         """What the state topic says now."""
         return self.states(relay)[-1]
 
+    def said(self, entity: str) -> object:
+        """What the state topic says now of any entity of the relays' device."""
+        return json.loads(self.bus.on(STATE)[-1])[entity]
+
+    def about(self) -> dict[str, dict[str, Any]]:
+        """The entities of the relays' device."""
+        entities: dict[str, dict[str, Any]] = json.loads(self.bus.on("camper/about/relay")[-1])["entities"]
+        return entities
+
     def available(self) -> bytes:
         """What the availability topic says now."""
         return self.bus.on("camper/availability/relay")[-1]
 
     def pass_(self, seconds: float) -> None:
-        """Let time pass and the process look at the clock."""
+        """Let time pass and the process look at the clock, now and then and at the end."""
+        while seconds > _LOOK_S:
+            self.controller.tick(self.time.pass_(_LOOK_S))
+            seconds -= _LOOK_S
         self.controller.tick(self.time.pass_(seconds))
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass without the process."""
+        self.time.pass_(seconds)

@@ -140,7 +140,7 @@ def test_a_folder_where_the_memory_should_be_counts_as_off(make: MakeRig, gpio: 
 
 def test_a_disk_that_refuses_is_a_problem_until_it_takes_the_position(make: MakeRig, gpio: Gpio) -> None:
     rig = make(pump=RESTORE)
-    obstacle: Path = rig.file.with_suffix(".new")
+    obstacle: Path = rig.file.with_name(".relays.json.new")
     obstacle.mkdir()
     answer = rig.command("pump", "ON")
     assert (answer["status"], answer["actual"]) == ("ok", "ON"), "the relay did switch"

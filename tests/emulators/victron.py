@@ -1,5 +1,6 @@
 """Victron records as devices send them, by the layout of extra-manufacturer-data-2022-12-14.pdf."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from Crypto.Cipher import AES
@@ -65,7 +66,7 @@ class BatteryMonitor:
             "consumed": (_scaled(self.consumed, -10, 0xFFFFF), 20),
             "soc": (_scaled(self.soc, 10, 0x3FF), 10),
         }
-        return _pack(fields, self.raw)
+        return pack(fields, self.raw)
 
     def _aux_bits(self) -> int:
         if self.aux is None:
@@ -97,10 +98,11 @@ class SolarCharger:
             "power": (_scaled(self.power, 1, 0xFFFF), 16),
             "load": (_scaled(self.load, 10, 0x1FF), 9),
         }
-        return _pack(fields, self.raw)
+        return pack(fields, self.raw)
 
 
-def _pack(fields: dict[str, tuple[int, int]], raw: dict[str, int]) -> bytes:
+def pack(fields: Mapping[str, tuple[int, int]], raw: Mapping[str, int]) -> bytes:
+    """A plaintext of numbers and their widths; `raw` overrides numbers."""
     if stray := raw.keys() - fields.keys():
         raise ValueError(f"no such fields: {', '.join(sorted(stray))}")
     writer = BitWriter()

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,7 @@ from tests.emulators.dbus import PrivateBus
 ROOT = Path(__file__).parents[2]
 PROCESSES = {
     "collector_ble": ("collector", "ble"),
+    "collector_serial": ("collector", "serial"),
     "statistician": ("statistician",),
     "controller": ("controller",),
 }
@@ -30,12 +32,23 @@ Stored = dict[tuple[str, str], list[tuple[int, float | str | None]]]
 class House:
     """Starts what a journey needs in a folder of its own; `settings` is its boondock.toml."""
 
-    def __init__(self, folder: Path, settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: str,
+        *,
+        broker: Mosquitto | None = None,
+        login: tuple[str, str] | None = None,
+        variables: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self.folder = folder
         self.database = folder / "statistics.db"
         (folder / "boondock.toml").write_text(settings, encoding="utf-8")
         self.dbus = PrivateBus()
-        self.broker = Mosquitto(folder)
+        self.broker = broker or Mosquitto(folder)
+        self._login = login
+        # The environment of single processes besides what all have.
+        self._variables = variables or {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -43,7 +56,7 @@ class House:
         self.bluez = FakeBluez(self.dbus.address)
         self.bluez.__enter__()
         self.broker.start()
-        self.client = Client(self.broker.port, "camper/#")
+        self.client = Client(self.broker.port, "camper/#", login=self._login)
         return self
 
     def __exit__(
@@ -78,6 +91,7 @@ class House:
             "BOONDOCK_CLOCK__TRUSTED": "true",
             "DBUS_SYSTEM_BUS_ADDRESS": self.dbus.address,
         }
+        environment |= self._variables.get(name, {})
         log = (self.folder / f"{name}.log").open("ab")
         module, *arguments = PROCESSES[name]
         command = [sys.executable, "-m", module, *arguments]

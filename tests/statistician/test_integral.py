@@ -15,7 +15,7 @@ from bus.about import About, Entity
 from bus.clock import Clock
 from bus.events import Sent
 from bus.health import Journal
-from collector import ownership
+from collector import checking, ownership
 from config import rules
 from config.model import Device, Settings
 from statistician.integral import Integral, Sign
@@ -365,7 +365,7 @@ def test_charged_and_discharged_and_net(tmp_path: Path) -> None:
         (Device(kind="integral", source="d.energy"), ["source: d.energy is energy already"]),
         (
             Device(kind="integral", source="m.p", key="0" * 32, steps={"energy": 1.0}),
-            ["key: a device of kind integral has none", "steps: a device of kind integral has none"],
+            ["steps: a device of kind integral has none", "key: a device of kind integral has none"],
         ),
         (
             Device(kind="victron_solar_charger", source="m.p", max_gap=5.0, sign="both"),
@@ -380,5 +380,5 @@ def test_mistakes_in_its_settings_are_lines(device: Device, lines: list[str]) ->
 
 def test_no_collector_owns_it() -> None:
     settings = Settings(device={"solar_energy": SOLAR})
-    ownership.check(settings, "boondock.toml")
+    checking.check(settings, "boondock.toml")
     assert ownership.owned_devices(settings, "ble", 0.0) == []

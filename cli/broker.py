@@ -1,0 +1,200 @@
+"""`boondock broker`: the broker's configuration, users, ACL and certificates, from boondock.toml."""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli import broker_config
+from cli.broker_error import BrokerError
+from cli.broker_files import File
+from cli.broker_passwords import Vault, password_file
+from cli.broker_rights import User, acl, users
+from cli.broker_show import show
+from cli.broker_tls import Papers
+from config.model import Settings
+
+UNIT = "boondock-mosquitto"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where everything goes, and for which Mosquitto."""
+
+    out: Path
+    secrets: Path
+    mosquitto: str
+
+    @property
+    def conf(self) -> Path:
+        """The file that the broker is started with."""
+        return self.out / "mosquitto.conf"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("/etc/boondock/mosquitto"),
+        metavar="FOLDER",
+        help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--secrets",
+        type=Path,
+        default=Path("/etc/credstore"),
+        metavar="FOLDER",
+        help="where the passwords are; default: %(default)s, where systemd looks",
+    )
+    parser.add_argument("--mosquitto", choices=broker_config.VERSIONS, help="default: the one installed")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
+    parser.add_argument("--reload", action="store_true", help="tell a running broker, by SIGHUP")
+    parser.add_argument(
+        "--renew", metavar="USER", action="append", default=[], help="give a user a new password"
+    )
+    parser.add_argument("--show", metavar="USER", help="only show a user's password and how to connect")
+    parser.add_argument("--config", type=Path, help="where users and [lan] are said (default: as for check)")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Do what the command line asks for. Raises BrokerError, OSError."""
+    out, secrets = arguments.out.absolute(), arguments.secrets.absolute()
+    all_users = users(settings)
+    known = [user.name for user in all_users]
+    for name in (*arguments.renew, *([arguments.show] if arguments.show else [])):
+        if name not in known:
+            raise BrokerError(f"there is no user {name}: there are {', '.join(known)}")
+    names = broker_config.names(settings, socket.gethostname()) if settings.lan.listen else []
+    papers = Papers(out, secrets / "boondock-ca.key", names, settings.lan.days)
+    if arguments.show:
+        user = next(one for one in all_users if one.name == arguments.show)
+        show(user.name, Vault(secrets).read(user.secret), settings, papers)
+        return
+    place = Place(out, secrets, arguments.mosquitto or broker_config.version())
+    Setup(settings, all_users, place, papers, renew=arguments.renew).go(
+        dry_run=arguments.dry_run, reload=arguments.reload
+    )
+
+
+class Setup:
+    """One run: what is wanted, what differs, what is written."""
+
+    def __init__(
+        self, settings: Settings, all_users: list[User], place: Place, papers: Papers, *, renew: list[str]
+    ) -> None:
+        self._settings = settings
+        self._users = all_users
+        self._place = place
+        self._papers = papers
+        self._vault = Vault(place.secrets)
+        passwords = {
+            user.name: self._vault.password(user.secret, renew=user.name in renew) for user in all_users
+        }
+        hashes = File(place.out / "passwords", "").old
+        rendered = broker_config.render(settings, place.out, place.mosquitto)
+        self._conf = File(place.conf, rendered, private=False)
+        self._files = [
+            self._conf,
+            File(place.out / "acl", acl(all_users)),
+            File(place.out / "passwords", password_file(passwords, hashes), hashes=True),
+        ]
+
+    def go(self, *, dry_run: bool, reload: bool) -> None:
+        """Show what changes and do it. Raises BrokerError, OSError."""
+        old = self._conf.old
+        changes = list(self._changes())
+        for line in changes:
+            print(line)
+        if dry_run:
+            print(f"{len(changes)} lines; nothing was written." if changes else "Nothing would change.")
+            return
+        self._write()
+        if not changes:
+            print("Nothing changed.")
+        if reload:
+            self._reload()
+        for line in self._advice(old, changed=bool(changes), reloaded=reload):
+            print(line)
+
+    def _changes(self) -> Iterator[str]:
+        for file in self._files:
+            yield from file.diff()
+        for name in self._vault.fresh:
+            yield f"+++ {self._place.secrets / name} (a new password)"
+        for path in self._stale():
+            yield f"--- {path} (nobody's password any more)"
+        if self._settings.lan.listen:
+            for what in self._papers.lacks():
+                yield f"+++ {what} in {self._place.out} for {', '.join(self._papers.names)}"
+
+    def _stale(self) -> list[Path]:
+        return self._vault.stale({user.secret for user in self._users})
+
+    def _write(self) -> None:
+        self._place.out.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # The passwords first: whatever stops us, nobody has one that is nowhere to be read.
+        self._vault.save()
+        if self._settings.lan.listen:
+            self._papers.make()
+        for file in self._files:
+            file.settle()
+        for path in self._stale():
+            path.unlink()
+
+    def _reload(self) -> None:
+        pid = running(self._place.conf)
+        if pid is None:
+            raise BrokerError(f"no mosquitto runs with -c {self._place.conf}")
+        if self._place.mosquitto != broker_config.VERSIONS[0]:
+            _try(self._place.conf)
+        os.kill(pid, signal.SIGHUP)
+        print(f"Mosquitto (process {pid}) was told to read its files again.")
+
+    def _advice(self, old: str, *, changed: bool, reloaded: bool) -> Iterator[str]:
+        new = self._conf.text
+        restart = broker_config.needs_restart(old, new)
+        if not old:
+            yield f"Next: systemctl restart {UNIT}, then the other services. docs/security.md goes on."
+        elif restart:
+            yield f"Listeners changed, and no reload takes them up: systemctl restart {UNIT}"
+        elif changed and not reloaded:
+            yield "For a running broker: boondock broker --reload"
+        if changed and old and not restart:
+            yield "A process whose password changed must be restarted: the old one ends with the reload."
+        if self._settings.lan.listen and (restart or not old):
+            yield f"The unit keeps the network out until systemctl edit {UNIT} adds, below [Service]:"
+            yield "IPAddressAllow=192.168.0.0/16    (your network, or any)"
+            yield f"Authority for phones: {self._papers.ca}, SHA-256 {self._papers.fingerprint()}"
+        if changed:
+            yield "Passwords, one at a time: boondock broker --show operator"
+
+
+def running(conf: Path) -> int | None:
+    """The Mosquitto that was started with this configuration."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        named = [word for word, before in zip(words[1:], words, strict=False) if before == "-c"]
+        if Path(words[0]).name == "mosquitto" and any(Path(one) == conf for one in named):
+            return int(entry.parent.name)
+    return None
+
+
+def _try(conf: Path) -> None:
+    """From 2.1 on a broker that reloads a wrong file ends: ask it first. Raises BrokerError."""
+    program = broker_config.binary()
+    if program is None:
+        print("mosquitto is not on this PATH; the configuration goes untried", file=sys.stderr)
+        return
+    command = [program, "--test-config", "-c", str(conf)]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 — the broker, by its full path
+    if tried.returncode != 0:
+        raise BrokerError(f"Mosquitto refuses {conf}: {tried.stderr.strip() or tried.stdout.strip()}")

@@ -1,0 +1,87 @@
+"""How a collector is put together: the registry of its devices, the desk in front of it, its way to scan."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bus.clock import Clock
+from bus.events import Publishes
+from bus.health import Journal
+from bus.publisher import Publisher
+from bus.topics import Topics
+from collector.readings import Readings
+from collector.reception import open_desk
+from collector.registry import Registry, published
+from collector.roster import Roster
+from collector.scanning import Nothing, Scan
+from collector.service import Collector
+from config.model import Settings, Storage
+
+if TYPE_CHECKING:
+    from collector.polling import PollingSource
+
+
+_NOTHING = {
+    "gpio": "a pin does not say what hangs on it: there is nothing to scan",
+    "mqtt": "what others publish is chosen by [[import]] tables: there is nothing to scan",
+    "host": "there is one computer, this one: there is nothing to scan",
+}
+
+
+def name_of(transport: str) -> str:
+    """The service that reads a transport."""
+    return f"collector_{transport}"
+
+
+def roster_of(storage: Storage, transport: str) -> Roster:
+    """The devices that were added to a collector over MQTT."""
+    return Roster(Path(storage.state) / f"{name_of(transport)}-devices.json")
+
+
+def receive(
+    transport: str,
+    settings: Settings,
+    roster: Roster,
+    *,
+    service: Collector,
+    readings: Readings,
+    publisher: Publisher,
+    scan: Scan,
+    bus: Publishes,
+    topics: Topics,
+    clock: Clock,
+    journal: Journal,
+) -> None:
+    """Read the roster's devices too, and answer requests from now on."""
+    registry = Registry(
+        transport,
+        settings,
+        roster,
+        reads=service,
+        readings=readings,
+        publisher=publisher,
+        clock=clock,
+        journal=journal,
+    )
+    registry.start()
+    desk = open_desk(
+        name_of(transport), registry, scan.action(), bus=bus, topics=topics, clock=clock, journal=journal
+    )
+    service.open(desk, scan, published(readings))
+
+
+def nothing_to_scan(transport: str) -> Scan:
+    """The scan of a transport that has nothing to scan; its answer says why."""
+    return Nothing(_NOTHING[transport])
+
+
+def scan_of(transport: str, source: "PollingSource", readings: Readings) -> Scan:
+    """How a transport whose devices are asked is scanned."""
+    if transport == "i2c":
+        from collector.scan_i2c import I2cScan  # noqa: PLC0415 — only the collector that needs it
+
+        return I2cScan(source, readings)
+    if transport in ("serial", "tcp"):
+        from collector.scan_modbus import ModbusScan, guesses_of  # noqa: PLC0415 — the same
+
+        return ModbusScan(source, readings, guesses_of, tcp=transport == "tcp")
+    return nothing_to_scan(transport)

@@ -1,0 +1,219 @@
+"""The Raspberry Pi itself, or whatever Linux machine we run on: what its kernel says of it."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from bus.about import MEASUREMENT, TOTAL_INCREASING, Entity
+from collector.devices.contact import on_off
+from collector.devices.description import Decoded, HostKind, Row, Values
+from collector.devices.lines import HostLine, HostText, Space
+from config.model import Device
+
+_MB = 1_000_000
+# /proc/meminfo says kB and means KiB (proc_meminfo(5)).
+_KIB = 1024
+# Documentation/block/stat.rst: field 7 is write sectors, "the standard UNIX 512-byte sectors".
+_SECTORS_WRITTEN = 6
+_SECTOR = 512
+# raspberrypi.com/documentation/computers/os.html, get_throttled: bits 0 to 3 now, 16 to 19 has occurred.
+_FLAGS = (
+    ("under_voltage", "Under-voltage"),
+    ("frequency_capped", "Frequency capped"),
+    ("throttled", "Throttled"),
+    ("temperature_limit", "Soft temperature limit"),
+)
+_OCCURRED = 16
+_ALL = (1 << len(_FLAGS)) - 1
+_UNDER_VOLTAGE = 1
+_FIELD = re.compile(r"(\w+):\s+(\d+) kB")
+
+
+def _number(
+    name: str,
+    unit: str | None,
+    device_class: str | None,
+    *,
+    precision: int,
+    step: float,
+    state_class: str = MEASUREMENT,
+    optional: bool = False,
+    diagnostic: bool = False,
+) -> Row:
+    entity = Entity(
+        name=name,
+        unit=unit,
+        device_class=device_class,
+        state_class=state_class,
+        precision=precision,
+        diagnostic=diagnostic,
+    )
+    return Row(entity=entity, step=step, optional=optional)
+
+
+def _share(name: str, *, optional: bool = False) -> Row:
+    return _number(name, "%", None, precision=1, step=1, optional=optional)
+
+
+def _megabytes(name: str, *, optional: bool = False, written: bool = False) -> Row:
+    state_class = TOTAL_INCREASING if written else MEASUREMENT
+    return _number(
+        name,
+        "MB",
+        "data_size",
+        precision=0,
+        step=10,
+        state_class=state_class,
+        optional=optional,
+        diagnostic=True,
+    )
+
+
+def _flag(name: str, device_class: str | None, *, optional: bool = False, diagnostic: bool = False) -> Row:
+    entity = Entity(name=name, device_class=device_class, boolean=True, diagnostic=diagnostic)
+    return Row(entity=entity, optional=optional)
+
+
+ROWS: Mapping[str, Row] = MappingProxyType(
+    {
+        "cpu_temperature": _number(
+            "CPU temperature", "°C", "temperature", precision=1, step=0.5, optional=True
+        ),
+        **{key: _flag(name, "problem", optional=True) for key, name in _FLAGS},
+        **{
+            f"{key}_since_boot": _flag(f"{name} since boot", "problem", optional=True, diagnostic=True)
+            for key, name in _FLAGS
+        },
+        "disk_free": _megabytes("Free disk"),
+        "disk_used": _share("Disk used"),
+        "system_disk_free": _megabytes("Free system disk", optional=True),
+        "system_disk_used": _share("System disk used", optional=True),
+        "card_written": _megabytes("Written to the card since boot", optional=True, written=True),
+        "memory_free": _megabytes("Free memory", optional=True),
+        "memory_used": _share("Memory used", optional=True),
+        "load": _number("Load", None, None, precision=2, step=0.1, optional=True),
+        "uptime": _number(
+            "Uptime",
+            "s",
+            "duration",
+            precision=0,
+            step=math.inf,
+            state_class=TOTAL_INCREASING,
+            optional=True,
+            diagnostic=True,
+        ),
+        "clock_synchronised": _flag("Clock synchronised", None, diagnostic=True),
+        "broker": _flag("Broker", "connectivity", optional=True, diagnostic=True),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RaspberryPi:
+    """The machine; what it does not have is unknown."""
+
+    rows: Mapping[str, Row]
+
+    def poll(self, line: HostLine, _now: float) -> Decoded:
+        """All it says of itself. A broker that is OFF is heard of once it is back."""
+        ours, system = line.space()
+        values: Values = {
+            "cpu_temperature": temperature(line.text(HostText.TEMPERATURE)),
+            **_flags(line),
+            **_disk("disk", ours),
+            **({} if system is None else _disk("system_disk", system)),
+            "card_written": written(line.text(HostText.CARD)),
+            **memory(line.text(HostText.MEMORY)),
+            "load": first_number(line.text(HostText.LOAD)),
+            "uptime": first_number(line.text(HostText.UPTIME)),
+            "clock_synchronised": on_off(line.clock_synchronised()),
+            "broker": on_off(line.broker_up()),
+        }
+        return Decoded(values, model=model(line.text(HostText.MODEL)))
+
+
+def _flags(line: HostLine) -> Values:
+    firmware = throttled(line.text(HostText.THROTTLED))
+    alarm = switch(line.text(HostText.UNDER_VOLTAGE))
+    now = None if firmware is None else firmware & _ALL
+    if alarm is not None:
+        # The kernel's alarm also holds what lasted for less than its two seconds between two looks.
+        now = (now or 0) | (_UNDER_VOLTAGE if alarm else 0)
+    if now is None:
+        return {}
+    # That kernel driver clears the firmware's memory as it looks, so we keep our own.
+    occurred = line.since_boot(now | (firmware or 0) >> _OCCURRED)
+    known = _FLAGS if firmware is not None else _FLAGS[:1]
+    return {key: on_off(bool(now >> bit & 1)) for bit, (key, _) in enumerate(known)} | {
+        f"{key}_since_boot": on_off(bool(occurred >> bit & 1)) for bit, (key, _) in enumerate(known)
+    }
+
+
+def _disk(name: str, space: Space) -> Values:
+    whole = space.used + space.free
+    return {
+        f"{name}_free": round(space.free / _MB, 1),
+        # As df has it: what is kept for root counts as neither.
+        f"{name}_used": round(100 * space.used / whole, 1) if whole else None,
+    }
+
+
+def temperature(text: str | None) -> float | None:
+    """°C of a thermal zone's millidegrees; None if no living machine has it."""
+    degrees = None if text is None or not re.fullmatch(r"-?\d{1,7}\s*", text) else int(text) / 1000
+    return round(degrees, 1) if degrees is not None and -60 <= degrees <= 150 else None
+
+
+def throttled(text: str | None) -> int | None:
+    """The firmware's bits; hexadecimal without 0x (drivers/firmware/raspberrypi.c, get_throttled_show)."""
+    return None if text is None or not re.fullmatch(r"[0-9a-f]{1,8}\s*", text) else int(text, 16)
+
+
+def switch(text: str | None) -> bool | None:
+    """A 0 or 1, as alarms of hwmon are (Documentation/hwmon/sysfs-interface.rst)."""
+    return {"0": False, "1": True}.get((text or "").strip())
+
+
+def memory(text: str | None) -> Values:
+    """Free MB and used % of /proc/meminfo; available is what programs can get, caches given up."""
+    found = {key: int(number) * _KIB for key, number in _FIELD.findall(text or "")}
+    whole, free = found.get("MemTotal"), found.get("MemAvailable")
+    if not whole or free is None or free > whole:
+        return {"memory_free": None, "memory_used": None}
+    return {"memory_free": round(free / _MB, 1), "memory_used": round(100 * (1 - free / whole), 1)}
+
+
+def first_number(text: str | None) -> float | None:
+    """What /proc/loadavg (load of the last minute) and /proc/uptime (s) begin with."""
+    found = re.match(r"\d{1,12}\.\d\d\b", text or "")
+    return float(found[0]) if found else None
+
+
+def written(text: str | None) -> float | None:
+    """MB written to the SD card since the machine's start, from its stat file."""
+    fields = (text or "").split()
+    if len(fields) <= _SECTORS_WRITTEN or not all(re.fullmatch(r"\d{1,20}", f) for f in fields):
+        return None
+    return round(int(fields[_SECTORS_WRITTEN]) * _SECTOR / _MB, 1)
+
+
+def model(text: str | None) -> str | None:
+    """The board's name; device trees end texts with a NUL."""
+    return (text or "").strip("\0\n ") or None
+
+
+def _make(_settings: Device) -> RaspberryPi:
+    return RaspberryPi(ROWS)
+
+
+KIND = HostKind(
+    name="raspberry_pi",
+    title="The computer itself",
+    manufacturer="Raspberry Pi",
+    rows=ROWS,
+    source="Raspberry Pi documentation, get_throttled; Linux, Documentation (proc, hwmon, block/stat)",
+    every=30.0,
+    make=_make,
+)

@@ -1,0 +1,223 @@
+"""Hears devices that publish in their own words, and passes commands on to them."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from bus.clock import BUILD_DATE_MS, Clock
+from bus.commands import Switch
+from bus.events import Message, Publishes, Sent
+from bus.health import Journal
+from bus.messages import OFF, ON, Values
+from collector.devices.description import Decoded, Earlier, NoAnswerError
+from collector.devices.imported import BadPayloadError, Heard, Imported, is_online
+from collector.import_devices import ImportKind
+from collector.ownership import Owned
+from collector.polling import Switched
+from collector.readings import Readings
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+# So long a device may take to obey.
+_PATIENCE_S = 5.0
+# A state said so shortly before its publisher called the device online counts.
+_HOLD_S = 10.0
+# So far a device's own clock may be ahead of ours.
+_AHEAD_MS = 5_000
+_AWAY = "its publisher says that it is offline"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A command that was passed on; `by` is the monotonic second until which it must be obeyed."""
+
+    wanted: str
+    by: float
+    ticket: object
+
+
+@dataclass(slots=True)
+class _Device:
+    """What is known of one device now."""
+
+    imported: Imported
+    away: bool = False
+    # What it said while it was away, by topic: payload and monotonic second.
+    held: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    heard: set[str] = field(default_factory=set)
+    known: Values = field(default_factory=dict)
+    newest: int = 0
+    pending: dict[str, _Pending] = field(default_factory=dict)
+
+
+class ImportingSource:
+    """The devices of the [[import]] tables: foreign messages become values."""
+
+    silence = "nothing heard on its topics: is it switched on, are the topics right?"
+
+    def __init__(
+        self,
+        readings: Readings,
+        bus: Publishes,
+        *,
+        clock: Clock,
+        journal: Journal,
+        emit: Callable[[object], None],
+    ) -> None:
+        self._readings = readings
+        self._bus = bus
+        self._clock = clock
+        self._journal = journal
+        self._emit = emit
+        self._devices: dict[str, _Device] = {}
+
+    def add(self, device: Owned) -> None:
+        """Listen for this device."""
+        assert isinstance(device.kind, ImportKind)  # noqa: S101 — owned_imports made it
+        self._devices[device.id] = _Device(device.kind.imported)
+
+    def change(self, device: Owned) -> None:
+        """Listen as its new settings say."""
+        self.add(device)
+
+    def remove(self, device_id: str) -> None:
+        """Its messages are a stranger's from now on."""
+        del self._devices[device_id]
+
+    def stop(self) -> None:
+        """There is nothing to end."""
+
+    def handle(self, event: object) -> None:
+        """Take a message from another publisher."""
+        if not isinstance(event, Message):
+            return
+        now = self._clock.monotonic()
+        self._journal.count("messages")
+        for device_id, device in self._devices.items():
+            owned = self._readings.get(device_id)
+            said = device.imported.table.availability
+            if owned is None:
+                continue
+            if said is not None and event.topic == said.topic:
+                self._availability(owned, device, is_online(said, event.payload))
+            # What the broker had kept is as old as nobody knows; an empty payload only clears it.
+            old = event.retain and not device.imported.table.retained
+            if event.payload and not old and device.imported.of(event.topic):
+                self._state(owned, device, event.topic, event.payload, now)
+
+    def _availability(self, owned: Owned, device: _Device, online: bool | None) -> None:  # noqa: FBT001 — the payload's meaning
+        if online is None:
+            self._journal.count(f"availability_refused.{owned.id}")
+            return
+        was, device.away = device.away, not online
+        if was and online:
+            # It is not well before it has said something, but no longer known to be away.
+            self._journal.solved(f"device.{owned.id}")
+        if device.away:
+            device.known = {}
+            self._readings.gone(owned, _AWAY)
+            return
+        held, device.held = device.held, {}
+        for topic, (payload, at) in held.items():
+            if self._clock.monotonic() - at <= _HOLD_S:
+                self._state(owned, device, topic, payload, at)
+
+    def _state(self, owned: Owned, device: _Device, topic: str, payload: bytes, at: float) -> None:
+        if device.away:
+            # A bridge may say again what it remembers of a device that is gone.
+            device.held[topic] = (payload, at)
+            self._journal.count(f"messages_while_offline.{owned.id}")
+            return
+        try:
+            heard = device.imported.read(topic, payload)
+        except BadPayloadError as error:
+            self._journal.count(f"payloads_refused.{owned.id}")
+            self._explain(owned, device, dict.fromkeys(device.imported.of(topic), f"{topic}: {error}"))
+            return
+        for entity in heard.refused:
+            self._journal.count(f"values_refused.{owned.id}.{entity}")
+        device.heard |= heard.values.keys()
+        self._explain(owned, device, {**heard.missing, **heard.refused})
+        if heard.values:
+            device.known |= heard.values
+            self._say(owned, device, heard, at)
+
+    def _explain(self, owned: Owned, device: _Device, reasons: dict[str, str]) -> None:
+        """Tell why entities have no value, of those that never had one: the table may be wrong."""
+        for entity in reasons.keys() - device.heard:
+            subject = f"entity.{owned.id}.{entity}"
+            if subject not in self._journal.problems:
+                self._journal.problem(subject, reasons[entity], self._clock.wall())
+
+    def _say(self, owned: Owned, device: _Device, heard: Heard, at: float) -> None:
+        values = dict(heard.values)
+        obeyed = [e for e, pending in device.pending.items() if values.get(e) == pending.wanted]
+        for entity in obeyed:
+            # The rest of the message goes with the first.
+            self._emit(Switched(owned.id, device.pending.pop(entity).ticket, values, None))
+        if obeyed:
+            return
+        ts = self._time(owned, heard)
+        if ts is not None and ts < device.newest:
+            self._readings.said(owned, Decoded({}, earlier=(Earlier(ts, values),)), at)
+            return
+        device.newest = ts or device.newest
+        self._readings.said(owned, Decoded(values), at, ts=ts)
+
+    def _time(self, owned: Owned, heard: Heard) -> int | None:
+        """The device's own time of a reading, None if its arrival counts."""
+        ts = heard.ts
+        if heard.bad_time or (ts is not None and not BUILD_DATE_MS <= ts <= self._clock.wall() + _AHEAD_MS):
+            self._journal.count(f"times_refused.{owned.id}")
+            return None
+        return ts
+
+    def switch(self, owned: Owned, entity: str, wanted: Switch, ticket: object) -> None:
+        """Pass a command on; a Switched event tells how it went."""
+        device = self._devices[owned.id]
+        table = device.imported.table.entities[entity]
+        word = self._wanted(owned, device, entity, wanted)
+        if device.away or word is None:
+            why = _AWAY if device.away else "its state is not known: send ON or OFF"
+            self._fail(owned.id, ticket, why)
+            return
+        said = (table.payload_on or ON) if word == ON else (table.payload_off or OFF)
+        before = device.pending.pop(entity, None)
+        if before is not None:
+            self._fail(owned.id, before.ticket, "another command came before it had obeyed")
+        # A command without its topic is no command: row_of.
+        topic = cast("str", table.command_topic)
+        if self._bus.publish(topic, said.encode()) is not Sent.YES:
+            self._fail(owned.id, ticket, f"the broker did not take {topic}")
+            return
+        self._journal.count("commands_passed_on")
+        device.pending[entity] = _Pending(word, self._clock.monotonic() + _PATIENCE_S, ticket)
+
+    def _wanted(self, owned: Owned, device: _Device, entity: str, wanted: Switch) -> str | None:
+        if wanted is not Switch.TOGGLE:
+            return wanted.value
+        known = device.known.get(entity) if owned.reporter.online else None
+        return None if known is None else OFF if known == ON else ON
+
+    def _fail(self, device_id: str, ticket: object, why: str) -> None:
+        self._emit(Switched(device_id, ticket, {}, NoAnswerError(why)))
+
+    def tick(self, now: float) -> float:
+        """Answer commands that were not obeyed in time."""
+        for device_id, device in self._devices.items():
+            for entity, pending in list(device.pending.items()):
+                if now >= pending.by:
+                    del device.pending[entity]
+                    self._overdue(device_id, device, entity, pending)
+        return _TICK_S
+
+    def _overdue(self, device_id: str, device: _Device, entity: str, pending: _Pending) -> None:
+        if device.known.get(entity) == pending.wanted:
+            # It was so before, and not every device says again what did not change.
+            self._emit(Switched(device_id, pending.ticket, {entity: pending.wanted}, None))
+            return
+        known = device.known.get(entity)
+        state = "it said nothing of it" if known is None else f"it is still {known}"
+        self._fail(device_id, pending.ticket, f"not obeyed within {_PATIENCE_S:g} s: {state}")

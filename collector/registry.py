@@ -1,0 +1,280 @@
+"""The devices of a collector as clients see and change them: boondock.toml's, read-only, and the roster's."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from msgspec import Struct
+
+from bus.clock import Clock
+from bus.health import Journal
+from bus.publisher import Publisher
+from bus.requests import Code, Refused
+from bus.topics import ID
+from collector import ownership
+from collector.devices import registry as kinds
+from collector.ownership import Owned, own
+from collector.readings import Readings
+from collector.roster import Roster, wrong_with
+from collector.roster_params import SECRETS, changed, shown
+from collector.roster_params import Which as Asked
+from config.model import Device, Settings
+
+log = logging.getLogger(__name__)
+
+FILE = "boondock.toml"
+MOST = 200
+# What may change while the device stays the one it was: its values need not be cleared.
+_COSMETIC = ("name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "every", "cron", "jitter")
+
+
+class Entry(Struct, frozen=True):
+    """A device as `devices` lists it; `settings` are without secrets, `entities` say which are published."""
+
+    device: str
+    name: str
+    kind: str
+    where: str
+    online: bool
+    settings: dict[str, object]
+    entities: dict[str, bool]
+    problem: str | None
+
+
+class Reads(Protocol):
+    """The collector: it reads a device, or no longer."""
+
+    def add(self, device: Owned) -> None:
+        """Read this device from now on."""
+
+    def change(self, device: Owned) -> None:
+        """Read a device as its new settings say."""
+
+    def remove(self, device_id: str) -> None:
+        """Read it no more."""
+
+    def busy(self, device_id: str) -> str | None:
+        """Why it cannot be let go of now, None if it can."""
+
+
+class Registry:
+    """Adds, changes and removes devices of the collector `which` while it runs. All methods raise Refused."""
+
+    def __init__(
+        self,
+        which: str,
+        settings: Settings,
+        roster: Roster,
+        *,
+        reads: Reads,
+        readings: Readings,
+        publisher: Publisher,
+        clock: Clock,
+        journal: Journal,
+    ) -> None:
+        self._which = which
+        self._settings = settings
+        self._roster = roster
+        self._reads = reads
+        self._readings = readings
+        self._publisher = publisher
+        self._clock = clock
+        self._journal = journal
+
+    def start(self) -> None:
+        """Read the roster's devices, as far as they can be; health says why others cannot."""
+        if self._roster.problem is not None:
+            self._problem("registry", self._roster.problem)
+        for name in self._roster.unread:
+            self._problem(f"registry.{name}", "its entry cannot be read: remove it and add it again")
+        good: dict[str, Device] = {}
+        for name, device in self._roster.devices.items():
+            text = self._unfit(name, device, good)
+            if text is None:
+                good[name] = device
+                self._reads.add(own(self._settings, name, device, self._clock.monotonic()))
+            else:
+                self._problem(f"registry.{name}", text)
+
+    def _unfit(self, name: str, device: Device, others: dict[str, Device]) -> str | None:
+        if name in self._settings.device:
+            return f"{FILE} has {name} now, and that one counts: remove this one, or give that another id"
+        return "; ".join(wrong_with(self._settings, others, name, device)) or None
+
+    def _problem(self, subject: str, text: str) -> None:
+        if self._journal.problem(subject, text, self._clock.wall()):
+            log.error("%s: %s", subject, text)
+
+    # What there is.
+
+    def entries(self) -> Iterator[Entry]:
+        """Every device of this collector by id, those that cannot be read too."""
+        running = {device.id: device for device in self._readings}
+        for name in sorted({*running, *self._roster.devices, *self._roster.unread}):
+            yield self.entry(name)
+
+    def entry(self, name: str) -> Entry:
+        """One device."""
+        owned = self._readings.get(name)
+        device = self._roster.devices.get(name, Device(kind="")) if owned is None else owned.settings
+        problems = self._journal.problems
+        return Entry(
+            device=name,
+            name=device.name or name if owned is None else owned.about().name,
+            kind=device.kind,
+            where=FILE if self._is_in_file(name) else "mqtt",
+            online=owned is not None and owned.reporter.online is True,
+            settings={k: v for k, v in shown(device).items() if k not in ("kind", "name", "disabled")},
+            entities={} if owned is None else _entities(owned),
+            problem=problems.get(f"registry.{name}") or problems.get(f"device.{name}"),
+        )
+
+    # What may be changed.
+
+    def add(self, asked: Asked) -> Entry:
+        """Read one more device, now and after the next start."""
+        name = asked.device
+        if name in self._settings.device:
+            raise _in_file(name)
+        if name in self._roster.devices or name in self._roster.unread:
+            raise Refused(Code.INVALID, f"device: there is a {name} already; device_update changes it")
+        if len(self._roster.devices) >= MOST:
+            raise Refused(Code.LIMIT, f"{MOST} devices were added already")
+        device = changed(asked, Device(kind=""))
+        if not device.kind:
+            listed = ", ".join(sorted(kinds.KINDS))
+            raise Refused(Code.INVALID, f"kind: this field is needed; allowed are {listed}")
+        owned = self._fit(name, device)
+        self._keep(name, device)
+        self._reads.add(owned)
+        log.info("%s (%s) was added over MQTT", name, device.kind)
+        return self.entry(name)
+
+    def update(self, asked: Asked) -> Entry:
+        """Change settings of a device that was added; what is not named stays."""
+        before = self._added(asked.device)
+        return self._change(asked.device, before, changed(asked, before))
+
+    def enable(self, name: str, entity: str, *, enabled: bool) -> Entry:
+        """Publish an entity, or no longer."""
+        before = self._added(name)
+        owned = self._readings.get(name)
+        known = () if owned is None else owned.rows
+        if entity not in known and entity not in before.disabled:
+            listed = ", ".join(sorted(known)) or "none while it is not read"
+            raise Refused(Code.NOT_FOUND, f"entity: {name} has no entity {entity[:64]!r}; it has {listed}")
+        disabled = tuple(e for e in before.disabled if e != entity)
+        return self._change(
+            name, before, replace(before, disabled=disabled if enabled else (*disabled, entity))
+        )
+
+    def remove(self, name: str) -> None:
+        """Read it no more, and clear what the broker retains of it."""
+        if name in self._settings.device and name in self._roster.devices:
+            # The file's has taken its place: that one stays.
+            self._keep(name, None)
+            self._journal.solved(f"registry.{name}")
+            return
+        if name not in self._roster.unread:
+            self._added(name)
+        owned = self._idle(name)
+        self._keep(name, None)
+        self._journal.solved(f"registry.{name}")
+        if owned is not None:
+            self._reads.remove(name)
+            self._solve(owned)
+        if ID.match(name):
+            # Also of one that could not be read: an earlier run may have published it.
+            self._publisher.forget(name)
+        log.info("%s was removed over MQTT", name)
+
+    def _change(self, name: str, before: Device, device: Device) -> Entry:
+        if device == before:
+            return self.entry(name)
+        fresh = self._fit(name, device)
+        owned = self._idle(name)
+        self._keep(name, device)
+        self._journal.solved(f"registry.{name}")
+        if owned is None:
+            self._reads.add(fresh)
+        else:
+            self._solve(owned)
+            if _is_same(before, device):
+                _take_over(fresh, owned)
+            else:
+                self._publisher.forget(name)
+            self._reads.change(fresh)
+        self._publisher.forget_entities(name, device.disabled)
+        log.info("%s was changed over MQTT", name)
+        return self.entry(name)
+
+    def _is_in_file(self, name: str) -> bool:
+        return name in self._settings.device or name in self._settings.imports
+
+    def _added(self, name: str) -> Device:
+        if self._is_in_file(name):
+            raise _in_file(name)
+        found = self._roster.devices.get(name)
+        if found is None:
+            listed = ", ".join(sorted(self._roster.devices)) or "none"
+            raise Refused(Code.NOT_FOUND, f"device: there is no {name[:64]!r}; added over MQTT: {listed}")
+        return found
+
+    def _fit(self, name: str, device: Device) -> Owned:
+        if mistakes := wrong_with(self._settings, self._roster.devices, name, device):
+            raise Refused(Code.INVALID, "; ".join(mistakes))
+        where = ownership.transport(device)
+        if where != self._which:
+            raise Refused(
+                Code.INVALID, f"kind: such a {device.kind} is read by collector_{where}: ask that service"
+            )
+        return own(self._settings, name, device, self._clock.monotonic())
+
+    def _idle(self, name: str) -> Owned | None:
+        reason = self._reads.busy(name)
+        if reason is not None:
+            raise Refused(Code.DENIED, reason)
+        return self._readings.get(name)
+
+    def _keep(self, name: str, device: Device | None) -> None:
+        try:
+            self._roster.put(name, device)
+        except OSError as error:
+            text = error.strerror or str(error)
+            raise Refused(Code.INTERNAL, f"{self._roster.path}: {text}; nothing was changed") from error
+
+    def _solve(self, owned: Owned) -> None:
+        for entity in owned.rows:
+            self._journal.solved(f"entity.{owned.id}.{entity}")
+
+
+def _in_file(name: str) -> Refused:
+    return Refused(Code.DENIED, f"{name} stands in {FILE}: change it there")
+
+
+def _entities(owned: Owned) -> dict[str, bool]:
+    disabled = owned.settings.disabled
+    shown_now = (e for e, row in owned.rows.items() if not row.optional or e in owned.seen or e in disabled)
+    return {entity: entity not in disabled for entity in shown_now}
+
+
+def _is_same(before: Device, after: Device) -> bool:
+    """Whether what was known of the device holds with its new settings."""
+    kept = {name: getattr(before, name) for name in (*_COSMETIC, *SECRETS)}
+    return replace(after, **kept) == before
+
+
+def _take_over(fresh: Owned, before: Owned) -> None:
+    """Go on with what the device has told."""
+    fresh.seen, fresh.model = before.seen, before.model
+    if fresh.kind.discovers:
+        fresh.rows = before.rows
+        fresh.reporter.steps = {**before.reporter.steps, **fresh.settings.steps}
+    before.reporter.cadence, before.reporter.steps = fresh.reporter.cadence, fresh.reporter.steps
+    fresh.reporter = before.reporter
+
+
+def published(devices: Iterable[Owned]) -> dict[str, set[str] | None]:
+    """All that the devices may ever report, by id; None: only the device itself knows."""
+    return {d.id: None if d.kind.discovers else set(d.rows) - set(d.settings.disabled) for d in devices}

@@ -1,0 +1,167 @@
+"""Modbus RTU on a serial port or through a tunnel to one; the only file with minimalmodbus."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import minimalmodbus  # type: ignore[import-untyped]  # it ships no types
+
+from collector.devices.description import (
+    BadRecordError,
+    DecodeError,
+    LineError,
+    NoAnswerError,
+    RefusedError,
+)
+from collector.transports.modbus_rtu_wire import Wire
+from collector.transports.serial_port import guarded
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Ask = Callable[[minimalmodbus.Instrument], T]
+
+# Modbus over Serial Line V1.02, 2.4.1: "1 s to several s at 9600 bauds".
+_TIMEOUT_S = 1.0
+# No unit is believed to answer a question this old.
+_LATEST_S = 10.0
+# A line that speaks on for so many time-outs is not a Modbus line.
+_LONGEST_QUIETING = 5
+_WRITE_COIL = 5
+
+
+class ModbusRtu:
+    """A bus with its units, as ModbusLine wants it; a unit may think for `timeout` s.
+
+    RTU answers do not say what they answer. So after each failure the line is heard out, and a unit that
+    owes an answer must first answer another function: it answers in order, so nothing old can follow.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        baudrate: int,
+        *,
+        timeout: float = _TIMEOUT_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._port = port
+        self._baudrate = baudrate
+        self._timeout = timeout
+        self._monotonic = monotonic
+        self._wire: Wire | None = None
+        self._owed: dict[int, dict[int, float]] = {}
+
+    def open(self) -> None:
+        """Open the port. Raises LineError."""
+        self._wire = Wire(self._port, self._baudrate, self._timeout)
+
+    def close(self) -> None:
+        """Close the port; what units owe is not forgotten."""
+        if self._wire is not None:
+            self._wire.close()
+
+    def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
+        """Registers by function 3 or 4. Raises DecodeError or LineError."""
+
+        def ask(instrument: minimalmodbus.Instrument) -> tuple[int, ...]:
+            return tuple(instrument.read_registers(address, count, function))
+
+        return self._ask(unit, function, ask)
+
+    def bits(self, unit: int, function: int, address: int, count: int) -> tuple[bool, ...]:
+        """Bits by function 1 or 2. Raises DecodeError or LineError."""
+
+        def ask(instrument: minimalmodbus.Instrument) -> tuple[bool, ...]:
+            return tuple(bool(bit) for bit in instrument.read_bits(address, count, function))
+
+        return self._ask(unit, function, ask)
+
+    def write_coil(self, unit: int, address: int, *, on: bool) -> None:
+        """Set a coil by function 5. Raises DecodeError or LineError."""
+        self._ask(unit, _WRITE_COIL, lambda instrument: instrument.write_bit(address, int(on), _WRITE_COIL))
+
+    def _ask(self, unit: int, function: int, ask: Ask[T]) -> T:
+        now = self._monotonic()
+        owed = {owes: until for owes, until in self._owed.get(unit, {}).items() if now < until}
+        self._owed[unit] = owed
+        if function in owed:
+            self._catch_up(unit, owed)
+        return self._exchange(unit, function, ask)
+
+    def _catch_up(self, unit: int, owed: dict[int, float]) -> None:
+        """Have the unit answer, or refuse, something that no late answer can be taken for."""
+        other = next((one for one in _PROBES if one not in owed), None)
+        if other is None:
+            raise NoAnswerError(self._silence(unit))
+        with suppress(RefusedError, _BusyError):
+            self._exchange(unit, other, _PROBES[other])
+
+    def _exchange(self, unit: int, function: int, ask: Ask[T]) -> T:
+        try:
+            answer = self._translated(unit, ask)
+        except (RefusedError, _BusyError):
+            self._owed[unit].clear()
+            raise
+        except DecodeError:
+            self._owed[unit][function] = self._monotonic() + _LATEST_S
+            self._quiet()
+            raise
+        self._owed[unit].clear()
+        return answer
+
+    def _translated(self, unit: int, ask: Ask[T]) -> T:
+        """Do it, with the errors of the house. Those of minimalmodbus are OSErrors, as a pulled cable is."""
+        with guarded(self._port):
+            try:
+                return ask(minimalmodbus.Instrument(self._wire, unit))
+            except minimalmodbus.SlaveReportedException as error:
+                raise self._refusal(unit, error) from error
+            except minimalmodbus.NoResponseError as error:
+                raise NoAnswerError(self._silence(unit)) from error
+            except minimalmodbus.ModbusException as error:
+                # What exactly was wrong is another thing each time, and the owner is told once.
+                log.debug("%s: unit %d: %s", self._port, unit, error)
+                raise BadRecordError(
+                    f"unit {unit} answers with damaged frames, or another unit does: are the cables sound "
+                    f"and ended, is the baud rate {self._baudrate}, has each unit a number of its own?"
+                ) from error
+
+    def _refusal(self, unit: int, error: Exception) -> DecodeError:
+        # minimalmodbus takes the refusal of any function for the answer.
+        if self._wire is None or not self._wire.refused():
+            return BadRecordError(f"unit {unit} refused what was not asked: a late answer")
+        if isinstance(error, minimalmodbus.SlaveDeviceBusyError):
+            return _BusyError(f"unit {unit} is busy")
+        return RefusedError(f"unit {unit} refuses: {str(error).removeprefix('Slave reported ')}")
+
+    def _quiet(self) -> None:
+        """Hear the line out; open a tunnel anew, for one whose far end is gone is silent too."""
+        assert self._wire is not None  # noqa: S101 — the worker opens the line first
+        with guarded(self._port):
+            if not self._wire.drain(_LONGEST_QUIETING):
+                raise LineError(f"{self._port} does not fall silent: is it Modbus, at {self._baudrate} baud?")
+        if "://" in self._port:
+            self._wire.close()
+            self.open()
+
+    def _silence(self, unit: int) -> str:
+        return (
+            f"unit {unit} does not answer at {self._baudrate} baud on {self._port}: "
+            "is it switched on, are unit and baudrate right, are A and B not exchanged?"
+        )
+
+
+class _BusyError(NoAnswerError):
+    """It answered, but not the question: ask again later."""
+
+
+# Reads that harm nothing, by function: every unit knows at least one of them, and refuses the others.
+_PROBES: dict[int, Ask[object]] = {
+    3: lambda instrument: instrument.read_registers(0, 1, 3),
+    4: lambda instrument: instrument.read_registers(0, 1, 4),
+    1: lambda instrument: instrument.read_bits(0, 1, 1),
+    2: lambda instrument: instrument.read_bits(0, 1, 2),
+}

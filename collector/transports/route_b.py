@@ -1,0 +1,226 @@
+"""Wi-SUN sticks on route B of a Japanese smart meter; the only file with momonga.
+
+momonga opens the port by its path, so a stick behind a network is not possible. Opening scans for the meter
+and joins it, which takes from half a minute to a few; the thread of this port waits, no other.
+"""
+
+import logging
+import termios
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import momonga
+from momonga import Momonga, MomongaError
+
+from collector.devices.description import LineError, RefusedError
+from collector.transports.serial_port import close_port, guarded, open_port
+
+log = logging.getLogger(__name__)
+
+_BAUDRATE = 115_200
+_LOGGERS = (momonga.logger, momonga.session_manager_logger, momonga.sk_wrapper_logger)
+# What momonga lets through besides its own errors: the driver's of a pulled cable, and noise for numbers.
+_TROUBLES = (MomongaError, OSError, termios.error, ValueError)
+# Announcements of the meter that are taken between two questions, at most.
+_ANNOUNCEMENTS = 20
+# The answer to SKVER, and what a busy stick says: SKSTACK-IP, command reference.
+_VERSION, _FAIL = b"EVER ", b"FAIL ER"
+_MOST_NOISE = 4096
+
+for _logger in _LOGGERS:
+    # All it would say comes as an exception, too, and is told once.
+    _logger.setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds, and how many times: `answer` to a question of the meter, `transmit` until the radio is free.
+
+    `answer` and `pause` (between its own steps) are as momonga has them; `opening` and `closing` bound all of
+    each.
+    """
+
+    stick: float = 3.0
+    answer: float = 12.0
+    tries: int = 3
+    transmit: float = 60.0
+    pause: float = 5.0
+    opening: float = 300.0
+    closing: float = 4.0
+    scans: int = 3
+    joins: int = 2
+
+
+class _Session(Momonga):
+    """momonga's session, which gives values as the meter sent them: their meaning is the device file's."""
+
+    def data(self, codes: tuple[int, ...]) -> dict[int, bytes | None]:
+        """The properties' data in one question; all or MomongaResponseNotPossible."""
+        answer = self._request_to_get([momonga.EchonetProperty(code) for code in codes])
+        return {int(one.epc): one.edt for one in answer}
+
+    def _init_energy_unit(self) -> None:
+        """Nothing: a unit that momonga does not know is no reason not to open."""
+
+
+class _Redacted(logging.Filter):
+    """Takes the ID and the password out of whatever momonga logs, should somebody let it."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self.clean(record.getMessage()), ()
+        record.exc_info = record.exc_text = None
+        return True
+
+    def clean(self, text: str) -> str:
+        """The text without the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return text
+
+
+class RouteB:
+    """A stick on a serial port, joined to the meter of this ID and password; a RouteBLine."""
+
+    def __init__(self, port: str, route_b_id: str, password: str, patience: Patience | None = None) -> None:
+        self._port = port
+        self._id = route_b_id.upper()
+        self._password = password
+        self._patience = patience or Patience()
+        # The end of the ID goes through the air as the pair ID; it is not told all the same.
+        self._redacted = _Redacted((self._id, password, self._id[-8:]))
+        self._session: _Session | None = None
+        # pyserial has no types.
+        self._lock: Any = None
+
+    def open(self) -> None:
+        """Scan and join. Raises LineError."""
+        # Ours for as long as the session lives: momonga opens without locking.
+        self._lock = open_port(self._port, _BAUDRATE, timeout=self._patience.stick)
+        for logger in _LOGGERS:
+            logger.addFilter(self._redacted)
+        self._require_stick()
+        self._session = self._join()
+
+    def close(self) -> None:
+        """End the session and let go of the port."""
+        session, self._session = self._session, None
+        lock, self._lock = self._lock, None
+        if session is not None:
+            try:
+                with _bounded(session, self._patience.closing):
+                    session.close()
+            except _TROUBLES as error:
+                log.debug("%s: %s", self._port, self._redacted.clean(str(error)))
+        if lock is not None:
+            close_port(lock)
+
+    def properties(self, codes: tuple[int, ...]) -> Mapping[int, bytes | None]:
+        """As RouteBLine says; properties that are refused together are asked one by one."""
+        with self._well() as session:
+            found = _ask(session, codes)
+            for _ in range(_ANNOUNCEMENTS):
+                # momonga keeps for ever what nobody takes, and answers those that want it.
+                if session.get_notification(0) is None:
+                    break
+            return found
+
+    def choose_day(self, days_ago: int) -> None:
+        """As RouteBLine says."""
+        with self._well() as session:
+            try:
+                session.set_day_for_historical_data_1(days_ago)
+            except momonga.MomongaResponseNotPossible as error:
+                raise RefusedError(f"the meter does not give its history of {days_ago} days ago") from error
+
+    def signal(self) -> float | None:
+        """As RouteBLine says."""
+        rssi = None if self._session is None else self._session.rssi
+        return None if rssi is None else round(rssi, 1)
+
+    def _require_stick(self) -> None:
+        """Ask it a first word: momonga would wait five minutes for one from what is no stick."""
+        with guarded(self._port):
+            self._lock.write(b"\r\nSKVER\r\n")
+            heard = self._lock.read_until(_VERSION, _MOST_NOISE)
+        if _VERSION not in heard and _FAIL not in heard:
+            raise LineError(f"{self._port}: no Wi-SUN stick answers there: is it the right port?")
+
+    def _join(self) -> _Session:
+        patience, port = self._patience, self._port
+        session = _Session(
+            self._id, self._password, port, scan_retries=patience.scans, join_retries=patience.joins
+        )
+        session.internal_xmit_interval = patience.pause
+        session.recv_timeout = patience.answer
+        session.xmit_retries = patience.tries
+        session.xmit_timeout = patience.transmit
+        try:
+            with _bounded(session, patience.opening):
+                session.open()
+        except momonga.MomongaSkScanFailure as error:
+            raise LineError(
+                f"{port}: no meter heard: is the stick near enough, is the route B ID right?"
+            ) from error
+        except momonga.MomongaSkJoinFailure as error:
+            raise LineError(f"{port}: the meter refused: the route B ID or password is wrong") from error
+        except momonga.MomongaSkCommandCancelled as error:
+            raise LineError(f"{port}: not joined within {patience.opening:g} s") from error
+        except _TROUBLES as error:
+            raise self._trouble(error) from error
+        return session
+
+    @contextmanager
+    def _well(self) -> Iterator[_Session]:
+        if self._session is None:
+            raise LineError(f"{self._port} is not open")
+        try:
+            yield self._session
+        except _TROUBLES as error:
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: Exception) -> LineError:
+        try:
+            with guarded(self._port):
+                _ = self._lock.in_waiting
+        except LineError as gone:
+            return gone
+        if isinstance(error, momonga.MomongaXmitTimeout):
+            what = "the session with the meter was lost and did not come back"
+        elif isinstance(error, momonga.MomongaNeedToReopen):
+            # Its text differs each time.
+            what = "the meter does not answer any more: joining it anew"
+        else:
+            what = f"{type(error).__name__}: {self._redacted.clean(str(error))}"
+        return LineError(f"{self._port}: {what}")
+
+
+@contextmanager
+def _bounded(session: _Session, seconds: float) -> Iterator[None]:
+    """End what the stick does not answer: momonga would wait for up to five minutes a command."""
+    limit = threading.Timer(seconds, session.session_manager.skw.cancel_commands)
+    limit.daemon = True
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+
+
+def _ask(session: _Session, codes: tuple[int, ...]) -> dict[int, bytes | None]:
+    try:
+        return session.data(codes)
+    except momonga.MomongaResponseNotPossible:
+        # It does not say which of them the meter does not give.
+        if len(codes) == 1:
+            return {codes[0]: None}
+    found: dict[int, bytes | None] = {}
+    for code in codes:
+        found |= _ask(session, (code,))
+    return found

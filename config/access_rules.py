@@ -1,0 +1,85 @@
+"""Rules of [lan] and [user.<name>]: who may reach the broker, from where, and what for."""
+
+import re
+from collections.abc import Iterator
+from ipaddress import AddressValueError, IPv4Address
+
+from config.model import Settings
+
+_ID = re.compile(r"[a-z0-9_]+\Z")
+_INTERFACE = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_.-]{1,15}\Z")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
+_LEVEL = re.compile(r"\+|[^\s+#/\x00-\x1f\x7f]+")
+# Users that there are anyway, and how those of the processes begin.
+ROLES = ("viewer", "operator", "admin")
+OURS = "boondock_"
+
+Wrong = Iterator[tuple[str, str, str]]
+
+
+def check(settings: Settings) -> Wrong:
+    """Key, what is wrong and what is allowed."""
+    yield from _lan(settings)
+    for name, user in settings.user.items():
+        if not _ID.match(name):
+            yield f"user.{name}", "this is no id", "a-z, 0-9 and _"
+        if name in ROLES or name.startswith(OURS):
+            yield f"user.{name}", "this user is there anyway", "any other name"
+        if user.role is None and not user.topics:
+            yield f"user.{name}.role", "it may do nothing", "viewer, operator, admin or publisher, or topics"
+        for topic in user.topics:
+            if not _is_filter(topic):
+                yield (
+                    f"user.{name}.topics",
+                    f"{topic!r} is no filter of one tree",
+                    "such as zigbee2mqtt/# or tele/+/SENSOR",
+                )
+            elif _meets(topic, settings.broker.base):
+                yield (
+                    f"user.{name}.topics",
+                    f"{topic!r} reaches into {settings.broker.base}",
+                    "topics of others; role says what it may of ours",
+                )
+
+
+def _lan(settings: Settings) -> Wrong:
+    lan = settings.lan
+    if not lan.listen and (lan.names or lan.websockets is not None):
+        yield "lan.listen", "it is missing", 'addresses or interfaces, such as ["192.168.1.10"]'
+    for place in lan.listen:
+        if not (is_address(place) or _INTERFACE.match(place)):
+            yield "lan.listen", f"{place!r} is neither", "IPv4 addresses and interfaces such as wlan0"
+    for name in lan.names:
+        if not _NAME.match(name):
+            yield "lan.names", f"{name!r} is no name", "names such as van.local, and IPv4 addresses"
+    if lan.websockets == lan.port:
+        yield "lan.websockets", f"{lan.port} is lan.port already", "one use a port"
+    if lan.listen and settings.broker.port in (lan.port, lan.websockets):
+        yield "lan.port", f"{settings.broker.port} is broker.port already", "one use a port"
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 address."""
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _is_filter(topic: str) -> bool:
+    levels = topic.removesuffix("/#").split("/")
+    return levels[0] != "+" and not topic.startswith("$") and all(_LEVEL.fullmatch(one) for one in levels)
+
+
+def _meets(topic: str, base: str) -> bool:
+    """Whether a filter reaches the base topic or anything below it."""
+    levels = topic.split("/")
+    for place, ours in enumerate(base.split("/")):
+        if place >= len(levels):
+            return False
+        if levels[place] == "#":
+            return True
+        if levels[place] not in ("+", ours):
+            return False
+    return True

@@ -1,0 +1,71 @@
+"""What other devices said last, and when it was measured. Pure: time is an argument (monotonic seconds)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bus.messages import Reading, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A value and when it was measured, monotonic seconds; None is a device that says unknown."""
+
+    value: Value
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    at: float
+    stream: str | None
+    seq: int | None
+
+
+class States:
+    """The newest values of some devices. A reading that was kept or repeated never passes for a new one."""
+
+    def __init__(self, devices: Iterable[str]) -> None:
+        self.devices = frozenset(devices)
+        self._heard: dict[tuple[str, str], Heard] = {}
+        self._newest: dict[str, _Newest] = {}
+        self._generations: dict[str, int] = {}
+
+    def take(
+        self, device: str, reading: Reading, *, generation: int, now: float, wall_ms: int | None
+    ) -> bool:
+        """Take a reading that came over connection `generation`; False if it says nothing new.
+
+        `wall_ms` is None while our clock is not right: then, and without a right time in it, arrival counts.
+        """
+        first = self._generations.get(device) != generation
+        self._generations[device] = generation
+        dated = reading.ts is not None and reading.clock == "ok" and wall_ms is not None
+        if reading.ts is None and first:
+            # The broker may have kept it for a year, and nothing in it tells.
+            return False
+        at = now
+        if dated and reading.ts is not None and wall_ms is not None:
+            at = now - max(0, wall_ms - reading.ts) / 1000
+        if self._is_old(device, reading, at):
+            return False
+        self._newest[device] = _Newest(at, reading.stream, reading.seq)
+        for entity, value in reading.values.items():
+            self._heard[device, entity] = Heard(value, at)
+        return True
+
+    def _is_old(self, device: str, reading: Reading, at: float) -> bool:
+        newest = self._newest.get(device)
+        if newest is None:
+            return False
+        if reading.stream == newest.stream and reading.seq is not None and newest.seq is not None:
+            return reading.seq <= newest.seq
+        return at < newest.at
+
+    def get(self, device: str, entity: str) -> Heard | None:
+        """What was heard of an entity; None if nothing yet."""
+        return self._heard.get((device, entity))
+
+    def find(self, source: str) -> Heard | None:
+        """The same by `device.entity`."""
+        device, _, entity = source.partition(".")
+        return self.get(device, entity)

@@ -1,0 +1,195 @@
+"""Writes docs/devices.md from the code: python -m scripts.devices. A test compares the two."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bus.about import Entity
+from collector.devices.description import (
+    BleKind,
+    GpioKind,
+    HostKind,
+    I2cKind,
+    Kind,
+    ModbusKind,
+    PolledKind,
+    RouteBKind,
+    Row,
+    Tested,
+    VeDirectKind,
+)
+from collector.devices.modbus import shipped
+from collector.devices.registry import KINDS
+from config.model import INTEGRAL
+
+PAGE = Path(__file__).parents[1] / "docs" / "devices.md"
+
+_HEAD = """\
+# Devices
+
+Every kind of device that Boondock reads, made from the code by `python -m scripts.devices`. A device is a
+table `[device.<id>]` in `boondock.toml`; [config/example.toml](../config/example.toml) shows one of each, and
+`boondock check` says what is wrong with yours. Devices can also be added while everything runs:
+[registry.md](registry.md). What others publish on the broker joins as [bring-your-own.md](bring-your-own.md)
+shows.
+
+"Seen on hardware" means that somebody read the real device with this code and compared what it said. No
+hardware was at hand when it was written, so what it was tested on says how far to trust it: a *capture* was
+recorded from a real device by others, *vectors* are published with the library that decodes them, a *twin*
+speaks the protocol as its description says, byte by byte.
+
+Settings that every device may have: `name`, `min_interval`, `heartbeat`, `timeout`, `steps`, `disabled`.
+Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter` (seconds).
+What a device that is silent for `timeout` was last heard to say becomes unknown, and its availability
+`offline`.
+
+Signs: into the battery is positive, import from the grid is positive, solar power is never negative.
+"""
+_WORDS = {Tested.TWIN: "twin", Tested.CAPTURE: "capture", Tested.VECTORS: "vectors"}
+_TRANSPORTS: tuple[tuple[type[Kind], str], ...] = (
+    (BleKind, "Bluetooth, collector `ble`"),
+    (VeDirectKind, "VE.Direct, collector `serial`"),
+    (ModbusKind, "Modbus RTU or TCP, collector `serial` or `tcp`"),
+    (RouteBKind, "Wi-SUN stick, collector `serial`"),
+    (I2cKind, "I2C, collector `i2c`"),
+    (GpioKind, "pins, collector `gpio`"),
+    (HostKind, "the machine, collector `host`"),
+)
+SETTINGS: Mapping[str, str] = {
+    "active_low": "true: a low level means ON",
+    "address": "Bluetooth address, or the chip's address on the bus",
+    "baudrate": "of the serial port, bit/s",
+    "bus": "number of the I2C bus, default 1",
+    "calibration": "table of [raw, %], rising or falling in both",
+    "capacity": "litres when full",
+    "channel": "input of the chip, 0 to 3",
+    "correction": "true current / measured current, default 1",
+    "debounce": "seconds a level must stand before it counts",
+    "device_class": "Home Assistant's word for what ON means, such as plug or power",
+    "divider": "volts at the source per volt at the chip, default 1",
+    "gain": "full scale of the chip, V",
+    "key": "encryption key, 32 hexadecimal digits; best in a secret file",
+    "levels": "% = BCM pin of the switch at that level",
+    "max_current": "the largest current to expect, A",
+    "pin": "BCM number",
+    "port": "a path such as /dev/serial/by-id/…, any pyserial URL, or tcp://host:502 for Modbus TCP",
+    "profile": "name of a shipped profile, or the path of one of your own",
+    "pull": "up, down or off",
+    "pull_up": "ohms between the sender and the supply; without it the table is in volts",
+    "route_b_id": "32 characters from the electricity company; best in a secret file",
+    "route_b_password": "12 characters from the electricity company; best in a secret file",
+    "shunt": "ohms",
+    "supply": "volts at the pull-up",
+    "unit": "Modbus unit id, 1 to 247, default 1",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [_HEAD, *_overview()]
+    for kind in _sorted():
+        lines += _section(kind)
+    return "\n".join([*lines, *_appendix()]).rstrip("\n") + "\n"
+
+
+def _sorted() -> list[Kind]:
+    order = [family for family, _ in _TRANSPORTS]
+    return sorted(KINDS.values(), key=lambda kind: (order.index(type(kind)), kind.name))
+
+
+def _overview() -> Iterator[str]:
+    yield "| kind | device | read over | tested on | seen on hardware |"
+    yield "|---|---|---|---|---|"
+    for kind in _sorted():
+        over = dict(_TRANSPORTS)[type(kind)]
+        seen = "yes" if kind.seen else "no"
+        tested = ", ".join(_WORDS[one] for one in kind.tested)
+        yield f"| [`{kind.name}`](#{kind.name}) | {kind.title} | {over} | {tested} | {seen} |"
+    yield f"| `{INTEGRAL}` | energy from the power of another device | the statistician | | |"
+    yield ""
+
+
+def _section(kind: Kind) -> Iterator[str]:
+    yield f"## {kind.name}"
+    yield ""
+    yield f"{kind.title}, read over {dict(_TRANSPORTS)[type(kind)]}."
+    if isinstance(kind, PolledKind):
+        yield f"Asked every {kind.every:g} s unless told otherwise."
+    yield ""
+    yield f"Source of the protocol: {kind.source}. Tested on {' and '.join(kind.tested)}."
+    yield ""
+    if kind.needs or kind.takes:
+        yield from _settings(kind)
+    if kind.discovers:
+        yield (
+            "Which of these it reports is known once it has answered."
+            if kind.rows
+            else ("What it reports is known once it has answered.")
+        )
+        yield ""
+    yield from _entities(kind.rows)
+
+
+def _settings(kind: Kind) -> Iterator[str]:
+    yield "| setting | |"
+    yield "|---|---|"
+    for key in kind.needs:
+        yield f"| `{key}` | {SETTINGS[key]} |"
+    for key in kind.takes:
+        yield f"| `{key}` (optional) | {SETTINGS[key]} |"
+    yield ""
+
+
+def _entities(rows: Mapping[str, Row]) -> Iterator[str]:
+    if not rows:
+        return
+    yield "| entity | name | unit | device class | state class | |"
+    yield "|---|---|---|---|---|---|"
+    for key, row in rows.items():
+        entity = row.entity
+        cells = [f"`{key}`", entity.name, entity.unit, entity.device_class, entity.state_class, _notes(row)]
+        yield f"| {' | '.join(cell or '' for cell in cells)} |"
+    yield ""
+
+
+def _notes(row: Row) -> str:
+    entity: Entity = row.entity
+    notes = ["ON or OFF"] if entity.boolean else []
+    if entity.options:
+        notes.append(", ".join(entity.options))
+    if entity.command:
+        notes.append("obeys commands")
+    if row.optional:
+        notes.append("where the device has it")
+    if entity.diagnostic:
+        notes.append("diagnostic")
+    return "; ".join(notes)
+
+
+def _appendix() -> Iterator[str]:
+    """The shipped profiles of kind `modbus`."""
+    yield "## Profiles of kind modbus"
+    yield ""
+    yield "Each is a file in [collector/profiles](../collector/profiles). Copy one to write your own, and"
+    yield "name its path as `profile`."
+    yield ""
+    for profile in shipped():
+        seen = "seen on hardware" if profile.seen else "never seen on hardware"
+        yield f"### {profile.name}"
+        yield ""
+        yield f"{profile.title}, {seen}. Source: {profile.source}."
+        yield ""
+        yield from (f"- {note}" for note in profile.notes)
+        if profile.notes:
+            yield ""
+        yield from _entities(profile.rows)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE.name}: {len(KINDS)} kinds\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The I2C transport: smbus2's real ioctls on a bus that umockdev serves.
+
+Each `in_bed` function runs in a Python of its own, where the bus is seen.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from collector.devices import ads1115, ina219
+from collector.devices.description import LineError, NoAnswerError, RefusedError
+from collector.transports.i2c import I2cBus
+from config.model import Device
+from tests.emulators.i2c_child import PYTHON, ROOT, Bed, in_bed, needs_bed, running
+
+pytestmark = needs_bed
+
+CHIPS = ("ina219 0x40 volts=13.2 amps=1.5", "ads1115 0x48 0=2.31")
+
+
+def _opened(number: int = 1) -> I2cBus:
+    line = I2cBus(number)
+    line.open()
+    return line
+
+
+def _open_files() -> list[str]:
+    return [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+
+
+def registers_come_high_byte_first(bed: Bed) -> None:
+    line = _opened()
+    assert line.read(0x40, 0, 2) == b"\x39\x9f"
+    line.write(0x40, 5, b"\x10\x62")
+    assert bed.tell("ask 0x40 5") == "0x1062"
+    assert line.read(0x40, 5, 2) == b"\x10\x62"
+    assert line.read(0x48, 1, 2) == b"\x85\x83"
+    line.close()
+
+
+def devices_read_their_chips(_bed: Bed) -> None:
+    line = _opened()
+    values = ina219.make(Device(kind="ina219")).poll(line, 0.0).values
+    assert values["voltage"] == 13.2
+    assert abs(float(str(values["current"])) - 1.5) < 0.0002
+    starter = ads1115.make(Device(kind="ads1115_voltage", channel=0, divider=5.7)).poll(line, 0.0)
+    assert abs(float(str(starter.values["voltage"])) - 2.31 * 5.7) < 0.001
+    line.close()
+
+
+def a_scan_finds_who_answers(bed: Bed) -> None:
+    bed.tell("ads1115 0x50")
+    bed.tell("ina219 0x77")
+    before = [bed.tell(f"ask {chip} {register}") for chip in ("0x40", "0x48") for register in (0, 1)]
+    line = _opened()
+    assert line.scan() == [0x40, 0x48, 0x50, 0x77]
+    # What stands at 0x30 to 0x37 and 0x50 to 0x5F may not survive a quick write.
+    asked = {address: bed.tell(f"quick {address}") for address in ("0x40", "0x48", "0x50", "0x33", "0x5f")}
+    assert asked == {"0x40": "True", "0x48": "True", "0x50": "False", "0x33": "False", "0x5f": "False"}
+    assert before == [bed.tell(f"ask {chip} {register}") for chip in ("0x40", "0x48") for register in (0, 1)]
+    line.close()
+
+
+def a_scan_leaves_out_what_the_kernel_has_and_ends_on_a_held_bus(bed: Bed) -> None:
+    line = _opened()
+    bed.tell("claim 0x40")
+    assert line.scan() == [0x48]
+    bed.tell("fail 0x20 ETIMEDOUT")
+    with pytest.raises(LineError, match="bus 1 is held"):
+        line.scan()
+    bed.tell("bus gone")
+    with pytest.raises(LineError, match="/dev/i2c-1 is not there"):
+        line.scan()
+    line.close()
+
+
+def silence_names_the_address(bed: Bed) -> None:
+    line = _opened()
+    with pytest.raises(NoAnswerError, match=r"0x41 on I2C bus 1: .*i2cdetect -y 1"):
+        line.read(0x41, 0, 2)
+    for number in ("EREMOTEIO", "ENXIO", "EIO", "EAGAIN", "ETIMEDOUT"):
+        bed.tell(f"fail 0x40 {number}")
+        with pytest.raises(NoAnswerError, match="no answer from 0x40 on I2C bus 1"):
+            line.read(0x40, 0, 2)
+        with pytest.raises(NoAnswerError, match="no answer from 0x40"):
+            line.write(0x40, 5, b"\x10\x62")
+        # The bus itself works, for others.
+        assert line.read(0x48, 1, 2) == b"\x85\x83"
+    bed.tell("back 0x40")
+    assert line.read(0x40, 0, 2) == b"\x39\x9f"
+    bed.tell("claim 0x40")
+    with pytest.raises(RefusedError, match="0x40 on I2C bus 1 belongs to a driver"):
+        _opened().read(0x40, 0, 2)
+    line.close()
+
+
+def a_bus_that_goes_is_a_lost_line(bed: Bed) -> None:
+    line = _opened()
+    bed.tell("bus gone")
+    with pytest.raises(LineError, match="switch I2C on with raspi-config, Interface Options"):
+        line.read(0x40, 0, 2)
+    line.close()
+    line.close()
+    with pytest.raises(LineError, match="/dev/i2c-1 is not there"):
+        line.open()
+    with pytest.raises(LineError, match="not open"):
+        line.read(0x40, 0, 2)
+    bed.tell("bus back")
+    line.open()
+    assert line.read(0x40, 0, 2) == b"\x39\x9f"
+    line.close()
+
+
+def what_cannot_be_opened_says_why(_bed: Bed) -> None:
+    with pytest.raises(LineError, match="/dev/i2c-3 is not there: switch I2C on"):
+        I2cBus(3).open()
+    file = Path(os.environ["UMOCKDEV_DIR"], "dev", "i2c-4")
+    file.write_text("a file")
+    with pytest.raises(LineError, match="/dev/i2c-4 is no I2C bus"):
+        I2cBus(4).open()
+    assert str(file) not in _open_files(), "a bus that did not open stays open"
+
+
+def opening_twice_leaks_nothing(_bed: Bed) -> None:
+    line = _opened()
+    node = str(Path(os.environ["UMOCKDEV_DIR"], "dev", "i2c-1").resolve())
+    assert _open_files().count(node) == 1
+    line.open()
+    assert _open_files().count(node) == 1
+    line.close()
+    assert _open_files().count(node) == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        registers_come_high_byte_first,
+        devices_read_their_chips,
+        a_scan_finds_who_answers,
+        a_scan_leaves_out_what_the_kernel_has_and_ends_on_a_held_bus,
+        silence_names_the_address,
+        a_bus_that_goes_is_a_lost_line,
+        what_cannot_be_opened_says_why,
+        opening_twice_leaks_nothing,
+    ],
+    ids=lambda body: body.__name__,
+)
+def test_in_the_bed(body: object) -> None:
+    assert callable(body)
+    in_bed(body, chips=CHIPS)
+
+
+def a_broken_assertion(_bed: Bed) -> None:
+    raise AssertionError("as planted")
+
+
+def test_a_failure_in_the_bed_is_a_failure_of_the_test() -> None:
+    with pytest.raises(pytest.fail.Exception, match="as planted"):
+        in_bed(a_broken_assertion, chips=CHIPS)
+
+
+def test_the_bed_stands_alone_for_the_demo_and_leaves_nothing_behind() -> None:
+    command = [PYTHON, str(ROOT / "tests" / "emulators" / "i2c_bed.py"), "--chip", CHIPS[0]]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as bed:
+        assert bed.stdout is not None
+        environment = dict(part.split("=", 1) for part in bed.stdout.readline().split())
+        code = (
+            "from collector.transports.i2c import I2cBus\n"
+            "line = I2cBus(1)\nline.open()\nprint(line.read(0x40, 0, 2).hex())"
+        )
+        # Its stdin is at its end, and it serves all the same.
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | environment,
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout == b"399f\n"
+        bed.terminate()
+        assert bed.wait(10) == 0
+    assert not Path(environment["UMOCKDEV_DIR"]).exists()
+
+
+@pytest.mark.parametrize("line", ["nonsense 0x40", "ina219", "ina219 0x40 ohms=3", "gone nowhere", "bus"])
+def test_the_bed_answers_nonsense_and_goes_on(line: str) -> None:
+    with running(CHIPS[0]) as (bed, _):
+        with pytest.raises(AssertionError, match="error"):
+            bed.tell(line)
+        assert bed.tell("ask 0x40 0") == "0x399f"
+
+
+def test_a_pause_is_one() -> None:
+    began = time.monotonic()
+    I2cBus(1).pause(0.01)
+    assert time.monotonic() - began >= 0.01

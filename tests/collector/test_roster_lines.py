@@ -1,0 +1,158 @@
+"""Devices on lines that come and go over MQTT: lines are shared and closed, outputs minded."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from bus.about import MEASUREMENT, Entity
+from bus.commands import Switch
+from collector.devices import registry
+from collector.devices.description import Decoded, I2cKind, ModbusKind, Row, VeDirectKind
+from collector.devices.lines import Line
+from collector.ownership import Owned
+from collector.scanning import Nothing
+from config.model import Device
+from tests.clock import FakeTime
+from tests.collector.clients import TOPICS, Json, LineHouse
+
+POWER = Entity(name="Power", unit="W", device_class="power", state_class=MEASUREMENT)
+LOAD = Entity(name="Load", boolean=True, command=True)
+LEFT = {"kind": "toy", "port": "left", "unit": 1}
+
+
+class Toy:
+    """Says its unit as its power; its load obeys."""
+
+    rows: Mapping[str, Row] = MappingProxyType({"power": Row(entity=POWER), "load": Row(entity=LOAD)})
+
+    def __init__(self, settings: Device) -> None:
+        self._unit = settings.unit or 1
+
+    def poll(self, _line: Line, _now: float) -> Decoded:
+        """Its unit."""
+        return Decoded({"power": float(self._unit)})
+
+    def switch(self, _line: Line, entity: str, wanted: Switch) -> dict[str, float | str | None]:
+        """It does."""
+        return {entity: "ON" if wanted is Switch.ON else "OFF"}
+
+
+class Wire:
+    """A line that counts."""
+
+    def __init__(self) -> None:
+        self.opened = self.closed = 0
+
+    def open(self) -> None:
+        """Count it."""
+        self.opened += 1
+
+    def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+
+@pytest.fixture
+def wires() -> dict[str, Wire]:
+    return {"left": Wire(), "right": Wire()}
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path, time: FakeTime, wires: dict[str, Wire], monkeypatch: pytest.MonkeyPatch
+) -> LineHouse:
+    kinds = {
+        "toy": ModbusKind(**_about("toy"), needs=("port",), takes=("unit", "baudrate"), every=1.0, make=Toy),
+        "cable": VeDirectKind(**_about("cable"), needs=("port",), every=1.0, make=Toy),
+        "chip": I2cKind(**_about("chip"), takes=("bus", "address", "channel"), every=1.0, make=Toy),
+    }
+    monkeypatch.setattr(registry, "KINDS", kinds)
+    reached = {"toy": registry.PORT, "cable": registry.PORT, "chip": registry.I2C}
+    monkeypatch.setattr(registry, "_REACHED", reached)
+
+    def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
+        return str(device.settings.port), lambda: wires[str(device.settings.port)]
+
+    filed = {"filed": Device(kind="toy", port="left", unit=9)}
+    return LineHouse(tmp_path, time, filed, "serial", lines=lines, scan=lambda *_: Nothing("no"))
+
+
+def _about(name: str) -> Json:
+    return {"name": name, "title": "A toy", "manufacturer": "Nobody", "rows": Toy.rows, "source": "this"}
+
+
+def powers(house: LineHouse, device: str) -> list[float]:
+    """What it said, without what emptied its topic."""
+    told = house.bus.on(TOPICS.state(device))
+    return [json.loads(payload)["power"] for payload in told if payload]
+
+
+def test_a_device_on_a_line_shares_it_and_leaves_it_to_the_others(
+    house: LineHouse, wires: dict[str, Wire]
+) -> None:
+    house.rig.run(2)
+    house.data("device_add", device="new", **LEFT)
+    house.data("device_add", device="far", **{**LEFT, "port": "right"})
+    house.rig.run(2)
+    assert (powers(house, "new")[-1], powers(house, "filed")[-1]) == (1.0, 9.0)
+    assert (wires["left"].opened, wires["right"].opened) == (1, 1)
+    house.data("device_remove", device="new")
+    house.data("device_remove", device="far")
+    house.rig.run(2)
+    assert (wires["left"].closed, wires["right"].closed) == (0, 1), "a line nobody needs is closed"
+    assert house.rig.online("filed")
+
+
+def test_a_change_keeps_the_line_open(house: LineHouse, wires: dict[str, Wire]) -> None:
+    house.data("device_add", device="far", **{**LEFT, "port": "right"})
+    house.rig.run(2)
+    house.data("device_update", device="far", unit=3)
+    house.rig.run(2)
+    assert powers(house, "far")[-1] == 3.0
+    assert (wires["right"].opened, wires["right"].closed) == (1, 0)
+
+
+def test_an_answer_to_the_settings_before_is_not_taken_for_the_new_ones(house: LineHouse) -> None:
+    house.data("device_add", device="new", **LEFT)
+    # It is asked, but its answer lies in the queue while the client changes it.
+    house.service.tick(house.time.pass_(1.0))
+    house.send("device_update", b'{"device": "new", "unit": 5}')
+    house.service._desk.work(1.0)  # type: ignore[union-attr]  # it is open
+    house.turn()
+    house.rig.run(3)
+    assert set(powers(house, "new")) == {5.0}
+
+
+def test_a_device_whose_output_is_on_for_a_time_is_not_let_go_of(house: LineHouse) -> None:
+    house.data("device_add", device="new", **LEFT)
+    house.rig.set("new", "load", '{"value": "ON", "for": 10}')
+    tries: dict[str, Json] = {
+        "device_remove": {},
+        "device_update": {"unit": 2},
+        "entity_disable": {"entity": "load"},
+    }
+    for verb, more in tries.items():
+        code, text = house.refusal(verb, device="new", **more)
+        assert (code, "load is on for a time" in text) == ("denied", True)
+    house.rig.run(11)
+    assert house.data("device_remove", device="new") == {"removed": "new"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"kind": "cable", "port": "left"}, ("port", "filed has left for itself")),
+        ({**LEFT, "baudrate": 19200}, ("baudrate", "filed is on left with 9600")),
+        ({"kind": "chip", "bus": 1, "address": 64}, ("kind", "collector_i2c")),
+        ({**LEFT, "port": "tcp://left"}, ("kind", "collector_tcp")),
+    ],
+)
+def test_what_cannot_be_beside_another_is_refused(
+    house: LineHouse, settings: dict[str, Json], words: tuple[str, ...]
+) -> None:
+    code, text = house.refusal("device_add", device="new", **settings)
+    assert code == "invalid"
+    assert all(word in text for word in words), text

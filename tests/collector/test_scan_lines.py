@@ -1,0 +1,285 @@
+"""device_scan of buses: units and chips that answer, without disturbing the devices on the line."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from bus.about import MEASUREMENT, Entity
+from collector.devices import registry
+from collector.devices.description import (
+    BadRecordError,
+    Decoded,
+    LineError,
+    ModbusKind,
+    NoAnswerError,
+    RefusedError,
+    Row,
+)
+from collector.devices.lines import Line, ModbusLine
+from collector.lines import line_of
+from collector.ownership import Owned
+from collector.scan_i2c import I2cScan
+from collector.scan_modbus import ModbusScan, Read
+from collector.scanning import Nothing
+from config.model import Device
+from tests.clock import FakeTime
+from tests.collector.clients import Json, LineHouse
+from tests.emulators.modbus_rtu import Slave, Tables
+
+PORT = "/dev/ttyRS485"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a guesser returns."""
+
+    kind: str
+    profile: str | None = None
+
+
+def by_first_register(read: Read) -> list[Guess]:
+    """A meter of the test's: its first input register names it."""
+    found = read(4, 0, 1)
+    return [] if found is None else [Guess("modbus", f"meter_{found[0]}")]
+
+
+class Wire:
+    """A Modbus line with the given units; a unit may be an error that it answers with."""
+
+    def __init__(self, units: dict[int, int | Exception]) -> None:
+        self.units = units
+        self.asked: list[int] = []
+        self.requests = 0
+        self.opened = self.closed = 0
+        self.broken: LineError | None = None
+
+    def open(self) -> None:
+        """Count it, or break."""
+        if self.broken:
+            raise self.broken
+        self.opened += 1
+
+    def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+    def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
+        """Its number on function 4; silence on 3 for units from 100 on."""
+        self.requests += 1
+        if not self.asked or self.asked[-1] != unit:
+            self.asked.append(unit)
+        answer = self.units.get(unit)
+        if answer is None or (function == 3 and unit >= 100):
+            raise NoAnswerError(f"unit {unit} keeps silent")
+        if isinstance(answer, Exception):
+            raise answer
+        if function == 3 or address:
+            raise RefusedError("illegal data address")
+        return (answer,) * count
+
+
+POWER = Entity(name="Power", unit="W", device_class="power", state_class=MEASUREMENT)
+
+
+class Meter:
+    """A device on the wire."""
+
+    rows: Mapping[str, Row] = MappingProxyType({"power": Row(entity=POWER)})
+
+    def __init__(self, settings: Device) -> None:
+        self._unit = settings.unit or 1
+
+    def poll(self, line: ModbusLine, _now: float) -> Decoded:
+        """Its first register is its power."""
+        return Decoded({"power": float(line.registers(self._unit, 4, 0, 1)[0])})
+
+
+@pytest.fixture(autouse=True)
+def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = ModbusKind(
+        name="meter",
+        title="A meter",
+        manufacturer="Nobody",
+        rows=Meter.rows,
+        source="this test",
+        needs=("port", "unit"),
+        takes=("baudrate",),
+        every=1.0,
+        make=Meter,
+    )
+    monkeypatch.setattr(registry, "KINDS", {**registry.KINDS, "meter": meter})
+    monkeypatch.setitem(registry._REACHED, "meter", registry.PORT)
+    monkeypatch.setattr("collector.scan_i2c.KINDS", {"ina219": meter, "ads1115_voltage": meter})
+
+
+def bus_of(folder: Path, time: FakeTime, wire: Wire, devices: dict[str, Device] | None = None) -> LineHouse:
+    def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
+        return str(device.settings.port), lambda: wire
+
+    return LineHouse(
+        folder,
+        time,
+        devices or {},
+        "serial",
+        lines=lines,
+        scan=lambda source, readings: ModbusScan(source, readings, by_first_register, tcp=False),
+    )
+
+
+def test_units_are_found_with_what_they_may_be(tmp_path: Path, time: FakeTime) -> None:
+    wire = Wire({2: 7, 3: BadRecordError("noise"), 5: RefusedError("illegal function"), 120: 9})
+    house = bus_of(tmp_path, time, wire)
+    steps, answer = house.scan(port=PORT, units="1-5", baudrates=[9600])
+    assert [(step["done"], step["of"], len(step["found"])) for step in steps] == [
+        (1, 5, 0),
+        (2, 5, 1),
+        (3, 5, 1),
+        (4, 5, 0),
+        (5, 5, 1),
+    ]
+    found = {one["unit"]: one for one in answer["data"]["found"]}
+    assert found[2] == {
+        "port": PORT,
+        "baudrate": 9600,
+        "unit": 2,
+        "guesses": [{"kind": "modbus", "profile": "meter_7"}],
+        "note": None,
+        "configured": None,
+    }
+    assert "garbled" in found[3]["note"]
+    assert found[5]["guesses"] == []
+    _, answer = house.scan(port=PORT, units="120", baudrates=[9600])
+    assert answer["data"]["found"][0]["guesses"] == [{"kind": "modbus", "profile": "meter_9"}]
+    assert (wire.opened, wire.closed) == (2, 2), "the port is free again after each"
+
+
+def test_a_unit_that_is_silent_about_most_does_not_hold_up_its_line(
+    tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        f"{__name__}.by_first_register", lambda read: [Guess(str(read(3, n, 1))) for n in range(50)][:1]
+    )
+    wire = Wire({120: 9})
+    _, answer = bus_of(tmp_path, time, wire).scan(port=PORT, units="120", baudrates=[9600])
+    assert answer["data"]["found"][0]["guesses"] == [{"kind": "None", "profile": None}]
+    assert wire.requests < 10
+
+
+def test_a_free_port_is_tried_at_the_usual_speeds(tmp_path: Path, time: FakeTime) -> None:
+    wire = Wire({1: 7})
+    steps, answer = bus_of(tmp_path, time, wire).scan(port=PORT)
+    assert [one["baudrate"] for one in answer["data"]["found"]] == [9600, 19200, 115200]
+    assert [step["of"] for step in steps] == [30] * 30
+    assert wire.opened == wire.closed == 3
+
+
+def test_a_device_on_the_bus_keeps_its_turns_and_its_speed(tmp_path: Path, time: FakeTime) -> None:
+    wire = Wire({4: 7})
+    house = bus_of(tmp_path, time, wire, {"meter": Device(kind="meter", port=PORT, unit=4, baudrate=19200)})
+    house.rig.run(1)
+    house.send("device_scan", b'{"port": "%s", "units": "1-6"}' % PORT.encode())
+    for _ in range(7):
+        house.rig.pass_(1.0)
+    assert wire.asked.count(4) >= 5, wire.asked
+    assert house.answers("device_scan")[-1]["data"]["found"] == [
+        {
+            "port": PORT,
+            "baudrate": 19200,
+            "unit": 4,
+            "guesses": [{"kind": "modbus", "profile": "meter_7"}],
+            "note": None,
+            "configured": "meter",
+        }
+    ]
+    assert house.rig.online("meter")
+    assert (wire.opened, wire.closed) == (1, 0)
+    code, text = house.refusal("device_scan", port=PORT, baudrates=[9600])
+    assert (code, "meter" in text) == ("denied", True)
+
+
+def test_a_port_that_is_not_there_says_what_to_do_and_the_next_scan_may_come(
+    tmp_path: Path, time: FakeTime
+) -> None:
+    wire = Wire({1: 7})
+    wire.broken = LineError("/dev/ttyRS485 is not there: is the cable plugged in?")
+    house = bus_of(tmp_path, time, wire)
+    _, answer = house.scan(port=PORT)
+    assert answer["error"] == {"code": "internal", "message": str(wire.broken)}
+    wire.broken = None
+    _, answer = house.scan(port=PORT, units="1", baudrates=[9600])
+    assert len(answer["data"]["found"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "word"),
+    [
+        ({}, "port"),
+        ({"port": "tcp://van.local"}, "collector_tcp"),
+        ({"port": PORT, "units": "0-3"}, "units"),
+        ({"port": PORT, "units": "5-3"}, "units"),
+        ({"port": PORT, "units": "1-248"}, "units"),
+        ({"port": PORT, "units": "x"}, "units"),
+        ({"port": PORT, "baudrates": []}, "baudrates"),
+        ({"port": PORT, "baudrates": [1]}, "baudrates"),
+    ],
+)
+def test_what_cannot_be_scanned_is_refused(
+    tmp_path: Path, time: FakeTime, params: dict[str, Json], word: str
+) -> None:
+    code, text = bus_of(tmp_path, time, Wire({})).refusal("device_scan", **params)
+    assert (code, word in text) == ("invalid", True), text
+
+
+@pytest.fixture
+def twin() -> Iterator[Slave]:
+    with Slave({1: Tables(input={0: 42})}) as bus:
+        yield bus
+
+
+def test_a_real_port_is_scanned(tmp_path: Path, time: FakeTime, twin: Slave) -> None:
+    house = LineHouse(
+        tmp_path,
+        time,
+        {},
+        "serial",
+        lines=line_of,
+        scan=lambda source, readings: ModbusScan(source, readings, by_first_register, tcp=False),
+    )
+    _, answer = house.scan(port=str(twin.port), units="1-2", baudrates=[9600])
+    assert [(one["unit"], one["guesses"]) for one in answer["data"]["found"]] == [
+        (1, [{"kind": "modbus", "profile": "meter_42"}])
+    ]
+
+
+class Chips:
+    """An I2C bus on which these addresses answer."""
+
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def close(self) -> None:
+        """Nor to close."""
+
+    def scan(self) -> list[int]:
+        """The addresses that answer."""
+        return [0x20, 0x40, 0x48]
+
+
+def test_chips_are_found_by_their_addresses(tmp_path: Path, time: FakeTime) -> None:
+    house = LineHouse(
+        tmp_path, time, {}, "i2c", lines=lambda one: (f"i2c-{one.settings.bus}", Chips), scan=I2cScan
+    )
+    _, answer = house.scan(bus=3)
+    assert answer["data"]["found"] == [
+        {"bus": 3, "address": "0x20", "kinds": [], "configured": []},
+        {"bus": 3, "address": "0x40", "kinds": ["ina219"], "configured": []},
+        {"bus": 3, "address": "0x48", "kinds": ["ads1115_voltage", "ina219"], "configured": []},
+    ]
+
+
+def test_where_there_is_nothing_to_scan_it_is_said(tmp_path: Path, time: FakeTime) -> None:
+    house = LineHouse(tmp_path, time, {}, "gpio", lines=line_of, scan=lambda *_: Nothing("no pin says"))
+    assert house.refusal("device_scan", anything=1) == ("denied", "no pin says")

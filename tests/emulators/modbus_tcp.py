@@ -1,0 +1,203 @@
+"""Modbus TCP servers on loopback: pymodbus's own, and one that breaks the protocol on request.
+
+The second is written from the MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3 and 4.3.
+"""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+HOST = "127.0.0.1"
+_PATIENCE = 10.0
+
+
+@dataclass(slots=True)
+class Unit:
+    """The registers of one unit by address; what is not in them is refused."""
+
+    holding: Mapping[int, int] = field(default_factory=dict)
+    input: Mapping[int, int] = field(default_factory=dict)
+    coils: Mapping[int, bool] = field(default_factory=dict)
+
+
+def _blocks(table: Mapping[int, int], kind: DataType) -> list[SimData]:
+    """Neighbours in one block; pymodbus wants at least one."""
+    found: list[SimData] = []
+    run: list[int] = []
+    for address in sorted(table):
+        if run and address != run[-1] + 1:
+            found.append(_block(run, table, kind))
+            run = []
+        run.append(address)
+    return [*found, _block(run, table, kind)] if run else [SimData(0xFFFF, values=[0], datatype=kind)]
+
+
+def _block(run: list[int], table: Mapping[int, int], kind: DataType) -> SimData:
+    values = [bool(table[a]) if kind is DataType.BITS else table[a] for a in run]
+    return SimData(run[0], values=values, datatype=kind)
+
+
+class ModbusServer:
+    """pymodbus's server with some units; silent for all others."""
+
+    def __init__(self, units: Mapping[int, Unit]) -> None:
+        bits, words = DataType.BITS, DataType.REGISTERS
+        self._devices = [
+            SimDevice(
+                id=number,
+                simdata=(
+                    _blocks(unit.coils, bits),
+                    _blocks({}, bits),
+                    _blocks(unit.holding, words),
+                    _blocks(unit.input, words),
+                ),
+            )
+            for number, unit in units.items()
+        ]
+        self.port = 0
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._server = ModbusTcpServer(self._devices, address=(HOST, 0), ignore_missing_devices=True)
+        await self._server.serve_forever(background=True)
+        listener = self._server.transport
+        assert isinstance(listener, asyncio.Server)
+        self.port = listener.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._server.serving
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(_PATIENCE):
+            raise TimeoutError("the server does not start")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stop = self._server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus left it out
+        asyncio.run_coroutine_threadsafe(stop, self._loop).result(_PATIENCE)
+        self._thread.join(_PATIENCE)
+
+
+class HostileServer:
+    """One unit that answers as `faults` say, one per request, then as `always` says.
+
+    silent, late (with the next answer), wrong_transaction, wrong_unit, wrong_function, wrong_count, closed,
+    half (and closed), busy, gateway, garbage, split (byte by byte), deaf (to a connection's first request).
+    """
+
+    def __init__(self, unit: int, holding: Mapping[int, int]) -> None:
+        self.unit, self.holding = unit, dict(holding)
+        self.faults: list[str] = []
+        # It keeps silent about these addresses.
+        self.mute: set[int] = set()
+        self.always: str | None = None
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.port = 0
+        self._listener: socket.socket | None = None
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen, on the same port as before."""
+        self._listener = socket.create_server((HOST, self.port))
+        self.port = self._listener.getsockname()[1]
+        self._run(self._accept, self._listener)
+
+    def stop(self) -> None:
+        """Refuse connections and end those there are."""
+        assert self._listener is not None
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+        self._threads.clear()
+
+    def hang_up(self) -> None:
+        """End every connection."""
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _run(self, target: object, *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]  # ours
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                self.connections += 1
+                self._open.append(connection)
+                self._run(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        late, first = b"", True
+        with suppress(OSError), connection:
+            while request := connection.recv(260):
+                self.requests.append(request)
+                fault = self.faults.pop(0) if self.faults else self.always
+                answer = self._answer(request, fault)
+                if fault == "silent" or (fault == "deaf" and first):
+                    answer = b""
+                first = False
+                if fault == "late":
+                    late, answer = answer, b""
+                elif late:
+                    late, answer = b"", late + answer
+                self._send(connection, answer, fault)
+                if fault in ("closed", "half"):
+                    return
+
+    def _send(self, connection: socket.socket, answer: bytes, fault: str | None) -> None:
+        if fault == "half":
+            connection.sendall(answer[: len(answer) // 2])
+        elif fault == "split":
+            for place in range(len(answer)):
+                connection.sendall(answer[place : place + 1])
+        elif fault != "closed" and answer:
+            connection.sendall(answer)
+
+    def _answer(self, request: bytes, fault: str | None) -> bytes:
+        transaction, _, _, unit, function, address, count = struct.unpack(">HHHBBHH", request[:12])
+        if fault == "garbage":
+            return b"HTTP/1.1 400 Bad Request\r\n\r\n"
+        codes = {"busy": 6, "gateway": 11}
+        if fault in codes:
+            body = bytes((function | 0x80, codes[fault]))
+        elif unit != self.unit or address in self.mute:
+            return b""
+        elif any(a not in self.holding for a in range(address, address + count)):
+            body = bytes((function | 0x80, 2))
+        else:
+            count -= fault == "wrong_count"
+            words = [self.holding[a] for a in range(address, address + count)]
+            body = struct.pack(f">BB{count}H", function + (fault == "wrong_function"), 2 * count, *words)
+        transaction = (transaction + (7 if fault == "wrong_transaction" else 0)) % 0x10000
+        unit += fault == "wrong_unit"
+        return struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body

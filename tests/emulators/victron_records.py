@@ -1,0 +1,220 @@
+"""Every other Victron record as devices send it: layouts from extra-manufacturer-data-2022-12-14.pdf.
+
+The Orion XS is not in that document: github.com/keshavdv/victron-ble, devices/orion_xs.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.emulators.victron import BATTERY_MONITOR, pack, seal
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`bits` wide; (value + `plus`) x `per_unit` is its number; `absent` says "not available"."""
+
+    bits: int
+    per_unit: float = 1
+    absent: int = 0
+    plus: float = 0
+
+    def number(self, value: float | None) -> int:
+        """The number that stands for a value in its unit."""
+        return self.absent if value is None else round((value + self.plus) * self.per_unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A record's type, a model that sends it, and its fields from the least significant bit up."""
+
+    readout_type: int
+    model_id: int
+    fields: Mapping[str, Field]
+
+    def plain(self, values: Mapping[str, float | None], raw: Mapping[str, int] | None = None) -> bytes:
+        """The record with these values, the rest "not available"; `raw` sets fields to numbers."""
+        if stray := values.keys() - self.fields.keys():
+            raise ValueError(f"no such fields: {', '.join(sorted(stray))}")
+        numbers = {n: (field.number(values.get(n)), field.bits) for n, field in self.fields.items()}
+        return pack(numbers, raw or {})
+
+    def sealed(
+        self,
+        values: Mapping[str, float | None],
+        key: bytes,
+        *,
+        raw: Mapping[str, int] | None = None,
+        iv: int = 1,
+        model_id: int | None = None,
+    ) -> bytes:
+        """The same, encrypted, with its header."""
+        model = self.model_id if model_id is None else model_id
+        return seal(self.plain(values, raw), key, readout_type=self.readout_type, model_id=model, iv=iv)
+
+
+_CODE = Field(8, absent=0xFF)
+_BITS = Field(16)
+_OFF_REASON = Field(32)
+_VOLTS = Field(16, 100, 0x7FFF)
+_VOLTS_UNSIGNED = Field(16, 100, 0xFFFF)
+_AMPERES = Field(16, 10, 0x7FFF)
+_MILLIAMPERES = Field(22, 1000, 0x1FFFFF)
+_CELSIUS = Field(7, absent=0x7F, plus=40)
+_CONSUMED = Field(20, -10, 0xFFFFF)
+_WATTS = Field(16, absent=0xFFFF)
+_YIELD = Field(16, 0.1, 0xFFFF)
+_BATTERY = Field(14, 100, 0x3FFF)
+_AC_INPUT = Field(2, absent=3)
+_CELL = Field(7, 100, 0x7F, plus=-2.6)
+
+INVERTER = Layout(
+    0x03,
+    0xA271,
+    {
+        "state": _CODE,
+        "alarm": _BITS,
+        "voltage": _VOLTS,
+        "ac_apparent_power": _WATTS,
+        "ac_voltage": Field(15, 100, 0x7FFF),
+        "ac_current": Field(11, 10, 0x7FF),
+    },
+)
+DC_DC_CONVERTER = Layout(
+    0x04,
+    0xA3C0,
+    {
+        "state": _CODE,
+        "error": _CODE,
+        "input_voltage": _VOLTS_UNSIGNED,
+        "output_voltage": _VOLTS,
+        "off_reason": _OFF_REASON,
+    },
+)
+SMART_LITHIUM = Layout(
+    0x05,
+    0xA3E5,
+    {
+        "flags": Field(32),
+        "errors": _BITS,
+        **{f"cell_{n}": _CELL for n in range(1, 9)},
+        "voltage": Field(12, 100, 0xFFF),
+        "balancer": Field(4, absent=0xF),
+        "temperature": _CELSIUS,
+    },
+)
+AC_CHARGER = Layout(
+    0x08,
+    0xA330,
+    {
+        "state": _CODE,
+        "error": _CODE,
+        "voltage_1": Field(13, 100, 0x1FFF),
+        "current_1": Field(11, 10, 0x7FF),
+        "voltage_2": Field(13, 100, 0x1FFF),
+        "current_2": Field(11, 10, 0x7FF),
+        "voltage_3": Field(13, 100, 0x1FFF),
+        "current_3": Field(11, 10, 0x7FF),
+        "temperature": _CELSIUS,
+        "ac_current": Field(9, 10, 0x1FF),
+    },
+)
+SMART_BATTERY_PROTECT = Layout(
+    0x09,
+    0xA3B0,
+    {
+        "state": _CODE,
+        "output_state": _CODE,
+        "error": _CODE,
+        "alarm": _BITS,
+        "warning": _BITS,
+        "input_voltage": _VOLTS,
+        "output_voltage": _VOLTS_UNSIGNED,
+        "off_reason": _OFF_REASON,
+    },
+)
+LYNX_BMS = Layout(
+    0x0A,
+    0xA3E6,
+    {
+        "error": Field(8),
+        "minutes": Field(16, absent=0xFFFF),
+        "voltage": _VOLTS,
+        "current": _AMPERES,
+        "io": _BITS,
+        "alarms": Field(18),
+        "soc": Field(10, 10, 0x3FF),
+        "consumed": _CONSUMED,
+        "temperature": _CELSIUS,
+    },
+)
+MULTI_RS = Layout(
+    0x0B,
+    0xA443,
+    {
+        "state": _CODE,
+        "error": _CODE,
+        "current": _AMPERES,
+        "voltage": _BATTERY,
+        "ac_input": _AC_INPUT,
+        "ac_in_power": Field(16, absent=0x7FFF),
+        "ac_out_power": Field(16, absent=0x7FFF),
+        "pv_power": _WATTS,
+        "yield_today": _YIELD,
+    },
+)
+VE_BUS = Layout(
+    0x0C,
+    0x2780,
+    {
+        "state": _CODE,
+        "error": _CODE,
+        "current": _AMPERES,
+        "voltage": _BATTERY,
+        "ac_input": _AC_INPUT,
+        "ac_in_power": Field(19, absent=0x3FFFF),
+        "ac_out_power": Field(19, absent=0x3FFFF),
+        "alarm": Field(2, absent=3),
+        "temperature": _CELSIUS,
+        "soc": Field(7, absent=0x7F),
+    },
+)
+DC_ENERGY_METER = Layout(
+    0x0D,
+    0xA389,
+    {
+        "meter_type": _BITS,
+        "voltage": _VOLTS,
+        "alarm": _BITS,
+        "aux": Field(16, 100, 0xFFFF),
+        "aux_mode": Field(2, absent=3),
+        "current": _MILLIAMPERES,
+    },
+)
+ORION_XS = Layout(
+    0x0F,
+    0xA3F0,
+    {
+        "state": _CODE,
+        "error": _CODE,
+        "output_voltage": _VOLTS_UNSIGNED,
+        "output_current": Field(16, 10, 0xFFFF),
+        "input_voltage": _VOLTS_UNSIGNED,
+        "input_current": Field(16, 10, 0xFFFF),
+        "off_reason": _OFF_REASON,
+    },
+)
+# A battery monitor's record in which only a voltage and a temperature are filled in.
+BATTERY_SENSE = Layout(
+    BATTERY_MONITOR,
+    0xA3A4,
+    {
+        "minutes": Field(16, absent=0xFFFF),
+        "voltage": _VOLTS,
+        "alarm": _BITS,
+        "temperature": Field(16, 100, 0xFFFF, plus=273.15),
+        "aux_mode": Field(2, absent=2),
+        "current": _MILLIAMPERES,
+        "consumed": _CONSUMED,
+        "soc": Field(10, 10, 0x3FF),
+    },
+)

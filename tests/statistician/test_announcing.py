@@ -1,0 +1,145 @@
+"""Strangers that ask are announced to Home Assistant, others are not; what is inside hears all else."""
+
+import json
+
+import pytest
+
+from bus.announcer import Announcer
+from bus.events import Connected, Message
+from bus.topics import HOME_ASSISTANT, Topics
+from statistician.announcing import Announcing, subscriptions
+from tests.fake_bus import FakeBus
+
+TOPIC = "homeassistant/device/camper_weather/config"
+ABOUT = b'{"name": "Weather", "discovery": true, "entities": {"t": {"name": "T", "unit": "\xc2\xb0C"}}}'
+
+
+class Inner:
+    """A service that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def handle(self, event: object) -> None:
+        """Remember it."""
+        self.heard.append(event)
+
+    def tick(self, now: float) -> float:
+        """Want to be asked again in as many seconds."""
+        return now
+
+    def close(self) -> None:
+        """Say so."""
+        self.heard.append("closed")
+
+    def waiting(self) -> int | None:
+        """A number to be passed on."""
+        return 7
+
+
+class House:
+    """The wrapper with what stands around it."""
+
+    def __init__(self) -> None:
+        self.bus, self.inner, self.now = FakeBus(), Inner(), 0.0
+        announcer = Announcer(self.bus, Topics(), chance=lambda: 1.0)
+        self.service = Announcing(self.inner, announcer, self.bus, Topics(), monotonic=lambda: self.now)
+
+    def hear(self, topic: str, payload: bytes) -> Message:
+        """A message of the broker."""
+        message = Message(topic, payload, qos=1, retain=True, mid=1, generation=1)
+        self.service.handle(message)
+        return message
+
+    def announced(self) -> list[dict[str, object]]:
+        """The payloads on the discovery topic; {} for an empty one."""
+        return [json.loads(payload or b"{}") for payload in self.bus.on(TOPIC)]
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_a_stranger_that_asks_is_announced_and_still_heard_inside(house: House) -> None:
+    message = house.hear("camper/about/weather", ABOUT)
+    (payload,) = house.announced()
+    assert payload["device"] == {"identifiers": ["camper_weather"], "name": "Weather"}
+    assert "availability" not in payload, "it has never said whether it is there"
+    assert house.inner.heard == [message]
+
+
+@pytest.mark.parametrize("first", ["about", "availability"])
+def test_one_that_says_whether_it_is_there_is_announced_with_it(house: House, first: str) -> None:
+    messages = [("camper/about/weather", ABOUT), ("camper/availability/weather", b"online")]
+    for topic, payload in messages if first == "about" else reversed(messages):
+        house.hear(topic, payload)
+    availability = house.announced()[-1]["availability"]
+    assert isinstance(availability, list)
+    assert [one["topic"] for one in availability] == ["camper/availability/weather"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        ABOUT.replace(b"true", b"false"),
+        ABOUT.replace(b'"discovery": true, ', b""),
+        b'{"discovery": 1}',
+        b'"discovery"',
+        b"",
+        b"\xff",
+    ],
+)
+def test_who_does_not_ask_is_not_announced(house: House, payload: bytes) -> None:
+    message = house.hear("camper/about/weather", payload)
+    assert house.announced() == []
+    assert house.inner.heard == [message]
+
+
+@pytest.mark.parametrize("payload", [b"", ABOUT.replace(b"true", b"false"), b"{}"])
+def test_one_that_asks_no_more_is_taken_back(house: House, payload: bytes) -> None:
+    house.hear("camper/about/weather", ABOUT)
+    house.hear("camper/about/weather", payload)
+    assert house.announced()[-1] == {}
+
+
+def test_of_a_device_that_is_gone_no_statistics_stay_retained(house: House) -> None:
+    house.hear("camper/about/mppt", b"{}")
+    assert house.bus.published == []
+    house.hear("camper/about/mppt", b"")
+    emptied = [(p.topic, p.payload, p.retain) for p in house.bus.published]
+    assert emptied == [(f"camper/statistics/mppt/{period}", b"", True) for period in ("5minute", "hour")]
+
+
+def test_home_assistants_start_is_answered_and_not_passed_on(house: House) -> None:
+    house.hear("camper/about/weather", ABOUT)
+    house.inner.heard.clear()
+    house.hear(HOME_ASSISTANT, b"online")
+    assert house.service.tick(4.9) == 4.9
+    assert len(house.announced()) == 1
+    house.service.tick(5.0)
+    assert len(house.announced()) == 2
+    assert house.inner.heard == []
+
+
+def test_all_else_goes_on_as_it_came(house: House) -> None:
+    events = [
+        Connected(1),
+        house.hear("camper/state/weather", b"{}"),
+        house.hear("elsewhere", b"x"),
+        object(),
+    ]
+    house.inner.heard.clear()
+    for event in events:
+        house.service.handle(event)
+    assert house.inner.heard == events
+    house.service.close()
+    assert house.inner.heard[-1] == "closed"
+    assert house.service.waiting() == 7
+
+
+def test_what_it_listens_to_is_no_data() -> None:
+    assert {one.filter: one.qos for one in subscriptions(Topics())} == {
+        "homeassistant/status": 0,
+        "camper/availability/+": 0,
+    }
