@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compile as compiling
-from bench import footprint, ingest, purge, query, wear
+from bench import footprint, ingest, latency, load, purge, query, wear
 from bench.results import keep
 
 Measure = Callable[[argparse.Namespace], str]
@@ -35,6 +35,14 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
         "a day, a month and ten years of one entity",
         lambda a: query.measure(quick=a.quick, rounds=_rounds(a)),
     ),
+    "load": (
+        "200 clients and 2,000 messages/s, then a broker that is killed 20 times",
+        lambda a: load.measure(quick=a.quick, seconds=a.seconds),
+    ),
+    "latency": (
+        "command, pin, state seen: against an echo in C",
+        lambda a: latency.measure(quick=a.quick, rounds=_rounds(a)),
+    ),
     "footprint": (
         "memory of the broker and each process",
         lambda a: footprint.measure(3 if a.quick else a.seconds),
@@ -59,8 +67,8 @@ def main() -> int:
         )
         if name == "ingest":
             command.add_argument("--peer", choices=["homeassistant"], help="also measure this one's recorder")
-        if name == "footprint":
-            command.add_argument("--seconds", type=int, default=60, help="work before the second look")
+        if name in ("footprint", "load"):
+            command.add_argument("--seconds", type=int, default=60, help="how long the work lasts")
     arguments = parser.parse_args()
     if arguments.what is None:
         parser.print_help()

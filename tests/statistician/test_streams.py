@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from statistician import streams
 from tests.statistician.rig import SECOND, START, TOPICS, Rig
 
 STREAM = "ble-7f3a"
@@ -158,6 +159,23 @@ def test_a_stream_silent_for_a_month_is_forgotten(rig: Rig) -> None:
     rig.connect()
     assert rig.notes.log[-1] == ("publish", TOPICS.watermark(STREAM), b"")
     assert rig.store.streams() == []
+
+
+def test_of_too_many_streams_the_longest_silent_are_forgotten(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST_STREAMS", 10)
+    for number in range(11):
+        rig.reading("van", {"voltage": 12.0 + number}, stream=f"ble-{number}", seq=1, after=0)
+        rig.commit()
+    emptied = [topic for kind, topic, payload in rig.notes.log if kind == "publish" and not payload]
+    assert emptied == [TOPICS.watermark(f"ble-{number}") for number in (0, 1)]
+    assert sorted(record.stream for record in rig.store.streams()) == sorted(f"ble-{n}" for n in range(2, 11))
+    # One of them speaks again: it is asked for what it still has, and goes on from there.
+    for after in (None, 1):
+        rig.reading("van", {"voltage": 30.0}, stream="ble-0", seq=2, after=after)
+        rig.commit()
+    assert rig.notes.watermarks("ble-0")[-2:] == [0, 2]
 
 
 def test_a_stream_whose_name_is_no_topic_is_none(rig: Rig) -> None:
