@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from collector.ownership import TRANSPORTS
-from scripts import broker
+from scripts import broker, demo_van
 from scripts.children import ROOT, Program
 from scripts.places import Places
 
@@ -70,11 +70,13 @@ def the_bus(places: Places) -> Program:
     return Program("bus", argv, _environment(), _CARRIES)
 
 
-def the_hardware(places: Places) -> Program:
-    """Return the demo's emulated Bluetooth adapter with its devices."""
+def the_hardware(places: Places, port: int) -> Program:
+    """Return the demo's emulated hardware, whose devices lie in a folder of this run."""
     address = f"unix:path={bus_socket(places)}"
     argv = [sys.executable, "-m", "tests.emulators.demo", "--bus-address", address]
-    return Program("hardware", argv, _environment(), _CARRIES)
+    argv += ["--folder", str(demo_van.folder(places)), "--broker-port", str(port)]
+    # What it makes for itself goes with the run, also when it is killed.
+    return Program("hardware", argv, _environment() | {"TMPDIR": str(places.runtime)}, _CARRIES)
 
 
 def the_services(places: Places, configuration: Path, port: int, *, demo: bool) -> list[Program]:
@@ -86,17 +88,22 @@ def the_services(places: Places, configuration: Path, port: int, *, demo: bool) 
         "BOONDOCK_STATISTICIAN__DATABASE": str(database(places)),
         "BOONDOCK_STORAGE__STATE": str(places.data / "state"),
     }
+    own: Mapping[str, Mapping[str, str]] = {}
+    services = dict(SERVICES)
     if demo:
-        environment["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={bus_socket(places)}"
         environment["BOONDOCK_STORAGE__RUNTIME"] = str(places.runtime)
+        environment |= demo_van.settings(places)
+        own = demo_van.environments(places, bus_socket(places))
+        if demo_van.missing(places):
+            del services["collector_i2c"]
     else:
         environment.setdefault("BOONDOCK_STORAGE__RUNTIME", str(places.runtime))
     return [
         Program(
             name,
             [sys.executable, "-m", *argv],
-            environment,
+            {**environment, **own.get(name, {})},
             _STORES if name == "statistician" else _PUBLISHES,
         )
-        for name, argv in SERVICES.items()
+        for name, argv in services.items()
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from bus.topics import Topics, Verb
-from scripts import broker, programs
+from scripts import broker, demo_van, programs
 from scripts.children import ROOT, Child, Van
 from scripts.places import Places, prepare
 
@@ -162,7 +162,7 @@ class Run:
         if own is None:
             child = van.start(programs.the_bus(places))
             self._await(child, programs.bus_socket(places).exists)
-            child = van.start(programs.the_hardware(places))
+            child = van.start(programs.the_hardware(places, port))
             # It says one line once its devices are there.
             self._await(child, lambda: "\n" in child.output())
         if not self.over():
@@ -200,13 +200,12 @@ class Run:
         now = time.time()
         first = time.localtime(now - now % _PERIOD + _PERIOD + _STATISTICS_AFTER)
         kept = "" if own or self.options.data else " (removed at the end; --data DIR keeps it)"
-        pump = f"  pump on     mosquitto_pub{where} -t {topics.set('relay', 'pump')} -m ON"
         lines = [
-            f"Boondock runs {own or 'the demo: two Victron devices and two relays, emulated'}.",
+            f"Boondock runs {own or 'the demo: a van with a device on every wire, emulated'}.",
             f"  broker      {broker.HOST}:{port}",
             f"  everything  mosquitto_sub{where} -v -t '{topics.base}/#'",
             f"  answers     mosquitto_sub{where} -v -t '{topics.every(Verb.RESULT)}'",
-            "" if own else pump,
+            *(() if own else demo_van.lines(topics, where, port)),
             f"  statistics  mosquitto_sub{where} -v -t '{topics.every(Verb.STATISTICS)}'",
             f"              the first at {time.strftime('%H:%M:%S', first)}, then every five minutes",
             f"  database    {programs.database(places)}{kept}",
@@ -215,7 +214,10 @@ class Run:
             if self.options.seconds is None
             else f"Ends in {self.options.seconds:g} s.",
         ]
-        for line in filter(None, lines):
+        lacks = None if own else demo_van.missing(places)
+        if lacks:
+            self.screen.say(f"The I2C devices are left out: to emulate them this machine lacks {lacks}.")
+        for line in lines:
             self.screen.say(line)
 
 

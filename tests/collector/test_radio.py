@@ -309,7 +309,7 @@ def test_the_demos_van_reaches_the_radio(monkeypatch: pytest.MonkeyPatch) -> Non
             events = Events()
             radio = Radio("hci0", "active", events.emit)
             radio.start()
-            heard = [events.until(Advertisement) for _ in range(4)]
+            heard = [events.until(Advertisement) for _ in range(6)]
             radio.stop()
             process.terminate()
     shunt = [event.data for event in heard if event.address == demo.SHUNT_ADDRESS]
