@@ -4,9 +4,9 @@ import asyncio
 import sys
 import time
 
-from homeassistant import config_entries, core, loader  # type: ignore[import-not-found]  # lives in its own venv
-from homeassistant.components import recorder  # type: ignore[import-not-found]  # same
-from homeassistant.helpers import (  # type: ignore[import-not-found]  # same
+from homeassistant import config_entries, core, loader
+from homeassistant.components import recorder
+from homeassistant.helpers import (
     area_registry,
     device_registry,
     entity,
@@ -14,8 +14,8 @@ from homeassistant.helpers import (  # type: ignore[import-not-found]  # same
     issue_registry,
     translation,
 )
-from homeassistant.helpers.recorder import async_initialize_recorder  # type: ignore[import-not-found]  # same
-from homeassistant.setup import async_setup_component  # type: ignore[import-not-found]  # same
+from homeassistant.helpers.recorder import async_initialize_recorder
+from homeassistant.setup import async_setup_component
 
 _ENTITIES = 50
 _ATTRIBUTES = {"unit_of_measurement": "V", "state_class": "measurement", "device_class": "voltage"}
