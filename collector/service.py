@@ -8,7 +8,7 @@ from bus.desk import Desk
 from bus.events import Connected, Message, Unpublished
 from bus.health import Journal
 from bus.publisher import Publisher
-from bus.topics import BadTopicError, Topics, Verb
+from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
 from collector.ownership import Owned
 from collector.polling import Switched
 from collector.readings import Readings
@@ -106,7 +106,7 @@ class Collector:
     def handle(self, event: object) -> None:
         """Take an event from the transport or the broker."""
         match event:
-            case Message() if event.topic.startswith(f"{self._topics.base}/"):
+            case Message() if self._is_ours(event.topic):
                 self._message(event)
             case Connected():
                 self._publisher.connected(self._clock.monotonic())
@@ -139,6 +139,10 @@ class Collector:
     def waiting(self) -> int:
         """Readings that wait for the statistician."""
         return self._publisher.waiting
+
+    def _is_ours(self, topic: str) -> bool:
+        # All else was asked for by the source: what others publish.
+        return topic == HOME_ASSISTANT or topic.startswith(f"{self._topics.base}/")
 
     def _message(self, message: Message) -> None:
         if self._desk is not None and message in self._desk:

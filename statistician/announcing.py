@@ -12,6 +12,9 @@ from bus.process import Service
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
 from statistician.publish import PARTS
 
+# By then the broker has sent all that it retains, and strangers that start with the machine have spoken.
+_RETAINED_S = 60.0
+
 
 def subscriptions(topics: Topics) -> list[Subscription]:
     """What it listens to besides `about`; QoS 0, for nothing of it is data."""
@@ -37,6 +40,9 @@ class Announcing:
         self._announcer = announcer
         self._topics = topics
         self._asked: dict[str, about_message.About] = {}
+        # Whoever asked an earlier run, and does not stand among the retained abouts, is gone.
+        self._met = False
+        self._tidy_at: float | None = None
         # Those that say whether they are there; of the others Home Assistant must not wait for it.
         self._available: set[str] = set()
 
@@ -44,13 +50,19 @@ class Announcing:
         """Take one event; what is not for us goes on."""
         if isinstance(event, Connected):
             self._announcer.connected()
+            if not self._met:
+                self._met = True
+                self._tidy_at = self._monotonic() + _RETAINED_S
         elif isinstance(event, Message) and self._takes(event):
             return
         self._inner.handle(event)
 
     def tick(self, now: float) -> float:
-        """Say everything again when Home Assistant has started."""
+        """Say everything again when Home Assistant has started; take back who asks no more."""
         self._announcer.again(now)
+        if self._tidy_at is not None and now >= self._tidy_at:
+            self._tidy_at = None
+            self._announcer.tidy(dict.fromkeys(self._asked))
         return self._inner.tick(now)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bus.announcer import Announcer
 from bus.events import Connected, Message
 from bus.health import Journal
 from bus.outbox import Outbox
@@ -41,7 +42,8 @@ class Setup:
         self.bus, self.time, self.journal = FakeBus(), time, Journal()
         self.asked: list[object] = []
         self.outbox = Outbox(folder / "run", folder / "disk", "collector_ble")
-        publisher = Publisher(self.bus, Topics(), self.outbox, time.clock, self.journal)
+        announcer = Announcer(self.bus, Topics(), service="collector_ble")
+        publisher = Publisher(self.bus, Topics(), self.outbox, time.clock, self.journal, announcer=announcer)
         devices = owned_devices(SETTINGS, "ble", time.monotonic_s)
         clock, journal = time.clock, self.journal
         readings = Readings(publisher, clock=clock, journal=journal)
@@ -187,3 +189,15 @@ def test_the_radio_s_ladder_shows_in_health(setup: Setup) -> None:
     setup.service.handle(Heard(0.0))
     setup.service.handle(RadioGone("nothing heard on hci0"))
     assert setup.asked == [Stop(EXIT_RESTART, "nothing heard on hci0")]
+
+
+def test_a_home_assistant_that_starts_is_told_everything_again(setup: Setup) -> None:
+    setup.hear(victron.BatteryMonitor(voltage=13.2))
+    config = "homeassistant/device/camper_shunt/config"
+    before, announced = len(setup.bus.on(STATE)), len(setup.bus.on(config))
+    topic = "homeassistant/status"
+    setup.service.handle(Message(topic, b"online", qos=1, retain=False, mid=1, generation=1))
+    setup.pass_(6)
+    assert len(setup.bus.on(config)) == announced + 1
+    assert setup.bus.on("camper/availability/shunt") == [b"online", b"online"]
+    assert len(setup.bus.on(STATE)) == before + 1

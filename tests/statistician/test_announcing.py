@@ -1,6 +1,7 @@
 """Strangers that ask are announced to Home Assistant, others are not; what is inside hears all else."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +41,9 @@ class Inner:
 class House:
     """The wrapper with what stands around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
         self.bus, self.inner, self.now = FakeBus(), Inner(), 0.0
-        announcer = Announcer(self.bus, Topics(), chance=lambda: 1.0)
+        announcer = Announcer(self.bus, Topics(), path=path, chance=lambda: 1.0)
         self.service = Announcing(self.inner, announcer, self.bus, Topics(), monotonic=lambda: self.now)
 
     def hear(self, topic: str, payload: bytes) -> Message:
@@ -101,6 +102,22 @@ def test_one_that_asks_no_more_is_taken_back(house: House, payload: bytes) -> No
     house.hear("camper/about/weather", ABOUT)
     house.hear("camper/about/weather", payload)
     assert house.announced()[-1] == {}
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_stranger_that_left_while_nobody_looked_is_taken_back_a_minute_after_the_connect(
+    tmp_path: Path, *, back: bool
+) -> None:
+    path = tmp_path / "announced.json"
+    House(path).hear("camper/about/weather", ABOUT)
+    house = House(path)
+    house.service.handle(Connected(1))
+    if back:
+        house.hear("camper/about/weather", ABOUT)
+    house.service.tick(59.0)
+    assert {} not in house.announced()
+    house.service.tick(60.0)
+    assert ({} in house.announced()) is not back
 
 
 def test_of_a_device_that_is_gone_no_statistics_stay_retained(house: House) -> None:

@@ -1,0 +1,1 @@
+"""A journey with the real Home Assistant, installed for the tests in an environment of its own."""
