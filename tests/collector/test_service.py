@@ -195,8 +195,11 @@ def test_a_home_assistant_that_starts_is_told_everything_again(setup: Setup) -> 
     setup.hear(victron.BatteryMonitor(voltage=13.2))
     config = "homeassistant/device/camper_shunt/config"
     before, announced = len(setup.bus.on(STATE)), len(setup.bus.on(config))
-    topic = "homeassistant/status"
-    setup.service.handle(Message(topic, b"online", qos=1, retain=False, mid=1, generation=1))
+    for topic, payload in (
+        (f"camper/watermark/{setup.outbox.stream}", b"1"),
+        ("homeassistant/status", b"online"),
+    ):
+        setup.service.handle(Message(topic, payload, qos=1, retain=False, mid=1, generation=1))
     setup.pass_(6)
     assert len(setup.bus.on(config)) == announced + 1
     assert setup.bus.on("camper/availability/shunt") == [b"online", b"online"]
