@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -45,10 +45,16 @@ class Announcer:
         self._chance = chance
         self._announced = _read(path)
         self._saved = dict(self._announced)
+        # Entities of an earlier run that this one has not said yet, such as those that wait for a first
+        # value: Home Assistant would forget all that their owner set of them. Strangers are known whole.
+        self._earlier = {} if service is None else {t: dict(found) for t, found in self._announced.items()}
+        self._abouts: dict[str, tuple[About, bool]] = {}
         self._payloads: dict[str, bytes] = {}
         # What says that entities are gone, until the broker has it.
         self._reduced: dict[str, bytes] = {}
-        self._clearing = set() if enabled else set(self._announced)
+        # What stands below another base topic is no device of this run.
+        ours = topics.discovery("x").removesuffix("x/config")
+        self._clearing = {topic for topic in self._announced if not (enabled and topic.startswith(ours))}
         self._due: float | None = None
 
     def about(self, device: str, about: About, *, availability: bool = True) -> None:
@@ -58,8 +64,12 @@ class Announcer:
         topic = self._topics.discovery(device)
         platforms = {key: discovery.platform(entity) for key, entity in about.entities.items()}
         before = self._announced.get(topic, {})
-        gone = {key: name for key, name in before.items() if platforms.get(key) != name}
+        earlier = self._earlier.get(topic, {})
+        for key in platforms:
+            earlier.pop(key, None)
+        gone = {k: name for k, name in before.items() if platforms.get(k) != name and k not in earlier}
         self._clearing.discard(topic)
+        self._abouts[topic] = (about, availability)
         if gone:
             # First without them, then as it is: Home Assistant forgets only what it sees reduced.
             kept = {key: entity for key, entity in about.entities.items() if key not in gone}
@@ -70,8 +80,19 @@ class Announcer:
         if gone or payload != self._payloads.get(topic):
             self._payloads[topic] = payload
             self._bus.publish(topic, payload, retain=True)
-        self._announced[topic] = platforms
+        self._announced[topic] = earlier | platforms
         self._save()
+
+    def without(self, device: str, entities: Iterable[str]) -> None:
+        """Take back entities that an earlier run announced and this one will not."""
+        topic = self._topics.discovery(device)
+        earlier = self._earlier.get(topic, {})
+        gone = earlier.keys() & set(entities)
+        for key in gone:
+            del earlier[key]
+        if gone and topic in self._abouts:
+            about, availability = self._abouts[topic]
+            self.about(device, about, availability=availability)
 
     def _payload(self, device: str, about: About, gone: dict[str, str], *, availability: bool) -> bytes:
         return discovery.payload(
@@ -87,14 +108,21 @@ class Announcer:
     def forget(self, device: str) -> None:
         """Take a device back."""
         topic = self._topics.discovery(device)
-        self._payloads.pop(topic, None)
-        self._reduced.pop(topic, None)
+        for known in (self._payloads, self._reduced, self._earlier, self._abouts):
+            known.pop(topic, None)
         if topic in self._announced:
             self._clearing.add(topic)
             self._clear()
 
-    def tidy(self, known: Collection[str]) -> None:
-        """Take back what an earlier run announced and this one does not have, also below another base."""
+    def tidy(self, known: Mapping[str, Collection[str] | None]) -> None:
+        """Take back what an earlier run announced and this one does not have, also below another base.
+
+        `known` holds the devices with all they may ever report; None: only they themselves know that.
+        """
+        for device, entities in known.items():
+            if entities is not None:
+                earlier = self._earlier.get(self._topics.discovery(device), {})
+                self.without(device, earlier.keys() - set(entities))
         topics = {self._topics.discovery(device) for device in known}
         self._clearing |= self._announced.keys() - topics
         self._clear()

@@ -163,11 +163,17 @@ class Connection:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left it untyped
             properties.CorrelationData = correlation
         info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        if info.rc != mqtt.MQTT_ERR_SUCCESS:
+            return Sent.LATER
         if qos:
-            self._handed[info.mid] = (topic, payload)
-            if len(self._handed) > _HANDED:
-                self._handed.pop(next(iter(self._handed)))
-        return Sent.YES if info.rc == mqtt.MQTT_ERR_SUCCESS else Sent.LATER
+            with self._lock:
+                self._handed[info.mid] = (topic, payload)
+                # The broker may have been quicker than we.
+                if info.is_published():
+                    del self._handed[info.mid]
+                elif len(self._handed) > _HANDED:
+                    del self._handed[next(iter(self._handed))]
+        return Sent.YES
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker a message is done with; one of an earlier connection is left for redelivery."""
@@ -282,10 +288,11 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        with self._lock:
+            topic, payload = self._handed.pop(mid, ("", b""))
         if reason.value < _FAILURE:
             return
         self.refused += 1
-        topic, payload = self._handed.get(mid, ("", b""))
         self.last_refusal = f"the broker refused a publication on {topic or 'a topic'}: {reason}"
         log.warning("%s", self.last_refusal)
         if topic:

@@ -102,5 +102,9 @@ class Waiting:
 
 def corrected(early: Early, *, wall_ms: int, now: float) -> bytes:
     """The payload with its time reckoned back from a clock that is right; `now` seconds since the start."""
+    reading = decode_reading(early.payload)
+    if reading.clock == "ok":
+        # It waited only behind others.
+        return early.payload
     ts = wall_ms - round((now - early.at) * 1000)
-    return encode_reading(msgspec.structs.replace(decode_reading(early.payload), ts=ts, clock="estimated"))
+    return encode_reading(msgspec.structs.replace(reading, ts=ts, clock="estimated"))

@@ -141,8 +141,10 @@ class Outbox:
         if self._stalled(now):
             self._stall_s = min(self._stall_s * 2, LONGEST_STALL_S)
             self.rewind(now)
+        if self._sent and self._sent.seq >= self._seq:
+            return []
         room = min(limit, WINDOW - self._in_flight())
-        if room <= 0 or (self._sent and self._sent.seq >= self._seq):
+        if room <= 0:
             return []
         rows = self._after(self._sent.seq if self._sent else 0, room)
         before = [self._sent, *rows]

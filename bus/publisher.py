@@ -1,6 +1,6 @@
 """Publishes devices: about, readings through the outbox, plain scalars, availability."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -119,10 +119,11 @@ class Publisher:
         mine = [topics.about(device), *scalars, topics.state(device), topics.availability(device)]
         self._retained.empty(device, mine, gone=True)
 
-    def forget_entities(self, device: str, entities: Iterable[str]) -> None:
+    def forget_entities(self, device: str, entities: Collection[str]) -> None:
         """Empty the plain values of entities that are reported no more."""
         gone = sorted(self._manifest.entities(device).intersection(entities))
         self._manifest.drop(device, gone)
+        self._announcer.without(device, entities)
         record = self._record(device)
         for entity in gone:
             record.scalars.pop(entity, None)
@@ -150,14 +151,15 @@ class Publisher:
         ts: int,
         last_reset: Mapping[str, int] | None = None,
         late: bool = False,
+        dated: bool = False,
     ) -> bool:
         """Put a reading on its way; False if it is too large for the broker and was set aside.
 
-        A `late` one was measured before others that have gone out: it does not move the plain values.
+        A `late` one was measured before others that have gone out: it does not move the plain values. Of one
+        that is `dated` the device itself said when: our clock has no part in it.
         """
-        reading = Reading(
-            ts=ts, values=values, clock=self._clock.quality(), last_reset=dict(last_reset or {})
-        )
+        quality = "ok" if dated else self._clock.quality()
+        reading = Reading(ts=ts, values=values, clock=quality, last_reset=dict(last_reset or {}))
         payload = encode_reading(reading)
         topic = self._topics.state(device)
         if len(payload) + len(topic) + _ENVELOPE > self._bus.largest:

@@ -38,7 +38,12 @@ class Shelf:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._open(durable=durable)
+        except sqlite3.OperationalError:
+            # A disk that is full, locked or fails: what the file holds is whole.
+            self._db.close()
+            raise
         except sqlite3.DatabaseError as error:
+            self._db.close()
             aside = path.with_suffix(".damaged")
             log.error("%s is damaged (%s): set aside as %s", path, error, aside.name)  # noqa: TRY400 — the trace says nothing more
             path.replace(aside)
@@ -59,16 +64,18 @@ class Shelf:
 
     def add(self, rows: list[Row], *, seq: int | None = None) -> None:
         """Keep rows, and the stream's last seq, in one transaction; a row already here stays as it is."""
-        self._db.execute("BEGIN")
         before = self._db.total_changes
-        self._db.executemany(
-            "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?)",
-            [(r.seq, r.stream, r.topic, r.payload) for r in rows],
-        )
-        self.count += self._db.total_changes - before
-        if seq is not None:
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (seq,))
-        self._db.execute("COMMIT")
+        # Rolls back when the disk is full: neither half a transaction may stay, nor a count of it.
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.executemany(
+                "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?)",
+                [(r.seq, r.stream, r.topic, r.payload) for r in rows],
+            )
+            added = self._db.total_changes - before
+            if seq is not None:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (seq,))
+        self.count += added
         self.size += sum(len(r.payload) + len(r.topic) for r in rows)
         self.newest = max(self.newest, rows[-1].seq)
 

@@ -1,9 +1,10 @@
 """What two devices cannot share: a pin, a port that speaks to one device, a chip's address."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from collector.devices import registry
-from collector.devices.description import I2cKind, ModbusKind, PolledKind
+from collector.devices.description import I2cKind, ModbusKind, PolledKind, Poller, SettingError
 from collector.ownership import TCP, baudrate
 from config.model import Device, Relay
 
@@ -17,6 +18,7 @@ def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterat
 
     All of them have passed `checking.mistakes`.
     """
+    chip = _chip(device)
     for other, its in others.items():
         if other == name:
             continue
@@ -24,12 +26,8 @@ def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterat
             yield "pin" if device.pin == pin else "levels", f"{other} has pin {pin} already", "one use a pin"
         if _is_serial(device) and device.port == its.port:
             yield from _port(device, other, its)
-        if _chip(device) is not None and _chip(device) == _chip(its) and not _beside(device, its):
-            yield (
-                "address",
-                f"{other} is the chip at {device.address} already",
-                "one device a chip, or channel",
-            )
+        if chip is not None and chip == _chip(its) and not _beside(device, its):
+            yield "address", f"{other} is the chip at {chip[1]:#04x} already", "one device a chip, or channel"
 
 
 def taken_by_relays(device: Device, relays: Mapping[str, Relay]) -> Iterator[Wrong]:
@@ -57,18 +55,24 @@ def _port(device: Device, other: str, its: Device) -> Iterator[Wrong]:
 
 
 def _speed(device: Device) -> int:
-    kind = registry.KINDS[device.kind]
-    return baudrate(device, kind.make(device) if isinstance(kind, PolledKind) else None)
+    return baudrate(device, _made(device))
+
+
+def _made(device: Device) -> Poller[Any] | None:
+    """The device; None if it cannot be made, such as one that an earlier version took."""
+    kind = registry.KINDS.get(device.kind)
+    try:
+        return kind.make(device) if isinstance(kind, PolledKind) else None
+    except SettingError:
+        return None
 
 
 def _chip(device: Device) -> tuple[int, int] | None:
-    if device.address is None or not isinstance(registry.KINDS.get(device.kind), I2cKind):
+    if not isinstance(registry.KINDS.get(device.kind), I2cKind):
         return None
-    try:
-        address = int(str(device.address), 0)
-    except ValueError:
-        return None
-    return (_FIRST_BUS if device.bus is None else device.bus, address)
+    # As the kind has it: most owners leave it out.
+    address = getattr(_made(device), "address", None)
+    return None if address is None else (_FIRST_BUS if device.bus is None else device.bus, address)
 
 
 def _beside(device: Device, its: Device) -> bool:

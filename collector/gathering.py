@@ -16,17 +16,19 @@ class Gatherer(Reporter):
 
     _told_when: dict[str, float] = field(default_factory=dict)
 
-    def offer(self, values: Values, ts: int, now: float, last_reset: Mapping[str, int] | None = None) -> None:
-        """The device said these of its values at `ts`."""
+    def offer(
+        self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
+    ) -> None:
+        """The device said these of its values at `now`, or at `ts`."""
         self._heard = now
         waits = self._newest
         if waits is None and not self._worth(values, now):
             return
         before, resets = (waits.values, waits.last_reset) if waits is not None else ({}, {})
-        self._newest = Report({**before, **values}, ts, {**resets, **(last_reset or {})})
+        self._newest = Report({**before, **values}, ts, now, {**resets, **(last_reset or {})})
 
     def at_once(
-        self, values: Values, ts: int, now: float, last_reset: Mapping[str, int] | None = None
+        self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> Report:
         """A reading that goes out whatever the cadence says."""
         self._told_when |= dict.fromkeys(values, now)

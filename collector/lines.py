@@ -25,7 +25,10 @@ _NOWHERE = Surroundings()
 
 
 def line_of(device: Owned, around: Surroundings = _NOWHERE) -> tuple[str, Callable[[], Line]]:
-    """The name of the device's line, and what makes the line."""
+    """The name of the device's line, and what makes the line.
+
+    The name holds all that the line is made of: with other settings it is another line.
+    """
     match device.kind:
         case GpioKind():
             return _gpio()
@@ -53,8 +56,8 @@ def _i2c(device: Owned) -> tuple[str, Callable[[], Line]]:
 def _modbus_rtu(device: Owned) -> tuple[str, Callable[[], Line]]:
     from collector.transports.modbus_rtu import ModbusRtu  # noqa: PLC0415 — see above
 
-    port = device.settings.port or ""
-    return port, lambda: ModbusRtu(port, baudrate(device.settings, device.poller))
+    port, speed = device.settings.port or "", baudrate(device.settings, device.poller)
+    return f"{port} at {speed} baud", lambda: ModbusRtu(port, speed)
 
 
 def _modbus_tcp(device: Owned) -> tuple[str, Callable[[], Line]]:
@@ -80,12 +83,13 @@ def _route_b(device: Owned) -> tuple[str, Callable[[], Line]]:
     from collector.transports.route_b import RouteB  # noqa: PLC0415 — see above
 
     settings = device.settings
-    port = settings.port or ""
-    return port, lambda: RouteB(port, settings.route_b_id or "", settings.route_b_password or "")
+    port, who, password = settings.port or "", settings.route_b_id or "", settings.route_b_password or ""
+    # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
+    return f"route B at {port}, session {hash((who, password)):x}", lambda: RouteB(port, who, password)
 
 
 def _vedirect(device: Owned) -> tuple[str, Callable[[], Line]]:
     from collector.transports.vedirect import VeDirect  # noqa: PLC0415 — see above
 
     port = device.settings.port or ""
-    return port, lambda: VeDirect(port)
+    return f"VE.Direct at {port}", lambda: VeDirect(port)

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ _TICK_S = 0.25
 _PATIENCE = 3
 # One that keeps silent is asked ever less often, so that it does not take the time of others on its line.
 _LONGEST_BACK_OFF_S = 30.0
+# An idle line closes in this time, seconds; for one that waits for an answer no request is held up.
+_CLOSING_S = 0.2
+# systemd kills after 10.
+_JOIN_PATIENCE_S = 4.5
 _SILENCE = "no answer: is it switched on and connected?"
 
 
@@ -97,6 +102,8 @@ class PollingSource:
         self._worker = worker
         self._asked: dict[str, _Asked] = {}
         self._workers: dict[str, Worker] = {}
+        # Workers that still have a job to end before their line is closed.
+        self._leaving: list[Worker] = []
         # Lines that a scan uses.
         self._visited: list[str] = []
 
@@ -126,8 +133,12 @@ class PollingSource:
 
     def _close_unused(self) -> None:
         used = {*self._visited, *(asked.worker for asked in self._asked.values())}
+        self._leaving = [worker for worker in self._leaving if not worker.join(0)]
         for name in self._workers.keys() - used:
-            self._workers.pop(name).stop()
+            worker = self._workers.pop(name)
+            worker.stop()
+            if not worker.join(_CLOSING_S):
+                self._leaving.append(worker)
 
     def visit(self, device: Owned) -> str:
         """Have a device's line for a scan, until `leave`; returns its name.
@@ -148,9 +159,12 @@ class PollingSource:
         self._workers[line].do(job)
 
     def stop(self) -> None:
-        """End all workers."""
+        """End all workers, in 4.5 s; a job that hangs is left behind."""
         for worker in self._workers.values():
             worker.stop()
+        deadline = time.monotonic() + _JOIN_PATIENCE_S
+        for worker in (*self._workers.values(), *self._leaving):
+            worker.join(max(0.0, deadline - time.monotonic()))
 
     def handle(self, event: object) -> None:
         """Take an event from a worker."""

@@ -54,11 +54,11 @@ class Readings:
             self._journal.count(f"unknown_code.{device.id}.{entity}")
         self._explain(device, decoded)
         for earlier in decoded.earlier:
-            self._publisher.reading(device.id, device.enabled(earlier.values), ts=earlier.ts, late=True)
+            self._publisher.reading(
+                device.id, device.enabled(earlier.values), ts=earlier.ts, late=True, dated=True
+            )
         if not decoded.values:
             return
-        if ts is None:
-            ts = self._clock.wall() - int((self._clock.monotonic() - at) * 1000)
         values = device.enabled(decoded.values)
         # An earlier value must not stay the retained one.
         if at_once or decoded.earlier:
@@ -94,7 +94,10 @@ class Readings:
             self._publish(device, report)
 
     def _publish(self, device: Owned, report: Report) -> None:
-        self._publisher.reading(device.id, report.values, ts=report.ts, last_reset=report.last_reset)
+        ts = report.ts
+        if ts is None:
+            ts = self._clock.wall() - int((self._clock.monotonic() - report.at) * 1000)
+        self._publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset)
         self._publisher.availability(device.id, online=True)
 
     def _check_silence(self, device: Owned, now: float, silence: str) -> None:

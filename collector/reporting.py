@@ -20,10 +20,15 @@ class Cadence:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Values to publish, measured at `ts`; `last_reset` is when totals were reset (ms since 1970 UTC)."""
+    """Values to publish; `last_reset` is when totals were reset (ms since 1970 UTC).
+
+    They were measured at `ts` if the device said when, else at monotonic second `at`: the machine's clock may
+    be set while they wait.
+    """
 
     values: Values
-    ts: int
+    ts: int | None
+    at: float
     last_reset: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -43,13 +48,15 @@ class Reporter:
     _told: Values = field(default_factory=dict)
     _told_at: float = float("-inf")
 
-    def offer(self, values: Values, ts: int, now: float, last_reset: Mapping[str, int] | None = None) -> None:
-        """The device said these values at `ts`; `now` in monotonic seconds."""
-        self._newest = Report(values, ts, last_reset or {})
+    def offer(
+        self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
+    ) -> None:
+        """The device said these values at monotonic second `now`, and that they are of `ts` if it knows."""
+        self._newest = Report(values, ts, now, last_reset or {})
         self._heard = now
 
     def at_once(
-        self, values: Values, ts: int, now: float, last_reset: Mapping[str, int] | None = None
+        self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> Report:
         """A reading that goes out whatever the cadence says, such as after a command."""
         self._heard = now
@@ -57,8 +64,8 @@ class Reporter:
         self.online = True
         if self._newest is not None:
             # What waits is older than this, and would undo it.
-            self._newest = Report({**self._newest.values, **values}, ts, self._newest.last_reset)
-        return Report(values, ts, last_reset or {})
+            self._newest = Report({**self._newest.values, **values}, ts, now, self._newest.last_reset)
+        return Report(values, ts, now, last_reset or {})
 
     def due(self, now: float) -> Report | None:
         """The reading to publish now, if any; it counts as published."""

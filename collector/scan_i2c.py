@@ -60,7 +60,7 @@ class I2cScan(LineScan):
 
     def _described(self, bus: int, address: int) -> Chip:
         kinds = [kind for kind, addresses in _CHIPS.items() if address in addresses and kind in KINDS]
-        ours = [d.id for d in self._on(bus) if int(str(d.settings.address or 0), 0) == address]
+        ours = [d.id for d in self._on(bus) if getattr(d.poller, "address", None) == address]
         return Chip(bus, f"{address:#04x}", kinds, ours)
 
     def _on(self, bus: int) -> Iterator[Owned]:

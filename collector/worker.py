@@ -14,7 +14,6 @@ log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
-_JOIN_PATIENCE = 5.0
 
 Failure = DecodeError | LineError
 
@@ -47,6 +46,7 @@ class Worker:
         self._monotonic = monotonic
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._ending = threading.Event()
         self._open = False
         self._failures = 0
         self._retry_at = float("-inf")
@@ -57,10 +57,15 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the job at hand and close the line; a job that hangs is left behind after 5 s."""
+        """End after the job at hand and close the line; returns at once. Jobs that wait fail."""
+        self._ending.set()
         self._jobs.put(None)
+
+    def join(self, patience: float) -> bool:
+        """Wait `patience` seconds for the end; False if the job at hand still holds it up."""
         if self._thread.is_alive():
-            self._thread.join(_JOIN_PATIENCE)
+            self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def do(self, job: Job) -> None:
         """Put a job behind those that wait."""
@@ -73,14 +78,18 @@ class Worker:
                 self._emit(self.attempt(job))
             finished = True
         finally:
-            # Whatever ended this thread, the process must learn of it: it looks like silent devices.
-            self._line.close()
-            if not finished:
-                self._emit(WorkerGone(f"the thread of {self.name} died: see the traceback above"))
+            try:
+                self._line.close()
+            finally:
+                # Whatever ended this thread, the process must learn of it: it looks like silent devices.
+                if not finished:
+                    self._emit(WorkerGone(f"the thread of {self.name} died: see the traceback above"))
 
     def attempt(self, job: Job) -> object:
         """Do one job now and return its event."""
         now = self._monotonic()
+        if self._ending.is_set():
+            return job.failed(LineError("the line is being closed"), now)
         if not self._open and now < self._retry_at:
             return job.failed(self._trouble, now)
         try:

@@ -98,6 +98,11 @@ class Ads1115Voltage:
     divider: float
 
     @property
+    def address(self) -> int:
+        """The chip's."""
+        return self.adc.address
+
+    @property
     def rows(self) -> Rows:
         """What it reports."""
         return ROWS

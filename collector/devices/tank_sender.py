@@ -105,6 +105,11 @@ class TankSender:
     _lately: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_POLLS))
 
     @property
+    def address(self) -> int:
+        """The chip's."""
+        return self.adc.address
+
+    @property
     def rows(self) -> Rows:
         """What it reports: litres only if the tank's are known."""
         if self.capacity is not None:

@@ -52,18 +52,52 @@ def test_a_device_is_announced_once_and_again_when_it_changed(bus: FakeBus, path
     assert all(published.retain for published in bus.published)
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-def test_an_entity_that_is_gone_is_reduced_and_then_left_out(
-    bus: FakeBus, path: Path, *, restarted: bool
-) -> None:
+def test_an_entity_that_is_gone_is_reduced_and_then_left_out(bus: FakeBus, path: Path) -> None:
     one = announcer(bus, path)
     one.about("mppt", about(v=VOLTAGE, load=LOAD))
     bus.published.clear()
-    (announcer(bus, path) if restarted else one).about("mppt", about(v=VOLTAGE))
+    one.about("mppt", about(v=VOLTAGE))
     first, second = (components(payload) for payload in bus.on(TOPIC))
     assert first["load"] == {"platform": "binary_sensor"}
     assert first["v"] == second["v"]
     assert second.keys() == {"v"}
+
+
+@pytest.mark.parametrize("known", [{"v", "load"}, None])
+def test_an_entity_that_waits_for_its_first_value_after_a_restart_is_not_taken_back(
+    bus: FakeBus, path: Path, known: set[str] | None
+) -> None:
+    announcer(bus, path).about("mppt", about(v=VOLTAGE, load=LOAD))
+    before = path.read_bytes()
+    bus.published.clear()
+    again = announcer(bus, path)
+    again.about("mppt", about(v=VOLTAGE))
+    again.tidy({"mppt": known})
+    again.connected()
+    assert [sorted(components(payload)) for payload in bus.on(TOPIC)] == [["v"]]
+    again.about("mppt", about(v=VOLTAGE, load=LOAD))
+    assert [sorted(components(payload)) for payload in bus.on(TOPIC)] == [["v"], ["load", "v"]]
+    assert path.read_bytes() == before
+
+
+def test_an_entity_that_this_run_can_never_say_is_taken_back(bus: FakeBus, path: Path) -> None:
+    announcer(bus, path).about("mppt", about(v=VOLTAGE, load=LOAD))
+    bus.published.clear()
+    again = announcer(bus, path)
+    again.about("mppt", about(v=VOLTAGE))
+    again.tidy({"mppt": {"v"}})
+    whole, reduced, after = (components(payload) for payload in bus.on(TOPIC))
+    assert whole.keys() == after.keys() == {"v"}
+    assert reduced["load"] == {"platform": "binary_sensor"}
+
+
+def test_an_entity_switched_off_before_its_first_value_is_taken_back(bus: FakeBus, path: Path) -> None:
+    announcer(bus, path).about("mppt", about(v=VOLTAGE, load=LOAD))
+    again = announcer(bus, path)
+    again.about("mppt", about(v=VOLTAGE))
+    bus.published.clear()
+    again.without("mppt", {"load", "never_there"})
+    assert components(bus.on(TOPIC)[0])["load"] == {"platform": "binary_sensor"}
 
 
 def test_an_entity_that_becomes_another_platform_is_first_taken_back(bus: FakeBus, path: Path) -> None:
@@ -113,7 +147,7 @@ def test_what_an_earlier_run_announced_and_this_one_has_not_is_taken_back(bus: F
     for device in ("mppt", "shunt"):
         one.about(device, about(v=VOLTAGE))
     bus.published.clear()
-    announcer(bus, path).tidy({"shunt"})
+    announcer(bus, path).tidy({"shunt": None})
     assert [(p.topic, p.payload, p.retain) for p in bus.published] == [(TOPIC, b"", True)]
 
 
@@ -122,9 +156,21 @@ def test_another_base_topic_takes_back_what_stood_below_the_old_one(bus: FakeBus
     bus.published.clear()
     moved = announcer(bus, path, base="vans/one")
     moved.about("mppt", about(v=VOLTAGE))
-    moved.tidy({"mppt"})
+    moved.tidy({"mppt": None})
     assert [p.topic for p in bus.published] == ["homeassistant/device/vans_one_mppt/config", TOPIC]
     assert bus.on(TOPIC) == [b""]
+
+
+def test_what_stood_below_an_older_base_goes_at_the_first_connect_whoever_is_known(
+    bus: FakeBus, path: Path
+) -> None:
+    announcer(bus, path).about("mppt", about(v=VOLTAGE))
+    bus.published.clear()
+    moved = announcer(bus, path, base="vans/one")
+    moved.connected()
+    assert [(p.topic, p.payload, p.retain) for p in bus.published] == [(TOPIC, b"", True)]
+    announcer(bus, path, base="vans/one").connected()
+    assert len(bus.published) == 1, "once"
 
 
 def test_discovery_switched_off_takes_everything_back_once(bus: FakeBus, path: Path) -> None:
@@ -142,10 +188,10 @@ def test_taking_back_waits_for_the_broker_even_over_a_restart(bus: FakeBus, path
     one = announcer(bus, path)
     one.about("mppt", about(v=VOLTAGE))
     bus.answer = Sent.LATER
-    announcer(bus, path).tidy(set())
+    announcer(bus, path).tidy({})
     bus.answer = Sent.YES
     after = announcer(bus, path)
-    after.tidy(set())
+    after.tidy({})
     assert bus.on(TOPIC)[-1] == b""
 
 

@@ -79,7 +79,7 @@ def test_they_wait_for_the_time_and_get_the_right_one(boot: Boot) -> None:
     assert boot.sent() == [
         ("17:00:00", "estimated", 13.1),
         ("17:00:10", "estimated", 13.2),
-        ("17:00:30", "estimated", 13.3),
+        ("17:00:30", "ok", 13.3),
     ]
     boot.read(13.4)
     assert boot.sent()[-1] == ("17:00:31", "ok", 13.4)
@@ -120,3 +120,11 @@ def test_the_time_of_the_measurement_counts_not_that_of_its_arrival(boot: Boot) 
     boot.synchronise()
     boot.pass_(1)
     assert boot.sent() == [("16:59:56", "estimated", 13.1)]
+
+
+def test_what_a_device_dates_itself_is_not_moved_with_our_clock(boot: Boot) -> None:
+    boot.read(13.1)
+    boot.publisher.reading("mppt", {"voltage": 12.9}, ts=NOON_MS - 3_600_000, late=True, dated=True)
+    boot.synchronise()
+    boot.pass_(1)
+    assert boot.sent() == [("17:00:00", "estimated", 13.1), ("11:00:00", "ok", 12.9)]

@@ -2,11 +2,14 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bus.outbox import LONGEST_STALL_S, SPILL_AFTER_S, STALL_S, WINDOW, Limits, Outbox
+from bus.shelf import Shelf
 
 TOPIC = "camper/state/mppt"
 
@@ -294,3 +297,50 @@ def test_of_another_stream_only_what_no_seq_can_be_is_not_believed(tmp_path: Pat
     with pytest.raises(ValueError, match="never had"):
         outbox.believe("collector_ble-000000", seq)
     assert outbox.believe("collector_ble-000000", 4711) == 4711
+
+
+def test_a_file_that_cannot_be_opened_now_is_not_set_aside(tmp_path: Path) -> None:
+    one = make(tmp_path)
+    fill(one, 3)
+    one.close()
+    file = tmp_path / "disk" / "collector_ble.outbox"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("INSERT INTO meta VALUES ('who', 'another program')")
+    other.execute("COMMIT")
+    with pytest.raises(sqlite3.OperationalError):
+        Shelf(file, durable=True)
+    other.close()
+    assert Shelf(file, durable=True).count == 3
+
+
+_FAILING_COMMIT = """
+import resource, sqlite3, sys
+from pathlib import Path
+from bus.shelf import Row, Shelf
+
+shelf = Shelf(Path(sys.argv[1]), durable=True)
+rows = [Row(seq, "s", "t", b"x" * 2000) for seq in range(1, 60)]
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+for _ in range(3):
+    try:
+        shelf.add(rows)
+    except sqlite3.OperationalError as error:
+        print(error)
+print(shelf.count)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+shelf.add(rows)
+print(shelf.count, len(shelf.after(0, 100)))
+"""
+
+
+def test_what_the_disk_did_not_take_is_not_counted_as_there(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _FAILING_COMMIT, str(tmp_path / "disk" / "one.outbox")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert run.stdout.splitlines() == ["disk I/O error"] * 3 + ["0", "59 59"]

@@ -200,6 +200,13 @@ def test_what_a_device_remembers_is_said_with_its_own_time_before_what_is_now(
     assert rig.bus.on("camper/state/one/power") == [b"7"], "no earlier value"
 
 
+def test_a_value_that_waits_while_the_clock_is_set_goes_out_with_the_right_time(rig: Rig) -> None:
+    rig.run(25)
+    rig.time.wall_ms += 5 * 3_600_000
+    rig.run(6)
+    assert [r["ts"][11:] for r in rig.said("one")] == ["12:00:00.500Z", "17:00:20.500Z"]  # type: ignore[index]  # a text
+
+
 def test_why_a_value_is_unknown_stands_in_health_until_it_is_known(rig: Rig, wires: dict[str, Wire]) -> None:
     wires["left"].answers["one"] = Decoded({"power": None}, reasons={"power": "saturated"})
     rig.run(1)
@@ -264,6 +271,7 @@ def test_a_worker_does_its_jobs_in_order_on_a_thread_of_its_own_and_closes_the_l
         worker.do(job(number))
     assert [events.get(timeout=5) for _ in range(3)] == [(0, "left"), (1, "left"), (2, "left")]
     worker.stop()
+    assert worker.join(5)
     assert (wire.opened, wire.closed) == (1, 1)
 
 

@@ -23,7 +23,7 @@ def told(subject: Reporter, values: Values, now: float) -> bool:
 def test_the_first_values_go_out_at_once() -> None:
     subject = reporter()
     subject.offer(FIRST, 1234, 10.0)
-    assert subject.due(10.0) == Report(FIRST, 1234)
+    assert subject.due(10.0) == Report(FIRST, 1234, 10.0)
     assert subject.due(10.0) is None
 
 
@@ -66,7 +66,7 @@ def test_readings_keep_their_distance_and_the_last_of_a_burst_is_not_lost() -> N
     told(subject, {"voltage": 13.0}, 0.0)
     assert not told(subject, {"voltage": 14.0}, 0.4)
     assert not told(subject, {"voltage": 15.0}, 0.9)
-    assert subject.due(1.0) == Report({"voltage": 15.0}, 900)
+    assert subject.due(1.0) == Report({"voltage": 15.0}, 900, 0.9)
 
 
 def test_an_unchanged_device_still_has_its_heartbeat() -> None:

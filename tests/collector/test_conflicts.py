@@ -1,0 +1,42 @@
+"""What two devices cannot share, also where it stands in no setting."""
+
+import pytest
+
+from collector.conflicts import conflicts
+from config.model import Device
+
+TANK = {"kind": "tank_sender", "channel": 0, "calibration": ((0.1, 0), (2.0, 100))}
+RS485 = {"kind": "epever_tracer", "port": "/dev/rs485", "unit": 1}
+
+
+@pytest.mark.parametrize(
+    ("device", "other", "field"),
+    [
+        ({"kind": "ina219"}, {"kind": "ina219"}, "address"),
+        ({"kind": "ina219"}, {"kind": "ina219", "address": "0x40"}, "address"),
+        ({"kind": "ina219", "bus": 1}, {"kind": "ina219", "address": 64}, "address"),
+        ({"kind": "ads1115_voltage", "channel": 0}, TANK, "address"),
+        ({"kind": "ina219", "address": "0x48"}, TANK, "address"),
+        ({"kind": "vedirect", "port": "/dev/rs485"}, RS485, "port"),
+        (RS485 | {"baudrate": 9600}, RS485, "baudrate"),
+    ],
+)
+def test_what_both_need_is_told(device: dict[str, object], other: dict[str, object], field: str) -> None:
+    found = list(conflicts("new", Device(**device), {"old": Device(**other)}))  # type: ignore[arg-type]  # as TOML gives them
+    assert [(name, "old" in wrong) for name, wrong, _ in found] == [(field, True)]
+
+
+@pytest.mark.parametrize(
+    ("device", "other"),
+    [
+        ({"kind": "ina219"}, {"kind": "ina219", "address": "0x41"}),
+        ({"kind": "ina219"}, {"kind": "ina219", "bus": 3}),
+        ({"kind": "ads1115_voltage", "channel": 1}, TANK),
+        (RS485, RS485 | {"unit": 2}),
+        # An earlier version may have known this profile.
+        (RS485 | {"baudrate": 9600}, {"kind": "modbus", "port": "/dev/rs485", "profile": "gone"}),
+        ({"kind": "ina219"}, {"kind": "ina219", "address": "0x20"}),
+    ],
+)
+def test_what_both_can_have_is_allowed(device: dict[str, object], other: dict[str, object]) -> None:
+    assert list(conflicts("new", Device(**device), {"old": Device(**other)})) == []  # type: ignore[arg-type]  # as above
