@@ -193,10 +193,12 @@ def _run_imports(house: _House) -> int:
 def _switching(house: _House, source: "SwitchingSource") -> Collector:
     """The service of a source whose devices obey."""
     from collector.switching import Switching  # noqa: PLC0415 — the radio's process needs none
+    from collector.timers import Timers  # noqa: PLC0415 — the same
 
     process, readings = house.process, house.readings
     clock, journal = process.clock, process.journal
     answers = Answers(process.connection, process.topics, journal)
+    timers = Timers(Path(house.settings.storage.runtime) / f"{process.name}-timers.json")
     return Collector(
         house.devices,
         source,
@@ -205,7 +207,7 @@ def _switching(house: _House, source: "SwitchingSource") -> Collector:
         topics=process.topics,
         clock=clock,
         journal=journal,
-        switching=Switching(source, readings, answers, clock=clock, journal=journal),
+        switching=Switching(source, readings, answers, clock=clock, journal=journal, timers=timers),
     )
 
 

@@ -14,6 +14,7 @@ from config.model import INTEGRAL, Device, Settings
 # Settings that a device of any kind may have, and those of any kind that is asked.
 _COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
 _ASKED = ("every", "cron", "jitter")
+_SCHEMES = ("socket://", "rfc2217://", "hwgrep://", "tcp://")
 
 
 def check(settings: Settings, where: str) -> None:
@@ -59,6 +60,9 @@ def mistakes(name: str, device: Device) -> Iterator[tuple[str, str, str]]:
             check_cron(device.cron)
         except BadCronError as error:
             yield "cron", str(error), 'five fields of crontab, such as "*/5 * * * *"'
+    if device.port is not None and "://" in device.port and not device.port.startswith(_SCHEMES):
+        # pyserial knows more, such as one that writes whatever it hears into a file.
+        yield "port", f"{device.port.split('://')[0]}:// is none", f"a path, or {', '.join(_SCHEMES)}"
     yield from _entities(kind, device)
 
 

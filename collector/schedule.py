@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _FIRES = 16
 _DAY_S = 86_400.0
+# A month: a device whose line names one day in four years must be missed before that.
+_LONGEST_S = 31 * _DAY_S
 
 
 class BadCronError(ValueError):
@@ -101,7 +103,7 @@ def longest_interval(device: Device, every: float) -> float:
         trigger = _trigger(device.cron)
     except BadCronError:
         return _DAY_S
-    return max(_between_fires(trigger), _across_a_week(trigger)) + jitter
+    return min(max(_between_fires(trigger), _across_a_week(trigger)), _LONGEST_S) + jitter
 
 
 def _between_fires(trigger: "CronTrigger") -> float:

@@ -15,6 +15,7 @@ from collector.devices.description import Decoded
 from collector.ownership import Owned
 from collector.polling import Switched
 from collector.readings import Readings
+from collector.timers import Timers
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,14 @@ class Switching:
     """Obeys `set` topics of this process's devices; `for` is kept here, on the monotonic clock."""
 
     def __init__(
-        self, source: Obeys, readings: Readings, answers: Answers, *, clock: Clock, journal: Journal
+        self,
+        source: Obeys,
+        readings: Readings,
+        answers: Answers,
+        *,
+        clock: Clock,
+        journal: Journal,
+        timers: Timers | None = None,
     ) -> None:
         self._source = source
         self._readings = readings
@@ -50,7 +58,9 @@ class Switching:
         self._clock = clock
         self._journal = journal
         self._waiting = 0
-        self._off_at: dict[tuple[str, str], float] = {}
+        self._timers = timers or Timers()
+        # Those whose time is up and whose device is being told.
+        self._turning: set[tuple[str, str]] = set()
 
     def command(self, device_id: str, entity: str, message: Message) -> None:
         """Take a command; its answer follows at once if it is refused, else when the device has obeyed."""
@@ -97,34 +107,36 @@ class Switching:
         self._waiting -= 1
         ticket, device = event.ticket, self._readings.get(event.device)
         assert isinstance(ticket, _Ticket)  # noqa: S101 — it is the one we gave
+        key = (event.device, ticket.entity)
+        if ticket.message is None:
+            self._turning.discard(key)
         if event.why is not None:
             if ticket.message is None:
                 # Its time is up and it must go off: again until it does.
-                self._off_at[event.device, ticket.entity] = self._clock.monotonic() + _RETRY_S
+                self._timers.set(key, self._clock.monotonic() + _RETRY_S)
             self._answer(event.device, ticket, refusal=Refused(Code.HARDWARE, str(event.why)))
             return
         actual = event.values.get(ticket.entity)
         if device is not None:
             self._readings.said(device, Decoded(event.values), self._clock.monotonic(), at_once=True)
-        key = (event.device, ticket.entity)
-        self._off_at.pop(key, None)
         if ticket.command.for_s is not None and actual == ON:
-            self._off_at[key] = self._clock.monotonic() + ticket.command.for_s
+            self._timers.set(key, self._clock.monotonic() + ticket.command.for_s)
+        else:
+            self._timers.clear(key)
         log.info("%s: %s %s", event.device, ticket.entity, actual)
         self._answer(event.device, ticket, actual=str(actual) if actual in (ON, OFF) else None)
 
     def pending(self, device_id: str) -> str | None:
         """An entity of the device that is on for a time and has still to be turned off."""
-        return next((entity for device, entity in self._off_at if device == device_id), None)
+        return self._timers.of(device_id)
 
     def tick(self, now: float) -> None:
         """Turn off what was on for its time."""
-        for (device_id, entity), off_at in list(self._off_at.items()):
-            device = self._readings.get(device_id)
-            if now >= off_at:
-                del self._off_at[device_id, entity]
-                if device is not None:
-                    self._put(device, _Ticket(entity, Command(OFF), None), Switch.OFF)
+        for key, off_at in self._timers:
+            device = self._readings.get(key[0])
+            if now >= off_at and device is not None and key not in self._turning:
+                self._turning.add(key)
+                self._put(device, _Ticket(key[1], Command(OFF), None), Switch.OFF)
 
     def _answer(
         self, device_id: str, ticket: _Ticket, *, actual: str | None = None, refusal: Refused | None = None
@@ -134,7 +146,7 @@ class Switching:
         if ticket.message is None:
             return
         now_ms = self._clock.wall()
-        off_at = self._off_at.get((device_id, ticket.entity))
+        off_at = self._timers.get((device_id, ticket.entity))
         until = None if off_at is None else now_ms + int((off_at - self._clock.monotonic()) * 1000)
         result = Result(
             id=ticket.command.id,

@@ -18,6 +18,7 @@ from collector.polling import PollingSource
 from collector.readings import Readings
 from collector.service import Collector
 from collector.switching import Switching
+from collector.timers import Timers
 from collector.worker import Job, Worker
 from config.model import Device, Settings
 from tests.clock import FakeTime
@@ -76,7 +77,14 @@ class Rig:
             topics=topics,
             clock=time.clock,
             journal=self.journal,
-            switching=Switching(self.source, self.readings, answers, clock=time.clock, journal=self.journal),
+            switching=Switching(
+                self.source,
+                self.readings,
+                answers,
+                clock=time.clock,
+                journal=self.journal,
+                timers=Timers(folder / "timers.json"),
+            ),
         )
 
     def pass_(self, seconds: float) -> None:

@@ -117,3 +117,13 @@ def test_what_two_devices_of_the_file_cannot_share_is_a_mistake(
 ) -> None:
     found = find_mistakes(Settings(device={"a": one, "b": other}), "boondock.toml")
     assert [mistake.key for mistake in found] == ([] if wrong is None else [wrong])
+
+
+def test_a_port_is_a_path_or_a_url_that_only_carries_bytes() -> None:
+    good = ["/dev/ttyUSB0", "socket://van:1", "rfc2217://van:1", "hwgrep://0403"]
+    ports = [*good, "spy:///dev/x?file=/etc/y", "loop://"]
+    found = [
+        [m.key for m in find_mistakes(Settings(device={"a": Device(kind="epever_tracer", port=port)}), "x")]
+        for port in ports
+    ]
+    assert found == [[], [], [], [], ["device.a.port"], ["device.a.port"]]

@@ -110,6 +110,7 @@ def test_a_wrong_crontab_line_is_explained(text: str, says: str) -> None:
         # To the hour where only a night is longer than the first pauses.
         (Device(kind="x", cron="*/10 6-18 * * *"), 39_600),
         (Device(kind="x", cron="0 0 1 * *"), 31 * 86_400),
+        (Device(kind="x", cron="0 0 29 2 *"), 31 * 86_400),
     ],
 )
 def test_the_longest_pause_between_two_polls(device: Device, seconds: float) -> None:

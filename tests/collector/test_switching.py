@@ -178,3 +178,29 @@ def test_the_answer_goes_to_whoever_asked(rig: Rig) -> None:
     rig.set("epever", "load", '{"value": "OFF", "id": "x"}')
     body = json.loads(rig.bus.on(RESULT)[0])
     assert set(body) == {"id", "status", "code", "message", "value", "actual", "until", "ts"}
+
+
+@pytest.mark.parametrize("down", [0.0, 700.0], ids=["before its time", "after its time"])
+def test_a_load_that_is_on_for_a_time_goes_off_although_the_process_died(
+    bus: Slave, rig: Rig, tmp_path: Path, time: FakeTime, down: float
+) -> None:
+    rig.set("epever", "load", "OFF")
+    rig.set("epever", "load", '{"value": "ON", "for": 600}')
+    rig.close()
+    time.pass_(down)
+
+    def lines(_device: Owned) -> tuple[str, Callable[[], Line]]:
+        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.1, monotonic=time.clock.monotonic)
+
+    device = Device(kind="epever_tracer", port=bus.port, every=EVERY)
+    after = Rig(tmp_path, time, {"epever": device}, "serial", lines)
+    after.run(1)
+    assert coil(bus) == (down == 0.0)
+    after.run(600, step=50)
+    assert coil(bus) == 0
+    after.close()
+    again = Rig(tmp_path, time, {"epever": device}, "serial", lines)
+    bus.units[1].coils[LOAD_COIL] = 1
+    again.run(1)
+    again.close()
+    assert coil(bus) == 1, "once"
