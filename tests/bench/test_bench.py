@@ -35,11 +35,12 @@ def test_a_quick_run_prints_its_tables_and_keeps_nothing(what: str) -> None:
     done = bench(what, "--quick", "--no-keep")
     rows = rows_of(done.stdout)
     verdicts = [cells for cells in rows if cells[-1].startswith(("met", "missed"))]
-    if "Not compared: " not in done.stdout:
+    whole = "Not compared: " not in done.stdout
+    if whole:
         assert len(verdicts) == WITH_GOALS.get(what, 0)
     assert all(FIGURE.fullmatch(cells[2]) for cells in verdicts)
     figures = [cell for cells in rows for cell in cells[1:] if FIGURE.match(cell)]
-    assert len(figures) >= 3, done.stdout
+    assert len(figures) >= (3 if whole else 2), done.stdout
     assert "…" in done.stderr
     assert results.PAGE.read_bytes() == kept
 

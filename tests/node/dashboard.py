@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -74,12 +75,14 @@ class Dashboard:
     def _open(self) -> str:
         deadline = time.monotonic() + _PATIENCE
         while True:
-            try:
-                return self._exchange()
-            except urllib.error.HTTPError:  # a deployed flow starts a moment after the answer
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+            # A deployed flow starts a moment after the answer; until then a page or an error stands here.
+            with suppress(urllib.error.HTTPError):
+                answer = self._exchange()
+                if answer.startswith("0{"):
+                    return answer
+            if time.monotonic() > deadline:
+                raise TimeoutError("the dashboard did not open")
+            time.sleep(0.05)
 
     def _exchange(self, body: str | None = None) -> str:
         request = urllib.request.Request(  # noqa: S310 — our own loopback port
