@@ -16,12 +16,11 @@ from collector.transports.ble import Advertisement, Heard, RadioGone, RadioState
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
+_SILENCE = "nothing heard: is it in range, is Instant Readout on, is the address right?"
 
 
 class ListeningSource:
     """The devices of the radio: their advertisements become values once they can be believed."""
-
-    silence = "nothing heard: is it in range, is Instant Readout on, is the address right?"
 
     def __init__(
         self, readings: Readings, *, clock: Clock, journal: Journal, emit: Callable[[object], None]
@@ -30,8 +29,14 @@ class ListeningSource:
         self._clock = clock
         self._journal = journal
         self._emit = emit
+        self._silence = _SILENCE
         self._by_address: dict[str, str] = {}
         self._trust: dict[str, Trust] = {}
+
+    @property
+    def silence(self) -> str:
+        """What the owner of a silent device should look after."""
+        return self._silence
 
     def add(self, device: Owned) -> None:
         """Listen for this device."""
@@ -103,9 +108,13 @@ class ListeningSource:
         log.debug("%s: %s", device.id, error)
 
     def _radio_state(self, event: RadioState) -> None:
-        self._journal.fact("radio", f"{event.rung}: {event.message}")
+        self._journal.fact("radio", f"{event.rung}: {event.told}")
         self._journal.count(f"radio_{event.rung}")
+        if event.rung == Rung.FAILED:
+            self._silence = f"the radio does not work: {event.message}"
+        elif event.rung == Rung.SCANNING:
+            self._silence = _SILENCE
         if event.rung in (Rung.SCANNING, Rung.STOPPED):
             self._journal.solved("radio")
-        elif self._journal.problem("radio", event.message, self._clock.wall()):
-            log.warning("radio: %s", event.message)
+        elif self._journal.problem("radio", event.told, self._clock.wall()):
+            log.warning("radio: %s", event.told)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bleak.backends.scanner import AdvertisementData
 
     from collector.transports.ble_bluez import Mode
+    from collector.transports.ble_watch import Watch
 
 __all__ = ["Advertisement", "Event", "Heard", "Radio", "RadioGone", "RadioState", "Rung"]
 
@@ -110,28 +111,41 @@ class Radio:
                         self._cancel = None
         except troubles() as trouble:
             delay = self._ladder.failed(self._monotonic())
-            message = f"{advice(trouble, self._adapter)} (next attempt in {delay:g} s)"
-            self._emit(RadioState(Rung.FAILED, message))
+            self._emit(RadioState(Rung.FAILED, advice(trouble, self._adapter), retry_in=delay))
         except asyncio.CancelledError:
             # Only stop() cancels, and it has told _climb already.
             return
 
     async def _session(self, step: Step) -> None:
-        from collector.transports import ble_bluez  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports import ble_bluez, ble_watch  # noqa: PLC0415 — D-Bus only where it is used
 
         self._make_cancellable()
         asyncio.get_running_loop().set_exception_handler(ble_bluez.unretrieved)
         if step is Step.POWER_CYCLE:
             async with asyncio.timeout(self._patience):
                 await ble_bluez.power_cycle(self._adapter)
+        # Only an active scan is what BlueZ calls discovering.
+        scan = self._mode == "active"
+        # Before the scanner starts: an end in between must not be missed. After our own power-cycle.
+        async with ble_watch.watching(self._adapter, self._patience, scan=scan) as watch:
+            await self._scan(watch)
+
+    async def _scan(self, watch: "Watch") -> None:
+        from collector.transports import ble_bluez  # noqa: PLC0415 — D-Bus only where it is used
+
         scanner = ble_bluez.scanner(self._adapter, self._mode, _VICTRON, self._detected)
         try:
             async with asyncio.timeout(self._patience):
                 await scanner.start()
+                await watch.check_power()
             self._ladder.started(self._monotonic())
             self._emit(RadioState(Rung.SCANNING, f"{self._mode} scan on {self._adapter}"))
-            while delay := self._ladder.wait(self._monotonic()):  # noqa: ASYNC110 — the ladder names the time
-                await asyncio.sleep(delay)
+            while delay := self._ladder.wait(self._monotonic()):
+                await watch.quiet(delay)
+        except ble_bluez.troubles():
+            # What the watch saw is the cause of whatever else went wrong.
+            watch.check()
+            raise
         finally:
             # A scanner that cannot be stopped is given up: closing its bus connection ends its scan.
             with suppress(*ble_bluez.troubles()):

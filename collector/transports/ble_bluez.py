@@ -1,6 +1,7 @@
 """What the radio needs of BlueZ: a scanner, a power-cycle, and advice when either fails."""
 
 import asyncio
+import errno
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +11,9 @@ from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
+
+from collector.transports.ble_dbus import call, system_bus
+from collector.transports.ble_watch import ScanEndedError
 
 if TYPE_CHECKING:
     from dbus_fast.aio import MessageBus
@@ -37,7 +41,7 @@ def troubles() -> tuple[type[Exception], ...]:
     from dbus_fast.errors import DBusFastError  # noqa: PLC0415 — a laptop may have no D-Bus
 
     # EOFError: the bus closed the connection in the middle of a call. The rest names itself.
-    return (BleakError, DBusFastError, EOFError, OSError, TimeoutError)
+    return (BleakError, DBusFastError, ScanEndedError, EOFError, OSError, TimeoutError)
 
 
 def scanner(adapter: str, mode: Mode, company: int, detected: Detected) -> BleakScanner:
@@ -58,25 +62,19 @@ def unretrieved(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) 
 
 async def power_cycle(adapter: str) -> None:
     """Switch the adapter off and on; raises one of troubles(). Cancelled in between, it still switches on."""
-    from dbus_fast import BusType  # noqa: PLC0415 — a laptop may have no D-Bus
-    from dbus_fast.aio import MessageBus  # noqa: PLC0415 — same
-
-    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    try:
+    async with system_bus() as bus:
         try:
             await _set_powered(bus, adapter, on=False)
         finally:
             async with asyncio.timeout(_POWER_ON_PATIENCE):
                 await _set_powered(bus, adapter, on=True)
-    finally:
-        bus.disconnect()
 
 
 async def _set_powered(bus: "MessageBus", adapter: str, *, on: bool) -> None:
-    from dbus_fast import Message, MessageType, Variant  # noqa: PLC0415 — a laptop may have no D-Bus
-    from dbus_fast.errors import DBusError  # noqa: PLC0415 — same
+    from dbus_fast import Message, Variant  # noqa: PLC0415 — a laptop may have no D-Bus
 
-    reply = await bus.call(
+    await call(
+        bus,
         Message(
             destination="org.bluez",
             path=f"/org/bluez/{adapter}",
@@ -84,28 +82,29 @@ async def _set_powered(bus: "MessageBus", adapter: str, *, on: bool) -> None:
             member="Set",
             signature="ssv",
             body=["org.bluez.Adapter1", "Powered", Variant("b", on)],
-        )
+        ),
     )
-    if reply.message_type is MessageType.ERROR:
-        reason = str(reply.body[0]) if reply.body else "no reason given"
-        raise DBusError(reply.error_name or "org.freedesktop.DBus.Error.Failed", reason)
 
 
 def advice(trouble: BaseException, adapter: str) -> str:
     """One sentence: what went wrong and, where it is known, what the owner does about it."""
-    from dbus_fast.errors import DBusError  # noqa: PLC0415 — a laptop may have no D-Bus
+    from dbus_fast.errors import AuthError, DBusError  # noqa: PLC0415 — a laptop may have no D-Bus
 
     said = f"{type(trouble).__name__}: {trouble}"
+    known: str | None
     match trouble:
+        case ScanEndedError():
+            known = str(trouble)
         case BleakDBusError():
             known = _ADVICE.get(trouble.dbus_error)
         case DBusError():
             known = _ADVICE.get(trouble.type)
-        case BleakBluetoothNotAvailableError():
+        case BleakBluetoothNotAvailableError() | AuthError():
             known = _ADVICE["org.freedesktop.DBus.Error.AccessDenied"]
         case TimeoutError():
             known = "BlueZ does not answer: sudo systemctl restart bluetooth"
-        case FileNotFoundError() | ConnectionError() | EOFError():
+        # EBADF: dbus-fast wrote to a connection that had just been closed.
+        case FileNotFoundError() | ConnectionError() | EOFError() | OSError(errno=errno.EBADF):
             known = "the system D-Bus is not reachable: sudo systemctl start dbus"
         case BleakError() if "not found" in said:
             known = f"there is no adapter {adapter}: plug it in, or see bluetoothctl list for its name"

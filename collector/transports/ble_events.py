@@ -36,10 +36,18 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class RadioState:
-    """The radio moved to another rung; the message says why and what to do."""
+    """The radio moved to another rung; the message says why and what to do; `retry_in` in seconds."""
 
     rung: str
     message: str
+    retry_in: float | None = None
+
+    @property
+    def told(self) -> str:
+        """The message with the time of the next attempt."""
+        if self.retry_in is None:
+            return self.message
+        return f"{self.message} (next attempt in {self.retry_in:g} s)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,18 @@ class FakeBluez:
     def add_adapter(self) -> None:
         self._on_loop(self._do(self._objects.add_adapter))
 
+    def power(self, *, on: bool) -> None:
+        """Somebody else switches the adapter, as rfkill and bluetoothctl do."""
+        self._on_loop(self._do(lambda: self._objects.set_powered(on=on)))
+
+    def end_scans(self) -> None:
+        """Every client's discovery ends, not at its wish."""
+        self._on_loop(self._do(self._objects.end_scans))
+
+    def tell(self, path: str, interface: str, member: str, signature: str, body: list[object]) -> None:
+        """Any signal."""
+        self._on_loop(self._do(lambda: self._signal(path, interface, member, signature, body)))
+
     def stop_daemon(self) -> None:
         """Bluetoothd dies: its name leaves the bus, no object says goodbye."""
         self._on_loop(self._disconnect())
@@ -172,8 +184,8 @@ class FakeBluez:
         if self._bus is not None:
             bus, self._bus = self._bus, None
             bus.disconnect()
-            # EOFError: the bus itself died first.
-            with suppress(EOFError):
+            # Both errors: the bus itself died first.
+            with suppress(EOFError, ConnectionError):
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast leaves it untyped
         self._objects.reset(with_adapter=False)
 
@@ -230,6 +242,9 @@ class FakeBluez:
         if message.interface == PROPERTIES and message.member == "Set":
             objects.set_powered(on=message.body[2].value)
             return Message.new_method_return(message)
+        if message.interface == PROPERTIES and message.member == "Get":
+            interface, name = message.body
+            return Message.new_method_return(message, "v", [objects.tree[message.path][interface][name]])
         interfaces = objects.tree[message.path]
         methods = {
             (ADAPTER, "SetDiscoveryFilter"): self._set_filter,

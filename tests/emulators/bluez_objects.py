@@ -56,7 +56,13 @@ class Objects:
 
     @property
     def scanning(self) -> bool:
-        return bool(self.sessions) or any(monitor.active for monitor in self.monitors.values())
+        return self.powered and (bool(self.sessions) or any(m.active for m in self.monitors.values()))
+
+    @property
+    def powered(self) -> bool:
+        """Whether there is an adapter and it is on."""
+        adapter = self.tree.get(self.adapter_path)
+        return adapter is not None and adapter[ADAPTER]["Powered"].value is True
 
     def reset(self, *, with_adapter: bool) -> None:
         """As after a start of bluetoothd: no sessions, no monitors, no devices."""
@@ -86,7 +92,7 @@ class Objects:
 
     def advertise(self, address: str, manufacturer: Mapping[int, bytes], rssi: int, name: str | None) -> bool:
         """An advertisement reaches the antenna; False if no scan or pattern lets it through."""
-        if self.adapter_path not in self.tree or not self._lets_through(manufacturer):
+        if not self.powered or not self._lets_through(manufacturer):
             return False
         path = self._device_path(address)
         if path not in self.tree:
@@ -106,7 +112,7 @@ class Objects:
         self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, {}, ["RSSI"]])
 
     def start_discovery(self, sender: str) -> None:
-        if not self.tree[self.adapter_path][ADAPTER]["Powered"].value:
+        if not self.powered:
             raise BluezError("org.bluez.Error.NotReady", "Resource Not Ready")
         if sender in self.sessions:
             raise BluezError("org.bluez.Error.InProgress", "Operation already in progress")
@@ -117,6 +123,11 @@ class Objects:
         if sender not in self.sessions:
             raise BluezError("org.bluez.Error.Failed", "No discovery started")
         self.sessions.discard(sender)
+        self._tell_discovering()
+
+    def end_scans(self) -> None:
+        """No client has a session any more."""
+        self.sessions.clear()
         self._tell_discovering()
 
     def set_powered(self, *, on: bool) -> None:

@@ -27,6 +27,7 @@ class PrivateBus:
 
     def __init__(self) -> None:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._config = Path()
         self._daemon: subprocess.Popen[str] | None = None
         self.address = ""
 
@@ -35,28 +36,33 @@ class PrivateBus:
         self._folder = tempfile.TemporaryDirectory(prefix="bus")
         folder = Path(self._folder.name)
         self.address = f"unix:path={folder / 'socket'}"
-        config = folder / "bus.conf"
-        config.write_text(_CONFIG.format(socket=folder / "socket"))
+        self._config = folder / "bus.conf"
+        self._config.write_text(_CONFIG.format(socket=folder / "socket"))
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Run the daemon, again at the same address after kill."""
         self._daemon = subprocess.Popen(
-            ["dbus-daemon", "--nofork", "--nopidfile", "--print-address", f"--config-file={config}"],
+            ["dbus-daemon", "--nofork", "--nopidfile", "--print-address", f"--config-file={self._config}"],
             stdout=subprocess.PIPE,
             text=True,
         )
         # The daemon prints its address once it listens.
         if self._daemon.stdout is None or not self._daemon.stdout.readline():
             raise RuntimeError("dbus-daemon did not start: is the package dbus installed?")
-        return self
 
     def kill(self) -> None:
+        """The daemon dies and with it every connection."""
         if self._daemon is not None:
             self._daemon.kill()
             self._daemon.wait()
+            if self._daemon.stdout is not None:
+                self._daemon.stdout.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-        if self._daemon is not None and self._daemon.stdout is not None:
-            self._daemon.stdout.close()
         if self._folder is not None:
             self._folder.cleanup()
