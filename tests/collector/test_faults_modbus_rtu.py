@@ -38,8 +38,8 @@ def impatient(time: FakeTime) -> Callable[[Owned], tuple[str, Callable[[], Line]
     def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
         name, make = line_of(device)
         assert isinstance(make(), ModbusRtu)
-        speed = device.settings.baudrate or 115_200
-        return name, lambda: ModbusRtu(name, speed, timeout=PATIENCE, monotonic=time.clock.monotonic)
+        port, speed = str(device.settings.port), device.settings.baudrate or 115_200
+        return name, lambda: ModbusRtu(port, speed, timeout=PATIENCE, monotonic=time.clock.monotonic)
 
     return lines
 
