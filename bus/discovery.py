@@ -51,6 +51,7 @@ SENSORS: Mapping[str, tuple[Collection[str | None], Collection[str]]] = {
     "water": (("L", "m³", "ft³", "gal", "CCF"), _ENERGY),
     "weight": (("kg", "g", "mg", "lb", "oz"), _ANY),
 }
+_LONGEST_STATE = 250  # characters; homeassistant/const.py, MAX_LENGTH_STATE_STATE is 255
 # homeassistant/components/binary_sensor/__init__.py
 BINARY_SENSORS: Collection[str] = frozenset(
     {"battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door", "garage_door", "gas"}
@@ -91,7 +92,8 @@ def payload(
     platform each had, are removed; without `availability` the device itself never says whether it is there.
     """
     of = _Of(topics, device, object_id(topics.base, device), about.expire_after)
-    components = {key: _component(of, key, entity) for key, entity in about.entities.items()}
+    diagnostics = {} if service is None else _diagnostics(of, service)
+    components = diagnostics | {key: _component(of, key, entity) for key, entity in about.entities.items()}
     # A component reduced to its platform is removed.
     removed: dict[str, Component] = {key: {"platform": name} for key, name in gone.items()}
     whole: Component = {
@@ -114,6 +116,35 @@ def _device(identity: str, about: About) -> Component:
     if about.model:
         device["model"] = about.model
     return device
+
+
+def _diagnostics(of: _Of, service: str) -> dict[str, Component]:
+    """When the device was last heard and what is wrong with it: said also while it is offline."""
+    wrong = f"(value_json.problems['device.{of.device}'] | default('none'))[:{_LONGEST_STATE}]"
+    told: dict[str, Component] = {
+        "device_last_seen": {
+            "name": "Last seen",
+            "device_class": "timestamp",
+            "value_template": "{{ value_json.ts | default('') }}",
+        },
+        "device_problem": {
+            "name": "Problem",
+            "state_topic": of.topics.health(service),
+            "value_template": f"{{{{ {wrong} }}}}",
+        },
+    }
+    return {
+        key: {
+            "platform": _SENSOR,
+            "unique_id": f"{of.identity}_{key}",
+            "default_entity_id": f"{_SENSOR}.{of.identity}_{key}",
+            "entity_category": "diagnostic",
+            # The process alone: a device that is offline is just what they tell of.
+            "availability": [_availability(of.topics.service(service))],
+            **one,
+        }
+        for key, one in told.items()
+    }
 
 
 def _availability(topic: str) -> Component:

@@ -32,6 +32,7 @@ _COMPONENT = {"platform", "unique_id", "default_entity_id", "name", "value_templ
 }
 
 
+_DIAGNOSTICS = ("device_last_seen", "device_problem")
 Payload = dict[str, Any]
 
 
@@ -65,7 +66,9 @@ def test_the_whole_payload_of_a_device() -> None:
         expire_after=90,
         entities={"voltage": entity},
     )
-    assert made(about) == {
+    found = made(about)
+    assert [found["components"].pop(key)["entity_category"] for key in _DIAGNOSTICS] == ["diagnostic"] * 2
+    assert found == {
         "device": {
             "identifiers": ["camper_dev"],
             "name": "House battery",
@@ -163,12 +166,26 @@ def test_switches_do_not_expire() -> None:
 
 def test_an_entity_that_is_gone_is_reduced_to_its_platform() -> None:
     found = made(About(name="Dev"), gone={"old": "binary_sensor"})
-    assert found["components"] == {"old": {"platform": "binary_sensor"}}
+    assert found["components"]["old"] == {"platform": "binary_sensor"}
 
 
 def test_a_stranger_has_no_service() -> None:
     topics = [one["topic"] for one in made(About(name="Dev"), service=None)["availability"]]
     assert topics == ["camper/availability/dev"]
+
+
+def test_last_seen_and_the_problem_are_told_also_while_the_device_is_offline() -> None:
+    found = made(About(name="Dev"))["components"]
+    assert found["device_last_seen"]["device_class"] == "timestamp"
+    assert found["device_problem"]["state_topic"] == "camper/health/collector_ble"
+    assert "problems['device.dev']" in found["device_problem"]["value_template"]
+    for key in _DIAGNOSTICS:
+        topics = [one["topic"] for one in found[key]["availability"]]
+        assert topics == ["camper/service/collector_ble"]
+
+
+def test_a_stranger_has_no_diagnostics_of_ours() -> None:
+    assert made(About(name="Dev"), service=None)["components"] == {}
 
 
 def test_who_never_says_whether_he_is_there_is_not_waited_for() -> None:

@@ -150,6 +150,10 @@ def test_all_devices_are_listed_with_their_entities_and_nothing_is_warned_of(van
     found = van.home.entities()
     rssi = found["camper_shunt_rssi"]
     assert (rssi["state"], rssi["category"]) == ("-60", "diagnostic")
+    problem, seen = found["camper_shunt_device_problem"], found["camper_shunt_device_last_seen"]
+    assert (problem["state"], problem["category"]) == ("none", "diagnostic")
+    assert (seen["attributes"]["device_class"], seen["category"]) == ("timestamp", "diagnostic")
+    assert seen["state"].startswith("20")
     assert found["camper_solar_energy"]["attributes"]["device_class"] == "energy"
     assert van.home.ask("log") == []
 
