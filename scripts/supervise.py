@@ -164,7 +164,7 @@ class Run:
             self._await(child, programs.bus_socket(places).exists)
             child = van.start(programs.the_hardware(places, port))
             # It says one line once its devices are there.
-            self._await(child, lambda: "\n" in child.output())
+            self._await(child, lambda: "ready" in child.output())
         if not self.over():
             for program in programs.the_services(places, own or programs.DEMO, port, demo=own is None):
                 van.start(program)
