@@ -7,6 +7,13 @@ MEASUREMENT_ANGLE = "measurement_angle"
 TOTAL = "total"
 TOTAL_INCREASING = "total_increasing"
 STATE_CLASSES = (MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING)
+# homeassistant/components/binary_sensor/__init__.py
+BINARY_SENSOR_CLASSES = frozenset(
+    {"battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door", "garage_door", "gas"}
+    | {"heat", "light", "lock", "moisture", "motion", "moving", "occupancy", "opening", "plug", "power"}
+    | {"presence", "problem", "running", "safety", "smoke", "sound", "tamper", "update", "vibration"}
+    | {"window"}
+)
 
 
 class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

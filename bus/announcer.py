@@ -43,7 +43,8 @@ class Announcer:
         self._path = path
         self._enabled = enabled
         self._chance = chance
-        self._announced = _read(path)
+        # Unreadable, nothing but old entities may stay behind: it is written anew.
+        self._announced = keeping.read(path, dict[str, dict[str, str]]) or {}
         self._saved = dict(self._announced)
         # Entities of an earlier run that this one has not said yet, such as those that wait for a first
         # value: Home Assistant would forget all that their owner set of them. Strangers are known whole.
@@ -179,16 +180,3 @@ class Announcer:
             log.warning("%s cannot be written: %s", self._path, error)
             return
         self._saved = {topic: dict(platforms) for topic, platforms in self._announced.items()}
-
-
-def _read(path: Path | None) -> dict[str, dict[str, str]]:
-    if path is None:
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, str]])
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        # Nothing but old entities may stay behind: it is written anew.
-        log.warning("%s cannot be read: %s", path, error)
-        return {}

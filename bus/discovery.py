@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from bus.about import MEASUREMENT, TOTAL, TOTAL_INCREASING, About, Entity
+from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT, TOTAL, TOTAL_INCREASING, About, Entity
 from bus.messages import OFF, OFFLINE, ON, ONLINE
 from bus.topics import Topics
 
@@ -52,13 +52,6 @@ SENSORS: Mapping[str, tuple[Collection[str | None], Collection[str]]] = {
     "weight": (("kg", "g", "mg", "lb", "oz"), _ANY),
 }
 _LONGEST_STATE = 250  # characters; homeassistant/const.py, MAX_LENGTH_STATE_STATE is 255
-# homeassistant/components/binary_sensor/__init__.py
-BINARY_SENSORS: Collection[str] = frozenset(
-    {"battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door", "garage_door", "gas"}
-    | {"heat", "light", "lock", "moisture", "motion", "moving", "occupancy", "opening", "plug", "power"}
-    | {"presence", "problem", "running", "safety", "smoke", "sound", "tamper", "update", "vibration"}
-    | {"window"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +164,7 @@ def _component(of: _Of, key: str, entity: Entity) -> Component:
         component |= _sensor(key, entity)
     elif name == _NUMBER:
         component |= _number(entity)
-    elif name == _BINARY_SENSOR and entity.device_class in BINARY_SENSORS:
+    elif name == _BINARY_SENSOR and entity.device_class in BINARY_SENSOR_CLASSES:
         component["device_class"] = entity.device_class
     if name in (_BINARY_SENSOR, _SWITCH):
         component |= {"payload_on": ON, "payload_off": OFF}

@@ -1,7 +1,28 @@
 """Small files kept over restarts, written so that a power cut leaves either the old or the new one."""
 
+import logging
 import os
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def read(path: Path | None, kind: type[T]) -> T | None:
+    """What a JSON file holds; None if there is none, or if it cannot be read, which is only logged."""
+    if path is None:
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("%s cannot be read: %s", path, error)
+        return None
 
 
 def write(path: Path, content: bytes) -> None:

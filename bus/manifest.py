@@ -16,7 +16,8 @@ class Manifest:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._devices = self._read()
+        # Unreadable, nothing but old topics may stay behind: it is written anew.
+        self._devices = keeping.read(path, dict[str, set[str]]) or {}
         self._saved = {device: set(entities) for device, entities in self._devices.items()}
         self.problem: str | None = None
 
@@ -54,15 +55,3 @@ class Manifest:
             return
         self.problem = None
         self._saved = {device: set(entities) for device, entities in self._devices.items()}
-
-    def _read(self) -> dict[str, set[str]]:
-        if self._path is None:
-            return {}
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, set[str]])
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            # Nothing but old topics may stay behind: it is written anew.
-            log.warning("%s cannot be read: %s", self._path, error)
-            return {}

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from bus.about import MEASUREMENT
-from bus.discovery import BINARY_SENSORS, SENSORS
+from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
+from bus.discovery import SENSORS
 from bus.messages import RESERVED
 from collector.devices.imported import BadPathError, parse_path
 from collector.devices.imported_values import is_enumeration, is_number, is_switch, row_of
@@ -42,8 +42,8 @@ def _form(key: str, one: ImportEntity) -> Iterator[Wrong]:
         yield from _strange(key, one, (*_OF_NUMBERS, "options", "map"), "its values are ON and OFF")
         if set(map(str, one.on)) & set(map(str, one.off)):
             yield f"{key}.off", "a payload cannot mean ON and OFF", "other payloads than in `on`"
-        if one.device_class is not None and one.device_class not in BINARY_SENSORS:
-            yield _no_class(key, one.device_class, "binary sensor", BINARY_SENSORS)
+        if one.device_class is not None and one.device_class not in BINARY_SENSOR_CLASSES:
+            yield _no_class(key, one.device_class, "binary sensor", BINARY_SENSOR_CLASSES)
     elif is_enumeration(one):
         yield from _strange(key, one, (*_OF_NUMBERS, "device_class"), "its values are words")
         for said, word in one.map.items():

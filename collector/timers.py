@@ -18,7 +18,7 @@ class Timers:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._off_at: dict[str, dict[str, float]] = _read(path)
+        self._off_at = keeping.read(path, dict[str, dict[str, float]]) or {}
 
     def __iter__(self) -> Iterator[tuple[Key, float]]:
         return iter([((d, e), at) for d, entities in self._off_at.items() for e, at in entities.items()])
@@ -49,15 +49,3 @@ class Timers:
             keeping.write(self._path, msgspec.json.encode(self._off_at))
         except OSError as error:
             log.warning("%s cannot be written: %s", self._path, error)
-
-
-def _read(path: Path | None) -> dict[str, dict[str, float]]:
-    if path is None:
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, float]])
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        log.warning("%s cannot be read: %s", path, error)
-        return {}

@@ -4,43 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bus.about import Entity
+from bus.about import BINARY_SENSOR_CLASSES, Entity
 from collector.devices.contact import Contact, contact, on_off
 from collector.devices.description import Decoded, GpioKind, Row, SettingError
 from collector.devices.lines import GpioLine
 from config.model import Device
 
-# Home Assistant, BinarySensorDeviceClass (developers.home-assistant.io, "Binary sensor entity").
-DEVICE_CLASSES = (
-    "battery",
-    "battery_charging",
-    "carbon_monoxide",
-    "cold",
-    "connectivity",
-    "door",
-    "garage_door",
-    "gas",
-    "heat",
-    "light",
-    "lock",
-    "moisture",
-    "motion",
-    "moving",
-    "occupancy",
-    "opening",
-    "plug",
-    "power",
-    "presence",
-    "problem",
-    "running",
-    "safety",
-    "smoke",
-    "sound",
-    "tamper",
-    "update",
-    "vibration",
-    "window",
-)
 _EVERY_S = 0.2
 _DEBOUNCE_S = 0.3
 
@@ -68,11 +37,11 @@ class GpioInput:
 
 
 def _make(settings: Device) -> GpioInput:
-    if settings.device_class not in (None, *DEVICE_CLASSES):
+    if settings.device_class not in (None, *BINARY_SENSOR_CLASSES):
         raise SettingError(
             "device_class",
             f"Home Assistant has no binary sensor of class {settings.device_class!r}",
-            ", ".join(DEVICE_CLASSES),
+            ", ".join(sorted(BINARY_SENSOR_CLASSES)),
         )
     assert settings.pin is not None  # noqa: S101 — it is among `needs`
     return GpioInput(_rows(settings.device_class), contact(settings, settings.pin, _DEBOUNCE_S))

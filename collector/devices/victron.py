@@ -40,7 +40,7 @@ READOUT_NAMES = {
     BATTERY_SENSE: "Smart Battery Sense",
 }
 # github.com/keshavdv/victron-ble, devices/__init__.py.
-_BATTERY_SENSE_MODELS = (0xA3A4, 0xA3A5)
+BATTERY_SENSE_MODELS = (0xA3A4, 0xA3A5)
 _PREFIX = 0x10
 _HEADER = 8
 _KEY_LENGTH = 16
@@ -79,7 +79,7 @@ def record_type(raw: bytes) -> int:
         raise BadRecordError("not an Instant Readout record: is Instant Readout on in VictronConnect?")
     if len(raw) < _HEADER:
         raise BadRecordError(f"a record's header has {_HEADER} bytes, this frame {len(raw)}")
-    return BATTERY_SENSE if _model_id(raw) in _BATTERY_SENSE_MODELS else raw[4]
+    return BATTERY_SENSE if _model_id(raw) in BATTERY_SENSE_MODELS else raw[4]
 
 
 def type_name(readout_type: int) -> str:

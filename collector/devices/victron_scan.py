@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from victron_ble.devices.base import MODEL_ID_MAPPING
 
-from collector.devices.victron import READOUT_NAMES
+from collector.devices.victron import BATTERY_SENSE, BATTERY_SENSE_MODELS, READOUT_NAMES
 
 # extra-manufacturer-data-2022-12-14.pdf: prefix 0x10, model id in bytes 2 and 3, record type in byte 4.
 _PREFIX = 0x10
 _HEADER = 5
-# It says battery monitor (github.com/keshavdv/victron-ble, devices/__init__.py).
-_BATTERY_SENSE = (0xA3A4, 0xA3A5)
 # The kind that takes whatever the device turns out to be.
 _ANY = "victron"
 
@@ -32,8 +30,8 @@ def recognise(data: bytes, kinds: Iterable[str]) -> Recognised:
         return Recognised("Victron device without Instant Readout: turn it on in VictronConnect", None, None)
     model_id = int.from_bytes(data[2:4], "little")
     name = READOUT_NAMES.get(data[4])
-    if model_id in _BATTERY_SENSE:
-        name = "Smart Battery Sense"
+    if model_id in BATTERY_SENSE_MODELS:
+        name = READOUT_NAMES[BATTERY_SENSE]
     what = name or f"record type {data[4]:#04x}, which nobody has described"
     return Recognised(what, MODEL_ID_MAPPING.get(model_id), None if name is None else _kind(name, set(kinds)))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bus.about import About, Entity
-from bus.discovery import BINARY_SENSORS, SENSORS, payload
+from bus.about import BINARY_SENSOR_CLASSES, About, Entity
+from bus.discovery import SENSORS, payload
 from bus.topics import Topics
 from collector.devices.registry import KINDS
 from tests import home_assistant
@@ -221,7 +221,7 @@ def test_every_entity_of_every_kind_is_announced_whole(name: str) -> None:
 
 
 def test_our_lists_are_part_of_home_assistants() -> None:
-    assert set(home_assistant.BINARY_SENSORS) == set(BINARY_SENSORS)
+    assert set(home_assistant.BINARY_SENSORS) == set(BINARY_SENSOR_CLASSES)
     for name, (units, state_classes) in SENSORS.items():
         theirs = home_assistant.SENSORS[name]
         assert {unit or "" for unit in units} <= set(theirs["units"] or [""]), name

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.about import BINARY_SENSOR_CLASSES
 from collector.devices.contact import Contact
 from collector.devices.description import SettingError
-from collector.devices.gpio_input import DEVICE_CLASSES, KIND
+from collector.devices.gpio_input import KIND
 from collector.devices.lines import Pull
 from config.model import Device
 
@@ -105,7 +106,7 @@ def test_nothing_is_said_until_the_first_level_counts() -> None:
     assert said == [{}, {}, {"input": "ON"}]
 
 
-@pytest.mark.parametrize("device_class", [None, *DEVICE_CLASSES])
+@pytest.mark.parametrize("device_class", [None, *sorted(BINARY_SENSOR_CLASSES)])
 def test_a_device_class_of_home_assistant_is_shown(device_class: str | None) -> None:
     rows = KIND.make(Device(kind="gpio_input", pin=4, device_class=device_class)).rows
     assert {key: (row.entity.device_class, row.entity.boolean) for key, row in rows.items()} == {
@@ -118,4 +119,4 @@ def test_another_is_a_mistake_with_the_list(wrong: str) -> None:
     with pytest.raises(SettingError) as caught:
         KIND.make(Device(kind="gpio_input", pin=4, device_class=wrong))
     assert caught.value.field == "device_class"
-    assert caught.value.allowed.split(", ") == list(DEVICE_CLASSES)
+    assert caught.value.allowed.split(", ") == sorted(BINARY_SENSOR_CLASSES)
