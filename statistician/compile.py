@@ -51,7 +51,8 @@ class Compiler:
             return
         records = [live.record for live in self._entities if live.record.id in repeated]
         states = by_entity(self._store.states.between(since, None, {record.id for record in records}))
-        for number, state in self._store.states.in_force(records, since).items():
+        late = self._store.statistics.dirty()
+        for number, state in self._store.states.in_force(records, since, late=late).items():
             states.setdefault(number, []).append(state)
         for record in records:
             self._entities[record.id].remember(states.get(record.id, ()), repeated[record.id])
@@ -61,7 +62,9 @@ class Compiler:
         if self._loaded or self.open is None:
             return
         start = self.open
-        in_force = self._store.states.in_force(self._entities.records(), start)
+        # A newest state older than the true one would take what is news for a repeat of it.
+        late = self._store.statistics.dirty()
+        in_force = self._store.states.in_force(self._entities.records(), start, late=late)
         for live in self._entities:
             live.base = self._store.statistics.latest(live.record.id, start)
             _open_period(live, start, in_force.get(live.record.id))

@@ -91,7 +91,8 @@ class Derived:
         if kept is None or not isinstance(kept.value, float):
             return
         # Not the power's newest state: that may stand behind a gap, and comes again in its order.
-        force = store.states.in_force([power.record], kept.ts + 1) if power is not None else {}
+        late = store.statistics.dirty()
+        force = store.states.in_force([power.record], kept.ts + 1, late=late) if power is not None else {}
         said = next((state.value for state in force.values()), None)
         energy.integral.resume(kept.value, kept.ts, _watts(said, power))
 

@@ -183,7 +183,8 @@ class Fixes:
             # The open period is made again from what is stored when it closes.
             live.stale = True
         if change.states:
-            newest = self._store.states.in_force([live.record for live in lives], _EVER)
+            late = self._store.statistics.dirty()
+            newest = self._store.states.in_force([live.record for live in lives], _EVER, late=late)
             for live in lives:
                 live.newest = newest.get(live.record.id)
                 live.repeats.clear()

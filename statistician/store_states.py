@@ -1,11 +1,11 @@
 """States on disk: ranges of time, the state in force at a time, hourly frames, removal of the old."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from statistician.periods import hour_of
-from statistician.records import EntityRecord, State
+from statistician.records import EntityRecord, Span, State
 from statistician.store_engine import Cell, Engine
 
 # SQLite takes at least 999 values in a statement.
@@ -70,8 +70,13 @@ class States:
         rows = self._engine.all(f"{sql} ORDER BY ts, entity", values)
         return [_state(row) for row in rows if entities is None or row[1] in entities]
 
-    def in_force(self, entities: Collection[EntityRecord], at: int) -> dict[int, State]:
-        """The newest state before `at` of each entity that has one."""
+    def in_force(
+        self, entities: Collection[EntityRecord], at: int, *, late: Mapping[int, Span] | None = None
+    ) -> dict[int, State]:
+        """The newest state before `at` of each entity that has one; `late`: what awaits correction.
+
+        Without `late`, states that came late count only once their hours' frames are corrected.
+        """
         found: dict[int, State] = {}
         since = at
         for entity in entities:
@@ -82,7 +87,20 @@ class States:
                 start, found[entity.id] = frame
                 since = min(since, start)
         found |= {state.entity: state for state in self.between(since, at, {e.id for e in entities})}
+        known = {e.id: late[e.id].since for e in entities if e.id in late} if late else {}
+        if known:
+            newest = self._newest(min(known.values()), at)
+            found |= {number: state for number, state in newest.items() if number in known}
         return found
+
+    def _newest(self, start: int, end: int) -> dict[int, State]:
+        """The newest state of each entity that has one with start <= ts < end."""
+        rows = self._engine.all(
+            "SELECT max(ts), entity, value, last_reset FROM states"
+            " WHERE entity > 0 AND ts >= ? AND ts < ? GROUP BY entity",
+            (start, end),
+        )
+        return {state.entity: state for state in map(_state, rows)}
 
     def _frame(self, entity: int, at: int) -> tuple[int, State] | None:
         row = self._engine.one(

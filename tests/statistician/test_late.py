@@ -119,6 +119,27 @@ def test_a_repeat_is_remembered_over_the_end_of_the_process(end: Callable[[Rig],
     check_same(rows_of(history, [*[None] * 6, end]), rows_of([(one.at, one) for one in (*first, late)]))
 
 
+@pytest.mark.parametrize("end", [Rig.restart, Rig.crash])
+def test_what_came_late_is_the_newest_after_the_end_of_the_process(
+    tmp_path: Path, end: Callable[[Rig], None]
+) -> None:
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", volt=CLASSES["volt"])
+    rig.reading("van", {"volt": 13.0}, ts=START)
+    rig.run_until(START + 2 * HOUR + MINUTE)
+    rig.reading("van", {"volt": 11.0}, ts=START + 30 * MINUTE)
+    rig.service._commit()
+    end(rig)
+    # Equal to what was in force at the last full hour before the late one came.
+    rig.reading("van", {"volt": 13.0}, ts=START + 31 * MINUTE)
+    rig.commit()
+    rig.commit()
+    (hour, _) = rig.rows("volt", Table.HOUR)
+    assert hour.row.mean == pytest.approx((59 * 13.0 + 11.0) / 60)
+    assert [state.value for state in rig.store.states.between(START, None)] == [13.0, 11.0, 13.0]
+    rig.close()
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
     rig = Rig(tmp_path / "s.db")
