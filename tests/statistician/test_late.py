@@ -55,7 +55,8 @@ def rows_of(
     """The rows after these (arrival in s, state) pairs; before each the process may end and start again."""
     with tempfile.TemporaryDirectory() as folder:
         rig = Rig(Path(folder) / "s.db")
-        rig.about("van", **CLASSES)
+        # Only what is heard of: an entity without a state makes a start look further back.
+        rig.about("van", **{late.entity: CLASSES[late.entity] for _, late in history})
         rig.service._commit()
         sent: dict[int, Late] = {}
         for (arrival, late), end in zip(sorted(history, key=lambda pair: pair[0]), ends, strict=False):
@@ -109,6 +110,29 @@ def test_restarts_and_crashes_between_late_states_change_nothing(
 ) -> None:
     in_time = rows_of([(late.at, late) for late in history])
     check_same(rows_of([(late.at + late.delay, late) for late in history], ends), in_time)
+
+
+# A boat comes home: what waited comes in its order, at a few moments, and the process may end in the midst.
+waited = st.lists(
+    st.tuples(st.integers(0, 240), st.sampled_from([None, 11.0, 12.0]), st.integers(2, 5)),
+    min_size=8,
+    max_size=25,
+    unique_by=lambda one: one[0],
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(waited, lives)
+def test_a_crowd_in_its_order_and_the_end_of_the_process(
+    waited: list[tuple[int, Value, int]], ends: list[Callable[[Rig], None] | None]
+) -> None:
+    moments = sorted(1200 * crowd for _, _, crowd in waited)
+    history = [
+        (moment, Late("volt", 10 * tens, value, None, 0))
+        for moment, (tens, value, _) in zip(moments, sorted(waited, key=lambda one: one[0]), strict=True)
+    ]
+    in_time = rows_of([(late.at, late) for _, late in history])
+    check_same(rows_of(history, ends), in_time)
 
 
 @pytest.mark.parametrize("end", [None, Rig.restart, Rig.crash])
