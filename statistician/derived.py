@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from bus import about as about_message
 from bus.about import TOTAL, TOTAL_INCREASING, About, Entity
 from bus.clock import Clock
-from bus.events import Sent
+from bus.events import Publishes
 from bus.health import Journal
 from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
 from bus.topics import Topics
@@ -24,13 +23,6 @@ _WATT = "W"
 _MAX_GAP_S = 300.0
 # mWh: what is kept is exact, what is said is legible.
 _DECIMALS = 3
-
-
-class Bus(Protocol):
-    """The part of a connection that it needs."""
-
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
-        """Publish now or say why not."""
 
 
 @dataclass(slots=True)
@@ -51,7 +43,7 @@ class Derived:
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Publishes,
         topics: Topics,
         entities: Entities,
         devices: Mapping[str, Device],

@@ -7,19 +7,20 @@ from typing import Protocol
 
 from bus import about as about_message
 from bus.clock import BUILD_DATE_MS, Clock
-from bus.events import Message, Sent
+from bus.events import Message, Publishes
 from bus.health import Journal
 from bus.messages import BadMessageError, Reading, decode_reading, to_iso
-from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
+from bus.topics import Topic, Topics, Verb, check_id
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.derived import Derived
 from statistician.live import Entities, LiveEntity
 from statistician.periods import DAY
-from statistician.records import Batch, DeadLetter, Span, State, StreamRecord
+from statistician.records import Batch, DeadLetter, Span, State
 from statistician.store import Store
-from statistician.streams import Place, Streams, envelope
+from statistician.streams import Place, envelope
 from statistician.undated import Undated, WaitingRoom
+from statistician.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,8 @@ MOST_WAITING = 5_000
 _TOPICS_REMEMBERED = 4_096
 
 
-class Bus(Protocol):
+class Bus(Publishes, Protocol):
     """The part of a connection that the statistician needs."""
-
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
-        """Publish now or say why not."""
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker a message is done with."""
@@ -76,7 +74,7 @@ class Ingest:
         self._journal = journal
         self._kept_since = kept_since
         self._limits = limits
-        self.streams = Streams(store.streams())
+        self._watermarks = Watermarks(bus, topics, store)
         self._batch = Batch()
         self._messages: list[Message] = []
         self._parsed: dict[str, Topic] = {}
@@ -144,16 +142,7 @@ class Ingest:
         place = envelope(message.payload)
         if place is not None:
             # Else the stream would wait for ever for what can never be read.
-            self._place(*place, now)
-
-    def _place(self, stream: str, seq: int, after: int | None, now: int) -> Place:
-        if stream not in self.streams:
-            try:
-                self._topics.watermark(stream)
-            except BadTopicError:
-                # A stream whose watermark has no topic is none.
-                return Place.NEXT
-        return self.streams.place(stream, seq, after, now)
+            self._watermarks.place(*place, now)
 
     def _take_reading(self, device: str, message: Message) -> None:
         reading = decode_reading(message.payload)
@@ -181,7 +170,7 @@ class Ingest:
             self._journal.count(f"readings_{reading.clock}")
         place = Place.NEXT
         if reading.stream is not None and reading.seq is not None:
-            place = self._place(reading.stream, reading.seq, reading.after, now)
+            place = self._watermarks.place(reading.stream, reading.seq, reading.after, now)
             if place is Place.DUPLICATE:
                 self._journal.count("duplicates")
                 return
@@ -252,7 +241,7 @@ class Ingest:
         if not self._messages and not self._batch.states:
             return
         batch = self._batch
-        batch.streams = self.streams.moved()
+        batch.streams = self._watermarks.moved()
         # A row compiled meanwhile may have settled more of it.
         batch.entities = {number: self._entities[number].record for number in batch.entities}
         # The mark on disk is one for all that is wrong with an entity.
@@ -265,36 +254,22 @@ class Ingest:
             self.since = None
         for message in messages:
             self._bus.acknowledge(message)
-        for record in self.streams.committed():
-            self._say(record)
-        self._derived.committed()
         self._count(batch)
-        if self.streams.crowded:
-            self._forget_streams(self._clock.wall())
+        self._derived.committed()
+        self._watermarks.committed(self._clock.wall())
 
     def _count(self, batch: Batch) -> None:
         self._journal.count("states_stored", len(batch.states))
         self._journal.count("readings", self._readings)
         self._journal.count("states_equal", self._equal)
         self._readings = self._equal = 0
-        if self.streams.lost != self._lost:
-            self._journal.count("readings_lost", self.streams.lost - self._lost)
-            self._lost = self.streams.lost
+        if self._watermarks.lost != self._lost:
+            self._journal.count("readings_lost", self._watermarks.lost - self._lost)
+            self._lost = self._watermarks.lost
         if not batch.dead:
             self._journal.solved("messages")
 
-    def _say(self, record: StreamRecord) -> None:
-        self._bus.publish(self._topics.watermark(record.stream), str(record.seq).encode(), retain=True)
-
     def connected(self) -> None:
-        """Publish every watermark again; a stream silent for 30 days is forgotten. Raises StoreError."""
-        now = self._connected_at = self._clock.wall()
-        self._forget_streams(now)
-        for record in self.streams.known(now):
-            self._say(record)
-
-    def _forget_streams(self, now: int) -> None:
-        if gone := self.streams.forget_old(now):
-            self._store.remove_streams(gone)
-            for stream in gone:
-                self._bus.publish(self._topics.watermark(stream), b"", retain=True)
+        """Publish every watermark again. Raises StoreError."""
+        self._connected_at = self._clock.wall()
+        self._watermarks.connected(self._connected_at)

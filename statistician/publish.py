@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable
 
+from bus.events import Publishes
 from bus.messages import Aggregate, Statistics, encode, to_iso
 from bus.topics import Topics
 from statistician.algorithm import Row
-from statistician.ingest import Bus
 from statistician.live import Entities
 from statistician.periods import HOUR, MINUTES_5, hour_of
 from statistician.records import StoredRow, Table
@@ -18,7 +18,7 @@ PARTS = {Table.FIVE_MINUTES: "5minute", Table.HOUR: "hour"}
 class Aggregates:
     """Publishes rows as `statistics` messages; times are ms."""
 
-    def __init__(self, bus: Bus, topics: Topics, store: Store, entities: Entities) -> None:
+    def __init__(self, bus: Publishes, topics: Topics, store: Store, entities: Entities) -> None:
         self._bus = bus
         self._topics = topics
         self._store = store

@@ -26,9 +26,17 @@ _QUIET_S = 60.0
 class _Listener:
     """Stands where the broker would; what it hears is in the database, too."""
 
-    def publish(self, _topic: str, _payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+    def publish(
+        self,
+        _topic: str,
+        _payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
         """Take it."""
-        del qos, retain
+        del qos, retain, correlation
         return Sent.YES
 
     def acknowledge(self, message: Message) -> None:

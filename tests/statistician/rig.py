@@ -32,10 +32,19 @@ class Notes:
         self.log: list[tuple[str, str, bytes]] = []
         self.acknowledged: list[int] = []
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
         """Note a publication."""
         assert qos == 1
         assert retain
+        assert correlation is None
         self.log.append(("publish", topic, payload))
         return Sent.YES
 

@@ -98,10 +98,18 @@ def test_it_goes_on_from_what_was_kept_as_if_nothing_had_been(
 class Wire(Notes):
     """Takes the plain mirror too."""
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Sent:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
         """Note a publication."""
         assert qos == (0 if topic.endswith("/energy") else 1)
-        return super().publish(topic, payload, retain=retain)
+        return super().publish(topic, payload, retain=retain, correlation=correlation)
 
     def on(self, topic: str) -> list[bytes]:
         """The payloads published on a topic."""
