@@ -16,6 +16,7 @@ from statistician.derived import Derived
 from statistician.fixes import Fixes
 from statistician.ingest import BATCH, Bus, Ingest, Limits
 from statistician.live import Entities
+from statistician.patience import Patience
 from statistician.periods import HOUR, horizon, missed
 from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
@@ -23,14 +24,12 @@ from statistician.requests.ground import Ground
 from statistician.requests.registry import SERVICE, open_desk
 from statistician.schedule import BackUp, Purge
 from statistician.store import Store
-from statistician.store_engine import DamagedError, FullError
 from statistician.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 # Nothing may keep readings waiting longer than this, seconds.
 _SLICE_S = 0.03
-_LONGEST_BACKOFF_S = 60.0
 # Late readings come in crowds: wait until they are through, but not for ever, seconds.
 _LATE_QUIET_S = 1.0
 _LATE_AT_MOST_S = 30.0
@@ -71,6 +70,7 @@ class Statistician:
         self._limits = limits or Limits()
         self._entities = Entities(store.entities())
         self._upkeep = Upkeep(store, self._entities, settings, clock=clock, journal=journal)
+        self._patience = Patience(self._upkeep, clock=clock, journal=journal)
         self._compiler = Compiler(store, self._entities)
         self._aggregates = Aggregates(bus, topics, store, self._entities)
         self._derived = Derived(
@@ -90,8 +90,6 @@ class Statistician:
         )
         self._correction: Correction | None = None
         self._dirty_since: float | None = None
-        self._backoff = 0.0
-        self._retry_at = float("-inf")
         if store.damage is not None:
             log.error("%s", store.damage)
             journal.problem("damage", store.damage, clock.wall())
@@ -158,13 +156,13 @@ class Statistician:
     def _tick(self, now: float) -> float:
         self._derived.look()
         self._upkeep.look()
-        if now < self._retry_at:
-            return self._retry_at - now
+        if left := self._patience.left(now):
+            return left
         since = self._ingest.since
         if since is not None and now - since >= self._settings.commit_interval:
             self._guard(self._commit)
         if not self._guard(self._work_slice):
-            return self._backoff
+            return self._patience.left(self._clock.monotonic())
         if self._busy(now):
             return 0.0
         since = self._ingest.since
@@ -261,35 +259,11 @@ class Statistician:
         self._aggregates.say_corrected(result.changed, before)
 
     def _guard(self, work: Callable[[], None]) -> bool:
-        """Do a piece of work; if the database refuses, tell, and wait longer each time before the next."""
-        if self._clock.monotonic() < self._retry_at:
-            return False
-        try:
-            work()
-        except DamagedError:
-            # Only a start can set it aside and put a copy in its place; outboxes send again.
-            log.critical("the database is damaged")
-            raise
-        except StoreError as error:
-            now = self._now_or_never()
-            full = isinstance(error, FullError)
-            if full and now and self._upkeep.relieve(now, self._compiler.open):
-                return False
-            self._backoff = min(max(1.0, self._backoff * 2), _LONGEST_BACKOFF_S)
-            self._retry_at = self._clock.monotonic() + self._backoff
-            text = f"{error}: {self._upkeep.room()}; nothing is acknowledged" if full else str(error)
-            if self._journal.problem("database", text, self._clock.wall()):
-                log.error("the database refuses: %s; trying again", text)  # noqa: TRY400 — the trace says nothing more
-            return False
-        if self._backoff:
-            self._backoff = 0.0
-            self._journal.solved("database")
-            log.info("the database works again")
-        return True
+        return self._patience.do(work, self._now_or_never(), self._compiler.open)
 
     def close(self) -> None:
         """Put everything that matters on disk."""
-        self._retry_at = float("-inf")
+        self._patience.hurry()
         self._guard(self._commit)
         self._upkeep.close()
         self._store.close()
