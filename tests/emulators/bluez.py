@@ -24,6 +24,8 @@ from tests.emulators.bluez_objects import (
 
 _T = TypeVar("_T")
 _REPLY_WITHIN = 5.0
+# Signals that may wait in the bus's socket.
+_AHEAD = 16
 _MATCH_OWNERS = "type='signal',member='NameOwnerChanged',interface='org.freedesktop.DBus'"
 
 
@@ -45,6 +47,7 @@ class FakeBluez:
         self._faults: dict[str, _Fault] = {}
         self._silent = False
         self._calls: list[str] = []
+        self._told = 0
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="bluetoothd", daemon=True)
@@ -72,7 +75,10 @@ class FakeBluez:
         """Send one advertisement; True if the adapter heard and signalled it."""
 
         async def send() -> bool:
-            return not self._silent and self._objects.advertise(address, manufacturer, rssi, name)
+            if self._silent or not self._objects.advertise(address, manufacturer, rssi, name):
+                return False
+            await self._keep_pace()
+            return True
 
         return self._on_loop(send())
 
@@ -166,17 +172,14 @@ class FakeBluez:
         self._objects.reset(with_adapter=with_adapter)
         self._bus = await MessageBus(self._address).connect()
         self._bus.add_message_handler(self._handle)
-        await self._bus.call(
-            Message(
-                destination="org.freedesktop.DBus",
-                path="/org/freedesktop/DBus",
-                interface="org.freedesktop.DBus",
-                member="AddMatch",
-                signature="s",
-                body=[_MATCH_OWNERS],
-            )
-        )
+        await self._bus.call(_to_the_bus("AddMatch", "s", [_MATCH_OWNERS]))
         await self._bus.request_name("org.bluez")
+
+    async def _keep_pace(self) -> None:
+        """Ask the bus something now and then: dbus-fast gives up a bus whose socket is full."""
+        self._told += 1
+        if self._told % _AHEAD == 0 and self._bus is not None and self._bus.connected:
+            await self._bus.call(_to_the_bus("GetId"))
 
     async def _disconnect(self) -> None:
         for task in self._tasks:
@@ -303,3 +306,14 @@ class FakeBluez:
                 body=list(body),
             )
         )
+
+
+def _to_the_bus(member: str, signature: str = "", body: Sequence[object] = ()) -> Message:
+    return Message(
+        destination="org.freedesktop.DBus",
+        path="/org/freedesktop/DBus",
+        interface="org.freedesktop.DBus",
+        member=member,
+        signature=signature,
+        body=list(body),
+    )
