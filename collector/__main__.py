@@ -197,8 +197,10 @@ def _switching(house: _House, source: "SwitchingSource") -> Collector:
 
     process, readings = house.process, house.readings
     clock, journal = process.clock, process.journal
-    answers = Answers(process.connection, process.topics, journal)
-    timers = Timers(Path(house.settings.storage.runtime) / f"{process.name}-timers.json")
+    runtime = Path(house.settings.storage.runtime)
+    kept = runtime / f"{process.name}-answers.json"
+    answers = Answers(process.connection, process.topics, journal, clock=clock, path=kept)
+    timers = Timers(runtime / f"{process.name}-timers.json")
     return Collector(
         house.devices,
         source,

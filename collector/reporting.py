@@ -67,6 +67,11 @@ class Reporter:
             self._newest = Report({**self._newest.values, **values}, ts, now, self._newest.last_reset)
         return Report(values, ts, now, last_reset or {})
 
+    def known(self, entity: str) -> float | str | None:
+        """What the device last said of an entity; None if that is unknown."""
+        newest = self._newest.values if self._newest is not None else {}
+        return newest.get(entity, self._told.get(entity))
+
     def due(self, now: float) -> Report | None:
         """The reading to publish now, if any; it counts as published."""
         newest = self._newest

@@ -10,7 +10,7 @@ from bus.clock import Clock
 from bus.commands import Code, Command, Refused, Switch
 from bus.events import Message
 from bus.health import Journal
-from bus.messages import OFF, ON, Result, to_iso
+from bus.messages import OFF, ON, Result, Value, to_iso
 from collector.devices.description import Decoded
 from collector.ownership import Owned
 from collector.polling import Switched
@@ -76,10 +76,10 @@ class Switching:
             commands.check_fresh(command, retained=message.retain, now_ms=self._clock.wall())
             wanted = self._wanted(device, entity, command)
         except Refused as refusal:
-            known = command.id if command else refusal.id
-            self._answer(
-                device_id, _Ticket(entity, command or Command("", id=known), message), refusal=refusal
-            )
+            ticket = _Ticket(entity, command or Command("", id=refusal.id), message)
+            # Nobody knows whether it was obeyed, but the device may have been read since.
+            actual = device.reporter.known(entity) if refusal.code is Code.INTERNAL else None
+            self._answer(device_id, ticket, actual=actual, refusal=refusal)
             return
         self._answers.expect(device_id, entity, command.id)
         self._put(device, _Ticket(entity, command, message), wanted)
@@ -124,7 +124,7 @@ class Switching:
         else:
             self._timers.clear(key)
         log.info("%s: %s %s", event.device, ticket.entity, actual)
-        self._answer(event.device, ticket, actual=str(actual) if actual in (ON, OFF) else None)
+        self._answer(event.device, ticket, actual=actual)
 
     def pending(self, device_id: str) -> str | None:
         """An entity of the device that is on for a time and has still to be turned off."""
@@ -139,7 +139,7 @@ class Switching:
                 self._put(device, _Ticket(key[1], Command(OFF), None), Switch.OFF)
 
     def _answer(
-        self, device_id: str, ticket: _Ticket, *, actual: str | None = None, refusal: Refused | None = None
+        self, device_id: str, ticket: _Ticket, *, actual: Value = None, refusal: Refused | None = None
     ) -> None:
         if refusal is not None:
             log.warning("%s: %s: %s", device_id, ticket.entity, refusal)
@@ -154,7 +154,7 @@ class Switching:
             code=None if refusal is None else refusal.code,
             message="done" if refusal is None else str(refusal),
             value=str(ticket.command.value) or None,
-            actual=actual,
+            actual=actual if actual in (ON, OFF) else None,
             until=None if until is None else to_iso(until),
             ts=to_iso(now_ms),
         )

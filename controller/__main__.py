@@ -4,6 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
+from bus.answers import Answers
 from bus.clock import system_clock
 from bus.events import Subscription
 from bus.owner import owner_of_devices
@@ -33,10 +34,13 @@ def main() -> int:
     memory = Memory(Path(settings.storage.state) / "relays.json")
     pins = make_pins(settings.controller.pins)
     bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)
+    # In memory, so that it costs no card writes; it outlives the process.
+    kept = Path(settings.storage.runtime) / f"{NAME}-answers.json"
+    answers = Answers(process.connection, topics, process.journal, clock=clock, path=kept)
     service = Controller(
         settings,
         bank,
-        bus=process.connection,
+        answers=answers,
         publisher=publisher,
         topics=topics,
         clock=clock,

@@ -11,7 +11,7 @@ from bus.commands import Code, Command, Refused
 from bus.events import Connected, Disconnected, Message, Unpublished
 from bus.health import Journal
 from bus.messages import OFF, ON, BadMessageError, Result, Value, decode_reading, to_iso
-from bus.publisher import Bus, Publisher
+from bus.publisher import Publisher
 from bus.topics import BadTopicError, Topics, Verb
 from config.model import Relay, Settings
 from config.relay_rules import GUARD
@@ -52,7 +52,7 @@ class Controller:
         settings: Settings,
         bank: Bank,
         *,
-        bus: Bus,
+        answers: Answers,
         publisher: Publisher,
         topics: Topics,
         clock: Clock,
@@ -64,7 +64,7 @@ class Controller:
         self._topics = topics
         self._clock = clock
         self._journal = journal
-        self._answers = Answers(bus, topics, journal)
+        self._answers = answers
         self._told: dict[str, Value] | None = None
         self._told_at = float("-inf")
         self._settled = float("-inf")
@@ -173,7 +173,6 @@ class Controller:
             self._refuse(relay, message, known, value, refusal)
             return
         self._waiting[relay] = waiting
-        self._answers.expect(RELAY_DEVICE, relay, command.id)
         now = self._clock.monotonic()
         # The time to follow begins here.
         self._feedbacks.look(now)
@@ -203,6 +202,8 @@ class Controller:
                 raise Refused(Code.EXPIRED, "it may have waited while the controller stood still: send again")
             self._supervisor.check(relay, now)
         self._give_up(relay, Code.BUSY, "a newer command came before the feedback")
+        # Before the pin: whoever is killed in between must not switch twice.
+        self._answers.expect(RELAY_DEVICE, relay, command.id)
         try:
             self._bank.take(relay, goal)
         except PinError as error:

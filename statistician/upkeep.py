@@ -8,7 +8,7 @@ from bus.health import Journal
 from bus.messages import to_iso
 from config.model import Statistician as Settings
 from statistician.live import Entities
-from statistician.periods import HOUR, horizon, hour_of
+from statistician.periods import HOUR, MINUTES_5, horizon, hour_of
 from statistician.records import StoreError
 from statistician.retention import Keep, Retention, Shrink
 from statistician.store import Store
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # A copy this young is still of today; a schedule may ask twice.
 _FRESH_MS = 20 * HOUR
+# Each copy writes the whole database to the card: as often as clients like would wear it out.
+_ASKED_EVERY_MS = 2 * MINUTES_5
 # What a full disk takes at a time, so that no more goes than must.
 _EARLY_MS = 6 * HOUR
 # What ordinary work leaves of a disk, bytes.
@@ -46,6 +48,7 @@ class Upkeep:
         self._strained = not store.engine.reserve.hold()
         self._backup: Backup | None = None
         self._wanted = False
+        self._asked_at: int | None = None
         self._tell: list[Callable[[str | None, str | None], None]] = []
 
     @property
@@ -71,10 +74,20 @@ class Upkeep:
         if newest is None or not 0 <= now - newest < _FRESH_MS:
             self._wanted = True
 
-    def ask_backup(self, tell: Callable[[str | None, str | None], None]) -> None:
-        """Make a copy in any case; `tell` gets its path or, second, what went wrong."""
-        self._wanted = True
+    def ask_backup(self, tell: Callable[[str | None, str | None], None], now: int) -> int | None:
+        """Make a copy for a client; `tell` gets its path or, second, what went wrong.
+
+        One that is on its way already will serve. Else, ten minutes after the last that was asked for; before
+        that nothing is done, and the time from which it is possible is returned.
+        """
+        if not self._wanted and self._backup is None:
+            # A clock that went back refuses nothing.
+            if self._asked_at is not None and 0 <= now - self._asked_at < _ASKED_EVERY_MS:
+                return self._asked_at + _ASKED_EVERY_MS
+            self._asked_at = now
+            self._wanted = True
         self._tell.append(tell)
+        return None
 
     def step(self) -> None:
         """Do a piece of work. Raises StoreError; the work goes on with the next piece."""

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from bus.desk import Desk
 from bus.events import Publishes
 from bus.health import Journal
+from bus.messages import to_iso
 from bus.requests import Action, Code, Listing, Ms, Part, Parts, Place, Refused, Wait, action
 from bus.topics import Topics
 from statistician.fixes import Fixes
@@ -103,9 +104,12 @@ def _journal(fixes: Fixes) -> Callable[[ListFixes, Place], Listing]:
 
 
 def _backup(upkeep: Upkeep) -> Callable[[params.Nothing, Place], Listing]:
-    def parts() -> Parts:
+    def parts(now: int) -> Parts:
         told: list[tuple[str | None, str | None]] = []
-        upkeep.ask_backup(lambda made, error: told.append((made, error)))
+        earliest = upkeep.ask_backup(lambda made, error: told.append((made, error)), now)
+        if earliest is not None:
+            text = f"clients get a copy every 10 minutes at most; the next is possible at {to_iso(earliest)}"
+            raise Refused(Code.LIMIT, text)
         while not told:
             yield Wait.WAIT
         made, error = told[0]
@@ -113,7 +117,7 @@ def _backup(upkeep: Upkeep) -> Callable[[params.Nothing, Place], Listing]:
             raise Refused(Code.INTERNAL, error)
         yield Part((), {"file": made})
 
-    return lambda _asked, _place: Listing.whole(parts())
+    return lambda _asked, place: Listing.whole(parts(place.now))
 
 
 def open_desk(

@@ -68,7 +68,9 @@ class Rig:
             chance=lambda: 0.0,
             worker=InPlace,
         )
-        answers = Answers(self.bus, topics, self.journal)
+        answers = Answers(
+            self.bus, topics, self.journal, clock=time.clock, path=folder / "run" / "answers.json"
+        )
         self.service = Collector(
             owned_devices(settings, transport, time.monotonic_s),
             self.source,

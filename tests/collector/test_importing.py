@@ -41,7 +41,7 @@ class Setup:
         publisher = Publisher(self.bus, topics, outbox, clock, journal)
         readings = Readings(publisher, clock=clock, journal=journal)
         source = ImportingSource(readings, self.bus, clock=clock, journal=journal, emit=self.emitted.append)
-        answers = Answers(self.bus, topics, journal)
+        answers = Answers(self.bus, topics, journal, clock=clock)
         self.service = Collector(
             owned_imports(Settings(imports=imports), time.monotonic_s),
             source,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bus.events import Message
 from bus.messages import to_iso
 from bus.topics import Topics
 from collector.devices.lines import Line
@@ -204,3 +205,52 @@ def test_a_load_that_is_on_for_a_time_goes_off_although_the_process_died(
     again.run(1)
     again.close()
     assert coil(bus) == 1, "once"
+
+
+TOGGLE = '{"value": "TOGGLE", "id": "tap"}'
+
+
+def reborn(bus: Slave, tmp_path: Path, time: FakeTime) -> Rig:
+    """The next process, with what the last one left."""
+
+    def lines(_device: Owned) -> tuple[str, Callable[[], Line]]:
+        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.1, monotonic=time.clock.monotonic)
+
+    return Rig(
+        tmp_path, time, {"epever": Device(kind="epever_tracer", port=bus.port, every=EVERY)}, "serial", lines
+    )
+
+
+def test_an_id_that_was_obeyed_before_the_process_died_is_answered_and_not_obeyed(
+    bus: Slave, rig: Rig, tmp_path: Path, time: FakeTime
+) -> None:
+    rig.set("epever", "load", TOGGLE)
+    rig.close()
+    after = reborn(bus, tmp_path, time)
+    after.set("epever", "load", TOGGLE)
+    after.close()
+    assert after.bus.on(RESULT) == rig.bus.on(RESULT)
+    assert coil(bus) == 0
+
+
+@pytest.mark.parametrize("obeyed", [True, False], ids=["after the device", "before the device"])
+@pytest.mark.parametrize("read", [True, False], ids=["read since", "not read since"])
+def test_an_id_whose_answer_died_with_the_process_is_never_obeyed_again(
+    bus: Slave, rig: Rig, tmp_path: Path, time: FakeTime, *, obeyed: bool, read: bool
+) -> None:
+    # What the line's worker says of it is never heard.
+    topic = Topics().set("epever", "load")
+    rig.service.handle(Message(topic, TOGGLE.encode(), qos=1, retain=False, mid=1, generation=1))
+    assert rig.results("epever", "load") == []
+    rig.close()
+    bus.units[1].coils[LOAD_COIL] = not obeyed
+    after = reborn(bus, tmp_path, time)
+    if read:
+        after.run(1)
+    after.set("epever", "load", TOGGLE)
+    after.set("epever", "load", TOGGLE)
+    after.close()
+    actual = ("OFF" if obeyed else "ON") if read else None
+    answers = [(r["code"], r["id"], r["actual"]) for r in after.results("epever", "load")]
+    assert answers == [("internal", "tap", actual)] * 2
+    assert coil(bus) == (not obeyed)

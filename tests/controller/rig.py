@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bus.answers import Answers
 from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
@@ -59,10 +60,13 @@ class Rig:
         outbox = Outbox(self.folder / "run", self.folder / "disk", "controller")
         publisher = Publisher(self.bus, topics, outbox, clock, self.journal)
         bank = Bank(self.relays, RpiPins(), Memory(self.file), clock=clock, journal=self.journal)
+        answers = Answers(
+            self.bus, topics, self.journal, clock=clock, path=self.folder / "run" / "controller-answers.json"
+        )
         self.controller = Controller(
             settings,
             bank,
-            bus=self.bus,
+            answers=answers,
             publisher=publisher,
             topics=topics,
             clock=clock,

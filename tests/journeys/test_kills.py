@@ -126,7 +126,7 @@ class Van:
     def awaits_correction(self) -> bool:
         """Whether rows are still to be made again for what came late."""
         with closing(sqlite3.connect(self.database)) as database:
-            return database.execute("SELECT count(*) FROM dirty").fetchone() != (0,)
+            return bool(database.execute("SELECT count(*) FROM dirty").fetchone()[0])
 
     def kill(self) -> None:
         """No goodbye; what is left must be whole."""

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.client import Client
 from tests.emulators.gpio_board import Board
 from tests.journeys.house import PATIENCE, ROOT
 
-PUMP, LAMP, FRIDGE, AUX = 27, 17, 22, 23
+PUMP, LAMP, FRIDGE, AUX, HEATER, WARM = 27, 17, 22, 23, 24, 25
 SETTINGS = f"""
 [relay.pump]
 pin = {PUMP}
@@ -39,6 +40,12 @@ boot = "restore"
 exit = "keep"
 feedback_pin = {AUX}
 feedback_within = 300
+[relay.heater]
+pin = {HEATER}
+boot = "restore"
+exit = "keep"
+feedback_pin = {WARM}
+feedback_within = 60000
 [battery_guard]
 relay = "fridge"
 source = "shunt.voltage"
@@ -195,6 +202,45 @@ def test_a_command_that_the_broker_held_back_too_long_is_refused_as_expired(van:
     assert van.board.edges(PUMP) == ["low"]
 
 
+@pytest.mark.parametrize("dup", [True, False], ids=["with DUP", "as a new packet"])
+@pytest.mark.parametrize(
+    ("relay", "pin", "moved"),
+    [("pump", PUMP, ["low", "high", "low"]), ("lamp", LAMP, ["high", "low"])],
+    ids=["boots off", "boots as it was"],
+)
+def test_a_toggle_that_comes_again_after_a_kill_is_answered_and_moves_nothing(
+    van: Van, relay: str, pin: int, moved: list[str], *, dup: bool
+) -> None:
+    van.say("fresh_water", level=50)
+    van.start()
+    publish = _text(f"camper/set/relay/{relay}".encode()) + b"\x00\x07" + b'{"value":"TOGGLE","id":"tap"}'
+    with _stubborn(van.broker.port) as send:
+        send(_packet(0x32, publish))
+        assert van.answer(relay, "tap")["actual"] == "ON"
+        van.kill()
+        van.start()
+        send(_packet(0x3A if dup else 0x32, publish))
+    again = van.client.on(f"camper/result/relay/{relay}", since=van.since)
+    assert json.loads(again) == van.answer(relay, "tap"), "the first one"
+    assert van.ask("fridge", value="OFF", id="after")["status"] == "ok"
+    assert van.board.edges(pin) == moved
+
+
+def test_a_toggle_whose_controller_was_killed_before_its_answer_is_never_obeyed_again(van: Van) -> None:
+    van.start()
+    van.send("heater", value="TOGGLE", id="tap")
+    # On its pin, but its load does not follow yet.
+    van.state(heater="ON")
+    for _ in range(2):
+        van.kill()
+        van.start()
+        van.send("heater", value="TOGGLE", id="tap")
+        answer = json.loads(van.client.on("camper/result/relay/heater", since=van.since))
+        assert (answer["code"], answer["actual"], answer["id"]) == ("internal", "ON", "tap")
+    assert van.board.edges(HEATER) == ["low", "high"]
+    assert van.board.level(HEATER) == "high"
+
+
 def _text(text: bytes) -> bytes:
     return len(text).to_bytes(2) + text
 
@@ -204,16 +250,27 @@ def _packet(first_byte: int, body: bytes) -> bytes:
     return bytes([first_byte, len(body)]) + body
 
 
+@contextmanager
+def _stubborn(port: int) -> Iterator[Callable[[bytes], None]]:
+    """A client on the bare wire: sends the packets it is told to, and sees the PUBACK of packet 7."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as wire:
+        wire.sendall(_packet(0x10, _text(b"MQTT") + b"\x04\x02\x00\x3c" + _text(b"stubborn")))
+        assert wire.recv(4) == b"\x20\x02\x00\x00", "accepted"
+
+        def send(packet: bytes) -> None:
+            wire.sendall(packet)
+            assert wire.recv(4) == b"\x40\x02\x00\x07", "acknowledged"
+
+        yield send
+
+
 def test_a_command_that_a_client_sends_again_with_dup_moves_once(van: Van) -> None:
     """A client that saw no PUBACK sends its packet again with DUP set [MQTT-3.3.1-1]."""
     van.start()
-    with socket.create_connection(("127.0.0.1", van.broker.port), timeout=PATIENCE) as wire:
-        wire.sendall(_packet(0x10, _text(b"MQTT") + b"\x04\x02\x00\x3c" + _text(b"stubborn")))
-        assert wire.recv(4) == b"\x20\x02\x00\x00", "accepted"
-        publish = _text(b"camper/set/relay/pump") + b"\x00\x07" + b'{"value":"TOGGLE","id":"tap"}'
+    publish = _text(b"camper/set/relay/pump") + b"\x00\x07" + b'{"value":"TOGGLE","id":"tap"}'
+    with _stubborn(van.broker.port) as send:
         for first_byte in (0x32, 0x3A, 0x3A):
-            wire.sendall(_packet(first_byte, publish))
-            assert wire.recv(4) == b"\x40\x02\x00\x07", "acknowledged"
+            send(_packet(first_byte, publish))
     assert van.ask("fridge", value="OFF", id="after")["status"] == "ok"
     assert van.board.edges(PUMP) == ["low", "high"]
     answers = [m.payload for m in van.client.messages if m.topic == "camper/result/relay/pump"]
