@@ -8,15 +8,13 @@ from msgspec import Meta, Struct
 from bus.requests import Action, Parts, Wait, action
 from collector.devices.description import I2cKind
 from collector.devices.lines import Line
-from collector.devices.registry import KINDS
+from collector.devices.registry import I2C, KINDS, LINES
 from collector.ownership import Owned
 from collector.scan_lines import LineScan, Nobody, stranger
 from collector.scanning import report
 from config.model import Device
 
 _FIRST_BUS = 1
-# What may answer at an address (Texas Instruments, INA219 and ADS1115 data sheets, addressing).
-_CHIPS = {"ads1115_voltage": range(0x48, 0x4C), "ina219": range(0x40, 0x50)}
 
 
 class AskBus(Struct, forbid_unknown_fields=True):
@@ -59,7 +57,7 @@ class I2cScan(LineScan):
             self._source.leave(line)
 
     def _described(self, bus: int, address: int) -> Chip:
-        kinds = [kind for kind, addresses in _CHIPS.items() if address in addresses and kind in KINDS]
+        kinds = [kind.name for kind in _chips() if address in kind.addresses]
         ours = [d.id for d in self._on(bus) if getattr(d.poller, "address", None) == address]
         return Chip(bus, f"{address:#04x}", kinds, ours)
 
@@ -79,4 +77,11 @@ def _chip(bus: int) -> Owned:
     kind = I2cKind(
         name="scan", title="", manufacturer="", rows={}, source="", every=1.0, make=lambda _: Nobody()
     )
-    return stranger(kind, Device(kind=kind.name, bus=bus, address=0x40))
+    return stranger(kind, Device(kind=kind.name, bus=bus))
+
+
+def _chips() -> Iterator[I2cKind]:
+    for name, reached, _ in LINES:
+        # The others need not be loaded.
+        if reached is I2C and isinstance(kind := KINDS[name], I2cKind):
+            yield kind

@@ -38,6 +38,11 @@ hardware was at hand when it was written, so what it was tested on says how far 
 recorded from a real device by others, *vectors* are published with the library that decodes them, a *twin*
 speaks the protocol as its description says, byte by byte.
 
+A serial port elsewhere is `socket://host:2323` (plain bytes over TCP, its speed set there) or
+`rfc2217://host:2217` (the speed is set from here). The second was tested with the server side emulated by
+pyserial's own; a server that does not negotiate is given up after 3 s, or after the seconds of `?timeout=`
+behind the port's number.
+
 Settings that every device may have: `name`, `min_interval`, `heartbeat`, `timeout`, `steps`, `disabled`.
 Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter` (seconds).
 What a device that is silent for `timeout` was last heard to say becomes unknown, and its availability
@@ -72,7 +77,8 @@ SETTINGS: Mapping[str, str] = {
     "levels": "% = BCM pin of the switch at that level",
     "max_current": "the largest current to expect, A",
     "pin": "BCM number",
-    "port": "a path such as /dev/serial/by-id/…, any pyserial URL, or tcp://host:502 for Modbus TCP",
+    "port": "a path such as /dev/serial/by-id/…, pyserial's URL of a port elsewhere, or tcp://host:502 for "
+    "Modbus TCP",
     "profile": "name of a shipped profile, or the path of one of your own",
     "pull": "up, down or off",
     "pull_up": "ohms between the sender and the supply; without it the table is in volts",

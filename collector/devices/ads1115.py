@@ -31,6 +31,8 @@ _RETRY_S = 0.002
 _RETRIES = 25
 
 DEFAULT_GAIN = 4.096
+# By what its pin ADDR is tied to.
+_ADDRESSES = range(0x48, 0x4C)
 
 ROWS: Rows = MappingProxyType(
     {
@@ -87,7 +89,7 @@ def input_of(device: Device) -> Input:
         raise SettingError("gain", f"{gain:g} is none of this chip's", ", ".join(f"{g:g}" for g in _PGA))
     if device.channel is None:
         raise SettingError("channel", "it is missing", "0 to 3")
-    return Input(chip_address(device, 0x48, 0x4B), device.channel, gain)
+    return Input(chip_address(device, _ADDRESSES), device.channel, gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +136,5 @@ KIND = I2cKind(
     takes=("bus", "address", "gain", "divider"),
     every=1.0,
     make=make,
+    addresses=_ADDRESSES,
 )

@@ -181,10 +181,11 @@ class RouteBKind(PolledKind[RouteBLine]):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
-    """It is a chip on an I2C bus."""
+    """It is a chip on an I2C bus, with one of `addresses`; what hangs on another kind's chip names none."""
 
-    __slots__ = ()
+    addresses: range = range(0)
 
 
 class GpioKind(PolledKind[GpioLine]):

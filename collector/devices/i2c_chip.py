@@ -5,19 +5,20 @@ from collector.devices.lines import I2cLine
 from config.model import Device
 
 
-def chip_address(device: Device, default: int, last: int) -> int:
-    """The setting `address`, a number or a text such as "0x40"; `default` to `last` are the chip's.
+def chip_address(device: Device, addresses: range) -> int:
+    """The setting `address`, a number or a text such as "0x40"; the first of the chip's is the default.
 
     Raises SettingError.
     """
-    given = default if device.address is None else device.address
+    given = addresses[0] if device.address is None else device.address
     try:
         address = int(given, 0) if isinstance(given, str) else given
     except ValueError:
         address = -1
-    if not default <= address <= last:
+    if address not in addresses:
         shown = given if isinstance(given, str) else f"{given:#04x}"
-        raise SettingError("address", f"{shown} is none of this chip's", f"{default:#04x} to {last:#04x}")
+        allowed = f"{addresses[0]:#04x} to {addresses[-1]:#04x}"
+        raise SettingError("address", f"{shown} is none of this chip's", allowed)
     return address
 
 

@@ -22,6 +22,8 @@ from collector.devices.i2c_chip import chip_address, read_word, signed, write_wo
 from collector.devices.lines import I2cLine
 from config.model import Device
 
+# By what its pins A0 and A1 are tied to.
+_ADDRESSES = range(0x40, 0x50)
 _CONFIG, _SHUNT, _BUS, _POWER, _CURRENT, _CALIBRATION = range(6)
 # Volts across the shunt that each PGA setting takes, from the finest (table 4).
 _RANGES = (0.04, 0.08, 0.16, 0.32)
@@ -178,7 +180,7 @@ class Ina219:
 def make(device: Device) -> Ina219:
     """The chip that the settings describe. Raises SettingError."""
     return Ina219(
-        chip_address(device, 0x40, 0x4F),
+        chip_address(device, _ADDRESSES),
         setup(
             device.shunt if device.shunt is not None else 0.1,
             device.max_current if device.max_current is not None else 3.2,
@@ -196,4 +198,5 @@ KIND = I2cKind(
     takes=("bus", "address", "shunt", "max_current", "correction"),
     every=1.0,
     make=make,
+    addresses=_ADDRESSES,
 )

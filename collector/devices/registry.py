@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
-from collector.devices.description import BleKind, Kind
+from collector.devices.description import Kind
 
 
 class Reached(StrEnum):
@@ -86,12 +86,4 @@ def kind(name: str) -> Kind:
     found = KINDS.get(name)
     if found is None:
         raise ValueError(f"there is no kind of device {name!r}: allowed are {', '.join(sorted(KINDS))}")
-    return found
-
-
-def ble_kind(name: str) -> BleKind:
-    """The kind of that name, which advertises. Raises ValueError, or TypeError if it does not."""
-    found = kind(name)
-    if not isinstance(found, BleKind):
-        raise TypeError(f"a device of kind {name} does not advertise")
     return found

@@ -35,6 +35,9 @@ _WRITE_COIL = 5
 class ModbusRtu:
     """A bus with its units, as ModbusLine wants it; a unit may think for `timeout` s.
 
+    A line that never falls silent holds a question up for twice that and the time of its bytes, and for five
+    times that while it is heard out.
+
     RTU answers do not say what they answer. So after each failure the line is heard out, and a unit that
     owes an answer must first answer another function: it answers in order, so nothing old can follow.
     """
@@ -56,7 +59,7 @@ class ModbusRtu:
 
     def open(self) -> None:
         """Open the port. Raises LineError."""
-        self._wire = Wire(self._port, self._baudrate, self._timeout)
+        self._wire = Wire(self._port, self._baudrate, self._timeout, monotonic=self._monotonic)
 
     def close(self) -> None:
         """Close the port; what units owe is not forgotten."""

@@ -1,6 +1,9 @@
-"""The port as minimalmodbus sees it: refusals without waiting, echoes taken out."""
+"""The port as minimalmodbus sees it: one deadline, refusals without waiting, echoes taken out."""
 
-from collector.transports.serial_port import close_port, open_port
+import time
+from collections.abc import Callable
+
+from collector.transports.serial_port import close_port, forget_received, forget_unsent, open_port
 
 # Unit, function, address, count, check: what we send always has this length.
 _REQUEST_BYTES = 8
@@ -8,18 +11,33 @@ _REQUEST_BYTES = 8
 _REFUSAL_BYTES = 5
 _REFUSED = 0x80
 _WRITE_COIL = 5
+# Modbus over Serial Line V1.02, 2.5.1: a byte is 11 bits; as long again for the pauses of an adapter.
+_BITS = 2 * 11
 
 
 class Wire:
-    """A port that minimalmodbus takes for pyserial's; a read ends when nothing came for `timeout` s."""
+    """A port that minimalmodbus takes for pyserial's.
 
-    def __init__(self, port: str, baudrate: int, timeout: float) -> None:
+    A unit has `timeout` s to begin, and its answer the time that its bytes need at `baudrate`, whatever comes
+    instead: the last read begins before that and lasts `timeout` s at most.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        baudrate: int,
+        timeout: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         # What minimalmodbus looks at, by pyserial's names.
         self.port = port
         self.baudrate = baudrate
         self.timeout = timeout
         self.is_open = True
+        self._monotonic = monotonic
         self._opened = open_port(port, baudrate, timeout=timeout)
+        self._asked = self._deadline = monotonic()
         self._request = b""
         self._head = b""
         self._echoes = False
@@ -36,9 +54,11 @@ class Wire:
         """Send a request."""
         self._request = request
         self._opened.write(request)
+        self._asked = self._monotonic()
 
     def read(self, size: int) -> bytes:
-        """The answer to the request, `size` bytes unless the unit refuses or falls silent."""
+        """The answer to the request, `size` bytes unless the unit refuses, falls silent or is too slow."""
+        self._deadline = self._asked + self.timeout + (_REQUEST_BYTES + size) * _BITS / self.baudrate
         head = self._heard(_REFUSAL_BYTES)
         # A unit repeats a write as its answer: there an echo is believed only if reads were echoed before.
         if head == self._request[:_REFUSAL_BYTES] and (self._echoes or self._request[1] != _WRITE_COIL):
@@ -61,14 +81,17 @@ class Wire:
 
     def reset_input_buffer(self) -> None:
         """Forget what was received and not read."""
-        self._opened.reset_input_buffer()
+        forget_received(self._opened)
 
     def reset_output_buffer(self) -> None:
         """Forget what was not sent yet."""
-        self._opened.reset_output_buffer()
+        forget_unsent(self._opened)
 
     def _heard(self, size: int) -> bytes:
         heard = b""
-        while len(heard) < size and (more := self._opened.read(size - len(heard))):
+        while len(heard) < size and self._monotonic() <= self._deadline:
+            more = self._opened.read(size - len(heard))
+            if not more:
+                break
             heard += more
         return heard

@@ -38,8 +38,8 @@ class ModbusTcp:
         self._host, self._port, self._timeout = host, port, timeout
         self._socket: socket.socket | None = None
         self._transaction = 0
-        # Whether this connection has ever brought an answer.
-        self._proven = False
+        # Whether this connection has ever brought an answer, and whether half a message came last.
+        self._proven = self._halfway = False
 
     @property
     def _where(self) -> str:
@@ -93,7 +93,8 @@ class ModbusTcp:
                 raise LineError(str(error)) from error
         except _SilentError as error:
             # Some dongles lose what comes right after connecting: the second try is on the same connection.
-            if proven:
+            # After half a message nobody knows where the next one begins.
+            if proven or self._halfway:
                 self.close()
                 raise NoAnswerError(str(error)) from error
         try:
@@ -112,6 +113,7 @@ class ModbusTcp:
         self._transaction = (self._transaction + 1) % 0x10000
         header = _HEADER.pack(self._transaction, 0, len(request) + 1, unit)
         deadline = time.monotonic() + self._timeout
+        self._halfway = False
         try:
             self._socket.settimeout(self._timeout)
             self._socket.sendall(header + request)
@@ -132,6 +134,7 @@ class ModbusTcp:
                 raise self._garbage("what it sends is not Modbus TCP: is the port right?")
             body = self._receive(opened, length - 1, deadline)
             if transaction != self._transaction:
+                self._halfway = False
                 continue
             if who != unit:
                 raise self._garbage(f"unit {who} answered for unit {unit}")
@@ -147,6 +150,7 @@ class ModbusTcp:
             part = opened.recv(count - len(found))
             if not part:
                 raise ConnectionResetError(errno.ECONNRESET, "closed")
+            self._halfway = True
             found += part
         return found
 
@@ -169,6 +173,8 @@ class ModbusTcp:
         return BadRecordError(f"{self._where}: {text}")
 
     def _silence(self, unit: int) -> str:
+        if self._halfway:
+            return f"unit {unit} on {self._where} sends, but no whole answer in {self._timeout:g} s"
         return f"unit {unit} on {self._where} does not answer: is the unit right, is Modbus TCP switched on?"
 
     def _advice(self, error: OSError) -> str:

@@ -1,7 +1,9 @@
 """Serial ports by path or pyserial URL; the only file with pyserial. What goes wrong becomes a LineError."""
 
 import errno
+import queue
 import termios
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -11,20 +13,57 @@ from collector.devices.description import LineError
 
 # What an adapter's driver may raise when the cable is pulled, besides pyserial's own errors.
 _TROUBLES = (OSError, termios.error)
+_RFC2217 = "rfc2217://"
+# What a device says by itself between two polls would else fill the memory.
+_MOST_WAITING = 65536
 
 
 def open_port(port: str, baudrate: int, *, timeout: float) -> serial.SerialBase:
-    """The open port, 8N1, locked against a second reader; reads end after `timeout` s. Raises LineError."""
+    """The open port, 8N1, locked against a second reader; reads end after `timeout` s. Raises LineError.
+
+    At rfc2217:// pyserial waits 5 s for the connection and for each of seven answers as long as the URL's
+    ?timeout= says, else 3 s; a server that never negotiates is given up at the first.
+    """
     try:
-        # A network port knows no lock: `exclusive` is for ours only.
-        options = {} if "://" in port else {"exclusive": True}
-        return serial.serial_for_url(
-            port, baudrate=baudrate, timeout=timeout, write_timeout=timeout, **options
-        )
+        opened = serial.serial_for_url(port, baudrate=baudrate, timeout=timeout, **_options(port, timeout))
     except _TROUBLES as error:
         raise LineError(_advice(port, error)) from error
     except ValueError as error:
         raise LineError(f"{port}: {error}") from error
+    if port.startswith(_RFC2217):
+        # Its thread reads on while nobody asks, into a queue without end.
+        opened._read_buffer = _Newest()  # noqa: SLF001 — pyserial has no setting for it
+    return opened
+
+
+def _options(port: str, timeout: float) -> dict[str, object]:
+    if port.startswith(_RFC2217):
+        # pyserial's client refuses a write time-out; its socket has one of 5 s.
+        return {}
+    # A network port knows no lock: `exclusive` is for ours only.
+    return {"write_timeout": timeout} if "://" in port else {"write_timeout": timeout, "exclusive": True}
+
+
+class _Newest(queue.Queue[bytes | None]):
+    """A queue of bytes that forgets the oldest."""
+
+    def _init(self, maxsize: int) -> None:  # noqa: ARG002 — the name is the library's
+        self.queue = deque(maxlen=_MOST_WAITING)
+
+
+def forget_received(opened: serial.SerialBase) -> None:
+    """Forget what came and was not read."""
+    if str(opened.port).startswith(_RFC2217):
+        # pyserial would ask the server to do so too: it keeps nothing, and not every server can.
+        opened.read(opened.in_waiting)
+    else:
+        opened.reset_input_buffer()
+
+
+def forget_unsent(opened: serial.SerialBase) -> None:
+    """Forget what was written and not sent yet."""
+    if not str(opened.port).startswith(_RFC2217):
+        opened.reset_output_buffer()
 
 
 @contextmanager
@@ -51,6 +90,8 @@ def _advice(port: str, error: Exception) -> str:
         return f"{port}: permission denied: the user of this service must be in the group dialout"
     if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text:
         return f"{port} is in use by another program"
+    if "support RFC2217" in text:
+        return f"{port} does not answer by RFC 2217: if it carries plain bytes, its URL begins with socket://"
     if "://" in port:
         return f"{port} cannot be reached: {text}"
     return f"{port} was lost: {text}"

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from collector.devices.description import BadRecordError, LineError, NoAnswerError
 from collector.devices.vedirect_frames import Frames
-from collector.transports.serial_port import close_port, guarded, open_port
+from collector.transports.serial_port import close_port, forget_received, guarded, open_port
 
 # Victron Energy, VE.Direct Protocol, "Serial port configuration": 19200 bit/s, 8N1.
 _BAUDRATE = 19200
@@ -25,9 +25,6 @@ _DEAD_S = 10.0
 class _Port(Protocol):
     def read(self, size: int) -> bytes:
         """What comes until `size` bytes are here or the port's time-out is over."""
-
-    def reset_input_buffer(self) -> None:
-        """Forget what came."""
 
 
 class VeDirect:
@@ -74,7 +71,7 @@ class VeDirect:
 
     def _discard(self) -> None:
         with guarded(self._port):
-            self._opened().reset_input_buffer()
+            forget_received(self._opened())
         self._frames.reset()
 
     def _read(self, deadline: float) -> Sequence[Mapping[str, str]]:

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import pytest
 
-from collector.devices.registry import ble_kind
 from collector.transports.ble import Radio
 from collector.transports.ble_events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
 from collector.transports.ble_ladder import Ladder, Step
+from tests.collector.kinds import ble_kind
 from tests.emulators import demo, victron
 from tests.emulators.bluez import FakeBluez
 from tests.emulators.dbus import PrivateBus

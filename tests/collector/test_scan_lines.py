@@ -112,7 +112,6 @@ def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(registry, "KINDS", {**registry.KINDS, "meter": meter})
     monkeypatch.setitem(registry._REACHED, "meter", registry.PORT)
-    monkeypatch.setattr("collector.scan_i2c.KINDS", {"ina219": meter, "ads1115_voltage": meter})
 
 
 def bus_of(folder: Path, time: FakeTime, wire: Wire, devices: dict[str, Device] | None = None) -> LineHouse:

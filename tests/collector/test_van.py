@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.devices.registry import ble_kind
+from tests.collector.kinds import ble_kind
 from tests.emulators import demo, demo_i2c, demo_serial, demo_tcp
 from tests.emulators.dbus import PrivateBus
 from tests.emulators.van import AWNING, FRESH_CAPACITY, WASTE_CAPACITY, ChargeState, Switches, Van

@@ -3,7 +3,7 @@
 import pytest
 
 from collector.devices.description import Values
-from collector.devices.registry import ble_kind
+from tests.collector.kinds import ble_kind
 from tests.collector.test_victron_noise import LAYOUTS
 
 _KEY = bytes.fromhex("64ba49f1a8562e45197a8e1fe50d7658")

@@ -12,7 +12,7 @@ from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.checking import check
 from collector.devices.description import BadRecordError, ImplausibleError, WrongKeyError, WrongKindError
-from collector.devices.registry import KINDS, ble_kind
+from collector.devices.registry import KINDS
 from collector.devices.victron_auto import BY_RECORD_TYPE
 from collector.listening import ListeningSource
 from collector.ownership import owned_devices
@@ -21,6 +21,7 @@ from collector.service import Collector
 from collector.transports.ble import Advertisement
 from config.model import Device, Settings
 from tests.clock import FakeTime
+from tests.collector.kinds import ble_kind
 from tests.collector.test_victron_noise import LAYOUTS
 from tests.emulators import victron, victron_records
 from tests.fake_bus import FakeBus

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.devices.description import BadRecordError, DecodeError, ImplausibleError
-from collector.devices.registry import ble_kind
+from tests.collector.kinds import ble_kind
 from tests.collector.test_victron_vectors import check
 from tests.emulators import victron_records as records
 from tests.emulators.victron import SMARTSHUNT_500A, seal

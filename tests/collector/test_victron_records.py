@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from collector.devices.description import Decoded, ImplausibleError, Value
-from collector.devices.registry import ble_kind
+from tests.collector.kinds import ble_kind
 from tests.collector.test_victron_noise import LAYOUTS
 from tests.emulators.victron import seal
 

@@ -12,7 +12,7 @@ from collector.devices.description import (
     WrongKeyError,
     WrongKindError,
 )
-from collector.devices.registry import ble_kind
+from tests.collector.kinds import ble_kind
 from tests.emulators import victron
 from tests.emulators.victron import BatteryMonitor, SolarCharger
 

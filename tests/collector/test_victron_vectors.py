@@ -16,7 +16,7 @@ from collector.devices.description import (
     WrongKeyError,
     WrongKindError,
 )
-from collector.devices.registry import ble_kind
+from tests.collector.kinds import ble_kind
 from tests.emulators import victron_records
 from tests.emulators.victron import seal
 

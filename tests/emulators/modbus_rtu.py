@@ -28,8 +28,10 @@ EXCEPTIONS = {
 }
 FAULTS = (
     *("silent", "crc", "truncate", "late", "echo", "noise", "garbage", "wrong_unit", "wrong_function"),
-    *("short", "stale", "split", "hangup", *EXCEPTIONS),
+    *("short", "stale", "split", "slow", "hangup", *EXCEPTIONS),
 )
+# A "slow" answer comes in pieces of so many bytes, as fast as 9600 baud are.
+_PIECE = 16
 
 
 def crc(frame: bytes) -> bytes:
@@ -263,6 +265,11 @@ class Slave:
                 os.write(self._master, answer[:3])
                 self._stop.wait(0.02)
                 answer = answer[3:]
+            case "slow":
+                for place in range(0, len(answer) - _PIECE, _PIECE):
+                    os.write(self._master, answer[place : place + _PIECE])
+                    self._stop.wait(_PIECE * 11 / 9600)
+                answer = answer[-((len(answer) - 1) % _PIECE + 1) :]
             case _:
                 answer = _spoilt(fault, request, answer)
         os.write(self._master, answer)

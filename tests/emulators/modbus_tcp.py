@@ -91,11 +91,19 @@ class ModbusServer:
         self._thread.join(_PATIENCE)
 
 
+def _slowly(connection: socket.socket, data: bytes, size: int) -> None:
+    pause = threading.Event()
+    for place in range(0, len(data), size):
+        connection.sendall(data[place : place + size])
+        pause.wait(0.003)
+
+
 class HostileServer:
     """One unit that answers as `faults` say, one per request, then as `always` says.
 
     silent, late (with the next answer), wrong_transaction, wrong_unit, wrong_function, wrong_count, closed,
-    half (and closed), busy, gateway, garbage, split (byte by byte), deaf (to a connection's first request).
+    half (and closed), busy, gateway, garbage, split (byte by byte), deaf (to a connection's first request),
+    dribble (a long answer, a byte every few ms), babble (some hundred whole answers to nobody, and closed).
     """
 
     def __init__(self, unit: int, holding: Mapping[int, int]) -> None:
@@ -171,7 +179,7 @@ class HostileServer:
                 elif late:
                     late, answer = b"", late + answer
                 self._send(connection, answer, fault)
-                if fault in ("closed", "half"):
+                if fault in ("closed", "half", "babble"):
                     return
 
     def _send(self, connection: socket.socket, answer: bytes, fault: str | None) -> None:
@@ -180,6 +188,11 @@ class HostileServer:
         elif fault == "split":
             for place in range(len(answer)):
                 connection.sendall(answer[place : place + 1])
+        elif fault == "dribble":
+            # As long as the header says at most.
+            _slowly(connection, answer[:4] + struct.pack(">H", 254) + answer[6:].ljust(254, b"\0"), 1)
+        elif fault == "babble":
+            _slowly(connection, (b"\x77\x77" + answer[2:]) * 300, len(answer))
         elif fault != "closed" and answer:
             connection.sendall(answer)
 
