@@ -1,5 +1,6 @@
 """Readings taken before the machine knew the time, kept until it does; then their times are put right."""
 
+import logging
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,17 @@ import msgspec
 
 from bus.clock import Clock
 from bus.messages import ClockQuality, decode_reading, encode_reading
+from bus.shelf import FAILURES
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS early (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, at REAL NOT NULL
 )
 """
+_INSERT = "INSERT INTO early (topic, payload, at) VALUES (?, ?, ?)"
+_ALL = "SELECT topic, payload, at FROM early ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +32,66 @@ class Early:
 
 
 class EarlyReadings:
-    """Lives in memory-backed /run beside the outbox: seconds since the start mean nothing after the next."""
+    """Lives in memory-backed /run beside the outbox: seconds since the start mean nothing after the next.
+
+    When its file fails it goes on in the process alone.
+    """
 
     def __init__(self, runtime: Path, name: str) -> None:
-        runtime.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(runtime / f"{name}.early", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute(_SCHEMA)
+        self._path = runtime / f"{name}.early"
+        try:
+            runtime.mkdir(parents=True, exist_ok=True)
+            self._db = _connect(self._path)
+        except FAILURES as error:
+            self._db = self._inside(error)
         self._count: int = self._db.execute("SELECT count(*) FROM early").fetchone()[0]
+
+    def _inside(self, error: Exception) -> sqlite3.Connection:
+        log.error("%s: %s; readings that wait for the clock are in this process alone", self._path, error)
+        return _connect(None)
 
     def __len__(self) -> int:
         return self._count
 
     def keep(self, early: Early) -> None:
         """Keep one more."""
-        self._db.execute(
-            "INSERT INTO early (topic, payload, at) VALUES (?, ?, ?)", (early.topic, early.payload, early.at)
-        )
+        row = (early.topic, early.payload, early.at)
+        try:
+            self._db.execute(_INSERT, row)
+        except FAILURES as error:
+            file, self._db = self._db, self._inside(error)
+            self._db.executemany(_INSERT, [*file.execute(_ALL), row])
+            file.close()
         self._count += 1
 
     def all(self) -> list[Early]:
         """Everything kept, oldest first."""
-        return [Early(*row) for row in self._db.execute("SELECT topic, payload, at FROM early ORDER BY id")]
+        return [Early(*row) for row in self._db.execute(_ALL)]
 
     def clear(self) -> None:
         """They are on their way."""
-        self._db.execute("DELETE FROM early")
+        try:
+            self._db.execute("DELETE FROM early")
+        except FAILURES as error:
+            self._db.close()
+            self._db = self._inside(error)
         self._count = 0
 
     def close(self) -> None:
         """Close the file; what it holds stays until the machine stops."""
         self._db.close()
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA synchronous=OFF")
+        database.execute(_SCHEMA)
+        database.execute("SELECT count(*) FROM early")
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
 
 
 class Waiting:

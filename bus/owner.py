@@ -10,7 +10,7 @@ from bus.manifest import Manifest
 from bus.outbox import Limits, Outbox
 from bus.process import Process
 from bus.publisher import Publisher
-from bus.topics import HOME_ASSISTANT, Topics
+from bus.topics import HOME_ASSISTANT, Topics, Verb
 from config.model import Settings
 
 _MB = 1024 * 1024
@@ -25,14 +25,18 @@ def owner_of_devices(
     runtime = Path(storage.runtime)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
     outbox = Outbox(runtime, Path(storage.state), name, limits=limits)
-    watermarks = [Subscription(filter=topics.watermark(stream)) for stream in outbox.streams()]
     process = Process(
         name,
         link=Link.of(settings.broker, name),
         topics=topics,
         clock=clock,
         acknowledge=True,
-        subscriptions=[*subscriptions, *watermarks, Subscription(filter=HOME_ASSISTANT)],
+        # All watermarks, for the outbox may need a new stream at any time.
+        subscriptions=[
+            *subscriptions,
+            Subscription(filter=topics.every(Verb.WATERMARK)),
+            Subscription(filter=HOME_ASSISTANT),
+        ],
     )
     announcer = Announcer(
         process.connection,

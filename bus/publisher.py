@@ -257,12 +257,11 @@ class Publisher:
             return
         try:
             stream = self._topics.parse(topic)
-            seq = self._outbox.believe(stream.name, int(payload))
+            heard = stream.verb is Verb.WATERMARK and self._outbox.hear(stream.name, payload, now)
         except (BadTopicError, ValueError):
             self._journal.count("messages_refused")
             return
-        if stream.verb is Verb.WATERMARK:
-            self._outbox.watermark(stream.name, seq, now)
+        if heard:
             self.pump(now)
 
     def unpublished(self, event: Unpublished) -> None:

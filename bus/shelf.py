@@ -15,9 +15,18 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB, why TEXT);
 """
 
+# What a file may meet at any time: full, locked, read-only, damaged, not ours.
+FAILURES = (sqlite3.DatabaseError, OSError)
 
 _DEAD = 100
+# Seconds that a process stands still for another's lock.
+_PATIENCE_S = 1.0
 _SIZE = "coalesce(sum(length(payload) + length(topic)), 0)"
+_INSERT = "INSERT INTO outbox VALUES (?, ?, ?, ?)"
+# Without a gap, which the statistician would wait for.
+_RENUMBER = """
+INSERT INTO outbox SELECT ? + row_number() OVER (ORDER BY seq), ?, topic, payload FROM outbox
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,50 +40,66 @@ class Row:
 
 
 class Shelf:
-    """One SQLite file of rows, oldest first."""
+    """One SQLite file of rows, oldest first; without a path it ends with the process.
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
+    Opened, it can be read and written. It and all it does raise one of FAILURES.
+    """
+
+    def __init__(self, path: Path | None, *, durable: bool) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._open(durable=durable)
-        except sqlite3.OperationalError:
-            # A disk that is full, locked or fails: what the file holds is whole.
-            self._db.close()
-            raise
         except sqlite3.DatabaseError as error:
-            self._db.close()
+            # A disk that is full, locked or fails: what the file holds is whole.
+            if path is None or isinstance(error, sqlite3.OperationalError):
+                raise
             aside = path.with_suffix(".damaged")
             log.error("%s is damaged (%s): set aside as %s", path, error, aside.name)  # noqa: TRY400 — the trace says nothing more
             path.replace(aside)
             self._open(durable=durable)
 
     def _open(self, *, durable: bool) -> None:
-        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        # In memory-backed /run nothing outlives a power cut anyway.
-        self._db.execute(f"PRAGMA synchronous={'NORMAL' if durable else 'OFF'}")
-        self._db.executescript(_SCHEMA)
-        count, size, newest = self._db.execute(
-            f"SELECT count(*), {_SIZE}, coalesce(max(seq), 0) FROM outbox"  # noqa: S608 — a constant
-        ).fetchone()
-        self.count: int = count
-        self.size: int = size
-        self.newest: int = newest
+        self._db = sqlite3.connect(
+            self.path or ":memory:", timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            # In memory-backed /run nothing outlives a power cut anyway.
+            self._db.execute(f"PRAGMA synchronous={'NORMAL' if durable else 'OFF'}")
+            self._db.executescript(_SCHEMA)
+            # The proof that it takes what is written.
+            self.set_meta("opened", 1)
+            count, size, newest = self._db.execute(
+                f"SELECT count(*), {_SIZE}, coalesce(max(seq), 0) FROM outbox"  # noqa: S608 — a constant
+            ).fetchone()
+            self.count: int = count
+            self.size: int = size
+            # The highest seq it ever held.
+            self.newest: int = max(newest, int(self.meta("seq") or 0))
+        except sqlite3.DatabaseError:
+            self._db.close()
+            raise
 
-    def add(self, rows: list[Row], *, seq: int | None = None) -> None:
-        """Keep rows, and the stream's last seq, in one transaction; a row already here stays as it is."""
+    def append(self, row: Row) -> None:
+        """Keep a new row."""
+        self._db.execute(_INSERT, (row.seq, row.stream, row.topic, row.payload))
+        self._count([row], 1)
+
+    def add(self, rows: list[Row]) -> None:
+        """Keep rows in one transaction; one already here stays as it is."""
         before = self._db.total_changes
         # Rolls back when the disk is full: neither half a transaction may stay, nor a count of it.
         with self._db:
             self._db.execute("BEGIN")
             self._db.executemany(
-                "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?)",
-                [(r.seq, r.stream, r.topic, r.payload) for r in rows],
+                f"{_INSERT} ON CONFLICT DO NOTHING", [(r.seq, r.stream, r.topic, r.payload) for r in rows]
             )
             added = self._db.total_changes - before
-            if seq is not None:
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (seq,))
+        self._count(rows, added)
+
+    def _count(self, rows: list[Row], added: int) -> None:
         self.count += added
         self.size += sum(len(r.payload) + len(r.topic) for r in rows)
         self.newest = max(self.newest, rows[-1].seq)
@@ -100,10 +125,24 @@ class Shelf:
             values,
         ).fetchone()
         if gone:
-            self._db.execute(f"DELETE FROM outbox WHERE {where}", values)  # noqa: S608 — where is ours
+            with self._db:
+                self._db.execute("BEGIN")
+                self._db.execute(f"DELETE FROM outbox WHERE {where}", values)  # noqa: S608 — where is ours
+                # The rows that are left no longer tell which seqs were given: none may be given twice.
+                self.set_meta("seq", self.newest)
             self.count -= gone
             self.size -= size
         return int(gone)
+
+    def renumber(self, stream: str, above: int) -> None:
+        """Make all rows one stream with seqs from `above` + 1 on, which is higher than any that was here."""
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.execute(_RENUMBER, (above, stream))
+            self._db.execute("DELETE FROM outbox WHERE seq <= ?", (above,))
+            self.set_meta("stream", stream)
+            self.set_meta("seq", above + self.count)
+        self.newest = above + self.count
 
     def empty(self, seq: int) -> None:
         """Replace a row's payload by an empty object."""
@@ -123,9 +162,9 @@ class Shelf:
         found: int | None = self._db.execute("SELECT min(seq) FROM outbox").fetchone()[0]
         return found
 
-    def streams(self) -> list[str]:
-        """The streams that have rows here."""
-        return [name for (name,) in self._db.execute("SELECT DISTINCT stream FROM outbox ORDER BY stream")]
+    def ends(self) -> dict[str, int]:
+        """The streams that have rows here, each with its last seq."""
+        return dict(self._db.execute("SELECT stream, max(seq) FROM outbox GROUP BY stream"))
 
     def meta(self, key: str) -> str | int | None:
         """A remembered value."""
@@ -143,5 +182,7 @@ class Shelf:
     def delete(self) -> None:
         """Close the file and remove it."""
         self.close()
+        if self.path is None:
+            return
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)

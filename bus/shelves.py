@@ -1,0 +1,237 @@
+"""Where an outbox keeps its rows: in memory, at need on disk; when a file fails it goes on without it."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from bus.shelf import FAILURES, Row, Shelf
+
+log = logging.getLogger(__name__)
+
+_BATCH = 5000
+
+T = TypeVar("T")
+
+
+class Shelves:
+    """The rows of both shelves in one order of seqs, those on disk first. No failure of a file gets out.
+
+    `stream` is that of new rows. No seq is given twice in a stream. None goes on while rows of it are out of
+    reach, for the statistician would take those for lost: the rows in reach move to a new stream.
+    """
+
+    def __init__(self, runtime: Path, state: Path, name: str) -> None:
+        self._name = name
+        self._disk_path = state / f"{name}.outbox"
+        self._disk: Shelf | None = None
+        # Whether there is a file on disk that cannot be used now.
+        self._hidden = False
+        self._troubles: dict[str, str] = {}
+        # Changes when rows appear before others that may have been sent.
+        self.order = 0
+        self._memory = self._open_memory(runtime / f"{name}.outbox")
+        self.stream = str(self._in_memory(lambda memory: memory.meta("stream")) or "")
+        self.dropped = int(self._in_memory(lambda memory: memory.meta("dropped")) or 0)
+        # The healthy path never writes to the card.
+        self.look()
+        if not self.stream:
+            self._begin_stream()
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the files, and what that means."""
+        return "; ".join(self._troubles.values()) or None
+
+    @property
+    def newest(self) -> int:
+        """The highest seq given."""
+        return self._memory.newest
+
+    @property
+    def in_memory(self) -> int:
+        """Rows in memory."""
+        return self._memory.count
+
+    @property
+    def on_disk(self) -> int:
+        """Rows on disk, as far as it can be used."""
+        return self._disk.count if self._disk else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return self._memory.size + (self._disk.size if self._disk else 0)
+
+    def append(self, topic: str, payload: bytes) -> int:
+        """Keep a new row and return its seq."""
+        self._in_memory(lambda memory: memory.append(Row(memory.newest + 1, self.stream, topic, payload)))
+        return self.newest
+
+    def after(self, seq: int, limit: int) -> list[Row]:
+        """The next `limit` rows behind `seq`."""
+        nothing: list[Row] = []
+        rows = self._with_disk(lambda disk: disk.after(seq, limit), nothing)
+        if len(rows) < limit:
+            rows += self._in_memory(lambda memory: memory.after(seq, limit - len(rows)))
+        return rows
+
+    def oldest(self) -> int | None:
+        """The lowest seq kept."""
+        return self._with_disk(Shelf.oldest, None) or self._in_memory(Shelf.oldest)
+
+    def remove(self, stream: str, up_to: int) -> int:
+        """Forget a stream's rows up to a seq; returns how many there were."""
+        gone = self._in_memory(lambda memory: memory.remove(stream, up_to))
+        gone += self._with_disk(lambda disk: disk.remove(stream, up_to), 0)
+        if self._disk and not self._disk.count:
+            self._with_disk(Shelf.delete, None)
+            self._disk = None
+        return gone
+
+    def drop(self) -> None:
+        """Forget the oldest rows, a hundredth of their shelf, and count them."""
+        gone = self._with_disk(_drop, 0) if self.on_disk else self._in_memory(_drop)
+        self.dropped += gone
+        self._in_memory(lambda memory: memory.set_meta("dropped", self.dropped))
+
+    def empty(self, seq: int) -> None:
+        """Replace a row's payload by an empty object."""
+        self._with_disk(lambda disk: disk.empty(seq), None)
+        self._in_memory(lambda memory: memory.empty(seq))
+
+    def bury(self, topic: str, payload: bytes, why: str) -> None:
+        """Keep a message that can never be sent."""
+        self._in_memory(lambda memory: memory.bury(topic, payload, why))
+
+    def dead(self) -> list[tuple[str, bytes, str]]:
+        """What was buried: topic, payload and why, oldest first."""
+        return self._in_memory(Shelf.dead)
+
+    def look(self) -> None:
+        """Open what is on disk if it is not open; call it now and then, for what hid it may be over."""
+        if self._disk:
+            return
+        try:
+            there = self._disk_path.exists()
+            if there:
+                self._open_disk()
+        except FAILURES as error:
+            self._hide(error)
+        else:
+            if there or self._hidden:
+                self._hidden = False
+                self._troubles.pop("disk", None)
+
+    def spill(self) -> None:
+        """Move the rows in memory to disk; what it does not take stays in memory, and `problem` says why."""
+        try:
+            if self._disk is None:
+                self._open_disk()
+            while self._disk and (rows := self._in_memory(lambda memory: memory.after(0, _BATCH))):
+                self._disk.add(rows)
+                self._in_memory(lambda memory, seq=rows[-1].seq: memory.remove_up_to(seq))  # type: ignore[misc]  # a bound default
+        except FAILURES as error:
+            self._trouble("disk", error)
+        else:
+            self._troubles.pop("disk", None)
+
+    def close(self) -> None:
+        """Close; what waits in memory goes to disk first, since /run ends with the machine."""
+        if self._memory.count:
+            self.spill()
+        if self._memory.path is None and self._memory.count:
+            log.error("%d readings are lost: %s", self._memory.count, self.problem)
+        self._memory.close()
+        if self._disk:
+            self._disk.close()
+
+    def _open_memory(self, path: Path) -> Shelf:
+        try:
+            return Shelf(path, durable=False)
+        except FAILURES as error:
+            self._trouble("memory", error, path)
+            return Shelf(None, durable=False)
+
+    def _in_memory(self, work: Callable[[Shelf], T]) -> T:
+        try:
+            return work(self._memory)
+        except FAILURES as error:
+            if self._memory.path is None:
+                raise
+            self._trouble("memory", error, self._memory.path)
+            self._go_inside()
+            return work(self._memory)
+
+    def _go_inside(self) -> None:
+        """Go on in this process alone; the file stays as it is, for the next one."""
+        outside, inside = self._memory, Shelf(None, durable=False)
+        try:
+            while rows := outside.after(inside.newest, _BATCH):
+                inside.add(rows)
+        except FAILURES as error:
+            log.error("%s: readings on it wait for the next start: %s", outside.path, error)  # noqa: TRY400 — the trace says nothing more
+        inside.newest = max(inside.newest, outside.newest)
+        outside.close()
+        self._memory = inside
+        # The file may be opened again and go on where it stands.
+        self.stream = self._another()
+
+    def _open_disk(self) -> None:
+        """Open the disk and put the rows in memory behind those on it. Raises one of FAILURES."""
+        disk = Shelf(self._disk_path, durable=True)
+        ends = disk.ends()
+        self._disk = disk
+        self._hidden = False
+        for stream, seq in ends.items():
+            # A kill between the two halves of a move leaves rows on both shelves.
+            self._in_memory(lambda memory, stream=stream, seq=seq: memory.remove(stream, seq))  # type: ignore[misc]  # bound defaults
+        first = self._in_memory(Shelf.oldest) or self.newest + 1
+        if disk.newest >= first:
+            self._begin_stream()
+        if disk.count:
+            self.order += 1
+
+    def _with_disk(self, work: Callable[[Shelf], T], otherwise: T) -> T:
+        if self._disk is None:
+            return otherwise
+        try:
+            return work(self._disk)
+        except FAILURES as error:
+            self._disk.close()
+            self._disk = None
+            self._hide(error)
+            return otherwise
+
+    def _hide(self, error: Exception) -> None:
+        self._trouble("disk", error)
+        if not self._hidden:
+            self._hidden = True
+            self._begin_stream()
+
+    def _begin_stream(self) -> None:
+        """Move the rows in memory to a new stream, above all seqs there are."""
+        self.stream = self._another()
+        above = max(self.newest, self._disk.newest if self._disk else 0)
+        self._in_memory(lambda memory: memory.renumber(self.stream, above))
+
+    def _another(self) -> str:
+        return f"{self._name}-{secrets.token_hex(3)}"
+
+    def _trouble(self, shelf: str, error: Exception, path: Path | None = None) -> None:
+        text = f"{path or self._disk_path}: {error}; {_MEANS[shelf]}"
+        if shelf not in self._troubles:
+            log.error("%s", text)
+        self._troubles[shelf] = text
+
+
+_MEANS = {
+    "memory": "readings that wait do not survive the end of this process",
+    "disk": "readings wait in memory until it can be used",
+}
+
+
+def _drop(shelf: Shelf) -> int:
+    oldest = shelf.after(0, max(1, shelf.count // 100))
+    return shelf.remove_up_to(oldest[-1].seq)

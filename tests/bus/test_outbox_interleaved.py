@@ -1,0 +1,205 @@
+"""Readings, watermarks, moves to disk, kills, failing files in any order: no seq twice, no reading lost."""
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from bus.outbox import LOOK_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
+from bus.shelf import Shelf
+from statistician.streams import Place, Streams
+
+NAME = "collector_ble"
+TOPIC = "camper/state/mppt"
+
+
+class Statistician:
+    """Takes readings as the real one does; `watermarks` are what the broker retains of it."""
+
+    def __init__(self) -> None:
+        self.streams = Streams([])
+        self.stored: set[int] = set()
+        self.watermarks: dict[str, int] = {}
+        self._batch: set[int] = set()
+
+    def take(self, payload: bytes) -> None:
+        """A reading came."""
+        reading = json.loads(payload)
+        place = self.streams.place(reading["stream"], reading["seq"], reading.get("after"), 0)
+        if place is Place.NEXT:
+            self._batch.add(reading["v"])
+
+    def commit(self) -> dict[str, int]:
+        """Put them on disk; returns the watermarks to be told."""
+        self.stored |= self._batch
+        self._batch = set()
+        said = {record.stream: record.seq for record in self.streams.committed()}
+        self.watermarks |= said
+        return said
+
+    def restart(self) -> None:
+        """Forget what was not on disk; say everything else again."""
+        self._batch = set()
+        self.streams = Streams(self.streams.known(0))
+
+
+def rows_in(folder: Path) -> set[tuple[str, int, int]]:
+    """Stream, seq and value of the rows in a folder's file."""
+    path = folder / f"{NAME}.outbox"
+    if not path.is_file():
+        return set()
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT stream, seq, payload FROM outbox").fetchall()
+    return {(stream, seq, json.loads(payload)["v"]) for stream, seq, payload in rows}
+
+
+class _Life(RuleBasedStateMachine):
+    """An outbox on real files, whose process dies again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.now = 0.0
+        self.statistician = Statistician()
+        self.measured = 0
+        self.given: dict[tuple[str, int], int] = {}
+        # What no file held when its process or the machine ended: nobody can have it.
+        self.gone: set[int] = set()
+        self.dead: list[Outbox] = []
+        self.start()
+
+    def start(self) -> None:
+        """A process starts and connects."""
+        self.outbox = Outbox(self.folder / "run", self.folder / "state", NAME)
+        self.outbox.rewind(self.now)
+        self.hear(self.statistician.watermarks)
+        self.measure(2)
+
+    def hear(self, watermarks: dict[str, int]) -> None:
+        """Watermarks come from the broker."""
+        for stream, seq in watermarks.items():
+            self.outbox.hear(stream, str(seq).encode(), self.now)
+
+    def teardown(self) -> None:
+        self.is_killed()
+        for _ in range(20):
+            self.pass_time(SPILL_AFTER_S)
+            self.send(10_000, 1.0)
+            self.commit()
+        assert self.outbox.waiting == 0
+        assert set(range(1, self.measured + 1)) - self.statistician.stored <= self.gone
+        assert self.statistician.streams.lost == 0, "said to be lost what was not"
+        for outbox in (*self.dead, self.outbox):
+            outbox._shelves._memory.close()
+            if outbox._shelves._disk:
+                outbox._shelves._disk.close()
+        shutil.rmtree(self.folder)
+
+    @invariant()
+    def the_count_is_right(self) -> None:
+        assert len(self.outbox._shelves.after(0, 10_000)) == self.outbox.waiting
+
+    @rule(count=st.integers(1, 5))
+    def measure(self, count: int) -> None:
+        for _ in range(count):
+            self.measured += 1
+            seq = self.outbox.append(TOPIC, json.dumps({"v": self.measured}).encode(), self.now)
+            place = (self.outbox.stream, seq)
+            assert place not in self.given, "a seq was given twice"
+            self.given[place] = self.measured
+
+    @rule(limit=st.integers(1, 10), arrive=st.floats(0.0, 1.0))
+    def send(self, limit: int, arrive: float) -> None:
+        rows = self.outbox.next(limit, self.now)
+        for number, row in enumerate(rows):
+            self.outbox.sent(row)
+            if number <= arrive * len(rows):
+                self.statistician.take(row.payload)
+
+    @rule()
+    def commit(self) -> None:
+        self.hear(self.statistician.commit())
+
+    @rule()
+    def the_statistician_restarts(self) -> None:
+        self.statistician.restart()
+        self.hear(self.statistician.watermarks)
+
+    @rule(seconds=st.sampled_from([1.0, SPILL_EVERY_S, SPILL_AFTER_S, LOOK_EVERY_S]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.outbox.settle(self.now)
+
+    @rule()
+    def connect(self) -> None:
+        self.outbox.rewind(self.now)
+        self.hear(self.statistician.watermarks)
+
+    @rule()
+    def all_arrives(self) -> None:
+        self.send(10_000, 1.0)
+        self.commit()
+
+    @rule()
+    def is_killed(self) -> None:
+        self.die()
+
+    @rule(which=st.sampled_from(["run", "state"]))
+    def dies_and_a_file_with_it(self, which: str) -> None:
+        self.die(which)
+
+    @rule()
+    def the_power_fails(self) -> None:
+        self.die(power=True)
+
+    def die(self, which: str = "", *, power: bool = False) -> None:
+        """No close; then one of the files is out of reach, and that of the death before is back."""
+        self.dead.append(self.outbox)
+        for folder in ("run", "state"):
+            self.mend(self.folder / folder)
+        if power:
+            shutil.rmtree(self.folder / "run", ignore_errors=True)
+        held = {value for folder in ("run", "state") for *_, value in rows_in(self.folder / folder)}
+        self.gone |= set(range(1, self.measured + 1)) - self.statistician.stored - held
+        if which:
+            self.take_away(self.folder / which)
+        self.start()
+
+    @rule()
+    def stop_in_peace(self) -> None:
+        before = self.outbox.problem
+        self.outbox.close()
+        self.die(power=before is None)
+
+    def take_away(self, folder: Path) -> None:
+        away = folder.with_suffix(".away")
+        folder.mkdir(exist_ok=True)
+        folder.rename(away)
+        (folder / f"{NAME}.outbox").mkdir(parents=True)
+
+    def mend(self, folder: Path) -> None:
+        away = folder.with_suffix(".away")
+        if away.exists():
+            shutil.rmtree(folder)
+            away.rename(folder)
+
+    @rule()
+    def the_state_folder_is_mended(self) -> None:
+        self.mend(self.folder / "state")
+
+    @rule(which=st.sampled_from(["_memory", "_disk"]))
+    @precondition(lambda self: self.outbox._shelves._disk is not None)
+    def a_file_becomes_read_only(self, which: str) -> None:
+        shelf: Shelf = getattr(self.outbox._shelves, which)
+        if shelf.path is not None:
+            shelf._db.execute("PRAGMA query_only = 1")
+
+
+_Life.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestAnyOrder = _Life.TestCase
