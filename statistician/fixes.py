@@ -1,6 +1,6 @@
 """What a user puts right: every fix is one transaction, is journalled, and can be taken back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -8,7 +8,8 @@ from bus.messages import to_iso
 from statistician import fixes_metadata, fixes_rows, fixes_states
 from statistician.compile import Compiler
 from statistician.corrections import merge
-from statistician.fixes_ground import Change, FixError, Ground, full_name
+from statistician.fixes_ground import Change, FixError, Ground
+from statistician.fixes_journal import listed, told
 from statistician.fixes_params import (
     AdjustSum,
     ChangeUnit,
@@ -110,37 +111,27 @@ class Fixes:
         """Take a fix back."""
         return self._run("undo", asked, lambda ground: self._undo(ground, asked.id))
 
-    def journal(self, asked: ListFixes) -> tuple[Journalled, ...]:
-        """The fixes that were made, newest first."""
-        return tuple(
-            Journalled(
-                id=entry.id,
-                ts=to_iso(entry.ts),
-                verb=entry.verb,
-                entities=self._names(entry),
-                params=msgspec.json.decode(entry.params, type=dict[str, object]),
-                undone=None if entry.undone is None else to_iso(entry.undone),
-            )
-            for entry in self._store.fixes.journal(asked.limit)
-        )
-
-    def _names(self, entry: Entry) -> tuple[str, ...]:
-        return tuple(full_name(self._entities[number].record) for number in entry.entities)
+    def journal(self, asked: ListFixes, before: int = _EVER) -> Iterator[Journalled]:
+        """The fixes with an id below `before`, newest first, each read when it is asked for."""
+        for _ in range(asked.limit):
+            entry = self._store.fixes.entry_before(before)
+            if entry is None:
+                return
+            before = entry.id
+            yield listed(entry, self._entities)
 
     def _undo(self, ground: Ground, number: int) -> Change:
-        later = self._store.fixes.journal(1_000_000, number - 1)
-        if not later or later[-1].id != number:
+        entry = self._store.fixes.entry(number)
+        if entry is None:
             raise FixError("not_found", f"id: there is no fix {number}")
-        entry = later.pop()
         if entry.undone is not None:
             raise FixError("invalid", f"id: fix {number} was taken back at {to_iso(entry.undone)}")
         undo = self._store.fixes.undo_of(number)
         if undo is None:
             raise FixError("invalid", f"id: {entry.verb} cannot be taken back")
-        for other in later:
-            shared = set(other.entities) & set(entry.entities)
-            if other.undone is None and shared and other.verb not in ("undo", "recompile"):
-                raise FixError("invalid", f"id: first take back fix {other.id} ({other.verb}): it is newer")
+        newer = self._store.fixes.standing_on(number)
+        if newer is not None:
+            raise FixError("invalid", f"id: first take back fix {newer[0]} ({newer[1]}): it is newer")
         self._store.fixes.set_undone(number, ground.now)
         change = _reverse(ground, entry, undo)
         change.summary = msgspec.structs.replace(change.summary, undone=number)
@@ -160,10 +151,10 @@ class Fixes:
                 merge(change.spans, [(n, dirty[n]) for n in change.spans if n in dirty])
                 self._store.statistics.put_dirty(change.spans)
         except _DryRunError:
-            return msgspec.structs.replace(done[0].summary, dry_run=True)
+            return told(msgspec.structs.replace(done[0].summary, dry_run=True))
         dirty.update(change.spans)
         self._refresh(change)
-        return msgspec.structs.replace(change.summary, id=None if change.undo is None else number)
+        return told(msgspec.structs.replace(change.summary, id=None if change.undo is None else number))
 
     def _note(self, verb: str, asked: Params, change: Change, now: int) -> int:
         params = msgspec.json.encode(asked)

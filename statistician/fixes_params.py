@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bus.requests import Ms
 
@@ -114,10 +114,12 @@ class ListFixes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Summary(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a fix changed, or would: rows at once, periods that will be made again from states by and by.
 
-    `id` is what undo takes; None on a dry run, and where there is nothing to take back.
+    `id` is what undo takes; None on a dry run, and where there is nothing to take back. `more_entities`
+    counts those not named.
     """
 
     entities: tuple[str, ...]
+    more_entities: int = 0
     dry_run: bool = False
     id: int | None = None
     undone: int | None = None
@@ -129,11 +131,12 @@ class Summary(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Journalled(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A fix that was made."""
+    """A fix that was made; of long params the lists are lengths, `more_entities` counts those not named."""
 
     id: int
     ts: str
     verb: str
     entities: tuple[str, ...]
-    params: dict[str, object]
+    more_entities: int = 0
+    params: Raw
     undone: str | None = None

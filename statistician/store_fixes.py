@@ -10,6 +10,8 @@ from statistician.records import Adjustment, EntityRecord, Said, Since, State, S
 from statistician.store_engine import Cell, Engine
 
 _BEFORE = "entity = ? AND start >= ? AND start < ?"
+# As bytes: as a text of Python one emoji makes every character take four.
+_ENTRY = "SELECT id, ts, verb, CAST(params AS BLOB), entities, undone FROM fix"
 
 
 class Kept(NamedTuple):
@@ -43,12 +45,12 @@ class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A fix in the journal; `undone` is when it was taken back, ms."""
+    """A fix in the journal, its params as JSON; `undone` is when it was taken back, ms."""
 
     id: int
     ts: int
     verb: str
-    params: msgspec.Raw
+    params: bytes
     entities: tuple[int, ...]
     undone: int | None
 
@@ -69,23 +71,25 @@ class FixTables:
         row = self._engine.one("SELECT max(id) FROM fix")
         return _int(row[0]) if row else 0
 
-    def journal(self, newest: int = 100, since: int = 0) -> list[Entry]:
-        """The newest fixes with an id above `since`, newest first."""
-        rows = self._engine.all(
-            "SELECT id, ts, verb, params, entities, undone FROM fix WHERE id > ? ORDER BY id DESC LIMIT ?",
-            (since, newest),
+    def entry(self, number: int) -> Entry | None:
+        """A fix by its id."""
+        return _entry(self._engine.one(f"{_ENTRY} WHERE id = ?", (number,)))
+
+    def entry_before(self, number: int) -> Entry | None:
+        """The fix with the next lower id. One at a time: the params of one may be hundreds of kilobytes."""
+        return _entry(self._engine.one(f"{_ENTRY} WHERE id < ? ORDER BY id DESC LIMIT 1", (number,)))
+
+    def standing_on(self, number: int) -> tuple[int, str] | None:
+        """Id and verb of the newest fix that must be taken back before this one, as it shares an entity."""
+        row = self._engine.one(
+            "SELECT newer.id, newer.verb FROM fix AS newer, fix AS mine WHERE mine.id = ?"
+            " AND newer.id > mine.id AND newer.undone IS NULL AND newer.verb NOT IN ('undo', 'recompile')"
+            " AND EXISTS (SELECT 1 FROM json_each(newer.entities) AS theirs"
+            " JOIN json_each(mine.entities) AS ours ON theirs.value = ours.value)"
+            " ORDER BY newer.id DESC LIMIT 1",
+            (number,),
         )
-        return [
-            Entry(
-                id=_int(id_),
-                ts=_int(ts),
-                verb=str(verb),
-                params=msgspec.Raw(str(params).encode()),
-                entities=msgspec.json.decode(str(entities), type=tuple[int, ...]),
-                undone=None if undone is None else _int(undone),
-            )
-            for id_, ts, verb, params, entities, undone in rows
-        ]
+        return None if row is None else (_int(row[0]), str(row[1]))
 
     def undo_of(self, number: int) -> Undo | None:
         """What takes a fix back; None if nothing can."""
@@ -244,3 +248,19 @@ def _float(cell: Cell) -> float:
     if not isinstance(cell, int | float):
         raise TypeError(f"{cell!r} is no number")
     return float(cell)
+
+
+def _entry(row: tuple[Cell, ...] | None) -> Entry | None:
+    if row is None:
+        return None
+    number, ts, verb, params, entities, undone = row
+    if not isinstance(params, bytes):
+        raise TypeError(f"{params!r} are no bytes")
+    return Entry(
+        id=_int(number),
+        ts=_int(ts),
+        verb=str(verb),
+        params=params,
+        entities=msgspec.json.decode(str(entities), type=tuple[int, ...]),
+        undone=None if undone is None else _int(undone),
+    )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from bus.desk import Desk
 from bus.events import Publishes
@@ -80,7 +81,7 @@ def fixing(fixes: Fixes) -> Mapping[str, Action]:
         "undo": action(
             params.TakeBack, _fix(lambda asked: fixes.undo(UndoFix(id=asked.fix, dry_run=asked.dry_run)))
         ),
-        "fixes": action(ListFixes, _journal(fixes), key=_BY_TIME),
+        "fixes": action(ListFixes, _journal(fixes), key=_BY_TWO),
     }
 
 
@@ -95,12 +96,14 @@ def _fix(run: Callable[[P], Summary]) -> Callable[[P, Place], Listing]:
 
 
 def _journal(fixes: Fixes) -> Callable[[ListFixes, Place], Listing]:
-    def run(asked: ListFixes, place: Place) -> Listing:
-        before = 2**60 if place.after is None else int(place.after[0])
-        parts = (Part((one.id,), one) for one in fixes.journal(asked) if one.id < before)
-        return Listing(iter(parts), lambda found: [part.value for part in found])
+    def parts(asked: ListFixes, place: Place) -> Parts:
+        before, left = (2**60, asked.limit) if place.after is None else map(int, place.after)
+        for one in fixes.journal(replace(asked, limit=left), before):
+            left -= 1
+            yield Part((one.id, left), one)
+            yield None
 
-    return run
+    return lambda asked, place: Listing(parts(asked, place), lambda found: [part.value for part in found])
 
 
 def _backup(upkeep: Upkeep) -> Callable[[params.Nothing, Place], Listing]:
