@@ -13,6 +13,8 @@ from statistician.units import canonical, convert, difference
 
 # Rows of one import: most of a year.
 MOST_ROWS = 8_000
+# Rows of all entities cleared together, for they are held in memory: undo keeps them.
+MOST_CLEARED = 100_000
 _EVER = 2**60
 
 
@@ -76,6 +78,10 @@ def undo_adjust_sum(ground: Ground, number: int, fix: int) -> Change:
 def clear(ground: Ground, asked: Clear) -> Change:
     """Remove all rows; the open period begins afresh, its zero point is the value carried in."""
     records = {ground.find(name, "entities").record.id: name for name in asked.entities}
+    rows = sum(ground.store.fixes.count(table, number) for number in records for table in Table)
+    # Ten years of one entity must be clearable.
+    if rows > MOST_CLEARED and len(records) > 1:
+        raise FixError("limit", f"entities: their {rows} rows are too many at once: one at a time")
     undo, after = Undo(cleared_at=ground.open), []
     five = hours = 0
     for number in records:

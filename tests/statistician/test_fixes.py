@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from bus.about import Entity
+from statistician import fixes_rows
 from statistician.fixes import FIXES, FixError, Fixes
 from statistician.fixes_params import (
     AdjustSum,
@@ -251,6 +252,17 @@ def test_fixes_are_taken_back_newest_first(rig: Rig) -> None:
     for one in (second, first, other):
         fixes.undo(UndoFix(id=one.id or 0))
     assert sums(rig)[:3] == [0.0, 0.0, 1.0]
+
+
+def test_entities_of_many_rows_are_cleared_one_at_a_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fixes_rows, "MOST_CLEARED", 40)
+    before = everything(rig)
+    with pytest.raises(FixError, match="one at a time") as caught:
+        rig.service.fixes.clear(Clear(entities=("van.yield", "van.volt")))
+    assert (caught.value.code, everything(rig)) == ("limit", before)
+    monkeypatch.setattr(fixes_rows, "MOST_CLEARED", 0)
+    rig.service.fixes.clear(Clear(entities=("van.yield",)))
+    assert sums(rig) == []
 
 
 def test_a_clear_is_not_taken_back_when_the_states_are_gone(rig: Rig) -> None:
