@@ -109,7 +109,7 @@ class Wire:
 def wire() -> Iterator[Wire]:
     tracer = twin.Tracer.captured()
     with Slave({1: tracer}) as slave:
-        line = ModbusRtu(slave.port, 115_200, timeout=0.2)
+        line = ModbusRtu(slave.port, 115_200, timeout=0.4)
         line.open()
         yield Wire(tracer, slave, line)
         line.close()

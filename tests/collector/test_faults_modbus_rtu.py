@@ -25,7 +25,7 @@ EVERY, TIMEOUT = 5.0, 15.0
 # The longest pauses between two attempts, PollingSource's and Worker's, and a poll.
 LONGEST_S = 60.0 + EVERY + 1.0
 # How long a unit may think, in real seconds: the rig's own time stands still meanwhile.
-PATIENCE = 0.05
+PATIENCE = 0.15
 
 
 def tracer(port: str, unit: int = 1, baudrate: int | None = None) -> Device:

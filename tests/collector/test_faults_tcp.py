@@ -27,7 +27,7 @@ def quick(owned: Owned) -> tuple[str, Callable[[], Line]]:
     name, make = line_of(owned)
     assert isinstance(make(), ModbusTcp)
     host, port = tcp_address(owned.settings.port or "")
-    return name, lambda: ModbusTcp(host, port, timeout=0.05)
+    return name, lambda: ModbusTcp(host, port, timeout=0.15)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.emulators.modbus_rtu import Slave, Tables, sealed
 from tests.emulators.tunnel import Tunnel
 
 # Long enough for a busy machine to answer in time, short enough to wait for.
-TIMEOUT = 0.15
+TIMEOUT = 0.3
 
 
 def tables() -> Tables:

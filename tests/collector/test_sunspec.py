@@ -233,7 +233,7 @@ def test_a_map_that_ends_too_soon_is_refused() -> None:
 def test_models_are_found_once_and_again_after_a_failure() -> None:
     holding = sunspec.chain(40000, [MAKER, sunspec.inverter()])
     with HostileServer(1, holding) as server:
-        line = ModbusTcp(HOST, server.port, timeout=0.1)
+        line = ModbusTcp(HOST, server.port, timeout=0.3)
         device = SunSpecDevice(1)
         assert device.poll(line, 0).values["power"] == 2765
         asked = len(server.requests)
@@ -251,7 +251,7 @@ def test_models_are_found_once_and_again_after_a_failure() -> None:
 def test_a_line_that_is_lost_in_the_search_is_not_swallowed() -> None:
     holding = sunspec.chain(40000, [MAKER, sunspec.inverter()])
     with HostileServer(1, holding) as server:
-        line = ModbusTcp(HOST, server.port, timeout=0.1)
+        line = ModbusTcp(HOST, server.port, timeout=0.3)
         for good in range(3):
             server.faults = [*["split"] * good, "closed", "closed", "closed"]
             with pytest.raises(LineError):
@@ -262,7 +262,7 @@ def test_a_line_that_is_lost_in_the_search_is_not_swallowed() -> None:
 
 def test_a_device_that_is_silent_about_wrong_addresses_is_found_in_the_end() -> None:
     with HostileServer(1, sunspec.chain(0, [MAKER, sunspec.inverter()])) as server:
-        line = ModbusTcp(HOST, server.port, timeout=0.1)
+        line = ModbusTcp(HOST, server.port, timeout=0.3)
         device = SunSpecDevice(1)
         server.mute = {40000}
         with pytest.raises(NoAnswerError):

@@ -31,7 +31,7 @@ def bus() -> Iterator[Slave]:
 @pytest.fixture
 def rig(bus: Slave, tmp_path: Path, time: FakeTime) -> Iterator[Rig]:
     def lines(_device: Owned) -> tuple[str, Callable[[], Line]]:
-        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.1, monotonic=time.clock.monotonic)
+        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.3, monotonic=time.clock.monotonic)
 
     device = Device(kind="epever_tracer", port=bus.port, every=EVERY)
     made = Rig(tmp_path, time, {"epever": device}, "serial", lines)
@@ -191,7 +191,7 @@ def test_a_load_that_is_on_for_a_time_goes_off_although_the_process_died(
     time.pass_(down)
 
     def lines(_device: Owned) -> tuple[str, Callable[[], Line]]:
-        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.1, monotonic=time.clock.monotonic)
+        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.3, monotonic=time.clock.monotonic)
 
     device = Device(kind="epever_tracer", port=bus.port, every=EVERY)
     after = Rig(tmp_path, time, {"epever": device}, "serial", lines)
@@ -214,7 +214,7 @@ def reborn(bus: Slave, tmp_path: Path, time: FakeTime) -> Rig:
     """The next process, with what the last one left."""
 
     def lines(_device: Owned) -> tuple[str, Callable[[], Line]]:
-        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.1, monotonic=time.clock.monotonic)
+        return bus.port, lambda: ModbusRtu(bus.port, 115_200, timeout=0.3, monotonic=time.clock.monotonic)
 
     return Rig(
         tmp_path, time, {"epever": Device(kind="epever_tracer", port=bus.port, every=EVERY)}, "serial", lines
