@@ -1,7 +1,7 @@
 """Time as a value that is passed in: the system's clock, and how far it may be trusted."""
 
 import ctypes
-import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from bus.messages import ClockQuality
 # No reading can be older than the software that took it.
 BUILD_DATE_MS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp()) * 1000
 _TIMESYNCD = Path("/run/systemd/timesync/synchronized")
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
@@ -47,11 +48,9 @@ def _monotonic() -> float:
 
 def synchronised() -> bool:
     """Whether timesyncd or the kernel's NTP discipline (adjtimex(2)) says the clock is set."""
-    if _TIMESYNCD.exists():
-        return True
-    if os.uname().sysname != "Linux":
+    if sys.platform != "linux" or _TIMESYNCD.exists():
         return True
     # struct timex begins with modes=0 (read only) and is 208 bytes on 64-bit Linux; more is harmless.
     buffer = ctypes.create_string_buffer(512)
-    state: int = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    state: int = _LIBC.adjtimex(buffer)
     return 0 <= state < _TIME_ERROR

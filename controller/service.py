@@ -178,6 +178,8 @@ class Controller:
         self._feedbacks.look(now)
         # It has moved, whatever its load does.
         self._tell_state(now)
+        # Whoever waits for the state need not wait for the log.
+        log.info("%s: %s", relay, ON if waiting.on else OFF)
         self._look_after(relay, now)
 
     def _refuse(
@@ -209,7 +211,6 @@ class Controller:
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
         self._supervisor.commanded(relay, on=goal.on)
-        log.info("%s: %s", relay, ON if goal.on else OFF)
         within = self._feedbacks.within(relay) if relay in self._feedbacks else 0.0
         return _Waiting(message, command, goal.on, now + within)
 
