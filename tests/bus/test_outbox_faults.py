@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,8 +65,7 @@ def no_file(folder: Path) -> None:
 
 @pytest.mark.parametrize("broken", [no_folder, no_file])
 @pytest.mark.parametrize("which", ["run", "state"])
-def test_a_start_without_one_of_the_files(tmp_path: Path, broken: object, which: str) -> None:
-    assert callable(broken)
+def test_a_start_without_one_of_the_files(tmp_path: Path, broken: Callable[[Path], None], which: str) -> None:
     broken(tmp_path / which)
     outbox = make(tmp_path)
     fill(outbox, range(3))
