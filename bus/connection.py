@@ -14,6 +14,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
+from bus.replay import Replay
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,13 @@ class Connection:
     ) -> None:
         self._link = link
         self._birth_topic = birth_topic
-        self._subscriptions = subscriptions
+        self._subscriptions = list(subscriptions)
+        # What was asked for and is not confirmed, by packet id; the generation that has had its birth.
+        self._asked: dict[int, list[Subscription]] = {}
+        self._introduced = 0
         self._emit = emit
         self._lock = threading.Lock()
-        self._retained: dict[str, tuple[bytes, int]] = {}
+        self._replay = Replay()
         # What may still be refused, by packet id: written by the owner's thread, read by paho's.
         self._handed: dict[int, tuple[str, bytes]] = {}
         self._largest = _DEFAULT_PACKET
@@ -95,12 +99,6 @@ class Connection:
         """The largest packet the broker takes, bytes."""
         return self._largest
 
-    @property
-    def retained_topics(self) -> list[str]:
-        """Topics that are replayed on every connect."""
-        with self._lock:
-            return list(self._retained)
-
     def start(self) -> None:
         """Connect in the background; never blocks, never gives up."""
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it untyped
@@ -142,15 +140,8 @@ class Connection:
             log.error("%s", self.last_refusal)
             return Sent.NEVER
         if retain:
-            self._remember(topic, payload, qos)
+            self._replay.remember(topic, payload, qos)
         return self._hand_over(topic, payload, qos, retain=retain, correlation=correlation)
-
-    def _remember(self, topic: str, payload: bytes, qos: int) -> None:
-        with self._lock:
-            if payload:
-                self._retained[topic] = (payload, qos)
-            else:
-                self._retained.pop(topic, None)
 
     def _hand_over(
         self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
@@ -192,14 +183,19 @@ class Connection:
             # A refusal (bad password, banned) is retried too: the owner may correct the broker meanwhile.
             self._emit(Disconnected(f"the broker refused us: {reason}"))
             return
-        self._set_nodelay(client)
+        if isinstance(wire := client.socket(), socket.socket):
+            # Without it a QoS 1 round trip waits 40 ms for a delayed TCP acknowledgement.
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._largest = getattr(properties, "MaximumPacketSize", _DEFAULT_PACKET)
         # What paho still holds belongs to an old connection; the outbox and the replay send it again.
         client.drop_out_messages()
         self.generation += 1
         # Online means that we listen: whoever waits for the birth may send at once.
-        if self._subscriptions:
-            self._subscribe(client)
+        with self._lock:
+            wanted = list(self._subscriptions)
+            self._asked.clear()
+        if wanted:
+            self._subscribe(client, wanted)
         else:
             self._introduce(client)
 
@@ -207,43 +203,40 @@ class Connection:
         self,
         client: mqtt.Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        for subscription, reason in zip(self._subscriptions, reasons, strict=False):
+        with self._lock:
+            asked = self._asked.pop(mid, [])
+        for subscription, reason in zip(asked, reasons, strict=False):
             if reason.is_failure:
                 self.refused += 1
                 self.last_refusal = f"the broker refused the subscription {subscription.filter}: {reason}"
                 log.error("%s", self.last_refusal)
-        self._introduce(client)
+        if self._introduced != self.generation:
+            self._introduce(client)
 
     def _introduce(self, client: mqtt.Client) -> None:
+        self._introduced = self.generation
         if self._birth_topic is not None:
             client.publish(self._birth_topic, ONLINE, qos=1, retain=True)
-        with self._lock:
-            replay = list(self._retained.items())
-        for topic, (payload, qos) in replay:
+        for topic, payload, qos in self._replay.all():
             client.publish(topic, payload, qos=qos, retain=True)
         self._emit(Connected(self.generation))
 
-    def _subscribe(self, client: mqtt.Client) -> None:
-        wanted = [
-            (
-                s.filter,
-                SubscribeOptions(
-                    qos=s.qos, retainAsPublished=s.as_published, retainHandling=0 if s.retained else 2
-                ),
-            )
-            for s in self._subscriptions
-        ]
-        client.subscribe(wanted)
+    def listen(self, subscription: Subscription) -> None:
+        """Subscribe to something more, now and on every connect."""
+        with self._lock:
+            self._subscriptions.append(subscription)
+        if self.connected:
+            self._subscribe(self._client, [subscription])
 
-    def _set_nodelay(self, client: mqtt.Client) -> None:
-        # Without it a QoS 1 round trip waits 40 ms for a delayed TCP acknowledgement.
-        sock = client.socket()
-        if isinstance(sock, socket.socket):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _subscribe(self, client: mqtt.Client, subscriptions: list[Subscription]) -> None:
+        with self._lock:
+            _, mid = client.subscribe([(s.filter, _options(s)) for s in subscriptions])
+            if mid is not None:
+                self._asked[mid] = subscriptions
 
     def _on_connect_fail(self, _client: mqtt.Client, _userdata: object) -> None:
         self._emit(Disconnected(f"no broker at {self._link.host}:{self._link.port}"))
@@ -297,3 +290,9 @@ class Connection:
         log.warning("%s", self.last_refusal)
         if topic:
             self._emit(Unpublished(topic, payload, str(reason), forever=reason.value in _FOREVER))
+
+
+def _options(s: Subscription) -> SubscribeOptions:
+    return SubscribeOptions(
+        qos=s.qos, retainAsPublished=s.as_published, retainHandling=0 if s.retained else 2
+    )

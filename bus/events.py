@@ -86,6 +86,17 @@ class Subscription:
     as_published: bool = True
 
 
+class Wire(Publishes, Protocol):
+    """The part of a connection that an owner of devices needs."""
+
+    @property
+    def largest(self) -> int:
+        """The largest packet the broker takes, bytes."""
+
+    def listen(self, subscription: Subscription) -> None:
+        """Subscribe to something more, now and on every connect."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """How to reach the broker and as whom; `session_s` keeps our queue that long while we are away."""

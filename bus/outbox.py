@@ -58,6 +58,11 @@ class Outbox:
         return self._shelves.stream
 
     @property
+    def streams(self) -> frozenset[str]:
+        """The streams whose watermarks to listen for: all that have had rows since the start, and the own."""
+        return frozenset(self._shelves.streams)
+
+    @property
     def problem(self) -> str | None:
         """What is wrong with the files, and what that means."""
         return self._shelves.problem

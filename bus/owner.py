@@ -10,7 +10,7 @@ from bus.manifest import Manifest
 from bus.outbox import Limits, Outbox
 from bus.process import Process
 from bus.publisher import Publisher
-from bus.topics import HOME_ASSISTANT, Topics, Verb
+from bus.topics import HOME_ASSISTANT, Topics
 from config.model import Settings
 
 _MB = 1024 * 1024
@@ -31,12 +31,7 @@ def owner_of_devices(
         topics=topics,
         clock=clock,
         acknowledge=True,
-        # All watermarks, for the outbox may need a new stream at any time.
-        subscriptions=[
-            *subscriptions,
-            Subscription(filter=topics.every(Verb.WATERMARK)),
-            Subscription(filter=HOME_ASSISTANT),
-        ],
+        subscriptions=[*subscriptions, Subscription(filter=HOME_ASSISTANT)],
     )
     announcer = Announcer(
         process.connection,

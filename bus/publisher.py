@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bus import about as about_message
 from bus.about import About
 from bus.announcer import Announcer
 from bus.clock import Clock
 from bus.early import Waiting
-from bus.events import Publishes, Sent, Unpublished
+from bus.events import Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
 from bus.manifest import Manifest
 from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, decode_reading, encode_reading, scalar
@@ -21,14 +20,6 @@ from bus.topics import BadTopicError, Topics, Verb
 _BATCH = 100
 # What stream, seq and after add to a payload.
 _ENVELOPE = 96
-
-
-class Bus(Publishes, Protocol):
-    """The part of a connection that a publisher needs."""
-
-    @property
-    def largest(self) -> int:
-        """The largest packet the broker takes, bytes."""
 
 
 @dataclass(slots=True)
@@ -50,7 +41,7 @@ class Publisher:
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Wire,
         topics: Topics,
         outbox: Outbox,
         clock: Clock,
@@ -72,6 +63,8 @@ class Publisher:
         self._announcer = announcer or Announcer(bus, topics, enabled=False)
         self._devices: dict[str, _Device] = {}
         self._retained = Retained(bus, self._manifest)
+        self._listened: set[str] = set()
+        self._listen()
         # The newest seq there is, and of devices that were forgotten the newest of that time.
         self._newest_seq = 0
         self._forgotten: dict[str, int] = {}
@@ -279,6 +272,7 @@ class Publisher:
         """Once a second: move to disk what waits too long, send again what was lost."""
         self._release(now)
         self._outbox.settle(now)
+        self._listen()
         self.pump(now)
         self._manifest.save()
         self._journal.counters["outbox_dropped"] = self._outbox.dropped
@@ -290,6 +284,11 @@ class Publisher:
                 self._journal.problem(subject, problem, self._clock.wall())
         if self._announcer.again(now):
             self._say_again()
+
+    def _listen(self) -> None:
+        for stream in self._outbox.streams - self._listened:
+            self._listened.add(stream)
+            self._bus.listen(Subscription(filter=self._topics.watermark(stream)))
 
     def close(self) -> None:
         """Put what still waits on disk."""

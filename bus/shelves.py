@@ -29,11 +29,14 @@ class Shelves:
         # Whether there is a file on disk that cannot be used now.
         self._hidden = False
         self._troubles: dict[str, str] = {}
+        # Every stream there was since the start, of rows of an earlier one too.
+        self.streams: set[str] = set()
         # Changes when rows appear before others that may have been sent.
         self.order = 0
         self._memory = self._open_memory(runtime / f"{name}.outbox")
         self.stream = str(self._in_memory(lambda memory: memory.meta("stream")) or "")
         self.dropped = int(self._in_memory(lambda memory: memory.meta("dropped")) or 0)
+        self.streams |= self._in_memory(Shelf.ends).keys() | ({self.stream} - {""})
         # The healthy path never writes to the card.
         self.look()
         if not self.stream:
@@ -184,6 +187,7 @@ class Shelves:
         ends = disk.ends()
         self._disk = disk
         self._hidden = False
+        self.streams |= ends.keys()
         for stream, seq in ends.items():
             # A kill between the two halves of a move leaves rows on both shelves.
             self._in_memory(lambda memory, stream=stream, seq=seq: memory.remove(stream, seq))  # type: ignore[misc]  # bound defaults
@@ -217,7 +221,9 @@ class Shelves:
         self._in_memory(lambda memory: memory.renumber(self.stream, above))
 
     def _another(self) -> str:
-        return f"{self._name}-{secrets.token_hex(3)}"
+        stream = f"{self._name}-{secrets.token_hex(3)}"
+        self.streams.add(stream)
+        return stream
 
     def _trouble(self, shelf: str, error: Exception, path: Path | None = None) -> None:
         text = f"{path or self._disk_path}: {error}; {_MEANS[shelf]}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bus.events import Sent
+from bus.events import Sent, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class FakeBus:
     takes: int = 65_536
     answer: Sent = Sent.YES
     published: list[Published] = field(default_factory=list)
+    listened: list[str] = field(default_factory=list)
 
     def publish(
         self,
@@ -40,6 +41,10 @@ class FakeBus:
         if self.answer is Sent.YES:
             self.published.append(Published(topic, payload, qos, retain, correlation))
         return self.answer
+
+    def listen(self, subscription: Subscription) -> None:
+        """Note what was subscribed to."""
+        self.listened.append(subscription.filter)
 
     def on(self, topic: str) -> list[bytes]:
         """The payloads that went to a topic, oldest first."""

@@ -86,7 +86,6 @@ def test_a_broker_that_forgot_everything_is_told_again(broker: Mosquitto, start:
     owner.connection.publish("camper/availability/relay", b"online", retain=True)
     owner.connection.publish("camper/about/gone", b"{}", retain=True)
     owner.connection.publish("camper/about/gone", b"", retain=True)
-    assert owner.connection.retained_topics == ["camper/about/relay", "camper/availability/relay"]
     broker.kill()
     owner.next(Disconnected)
     broker.start()
@@ -98,6 +97,25 @@ def test_a_broker_that_forgot_everything_is_told_again(broker: Mosquitto, start:
     assert client.latest("camper/about/gone") is None
     client.publish("camper/set/relay/pump", "ON")
     assert owner.next(Message).payload == b"ON", "the subscription came back too"
+    client.close()
+
+
+def test_something_more_is_listened_to_at_once_and_on_every_connect(broker: Mosquitto, start: Start) -> None:
+    client = Client(broker.port, BIRTH)
+    client.publish("camper/watermark/new", "7", retain=True)
+    owner = start(Subscription(filter="camper/set/relay/+", retained=False))
+    owner.connection.listen(Subscription(filter="camper/watermark/new"))
+    event = owner.events.get(timeout=40)
+    assert isinstance(event, Message), "no second birth"
+    assert event.payload == b"7"
+    broker.kill()
+    owner.next(Disconnected)
+    broker.start()
+    owner.next(Connected)
+    client.publish("camper/watermark/new", "8")
+    assert owner.next(Message).payload == b"8"
+    client.publish("camper/set/relay/pump", "ON")
+    assert owner.next(Message).payload == b"ON"
     client.close()
 
 

@@ -236,10 +236,13 @@ def test_health_says_what_is_wrong_and_when_it_is_over(tmp_path: Path, time: Fak
     other = lock(tmp_path / "state" / f"{NAME}.outbox")
     journal = Journal()
     clock: Clock = time.clock
-    publisher = Publisher(FakeBus(), Topics(), make(tmp_path), clock, journal)
+    outbox, bus = make(tmp_path), FakeBus()
+    publisher = Publisher(bus, Topics(), outbox, clock, journal)
     publisher.reading("mppt", {"v": 1}, ts=NOON_MS)
     publisher.settle(time.monotonic_s)
     assert "database is locked" in journal.problems["outbox"]
+    assert Topics().watermark(outbox.stream) in bus.listened
     other.close()
     publisher.settle(time.pass_(LOOK_EVERY_S))
     assert "outbox" not in journal.problems
+    assert Topics().watermark(before.stream) in bus.listened

@@ -77,14 +77,16 @@ class _Life(RuleBasedStateMachine):
     def start(self) -> None:
         """A process starts and connects."""
         self.outbox = Outbox(self.folder / "run", self.folder / "state", NAME)
+        self.listened = self.outbox.streams
         self.outbox.rewind(self.now)
         self.hear(self.statistician.watermarks)
         self.measure(2)
 
     def hear(self, watermarks: dict[str, int]) -> None:
-        """Watermarks come from the broker."""
+        """Watermarks come from the broker, those that were asked for."""
         for stream, seq in watermarks.items():
-            self.outbox.hear(stream, str(seq).encode(), self.now)
+            if stream in self.listened:
+                self.outbox.hear(stream, str(seq).encode(), self.now)
 
     def teardown(self) -> None:
         self.is_killed()
@@ -135,6 +137,13 @@ class _Life(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         self.outbox.settle(self.now)
+        self.listen()
+
+    def listen(self) -> None:
+        """Ask for the watermarks of streams that are new; the broker says what it retains of them."""
+        new = self.outbox.streams - self.listened
+        self.listened |= new
+        self.hear({stream: seq for stream, seq in self.statistician.watermarks.items() if stream in new})
 
     @rule()
     def connect(self) -> None:
