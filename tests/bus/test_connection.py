@@ -103,6 +103,7 @@ def test_a_broker_that_forgot_everything_is_told_again(broker: Mosquitto, start:
 def test_something_more_is_listened_to_at_once_and_on_every_connect(broker: Mosquitto, start: Start) -> None:
     client = Client(broker.port, BIRTH)
     client.publish("camper/watermark/new", "7", retain=True)
+    client.close()
     owner = start(Subscription(filter="camper/set/relay/+", retained=False))
     owner.connection.listen(Subscription(filter="camper/watermark/new"))
     event = owner.events.get(timeout=40)
@@ -112,6 +113,7 @@ def test_something_more_is_listened_to_at_once_and_on_every_connect(broker: Mosq
     owner.next(Disconnected)
     broker.start()
     owner.next(Connected)
+    client = Client(broker.port, "camper/#")
     client.publish("camper/watermark/new", "8")
     assert owner.next(Message).payload == b"8"
     client.publish("camper/set/relay/pump", "ON")
