@@ -27,7 +27,8 @@ from tests.journeys.house import PROCESSES, House
 SHOTS = 20_000
 VOLLEY = 250
 WARM_UP = 16
-ANSWER_S = 1.0
+# Alone on a machine none takes a quarter of a second; here other tests share the cores.
+ANSWER_S = 3.0
 GROWTH_MB = 10.0
 # Of all processes together.
 LINES = 500
