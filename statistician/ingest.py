@@ -19,7 +19,7 @@ from statistician.periods import DAY
 from statistician.records import Batch, DeadLetter, Span, State
 from statistician.store import Store
 from statistician.streams import Place, envelope
-from statistician.undated import Undated, WaitingRoom
+from statistician.undated import Arrivals, Undated, WaitingRoom
 from statistician.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class Ingest:
         # Counted here, told at each commit.
         self._readings = self._equal = self._lost = 0
         self._undated = WaitingRoom()
+        self._arrivals = Arrivals()
         self.dirty: dict[int, Span] = store.statistics.dirty()
         # Monotonic second of the oldest message that waits for a commit, and of the newest late state.
         self.since: float | None = None
@@ -154,10 +155,12 @@ class Ingest:
             return
         # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
         since = self._connected_at if message.retain and reading.ts is None else None
-        self._take_values(device, reading, now if reading.ts is None else reading.ts, now, since)
+        ts = self._arrivals.date(device, now) if reading.ts is None else reading.ts
+        self._take_values(device, reading, ts, now, since)
 
     def _date_the_undated(self, now: int) -> None:
-        for one, ts in self._undated.leave(now, self._clock.monotonic()):
+        for one, came in self._undated.leave(now, self._clock.monotonic()):
+            ts = self._arrivals.date(one.device, came)
             try:
                 self._take_values(one.device, decode_reading(one.payload), ts, now, None)
             except BadMessageError as error:

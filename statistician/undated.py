@@ -1,10 +1,13 @@
-"""Readings without a time that came while our own clock was unset: they wait until it is set."""
+"""Readings without a time: they are dated by their arrival, once our own clock is set."""
 
 from collections import deque
 from typing import NamedTuple
 
 # A stranger that never stops must not fill memory: the oldest give way.
 MOST = 1000
+# What the broker held for us comes faster than the clock ticks: so far ahead of it may a reading be dated.
+_AHEAD_MS = 10_000
+_DEVICES_REMEMBERED = 4_096
 
 
 class Undated(NamedTuple):
@@ -37,3 +40,20 @@ class WaitingRoom:
         gone = [(one, wall - round((monotonic - one.came) * 1000)) for one in self._waiting]
         self._waiting.clear()
         return gone
+
+
+class Arrivals:
+    """Dates readings by their arrival; of those of a device that came in one millisecond each has its own."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def date(self, device: str, came: int) -> int:
+        """When a reading that came at `came` (ms) counts: the next free millisecond of its device."""
+        last = self._last.get(device)
+        if last is not None and came <= last < came + _AHEAD_MS:
+            came = last + 1
+        elif last is None and len(self._last) >= _DEVICES_REMEMBERED:
+            self._last.clear()
+        self._last[device] = came
+        return came

@@ -176,6 +176,28 @@ def test_too_many_undated_readings_give_way(tmp_path: Path) -> None:
     rig.set_clock(START)
     rig.quality = "ok"
     rig.commit()
-    assert [state.value for state in rig.store.states.between(0, None)] == [1099.0]
+    assert [state.value for state in rig.store.states.between(0, None)] == [*range(100, 1100)]
     assert rig.journal.counters["readings_undated"] == 1100
     assert rig.journal.counters["undated_lost"] == 100
+
+
+def test_readings_without_a_time_that_come_in_one_millisecond_are_all_kept(rig: Rig) -> None:
+    """So they come when the broker held them while the statistician was away."""
+    peaks = [12.0, 15.5, 11.0, 12.5]
+    for device in ("van", "boat"):
+        for volt in peaks:
+            rig.message(TOPICS.state(device), b'{"volt": %f}' % volt)
+    rig.run_until(START + 6 * MINUTE)
+    states = rig.store.states.between(0, None)
+    assert sorted((state.ts - START, state.value) for state in states) == sorted(2 * [*enumerate(peaks)])
+    row = rig.rows("volt")[0].row
+    assert (row.min, row.max) == (11.0, 15.5)
+
+
+def test_a_reading_without_a_time_is_not_dated_by_a_clock_that_was_wrong(rig: Rig) -> None:
+    rig.set_clock(START + HOUR)
+    rig.message(TOPICS.state("van"), b'{"volt": 12.0}')
+    rig.set_clock(START)
+    rig.message(TOPICS.state("van"), b'{"volt": 13.0}')
+    rig.commit()
+    assert sorted(state.ts - START for state in rig.store.states.between(0, None)) == [0, HOUR]
