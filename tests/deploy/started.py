@@ -13,6 +13,8 @@ from scripts import broker
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 40.0
+# The end of everything is given five seconds; a busy machine takes longer to notice.
+ENDS_WITHIN = 10.0
 
 
 def eventually(true: Callable[[], bool]) -> bool:

@@ -15,7 +15,7 @@ from collector.ownership import TRANSPORTS
 from scripts import demo_van, places, programs
 from tests.broker import free_port
 from tests.client import Client
-from tests.deploy.started import Started, eventually
+from tests.deploy.started import ENDS_WITHIN, Started, eventually
 from tests.emulators import demo_hardware, demo_i2c
 
 TOPICS = Topics()
@@ -73,7 +73,7 @@ def demo(start: Callable[..., Started]) -> Iterator[Demo]:
 def test_a_device_of_every_transport_is_online_soon_and_the_van_obeys(demo: Demo) -> None:
     began = time.monotonic()
     assert eventually(lambda: demo.online() == expected()), (expected() - demo.online(), demo.run.text())
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < ENDS_WITHIN
     assert json.loads(demo.client.on(TOPICS.about("relay")))["backend"] == "simulated"
     assert demo.becomes("shore_meter", "grid_power", lambda watts: float(watts) > 50)
     assert demo.becomes("shore", "input", lambda word: word == "ON")
@@ -86,7 +86,7 @@ def test_a_device_of_every_transport_is_online_soon_and_the_van_obeys(demo: Demo
     if "fresh_water" in expected():
         assert demo.becomes("fresh_water", "volume", lambda litres: float(litres) < 69)
     demo.switch("relay", "pump", "OFF")
-    assert demo.run.ends(signal.SIGINT) < 5
+    assert demo.run.ends(signal.SIGINT) < ENDS_WITHIN
     assert demo.run.processes() == []
     assert list(demo.run.temporary.iterdir()) == []
 

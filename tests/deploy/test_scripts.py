@@ -11,7 +11,7 @@ import pytest
 from bus.topics import Topics
 from scripts import broker, places
 from tests.broker import free_port
-from tests.deploy.started import PATIENCE, ROOT, Started, eventually
+from tests.deploy.started import ENDS_WITHIN, PATIENCE, ROOT, Started, eventually
 
 TOPICS = Topics()
 
@@ -40,7 +40,7 @@ def test_a_signal_ends_everything_and_leaves_nothing(
     assert run.shows("Ctrl-C ends everything."), run.text()
     for service in ("statistician", "controller", "collector_ble"):
         assert eventually(lambda name=service: online(port, name)), run.text()  # type: ignore[misc] # lambda default
-    assert run.ends(number) < 5
+    assert run.ends(number) < ENDS_WITHIN
     assert run.process.returncode == 0
     assert run.processes() == []
     assert list(run.temporary.iterdir()) == []
@@ -58,13 +58,21 @@ def test_the_screen_says_what_to_look_at(start: Callable[..., Started]) -> None:
 
 
 def test_a_run_of_some_seconds_ends_by_itself_and_another_starts_right_after(
-    start: Callable[..., Started], tmp_path: Path
+    start: Callable[..., Started],
 ) -> None:
     port = str(free_port())
     for _ in range(2):
-        run = start("--port", port, "--seconds", "3", "--data", str(tmp_path / "kept"))
+        run = start("--port", port, "--seconds", "3")
         assert run.process.wait(PATIENCE) == 0, run.text()
         assert run.processes() == []
+
+
+def test_what_is_in_a_directory_of_ones_own_is_kept(start: Callable[..., Started], tmp_path: Path) -> None:
+    port = free_port()
+    run = start("--port", str(port), "--data", str(tmp_path / "kept"))
+    assert eventually(lambda: online(port, "statistician")), run.text()
+    run.ends(signal.SIGINT)
+    assert run.process.returncode == 0, run.text()
     assert (tmp_path / "kept" / "statistics.db").exists()
 
 
@@ -72,7 +80,7 @@ def test_two_runs_at_once_do_not_meet(start: Callable[..., Started]) -> None:
     first, second = start("--port", str(free_port())), start("--port", str(free_port()))
     assert first.shows("Ctrl-C ends")
     assert second.shows("Ctrl-C ends")
-    assert first.ends(signal.SIGINT) < 5
+    assert first.ends(signal.SIGINT) < ENDS_WITHIN
     assert second.process.poll() is None
     assert len(second.processes()) >= 7, second.processes()
 
