@@ -66,11 +66,12 @@ class Correction:
         began = timer()
         with self._store.transaction():
             while not result.finished:
+                if self._hour < before:
+                    self._walk_hour(before)
                 if self._hour >= before:
+                    # Never pause in an hour that goes on: what closes meanwhile would be passed over.
                     self._done += [*self._walking, *(number for number, _ in self._waiting)]
                     self._walking, self._waiting = {}, []
-                else:
-                    self._walk_hour(before)
                 result.finished = not self._walking and not self._waiting
                 if timer() - began >= budget_s:
                     break

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bus.messages import Value
 from statistician.algorithm import Row
+from statistician.corrections import Corrected, Correction
 from statistician.periods import HOUR, MINUTES_5
-from statistician.records import Table
+from statistician.records import Span, Table
 from tests.statistician.rig import MINUTE, SECOND, START, Rig
 
 CLASSES = {
@@ -68,12 +69,13 @@ def rows_of(
                 lost = [one for mid, one in sent.items() if mid not in before.acknowledged]
                 sent = {deliver(rig, one): one for one in lost}
             sent[deliver(rig, late)] = late
-        rig.run_until(END + MINUTE)
+        rig.run_until(max(END, rig.now) + MINUTE)
         found = {
             (key, table, row.start): row.row
             for key in CLASSES
             for table in Table
             for row in rig.rows(key, table)
+            if row.start < END
         }
         rig.close()
         return found
@@ -110,6 +112,40 @@ def test_restarts_and_crashes_between_late_states_change_nothing(
 ) -> None:
     in_time = rows_of([(late.at, late) for late in history])
     check_same(rows_of([(late.at + late.delay, late) for late in history], ends), in_time)
+
+
+class HourByHour(Correction):
+    """Comes no further than an hour at a time, as on a busy machine."""
+
+    def work(self, before: int, budget_s: float, *, also: dict[int, Span]) -> Corrected:  # type: ignore[override]  # nobody gives it a timer
+        """One hour."""
+        del budget_s
+        return super().work(before, 0.0, also=also)
+
+
+def away(rig: Rig) -> None:
+    """A power cut right after a commit, and nobody there for a while."""
+    rig.service._commit()
+    rig.store.close()
+    rig.now += 11 * MINUTE
+    rig.start()
+
+
+absences = st.lists(st.sampled_from([None, Rig.restart, away, away]), min_size=25, max_size=25)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(histories, absences)
+def test_periods_that_close_between_the_slices_of_a_correction(
+    history: list[Late], ends: list[Callable[[Rig], None] | None]
+) -> None:
+    # No repeats: after a start those of more than an hour ago are known no more.
+    history = [replace(late, value=float(n * n % 31)) for n, late in enumerate(history)]
+    in_time = rows_of([(late.at, late) for late in history])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("statistician.service.Correction", HourByHour)
+        late = rows_of([(late.at + late.delay, late) for late in history], ends)
+    check_same(late, in_time)
 
 
 # A boat comes home: what waited comes in its order, at a few moments, and the process may end in the midst.
@@ -245,6 +281,22 @@ def test_a_period_closed_in_the_middle_of_a_correction_is_right_in_the_end(
     assert {row.row.sum for row in rig.rows("yield") if row.start >= START + 5 * HOUR + 30 * MINUTE} == {
         111.0
     }
+
+
+def test_an_hour_that_goes_on_is_corrected_to_its_open_period(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statistician.service.Correction", HourByHour)
+    counter(rig, 1)
+    rig.run_until(START + 80 * MINUTE)
+    rig.reading("van", {"yield": 110.0})
+    rig.run_until(START + 96 * MINUTE)
+    rig.reading("van", {"yield": 2.0}, ts=START + 72 * MINUTE)
+    # What is missed meanwhile is compiled right after the first slice.
+    away(rig)
+    rig.run_until(START + 2 * HOUR + MINUTE)
+    assert [row.row.sum for row in rig.rows("yield")][-8:] == [111.0] * 8
+    assert [row.row.sum for row in rig.rows("yield", Table.HOUR)] == [1.0, 111.0]
 
 
 def test_a_state_without_a_class_is_carried_where_it_came_late(rig: Rig) -> None:
