@@ -9,11 +9,14 @@ from pathlib import Path
 from bus.clock import Clock
 from bus.process import set_up_logging
 from config.model import Broker, Settings, Statistician
+from statistician import service
 from statistician.__main__ import serve
 from statistician.schedule import BackUp, Purge, Schedule
 
 KEEP_DAYS = 1
 COMMIT_S = 0.02
+# As on a busy machine: whatever is done in slices takes many.
+SLICE_S = 0.002
 
 
 class Nights(Schedule):
@@ -41,6 +44,7 @@ class Nights(Schedule):
 def main(folder: Path, port: int) -> int:
     """Serve on the folder's database; its file `now` holds the time in ms."""
     set_up_logging()
+    service._SLICE_S = SLICE_S
     now = folder / "now"
     settings = Settings(
         broker=Broker(port=port),

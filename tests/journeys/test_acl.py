@@ -41,7 +41,7 @@ topic = "tele/roof/SENSOR"
 entities.power = { path = "power", unit = "W", command_topic = "cmnd/roof/POWER" }
 """
 SERVICES = ("statistician", "controller", *COLLECTORS, "node_red")
-PATIENCE = 20.0
+PATIENCE = 60.0
 NOT_AUTHORIZED = 0x87
 # What a user has besides the column of its role; None: it has no column.
 BESIDES = {

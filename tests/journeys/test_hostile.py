@@ -33,7 +33,8 @@ GROWTH_MB = 10.0
 # Of all processes together.
 LINES = 500
 LONGEST_LINE = 1000
-REST_S = 2.0
+# If they answered each other it would never be quiet.
+REST_S = 60.0
 QUIET = 30
 SETTINGS = """
 [publish]
