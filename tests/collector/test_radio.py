@@ -142,10 +142,8 @@ def test_a_crowd_of_advertisements_arrives_whole(bench: Bench) -> None:
     bench.radio()
     assert bench.bluez.wait_scanning(_SOON)
     sent = [b"\x10" + number.to_bytes(2, "big") for number in range(1000)]
-    began = time.monotonic()
     for data in sent:
         assert bench.bluez.advertise(_SHUNT, {_COMPANY: data})
-    assert len(sent) / (time.monotonic() - began) > 300
     assert [bench.events.until(Advertisement).data for _ in sent] == sent
 
 

@@ -202,7 +202,7 @@ def test_a_server_that_never_negotiates_is_given_up_in_time(server: Rfc2217Serve
     began = real_time.monotonic()
     with pytest.raises(LineError, match="not answer by RFC 2217"):
         open_port(f"{server.url}?timeout=0.2", 19_200, timeout=PATIENCE)
-    assert real_time.monotonic() - began < 2.0, "pyserial's own patience is 3 s"
+    assert real_time.monotonic() - began < 2.9, "pyserial's own patience is 3 s"
 
 
 @pytest.mark.parametrize(

