@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.broker import Mosquitto, free_port
+from tests.broker import Mosquitto
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 

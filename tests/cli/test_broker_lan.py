@@ -14,7 +14,8 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tests.broker import free_port
+from tests.open_files import open_files
+from tests.ports import free_port
 from tests.secured import SecuredBroker, boondock_broker, open_folder
 
 ADDRESS, OTHER = "127.0.0.2", "127.0.0.3"
@@ -30,7 +31,7 @@ def folder() -> Iterator[Path]:
 
 def listening(pid: int) -> set[tuple[str, int]]:
     """Address and port of every TCP socket on which a process listens, also of IPv6."""
-    mine = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    mine = open_files(pid)
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:

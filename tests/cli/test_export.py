@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from bus.messages import from_iso, to_iso
-from tests.broker import Mosquitto, free_port
+from tests.broker import Mosquitto
 from tests.client import Client
+from tests.ports import free_port
 from tests.statistician.asked import HOURS, ROOT, START, statistician
 from tests.statistician.rig import MINUTE
 

@@ -16,10 +16,10 @@ from collector.lines import line_of
 from collector.ownership import Owned
 from collector.transports.vedirect import VeDirect
 from config.model import Device
-from tests.broker import free_port
 from tests.clock import FakeTime
 from tests.collector.rig import Rig
 from tests.emulators.vedirect import Cable, Mppt, Phoenix, Product, SmartShunt, Talker, block
+from tests.ports import free_port
 
 # Noise as a wrong baud rate makes it; it has no checksum anywhere.
 NOISE = bytes(range(128, 256))

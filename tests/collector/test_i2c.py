@@ -16,6 +16,7 @@ from collector.devices.description import LineError, NoAnswerError, RefusedError
 from collector.transports.i2c import I2cBus
 from config.model import Device
 from tests.emulators.i2c_child import PYTHON, ROOT, Bed, in_bed, needs_bed, running
+from tests.open_files import open_files
 
 pytestmark = needs_bed
 
@@ -26,10 +27,6 @@ def _opened(number: int = 1) -> I2cBus:
     line = I2cBus(number)
     line.open()
     return line
-
-
-def _open_files() -> list[str]:
-    return [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
 
 
 def registers_come_high_byte_first(bed: Bed) -> None:
@@ -122,17 +119,17 @@ def what_cannot_be_opened_says_why(_bed: Bed) -> None:
     file.write_text("a file")
     with pytest.raises(LineError, match="/dev/i2c-4 is no I2C bus"):
         I2cBus(4).open()
-    assert str(file) not in _open_files(), "a bus that did not open stays open"
+    assert str(file) not in open_files(), "a bus that did not open stays open"
 
 
 def opening_twice_leaks_nothing(_bed: Bed) -> None:
     line = _opened()
     node = str(Path(os.environ["UMOCKDEV_DIR"], "dev", "i2c-1").resolve())
-    assert _open_files().count(node) == 1
+    assert open_files().count(node) == 1
     line.open()
-    assert _open_files().count(node) == 1
+    assert open_files().count(node) == 1
     line.close()
-    assert _open_files().count(node) == 0
+    assert open_files().count(node) == 0
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from momonga.momonga_sk_wrapper import MomongaSkWrapper
 from collector.devices.description import LineError, RefusedError
 from collector.transports.route_b import Patience, RouteB
 from tests.emulators.wisun import PASSWORD, RBID, Meter, Stick
+from tests.open_files import open_files
 
 NOW = datetime(2026, 11, 21, 16, 10)  # noqa: DTZ001 — the meter knows no zones
 QUICK = Patience(
@@ -42,7 +43,7 @@ def line(stick: Stick) -> Iterator[RouteB]:
 
 def resources() -> tuple[int, int]:
     """Threads and file descriptors of this process."""
-    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    return threading.active_count(), len(open_files())
 
 
 def wait_for(what: Callable[[], bool]) -> None:

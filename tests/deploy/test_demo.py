@@ -13,10 +13,10 @@ import pytest
 from bus.topics import Topics
 from collector.ownership import TRANSPORTS
 from scripts import demo_van, places, programs
-from tests.broker import free_port
 from tests.client import Client
 from tests.deploy.started import ENDS_WITHIN, Started, eventually
 from tests.emulators import demo_hardware, demo_i2c
+from tests.ports import free_port
 
 TOPICS = Topics()
 SOON = 30.0

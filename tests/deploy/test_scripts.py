@@ -10,8 +10,8 @@ import pytest
 
 from bus.topics import Topics
 from scripts import broker, places
-from tests.broker import free_port
 from tests.deploy.started import ENDS_WITHIN, PATIENCE, ROOT, Started, eventually
+from tests.ports import free_port
 
 TOPICS = Topics()
 

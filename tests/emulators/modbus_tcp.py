@@ -16,6 +16,8 @@ from typing import Self
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from tests.ports import free_port
+
 HOST = "127.0.0.1"
 _PATIENCE = 10.0
 
@@ -114,7 +116,7 @@ class HostileServer:
         self.always: str | None = None
         self.requests: list[bytes] = []
         self.connections = 0
-        self.port = 0
+        self.port = free_port()
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -131,7 +133,6 @@ class HostileServer:
     def start(self) -> None:
         """Listen, on the same port as before."""
         self._listener = socket.create_server((HOST, self.port))
-        self.port = self._listener.getsockname()[1]
         self._run(self._accept, self._listener)
 
     def stop(self) -> None:

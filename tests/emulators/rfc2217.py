@@ -14,6 +14,8 @@ from typing import Self
 import serial
 import serial.rfc2217
 
+from tests.ports import free_port
+
 HOST = "127.0.0.1"
 _PATIENCE = 5.0
 _PURGE = serial.rfc2217.COM_PORT_OPTION + serial.rfc2217.PURGE_DATA
@@ -60,7 +62,7 @@ class Rfc2217Server:
 
     def __init__(self, port: str) -> None:
         self._port = port
-        self.number = 0
+        self.number = free_port()
         self.mute = self.dead = False
         self.purge = ""
         self.hang_up_after: int | None = None
@@ -90,7 +92,6 @@ class Rfc2217Server:
     def start(self) -> None:
         """Listen, on the same port as before."""
         self._listener = socket.create_server((HOST, self.number))
-        self.number = self._listener.getsockname()[1]
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._serve, name="rfc2217 server", daemon=True)
         self._thread.start()

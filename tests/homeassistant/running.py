@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.broker import free_port
+from tests.ports import free_port
 
 PATIENCE = 30.0
 _SCRIPT = Path(__file__).with_name("inside.py")

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from tests.broker import Mosquitto, free_port
+from tests.broker import Mosquitto
 from tests.client import Client
 from tests.emulators import demo
 from tests.emulators.van import Van
 from tests.journeys.house import PATIENCE, ROOT, House
 from tests.node.installed import installed
+from tests.ports import free_port
 
 PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]

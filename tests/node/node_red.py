@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.broker import free_port
 from tests.node.installed import Installed
+from tests.ports import free_port
 
 _PATIENCE = 60.0
 _SETTINGS = """\
