@@ -52,6 +52,8 @@ class Correction:
         # Rows that a user brought stay.
         self._imported = store.fixes.imported(dirty)
         self._result = Corrected()
+        self._first_run = store.statistics.first_run()
+        self._runs: set[int] = set()
 
     def work(
         self,
@@ -104,6 +106,7 @@ class Correction:
         start = min([period_of(w.span.since) for w in joining], default=hour)
         if len(self._walking) > len(joining):
             start = hour
+        self._runs = self._store.statistics.runs(hour, hour + HOUR)
         states = by_entity(self._store.states.between(start, min(hour + HOUR, before), set(self._walking)))
         for walker in list(self._walking.values()):
             since = max(hour, period_of(walker.span.since))
@@ -137,7 +140,7 @@ class Correction:
         for start in range(since, min(hour + HOUR, before), MINUTES_5):
             row = self._period(walker, start, coming)
             record = self._entities[number].record
-            if record.class_at(due_at(start)) is None:
+            if record.class_at(due_at(start)) is None or self._was_skipped(start):
                 # There is nothing to put in place of what stands.
                 continue
             new = StoredRow(number, start, row or _NONE, 0)
@@ -146,8 +149,12 @@ class Correction:
                 walker.base_changed = changed
             if row is not None:
                 walker.base = new
-        if hour + HOUR <= before:
+        if hour + HOUR <= before and not self._was_skipped(hour + HOUR - MINUTES_5):
             self._finish_hour(walker, hour, kept)
+
+    def _was_skipped(self, start: int) -> bool:
+        """Whether a period was never compiled, since nobody was there for longer than states are kept."""
+        return self._first_run is not None and start > self._first_run and start not in self._runs
 
     def _period(self, walker: _Walker, start: int, coming: deque[State]) -> Row | None:
         live = self._entities[walker.number]

@@ -109,9 +109,8 @@ class Store:
 
     def oldest(self) -> int | None:
         """Time of the oldest state or 5-minute row that a purge would find."""
-        found = self._engine.one("SELECT min(start) FROM runs")
-        run = None if found is None or found[0] is None else int(found[0])
-        return min((at for at in (self.states.first(), run) if at is not None), default=None)
+        firsts = (self.states.first(), self.statistics.first_run())
+        return min((at for at in firsts if at is not None), default=None)
 
     def own_retention(self) -> dict[int, int]:
         """Days that entities are kept which have a time of their own, by number."""

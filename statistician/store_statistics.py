@@ -63,6 +63,16 @@ class Statistics:
         """Mark a 5-minute period as compiled."""
         self._engine.run("INSERT OR IGNORE INTO runs VALUES (?)", (start,))
 
+    def first_run(self) -> int | None:
+        """The oldest compiled 5-minute period that is remembered."""
+        found = self._engine.one("SELECT min(start) FROM runs")
+        return None if found is None or found[0] is None else int(found[0])
+
+    def runs(self, start: int, end: int) -> set[int]:
+        """The compiled 5-minute periods with start <= period < end."""
+        found = self._engine.all("SELECT start FROM runs WHERE start >= ? AND start < ?", (start, end))
+        return {int(run or 0) for (run,) in found}
+
     def last_run(self) -> int | None:
         """The newest compiled 5-minute period."""
         found = self._engine.one("SELECT max(start) FROM runs")

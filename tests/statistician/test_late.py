@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus.messages import Value
+from config.model import Statistician
 from statistician.algorithm import Row
 from statistician.corrections import Corrected, Correction
-from statistician.periods import HOUR, MINUTES_5
+from statistician.periods import DAY, HOUR, MINUTES_5
 from statistician.records import Span, Table
 from tests.statistician.rig import MINUTE, SECOND, START, Rig
 
@@ -297,6 +298,25 @@ def test_an_hour_that_goes_on_is_corrected_to_its_open_period(
     rig.run_until(START + 2 * HOUR + MINUTE)
     assert [row.row.sum for row in rig.rows("yield")][-8:] == [111.0] * 8
     assert [row.row.sum for row in rig.rows("yield", Table.HOUR)] == [1.0, 111.0]
+
+
+def test_a_correction_fills_no_time_that_was_left_out(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "s.db", settings=Statistician(keep_days=1))
+    rig.about("van", **CLASSES)
+    rig.reading("van", {"yield": 100.0, "volt": 12.0})
+    rig.run_until(START + 30 * MINUTE)
+    rig.reading("van", {"yield": 110.0})
+    rig.run_until(START + 66 * MINUTE)
+    rig.reading("van", {"yield": 2.0, "volt": 13.0}, ts=START + 12 * MINUTE)
+    rig.service._commit()
+    rig.store.close()
+    rig.now += 3 * DAY
+    rig.start()
+    rig.run_until(rig.now + HOUR)
+    for key in ("yield", "volt"):
+        hours = [(row.start - START) // HOUR for row in rig.rows(key, Table.HOUR)]
+        assert hours == [0, *range(49, 74)]
+    assert {row.row.sum for row in rig.rows("yield", Table.HOUR)} == {110.0}
 
 
 def test_a_state_without_a_class_is_carried_where_it_came_late(rig: Rig) -> None:
