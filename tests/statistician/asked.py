@@ -1,23 +1,31 @@
-"""A real statistician on a real broker with a day of data, for those who ask it."""
+"""A real statistician with a day of data on a real broker, for those who ask; run, it is that process."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bus.about import About, Entity
 from bus.about import encode as encode_about
+from bus.clock import Clock
 from bus.messages import from_iso
+from bus.process import set_up_logging
+from config.load import load_or_exit
+from statistician.__main__ import serve
+from statistician.periods import HOUR
 from tests.broker import Mosquitto
 from tests.client import Client
-from tests.statistician.rig import MINUTE, TOPICS, Rig
+from tests.statistician.rig import MINUTE, SECOND, TOPICS, Rig
 
 ROOT = Path(__file__).parents[2]
 START = from_iso("2026-11-20T06:00:00Z")
 HOURS = 6
+# The time when it starts, whatever the day is: no data is too old, and no period ends while it is asked.
+_NOW = START + 37 * HOUR + 20 * SECOND
 _PATIENCE = 30.0
 
 MPPT = About(
@@ -60,13 +68,16 @@ def statistician(folder: Path) -> Iterator[Mosquitto]:
         "BOONDOCK_SECRETS": str(folder / "secrets"),
         "BOONDOCK_STATISTICIAN__DATABASE": str(database),
         "BOONDOCK_STATISTICIAN__COMMIT_INTERVAL": "0.2",
-        "BOONDOCK_CLOCK__TRUSTED": "true",
         "TZ": "UTC",
     }
     client = Client(broker.port, "camper/service/+")
     with (folder / "statistician.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "statistician"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "tests.statistician.asked"],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
     try:
         client.wait(lambda m: m.payload == b"online", patience=_PATIENCE)
@@ -76,3 +87,15 @@ def statistician(folder: Path) -> Iterator[Mosquitto]:
         process.wait(_PATIENCE)
         client.close()
         broker.stop()
+
+
+def main() -> int:
+    """Serve, at the time of the data."""
+    set_up_logging()
+    began = time.monotonic()
+    clock = Clock(lambda: _NOW + round((time.monotonic() - began) * 1000), time.monotonic, lambda: "ok")
+    return serve(load_or_exit(), clock)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

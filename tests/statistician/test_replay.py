@@ -204,8 +204,10 @@ def test_a_bad_line_is_named_and_nothing_is_printed(line: object, field: str) ->
     text = line + "\n" if isinstance(line, str) else line
     done = replay([*good, "\n", text, {"end": at(900)}])
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("replay: line 4: ")
-    assert field in done.stderr
+    # On a busy machine it tells how far it is before that.
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("replay: line 4: ")
+    assert field in said
 
 
 def test_progress_is_told_only_if_it_takes_long() -> None:
