@@ -65,8 +65,7 @@ class Statistics:
 
     def first_run(self) -> int | None:
         """The oldest compiled 5-minute period that is remembered."""
-        found = self._engine.one("SELECT min(start) FROM runs")
-        return None if found is None or found[0] is None else int(found[0])
+        return self._run("SELECT min(start) FROM runs")
 
     def runs(self, start: int, end: int) -> set[int]:
         """The compiled 5-minute periods with start <= period < end."""
@@ -75,7 +74,10 @@ class Statistics:
 
     def last_run(self) -> int | None:
         """The newest compiled 5-minute period."""
-        found = self._engine.one("SELECT max(start) FROM runs")
+        return self._run("SELECT max(start) FROM runs")
+
+    def _run(self, sql: str) -> int | None:
+        found = self._engine.one(sql)
         return None if found is None or found[0] is None else int(found[0])
 
     def remove_runs_before(self, before: int) -> int:

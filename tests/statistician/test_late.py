@@ -124,11 +124,11 @@ class HourByHour(Correction):
         return super().work(before, 0.0, also=also)
 
 
-def away(rig: Rig) -> None:
+def away(rig: Rig, ms: int = 11 * MINUTE) -> None:
     """A power cut right after a commit, and nobody there for a while."""
     rig.service._commit()
     rig.store.close()
-    rig.now += 11 * MINUTE
+    rig.now += ms
     rig.start()
 
 
@@ -308,10 +308,7 @@ def test_a_correction_fills_no_time_that_was_left_out(tmp_path: Path) -> None:
     rig.reading("van", {"yield": 110.0})
     rig.run_until(START + 66 * MINUTE)
     rig.reading("van", {"yield": 2.0, "volt": 13.0}, ts=START + 12 * MINUTE)
-    rig.service._commit()
-    rig.store.close()
-    rig.now += 3 * DAY
-    rig.start()
+    away(rig, 3 * DAY)
     rig.run_until(rig.now + HOUR)
     for key in ("yield", "volt"):
         hours = [(row.start - START) // HOUR for row in rig.rows(key, Table.HOUR)]
