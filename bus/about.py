@@ -20,7 +20,8 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One value of a device. Words and units are Home Assistant's; `options` lists an enumeration's words.
 
     `precision` is the number of decimals shown; `range` the least and greatest number a command may set;
-    `command` says that `camper/set/<device>/<entity>` is obeyed; `boolean` that the value is ON or OFF.
+    `command` says that `camper/set/<device>/<entity>` is obeyed; `boolean` that the value is ON or OFF;
+    `daily` that a counter begins anew each day.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     command: bool = False
     boolean: bool = False
     diagnostic: bool = False
+    daily: bool = False
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -51,6 +53,8 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     entities: dict[str, Entity] = {}
 
 
+# Ten years.
+LONGEST_S = 315_360_000
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(About)
 
@@ -63,6 +67,10 @@ def encode(about: About) -> bytes:
 def decode(payload: bytes) -> About:
     """About from JSON, unknown keys ignored. Raises ValueError naming the field and what is allowed."""
     about = _decoder.decode(payload)
+    if about.expire_after is not None and not 0 < about.expire_after <= LONGEST_S:
+        raise ValueError(
+            f"expire_after {about.expire_after}: allowed are seconds above 0, at most {LONGEST_S}"
+        )
     for key, entity in about.entities.items():
         if entity.state_class not in (None, *STATE_CLASSES):
             allowed = ", ".join(STATE_CLASSES)

@@ -19,11 +19,15 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where a process gets its time: `wall()` in ms since 1970 UTC, `monotonic()` in s, `quality()`."""
+    """Where a process gets its time: `wall()` in ms since 1970 UTC, `monotonic()` in s, `quality()`.
+
+    `boot` names the machine's start since which `monotonic` counts.
+    """
 
     wall: Callable[[], int]
     monotonic: Callable[[], float]
     quality: Callable[[], ClockQuality]
+    boot: str = ""
 
 
 def system_clock(*, trusted: bool) -> Clock:

@@ -18,7 +18,7 @@ OFF = "OFF"
 ONLINE = b"online"
 OFFLINE = b"offline"
 # Keys of a reading that are not entities.
-RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "last_reset"})
+RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset"})
 _CLOCKS = ("ok", "estimated", "unset")
 
 
@@ -31,7 +31,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Several states of one device at one time.
 
     `ts` is when it was measured (ms since 1970 UTC; None: the arrival counts). `after` says that no seq of
-    the stream up to it will come again. `last_reset` holds ms by entity.
+    the stream up to it will come again. `late` says that a device remembered it: others measured later may
+    have come before. `last_reset` holds ms by entity.
     """
 
     ts: int | None
@@ -40,6 +41,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     stream: str | None = None
     seq: int | None = None
     after: int | None = None
+    late: bool = False
     last_reset: dict[str, int] = {}
 
 
@@ -84,7 +86,7 @@ _fast = msgspec.json.Decoder(dict[str, _Field])
 
 def encode_reading(reading: Reading) -> bytes:
     """A reading as it stands on `camper/state/<device>`. Raises BadMessageError on NaN or Infinity."""
-    out: dict[str, _Field] = {}
+    out: dict[str, _Field | bool] = {}
     if reading.ts is not None:
         out["ts"] = to_iso(reading.ts)
         out["clock"] = reading.clock
@@ -93,6 +95,8 @@ def encode_reading(reading: Reading) -> bytes:
         out["seq"] = reading.seq
     if reading.after is not None:
         out["after"] = reading.after
+    if reading.late:
+        out["late"] = True
     for entity, value in reading.values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise BadMessageError(f"{entity}: {value} is no number; unknown is null")
@@ -120,6 +124,7 @@ def decode_reading(payload: bytes) -> Reading:
         stream=_text(stream, "stream"),
         seq=_count(seq, "seq"),
         after=_count(after, "after"),
+        late=_flag(take("late", None), "late"),
         last_reset=_resets(resets) if resets is not None else {},
         # What is left are the values.
         values=_values(body),
@@ -201,6 +206,14 @@ def _count(value: _Field, key: str) -> int | None:
     if not isinstance(value, int | float) or value != int(value) or not 0 <= value < 2**53:
         raise BadMessageError(f"{key}: allowed is a whole number from 0")
     return int(value)
+
+
+def _flag(value: _Field, key: str) -> bool:
+    if value in (None, OFF):
+        return False
+    if value == ON:
+        return True
+    raise BadMessageError(f"{key}: allowed are true and false")
 
 
 def _resets(value: _Field) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """How states become statistics: accumulators of 5-minute periods, hourly rows from their rows; time is ms."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING
@@ -11,10 +11,16 @@ from statistician.periods import HOUR, MINUTES_5
 # A fall below this share of the last value is a reset, a smaller one a dip.
 _RESET_BELOW = 0.9
 
+# Whether a counter that begins anew each day has begun a new one between two readings (ms).
+NewDay = Callable[[int, int], bool]
+
 
 # Tuples, because a thousand of these are made and stored at every boundary.
 class Row(NamedTuple):
-    """A statistic of one period in the entity's unit; `mean_weight` s, `last_reset` ms, `coverage` 0..1."""
+    """A statistic of one period in the entity's unit; `mean_weight` s, `last_reset` ms.
+
+    `coverage` is the share of the period in which the value was known, 0..1; None: nobody knows the share.
+    """
 
     mean: float | None = None
     mean_weight: float | None = None
@@ -25,136 +31,173 @@ class Row(NamedTuple):
     sum_increase: float | None = None
     sum_decrease: float | None = None
     last_reset: int | None = None
-    coverage: float = 0.0
+    coverage: float | None = 0.0
 
 
 class Accumulator(Protocol):
-    """Collects one entity's states of one 5-minute period; what is no number leaves the last one in force."""
+    """Collects one entity's states of one 5-minute period; only time with a known value counts."""
+
+    def carry(self, start: int, heard: int, value: Value, last_reset: int | None) -> None:
+        """Take the state in force when the period starts, last heard at `heard`."""
 
     def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
-        """Take the next state, the one carried in first, at the period's start; `ts` never falls."""
+        """Take the next state; `ts` never falls."""
+
+    def hear(self, ts: int) -> None:
+        """Note that the value in force was measured again."""
 
     def close(self, end: int) -> Row | None:
-        """The row of the period that ends at `end`; None if it had no number."""
+        """The row of the period that ends at `end`; None if no time of it had a known value."""
 
 
-def accumulator(state_class: str | None, base: Row | None, adjustment: float = 0.0) -> Accumulator | None:
+class _Holding:
+    """The frame of all accumulators: how long each number is known.
+
+    A number is known from its reading until the next one, but for at most `expire` ms (None: no limit). What
+    is no number ends it.
+    """
+
+    __slots__ = ("_expire", "_from", "_heard", "_known", "_value")
+
+    def __init__(self, expire: int | None) -> None:
+        self._expire = expire
+        self._value: float | None = None
+        self._from = self._heard = self._known = 0
+
+    def carry(self, start: int, heard: int, value: Value, last_reset: int | None) -> None:
+        if isinstance(value, float):
+            self._carried(value, last_reset, in_force=self._expire is None or heard + self._expire > start)
+            self._value = value
+            self._from = start
+            self._heard = heard
+
+    def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
+        if self._value is not None:
+            self._hold(ts)
+        if not isinstance(value, float):
+            self._value = None
+            return
+        self._add(ts, value, last_reset)
+        self._value = value
+        self._from = self._heard = ts
+
+    def hear(self, ts: int) -> None:
+        if self._value is None:
+            return
+        if self._expire is not None and ts > self._heard + self._expire:
+            self._hold(ts)
+            self._from = ts
+        self._heard = ts
+
+    def close(self, end: int) -> Row | None:
+        if self._value is not None:
+            self._hold(end)
+            self._value = None
+        return self._row(self._known / MINUTES_5) if self._known else None
+
+    def _hold(self, until: int) -> None:
+        if self._expire is not None:
+            until = min(until, self._heard + self._expire)
+        if until > self._from and self._value is not None:
+            self._known += until - self._from
+            self._weigh(self._value, until - self._from)
+
+    def _carried(self, value: float, last_reset: int | None, *, in_force: bool) -> None:
+        raise NotImplementedError
+
+    def _add(self, ts: int, value: float, last_reset: int | None) -> None:
+        raise NotImplementedError
+
+    def _weigh(self, value: float, duration: int) -> None:
+        raise NotImplementedError
+
+    def _row(self, coverage: float) -> Row:
+        raise NotImplementedError
+
+
+def accumulator(
+    state_class: str | None,
+    base: Row | None,
+    adjustment: float = 0.0,
+    *,
+    expire: int | None = None,
+    since: int = 0,
+    new_day: NewDay | None = None,
+) -> Accumulator | None:
     """A fresh accumulator; `base` is the entity's latest earlier row. None without statistics.
 
-    `adjustment` is what a user added to the sums since that row.
+    `adjustment` is what a user added to the sums since that row. `since` is when a number was known last
+    before the period, `new_day` tells for a counter that begins anew each day whether it did.
     """
     if state_class == MEASUREMENT:
-        return _Mean()
+        return _Mean(expire)
     if state_class == MEASUREMENT_ANGLE:
-        return _Angle()
+        return _Angle(expire)
     if state_class == TOTAL_INCREASING:
-        return _TotalIncreasing(base, adjustment)
+        return _TotalIncreasing(base, adjustment, expire, since, new_day)
     if state_class == TOTAL:
-        return _Total(base, adjustment)
+        return _Total(base, adjustment, expire)
     return None
 
 
-class _Mean:
-    """Time-weighted mean and extremes; the last number holds until the next."""
+class _Mean(_Holding):
+    """Time-weighted mean and extremes."""
 
-    __slots__ = ("_first", "_gap", "_gap_from", "_max", "_min", "_ts", "_value", "_weighted")
+    __slots__ = ("_max", "_min", "_weighted")
 
-    def __init__(self) -> None:
-        self._value: float | None = None
-        self._first = self._ts = self._gap = 0
-        self._gap_from: int | None = None
-        self._weighted = self._min = self._max = 0.0
+    def __init__(self, expire: int | None) -> None:
+        super().__init__(expire)
+        self._weighted = 0.0
+        self._min = math.inf
+        self._max = -math.inf
 
-    def feed(self, ts: int, value: Value, _last_reset: int | None) -> None:
-        if not isinstance(value, float):
-            if self._gap_from is None:
-                self._gap_from = ts
-            return
-        previous = self._value
-        if previous is None:
-            self._first = ts
+    def _carried(self, value: float, _last_reset: int | None, *, in_force: bool) -> None:
+        if in_force:
             self._min = self._max = value
-            self._gap_from = None
-        else:
-            self._weighted += previous * (ts - self._ts)
-            if value < self._min:
-                self._min = value
-            elif value > self._max:
-                self._max = value
-        self._ts = ts
-        self._value = value
-        if self._gap_from is not None:
-            self._gap += ts - self._gap_from
-            self._gap_from = None
 
-    def close(self, end: int) -> Row | None:
-        value = self._value
-        if value is None:
-            return None
-        mean = (self._weighted + value * (end - self._ts)) / (end - self._first)
-        covered = _covered(end, self._first, self._gap, self._gap_from)
-        return Row(_finite(mean), None, self._min, self._max, coverage=covered)
+    def _add(self, _ts: int, value: float, _last_reset: int | None) -> None:
+        self._min = min(self._min, value)
+        self._max = max(self._max, value)
+
+    def _weigh(self, value: float, duration: int) -> None:
+        self._weighted += value * duration
+
+    def _row(self, coverage: float) -> Row:
+        return Row(_finite(self._weighted / self._known), None, self._min, self._max, coverage=coverage)
 
 
-class _Angle:
+class _Angle(_Holding):
     """Mean direction in degrees 0..360, as the vector sum of unit vectors held over time."""
 
-    __slots__ = ("_cos", "_first", "_gap", "_gap_from", "_ts", "_value", "_x", "_y")
+    __slots__ = ("_x", "_y")
 
-    def __init__(self) -> None:
-        self._value: float | None = None
-        self._first = self._ts = self._gap = 0
-        self._gap_from: int | None = None
+    def __init__(self, expire: int | None) -> None:
+        super().__init__(expire)
         self._x = self._y = 0.0
 
-    def feed(self, ts: int, value: Value, _last_reset: int | None) -> None:
-        if not isinstance(value, float):
-            if self._gap_from is None:
-                self._gap_from = ts
-            return
-        if self._value is None:
-            self._first = ts
-            self._gap_from = None
-        else:
-            self._hold(self._value, ts)
-        self._ts = ts
-        self._value = value
-        if self._gap_from is not None:
-            self._gap += ts - self._gap_from
-            self._gap_from = None
+    def _carried(self, value: float, last_reset: int | None, *, in_force: bool) -> None:
+        """Its weight is the time it lasts."""
 
-    def _hold(self, value: float, until: int) -> None:
+    def _add(self, ts: int, value: float, last_reset: int | None) -> None:
+        """Its weight is the time it lasts."""
+
+    def _weigh(self, value: float, duration: int) -> None:
         angle = math.radians(value)
-        seconds = (until - self._ts) / 1000
+        seconds = duration / 1000
         self._x += math.cos(angle) * seconds
         self._y += math.sin(angle) * seconds
 
-    def close(self, end: int) -> Row | None:
-        if self._value is None:
-            return None
-        self._hold(self._value, end)
-        covered = _covered(end, self._first, self._gap, self._gap_from)
-        return Row(_direction(self._x, self._y), math.hypot(self._x, self._y), coverage=covered)
+    def _row(self, coverage: float) -> Row:
+        return Row(_direction(self._x, self._y), math.hypot(self._x, self._y), coverage=coverage)
 
 
-class _Sum:
+class _Sum(_Holding):
     """The frame of both totals: a cycle runs from its zero point to the last number."""
 
-    __slots__ = (
-        "_before",
-        "_cycle_reset",
-        "_decrease",
-        "_first",
-        "_gap",
-        "_gap_from",
-        "_increase",
-        "_last_reset",
-        "_new",
-        "_seen",
-        "_zero",
-    )
+    __slots__ = ("_before", "_cycle_reset", "_decrease", "_increase", "_last_reset", "_new", "_zero")
 
-    def __init__(self, base: Row | None, adjustment: float) -> None:
+    def __init__(self, base: Row | None, adjustment: float, expire: int | None) -> None:
+        super().__init__(expire)
         # A row without a sum is another state class's; the next number is a first one then. It is one
         # too after an imported row without a state, but the sum goes on.
         known = base if base is not None and base.sum is not None else Row(sum=0.0)
@@ -164,23 +207,17 @@ class _Sum:
         self._increase = (known.sum_increase or 0.0) + adjustment
         self._decrease = known.sum_decrease or 0.0
         self._last_reset = self._cycle_reset = known.last_reset
-        self._seen = False
-        self._first = self._gap = 0
-        self._gap_from: int | None = None
 
-    def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
-        if not isinstance(value, float):
-            if self._gap_from is None:
-                self._gap_from = ts
-            return
-        if not self._seen:
-            self._seen = True
-            self._first = ts
-            self._gap_from = None
-        elif self._gap_from is not None:
-            self._gap += ts - self._gap_from
-            self._gap_from = None
+    def _carried(self, value: float, last_reset: int | None, *, in_force: bool) -> None:
+        # Also one that is no longer in force: what it counted may stand in no row yet.
+        del in_force
         self._step(value, last_reset)
+
+    def _add(self, _ts: int, value: float, last_reset: int | None) -> None:
+        self._step(value, last_reset)
+
+    def _weigh(self, value: float, duration: int) -> None:
+        """A sum has no weight."""
 
     def _step(self, value: float, last_reset: int | None) -> None:
         raise NotImplementedError
@@ -200,23 +237,45 @@ class _Sum:
             self._decrease -= step
         self._new = value
 
-    def close(self, end: int) -> Row | None:
-        if not self._seen or self._new is None or self._zero is None:
-            return None
+    def _row(self, coverage: float) -> Row:
+        new, zero = self._new or 0.0, self._zero or 0.0
         return Row(
-            state=self._new,
-            sum=_finite(self._before + (self._new - self._zero)),
+            state=new,
+            sum=_finite(self._before + (new - zero)),
             sum_increase=_finite(self._increase),
             sum_decrease=_finite(self._decrease),
             last_reset=self._last_reset,
-            coverage=_covered(end, self._first, self._gap, self._gap_from),
+            coverage=coverage,
         )
 
 
 class _TotalIncreasing(_Sum):
-    """A counter that only grows: a fall to less than 90 % is a reset, a negative number is skipped."""
+    """A counter that only grows: a fall to less than 90 % is a reset, a negative number is skipped.
 
-    __slots__ = ()
+    One that begins anew each day has also done so when another day's first number is higher than the last.
+    """
+
+    __slots__ = ("_new_day", "_since")
+
+    def __init__(
+        self, base: Row | None, adjustment: float, expire: int | None, since: int, new_day: NewDay | None
+    ) -> None:
+        super().__init__(base, adjustment, expire)
+        self._since = since
+        self._new_day = new_day
+
+    def _add(self, ts: int, value: float, _last_reset: int | None) -> None:
+        new = self._new
+        anew = (
+            self._new_day is not None
+            and new is not None
+            and value > new
+            and self._new_day(max(self._since, self._heard), ts)
+        )
+        if anew:
+            self._move(value, reset=True)
+        else:
+            self._step(value, None)
 
     def _step(self, value: float, _last_reset: int | None) -> None:
         new = self._new
@@ -259,7 +318,7 @@ def hourly(rows: Sequence[Row], state_class: str | None) -> Row | None:
         sum_increase=last.sum_increase,
         sum_decrease=last.sum_decrease,
         last_reset=last.last_reset,
-        coverage=sum(row.coverage for row in rows) * MINUTES_5 / HOUR,
+        coverage=sum(row.coverage or 0.0 for row in rows) * MINUTES_5 / HOUR,
     )
 
 
@@ -277,11 +336,6 @@ def _direction(x: float, y: float) -> float:
     degrees = math.degrees(math.atan2(y, x)) % 360
     # A tiny negative angle rounds up to a full turn.
     return 0.0 if degrees >= 360 else degrees
-
-
-def _covered(end: int, first: int, gap: int, gap_from: int | None) -> float:
-    unknown = gap if gap_from is None else gap + end - gap_from
-    return (end - first - unknown) / MINUTES_5
 
 
 def _finite(value: float) -> float | None:

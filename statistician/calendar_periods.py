@@ -6,6 +6,13 @@ from typing import Literal
 Calendar = Literal["day", "week", "month", "year"]
 _WEEK = 7
 _MONTHS = 12
+# A counter that was heard through midnight is still that of the day before until it falls.
+_SILENT_NIGHT = 10_800_000
+
+
+def another_day(before: int, ts: int, zone: tzinfo) -> bool:
+    """Whether a night without a reading lies between two times."""
+    return ts - before >= _SILENT_NIGHT and start_of(before, "day", zone) != start_of(ts, "day", zone)
 
 
 def start_of(ts: int, period: Calendar, zone: tzinfo) -> int:

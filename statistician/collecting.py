@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
 from bus.messages import Value
-from statistician.algorithm import Accumulator, Row, accumulator
-from statistician.periods import due_at
+from statistician.algorithm import Accumulator, NewDay, Row, accumulator
+from statistician.periods import MINUTES_5, due_at
 from statistician.records import EntityRecord, State, StoredRow
 from statistician.units import Conversion, canonical, conversion, unit_class
 
@@ -30,20 +30,24 @@ class _Converting:
         self.unit = unit
         self._class = unit_class(self._record.device_class, unit)
 
+    def carry(self, start: int, heard: int, value: Value, last_reset: int | None) -> None:
+        self._into.carry(start, heard, self._converted(value, self._record.unit_at(heard)), last_reset)
+
     def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
-        self.take(ts, value, last_reset, self._record.unit_at(ts))
+        self._into.feed(ts, self._converted(value, self._record.unit_at(ts)), last_reset)
 
-    def take(self, ts: int, value: Value, last_reset: int | None, unit: str | None) -> None:
-        """Feed a state that was in `unit`."""
-        if isinstance(value, float):
-            unit = canonical(unit)
-            if not self.unit and unit:
-                self._set_unit(unit)
-            if unit != self.unit:
-                value = self._converted(value, unit)
-        self._into.feed(ts, value, last_reset)
+    def hear(self, ts: int) -> None:
+        self._into.hear(ts)
 
-    def _converted(self, value: float, unit: str) -> float | None:
+    def _converted(self, value: Value, said: str | None) -> Value:
+        if not isinstance(value, float):
+            return value
+        unit = canonical(said)
+        if not self.unit and unit:
+            self._set_unit(unit)
+        return value if unit == self.unit else self._from_other(value, unit)
+
+    def _from_other(self, value: float, unit: str) -> float | None:
         if self._class is None:
             # Without a converter one strange unit spoils the period.
             self._spoiled = True
@@ -58,9 +62,15 @@ class _Converting:
 
 
 def open_period(
-    record: EntityRecord, start: int, base: StoredRow | None, carried: State | None
+    record: EntityRecord,
+    start: int,
+    base: StoredRow | None,
+    carried: State | None,
+    *,
+    heard: int,
+    new_day: NewDay,
 ) -> Accumulator | None:
-    """An accumulator that has taken the state carried in; None if the period can have no row.
+    """An accumulator that has taken the state carried in, last heard at `heard`; None: there can be no row.
 
     The class that counts is the one in force when the period is due, whenever it is compiled.
     """
@@ -69,17 +79,19 @@ def open_period(
         return None
     after = -1 if base is None else base.start
     adjustment = record.adjusted(after, start) if record.adjustments else 0.0
-    into = accumulator(kind, None if base is None else base.row, adjustment)
-    if into is None:
-        return None
-    if _is_plain(record):
-        if carried is not None:
-            into.feed(start, carried.value, carried.last_reset)
-        return into
-    converting = _Converting(record, into)
-    if carried is not None:
-        converting.take(start, carried.value, carried.last_reset, record.unit_at(carried.ts))
-    return converting
+    into = accumulator(
+        kind,
+        None if base is None else base.row,
+        adjustment,
+        expire=record.expire,
+        since=0 if base is None else base.start + MINUTES_5,
+        new_day=new_day if record.daily else None,
+    )
+    if into is not None and not _is_plain(record):
+        into = _Converting(record, into)
+    if into is not None and carried is not None:
+        into.carry(start, max(heard, carried.ts), carried.value, carried.last_reset)
+    return into
 
 
 def _is_plain(record: EntityRecord) -> bool:

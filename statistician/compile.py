@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from statistician.algorithm import hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities, LiveEntity
-from statistician.periods import HOUR, MINUTES_5, due_at, ends_hour, hour_of, is_due
-from statistician.records import EntityRecord, Span, State, StoredRow, StoreError, Table
+from statistician.new_day import new_day
+from statistician.periods import HOUR, MINUTES_5, due_at, ends_hour, hour_of, is_due, period_of
+from statistician.records import EntityRecord, Event, Heard, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity
 
@@ -46,7 +47,7 @@ class Compiler:
 
     def _remember(self, since: int) -> None:
         """Know again which states were left out as repeats: one that comes late may show they were news."""
-        repeated = self._store.states.repeats(since)
+        repeated = by_entity(self._store.states.repeats(since, None))
         if not repeated:
             return
         records = [live.record for live in self._entities if live.record.id in repeated]
@@ -55,7 +56,8 @@ class Compiler:
         for number, state in self._store.states.in_force(records, since, late=late).items():
             states.setdefault(number, []).append(state)
         for record in records:
-            self._entities[record.id].remember(states.get(record.id, ()), repeated[record.id])
+            times = [one.ts for one in repeated[record.id]]
+            self._entities[record.id].remember(states.get(record.id, ()), times)
 
     def ensure_loaded(self) -> None:
         """Read the open period from the database, if needed; whatever was taken must be stored by then."""
@@ -64,34 +66,79 @@ class Compiler:
         start = self.open
         # A newest state older than the true one would take what is news for a repeat of it.
         late = self._store.statistics.dirty()
-        in_force = self._store.states.in_force(self._entities.records(), start, late=late)
+        records = self._entities.records()
+        in_force = self._store.states.in_force(records, start, late=late)
+        heard = self._store.states.heard(records, start)
         for live in self._entities:
             live.base = self._store.statistics.latest(live.record.id, start)
-            _open_period(live, start, in_force.get(live.record.id))
+            _open_period(live, start, in_force.get(live.record.id), heard.get(live.record.id, 0))
             live.newest = live.force
-        for state in self._store.states.between(start, None):
-            live = self._entities[state.entity]
-            live.newest = state
-            if state.ts < start + MINUTES_5:
-                live.feed(state)
+        for event in self._store.states.events(start, None, records):
+            live = self._entities[event.entity]
+            if isinstance(event, State):
+                live.newest = event
+            if event.ts < start + MINUTES_5:
+                live.feed(event)
         self._loaded = True
 
-    def take(self, live: LiveEntity, state: State) -> Span | None:
-        """Take a state that will be stored; returns what it changes in periods already compiled."""
+    def take(self, live: LiveEntity, event: Event) -> Span | None:
+        """Take a state or repeat that will be stored; returns what it changes in periods already compiled."""
         start = self.open
-        if start is None or state.ts >= start + MINUTES_5:
+        if start is None or event.ts >= start + MINUTES_5:
             # What belongs to a later period is read from the database when that opens.
             return None
-        in_order = live.force is None or state.ts > live.force.ts
-        if state.ts >= start and in_order and self._loaded and not live.stale:
-            live.feed(state)
+        if isinstance(event, Heard) and live.record.expire is None:
+            # A value that does not expire is known all the same.
+            return None
+        in_order = live.force is None or event.ts > live.force_heard
+        if event.ts >= start and in_order and self._loaded and not live.stale:
+            live.feed(event)
             return None
         live.stale = True
-        return Span(state.ts, state.ts) if state.ts < start else None
+        return Span(event.ts, event.ts) if event.ts < start else None
 
     def due(self, now: int) -> bool:
         """Whether the open period may be closed."""
         return self.open is not None and is_due(self.open, now)
+
+    def leave(self, start: int) -> None:
+        """Finish every period and hour that has states, then go on at `start`."""
+        self.ensure_loaded()
+        if self.open is not None:
+            newest = self._store.states.last(start) or 0
+            with self._store.transaction():
+                while True:
+                    left = self.open
+                    self._close(left, Closed())
+                    if left + MINUTES_5 > newest:
+                        break
+                    self.open = left + MINUTES_5
+                    self._open_next(self.open)
+                if not ends_hour(left):
+                    self._close_hour(hour_of(left))
+            self._unsaved.clear()
+        self.begin(start)
+
+    def roll_back(self, now: int) -> int:
+        """Forget what was compiled of the time after `now`: the clock was ahead. Returns how many periods."""
+        if self.open is None or self.open <= now:
+            return 0
+        start = period_of(now)
+        with self._store.transaction():
+            removed = self._store.statistics.remove_from(start)
+            self._store.states.remove_frames_after(start)
+        last, first = self._store.statistics.last_run(), self._store.states.first()
+        if last is not None:
+            start = min(start, last + MINUTES_5)
+        elif first is not None:
+            start = min(start, period_of(first))
+        self.begin(start)
+        return removed
+
+    def reload(self) -> None:
+        """Read everything again after stored states were changed."""
+        if self.open is not None:
+            self.begin(self.open)
 
     def advance(self, now: int, budget_s: float, *, timer: Callable[[], float] = time.perf_counter) -> Closed:
         """Close what is due at `now`, in one transaction, until the budget is spent."""
@@ -155,23 +202,25 @@ class Compiler:
         """Make the accumulators of these entities again from what is stored."""
         if not lives:
             return
-        in_force = self._store.states.in_force([live.record for live in lives], start)
-        numbers = {live.record.id for live in lives}
-        states = by_entity(self._store.states.between(start, start + MINUTES_5, numbers))
+        records = [live.record for live in lives]
+        in_force = self._store.states.in_force(records, start)
+        heard = self._store.states.heard(records, start)
+        events = by_entity(self._store.states.events(start, start + MINUTES_5, records))
         for live in lives:
             live.base = self._store.statistics.latest(live.record.id, start)
-            _open_period(live, start, in_force.get(live.record.id))
-            for state in states.get(live.record.id, ()):
-                live.feed(state)
+            _open_period(live, start, in_force.get(live.record.id), heard.get(live.record.id, 0))
+            for event in events.get(live.record.id, ()):
+                live.feed(event)
 
     def _open_next(self, start: int) -> None:
         for live in self._entities:
-            _open_period(live, start, live.force)
-        for state in self._store.states.between(start, start + MINUTES_5):
-            self._entities[state.entity].feed(state)
+            _open_period(live, start, live.force, live.force_heard)
+        for event in self._store.states.events(start, start + MINUTES_5, self._entities.records()):
+            self._entities[event.entity].feed(event)
 
 
-def _open_period(live: LiveEntity, start: int, carried: State | None) -> None:
+def _open_period(live: LiveEntity, start: int, carried: State | None, heard: int) -> None:
     live.stale = False
     live.force = carried
-    live.accumulator = open_period(live.record, start, live.base, carried)
+    live.force_heard = heard if carried is None else max(heard, carried.ts)
+    live.accumulator = open_period(live.record, start, live.base, carried, heard=heard, new_day=new_day)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from statistician.algorithm import Row, hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities
+from statistician.new_day import new_day
 from statistician.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
-from statistician.records import Span, State, StoredRow, Table
+from statistician.records import Event, Span, State, StoredRow, Table
 from statistician.store import Store
 from statistician.store_states import by_entity
 
@@ -25,6 +26,8 @@ class _Walker:
     span: Span
     base: StoredRow | None = None
     carried: State | None = None
+    # When the value carried in was heard last, ms.
+    heard: int = 0
     # Whether the newest row so far, on which later sums build, is another than before.
     base_changed: bool = False
     frame_changed: bool = False
@@ -107,10 +110,11 @@ class Correction:
         if len(self._walking) > len(joining):
             start = hour
         self._runs = self._store.statistics.runs(hour, hour + HOUR)
-        states = by_entity(self._store.states.between(start, min(hour + HOUR, before), set(self._walking)))
+        records = [self._entities[number].record for number in self._walking]
+        events = by_entity(self._store.states.events(start, min(hour + HOUR, before), records))
         for walker in list(self._walking.values()):
             since = max(hour, period_of(walker.span.since))
-            self._walk(walker, since, before, states.get(walker.number, []))
+            self._walk(walker, since, before, events.get(walker.number, []))
             if self._settled(walker, hour + HOUR, before):
                 del self._walking[walker.number]
                 self._done.append(walker.number)
@@ -125,18 +129,20 @@ class Correction:
         for start, walkers in groups.items():
             records = [self._entities[walker.number].record for walker in walkers]
             in_force = self._store.states.in_force(records, start)
+            heard = self._store.states.heard(records, start)
             for walker in walkers:
                 walker.base = self._store.statistics.latest(walker.number, start)
                 walker.carried = in_force.get(walker.number)
+                walker.heard = heard.get(walker.number, 0)
         return [walker for walkers in groups.values() for walker in walkers]
 
-    def _walk(self, walker: _Walker, since: int, before: int, states: list[State]) -> None:
+    def _walk(self, walker: _Walker, since: int, before: int, events: list[Event]) -> None:
         """Make the rows of one entity from `since` to the end of its hour again."""
         hour = hour_of(since)
         number = walker.number
         table = self._store.statistics
         kept = {row.start: row for row in table.between(Table.FIVE_MINUTES, number, hour, hour + HOUR)}
-        coming = deque(state for state in states if state.ts >= since)
+        coming = deque(event for event in events if event.ts >= since)
         for start in range(since, min(hour + HOUR, before), MINUTES_5):
             row = self._period(walker, start, coming)
             record = self._entities[number].record
@@ -149,20 +155,28 @@ class Correction:
                 walker.base_changed = changed
             if row is not None:
                 walker.base = new
-        if hour + HOUR <= before and not self._was_skipped(hour + HOUR - MINUTES_5):
+        periods = range(hour, hour + HOUR, MINUTES_5)
+        if hour + HOUR <= before and not all(self._was_skipped(start) for start in periods):
             self._finish_hour(walker, hour, kept)
 
     def _was_skipped(self, start: int) -> bool:
         """Whether a period was never compiled, since nobody was there for longer than states are kept."""
         return self._first_run is not None and start > self._first_run and start not in self._runs
 
-    def _period(self, walker: _Walker, start: int, coming: deque[State]) -> Row | None:
+    def _period(self, walker: _Walker, start: int, coming: deque[Event]) -> Row | None:
         live = self._entities[walker.number]
-        collector = open_period(live.record, start, walker.base, walker.carried)
+        collector = open_period(
+            live.record, start, walker.base, walker.carried, heard=walker.heard, new_day=new_day
+        )
         while coming and coming[0].ts < start + MINUTES_5:
-            walker.carried = state = coming.popleft()
-            if collector is not None:
-                collector.feed(state.ts, state.value, state.last_reset)
+            event = coming.popleft()
+            walker.heard = event.ts
+            if isinstance(event, State):
+                walker.carried = event
+                if collector is not None:
+                    collector.feed(event.ts, event.value, event.last_reset)
+            elif collector is not None:
+                collector.hear(event.ts)
         row = None if collector is None else collector.close(start + MINUTES_5)
         if row is not None and collector is not None and live.record.kept_unit is None:
             live.record = keeping(live.record, start, collector)

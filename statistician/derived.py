@@ -11,6 +11,7 @@ from bus.health import Journal
 from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
 from bus.topics import Topics
 from config.model import INTEGRAL, Device
+from statistician.entity_clock import Move
 from statistician.integral import Integral
 from statistician.live import Entities, LiveEntity
 from statistician.records import EntityRecord, State
@@ -80,6 +81,10 @@ class Derived:
 
     def _resume(self, energy: _Energy, power: LiveEntity | None, store: Store) -> None:
         kept = self._kept(energy)
+        live = self._entities.of(energy.device).get(ENERGY)
+        if kept is not None and live is not None and kept.value is None:
+            # An absence ended what was known of it.
+            kept = store.states.in_force([live.record], kept.ts).get(live.record.id)
         if kept is None or not isinstance(kept.value, float):
             return
         # Not the power's newest state: that may stand behind a gap, and comes again in its order.
@@ -93,16 +98,16 @@ class Derived:
         return None if live is None else live.newest
 
     def feed(
-        self, device: str, values: Values, ts: int, described: dict[int, EntityRecord]
+        self, device: str, values: Values, dated: Mapping[str, int], described: dict[int, EntityRecord]
     ) -> Iterator[tuple[LiveEntity, State]]:
         """The energy states that a reading gives rise to; each reading once, in order of its stream.
 
-        Records of entities that changed go into `described`.
+        `dated` says when each value counts. Records of entities that changed go into `described`.
         """
         for energy in self._sources.get(device, ()):
             if energy.key not in values:
                 continue
-            integral = energy.integral
+            integral, ts = energy.integral, dated[energy.key]
             ignored = integral.ignored
             if ts > self._clock.wall() + energy.max_gap and self._clock.quality() != "unset":
                 # After one from the future all that follow would look late.
@@ -121,6 +126,31 @@ class Derived:
         live = self._entities.of(energy.device)[ENERGY]
         live.newest = State(ts, live.record.id, energy.integral.energy, None)
         return live, live.newest
+
+    def pass_over(self, device: str, values: Values) -> None:
+        """Count a reading that comes too late for an energy, which needs the order."""
+        ignored = sum(energy.key in values for energy in self._sources.get(device, ()))
+        self._journal.count("energy_ignored", ignored)
+
+    def moved(self, moves: Mapping[int, Move]) -> None:
+        """Go on in the time in which the newest energies are dated now."""
+        for energy in self._energies.values():
+            live = self._entities.of(energy.device).get(ENERGY)
+            move = None if live is None else moves.get(live.record.id)
+            ts = energy.integral.ts
+            if move is not None and ts is not None and move.since <= ts <= move.until:
+                energy.integral.ts = ts + move.by
+
+    def along(self, moves: Mapping[int, Move]) -> dict[int, Move]:
+        """The moves with those of the energies that come from the entities moved."""
+        more = dict(moves)
+        for source, energies in self._sources.items():
+            for energy in energies:
+                power = self._entities.find(source, energy.key)
+                live = self._entities.find(energy.device, ENERGY)
+                if power is not None and live is not None and power.record.id in moves:
+                    more.setdefault(live.record.id, moves[power.record.id])
+        return more
 
     def committed(self) -> None:
         """Say what is on disk now."""

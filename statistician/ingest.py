@@ -1,7 +1,7 @@
 """Messages become a batch of states; after its commit they are acknowledged and watermarks are published."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,14 +9,16 @@ from bus import about as about_message
 from bus.clock import BUILD_DATE_MS, Clock
 from bus.events import Message, Publishes
 from bus.health import Journal
-from bus.messages import BadMessageError, Reading, decode_reading, to_iso
+from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
 from bus.topics import Topic, Topics, Verb, check_id
 from statistician.compile import Compiler
 from statistician.corrections import merge
+from statistician.dating import Dating
 from statistician.derived import Derived
+from statistician.entity_clock import Move
+from statistician.estimated import Estimated
 from statistician.live import Entities, LiveEntity
-from statistician.periods import DAY
-from statistician.records import Batch, DeadLetter, Span, State
+from statistician.records import Batch, DeadLetter, Event, Heard, Span, State
 from statistician.store import Store
 from statistician.streams import Place, envelope
 from statistician.undated import Arrivals, Undated, WaitingRoom
@@ -30,6 +32,7 @@ BATCH = 250
 MOST_ENTITIES = 10_000
 MOST_WAITING = 5_000
 _TOPICS_REMEMBERED = 4_096
+_FOR_EVER = 2**53
 
 
 class Bus(Publishes, Protocol):
@@ -63,6 +66,8 @@ class Ingest:
         journal: Journal,
         kept_since: Callable[[int, int], int],
         limits: Limits,
+        estimated: Estimated,
+        offset: Callable[[], int],
     ) -> None:
         self._bus = bus
         self._topics = topics
@@ -81,9 +86,25 @@ class Ingest:
         self._connected_at = clock.wall()
         # Counted here, told at each commit.
         self._readings = self._equal = self._lost = 0
+        # Dates stored readings anew.
+        self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
+        self._dating = Dating(
+            store,
+            entities,
+            journal,
+            flush=self.flush,
+            redate=lambda moves: self.redate(moves),  # noqa: PLW0108 — it is set later
+            pending=lambda: self._batch,
+        )
+        self._estimated = estimated
+        self._offset = offset
+        # Until when nobody listened, ms.
+        self.back_at = 0
         self._undated = WaitingRoom()
         self._arrivals = Arrivals()
         self.dirty: dict[int, Span] = store.statistics.dirty()
+        # What is being corrected.
+        self.walking: Callable[[], dict[int, Span]] = dict
         # Monotonic second of the oldest message that waits for a commit, and of the newest late state.
         self.since: float | None = None
         self.late_at = float("-inf")
@@ -101,7 +122,6 @@ class Ingest:
             return
         if self.since is None:
             self.since = self._clock.monotonic()
-        self._messages.append(message)
         try:
             topic = self._parse(message.topic)
             if topic.name in self._derived:
@@ -112,8 +132,13 @@ class Ingest:
                 self._describe(topic.name, about_message.decode(message.payload) if message.payload else gone)
             elif topic.verb is Verb.STATE and topic.part is None and message.payload:
                 self._take_reading(topic.name, message)
+            elif topic.verb is Verb.AVAILABILITY and message.payload == OFFLINE:
+                self._end(topic.name)
         except (ValueError, RecursionError) as error:
             self._set_aside(message, str(error))
+        finally:
+            # Last: what is put on disk meanwhile must not acknowledge it.
+            self._messages.append(message)
 
     def _parse(self, text: str) -> Topic:
         topic = self._parsed.get(text)
@@ -131,6 +156,15 @@ class Ingest:
             raise BadMessageError(f"more than {MOST_ENTITIES} entities")
         for record in self._entities.describe(device, about, self._clock.wall()):
             self._batch.entities[record.id] = record
+
+    def _end(self, device: str) -> None:
+        """A device is gone: nothing of it is known any more."""
+        now = self._clock.wall()
+        for live in self._entities.of(device).values():
+            # What expires does so by itself, and the outbox of its collector may fill the time.
+            known = live.newest is not None and live.newest.value is not None
+            if known and live.record.expire is None and self._clock.quality() != "unset":
+                self._take_value(live, State(max(now, live.heard + 1), live.record.id, None, None), now)
 
     def _set_aside(self, message: Message, error: str) -> None:
         now = self._clock.wall()
@@ -153,6 +187,9 @@ class Ingest:
             if self._undated.add(Undated(device, message.payload, self._clock.monotonic())):
                 self._journal.count("undated_lost")
             return
+        if self._undated and self._clock.quality() != "unset":
+            # They came before it.
+            self._date_the_undated(now)
         # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
         since = self._connected_at if message.retain and reading.ts is None else None
         ts = self._arrivals.date(device, now) if reading.ts is None else reading.ts
@@ -167,7 +204,8 @@ class Ingest:
                 self._batch.dead.append(DeadLetter(now, one.device, one.payload, str(error)))
 
     def _take_values(self, device: str, reading: Reading, ts: int, now: int, since: int | None) -> None:
-        self._check_time(ts, now)
+        if ts < self._limits.earliest:
+            raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
         self._readings += 1
         if reading.clock != "ok":
             self._journal.count(f"readings_{reading.clock}")
@@ -179,16 +217,53 @@ class Ingest:
                 return
             if place is Place.GAP:
                 self._journal.count("gaps")
+        self._take_lives(device, reading, ts, now, since, in_order=place is Place.NEXT and not reading.late)
+
+    def _take_lives(
+        self, device: str, reading: Reading, ts: int, now: int, since: int | None, *, in_order: bool
+    ) -> None:
+        # Nothing is ahead of a clock that is not set.
+        latest = now if self._clock.quality() != "unset" else _FOR_EVER
         known = self._entities.of(device)
-        for key, value in reading.values.items():
-            live = known.get(key) or self._add(device, key, ts)
-            if since is not None and live.newest is not None and live.newest.ts >= since:
-                continue
-            self._take_value(live, State(ts, live.record.id, value, reading.last_reset.get(key)), now)
-        if since is None and place is Place.NEXT:
+        lives = {key: known.get(key) or self._add(device, key, min(ts, latest)) for key in reading.values}
+        if since is not None:
+            # What the broker kept of a stranger has no age: of what is known already it is no news.
+            lives = {key: live for key, live in lives.items() if live.newest is None}
+        if in_order:
+            came, stream = self._clock.monotonic(), reading.seq is not None
+            counts = self._dating.date(device, lives.values(), ts, now=latest, came=came, stream=stream)
+        else:
+            counts = {live.record.id: min(ts, latest) for live in lives.values()}
+        self._note_clock(reading, counts)
+        dated = {key: counts[live.record.id] for key, live in lives.items()}
+        for key, live in lives.items():
+            value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
+            if in_order and live.cut is not None:
+                self._fill(live, value.ts, now)
+            self._take_value(live, value, now)
+        if in_order and since is None:
             # What stands behind a gap comes again once the gap is filled: energy needs the order.
-            for live, state in self._derived.feed(device, reading.values, ts, self._batch.entities):
+            for live, state in self._derived.feed(device, reading.values, dated, self._batch.entities):
                 self._keep(live, state, now)
+        elif reading.late:
+            self._derived.pass_over(device, reading.values)
+
+    def _note_clock(self, reading: Reading, dated: Mapping[int, int]) -> None:
+        """Note what is dated by a clock that is not synchronised: it may have to be dated anew."""
+        ours = reading.clock != "ok" or reading.ts is None
+        if ours and not reading.late and self._clock.quality() != "ok":
+            for number, ts in dated.items():
+                self._estimated.note(number, ts, self._offset())
+
+    def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
+        """A reading of the time in which nobody listened shows that the value was known on."""
+        cut, live.cut = live.cut, None
+        if cut is not None and cut < ts < self.back_at:
+            self._batch.removed.append((cut, live.record.id))
+            self._journal.count("absences_filled")
+            live.stale = True
+            if self._compiler.open is not None and cut < self._compiler.open:
+                self._mark_late(live, Span(cut, cut), now)
 
     def _take_value(self, live: LiveEntity, state: State, now: int) -> None:
         if not live.record.enabled:
@@ -197,25 +272,22 @@ class Ingest:
         states = live.news(state)
         if not states:
             self._equal += 1
-            self._batch.repeats.append(state)
+            self._keep(live, Heard(state.ts, state.entity), now)
         for one in states:
             self._keep(live, one, now)
 
-    def _keep(self, live: LiveEntity, state: State, now: int) -> None:
-        if state.ts < live.record.first:
+    def _keep(self, live: LiveEntity, event: Event, now: int) -> None:
+        if event.ts < live.record.first:
             # No search for what is in force may stop short of it.
-            live.record = replace(live.record, first=state.ts)
+            live.record = replace(live.record, first=event.ts)
             self._batch.entities[live.record.id] = live.record
-        self._batch.states.append(state)
-        span = self._compiler.take(live, state)
+        if isinstance(event, State):
+            self._batch.states.append(event)
+        else:
+            self._batch.repeats.append(event)
+        span = self._compiler.take(live, event)
         if span is not None:
             self._mark_late(live, span, now)
-
-    def _check_time(self, ts: int, now: int) -> None:
-        if ts < self._limits.earliest:
-            raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
-        if ts > now + DAY and self._clock.quality() != "unset":
-            raise BadMessageError(f"ts: {to_iso(ts)} is more than a day ahead")
 
     def _add(self, device: str, key: str, ts: int) -> LiveEntity:
         if len(self._entities) >= MOST_ENTITIES:
@@ -235,29 +307,37 @@ class Ingest:
         merge(self.dirty, [(live.record.id, span)])
         self._batch.dirty[live.record.id] = span
 
-    def commit(self, walking: dict[int, Span]) -> None:
-        """COMMIT, acknowledge, then watermarks; `walking` is being corrected. StoreError loses nothing."""
+    def flush(self) -> None:
+        """Put states on disk, acknowledge nothing; what is killed now comes again. Raises StoreError."""
+        self._write(self._batch)
+
+    def _write(self, batch: Batch) -> None:
+        # A row compiled meanwhile may have settled more of it.
+        batch.entities = {number: self._entities[number].record for number in batch.entities}
+        # The mark on disk is one for all that is wrong with an entity.
+        for marks in (self.dirty, self.walking()):
+            merge(batch.dirty, [(number, marks[number]) for number in batch.dirty if number in marks])
+        with self._store.transaction():
+            self._estimated.save()
+            self._store.commit(batch)
+        self._batch = Batch()
+        self._count(batch)
+
+    def commit(self) -> None:
+        """COMMIT, acknowledge, then watermarks. StoreError loses nothing."""
         if self._undated and self._clock.quality() != "unset":
             self._date_the_undated(self._clock.wall())
         # What is still undated asks again after the next interval.
         self.since = self._clock.monotonic() if self._undated else self.since
         if not self._messages and not self._batch.states:
             return
-        batch = self._batch
-        batch.streams = self._watermarks.moved()
-        # A row compiled meanwhile may have settled more of it.
-        batch.entities = {number: self._entities[number].record for number in batch.entities}
-        # The mark on disk is one for all that is wrong with an entity.
-        for marks in (self.dirty, walking):
-            merge(batch.dirty, [(number, marks[number]) for number in batch.dirty if number in marks])
-        self._store.commit(batch)
+        self._batch.streams = self._watermarks.moved()
+        self._write(self._batch)
         messages, self._messages = self._messages, []
-        self._batch = Batch()
         if not self._undated:
             self.since = None
         for message in messages:
             self._bus.acknowledge(message)
-        self._count(batch)
         self._derived.committed()
         self._watermarks.committed(self._clock.wall())
 

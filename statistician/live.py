@@ -3,10 +3,12 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from operator import attrgetter
 
 from bus.about import About
 from statistician.algorithm import Accumulator
-from statistician.records import EntityRecord, Said, Since, State, StoredRow
+from statistician.entity_clock import EntityClock
+from statistician.records import EntityRecord, Event, Said, Since, State, StoredRow
 from statistician.units import canonical
 
 # Repeats remembered per entity: a state that comes late may show that one of them was news.
@@ -16,15 +18,33 @@ _REMEMBERED = 64
 
 
 class LiveEntity:
-    """One entity. `newest` is its newest stored state, `force` the one in force in the open period."""
+    """One entity. `newest` is its newest stored state, `force` the one in force in the open period.
 
-    __slots__ = ("accumulator", "base", "force", "newest", "record", "repeats", "stale")
+    `force_heard` is when the value in force was heard last (ms).
+    """
+
+    __slots__ = (
+        "accumulator",
+        "base",
+        "clock",
+        "cut",
+        "force",
+        "force_heard",
+        "newest",
+        "record",
+        "repeats",
+        "stale",
+    )
 
     def __init__(self, record: EntityRecord) -> None:
         self.record = record
         self.newest: State | None = None
         self.repeats: deque[State] = deque(maxlen=_REPEATS)
+        # When an absence ended what was known of it, until the next reading.
+        self.cut: int | None = None
+        self.clock: EntityClock | None = None
         self.force: State | None = None
+        self.force_heard = 0
         # The newest row before the open period.
         self.base: StoredRow | None = None
         self.accumulator: Accumulator | None = None
@@ -90,9 +110,11 @@ class LiveEntity:
             self.newest = later[0]
         return later[:1]
 
-    def describe(self, words: dict[str, str | None], now: int) -> list[EntityRecord]:
+    def describe(
+        self, words: dict[str, str | None], now: int, *, expire: int | None, daily: bool
+    ) -> list[EntityRecord]:
         """Take what about says; what a user has set stays. Returns the record if it changed."""
-        record = self.record
+        record = replace(self.record, expire=expire, daily=daily)
         overridden = {one.field for one in record.said}
         if overridden:
             said = tuple(Said(one.field, words.get(one.field, one.word)) for one in record.said)
@@ -107,16 +129,21 @@ class LiveEntity:
             record = replace(record, classes=_since(record.classes, now, record.state_class))
         if record == self.record:
             return []
-        if (record.units, record.classes) != (self.record.units, self.record.classes):
-            self.stale = True
+        # All that a period's row depends on.
+        words_of = attrgetter("units", "classes", "expire", "daily")
+        self.stale = self.stale or words_of(record) != words_of(self.record)
         self.record = record
         return [record]
 
-    def feed(self, state: State) -> None:
-        """Take the next state of the open period."""
-        self.force = state
-        if self.accumulator is not None:
-            self.accumulator.feed(state.ts, state.value, state.last_reset)
+    def feed(self, event: Event) -> None:
+        """Take the next state of the open period, or note that the last one was heard again."""
+        self.force_heard = event.ts
+        if isinstance(event, State):
+            self.force = event
+            if self.accumulator is not None:
+                self.accumulator.feed(event.ts, event.value, event.last_reset)
+        elif self.accumulator is not None:
+            self.accumulator.hear(event.ts)
 
 
 class Entities:
@@ -176,6 +203,7 @@ class Entities:
         """Take what about says; returns what changed. An entity it leaves out loses its state class."""
         changed: list[EntityRecord] = []
         known = self.of(device)
+        expire = None if about.expire_after is None else round(about.expire_after * 1000)
         for key, said in about.entities.items():
             live = known.get(key) or self.add(device, key, now)
             words = {
@@ -184,10 +212,11 @@ class Entities:
                 "device_class": said.device_class,
                 "state_class": said.state_class,
             }
-            changed += live.describe(words, now)
+            changed += live.describe(words, now, expire=expire, daily=said.daily)
         for key, live in known.items():
             if key not in about.entities:
-                changed += live.describe({"state_class": None}, now)
+                gone: dict[str, str | None] = {"state_class": None}
+                changed += live.describe(gone, now, expire=live.record.expire, daily=live.record.daily)
         return changed
 
 

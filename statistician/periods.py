@@ -37,14 +37,11 @@ def horizon(now: int, keep_days: int) -> int:
     return hour_of(now - keep_days * DAY)
 
 
-def missed(last_run: int | None, first_state: int | None, now: int, keep_days: int) -> range:
-    """Starts of the 5-minute periods to compile at `now`, oldest first; none without a state or a run."""
+def first_to_compile(last_run: int | None, first_state: int | None, now: int, keep_days: int) -> int | None:
+    """Start of the 5-minute period to go on with at `now` (0: unknown); None without a state or a run."""
     if last_run is not None:
-        first = last_run + MINUTES_5
-    elif first_state is not None:
-        # A publisher whose clock is ahead must not open a period that is yet to come.
-        first = period_of(min(first_state, now) if now > 0 else first_state)
-    else:
-        return range(0)
-    first = max(first, horizon(now, keep_days))
-    return range(first, max(first, period_of(now - COMPILE_DELAY)), MINUTES_5)
+        return last_run + MINUTES_5
+    if first_state is None:
+        return None
+    # A publisher whose clock is ahead must not open a period that is yet to come.
+    return max(period_of(min(first_state, now) if now > 0 else first_state), horizon(now, keep_days))

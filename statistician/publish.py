@@ -55,6 +55,22 @@ class Aggregates:
         for table, start in _newest(open_period).items():
             self._say_stored(table, start, [live.record.id for live in self._entities])
 
+    def take_back(self, open_period: int) -> None:
+        """Replace what was said of a time that is not yet, by the newest rows or by nothing.
+
+        Raises StoreError.
+        """
+        read = self._store.statistics.between
+        for table, start in _newest(open_period).items():
+            for device in sorted({live.record.device for live in self._entities}):
+                its = [live.record.id for live in self._entities.of(device).values()]
+                if rows := [row for number in its for row in read(table, number, start, start + 1)]:
+                    self._say_device(table, device, start, rows)
+                else:
+                    topic = self._topics.statistics(device, PARTS[table])
+                    self._said.pop(topic, None)
+                    self._bus.publish(topic, b"", retain=True)
+
     def say_corrected(self, changed: Collection[tuple[Table, int, int]], open_period: int) -> None:
         """Publish again what was corrected in the newest period and hour. Raises StoreError."""
         newest = _newest(open_period)
@@ -95,5 +111,5 @@ def _aggregate(row: Row) -> Aggregate:
         sum_increase=row.sum_increase,
         sum_decrease=row.sum_decrease,
         last_reset=None if row.last_reset is None else to_iso(row.last_reset),
-        coverage=round(row.coverage, 6),
+        coverage=None if row.coverage is None else round(row.coverage, 6),
     )

@@ -29,6 +29,16 @@ class State(NamedTuple):
     last_reset: int | None
 
 
+class Heard(NamedTuple):
+    """A reading at `ts` that repeated the value in force."""
+
+    ts: int
+    entity: int
+
+
+Event = State | Heard
+
+
 class StoredRow(NamedTuple):
     """A statistic as it stands in the database; `rev` counts its corrections."""
 
@@ -65,6 +75,8 @@ class EntityRecord:
 
     `units` and `classes` tell what was in force when; rows are in `kept_unit` (empty: no unit; None: there
     are no rows yet) and, if they are means, directions or not (`kept_angle`). No row is made before `begins`.
+    A value is known for `expire` ms after it was heard (None: until the next one); a `daily` counter begins
+    anew each day.
     """
 
     id: int
@@ -83,6 +95,8 @@ class EntityRecord:
     enabled: bool = True
     said: tuple[Said, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
+    expire: int | None = None
+    daily: bool = False
 
     def unit_at(self, ts: int) -> str | None:
         """The unit that was in force for a state of `ts`."""
@@ -141,8 +155,10 @@ class Batch:
     """What one commit writes."""
 
     entities: dict[int, EntityRecord] = field(default_factory=dict)
-    repeats: list[State] = field(default_factory=list)
+    repeats: list[Heard] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
+    # States to remove: time and entity.
+    removed: list[tuple[int, int]] = field(default_factory=list)
     streams: dict[str, StreamRecord] = field(default_factory=dict)
     dirty: dict[int, Span] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from bus import about
 from bus.about import STATE_CLASSES
 from bus.messages import Value, from_iso
 
 _ENTITY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\Z")
+_DECLARED = ("state_class", "unit", "device_class", "expire_after", "daily")
 _KINDS = "a state (ts), a declaration (state_class), down and up, start or end"
 
 
@@ -23,12 +25,16 @@ class Declared:
     """What changes of an entity from the next line with a time on, or from `ts` (ms).
 
     `words` has state_class, unit and device_class as far as the line names them; None takes one away.
+    `expire_after` holds for the whole device.
     """
 
     device: str
     entity: str
     words: dict[str, str | None]
     ts: int | None
+    # Seconds; None takes it away.
+    expire_after: float | msgspec.UnsetType | None = msgspec.UNSET
+    daily: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class Measured:
     ts: int
     value: Value
     last_reset: int | None
+    late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,10 @@ class _Raw(msgspec.Struct, forbid_unknown_fields=True):
     state_class: str | msgspec.UnsetType | None = msgspec.UNSET
     unit: str | msgspec.UnsetType | None = msgspec.UNSET
     device_class: str | msgspec.UnsetType | None = msgspec.UNSET
+    expire_after: float | msgspec.UnsetType | None = msgspec.UNSET
+    daily: bool | None = None
     ts: str | None = None
+    late: bool | None = None
     value: float | str | msgspec.UnsetType | None = msgspec.UNSET
     last_reset: str | None = None
     down: str | None = None
@@ -122,11 +132,11 @@ def _line(raw: _Raw) -> Line:
         _without(raw, "down", "up", "start", "end")
         if raw.value is msgspec.UNSET:
             return _declared(raw, device, entity)
-        _without(raw, "state_class", "unit", "device_class")
+        _without(raw, *_DECLARED)
         ts = _time("ts", raw.ts)
         reset = None if raw.last_reset is None else _time("last_reset", raw.last_reset)
-        return Measured(device, entity, ts, _value(raw.value), reset)
-    _without(raw, "ts", "value", "last_reset", "state_class", "unit", "device_class")
+        return Measured(device, entity, ts, _value(raw.value), reset, late=bool(raw.late))
+    _without(raw, "ts", "late", "value", "last_reset", *_DECLARED)
     if raw.down is not None or raw.up is not None:
         _without(raw, "start", "end")
         stopped = Stopped(_time("down", raw.down), _time("up", raw.up))
@@ -142,15 +152,22 @@ def _line(raw: _Raw) -> Line:
 
 
 def _declared(raw: _Raw, device: str, entity: str) -> Declared:
-    _without(raw, "last_reset")
+    _without(raw, "last_reset", "late")
     named = {"state_class": raw.state_class, "unit": raw.unit, "device_class": raw.device_class}
     words = {word: text or None for word, text in named.items() if not isinstance(text, msgspec.UnsetType)}
-    if not words:
+    if not words and raw.expire_after is msgspec.UNSET and raw.daily is None:
         raise ValueError("value: it is missing; unknown is null")
     state_class = words.get("state_class")
     if state_class not in (None, *STATE_CLASSES):
         raise ValueError(f"state_class: {state_class!r}; allowed are {', '.join(STATE_CLASSES)} and null")
-    return Declared(device, entity, words, None if raw.ts is None else _time("ts", raw.ts))
+    ts = None if raw.ts is None else _time("ts", raw.ts)
+    return Declared(device, entity, words, ts, _seconds(raw.expire_after), raw.daily)
+
+
+def _seconds(value: float | msgspec.UnsetType | None) -> float | msgspec.UnsetType | None:
+    if isinstance(value, float) and not 0 < value <= about.LONGEST_S:
+        raise ValueError(f"expire_after: {value}; allowed are seconds above 0, at most {about.LONGEST_S}")
+    return value
 
 
 def _names(text: str) -> tuple[str, str]:

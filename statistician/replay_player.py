@@ -6,7 +6,6 @@ import msgspec
 
 from bus import about as about_message
 from bus.about import About, Entity
-from bus.clock import Clock
 from bus.events import Message, Sent
 from bus.health import Journal
 from bus.messages import Reading, encode_reading
@@ -15,12 +14,10 @@ from config.model import Statistician as Settings
 from statistician.ingest import Limits
 from statistician.periods import COMPILE_DELAY, period_of
 from statistician.records import StoreError
+from statistician.replay_clock import LoggedClock
 from statistician.replay_lines import Declared, Ended, Line, Measured, Started, Stopped
 from statistician.service import Statistician
 from statistician.store import Store
-
-# Longer than the service waits for more late readings.
-_QUIET_S = 60.0
 
 
 class _Listener:
@@ -49,13 +46,14 @@ class Player:
     def __init__(self, opened: Callable[[], Store], keep_days: int) -> None:
         self._opened = opened
         self._settings = Settings(keep_days=keep_days)
-        self._now = 0
-        self._waited = 0.0
-        self._begin = 0
+        self._clock = LoggedClock()
+        # The newest line of each entity.
+        self._newest: dict[tuple[str, str], int] = {}
+        self._begin = self._up = 0
         self._topics = Topics()
-        self._clock = Clock(lambda: self._now, lambda: self._now / 1000 + self._waited, lambda: "ok")
         self._journal = Journal()
         self._abouts: dict[str, dict[str, Entity]] = {}
+        self._expire: dict[str, float | None] = {}
         self._pending: list[Declared] = []
         self._service: Statistician | None = None
 
@@ -70,22 +68,30 @@ class Player:
             self._pass_to(line.down)
             self._describe()
             self.close()
-            self._now = max(self._now, line.up)
+            self._clock.restart()
+            self._up = line.up
         elif isinstance(line, Ended):
             self._pass_to(line.ts)
+        elif isinstance(line, Declared):
+            self._pass_to(line.ts or 0)
+            self._pending.append(line)
+            self._describe()
         else:
             self._take(line)
 
-    def _take(self, line: Declared | Measured) -> None:
-        self._pass_to(line.ts or 0)
-        if isinstance(line, Declared):
-            self._pending.append(line)
-            self._describe()
-            return
+    def _take(self, line: Measured) -> None:
+        name = (line.device, line.entity)
+        if line.late:
+            self._pass_to(0)
+        else:
+            self._pass_to(line.ts, falls=line.ts < self._newest.get(name, 0))
+            self._newest[name] = line.ts
         self._describe()
         reading = Reading(
             ts=line.ts,
             values={line.entity: line.value},
+            clock="ok" if line.late else self._clock.quality,
+            late=line.late,
             last_reset={} if line.last_reset is None else {line.entity: line.last_reset},
         )
         self._send(self._topics.state(line.device), encode_reading(reading))
@@ -97,9 +103,14 @@ class Player:
             known = self._abouts.setdefault(line.device, {})
             before = known.get(line.entity, Entity(name=line.entity))
             known[line.entity] = msgspec.structs.replace(before, **line.words)
+            if line.daily is not None:
+                known[line.entity] = msgspec.structs.replace(known[line.entity], daily=line.daily)
+            if line.expire_after is not msgspec.UNSET:
+                self._expire[line.device] = line.expire_after
         self._pending = []
         for device in devices:
-            about = About(name=device, entities=self._abouts[device])
+            entities, expire = self._abouts[device], self._expire.get(device)
+            about = About(name=device, expire_after=expire, entities=entities)
             self._send(self._topics.about(device), about_message.encode(about))
 
     def _send(self, topic: str, payload: bytes) -> None:
@@ -113,21 +124,24 @@ class Player:
                 self._topics,
                 self._opened(),
                 self._settings,
-                clock=self._clock,
+                clock=self._clock.clock(),
                 journal=self._journal,
                 limits=Limits(earliest=0, begin=self._begin),
             )
         return self._service
 
-    def _pass_to(self, moment: int) -> None:
+    def _pass_to(self, moment: int, *, falls: bool = False) -> None:
         """Let time pass; every period that ends on the way is closed."""
-        self._now = max(self._now, moment)
-        self._running()
+        if self._service is None and 0 < self._up <= moment:
+            # It was back before the line.
+            self._clock.go_to(self._up, falls=False)
+            self._running()
+        self._clock.go_to(moment, falls=falls)
         self._settle()
 
     def _settle(self) -> None:
         service = self._running()
-        while service.tick(self._clock.monotonic()) <= 0:
+        while service.tick(self._clock.clock().monotonic()) <= 0:
             self._check()
         self._check()
 
@@ -140,8 +154,9 @@ class Player:
         """Close what is complete at the largest time seen, and correct what came late."""
         if self._service is not None:
             self._describe()
-            self._pass_to(self._now + COMPILE_DELAY)
-            self._waited += _QUIET_S
+            # The delay may end a period; what lasts longer than that would begin one that has no end.
+            self._clock.wait(COMPILE_DELAY)
+            self._running().wait_no_longer()
             self._settle()
             self.close()
 

@@ -10,14 +10,18 @@ from bus.health import Journal
 from bus.topics import Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
+from statistician.absence import note_end
+from statistician.clock_steps import ClockSteps
 from statistician.compile import Compiler
 from statistician.corrections import Correction, merge
 from statistician.derived import Derived
+from statistician.estimated import Estimated
 from statistician.fixes import Fixes
+from statistician.house_time import HouseTime
 from statistician.ingest import BATCH, Bus, Ingest, Limits
 from statistician.live import Entities
 from statistician.patience import Patience
-from statistician.periods import HOUR, horizon, missed
+from statistician.periods import HOUR, first_to_compile, horizon
 from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
 from statistician.requests.ground import Ground
@@ -34,6 +38,8 @@ _SLICE_S = 0.03
 _LATE_QUIET_S = 1.0
 _LATE_AT_MOST_S = 30.0
 _CATCHING_UP = 2 * HOUR
+# A clock that is set right again comes back to within this, ms.
+_SAME_STEP = 5_000
 
 
 def subscriptions(topics: Topics) -> list[Subscription]:
@@ -65,7 +71,8 @@ class Statistician:
     ) -> None:
         self._store = store
         self._settings = settings
-        self._clock = clock
+        self._time = HouseTime(clock)
+        self._clock = clock = self._time.steady()
         self._journal = journal
         self._limits = limits or Limits()
         self._entities = Entities(store.entities())
@@ -76,6 +83,7 @@ class Statistician:
         self._derived = Derived(
             bus, topics, self._entities, devices or {}, clock=clock, journal=journal, scalars=scalars
         )
+        estimated = Estimated(store, clock.boot, self._time.offset)
         self._ingest = Ingest(
             bus,
             topics,
@@ -87,16 +95,28 @@ class Statistician:
             journal=journal,
             kept_since=self._upkeep.keep.since,
             limits=self._limits,
+            estimated=estimated,
+            offset=lambda: self._time.offset,
         )
+        self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
+        self._ingest.walking = lambda: self._correction.spans if self._correction else {}
         self._correction: Correction | None = None
         self._dirty_since: float | None = None
-        if store.damage is not None:
-            log.error("%s", store.damage)
-            journal.problem("damage", store.damage, clock.wall())
-        self._begin(store.states.first())
-        if self._compiler.open is not None:
-            self._aggregates.say_newest(self._compiler.open)
-        self._derived.resume(store)
+        self._hurried = False
+        self._acknowledge = bus.acknowledge
+        self._steps = ClockSteps(
+            self._time,
+            store,
+            self._entities,
+            self._compiler,
+            ingest=self._ingest,
+            derived=self._derived,
+            aggregates=self._aggregates,
+            estimated=estimated,
+            journal=journal,
+            give_up=self._give_up_correction,
+        )
+        self._resume()
         self.fixes = Fixes(
             store,
             self._entities,
@@ -106,23 +126,36 @@ class Statistician:
             wall=clock.wall,
             keep_days=settings.keep_days,
         )
-        self._acknowledge = bus.acknowledge
-        ground = Ground(store, self._entities, self._compiler, settings, clock, clock.monotonic())
-        # Who gives no way to answer is not asked.
-        self._desk: desk.Desk | None = None
-        if answers is not None:
-            self._desk = open_desk(ground, self.fixes, self._upkeep, answers, topics, journal=journal)
+        self._desk = self._open_desk(answers, topics)
+
+    def _open_desk(self, answers: Publishes | None, topics: Topics) -> desk.Desk | None:
+        if answers is None:
+            # Who gives no way to answer is not asked.
+            return None
+        clock, settings = self._clock, self._settings
+        ground = Ground(self._store, self._entities, self._compiler, settings, clock, clock.monotonic())
+        return open_desk(ground, self.fixes, self._upkeep, answers, topics, journal=self._journal)
+
+    def _resume(self) -> None:
+        """Go on from what is on disk."""
+        damage = self._store.damage
+        if damage is not None:
+            log.error("%s", damage)
+            self._journal.problem("damage", damage, self._clock.wall())
+        self._steps.finish_redating()
+        self._begin(self._store.states.first())
+        self._steps.note_start()
+        if self._compiler.open is not None:
+            self._aggregates.say_newest(self._compiler.open)
+        self._derived.resume(self._store)
 
     def _begin(self, first_state: int | None) -> None:
         """Find the period to go on with; none while there is no state."""
-        now = self._now_or_never()
-        last_run = self._store.statistics.last_run()
-        periods = missed(last_run, first_state, now, self._settings.keep_days)
-        if last_run is None and first_state is None:
-            return
-        if periods:
-            log.info("%d periods were missed", len(periods))
-        self._compiler.begin(max(periods.start, self._limits.begin))
+        start = first_to_compile(
+            self._store.statistics.last_run(), first_state, self._now_or_never(), self._settings.keep_days
+        )
+        if start is not None:
+            self._compiler.begin(max(start, self._limits.begin))
 
     def _now_or_never(self) -> int:
         # A machine that does not know the time skips nothing and compiles nothing.
@@ -156,6 +189,9 @@ class Statistician:
     def _tick(self, now: float) -> float:
         self._derived.look()
         self._upkeep.look()
+        self._steps.look()
+        while self._steps.waiting and self._guard(self._steps.work):
+            pass
         if left := self._patience.left(now):
             return left
         since = self._ingest.since
@@ -184,7 +220,7 @@ class Statistician:
     def _commit(self) -> None:
         waiting = self._ingest.waiting
         self._upkeep.check_room()
-        self._ingest.commit(self._correction.spans if self._correction else {})
+        self._ingest.commit()
         if waiting:
             self._upkeep.settled()
         if self._compiler.open is None:
@@ -216,9 +252,9 @@ class Statistician:
         # A clock that was set years ahead must not fill the card with rows; as after an absence.
         start = self._compiler.open
         kept = horizon(now, self._settings.keep_days)
-        if start is not None and start < kept:
-            log.warning("the clock went ahead; %d hours are not compiled", (kept - start) // HOUR)
-            self._compiler.begin(kept)
+        if now and start is not None and start < kept:
+            log.warning("%d hours are not compiled: nobody was there", (kept - start) // HOUR)
+            self._compiler.leave(kept)
 
     def _settle(self) -> dict[int, Span]:
         """Commit, and give up a correction on its way; returns what awaits correction. Raises StoreError."""
@@ -237,7 +273,11 @@ class Statistician:
             return False
         if self._dirty_since is None:
             self._dirty_since = now
-        return now - self._ingest.late_at >= _LATE_QUIET_S or now - self._dirty_since >= _LATE_AT_MOST_S
+        return (
+            self._hurried
+            or now - self._ingest.late_at >= _LATE_QUIET_S
+            or now - self._dirty_since >= _LATE_AT_MOST_S
+        )
 
     def _correct(self) -> None:
         before = self._compiler.open
@@ -261,10 +301,16 @@ class Statistician:
     def _guard(self, work: Callable[[], None]) -> bool:
         return self._patience.do(work, self._now_or_never(), self._compiler.open)
 
+    def wait_no_longer(self) -> None:
+        """Take the clock as right, however short ago it was set, and correct what came late at once."""
+        self._hurried = True
+        self._steps.look(accept=True)
+
     def close(self) -> None:
         """Put everything that matters on disk."""
         self._patience.hurry()
-        self._guard(self._commit)
+        if self._guard(self._commit) and self._clock.quality() != "unset":
+            self._guard(lambda: note_end(self._store, self._clock.wall()))
         self._upkeep.close()
         self._store.close()
 

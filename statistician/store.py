@@ -45,6 +45,8 @@ class Store:
         with self._engine.transaction():
             if batch.entities:
                 self.put_entities(batch.entities.values())
+            if batch.removed:
+                self.states.remove(batch.removed)
             self.states.put(batch.states)
             if batch.repeats:
                 self.states.put_repeats(batch.repeats)
@@ -157,4 +159,6 @@ def _record(e: Entity, kept: Kept) -> EntityRecord:
         enabled=kept.enabled,
         said=kept.said,
         adjustments=kept.adjustments,
+        expire=kept.expire,
+        daily=kept.daily,
     )

@@ -25,6 +25,8 @@ class Kept(NamedTuple):
     units: tuple[Since, ...] = ()
     classes: tuple[Since, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
+    expire: int | None = None
+    daily: bool = False
 
 
 class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -207,7 +209,7 @@ class FixTables:
             [
                 (r.id, what, since, word)
                 for r in records
-                for what, history in (("unit", r.units), ("class", r.classes))
+                for what, history in _described(r).items()
                 for since, word in history
             ],
         )
@@ -231,11 +233,23 @@ class FixTables:
                 units=tuple(histories.get((number, "unit"), ())),
                 classes=tuple(histories.get((number, "class"), ())),
                 adjustments=tuple(adjustments.get(number, ())),
+                expire=next((int(one.word or 0) for one in histories.get((number, "expire"), ())), None),
+                daily=(number, "daily") in histories,
             )
             for e, unit, angle, begins, enabled, said in self._engine.all(
                 "SELECT entity, unit, angle, begins, enabled, said FROM keeping"
             )
         }
+
+
+def _described(record: EntityRecord) -> dict[str, tuple[Since, ...]]:
+    """What about says of an entity, each from a time on."""
+    return {
+        "unit": record.units,
+        "class": record.classes,
+        "expire": () if record.expire is None else (Since(0, str(record.expire)),),
+        "daily": (Since(0, None),) if record.daily else (),
+    }
 
 
 def _int(cell: Cell) -> int:

@@ -158,7 +158,7 @@ class Keeping(Model):
 
 
 class Described(Model):
-    """Which unit or state class about said from a time on: `what` is unit or class."""
+    """What about said from a time on: `what` is unit, class, expire (ms) or daily (no word)."""
 
     entity = IntegerField()
     what = TextField()

@@ -1,11 +1,13 @@
 """States on disk: ranges of time, the state in force at a time, hourly frames, removal of the old."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
-from statistician.periods import hour_of
-from statistician.records import EntityRecord, Span, State
+from statistician.entity_clock import Move
+from statistician.periods import MINUTES_5, hour_of, period_of
+from statistician.records import EntityRecord, Event, Heard, Span, State
 from statistician.store_engine import Cell, Engine
 
 # SQLite takes at least 999 values in a statement.
@@ -14,6 +16,7 @@ _COLUMNS = "ts, entity, value, last_reset"
 # No entity has this number. Under it stand the readings that only repeated what was stored: in the same
 # page as the states of their commit they cost a few bytes each, in a table of their own a page a commit.
 _REPEATS = 0
+_Event = TypeVar("_Event", State, Heard, Event)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
 
@@ -30,30 +33,97 @@ class States:
             "INSERT OR REPLACE INTO states (ts, entity, value, last_reset) VALUES (?, ?, ?, ?)", states
         )
 
-    def put_repeats(self, repeats: Collection[State]) -> None:
-        """Keep when states were repeated, one row for a commit; its time is that of the newest."""
-        newest = max(state.ts for state in repeats)
-        row = self._engine.one("SELECT value FROM states WHERE ts = ? AND entity = ?", (newest, _REPEATS))
-        known = _decode(row[0]) if row is not None and isinstance(row[0], bytes) else []
-        packed = _encode(known + [(state.entity, newest - state.ts) for state in repeats])
+    def put_repeats(self, repeats: Iterable[Heard]) -> None:
+        """Keep when states were repeated, one row for a commit and period; its time is that of the newest."""
+        periods: dict[int, list[Heard]] = {}
+        for one in repeats:
+            periods.setdefault(period_of(one.ts), []).append(one)
+        for its in periods.values():
+            newest = max(one.ts for one in its)
+            row = self._engine.one("SELECT value FROM states WHERE ts = ? AND entity = ?", (newest, _REPEATS))
+            known = _decode(row[0]) if row is not None and isinstance(row[0], bytes) else []
+            packed = _encode(known + [(one.entity, newest - one.ts) for one in its])
+            self._engine.run(
+                "INSERT OR REPLACE INTO states (ts, entity, value) VALUES (?, ?, ?)",
+                (newest, _REPEATS, packed),
+            )
+
+    def repeats(self, start: int, end: int | None, entities: Collection[int] | None = None) -> list[Heard]:
+        """When states of `entities` (None: all) were repeated, start <= ts < end, in order of time."""
+        sql = "SELECT ts, value FROM states WHERE entity = ? AND ts >= ?"
+        values: list[Cell] = [_REPEATS, start]
+        if end is not None:
+            # A row stands at the newest of its period.
+            sql += " AND ts < ?"
+            values.append(period_of(end - 1) + MINUTES_5)
+        found = [
+            Heard(_int(ts) - earlier, entity)
+            for ts, packed in self._engine.all(sql, values)
+            if isinstance(packed, bytes)
+            for entity, earlier in _decode(packed)
+            if entities is None or entity in entities
+        ]
+        return sorted(one for one in found if one.ts >= start and (end is None or one.ts < end))
+
+    def every(self, start: int, end: int, entities: Collection[int]) -> list[Event]:
+        """All states and repeats of entities with start <= ts < end, in order of time."""
+        states: list[Event] = [*self.between(start, end, entities)]
+        return sorted([*states, *self.repeats(start, end, entities)], key=lambda event: event.ts)
+
+    def move(self, entity: int, since: int, until: int, by: int) -> None:
+        """Date an entity's states with since <= ts <= until `by` ms later; within a transaction."""
+        states = self.between(since, until + 1, {entity})
         self._engine.run(
-            "INSERT OR REPLACE INTO states (ts, entity, value) VALUES (?, ?, ?)", (newest, _REPEATS, packed)
+            "DELETE FROM states WHERE ts >= ? AND ts <= ? AND entity = ?", (since, until, entity)
+        )
+        self.put([state._replace(ts=state.ts + by) for state in states])
+        # They are made again with the rows.
+        self._engine.run(
+            "DELETE FROM frames WHERE entity = ? AND start > ?", (entity, min(since, since + by))
         )
 
-    def repeats(self, since: int) -> dict[int, list[int]]:
-        """When states of each entity were repeated, as far as committed with one from `since` on."""
-        found: dict[int, list[int]] = {}
-        for ts, packed in self._engine.all(
-            "SELECT ts, value FROM states WHERE entity = ? AND ts >= ?", (_REPEATS, since)
-        ):
-            if isinstance(packed, bytes):
-                for entity, earlier in _decode(packed):
-                    found.setdefault(entity, []).append(_int(ts) - earlier)
-        return found
+    def move_repeats(self, moves: Mapping[int, Move]) -> None:
+        """Date the repeats of entities anew; within a transaction."""
+        start = min(move.since for move in moves.values())
+        end = max(move.until for move in moves.values()) + 1
+        found = self.repeats(period_of(start), period_of(end) + MINUTES_5)
+        self._engine.run(
+            "DELETE FROM states WHERE entity = ? AND ts >= ? AND ts < ?",
+            (_REPEATS, period_of(start), period_of(end) + MINUTES_5),
+        )
+        self.put_repeats(
+            one._replace(ts=one.ts + move.by)
+            if (move := moves.get(one.entity)) is not None and move.since <= one.ts <= move.until
+            else one
+            for one in found
+        )
+
+    def events(self, start: int, end: int | None, records: Iterable[EntityRecord]) -> list[Event]:
+        """States of entities and, where that matters, when they were repeated, in order of time."""
+        records = list(records)
+        expiring = {record.id for record in records if record.expire is not None}
+        states: list[Event] = [*self.between(start, end, {record.id for record in records})]
+        if not expiring:
+            return states
+        # A state comes before a repeat of the same time.
+        return sorted([*states, *self.repeats(start, end, expiring)], key=lambda event: event.ts)
+
+    def heard(self, records: Iterable[EntityRecord], at: int) -> dict[int, int]:
+        """When entities whose values expire were heard again last before `at`, as far as it matters."""
+        expiring = {record.id: record.expire for record in records if record.expire is not None}
+        if not expiring:
+            return {}
+        since = at - max(expiring.values())
+        return {one.entity: one.ts for one in self.repeats(since, at, expiring)}
 
     def first(self) -> int | None:
         """Time of the oldest state."""
         found = self._engine.one("SELECT min(ts) FROM states WHERE entity > 0")
+        return None if found is None or found[0] is None else int(found[0])
+
+    def last(self, before: int = 2**62) -> int | None:
+        """Time of the newest state or repeat before a time."""
+        found = self._engine.one("SELECT max(ts) FROM states WHERE ts < ?", (before,))
         return None if found is None or found[0] is None else int(found[0])
 
     def between(self, start: int, end: int | None, entities: Collection[int] | None = None) -> list[State]:
@@ -117,6 +187,14 @@ class States:
             ((state.entity, start, state.ts, state.value, state.last_reset) for state in states),
         )
 
+    def remove(self, states: Iterable[tuple[int, int]]) -> None:
+        """Remove states by (ts, entity); within a transaction."""
+        self._engine.many("DELETE FROM states WHERE ts = ? AND entity = ?", states)
+
+    def remove_frames_after(self, start: int) -> None:
+        """Remove the frames of all entities after a time."""
+        self._engine.run("DELETE FROM frames WHERE start > ?", (start,))
+
     def frame_at(self, entity: int, start: int) -> State | None:
         """The frame an entity has at exactly `start`."""
         frame = self._frame(entity, start)
@@ -161,11 +239,11 @@ class States:
         )
 
 
-def by_entity(states: Iterable[State]) -> dict[int, list[State]]:
-    """States grouped by entity, order kept."""
-    groups: dict[int, list[State]] = {}
-    for state in states:
-        groups.setdefault(state.entity, []).append(state)
+def by_entity(events: Iterable[_Event]) -> dict[int, list[_Event]]:
+    """Events grouped by entity, order kept."""
+    groups: dict[int, list[_Event]] = {}
+    for event in events:
+        groups.setdefault(event.entity, []).append(event)
     return groups
 
 

@@ -86,6 +86,20 @@ class Statistics:
             "DELETE FROM runs WHERE start < ? AND start < (SELECT max(start) FROM runs)", (before,)
         )
 
+    def remove_from(self, start: int) -> int:
+        """Forget every run and row from a 5-minute period on, and the hours that end after it.
+
+        Returns the number of runs.
+        """
+        runs = self._engine.run("DELETE FROM runs WHERE start >= ?", (start,))
+        self._engine.run("DELETE FROM statistics_5minute WHERE start >= ?", (start,))
+        self._engine.run(
+            "DELETE FROM statistics_hour WHERE start > ? AND NOT EXISTS (SELECT 1 FROM imported AS i"
+            " WHERE i.entity = statistics_hour.entity AND i.start = statistics_hour.start)",
+            (start - HOUR,),
+        )
+        return runs
+
     def put_dirty(self, spans: dict[int, Span]) -> None:
         """Remember what must be corrected, in place of what was remembered of these entities."""
         self._engine.many(

@@ -1,21 +1,18 @@
 """What every verb stands on: entities and database; names, moments and zones as clients write them."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
-from pathlib import Path
+from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from bus.clock import Clock
 from bus.messages import from_iso
 from bus.requests import LATEST_MS, Code, Refused
+from bus.zone import machine_zone
 from config.model import Statistician as Settings
 from statistician.compile import Compiler
 from statistician.live import Entities, LiveEntity
 from statistician.store import Store
-
-_LOCALTIME = Path("/etc/localtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +77,10 @@ def span(start: str | int | None, end: str | int | None, field: str = "") -> tup
 def zone(name: str | None) -> tzinfo:
     """The IANA time zone of a name; without one the machine's. Raises Refused(invalid)."""
     if name is None:
-        return _machine_zone()
+        return machine_zone()
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:
         raise Refused(
             Code.INVALID, f"time_zone: {name!r} is not known; allowed are IANA names such as Europe/Berlin"
         ) from error
-
-
-def _machine_zone() -> tzinfo:
-    name = os.environ.get("TZ", "").removeprefix(":")
-    try:
-        if name:
-            return ZoneInfo(name)
-        with _LOCALTIME.open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except (LookupError, ValueError, OSError):
-        # A machine without a zone counts in UTC, as its C library does.
-        return UTC

@@ -67,7 +67,7 @@ class Bucket:
             self._min = min(self._min, row.min)
         if row.max is not None:
             self._max = max(self._max, row.max)
-        self._known += row.coverage * length
+        self._known += (row.coverage or 0.0) * length
         self._last = row
 
     def row(self, length: int) -> Row:

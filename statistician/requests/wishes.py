@@ -50,7 +50,7 @@ class Wish:
             sum_increase=self.show_difference("sum_increase", row.sum_increase),
             sum_decrease=self.show_difference("sum_decrease", row.sum_decrease),
             last_reset=None if reset is None else to_iso(reset),
-            coverage=round(row.coverage, 6) if self.wants("coverage") else None,
+            coverage=None if row.coverage is None or not self.wants("coverage") else round(row.coverage, 6),
         )
 
 

@@ -16,7 +16,9 @@ from bus.messages import from_iso
 from bus.process import set_up_logging
 from config.load import load_or_exit
 from statistician.__main__ import serve
+from statistician.absence import note_end
 from statistician.periods import HOUR
+from statistician.store import Store
 from tests.broker import Mosquitto
 from tests.client import Client
 from tests.statistician.rig import MINUTE, SECOND, TOPICS, Rig
@@ -54,6 +56,10 @@ def fill(path: Path) -> None:
         rig.run_until(rig.now + MINUTE)
     rig.run_until(rig.now + MINUTE)
     rig.close()
+    store = Store(path)
+    # As if it had been at work since: an absence would end what is known.
+    note_end(store, _NOW)
+    store.close()
 
 
 @contextmanager

@@ -76,6 +76,7 @@ class Rig:
         self.stepped = 0
         self.settings = settings or Settings()
         self._mid = 0
+        self._newest: dict[str, int] = {}
         self.start()
 
     @property
@@ -143,8 +144,16 @@ class Rig:
         seq: int | None = None,
         after: int | None = None,
         last_reset: dict[str, int] | None = None,
+        late: bool | None = None,
     ) -> int:
-        """Deliver a reading, taken now unless said otherwise; returns its mid."""
+        """Deliver a reading, taken now unless said otherwise; returns its mid.
+
+        One that is older than the device's newest says that it is late, unless `late` is False.
+        """
+        if late is None:
+            late = stream is None and ts is not None and ts < self._newest.get(device, 0)
+        if not late:
+            self._newest[device] = self.now if ts is None else ts
         reading = Reading(
             ts=self.now if ts is None else ts,
             values=dict(values),
@@ -152,6 +161,7 @@ class Rig:
             seq=seq,
             after=after,
             last_reset=last_reset or {},
+            late=late,
         )
         return self.message(TOPICS.state(device), encode_reading(reading))
 

@@ -31,8 +31,8 @@ def row(state_class: str, fed: list[Fed], base: Row | None = None) -> Row | None
         ([(2.5, 5.0), (3.75, 15.0)], 10.0, 5.0, 15.0, 0.5),
         # A state at the very start: the one carried in has no duration but counts for the extremes.
         ([(0, 100.0), (0, 1.0)], 1.0, 1.0, 100.0, 1.0),
-        # Unknown inside the period: the last number is held, but that time is not covered.
-        ([(0, 10.0), (1, None), (3, 20.0)], 14.0, 10.0, 20.0, 0.6),
+        # Unknown inside the period: that time has no part in the mean.
+        ([(0, 10.0), (1, None), (3, 20.0)], 50 / 3, 10.0, 20.0, 0.6),
         ([(0, 10.0), (4, None)], 10.0, 10.0, 10.0, 0.8),
         ([(0, 10.0), (1, None), (2, "bulk"), (3, 10.0)], 10.0, 10.0, 10.0, 0.6),
         # Unknown carried in: nothing is known until the first number.

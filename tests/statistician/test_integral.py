@@ -273,15 +273,15 @@ def test_what_a_crash_took_comes_again_and_counts_once(sun: Sun) -> None:
     assert sun.journal.counters["energy_ignored"] == 0
 
 
-def test_a_late_reading_and_one_from_the_future_are_ignored_and_counted(sun: Sun) -> None:
+def test_a_late_reading_is_ignored_and_counted_and_one_from_the_future_counts_when_it_came(sun: Sun) -> None:
     sun.power(360.0)
     sun.power(360.0)
     sun.reading("mppt", {"power": 9e6}, ts=sun.now - 5 * SECOND)
-    sun.reading("mppt", {"power": 9e6}, ts=sun.now + 3 * HOUR_S * SECOND)
+    sun.reading("mppt", {"power": 360.0}, ts=sun.now + 3 * HOUR_S * SECOND)
     sun.power(0.0)
     sun.commit()
     assert sun.energies()[-1].value == pytest.approx(2.0)
-    assert sun.journal.counters["energy_ignored"] == 2
+    assert sun.journal.counters["energy_ignored"] == 1
 
 
 def test_silence_and_null_take_it_offline_but_not_its_energy(sun: Sun) -> None:
@@ -340,7 +340,8 @@ def test_two_processes_lives_never_let_it_fall(sun: Sun) -> None:
         if dice.random() < 0.1:
             dice.choice([sun.crash, sun.restart])()
     sun.commit()
-    values = [state.value for state in sun.energies()]
+    # What nobody listened to is unknown.
+    values = [state.value for state in sun.energies() if state.value is not None]
     assert values == sorted(values, key=lambda value: float(value or 0.0))
     published = [json.loads(payload)["energy"] for payload in sun.wire.on(STATE)]
     assert published == sorted(published)

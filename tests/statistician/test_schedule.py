@@ -30,20 +30,17 @@ def test_only_the_last_period_ends_the_hour() -> None:
     [
         (START - DAY, None, START - DAY + MINUTES_5),
         (None, START - HOUR + 1, START - HOUR),
-        (START - 40 * DAY, START, START - 10 * DAY),
+        # The period and the hour that an absence has left are finished, however long ago.
+        (START - 40 * DAY, START, START - 40 * DAY + MINUTES_5),
+        # What is older than states are kept makes no rows.
+        (None, START - 40 * DAY, START - 10 * DAY),
         # A first state from the future opens the present period.
         (None, START + HOUR, START),
+        (None, None, None),
     ],
 )
-def test_missed_periods(last_run: int | None, first_state: int | None, first: int) -> None:
-    missed = periods.missed(last_run, first_state, START + 5 * SECOND, 10)
-    assert missed.start == first
-    # The period that ended 5 s ago is not due yet.
-    assert missed.stop == max(first, START - MINUTES_5)
-
-
-def test_nothing_is_missed_before_there_is_anything() -> None:
-    assert len(periods.missed(None, None, START, 10)) == 0
+def test_the_period_to_go_on_with(last_run: int | None, first_state: int | None, first: int | None) -> None:
+    assert periods.first_to_compile(last_run, first_state, START + 5 * SECOND, 10) == first
 
 
 def test_the_jobs_only_emit() -> None:

@@ -1,0 +1,188 @@
+"""What a start and a step of the clock mean for what is stored: nothing counts twice, nothing stays ahead."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from bus.health import Journal
+from statistician.absence import another_boot, ends, last_seen
+from statistician.compile import Compiler
+from statistician.corrections import merge
+from statistician.dating import clock_of
+from statistician.derived import Derived
+from statistician.entity_clock import TOLERANCE, Move
+from statistician.estimated import Estimated
+from statistician.house_time import PROBATION_S, HouseTime, Step
+from statistician.ingest import Ingest
+from statistician.live import Entities, LiveEntity
+from statistician.publish import Aggregates
+from statistician.records import Batch
+from statistician.redating import Redating, find_ahead
+from statistician.store import Store
+
+log = logging.getLogger(__name__)
+
+# A clock that is set right again comes back to within this, ms.
+_SAME_STEP = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class TookBack:
+    """A step of the clock back by `by` ms, and since when readings were dated back with it, by entity."""
+
+    by: int
+    since: dict[int, int]
+
+
+class ClockSteps:
+    """Follows the clock; `give_up` abandons a correction on its way. Every method may raise StoreError."""
+
+    def __init__(
+        self,
+        time: HouseTime,
+        store: Store,
+        entities: Entities,
+        compiler: Compiler,
+        *,
+        ingest: Ingest,
+        derived: Derived,
+        aggregates: Aggregates,
+        estimated: Estimated,
+        journal: Journal,
+        give_up: Callable[[], None],
+    ) -> None:
+        self._time = time
+        self._clock = time.steady()
+        self._store = store
+        self._entities = entities
+        self._compiler = compiler
+        self._ingest = ingest
+        self._derived = derived
+        self._aggregates = aggregates
+        self._estimated = estimated
+        self._journal = journal
+        self._give_up = give_up
+        self._redating = Redating(store)
+        self._steps: deque[Step] = deque()
+        self._took_back: TookBack | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a step to follow."""
+        return bool(self._steps)
+
+    def look(self, *, accept: bool = False) -> None:
+        """Look at the clock; with `accept` a step counts however short ago it was."""
+        if step := self._time.poll(accept=accept):
+            self._steps.append(step)
+
+    def work(self) -> None:
+        """Follow the oldest step that waits."""
+        self._follow(self._steps[0])
+        self._steps.popleft()
+
+    def finish_redating(self) -> None:
+        """Finish what a run before was killed in."""
+        if unfinished := self._redating.unfinished():
+            merge(self._ingest.dirty, self._redating.apply(unfinished).items())
+
+    def note_start(self) -> None:
+        """Note the absence before a start, and what the clock says now."""
+        restarted = another_boot(self._store, self._clock.boot)
+        self._note_absence(restarted=restarted)
+        if self._clock.quality() != "ok":
+            return
+        if self._estimated:
+            self._follow(Step(self._time.offset - self._estimated.offset, synchronised=True))
+        # Of an earlier boot it ended before this one began.
+        started = self._clock.wall() - round(self._clock.monotonic() * 1000)
+        self._bring_back(None, min(started, self._clock.wall()) if restarted else None)
+
+    def _note_absence(self, *, restarted: bool) -> None:
+        """What is known of each value ends where the process was last at work."""
+        now, found = self._now_or_never(), last_seen(self._store)
+        if found is None:
+            return
+        seen, noticed = found
+        if not (restarted or not now or abs(now - seen) > noticed):
+            return
+        self._end_knowledge(self._entities, min(seen, now) if now else seen)
+        # What the outboxes still hold of that time fills it.
+        self._ingest.back_at = now
+
+    def _end_knowledge(self, lives: Iterable[LiveEntity], at: int) -> None:
+        states = ends(lives, at)
+        self._store.commit(Batch(states=states))
+        self._compiler.reload()
+        for state in states:
+            self._entities[state.entity].cut = state.ts
+
+    def redate(self, moves: Mapping[int, Move]) -> None:
+        """Date stored readings anew, by entity number."""
+        moves = self._derived.along(moves)
+        if not moves:
+            return
+        self._ingest.flush()
+        self._give_up()
+        merge(self._ingest.dirty, self._redating.apply(moves).items())
+        self._derived.moved(moves)
+        self._compiler.reload()
+        self._journal.count("entities_redated", len(moves))
+
+    def _follow(self, step: Step) -> None:
+        """Date anew what the wrong clock had dated."""
+        log.warning("the clock went %s by %d s", "forward" if step.by > 0 else "back", abs(step.by) // 1000)
+        self._ingest.flush()
+        if step.synchronised:
+            self._date_anew(self._estimated.moves(step.by, self._entities))
+            self._estimated.clear()
+        elif step.by > 0 and self._took_back is not None and abs(step.by + self._took_back.by) <= _SAME_STEP:
+            # It went back before, and that was wrong.
+            since = self._took_back.since
+            lives = [self._entities[number] for number in since]
+            self._date_anew(
+                {n: Move(since[n], live.heard, step.by) for n, live in zip(since, lives, strict=True)}
+            )
+            self._took_back = None
+        elif step.by > 0:
+            self._go_forward(step.by, self._clock.wall())
+        if step.by < 0:
+            self._bring_back(None if step.synchronised else step.by)
+        for live in self._entities:
+            if live.clock is not None:
+                live.clock.trust()
+
+    def _date_anew(self, moves: Mapping[int, Move]) -> None:
+        self.redate(moves)
+        for number, move in moves.items():
+            clock_of(self._entities[number]).trust(move.by)
+
+    def _go_forward(self, by: int, now: int) -> None:
+        """The clock went on to `now` and no time has passed: what was known ends, and goes on there."""
+        at = now - by - round(PROBATION_S * 1000)
+        # What came since with the new time was dated by the time that passed.
+        ahead = [live for live in self._entities if clock_of(live).shift < 0]
+        silent = [live for live in self._entities if clock_of(live).shift >= 0 and live.heard <= at]
+        self._end_knowledge([*ahead, *silent], at)
+        self._ingest.back_at = now
+        self._date_anew({live.record.id: Move(clock_of(live).since, live.heard, by) for live in ahead})
+
+    def _bring_back(self, by: int | None, limit: int | None = None) -> None:
+        """Nothing stays in the future: what lies there goes back by `by` ms; None: to end before `limit`."""
+        now = self._now_or_never()
+        ahead = [live for live in self._entities if live.heard > now + TOLERANCE]
+        if ahead:
+            back = -by if by else max(live.heard for live in ahead) + 1 - (now if limit is None else limit)
+            falls = {live.record.id: (live.heard, back) for live in ahead}
+            found = find_ahead(self._store, falls, exact=False)
+            self._date_anew({n: Move(since, falls[n][0], -back) for n, (since, _) in found.items()})
+            self._took_back = TookBack(-back, {n: since - back for n, (since, _) in found.items()})
+        if self._compiler.open is not None and self._compiler.open > now > 0:
+            self._ingest.flush()
+            self._give_up()
+            self._journal.count("periods_taken_back", self._compiler.roll_back(now))
+            self._aggregates.take_back(self._compiler.open)
+
+    def _now_or_never(self) -> int:
+        return 0 if self._clock.quality() == "unset" else self._clock.wall()

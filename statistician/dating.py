@@ -1,0 +1,122 @@
+"""When each reading counts: by its own time while that can be right, else by the time that passed."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from bus.health import Journal
+from statistician.entity_clock import TOLERANCE, EntityClock, Move
+from statistician.live import Entities, LiveEntity
+from statistician.records import Batch, Event, StoreError
+from statistician.redating import find_ahead
+from statistician.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Dating:
+    """Keeps the clocks of all entities.
+
+    `pending` is what is taken and not on disk; `flush` puts it there, `redate` moves what is there.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        entities: Entities,
+        journal: Journal,
+        *,
+        flush: Callable[[], None],
+        redate: Callable[[Mapping[int, Move]], None],
+        pending: Callable[[], Batch],
+    ) -> None:
+        self._store = store
+        self._entities = entities
+        self._journal = journal
+        self._flush = flush
+        self._redate = redate
+        self._pending = pending
+
+    def date(
+        self, device: str, lives: Iterable[LiveEntity], raw: int, *, now: int, came: float, stream: bool
+    ) -> dict[int, int]:
+        """When a reading counts, for each of these entities by number; `came` in monotonic seconds.
+
+        Of a `stream` what was stored last need not be what came before it.
+        """
+        lives = list(lives)
+        for live in lives:
+            if live.clock is None:
+                live.clock = EntityClock(-1 if stream else live.heard)
+        doubtful = [live for live in lives if not clock_of(live).believes(raw, now, came)]
+        # One that comes again is the same reading.
+        again = {live.record.id for live in doubtful if raw < clock_of(live).at and self._knows(live, raw)}
+        doubtful = [live for live in doubtful if live.record.id not in again]
+        subject, text = f"clock.{device}", None
+        if doubtful:
+            self._settle(doubtful, raw, now, came)
+            text = _complaint(clock_of(doubtful[0]), raw, now)
+        if text:
+            self._journal.count("readings_of_a_wrong_clock")
+            self._journal.problem(subject, text, now)
+        elif subject in self._journal.problems:
+            self._journal.solved(subject)
+        return {live.record.id: raw if live.record.id in again else clock_of(live).at for live in lives}
+
+    def _knows(self, live: LiveEntity, ts: int) -> bool:
+        """Whether a reading of that time is there already."""
+        number, batch = live.record.id, self._pending()
+        taken: list[Event] = [*batch.states, *batch.repeats]
+        if any(event.ts == ts and event.entity == number for event in taken):
+            return True
+        return bool(self._store.states.every(ts, ts + 1, {number}))
+
+    def _settle(self, lives: list[LiveEntity], raw: int, now: int, came: float) -> None:
+        falls = {
+            live.record.id: (clock_of(live).at, fall)
+            for live in lives
+            if (fall := clock_of(live).fall(raw, now))
+        }
+        moves = self._moves_back(falls)
+        for live in lives:
+            clock = clock_of(live)
+            if live.record.id in moves:
+                clock.believe(raw, came)
+            elif move := clock.reckon(raw, now, came):
+                moves[live.record.id] = move
+        if moves:
+            self._redate(moves)
+
+    def _moves_back(self, falls: Mapping[int, tuple[int, int]]) -> dict[int, Move]:
+        """The moves of entities whose clocks were ahead until now."""
+        if not falls:
+            return {}
+        try:
+            self._flush()
+            found = find_ahead(self._store, falls, exact=True)
+        except StoreError as error:
+            # Their order stays all the same.
+            log.warning("readings of a wrong clock keep their dates: %s", error)
+            return {}
+        return {
+            number: clock_of(self._entities[number]).ahead(falls[number][1], gap)._replace(since=since)
+            for number, (since, gap) in found.items()
+        }
+
+
+def clock_of(live: LiveEntity) -> EntityClock:
+    """The clock of an entity."""
+    if live.clock is None:
+        live.clock = EntityClock(-1)
+    return live.clock
+
+
+def _complaint(clock: EntityClock, raw: int, now: int) -> str | None:
+    """What is wrong with a clock and what to do about it."""
+    off = (raw - now if raw > now + TOLERANCE else -clock.shift) // 1000
+    if off == 0:
+        return None
+    way = "ahead of" if off > 0 else "behind"
+    return (
+        f"its clock is {abs(off)} s {way} ours: its readings are dated by their order and arrival; set its"
+        " clock, or let it leave ts out"
+    )
