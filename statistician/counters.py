@@ -18,6 +18,8 @@ _STEPS = 2
 # What a counter has done since a confirmed fall or leap is remembered for so many values and so long.
 _MOST_STEPS = 32
 _LONGEST = DAY
+# A rise from -1e308 to 1e308 is infinite, and no infinity can be stored.
+_LARGEST = 1e300
 
 
 class Marks(NamedTuple):
@@ -70,7 +72,7 @@ class Marks(NamedTuple):
 
 def _learn(known: float, seen: float) -> float:
     # One wild value that was confirmed must not allow all that follow.
-    return max(known, min(seen, _RATES * known) if known else seen)
+    return max(known, min(seen, _RATES * known if known else _LARGEST, _LARGEST))
 
 
 class Step(NamedTuple):
