@@ -1,5 +1,6 @@
 """Decides which readings of a growing counter count: a fall or a leap is held until the next; time is ms."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -105,12 +106,13 @@ class HeldReading(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """All that a Counter knows: what it needs to go on after a restart."""
+    """All that a Counter knows: what it needs to go on after a restart; values are in `unit`."""
 
     marks: Marks | None = None
     held: Held | None = None
     # From a fall or a leap on, oldest first.
     trail: tuple[Step, ...] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +143,24 @@ class Verdict:
         return found
 
 
-class Counter:
-    """One `total_increasing` entity, fed every reading in order, those that only repeat a value too."""
+_COUNTS = Verdict(accepted=True)
 
-    __slots__ = ("_held", "_marks", "_trail")
+
+class Counter:
+    """One `total_increasing` entity, fed every reading in order, those that only repeat a value too.
+
+    `unit` is what its values are in: before one in another unit `convert` it.
+    """
+
+    __slots__ = ("_held", "_marks", "_trail", "unit")
 
     def __init__(self, memory: Memory | None = None) -> None:
-        self._marks, self._held, self._trail = memory or Memory()
+        self._marks, self._held, self._trail, self.unit = memory or Memory()
 
     @property
     def memory(self) -> Memory:
         """What to store, and to give to the counter after a restart."""
-        return Memory(self._marks, self._held, self._trail)
+        return Memory(self._marks, self._held, self._trail, self.unit)
 
     @property
     def heard(self) -> int:
@@ -162,13 +170,38 @@ class Counter:
 
     def take(self, ts: int, value: float, *, daily: bool = False) -> Verdict:
         """Take the next reading; of a `daily` counter no fall is held."""
-        marks, held, self._held = self._marks, self._held, None
+        marks, held = self._marks, self._held
         if marks is None:
             self._marks = Marks(ts, value, ts, value)
             return Verdict(accepted=True, keep=True)
         if value < 0:
-            self._held = held
             return Verdict()
+        if held is None and not self._trail and value >= marks.value and not marks.leapt(ts, value):
+            # Nearly all readings: nothing to decide.
+            self._marks = marks.after(ts, value)
+            return _COUNTS if self._marks.window_ts == marks.window_ts else Verdict(accepted=True, keep=True)
+        return self._decide(marks, held, ts, value, daily=daily)
+
+    def convert(self, unit: str, how: Callable[[float], float]) -> None:
+        """Go on in another unit: `how` brings a value to it; a counter's units have one zero."""
+
+        def convert(marks: Marks) -> Marks:
+            ts, value, window_ts, window_value, step, rate = marks
+            rate = None if rate is None else how(rate)
+            return Marks(ts, how(value), window_ts, how(window_value), how(step), rate)
+
+        if self._marks is not None:
+            self._marks = convert(self._marks)
+        if self._held is not None:
+            self._held = self._held._replace(value=how(self._held.value), before=how(self._held.before))
+        self._trail = tuple(
+            step._replace(value=how(step.value), before=step.before and convert(step.before))
+            for step in self._trail
+        )
+        self.unit = unit
+
+    def _decide(self, marks: Marks, held: Held | None, ts: int, value: float, *, daily: bool) -> Verdict:
+        self._held = None
         replaced = held is not None and held.ts == ts
         confirmed = held is not None and not replaced and not _contradicted(marks, held, value)
         left_out = [] if held is None or replaced or confirmed else [held]

@@ -160,7 +160,7 @@ def test_the_next_value_decides(case: str, *, restart: bool) -> None:
 # From the very first reading, a minute apart: no rate is known yet.
 FIRST_HOUR: dict[str, tuple[list[float], list[float], float]] = {
     "begins at zero": ([0, 0.5, 1, 1.5], [], 1.5),
-    "begins below zero": ([-10, 5, 6], [], 16),
+    "begins below zero": ([-10, -5, 5, -1, 6], [], 16),
     "zero": ([550, 0, 550.1], [0], 0.1),
     "zeros": ([550, 550.1, 0, 0, 550.2], [0], 0.2),
     "zeros, then a small dip": ([550, 550.1, 0, 0, 550, 550.2], [0, 550], 0.2),

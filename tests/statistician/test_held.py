@@ -54,6 +54,19 @@ def test_a_batch_brings_held_readings_and_counters_whole_or_not_at_all(store: St
     assert store.held.pending() == []
 
 
+@pytest.mark.parametrize("case", ["usual", "fall", "reset", "leap", "first"])
+def test_a_counter_goes_on_in_another_unit(case: str) -> None:
+    usual = [] if case == "first" else [550 + n / 64 for n in range(128)]
+    values = [*usual, *{"fall": [0.0], "reset": [0.0, 0.5], "leap": [9000.0], "first": [550.0]}.get(case, [])]
+    one, other = Counter(), Counter()
+    for n, value in enumerate(values):
+        one.take(START + n * MINUTE, value)
+        other.take(START + n * MINUTE, value * 1024)
+    one.convert("Wh", lambda value: value * 1024)
+    assert one.memory == other.memory._replace(unit="Wh")
+    assert Counter(one.memory).unit == "Wh"
+
+
 def test_what_must_not_count(store: Store) -> None:
     put(store, reading(1), reading(2, "held"), reading(3, "accepted"), reading(2, entity=2), reading(4))
     assert store.held.skipped(1, 4) == {(1, 1), (1, 2), (2, 2)}
