@@ -41,7 +41,7 @@ class Marks(NamedTuple):
         """The most that the value may rise until `ts`."""
         if self.rate is None:
             return max(_RATES * self.step, self._dip)
-        return max(_STEPS * self.step, _RATES * self.rate * max(0, ts - self.ts) / HOUR)
+        return max(_STEPS * self.step, _RATES * self.rate * (ts - self.ts) / HOUR)
 
     @property
     def _dip(self) -> float:
@@ -62,7 +62,7 @@ class Marks(NamedTuple):
         window = self.window_ts, self.window_value
         if rise > 0 and ts - self.ts < HOUR:
             step = _learn(step, rise)
-        if ts < self.window_ts or value < RESET_BELOW * self.value:
+        if ts < self.window_ts:
             window = ts, value
         elif ts - self.window_ts >= HOUR:
             hours = (ts - self.window_ts) / HOUR

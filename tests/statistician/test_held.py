@@ -7,7 +7,7 @@ import pytest
 
 from bus.messages import to_iso
 from bus.requests import Code
-from statistician.counters import Counter, HeldReading, Judged, Memory
+from statistician.counters import Counter, Held, HeldReading, Judged, Memory, Verdict, subject, told
 from statistician.fixes_params import AcceptReading, ListFixes, UndoFix
 from statistician.periods import DAY, HOUR
 from statistician.records import Batch, State, StoreError
@@ -65,6 +65,27 @@ def test_a_counter_goes_on_in_another_unit(case: str) -> None:
     one.convert("Wh", lambda value: value * 1024)
     assert one.memory == other.memory._replace(unit="Wh")
     assert Counter(one.memory).unit == "Wh"
+
+
+def test_what_is_told_and_the_line_to_copy() -> None:
+    reading = HeldReading(7, START, 0.0, 550.65, "fall", "left_out")
+    assert subject("plug.e") == "counter.plug.e"
+    assert told(reading, "plug.e", "kWh", "a/b") == (
+        "0 kWh at 2026-11-23T12:00:00.000Z was left out: it fell from 550.65 and came back. If it was real:"
+        """ mosquitto_pub -t a/b -m '{"entity": "plug.e", "ts": "2026-11-23T12:00:00.000Z"}'"""
+    )
+    leap = told(reading._replace(value=float(0xFFFFFFFF), why="leap"), "plug.e", None, "a/b")
+    assert leap.startswith(
+        "4294967295 at 2026-11-23T12:00:00.000Z was left out: it rose too fast from 550.65"
+    )
+
+
+def test_the_changes_of_a_verdict_by_moment() -> None:
+    fall, leap = Held(1, 0.0, 5.0, "fall"), Held(2, 9.0, 5.0, "leap")
+    verdict = Verdict(confirmed=(fall,), held=leap)
+    assert verdict.changes(7) == {(7, 1): None, (7, 2): HeldReading(7, 2, 9.0, 5.0, "leap", "held")}
+    verdict = Verdict(left_out=(fall, leap), replaced=3)
+    assert [one and one.verdict for one in verdict.changes(7).values()] == [None, "left_out", "left_out"]
 
 
 def test_what_must_not_count(store: Store) -> None:
