@@ -11,6 +11,7 @@ from statistician.corrections import merge
 from statistician.fixes_ground import Change, FixError, Ground
 from statistician.fixes_journal import listed, told
 from statistician.fixes_params import (
+    AcceptReading,
     AdjustSum,
     ChangeUnit,
     Clear,
@@ -32,7 +33,17 @@ from statistician.store_fixes import Entry, Undo
 __all__ = ["FIXES", "FixError", "Fixes"]
 
 _EVER = 2**60
-Params = SetMetadata | ChangeUnit | AdjustSum | Clear | ImportStatistics | DeleteStates | Recompile | UndoFix
+Params = (
+    SetMetadata
+    | ChangeUnit
+    | AdjustSum
+    | Clear
+    | ImportStatistics
+    | DeleteStates
+    | AcceptReading
+    | Recompile
+    | UndoFix
+)
 
 # Verb: what it is asked, and the method of Fixes that does it.
 FIXES: dict[str, tuple[type[msgspec.Struct], str]] = {
@@ -42,6 +53,7 @@ FIXES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "clear": (Clear, "clear"),
     "import_statistics": (ImportStatistics, "import_statistics"),
     "delete_states": (DeleteStates, "delete_states"),
+    "accept_reading": (AcceptReading, "accept_reading"),
     "recompile": (Recompile, "recompile"),
     "undo": (UndoFix, "undo"),
     "fixes": (ListFixes, "journal"),
@@ -102,6 +114,10 @@ class Fixes:
     def delete_states(self, asked: DeleteStates) -> Summary:
         """Remove states."""
         return self._run("delete_states", asked, lambda ground: fixes_states.delete_states(ground, asked))
+
+    def accept_reading(self, asked: AcceptReading) -> Summary:
+        """Let a reading count that was taken for a glitch."""
+        return self._run("accept_reading", asked, lambda ground: fixes_states.accept_reading(ground, asked))
 
     def recompile(self, asked: Recompile) -> Summary:
         """Make rows again from states."""
@@ -186,17 +202,18 @@ class Fixes:
 def _reverse(ground: Ground, entry: Entry, undo: Undo) -> Change:
     if entry.verb == "set_metadata":
         asked = msgspec.json.decode(entry.params, type=SetMetadata)
-        return fixes_metadata.undo_set_metadata(ground, asked, undo)
-    if entry.verb == "change_unit":
+        change = fixes_metadata.undo_set_metadata(ground, asked, undo)
+    elif entry.verb == "change_unit":
         change = fixes_metadata.undo_change_unit(ground, undo)
-        change.undo = None
-        return change
-    if entry.verb == "adjust_sum":
+    elif entry.verb == "adjust_sum":
         change = fixes_rows.undo_adjust_sum(ground, entry.entities[0], entry.id)
-        change.undo = None
-        return change
-    if entry.verb == "clear":
-        return fixes_rows.undo_clear(ground, undo)
-    if entry.verb == "import_statistics":
-        return fixes_rows.undo_import(ground, undo, entry.id)
-    return fixes_states.undo_delete_states(ground, undo)
+    elif entry.verb == "clear":
+        change = fixes_rows.undo_clear(ground, undo)
+    elif entry.verb == "import_statistics":
+        change = fixes_rows.undo_import(ground, undo, entry.id)
+    elif entry.verb == "accept_reading":
+        change = fixes_states.undo_accept_reading(ground, undo)
+    else:
+        change = fixes_states.undo_delete_states(ground, undo)
+    change.undo = None
+    return change

@@ -89,6 +89,14 @@ class DeleteStates(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     dry_run: bool = False
 
 
+class AcceptReading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Let the reading at `ts` count, which was held or left out as a glitch; its rows are made again."""
+
+    entity: Name
+    ts: Moment
+    dry_run: bool = False
+
+
 class Recompile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Make rows from start to end (now) again from the stored states; of all entities if none is named."""
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from statistician.counters import HeldReading, Judged
 from statistician.fixes_ground import Change, FixError, Ground, full_name, moment
-from statistician.fixes_params import DeleteStates, Recompile, Summary
+from statistician.fixes_params import AcceptReading, DeleteStates, Recompile, Summary
 from statistician.periods import MINUTES_5, period_of
 from statistician.records import Span
 from statistician.store_fixes import Undo
@@ -48,6 +49,35 @@ def undo_delete_states(ground: Ground, undo: Undo) -> Change:
         {first.entity},
         spans={} if span is None else {first.entity: span},
         states=True,
+    )
+
+
+def accept_reading(ground: Ground, asked: AcceptReading) -> Change:
+    """Let a reading count that was held or left out; rows are made again by and by."""
+    record = ground.find(asked.entity).record
+    reading = ground.store.held.get(record.id, moment(asked.ts, "ts"))
+    if reading is None or reading.verdict == "accepted":
+        raise FixError(
+            "not_found", "ts: no reading was left out then; the verb outliers lists those that were"
+        )
+    change = _judged(ground, reading, "accepted")
+    change.undo = Undo(held=[reading])
+    return change
+
+
+def undo_accept_reading(ground: Ground, undo: Undo) -> Change:
+    """Leave the reading out again."""
+    return _judged(ground, undo.held[0], "left_out")
+
+
+def _judged(ground: Ground, reading: HeldReading, verdict: Judged) -> Change:
+    ground.store.held.judge(reading.entity, reading.ts, verdict)
+    record = ground.entities[reading.entity].record
+    span = _span(ground, reading.ts, reading.ts)
+    return Change(
+        Summary(entities=(full_name(record),), states=1, periods=_periods(ground, reading.ts, span)),
+        {record.id},
+        spans={} if span is None else {record.id: span},
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bus.messages import Value
 from statistician.algorithm import Row
+from statistician.counters import HeldReading, Memory
 
 
 class StoreError(Exception):
@@ -152,7 +153,7 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Batch:
-    """What one commit writes."""
+    """What one commit writes; of `held`, by entity and time (ms), None removes one."""
 
     entities: dict[int, EntityRecord] = field(default_factory=dict)
     repeats: list[Heard] = field(default_factory=list)
@@ -162,3 +163,5 @@ class Batch:
     streams: dict[str, StreamRecord] = field(default_factory=dict)
     dirty: dict[int, Span] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
+    held: dict[tuple[int, int], HeldReading | None] = field(default_factory=dict)
+    counters: dict[int, Memory] = field(default_factory=dict)

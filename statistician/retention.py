@@ -123,6 +123,8 @@ class Retention:
         yield from self._single_out(oldest)
         yield from self._rows()
         self.removed += self._store.statistics.remove_runs_before(self._before)
+        # Not before the states are gone: one that was left out would count.
+        self.removed += self._store.held.remove_before(oldest)
         yield True
 
     def _single_out(self, start: int) -> Iterator[bool]:

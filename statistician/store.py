@@ -9,6 +9,7 @@ from statistician.records import Batch, DeadLetter, EntityRecord, StreamRecord
 from statistician.store_backup import Backup
 from statistician.store_engine import Engine
 from statistician.store_fixes import FixTables, Kept
+from statistician.store_held import HeldReadings
 from statistician.store_models import Dead, Entity, Stream
 from statistician.store_open import open_or_set_aside
 from statistician.store_states import States
@@ -28,6 +29,7 @@ class Store:
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
         self.fixes = FixTables(self._engine)
+        self.held = HeldReadings(self._engine)
 
     @property
     def engine(self) -> Engine:
@@ -58,6 +60,10 @@ class Store:
                 self.statistics.put_dirty(batch.dirty)
             if batch.dead:
                 self._put_dead(batch.dead)
+            if batch.held:
+                self.held.put(batch.held)
+            if batch.counters:
+                self.held.put_counters(batch.counters)
 
     def put_entities(self, records: Iterable[EntityRecord]) -> None:
         """Keep what is known of entities; within a transaction."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from statistician.counters import HeldReading
 from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
 from statistician.store_engine import Cell, Engine
 
@@ -37,6 +38,7 @@ class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
     # Hours that had no row.
     absent: list[tuple[int, int]] = []
     states: list[State] = []
+    held: list[HeldReading] = []
     imported: list[tuple[int, int, int]] = []
     records: list[EntityRecord] = []
     # Days an entity was kept; None: as long as all others.

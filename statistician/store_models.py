@@ -214,6 +214,34 @@ class Imported(Model):
         without_rowid = True
 
 
+class Held(Model):
+    """Readings of counters that fell or rose too fast: `verdict` is held, left_out, or accepted by a user."""
+
+    entity = IntegerField()
+    ts = BigIntegerField()
+    value = DoubleField()
+    # The value that it fell or rose from.
+    before = DoubleField()
+    # fall or leap
+    why = TextField()
+    verdict = TextField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "held"
+        primary_key = CompositeKey("entity", "ts")
+        without_rowid = True
+
+
+class Counter(Model):
+    """What is known of each counter at its last fall, leap or hour, as JSON."""
+
+    entity = IntegerField(primary_key=True)
+    memory = TextField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "counter"
+
+
 class Dead(Model):
     """Messages that could not be used."""
 
@@ -242,5 +270,7 @@ ALL: tuple[type[Model], ...] = (
     Fix,
     Adjusted,
     Imported,
+    Held,
+    Counter,
     Dead,
 )

@@ -35,6 +35,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("statistician/streams.py", PURE),
     ("statistician/undated.py", PURE),
     ("statistician/integral.py", PURE),
+    ("statistician/counters.py", PURE),
     ("statistician/calendar_periods.py", PURE),
     ("controller/policy.py", PURE),
     ("controller/interlocks.py", PURE),

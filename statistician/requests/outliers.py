@@ -1,11 +1,12 @@
-"""The verb outliers: single states that jump away from their neighbours and back."""
+"""The verb outliers: single states that jump away from their neighbours and back, and readings left out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from bus.messages import to_iso
 from bus.requests import Listing, Part, Place
+from statistician.counters import HeldReading
 from statistician.periods import DAY
 from statistician.requests.ground import Ground, full_name, span
 from statistician.requests.history import chunks, counted
@@ -24,13 +25,16 @@ class Outlier:
 
     ts: int
     value: float
-    low: float
-    high: float
-    score: float | None
+    low: float | None = None
+    high: float | None = None
+    score: float | None = None
 
 
 def outliers(ground: Ground, params: Outliers, place: Place) -> Listing:
-    """States with the range expected of them; a lasting change is no outlier. Raises Refused."""
+    """States with the range expected of them, and the readings that were left out of a counter's rows.
+
+    A lasting change is no outlier. Raises Refused.
+    """
     live = ground.find(params.entity, "entity")
     start, end = span(params.start, params.end)
     until = place.now if end is None else end
@@ -44,14 +48,16 @@ def outliers(ground: Ground, params: Outliers, place: Place) -> Listing:
             elif isinstance(state.value, float):
                 numbers.append((state.ts, state.value))
         done = -1 if place.after is None else int(place.after[0])
-        for found in find(numbers, params.threshold):
+        stored = ground.store.held.between(live.record.id, since, until)
+        left_out = {reading.ts: reading for reading in stored if reading.verdict == "left_out"}
+        for found in _with_left_out(find(numbers, params.threshold), numbers, left_out):
             if found is None:
                 yield None
             elif found.ts > done:
-                yield Part((found.ts,), (to_iso(found.ts), found.value, found.low, found.high, found.score))
+                yield Part((found.ts,), _row(found, left_out.get(found.ts)))
 
     def assemble(found: list[Part]) -> object:
-        columns = ("ts", "value", "expected_min", "expected_max", "score")
+        columns = ("ts", "value", "expected_min", "expected_max", "score", "left_out", "before")
         return {
             "entity": full_name(live),
             "unit": live.record.unit,
@@ -60,6 +66,28 @@ def outliers(ground: Ground, params: Outliers, place: Place) -> Listing:
         }
 
     return Listing(parts(), assemble)
+
+
+def _row(found: Outlier, left_out: HeldReading | None) -> tuple[str | float | bool | None, ...]:
+    before = None if left_out is None else left_out.before
+    shown = (to_iso(found.ts), found.value, found.low, found.high, found.score)
+    return (*shown, left_out is not None, before)
+
+
+def _with_left_out(
+    outliers: Iterator[Outlier | None],
+    numbers: Sequence[tuple[int, float]],
+    left_out: Mapping[int, HeldReading],
+) -> Iterator[Outlier | None]:
+    """The outliers, and between them in order of time the numbers left out that are none themselves."""
+    more = [Outlier(ts, value) for ts, value in reversed(numbers) if ts in left_out]
+    for found in outliers:
+        while found is not None and more and more[-1].ts <= found.ts:
+            other = more.pop()
+            if other.ts < found.ts:
+                yield other
+        yield found
+    yield from reversed(more)
 
 
 def find(numbers: Sequence[tuple[int, float]], threshold: float) -> Iterator[Outlier | None]:

@@ -15,6 +15,7 @@ from bus.topics import Topics
 from statistician.fixes import Fixes
 from statistician.fixes_ground import FixError
 from statistician.fixes_params import (
+    AcceptReading,
     AdjustSum,
     ChangeUnit,
     Clear,
@@ -77,6 +78,7 @@ def fixing(fixes: Fixes) -> Mapping[str, Action]:
         "clear": action(Clear, _fix(fixes.clear), largest=LARGEST_DATA),
         "import_statistics": action(ImportStatistics, _fix(fixes.import_statistics), largest=LARGEST_DATA),
         "delete_states": action(DeleteStates, _fix(fixes.delete_states)),
+        "accept_reading": action(AcceptReading, _fix(fixes.accept_reading)),
         "recompile": action(Recompile, _fix(fixes.recompile)),
         "undo": action(
             params.TakeBack, _fix(lambda asked: fixes.undo(UndoFix(id=asked.fix, dry_run=asked.dry_run)))

@@ -17,7 +17,9 @@ from bus.process import set_up_logging
 from config.load import load_or_exit
 from statistician.__main__ import serve
 from statistician.absence import note_end
+from statistician.counters import HeldReading
 from statistician.periods import HOUR
+from statistician.records import State
 from statistician.store import Store
 from tests.broker import Mosquitto
 from tests.client import Client
@@ -26,6 +28,8 @@ from tests.statistician.rig import MINUTE, SECOND, TOPICS, Rig
 ROOT = Path(__file__).parents[2]
 START = from_iso("2026-11-20T06:00:00Z")
 HOURS = 6
+# When the yield was 0 for a moment.
+GLITCH = START + 300 * MINUTE
 # The time when it starts, whatever the day is: no data is too old, and no period ends while it is asked.
 _NOW = START + 37 * HOUR + 20 * SECOND
 _PATIENCE = 30.0
@@ -43,7 +47,7 @@ MPPT = About(
 
 
 def fill(path: Path) -> None:
-    """Six hours of a solar charger, a state of each entity a minute, one of them far off."""
+    """Six hours of a solar charger, a state of each entity a minute, one far off and one left out."""
     rig = Rig(path, now=START)
     rig.message(TOPICS.about("mppt"), encode_about(MPPT))
     for minute in range(HOURS * 60):
@@ -55,6 +59,10 @@ def fill(path: Path) -> None:
         rig.reading("mppt", values)
         rig.run_until(rig.now + MINUTE)
     rig.run_until(rig.now + MINUTE)
+    number = next(e.id for e in rig.store.entities() if e.entity == "yield_today")
+    zero = HeldReading(number, GLITCH, 0.0, 299.0, "fall", "left_out")
+    rig.store.states.put([State(GLITCH, number, 0.0, None)])
+    rig.store.held.put({(number, GLITCH): zero})
     rig.close()
     store = Store(path)
     # As if it had been at work since: an absence would end what is known.

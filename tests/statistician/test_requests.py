@@ -253,7 +253,7 @@ BAD: list[tuple[str, dict[str, Any], Code, str]] = [
     ("info", {"all": True}, Code.INVALID, "all: "),
     ("undo", {"fix": 99}, Code.NOT_FOUND, "there is no fix 99"),
     ("adjust_sum", {"entity": "van.none", "start": 1, "adjustment": 1}, Code.NOT_FOUND, "entity: "),
-    ("drop", {}, Code.NOT_FOUND, "there are adjust_sum, backup, "),
+    ("drop", {}, Code.NOT_FOUND, "there are accept_reading, adjust_sum, backup, "),
 ]
 
 
