@@ -107,11 +107,16 @@ def _in_force(history: tuple[Since, ...], at: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class StreamRecord:
-    """Every seq of the stream up to `seq` is stored; `seen` is when it was last heard."""
+    """Every seq of the stream up to `seq` is stored; `seen` is when it was last heard.
+
+    By clocks that were right, `first` is the time of its reading with seq 1, `newest` the latest of all.
+    """
 
     stream: str
     seq: int
     seen: int
+    first: int | None = None
+    newest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +149,7 @@ class Batch:
     repeats: list[State] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     streams: dict[str, StreamRecord] = field(default_factory=dict)
+    # Devices, each with a service that its about names.
+    owners: list[tuple[str, str]] = field(default_factory=list)
     dirty: dict[int, Span] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)

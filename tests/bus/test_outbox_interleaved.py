@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bus.outbox import LOOK_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
 from bus.shelf import Shelf
-from statistician.streams import Place, Streams
+from statistician.streams import Place, Spot, Streams
 
 NAME = "collector_ble"
 TOPIC = "camper/state/mppt"
@@ -31,7 +31,9 @@ class Statistician:
     def take(self, payload: bytes) -> None:
         """A reading came."""
         reading = json.loads(payload)
-        place = self.streams.place(reading["stream"], reading["seq"], reading.get("after"), 0)
+        # The value is the time, too: each is measured later than the one before.
+        spot = Spot(reading["stream"], reading["seq"], reading.get("after"), reading["v"])
+        place = self.streams.place(spot, 0)
         if place is Place.NEXT:
             self._batch.add(reading["v"])
 
@@ -39,7 +41,7 @@ class Statistician:
         """Put them on disk; returns the watermarks to be told."""
         self.stored |= self._batch
         self._batch = set()
-        said = {record.stream: record.seq for record in self.streams.committed()}
+        said = {stream: seq for stream, seq in self.streams.committed().items() if seq is not None}
         self.watermarks |= said
         return said
 

@@ -251,6 +251,7 @@ def test_it_goes_on_after_a_restart(sun: Sun, crash: bool) -> None:  # noqa: FBT
 
 
 def test_what_a_crash_took_comes_again_and_counts_once(sun: Sun) -> None:
+    sun.own("mppt", "ble")
     sun.power(360.0, seq=1)
     sun.power(360.0, seq=2)
     sun.commit()
@@ -301,6 +302,7 @@ def test_silence_and_null_take_it_offline_but_not_its_energy(sun: Sun) -> None:
 
 
 def test_what_arrives_late_in_its_order_lands_in_its_own_periods(sun: Sun) -> None:
+    sun.own("mppt", "ble")
     sun.power(720.0, seq=1)
     sun.run_until(START + 12 * MINUTE)
     for seq in range(2, 62):
