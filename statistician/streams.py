@@ -118,7 +118,7 @@ class Streams:
     def __init__(self, records: Iterable[StreamRecord]) -> None:
         self._on_disk = {record.stream: record for record in records}
         self._marks = {r.stream: _Mark(r.seq, r.seen, r.first, r.newest) for r in self._on_disk.values()}
-        # Streams heard since the last commit; those of them with a gap, and with an `after` that cannot be.
+        # Streams heard since the last commit; those whose mark is said in any case; those to be refused.
         self._heard: set[str] = set()
         self._asked: set[str] = set()
         self._refused: set[str] = set()
@@ -152,6 +152,8 @@ class Streams:
             if _sent_again(mark, seq, after, ts):
                 return Place.DUPLICATE
             self.restarts += 1
+            # Said even if it is the number of the count before.
+            self._asked.add(stream)
             mark.seq, mark.first = 0, None
         if after is not None and after > mark.seq and not self._skip(stream, mark, after, far):
             return Place.GAP
@@ -190,7 +192,7 @@ class Streams:
         return StreamRecord(name, mark.seq, mark.seen, mark.first, mark.newest)
 
     def committed(self) -> dict[str, int | None]:
-        """The watermarks to publish after a commit: those that moved, and, unmoved, those with a gap.
+        """The watermarks to publish after a commit: those that moved or began again, and those with a gap.
 
         None for a stream that is refused: its owner is to begin a new one.
         """

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.outbox import LOOK_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
+from bus.outbox import LOOK_EVERY_S, REFUSED, RENEW_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
 from bus.shelf import Shelf
 from statistician.streams import Place, Spot, Streams
 
@@ -135,7 +135,19 @@ class _Life(RuleBasedStateMachine):
         self.statistician.restart()
         self.hear(self.statistician.watermarks)
 
-    @rule(seconds=st.sampled_from([1.0, SPILL_EVERY_S, SPILL_AFTER_S, LOOK_EVERY_S]))
+    @rule()
+    def the_statistician_forgets(self) -> None:
+        """A month of silence, or a database that was lost; what it had stored is told elsewhere."""
+        self.statistician.streams = Streams([])
+        self.statistician.commit()
+
+    @rule(which=st.integers(0, 5))
+    def a_stream_is_refused(self, which: int) -> None:
+        streams = sorted(self.listened)
+        self.outbox.hear(streams[which % len(streams)], REFUSED, self.now)
+        self.listen()
+
+    @rule(seconds=st.sampled_from([1.0, SPILL_EVERY_S, SPILL_AFTER_S, LOOK_EVERY_S, RENEW_EVERY_S]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         self.outbox.settle(self.now)

@@ -168,6 +168,7 @@ def test_it_is_described_and_published_after_the_commit(sun: Sun) -> None:
     about = about_message.decode(sun.wire.on(ABOUT)[0])
     energy = about.entities["energy"]
     assert about.name == "Solar energy"
+    assert about.service == "statistician"
     assert (energy.unit, energy.device_class, energy.state_class) == ("Wh", "energy", "total_increasing")
     assert sun.wire.on(AVAILABILITY) == [b"offline"]
     sun.power(360.0)
