@@ -8,10 +8,11 @@ import pytest
 from bus import about as about_message
 from bus.about import About
 from bus.health import Journal
+from bus.messages import Reading, encode_reading
 from bus.outbox import REFUSED
 from statistician import streams
 from statistician.periods import HOUR
-from statistician.streams import FURTHEST
+from statistician.streams import FURTHEST, Spot, envelope
 from tests.statistician.rig import SECOND, START, TOPICS, Rig
 
 STREAM = "ble-7f3a"
@@ -310,11 +311,29 @@ def test_a_service_that_is_no_id_is_named(rig: Rig) -> None:
 
 
 def test_health_says_it_once_and_not_with_each_reading(rig: Rig) -> None:
-    say(rig, 1, device="copy")
+    say(rig, 1)
+    for seq in range(10**9, 10**9 + 5):
+        say(rig, seq)
+        rig.commit()
+        journal: Journal = rig.journal
+        assert journal.changed is (seq == 10**9)
+        journal.changed = False
+
+
+def test_what_was_dated_anew_before_it_is_sent_again_stays_a_duplicate(rig: Rig) -> None:
+    for shift in (0, HOUR):
+        for seq in (1, 2):
+            ts = START + seq * SECOND + shift
+            reading = Reading(
+                ts=ts, values={"v": float(seq)}, clock="estimated", stream=STREAM, seq=seq, after=seq - 1
+            )
+            rig.message(TOPICS.state("van"), encode_reading(reading))
     rig.commit()
-    journal: Journal = rig.journal
-    journal.changed = False
-    for seq in range(2, 9):
-        say(rig, seq, device="copy")
-    rig.commit()
-    assert not journal.changed
+    assert rig.journal.counters["duplicates"] == 2
+    assert stored(rig) == 2
+
+
+@pytest.mark.parametrize("wild", WILD)
+def test_a_place_that_cannot_be_read_is_none(wild: str) -> None:
+    assert envelope(f'{{"stream": "ble-1", "seq": {wild}}}'.encode()) is None
+    assert envelope(f'{{"stream": "ble-1", "seq": 7, "after": {wild}}}'.encode()) in (None, Spot("ble-1", 7))
