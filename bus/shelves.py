@@ -114,7 +114,6 @@ class Shelves:
             above = self._disk.newest
         if self.stream == stream:
             self._in_memory(lambda memory: memory.renumber(stream, above))
-        self.order += 1
 
     def empty(self, seq: int) -> None:
         """Replace a row's payload by an empty object."""
