@@ -14,6 +14,7 @@ from collections import OrderedDict
 
 from bench.publisher import length
 from bench.traffic import TOPICS
+from bus.about import About, encode
 from bus.messages import Reading, Values, encode_reading
 
 _TICK_S = 0.01
@@ -22,6 +23,7 @@ _AGAIN_S = 2.0
 # Longer than the statistician's commit interval.
 _STALL_S = 8.0
 _PUBLISH, _PUBLISH_QOS_1, _SUBACK, _PUBACK = 3, 0x32, 9, b"\x40\x02"
+_PUBLISH_RETAINED = 0x31
 _LARGEST_ID = 65_535
 
 
@@ -51,6 +53,8 @@ class Member(asyncio.Protocol):
         self._watermark = _field(TOPICS.watermark(stream_of(number)))
         self._connect = _packet(0x10, b"\x00\x04MQTT\x04\x02\x00\x3c" + _field(device_of(number)))
         self._stream = stream_of(number)
+        about = encode(About(name=device_of(number), service=device_of(number)))
+        self._about = _packet(_PUBLISH_RETAINED, _field(TOPICS.about(device_of(number))) + about)
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._kept: OrderedDict[int, int] = OrderedDict()
@@ -119,6 +123,8 @@ class Member(asyncio.Protocol):
             packet, self._buffer = self._buffer[:size], self._buffer[size:]
             if packet[0] >> 4 == _SUBACK:
                 self._listens = True
+                if self._transport is not None:
+                    self._transport.write(self._about)
                 self._send_again()
             elif packet[0] >> 4 == _PUBLISH:
                 self._heard(packet)

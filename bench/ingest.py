@@ -14,7 +14,7 @@ from typing import IO
 
 from bench import peer_homeassistant
 from bench.measure import Goal, Spread, cpu_s, goals, page, progress, table
-from bench.traffic import STREAM, TOPICS
+from bench.traffic import DEVICES, STREAM, TOPICS, about
 from tests.broker import Mosquitto
 from tests.client import Client
 from tests.journeys.house import ROOT
@@ -130,6 +130,8 @@ class _Round:
         ) as consumer:
             try:
                 client.wait(lambda m: m.payload == b"online", patience=_PATIENCE)
+                for device in range(DEVICES):
+                    client.publish(*about(device), retain=True)
                 run = self._publish(consumer.pid, lambda: self._all_committed(client))
             finally:
                 consumer.terminate()

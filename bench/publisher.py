@@ -9,12 +9,11 @@ import struct
 import sys
 import time
 
-from bench.traffic import STREAM, topic
+from bench.traffic import DEVICES, STREAM, topic
 from bus.messages import Reading, encode_reading
 
 _WINDOW = 2000
 _CHUNK = 100
-_DEVICES = 25
 _CONNECT = b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x00\x00\x03pub"
 _PUBLISH_QOS_1 = 0x32
 _ACK_BYTES = 4
@@ -41,7 +40,7 @@ def packet(number: int, values: int, now_ms: int) -> bytes:
         seq=number,
     )
     payload = encode_reading(reading)
-    name = topic(number % _DEVICES).encode()
+    name = topic(number % DEVICES).encode()
     body = struct.pack("!H", len(name)) + name + struct.pack("!H", (number - 1) % _LARGEST_ID + 1) + payload
     return bytes([_PUBLISH_QOS_1]) + length(len(body)) + body
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from bus.topics import check_id
+
 MEASUREMENT = "measurement"
 MEASUREMENT_ANGLE = "measurement_angle"
 TOTAL = "total"
@@ -40,11 +42,13 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A device as its owner describes it on `camper/about/<device>`.
 
-    `expire_after` is the seconds of silence after which its values are no longer to be believed; `discovery`
-    is a stranger's wish to be announced to Home Assistant.
+    `service` is the process that owns it: its readings count in a stream of that service only. `expire_after`
+    is the seconds of silence after which its values are no longer to be believed; `discovery` is a stranger's
+    wish to be announced to Home Assistant.
     """
 
     name: str
+    service: str | None = None
     manufacturer: str | None = None
     model: str | None = None
     backend: str | None = None
@@ -59,9 +63,9 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(About)
 
 
-def encode(about: About) -> bytes:
-    """About as JSON."""
-    return _encoder.encode(about)
+def encode(about: About, service: str | None = None) -> bytes:
+    """About as JSON; with `service` it is that process's."""
+    return _encoder.encode(about if service is None else msgspec.structs.replace(about, service=service))
 
 
 def decode(payload: bytes) -> About:
@@ -71,6 +75,8 @@ def decode(payload: bytes) -> About:
         raise ValueError(
             f"expire_after {about.expire_after}: allowed are seconds above 0, at most {LONGEST_S}"
         )
+    if about.service is not None:
+        check_id(about.service, "service")
     for key, entity in about.entities.items():
         if entity.state_class not in (None, *STATE_CLASSES):
             allowed = ", ".join(STATE_CLASSES)

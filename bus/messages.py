@@ -17,8 +17,11 @@ ON = "ON"
 OFF = "OFF"
 ONLINE = b"online"
 OFFLINE = b"offline"
+# Above it a float, which is what JSON readers make of a number, tells no seq from the next.
+MOST_SEQS = 2**53
 # Keys of a reading that are not entities.
 RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset"})
+_WHOLE = "allowed is a whole number from 0 to 2^53 - 1"
 _CLOCKS = ("ok", "estimated", "unset")
 
 
@@ -122,8 +125,8 @@ def decode_reading(payload: bytes) -> Reading:
         ts=_time(ts, "ts"),
         clock=clock,  # type: ignore[arg-type]  # narrowed by the check above, which mypy cannot follow
         stream=_text(stream, "stream"),
-        seq=_count(seq, "seq"),
-        after=_count(after, "after"),
+        seq=whole_number(seq, "seq"),
+        after=whole_number(after, "after"),
         late=_flag(take("late", None), "late"),
         last_reset=_resets(resets) if resets is not None else {},
         # What is left are the values.
@@ -200,11 +203,14 @@ def _text(value: _Field, key: str) -> str | None:
     raise BadMessageError(f"{key}: allowed is a text")
 
 
-def _count(value: _Field, key: str) -> int | None:
+def whole_number(value: object, key: str) -> int | None:
+    """A `seq` or `after` as JSON brought it; None stays None. Raises BadMessageError."""
     if value is None:
         return None
-    if not isinstance(value, int | float) or value != int(value) or not 0 <= value < 2**53:
-        raise BadMessageError(f"{key}: allowed is a whole number from 0")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise BadMessageError(f"{key}: {_WHOLE}")
+    if not 0 <= value < MOST_SEQS or value != int(value):
+        raise BadMessageError(f"{key}: {_WHOLE}")
     return int(value)
 
 

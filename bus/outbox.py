@@ -16,6 +16,10 @@ STALL_S = 45.0
 LONGEST_STALL_S = 600.0
 # A repeated watermark asks to send again, but not more often than this.
 REWIND_EVERY_S = 2.0
+# The watermark of a stream that the statistician does not believe: its readings are sent in a new one.
+REFUSED = b"-1"
+# No new stream is refused at once: more often it is somebody's mischief.
+RENEW_EVERY_S = 3600.0
 WINDOW = 400
 # Watermarks that are remembered; a client might make up any number of streams.
 _MOST_SAID = 64
@@ -46,6 +50,7 @@ class Outbox:
         self._moved_at: float | None = None
         self._stall_s = STALL_S
         self._rewound_at = float("-inf")
+        self._renewed_at = float("-inf")
         self._spilled_at = float("-inf")
         self._looked_at = float("-inf")
 
@@ -53,8 +58,13 @@ class Outbox:
         return self._shelves.in_memory + self._shelves.on_disk
 
     @property
+    def name(self) -> str:
+        """The service whose readings these are."""
+        return self._name
+
+    @property
     def stream(self) -> str:
-        """The stream of new readings; it changes when a file fails."""
+        """The stream of new readings; it changes when a file fails, or when the statistician refuses it."""
         return self._shelves.stream
 
     @property
@@ -95,8 +105,16 @@ class Outbox:
         """Take a watermark as it came; False if it is another process's. Raises ValueError, as `believe`."""
         if not stream.startswith(f"{self._name}-"):
             return False
+        if payload == REFUSED:
+            self._renew(stream, now)
+            return True
         self.watermark(stream, self.believe(stream, int(payload)), now)
         return True
+
+    def _renew(self, stream: str, now: float) -> None:
+        if self._shelves.has(stream) and now - self._renewed_at >= RENEW_EVERY_S:
+            self._renewed_at = now
+            self._shelves.renew()
 
     def believe(self, stream: str, seq: int) -> int:
         """A watermark's seq if it can be one. Raises ValueError: nobody has what was not sent yet."""

@@ -77,7 +77,7 @@ class Publisher:
     def about(self, device: str, about: About) -> None:
         """Describe a device, if the description changed."""
         record = self._record(device)
-        payload = about_message.encode(about)
+        payload = about_message.encode(about, self._outbox.name)
         if payload != record.about:
             record.about = payload
             record.precisions = {key: entity.precision for key, entity in about.entities.items()}

@@ -99,6 +99,22 @@ class Shelves:
         self.dropped += gone
         self._in_memory(lambda memory: memory.set_meta("dropped", self.dropped))
 
+    def has(self, stream: str) -> bool:
+        """Whether it is the stream of new rows, or one of rows that are kept."""
+        nothing: dict[str, int] = {}
+        kept = self._in_memory(Shelf.ends) | self._with_disk(Shelf.ends, nothing)
+        return stream == self.stream or stream in kept
+
+    def renew(self) -> None:
+        """Move all rows in reach to a new stream, in their order."""
+        self.stream = stream = self._another()
+        above = max(self.newest, self._disk.newest if self._disk else 0)
+        self._with_disk(lambda disk: disk.renumber(stream, above), None)
+        if self._disk:
+            above = self._disk.newest
+        if self.stream == stream:
+            self._in_memory(lambda memory: memory.renumber(stream, above))
+
     def empty(self, seq: int) -> None:
         """Replace a row's payload by an empty object."""
         self._with_disk(lambda disk: disk.empty(seq), None)

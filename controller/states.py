@@ -19,6 +19,8 @@ class _Newest:
     at: float
     stream: str | None
     seq: int | None
+    # Its own time, ms, if it can be believed.
+    ts: int | None
 
 
 class States:
@@ -46,19 +48,22 @@ class States:
         at = now
         if dated and reading.ts is not None and wall_ms is not None:
             at = now - max(0, wall_ms - reading.ts) / 1000
-        if self._is_old(device, reading, at):
+        ts = reading.ts if dated else None
+        if self._is_old(device, reading, at, ts):
             return False
-        self._newest[device] = _Newest(at, reading.stream, reading.seq)
+        self._newest[device] = _Newest(at, reading.stream, reading.seq, ts)
         for entity, value in reading.values.items():
             self._heard[device, entity] = Heard(value, at)
         return True
 
-    def _is_old(self, device: str, reading: Reading, at: float) -> bool:
+    def _is_old(self, device: str, reading: Reading, at: float, ts: int | None) -> bool:
         newest = self._newest.get(device)
         if newest is None:
             return False
         if reading.stream == newest.stream and reading.seq is not None and newest.seq is not None:
-            return reading.seq <= newest.seq
+            # What is sent again has its old time: with a later one the counter began again, or had leapt.
+            later = ts is not None and newest.ts is not None and ts > newest.ts
+            return reading.seq <= newest.seq and not later
         return at < newest.at
 
     def get(self, device: str, entity: str) -> Heard | None:

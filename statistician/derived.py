@@ -192,6 +192,7 @@ def _energy(name: str, key: str, device: Device) -> _Energy:
     )
     about = About(
         name=device.name or name.replace("_", " ").capitalize(),
+        service="statistician",
         manufacturer="Boondock",
         model=f"Integral of {device.source}",
         discovery=True,

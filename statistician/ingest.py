@@ -20,7 +20,7 @@ from statistician.estimated import Estimated
 from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State
 from statistician.store import Store
-from statistician.streams import Place, envelope
+from statistician.streams import Place, envelope, spot_of
 from statistician.undated import Arrivals, Undated, WaitingRoom
 from statistician.watermarks import Watermarks
 
@@ -79,13 +79,13 @@ class Ingest:
         self._journal = journal
         self._kept_since = kept_since
         self._limits = limits
-        self._watermarks = Watermarks(bus, topics, store)
+        self._watermarks = Watermarks(bus, topics, store, journal)
         self._batch = Batch()
         self._messages: list[Message] = []
         self._parsed: dict[str, Topic] = {}
         self._connected_at = clock.wall()
         # Counted here, told at each commit.
-        self._readings = self._equal = self._lost = 0
+        self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
         self._dating = Dating(
@@ -150,6 +150,7 @@ class Ingest:
         return topic
 
     def _describe(self, device: str, about: about_message.About) -> None:
+        self._watermarks.described(device, about.service)
         for key in about.entities:
             check_id(key, "entity")
         if len(self._entities) + len(about.entities) > MOST_ENTITIES:
@@ -174,10 +175,11 @@ class Ingest:
         log.log(level, "set aside: %s: %s", message.topic, error)
         self._journal.problem("messages", f"{message.topic}: {error}"[:300], now)
         self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error))
-        place = envelope(message.payload)
-        if place is not None:
+        topic = self._parsed.get(message.topic)
+        spot = envelope(message.payload) if topic is not None and topic.verb is Verb.STATE else None
+        if topic is not None and spot is not None:
             # Else the stream would wait for ever for what can never be read.
-            self._watermarks.place(*place, now)
+            self._watermarks.place(topic.name, spot, now)
 
     def _take_reading(self, device: str, message: Message) -> None:
         reading = decode_reading(message.payload)
@@ -210,8 +212,9 @@ class Ingest:
         if reading.clock != "ok":
             self._journal.count(f"readings_{reading.clock}")
         place = Place.NEXT
-        if reading.stream is not None and reading.seq is not None:
-            place = self._watermarks.place(reading.stream, reading.seq, reading.after, now)
+        spot = spot_of(reading)
+        if spot is not None:
+            place = self._watermarks.place(device, spot, now)
             if place is Place.DUPLICATE:
                 self._journal.count("duplicates")
                 return
@@ -332,6 +335,7 @@ class Ingest:
         if not self._messages and not self._batch.states:
             return
         self._batch.streams = self._watermarks.moved()
+        self._batch.owners = self._watermarks.owners()
         self._write(self._batch)
         messages, self._messages = self._messages, []
         if not self._undated:
@@ -346,9 +350,6 @@ class Ingest:
         self._journal.count("readings", self._readings)
         self._journal.count("states_equal", self._equal)
         self._readings = self._equal = 0
-        if self._watermarks.lost != self._lost:
-            self._journal.count("readings_lost", self._watermarks.lost - self._lost)
-            self._lost = self._watermarks.lost
         if not batch.dead:
             self._journal.solved("messages")
 

@@ -122,11 +122,16 @@ def _in_force(history: tuple[Since, ...], at: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class StreamRecord:
-    """Every seq of the stream up to `seq` is stored; `seen` is when it was last heard."""
+    """Every seq of the stream up to `seq` is stored; `seen` is when it was last heard.
+
+    By clocks that were right, `first` is the time of its reading with seq 1, `newest` the latest of all.
+    """
 
     stream: str
     seq: int
     seen: int
+    first: int | None = None
+    newest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,8 @@ class Batch:
     # States to remove: time and entity.
     removed: list[tuple[int, int]] = field(default_factory=list)
     streams: dict[str, StreamRecord] = field(default_factory=dict)
+    # Devices, each with a service that its about names.
+    owners: list[tuple[str, str]] = field(default_factory=list)
     dirty: dict[int, Span] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
     held: dict[tuple[int, int], HeldReading | None] = field(default_factory=dict)

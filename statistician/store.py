@@ -10,7 +10,7 @@ from statistician.store_backup import Backup
 from statistician.store_engine import Engine
 from statistician.store_fixes import FixTables, Kept
 from statistician.store_held import HeldReadings
-from statistician.store_models import Dead, Entity, Stream
+from statistician.store_models import Dead, Entity, Owner, Stream
 from statistician.store_open import open_or_set_aside
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
@@ -53,9 +53,11 @@ class Store:
             if batch.repeats:
                 self.states.put_repeats(batch.repeats)
             self._engine.many(
-                "INSERT OR REPLACE INTO stream VALUES (?, ?, ?)",
-                [(s.stream, s.seq, s.seen) for s in batch.streams.values()],
+                "INSERT OR REPLACE INTO stream (stream, seq, seen, first, newest) VALUES (?, ?, ?, ?, ?)",
+                [(s.stream, s.seq, s.seen, s.first, s.newest) for s in batch.streams.values()],
             )
+            if batch.owners:
+                self._engine.many("INSERT OR IGNORE INTO owner (device, service) VALUES (?, ?)", batch.owners)
             if batch.dirty:
                 self.statistics.put_dirty(batch.dirty)
             if batch.dead:
@@ -102,7 +104,12 @@ class Store:
         """All streams, how far each is, and when it was heard."""
         with self._engine.reading():
             found = Stream.select().execute(self._engine.database)
-            return [StreamRecord(s.stream, s.seq, s.seen) for s in found]
+            return [StreamRecord(s.stream, s.seq, s.seen, s.first, s.newest) for s in found]
+
+    def owners(self) -> list[tuple[str, str]]:
+        """Devices and the services that their abouts have named."""
+        with self._engine.reading():
+            return [(o.device, o.service) for o in Owner.select().execute(self._engine.database)]
 
     def remove_streams(self, streams: list[str]) -> None:
         """Forget streams that are long silent, all at once."""

@@ -5,7 +5,7 @@ A migration is never changed once released; it says in full what it does and doe
 
 from collections.abc import Callable
 
-from peewee import IntegerField, SqliteDatabase
+from peewee import BigIntegerField, IntegerField, SqliteDatabase
 from playhouse.migrate import SqliteMigrator, migrate
 
 
@@ -14,9 +14,16 @@ def _to_2(migrator: SqliteMigrator) -> None:
     migrate(migrator.add_column("entity", "retention_days", IntegerField(null=True)))
 
 
+def _to_3(migrator: SqliteMigrator) -> None:
+    """A stream tells a counter that began again from a reading that is sent again."""
+    times = ("first", "newest")
+    migrate(*(migrator.add_column("stream", name, BigIntegerField(null=True)) for name in times))
+
+
 # What makes a file of the version before into one of this version.
 MIGRATIONS: dict[int, Callable[[SqliteMigrator], None]] = {
     2: _to_2,
+    3: _to_3,
 }
 
 

@@ -13,7 +13,7 @@ from peewee import (
 )
 
 # What a file of the version before lacks is added by store_migrations.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Meta(Model):
@@ -125,9 +125,24 @@ class Stream(Model):
     stream = TextField(primary_key=True)
     seq = BigIntegerField()
     seen = BigIntegerField()
+    # Of the reading with seq 1, and the latest: a counter that begins again is told by them.
+    first = BigIntegerField(null=True)
+    newest = BigIntegerField(null=True)
 
     class Meta:  # noqa: D106 — peewee's own form
         table_name = "stream"
+        without_rowid = True
+
+
+class Owner(Model):
+    """The services that a device's abouts have named: the readings in their streams count."""
+
+    device = TextField()
+    service = TextField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "owner"
+        primary_key = CompositeKey("device", "service")
         without_rowid = True
 
 
@@ -264,6 +279,7 @@ ALL: tuple[type[Model], ...] = (
     Hour,
     Run,
     Stream,
+    Owner,
     Dirty,
     Keeping,
     Described,

@@ -1,35 +1,95 @@
-"""How far each stream of readings is known without a hole; the watermarks follow from it."""
+"""How far each stream of readings is known without a hole, and whose it is; the watermarks follow from it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import msgspec
 
+from bus.messages import BadMessageError, Reading, whole_number
 from statistician.periods import DAY
 from statistician.records import StreamRecord
 
 FORGOTTEN_AFTER = 30 * DAY
 # A collector begins a new one with each start of the machine; an enemy might with each message.
 MOST_STREAMS = 5_000
+MOST_OWNERS = 10_000
+# Whoever imports history speaks for any device; each import has a stream of its own.
+IMPORT = "import"
+# No stream grows faster than this, seqs a second, nor falls or rises further than this at once.
+_FASTEST = 1_000
+FURTHEST = 1_000_000
+
+
+class Spot(NamedTuple):
+    """The place of a reading in its stream; `ts` (ms) is None unless a clock that was right has said it."""
+
+    stream: str
+    seq: int
+    after: int | None = None
+    ts: int | None = None
 
 
 class _Envelope(msgspec.Struct):
-    """The place of a reading in its stream, legible even if the rest is not."""
-
-    stream: str | None = None
-    seq: int | None = None
-    after: int | None = None
+    stream: object = None
+    seq: object = None
+    after: object = None
 
 
-def envelope(payload: bytes) -> tuple[str, int, int | None] | None:
-    """Stream, seq and after of a reading that cannot be read; None if even those are not there."""
+def spot_of(reading: Reading) -> Spot | None:
+    """The place that a reading claims; None if it is of no stream."""
+    if reading.stream is None or reading.seq is None:
+        return None
+    return Spot(reading.stream, reading.seq, reading.after, reading.ts if reading.clock == "ok" else None)
+
+
+def envelope(payload: bytes) -> Spot | None:
+    """The place that an unreadable reading claims; None if even that cannot be read."""
     try:
         found = msgspec.json.decode(payload, type=_Envelope)
+        seq = whole_number(found.seq, "seq")
     except (ValueError, RecursionError):
         return None
-    if found.stream is None or found.seq is None or not 0 <= found.seq < 2**53:
+    if not isinstance(found.stream, str) or seq is None:
         return None
-    return found.stream, found.seq, found.after
+    try:
+        return Spot(found.stream, seq, whole_number(found.after, "after"))
+    except BadMessageError:
+        # Its own place is filled all the same, else the stream would wait for it for ever.
+        return Spot(found.stream, seq)
+
+
+class Owners:
+    """Which services the abouts of each device have named: only their streams may carry its readings.
+
+    One that was named before stays: readings of a device that moved or was removed may still be waiting.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._pairs = set(pairs)
+        # Not on disk yet.
+        self.new: list[tuple[str, str]] = []
+
+    def add(self, device: str, service: str) -> None:
+        """Remember what an about says. Raises BadMessageError if too many are known."""
+        pair = (device, service)
+        if pair in self._pairs:
+            return
+        if len(self._pairs) >= MOST_OWNERS:
+            raise BadMessageError(f"service: more than {MOST_OWNERS} devices have one")
+        self._pairs.add(pair)
+        self.new.append(pair)
+
+    def owns(self, device: str, stream: str) -> bool:
+        """Whether a device's readings may be numbered in a stream."""
+        service = service_of(stream)
+        return service == IMPORT or (device, service) in self._pairs
+
+
+def service_of(stream: str) -> str:
+    """The service whose stream it is, as its name says."""
+    return stream.partition("-")[0]
 
 
 class Place(Enum):
@@ -40,53 +100,116 @@ class Place(Enum):
     GAP = "something before it is missing"
 
 
+@dataclass(slots=True)
+class _Mark:
+    seq: int
+    seen: int
+    first: int | None = None
+    newest: int | None = None
+
+
 class Streams:
-    """High-water marks: every seq up to `seq` is stored. Times are ms."""
+    """High-water marks: every seq up to `seq` is stored. Times are ms.
+
+    Counted are `lost` (seqs that will never come), `jumps` (seqs and afters that cannot be) and `restarts`
+    (counters that began again).
+    """
 
     def __init__(self, records: Iterable[StreamRecord]) -> None:
         self._on_disk = {record.stream: record for record in records}
-        self._marks = {record.stream: record.seq for record in self._on_disk.values()}
-        # Streams heard since the last commit and when; those of them with a gap.
-        self._heard: dict[str, int] = {}
+        self._marks = {r.stream: _Mark(r.seq, r.seen, r.first, r.newest) for r in self._on_disk.values()}
+        # Streams heard since the last commit; those whose mark is said in any case; those to be refused.
+        self._heard: set[str] = set()
         self._asked: set[str] = set()
-        self.lost = 0
+        self._refused: set[str] = set()
+        self.lost = self.jumps = self.restarts = 0
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._marks
 
-    def place(self, stream: str, seq: int, after: int | None, now: int) -> Place:
-        """Find a reading's place and move the mark; seqs that will never come are counted as `lost`."""
-        mark = self._marks.get(stream, 0)
-        self._heard[stream] = now
-        if after is not None and after > mark:
-            if mark:
-                self.lost += after - mark
-            mark = after
-        if seq == mark + 1:
-            self._marks[stream] = seq
+    def mark(self, stream: str) -> int:
+        """The seq up to which all is stored, or about to be."""
+        return self._marks[stream].seq if stream in self._marks else 0
+
+    def place(self, spot: Spot, now: int) -> Place:
+        """Find a reading's place and move the mark; whatever the place is, it is believed to be its owner's.
+
+        A reading that is no DUPLICATE is to be stored. No mark passes a seq that neither came nor was said
+        to be gone by a believable `after`.
+        """
+        stream, seq, after, ts = spot
+        if seq == 0:
+            # Streams begin at 1: it has no place, and nothing waits for it.
             return Place.NEXT
-        self._marks[stream] = mark
-        if seq <= mark:
-            return Place.DUPLICATE
+        mark = self._marks.setdefault(stream, _Mark(0, now))
+        far = FURTHEST + _FASTEST * abs(now - mark.seen) // 1000
+        mark.seen = now
+        self._heard.add(stream)
+        if after is not None and after >= seq:
+            self.jumps += 1
+            after = None
+        if seq <= mark.seq:
+            if _sent_again(mark, seq, after, ts):
+                return Place.DUPLICATE
+            self.restarts += 1
+            # Said even if it is the number of the count before.
+            self._asked.add(stream)
+            mark.seq, mark.first = 0, None
+        if after is not None and after > mark.seq and not self._skip(stream, mark, after, far):
+            return Place.GAP
+        return self._step(stream, mark, spot, far)
+
+    def _skip(self, stream: str, mark: _Mark, after: int, far: int) -> bool:
+        """Move the mark over what will never come; False if that cannot be. Of a new stream anything can."""
+        if mark.seq and after - mark.seq > far:
+            self.jumps += 1
+            self._refused.add(stream)
+            return False
+        if mark.seq:
+            self.lost += after - mark.seq
+        mark.seq = after
+        return True
+
+    def _step(self, stream: str, mark: _Mark, spot: Spot, far: int) -> Place:
+        if mark.seq and spot.seq - mark.seq > far:
+            self.jumps += 1
+        elif spot.ts is not None:
+            mark.newest = spot.ts if mark.newest is None else max(mark.newest, spot.ts)
+        if spot.seq == mark.seq + 1:
+            if spot.seq == 1:
+                mark.first = spot.ts
+            mark.seq = spot.seq
+            return Place.NEXT
         self._asked.add(stream)
         return Place.GAP
 
     def moved(self) -> dict[str, StreamRecord]:
         """Streams heard since the last commit."""
-        return {name: StreamRecord(name, self._marks[name], seen) for name, seen in self._heard.items()}
+        return {name: self._record(name) for name in self._heard}
 
-    def committed(self) -> list[StreamRecord]:
-        """The watermarks to publish after a commit: those that moved, and, unmoved, those with a gap."""
+    def _record(self, name: str) -> StreamRecord:
+        mark = self._marks[name]
+        return StreamRecord(name, mark.seq, mark.seen, mark.first, mark.newest)
+
+    def committed(self) -> dict[str, int | None]:
+        """The watermarks to publish after a commit: those that moved or began again, and those with a gap.
+
+        None for a stream that is refused: its owner is to begin a new one.
+        """
         moved = self.moved()
         # The unmoved watermark of a mere duplicate stays unsaid: it would ask for everything again.
-        said = [
-            record
+        said: dict[str, int | None] = {
+            name: None if name in self._refused else record.seq
             for name, record in moved.items()
-            if name in self._asked or name not in self._on_disk or self._on_disk[name].seq != record.seq
-        ]
+            if name in self._asked
+            or name in self._refused
+            or name not in self._on_disk
+            or self._on_disk[name].seq != record.seq
+        }
         self._on_disk.update(moved)
-        self._heard = {}
+        self._heard = set()
         self._asked = set()
+        self._refused = set()
         return said
 
     def known(self, now: int) -> list[StreamRecord]:
@@ -110,3 +233,19 @@ class Streams:
             del self._on_disk[name]
             del self._marks[name]
         return gone
+
+
+def _sent_again(mark: _Mark, seq: int, after: int | None, ts: int | None) -> bool:
+    """Whether a seq at or below the mark was taken before; False: its counter began again.
+
+    The first of a stream is told by its time, whatever the clock does; the others by a time that no reading
+    of the stream had reached. Without a time, a 1 that does not say `after` begins again.
+    """
+    if mark.seq - seq > FURTHEST:
+        # No outbox keeps so many.
+        return False
+    if ts is None:
+        return seq > 1 or after is not None
+    if seq == 1:
+        return ts == mark.first
+    return mark.newest is None or ts <= mark.newest

@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.outbox import LOOK_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
+from bus.outbox import LOOK_EVERY_S, REFUSED, RENEW_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
 from bus.shelf import Shelf
-from statistician.streams import Place, Streams
+from statistician.streams import Place, Spot, Streams
 
 NAME = "collector_ble"
 TOPIC = "camper/state/mppt"
@@ -31,7 +31,9 @@ class Statistician:
     def take(self, payload: bytes) -> None:
         """A reading came."""
         reading = json.loads(payload)
-        place = self.streams.place(reading["stream"], reading["seq"], reading.get("after"), 0)
+        # The value is the time, too: each is measured later than the one before.
+        spot = Spot(reading["stream"], reading["seq"], reading.get("after"), reading["v"])
+        place = self.streams.place(spot, 0)
         if place is Place.NEXT:
             self._batch.add(reading["v"])
 
@@ -39,7 +41,7 @@ class Statistician:
         """Put them on disk; returns the watermarks to be told."""
         self.stored |= self._batch
         self._batch = set()
-        said = {record.stream: record.seq for record in self.streams.committed()}
+        said = {stream: seq for stream, seq in self.streams.committed().items() if seq is not None}
         self.watermarks |= said
         return said
 
@@ -133,7 +135,19 @@ class _Life(RuleBasedStateMachine):
         self.statistician.restart()
         self.hear(self.statistician.watermarks)
 
-    @rule(seconds=st.sampled_from([1.0, SPILL_EVERY_S, SPILL_AFTER_S, LOOK_EVERY_S]))
+    @rule()
+    def the_statistician_forgets(self) -> None:
+        """A month of silence, or a database that was lost; what it had stored is told elsewhere."""
+        self.statistician.streams = Streams([])
+        self.statistician.commit()
+
+    @rule(which=st.integers(0, 5))
+    def a_stream_is_refused(self, which: int) -> None:
+        streams = sorted(self.listened)
+        self.outbox.hear(streams[which % len(streams)], REFUSED, self.now)
+        self.listen()
+
+    @rule(seconds=st.sampled_from([1.0, SPILL_EVERY_S, SPILL_AFTER_S, LOOK_EVERY_S, RENEW_EVERY_S]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         self.outbox.settle(self.now)

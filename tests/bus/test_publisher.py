@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.about import About, Entity
+from bus.about import About, Entity, decode
 from bus.events import Sent, Unpublished
 from bus.health import Journal
 from bus.outbox import Outbox
@@ -105,6 +105,13 @@ def test_what_still_waits_is_sent_in_its_order_not_newest_first(setup: Setup) ->
     assert [p.retain for p in setup.bus.published if p.topic == STATE] == [True, True, False, True], (
         "who subscribes meanwhile must not be given an old reading as the newest"
     )
+
+
+def test_the_about_names_the_service_whose_streams_its_readings_are_in(setup: Setup) -> None:
+    setup.publisher.about("mppt", ABOUT)
+    said = decode(setup.bus.on("camper/about/mppt")[-1])
+    assert said.service is not None
+    assert setup.outbox.stream.startswith(f"{said.service}-")
 
 
 def test_the_watermark_empties_the_outbox(setup: Setup) -> None:

@@ -63,6 +63,15 @@ def test_readings_that_are_sent_again_change_nothing() -> None:
     assert say(states, 6.0, seq=8, clock="unset", now=NOW + 3)
 
 
+@pytest.mark.parametrize("before", [7, 2**53 - 1])
+def test_a_counter_that_begins_again_is_heard_and_what_is_sent_again_is_not(before: int) -> None:
+    states = States(["d"])
+    say(states, 5.0, seq=before)
+    assert say(states, 6.0, seq=1, now=NOW + 1)
+    assert not say(states, 5.0, seq=1, age_ms=1000, now=NOW + 2)
+    assert states.find("d.e") == Heard(6.0, NOW + 1)
+
+
 def test_a_new_stream_begins_anew_but_what_is_older_is_not_believed() -> None:
     states = States(["d"])
     say(states, 5.0, seq=700)

@@ -54,7 +54,7 @@ class Van:
         self.seen = 0
         self.process: subprocess.Popen[bytes] | None = None
         entities = {key: Entity(name=key, state_class=kind) for key, kind in CLASSES.items()}
-        about = about_message.encode(About(name="Van", entities=entities))
+        about = about_message.encode(About(name="Van", service="ble", entities=entities))
         self.client.publish(TOPICS.about("van"), about, retain=True)
         self.set_clock(FIRST)
 

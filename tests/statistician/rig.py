@@ -53,6 +53,11 @@ class Notes:
         self.acknowledged.append(message.mid)
         self.log.append(("acknowledge", message.topic, message.payload))
 
+    def forget(self) -> None:
+        """Begin anew."""
+        self.log.clear()
+        self.acknowledged.clear()
+
     def watermarks(self, stream: str) -> list[int]:
         """The watermarks published of a stream."""
         return [
@@ -75,6 +80,8 @@ class Rig:
         # How far the wall clock was set ahead, ms: the monotonic clock knows nothing of that.
         self.stepped = 0
         self.settings = settings or Settings()
+        self._services: dict[str, str] = {}
+        self._described: dict[str, dict[str, Entity]] = {}
         self._mid = 0
         self._newest: dict[str, int] = {}
         self.start()
@@ -132,7 +139,14 @@ class Rig:
 
     def describe(self, device: str, entities: dict[str, Entity]) -> None:
         """Deliver a device's about."""
-        self.message(TOPICS.about(device), about_message.encode(About(name=device, entities=entities)))
+        self._described[device] = entities
+        about = About(name=device, service=self._services.get(device), entities=entities)
+        self.message(TOPICS.about(device), about_message.encode(about))
+
+    def own(self, device: str = "van", service: str = "ble") -> None:
+        """Let a device's about name the service that owns it: what is numbered in its streams is believed."""
+        self._services[device] = service
+        self.describe(device, self._described.get(device, {}))
 
     def reading(
         self,

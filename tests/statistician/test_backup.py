@@ -192,6 +192,7 @@ def test_damage_found_at_work_ends_the_process_and_the_next_start_sees_to_it(rig
 
 
 def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path) -> None:
+    rig.own("van", "ble")
     outbox = Outbox(tmp_path / "run", tmp_path / "state", "ble")
     topic = TOPICS.state("van")
 

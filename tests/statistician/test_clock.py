@@ -45,12 +45,13 @@ def test_readings_of_an_uncertain_time_are_stored_and_counted(rig: Rig, quality:
     ],
 )
 def test_an_impossible_time_is_a_dead_letter_and_holds_up_nothing(rig: Rig, ts: int, why: str) -> None:
-    rig.reading("van", {"volt": 99.0}, ts=ts, stream="s", seq=1, after=0)
-    rig.reading("van", {"volt": 12.0}, stream="s", seq=2)
+    rig.own("van", "ble")
+    rig.reading("van", {"volt": 99.0}, ts=ts, stream="ble-1", seq=1, after=0)
+    rig.reading("van", {"volt": 12.0}, stream="ble-1", seq=2)
     rig.commit()
     assert [state.value for state in rig.store.states.between(0, None)] == [12.0]
     assert [why in letter.error for letter in rig.store.dead_letters()] == [True]
-    assert rig.notes.watermarks("s") == [2]
+    assert rig.notes.watermarks("ble-1") == [2]
 
 
 def test_the_edges_of_what_is_possible_are_stored(rig: Rig) -> None:

@@ -168,6 +168,7 @@ def test_it_is_described_and_published_after_the_commit(sun: Sun) -> None:
     about = about_message.decode(sun.wire.on(ABOUT)[0])
     energy = about.entities["energy"]
     assert about.name == "Solar energy"
+    assert about.service == "statistician"
     assert (energy.unit, energy.device_class, energy.state_class) == ("Wh", "energy", "total_increasing")
     assert sun.wire.on(AVAILABILITY) == [b"offline"]
     sun.power(360.0)
@@ -251,6 +252,7 @@ def test_it_goes_on_after_a_restart(sun: Sun, crash: bool) -> None:  # noqa: FBT
 
 
 def test_what_a_crash_took_comes_again_and_counts_once(sun: Sun) -> None:
+    sun.own("mppt", "ble")
     sun.power(360.0, seq=1)
     sun.power(360.0, seq=2)
     sun.commit()
@@ -301,6 +303,7 @@ def test_silence_and_null_take_it_offline_but_not_its_energy(sun: Sun) -> None:
 
 
 def test_what_arrives_late_in_its_order_lands_in_its_own_periods(sun: Sun) -> None:
+    sun.own("mppt", "ble")
     sun.power(720.0, seq=1)
     sun.run_until(START + 12 * MINUTE)
     for seq in range(2, 62):

@@ -166,6 +166,9 @@ class Publisher:
 
     def __init__(self, folder: Path, rig: Rig) -> None:
         self.outbox = Outbox(folder / "run", folder / "state", "ble")
+        rig.own("van", "ble")
+        rig.commit()
+        rig.notes.forget()
         self.rig = rig
         self.first = rig.now
         self.said = 0

@@ -207,10 +207,11 @@ def test_what_cannot_be_used_is_kept_as_a_dead_letter_and_acknowledged(
 
 
 def test_an_unreadable_reading_does_not_hold_up_its_stream(rig: Rig) -> None:
-    rig.message("camper/state/van", b'{"stream":"s","seq":1,"after":0,"volt":[1]}')
-    rig.reading("van", {"volt": 12.0}, stream="s", seq=2)
+    rig.own("van", "ble")
+    rig.message("camper/state/van", b'{"stream":"ble-1","seq":1,"after":0,"volt":[1]}')
+    rig.reading("van", {"volt": 12.0}, stream="ble-1", seq=2)
     rig.commit()
-    assert rig.notes.watermarks("s") == [2]
+    assert rig.notes.watermarks("ble-1") == [2]
 
 
 def test_only_the_newest_dead_letters_are_kept(rig: Rig) -> None:
@@ -230,23 +231,24 @@ def test_a_future_reading_is_believed_while_our_own_clock_is_unset(rig: Rig) -> 
 
 
 def test_a_full_disk_is_told_and_nothing_is_acknowledged_until_there_is_room(rig: Rig) -> None:
+    rig.own("van", "ble")
     rig.commit()
     acknowledged = len(rig.notes.acknowledged)
     pages = rig.store.engine.one("PRAGMA page_count")
     assert pages is not None
     rig.store.engine.run(f"PRAGMA max_page_count = {pages[0]!r}")
     for number in range(400):
-        rig.reading("van", {f"text{number}": "x" * 200}, stream="s", seq=number + 1)
+        rig.reading("van", {f"text{number}": "x" * 200}, stream="ble-1", seq=number + 1)
     rig.run_until(START + 2 * MINUTES_5 + 15 * SECOND)
     assert "full" in rig.journal.problems["database"]
     assert len(rig.notes.acknowledged) == acknowledged
-    assert rig.notes.watermarks("s") == []
+    assert rig.notes.watermarks("ble-1") == []
     rig.store.engine.run("PRAGMA max_page_count = 1000000")
     rig.now += 2 * MINUTE
     rig.settle()
     assert "database" not in rig.journal.problems
     assert len(rig.notes.acknowledged) == acknowledged + 400
-    assert rig.notes.watermarks("s") == [400]
+    assert rig.notes.watermarks("ble-1") == [400]
     assert len(rig.store.states.between(0, None)) == 400
     assert rig.store.statistics.last_run() == START + MINUTES_5
 

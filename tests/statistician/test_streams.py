@@ -12,7 +12,11 @@ STREAM = "ble-7f3a"
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path / "s.db")
+    rig = Rig(tmp_path / "s.db", now=START - 6 * SECOND)
+    rig.own("van", "ble")
+    rig.commit()
+    rig.notes.forget()
+    return rig
 
 
 def send(rig: Rig, seq: int, value: float | None = None, *, after: int | None = None, at: int = 0) -> None:
@@ -141,6 +145,7 @@ def test_a_wiped_database_takes_the_stream_where_the_publisher_stands(rig: Rig) 
     for file in rig.path.parent.iterdir():
         file.unlink()
     rig.start()
+    rig.own("van", "ble")
     send(rig, 9, 12.9)
     rig.commit()
     assert rig.notes.watermarks(STREAM) == [0]
