@@ -18,7 +18,8 @@ OFF = "OFF"
 ONLINE = b"online"
 OFFLINE = b"offline"
 # Keys of a reading that are not entities.
-RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "last_reset"})
+RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset"})
+_NOT_LATE = False
 _CLOCKS = ("ok", "estimated", "unset")
 
 
@@ -31,7 +32,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Several states of one device at one time.
 
     `ts` is when it was measured (ms since 1970 UTC; None: the arrival counts). `after` says that no seq of
-    the stream up to it will come again. `last_reset` holds ms by entity.
+    the stream up to it will come again. `late` marks history that the device remembered. `last_reset` holds
+    ms by entity.
     """
 
     ts: int | None
@@ -40,6 +42,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     stream: str | None = None
     seq: int | None = None
     after: int | None = None
+    late: bool = False
     last_reset: dict[str, int] = {}
 
 
@@ -76,10 +79,11 @@ def _from_any_iso(text: str) -> int:
     return int(whole.timestamp()) * 1000 + moment.microsecond // 1000
 
 
-_Field = float | str | dict[str, str] | None
+_Field = float | str | bool | dict[str, str] | None
 
 _encoder = msgspec.json.Encoder()
-_fast = msgspec.json.Decoder(dict[str, _Field])
+# Without bool: a stranger's true and false take the other way.
+_fast = msgspec.json.Decoder(dict[str, float | str | dict[str, str] | None])
 
 
 def encode_reading(reading: Reading) -> bytes:
@@ -93,6 +97,8 @@ def encode_reading(reading: Reading) -> bytes:
         out["seq"] = reading.seq
     if reading.after is not None:
         out["after"] = reading.after
+    if reading.late:
+        out["late"] = True
     for entity, value in reading.values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise BadMessageError(f"{entity}: {value} is no number; unknown is null")
@@ -105,7 +111,7 @@ def encode_reading(reading: Reading) -> bytes:
 def decode_reading(payload: bytes) -> Reading:
     """A reading from JSON. Raises BadMessageError naming the field and what is allowed."""
     try:
-        body = _fast.decode(payload)
+        body: dict[str, _Field] = _fast.decode(payload)
     except ValueError:
         body = _decode_leniently(payload)
     take = body.pop
@@ -113,13 +119,14 @@ def decode_reading(payload: bytes) -> Reading:
     if clock not in _CLOCKS:
         raise BadMessageError(f"clock {clock!r}: allowed are {', '.join(_CLOCKS)}")
     ts, stream, seq = take("ts", None), take("stream", None), take("seq", None)
-    after, resets = take("after", None), take("last_reset", None)
+    after, late, resets = take("after", None), take("late", _NOT_LATE), take("last_reset", None)
     return Reading(
         ts=_time(ts, "ts"),
         clock=clock,  # type: ignore[arg-type]  # narrowed by the check above, which mypy cannot follow
         stream=_text(stream, "stream"),
         seq=_count(seq, "seq"),
         after=_count(after, "after"),
+        late=_flag(late, "late"),
         last_reset=_resets(resets) if resets is not None else {},
         # What is left are the values.
         values=_values(body),
@@ -159,7 +166,7 @@ def _decode_leniently(payload: bytes) -> dict[str, _Field]:
     out: dict[str, _Field] = {}
     for key, value in body.items():
         if isinstance(value, bool):
-            out[key] = ON if value else OFF
+            out[key] = value if key == "late" else ON if value else OFF
         elif value is None or isinstance(value, str):
             out[key] = value
         elif isinstance(value, int | float):
@@ -187,6 +194,12 @@ def _time(value: _Field, key: str) -> int | None:
         return from_iso(value)
     except (ValueError, OverflowError) as error:
         raise BadMessageError(f"{key}: {error}") from error
+
+
+def _flag(value: _Field, key: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise BadMessageError(f"{key}: allowed are true and false")
 
 
 def _text(value: _Field, key: str) -> str | None:
