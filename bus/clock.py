@@ -120,7 +120,8 @@ class HouseClock:
                 "the real-time clock is behind the newest stored time, so it is not believed: set it, or let "
                 "the machine get the time from the network"
             )
-        return self._file.problem
+        # Once it is right the file is read no more, and the statistician writes it again.
+        return None if self._quality == "ok" else self._file.problem
 
     def _look(self, now: float) -> None:
         raw = self._raw_offset()

@@ -16,11 +16,6 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
-
-
 def test_without_anything_stored_the_machine_is_believed_but_not_trusted(machine: Machine) -> None:
     clock = machine.process()
     assert (clock.wall(), clock.quality(), clock.monotonic()) == (NOON_MS, "estimated", 20.0)
