@@ -135,7 +135,7 @@ class HouseClock:
         offset = raw if floor is None else max(raw, floor)
         if offset + round(now * 1000) < BUILD_DATE_MS:
             self._move(offset, "unset")
-        elif self._trusted and wall >= BUILD_DATE_MS and offset - raw <= STEP_MS:
+        elif self._trusted and offset - raw <= STEP_MS:
             self._move(offset, "ok")
         else:
             self._move(offset, "estimated")

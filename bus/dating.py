@@ -46,7 +46,5 @@ def put_right(payload: bytes, stamp: Stamp, now: Now) -> tuple[bytes, Stamp]:
     if reading.ts is None or (stamp.right and reading.ts <= now.wall):
         return payload, stamp
     moved = Stamp(now.offset, right=stamp.right or now.quality == "ok")
-    if by == 0:
-        return payload, moved
     clock: ClockQuality = "unset" if now.quality == "unset" else "estimated"
     return encode_reading(msgspec.structs.replace(reading, ts=reading.ts + by, clock=clock)), moved

@@ -206,10 +206,7 @@ class Shelf:
 
     def empty(self, seq: int) -> None:
         """Replace a row's payload by an empty object."""
-        self._db.execute(
-            "UPDATE outbox SET payload = ?, clock_offset = NULL, clock_right = NULL WHERE seq = ?",
-            (b"{}", seq),
-        )
+        self._db.execute("UPDATE outbox SET payload = ? WHERE seq = ?", (b"{}", seq))
 
     def bury(self, topic: str, payload: bytes, why: str) -> None:
         """Keep a message that can never be sent, for whoever wants to know; only the newest are kept."""

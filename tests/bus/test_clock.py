@@ -125,7 +125,8 @@ def test_it_does_not_go_back_by_a_millisecond_of_rounding(machine: Machine) -> N
     told = []
     for part in range(3000):
         machine.boottime, machine.raw = 20 + part / 2700, NOON_MS + int(part / 2.7)
-        clock.poll()
+        if part % 2:
+            clock.poll()
         told.append(clock.wall())
     assert told == sorted(told)
 
@@ -133,15 +134,17 @@ def test_it_does_not_go_back_by_a_millisecond_of_rounding(machine: Machine) -> N
 def test_an_interruption_between_the_two_clocks_is_no_step(machine: Machine) -> None:
     machine.synced = True
     clock = machine.process()
-    pauses = [5.0, 0.0]
+    pauses: list[float] = []
 
     def wall() -> int:
         machine.pass_(pauses.pop(0) if pauses else 0.0)
         return machine.raw
 
     clock._raw_wall = wall
-    assert clock.poll() is None
-    assert clock.wall() == machine.raw
+    for these in ([5.0, 0.0], [0.002, 5.0, 5.0, 5.0, 5.0]):
+        pauses[:] = these
+        assert clock.poll() is None
+        assert abs(clock.wall() - machine.raw) <= 1
 
 
 @pytest.mark.parametrize(("behind", "quality"), [(0, "ok"), (STEP_MS, "ok"), (STEP_MS + 1, "estimated")])

@@ -14,9 +14,9 @@ from bus.dating import Now, Stamp, put_right
 from bus.events import Sent
 from bus.health import Journal
 from bus.messages import ClockQuality, Reading, decode_reading, encode_reading
-from bus.outbox import Outbox
+from bus.outbox import LOOK_EVERY_S, Outbox
 from bus.publisher import Publisher
-from bus.shelf import Shelf
+from bus.shelf import Row, Shelf
 from bus.topics import Topics
 from tests.clock import NOON_MS, Machine
 from tests.fake_bus import FakeBus
@@ -118,6 +118,47 @@ def test_a_step_is_noticed_by_the_reading_that_comes_first(boot: Boot) -> None:
     boot.read(13.2)
     assert boot.said()[-1] == ("17:00:00", "ok", 13.2), "its time was told by the clock of before"
     assert [time for time, *_ in boot.waiting()] == ["17:00:00", "17:00:00"]
+
+
+def test_a_step_is_none_of_a_time_that_the_device_tells(boot: Boot) -> None:
+    boot.synchronise()
+    boot.publisher.reading("mppt", {"voltage": 12.8}, ts=NOON_MS, dated=True)
+    assert boot.said() == [("12:00:00", "ok", 12.8)]
+
+
+def test_what_comes_back_after_the_step_is_put_right_too(boot: Boot) -> None:
+    boot.read(13.1)
+    boot.publisher.close()
+    file = boot.folder / "disk" / "ble.outbox"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("INSERT OR REPLACE INTO meta VALUES ('who', 'another program')")
+    other.execute("COMMIT")
+    boot.start()
+    boot.synchronise()
+    boot.pass_(1)
+    assert (boot.outbox.waiting, boot.outbox.problem is None) == (0, False)
+    other.close()
+    boot.pass_(LOOK_EVERY_S)
+    assert boot.waiting() == [("17:00:00", "estimated", 13.1)]
+
+
+def test_rows_that_move_to_another_stream_keep_their_stamp(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "x", durable=False, boot="b")
+    shelf.append(Row(1, "one", STATE, b"{}", Stamp(5, right=False)))
+    shelf.append(Row(2, "one", STATE, b"{}"))
+    shelf.renumber("two", 7)
+    assert [(row.stream, row.stamp) for row in shelf.after(0, 9)] == [
+        ("two", Stamp(5, right=False)),
+        ("two", None),
+    ]
+    shelf.close()
+
+
+def test_a_right_time_ahead_stays_when_the_clock_is_set_forward() -> None:
+    payload, stamp = encode_reading(Reading(ts=NOON_MS + HOUR, values={})), Stamp(0, right=True)
+    assert put_right(payload, stamp, Now(60_000, NOON_MS, "ok")) == (payload, stamp)
 
 
 def test_without_a_broker_they_wait_and_go_out_with_the_right_time(boot: Boot) -> None:
@@ -246,8 +287,9 @@ def test_a_clock_that_is_set_late_by_half_a_second_is_right_too(boot: Boot) -> N
     assert boot.waiting() == [("12:00:00", "estimated", 13.1)], "it was put right before, by half a second"
 
 
+@pytest.mark.parametrize("synchronised", [0, 1])
 def test_what_waits_in_a_large_outbox_is_not_sent_before_its_time_is_right(
-    boot: Boot, monkeypatch: pytest.MonkeyPatch
+    boot: Boot, monkeypatch: pytest.MonkeyPatch, synchronised: int
 ) -> None:
     monkeypatch.setattr("bus.shelves._BATCH", 10)
     boot.bus.answer = Sent.LATER
@@ -258,6 +300,7 @@ def test_what_waits_in_a_large_outbox_is_not_sent_before_its_time_is_right(
             boot.outbox._shelves.spill()
     boot.bus.answer = Sent.YES
     boot.synchronise()
+    boot.machine.synced = bool(synchronised)
     for _ in range(30):
         boot.pass_(1)
     assert {time for time, *_ in boot.said()} == {"17:00:00"}
