@@ -1,6 +1,11 @@
-"""Time as a value that is passed in: the system's clock, and how far it may be trusted."""
+"""Time as a value that is passed in: the clock that all processes of the house agree on.
+
+Time inside a boot is CLOCK_BOOTTIME; wall time is what is known of its offset. The kernel slews both
+together, so the offset moves only when the clock is set.
+"""
 
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -8,37 +13,253 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bus.anchor import FILE, Anchor, AnchorFile
+from bus.dating import Now
 from bus.messages import ClockQuality
+from config.model import Settings
 
 # No reading can be older than the software that took it.
 BUILD_DATE_MS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp()) * 1000
+# A smaller difference between two looks at the clock is no step.
+STEP_MS = 1000
 _TIMESYNCD = Path("/run/systemd/timesync/synchronized")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+# Two readings that this process was interrupted between say nothing of the offset.
+_APART_S = 0.001
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The clock moved against CLOCK_BOOTTIME by `by` ms (positive: forward), seen at boottime second `at`.
+
+    `was` is the quality before, `now` after.
+    """
+
+    by: int
+    at: float
+    was: ClockQuality
+    now: ClockQuality
+
+
+class HouseClock:
+    """One time in all processes: the machine's once that is right, till then never behind what is stored.
+
+    It moves at `poll` alone, so that what was stamped between two of them has one offset, and one quality.
+    `raw_wall` is CLOCK_REALTIME in ms, `boottime` CLOCK_BOOTTIME in s, `boot_id` empty where it is not known;
+    `trusted` says that the machine has a real-time clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        raw_wall: Callable[[], int],
+        boottime: Callable[[], float],
+        synchronised: Callable[[], bool],
+        boot_id: str,
+        trusted: bool,
+        anchor: Path,
+    ) -> None:
+        self._raw_wall = raw_wall
+        self._boottime = boottime
+        self._is_synchronised = synchronised
+        self.boot_id = self._boot_id = boot_id
+        self._trusted = trusted
+        self._file = AnchorFile(anchor)
+        # In this boot, by us or by the one who wrote the anchor.
+        self._synchronised = False
+        self._offset: int | None = None
+        self._quality: ClockQuality = "unset"
+        self._from_anchor = False
+        self._look(boottime())
+
+    def wall(self) -> int:
+        """Milliseconds since 1970 UTC."""
+        return round(self._boottime() * 1000) + self.offset()
+
+    def monotonic(self) -> float:
+        """Seconds since the machine started, suspend included."""
+        return self._boottime()
+
+    def quality(self) -> ClockQuality:
+        """How far `wall` may be trusted."""
+        return self._quality
+
+    def offset(self) -> int:
+        """Milliseconds that `wall` is ahead of `monotonic`."""
+        return self._offset or 0
+
+    def anchor(self) -> Anchor | None:
+        """What the statistician writes: no later boot is behind it. None while the clock is not set."""
+        if self._quality == "unset":
+            return None
+        now = self._boottime()
+        return Anchor(round(now * 1000) + self.offset(), self._boot_id, now, self._synchronised)
+
+    def poll(self) -> Step | None:
+        """Look at the machine's clock; the step if it moved by more than a second. Call it once a second."""
+        was, before, at = self._quality, self.offset(), self._boottime()
+        self._look(at)
+        by = self.offset() - before
+        return Step(by, at, was, self._quality) if abs(by) > STEP_MS else None
+
+    def told(self) -> str:
+        """Where the time comes from, in a sentence."""
+        if self._quality == "unset":
+            return _UNSET
+        if self._quality == "ok":
+            return _SYNCHRONISED if self._synchronised else "kept by the real-time clock of the machine"
+        return _FROM_ANCHOR if self._from_anchor else _ESTIMATED
+
+    def problem(self) -> str | None:
+        """What a person should put right, if anything."""
+        if self._trusted and self._quality == "estimated":
+            return (
+                "the real-time clock is behind the newest stored time, so it is not believed: set it, or let "
+                "the machine get the time from the network"
+            )
+        # Once it is right the file is read no more, and the statistician writes it again.
+        return None if self._quality == "ok" else self._file.problem
+
+    def _look(self, now: float) -> None:
+        raw = self._raw_offset()
+        wall = raw + round(now * 1000)
+        if wall >= BUILD_DATE_MS and self._right():
+            self._from_anchor = False
+            self._move(raw, "ok")
+            return
+        floor = self._floor(now)
+        self._from_anchor = floor is not None and floor > raw
+        offset = raw if floor is None else max(raw, floor)
+        if offset + round(now * 1000) < BUILD_DATE_MS:
+            self._move(offset, "unset")
+        elif self._trusted and offset - raw <= STEP_MS:
+            self._move(offset, "ok")
+        else:
+            self._move(offset, "estimated")
+
+    def _right(self) -> bool:
+        if not self._synchronised:
+            self._synchronised = self._is_synchronised() or self._said_by_anchor()
+        return self._synchronised
+
+    def _said_by_anchor(self) -> bool:
+        anchor = self._file.read(self._boottime())
+        return anchor is not None and anchor.synchronised and self._in_this_boot(anchor)
+
+    def _in_this_boot(self, anchor: Anchor) -> bool:
+        return anchor.boot_id == self._boot_id != "" and anchor.boottime <= self._boottime()
+
+    def _floor(self, now: float) -> int | None:
+        """The least that the offset can be: this boot did not begin before the newest stored time."""
+        anchor = self._file.read(now)
+        if anchor is None:
+            return None
+        return anchor.ts - round(anchor.boottime * 1000) if self._in_this_boot(anchor) else anchor.ts
+
+    def _move(self, offset: int, quality: ClockQuality) -> None:
+        # Both are rounded to ms: without this the time would go back by one now and then.
+        if self._offset is None or abs(offset - self._offset) > 1:
+            self._offset = offset
+        self._quality = quality
+
+    def _raw_offset(self) -> int:
+        apart, offset = float("inf"), 0
+        for _ in range(_TRIES):
+            before, wall, after = self._boottime(), self._raw_wall(), self._boottime()
+            if after - before < apart:
+                apart, offset = after - before, wall - round((before + after) * 500)
+            if apart < _APART_S:
+                break
+        return offset
+
+
+_SYNCHRONISED = "synchronised"
+_ESTIMATED = "estimated since the start, from the machine's own clock, until it is synchronised"
+_FROM_ANCHOR = "estimated since the start, from the newest stored time, until the clock is synchronised"
+_UNSET = "not set: the time is not known until the clock is synchronised"
+_SAYS: dict[ClockQuality, str] = {"ok": _SYNCHRONISED, "estimated": _ESTIMATED, "unset": _UNSET}
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Where a process gets its time: `wall()` in ms since 1970 UTC, `monotonic()` in s, `quality()`.
 
-    `boot` names the machine's start since which `monotonic` counts.
+    `boot` names the machine's start since which `monotonic` counts. Without a `house` clock behind it, it
+    never steps.
     """
 
     wall: Callable[[], int]
     monotonic: Callable[[], float]
     quality: Callable[[], ClockQuality]
+    house: HouseClock | None = None
     boot: str = ""
 
+    def offset(self) -> int:
+        """Milliseconds that `wall` is ahead of `monotonic`."""
+        if self.house is not None:
+            return self.house.offset()
+        return self.wall() - round(self.monotonic() * 1000)
 
-def system_clock(*, trusted: bool) -> Clock:
-    """The machine's clock; `trusted` says it has a real-time clock and needs no synchronisation."""
+    def now(self) -> Now:
+        """Offset, time and quality together, to date a reading by."""
+        return Now(self.offset(), self.wall(), self.quality())
 
-    def quality() -> ClockQuality:
-        if _wall() < BUILD_DATE_MS:
-            return "unset"
-        return "ok" if trusted or synchronised() else "estimated"
+    def poll(self) -> Step | None:
+        """As of the house clock; one caller in a process, or another misses the step."""
+        return None if self.house is None else self.house.poll()
 
-    return Clock(_wall, _monotonic, quality)
+    def told(self) -> str:
+        """Where the time comes from, in a sentence."""
+        return _SAYS[self.quality()] if self.house is None else self.house.told()
+
+    def anchor(self) -> Anchor | None:
+        """What the statistician writes, that no later boot is behind it; None without a house clock."""
+        return None if self.house is None else self.house.anchor()
+
+    def problem(self) -> str | None:
+        """What a person should put right, if anything."""
+        return None if self.house is None else self.house.problem()
+
+
+def clock_of(house: HouseClock) -> Clock:
+    """The house clock as all take it."""
+    return Clock(house.wall, house.monotonic, house.quality, house, house.boot_id)
+
+
+def system_clock(*, trusted: bool, state: Path) -> Clock:
+    """The house clock on this machine; `state` is the folder of the newest stored time."""
+    return clock_of(
+        HouseClock(
+            raw_wall=_wall,
+            boottime=_monotonic,
+            synchronised=synchronised,
+            boot_id=boot_id(),
+            trusted=trusted,
+            anchor=state / FILE,
+        )
+    )
+
+
+def house_clock(settings: Settings) -> Clock:
+    """The house clock as boondock.toml has it."""
+    return system_clock(trusted=settings.clock.trusted, state=anchor_path(settings).parent)
+
+
+def anchor_path(settings: Settings) -> Path:
+    """The file of the newest stored time, which all processes read and the statistician writes."""
+    return Path(settings.clock.folder or settings.storage.state) / FILE
+
+
+def boot_id() -> str:
+    """What names this boot of the machine; empty where it is not known."""
+    # A unit that sees nothing of /proc/sys is told by systemd.
+    told = os.environ.get("BOOT_ID")
+    if told is None and _BOOT_ID.exists():
+        told = _BOOT_ID.read_text()
+    return (told or "").strip().replace("-", "")
 
 
 def _wall() -> int:

@@ -22,6 +22,7 @@ MOST_SEQS = 2**53
 # Keys of a reading that are not entities.
 RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset"})
 _WHOLE = "allowed is a whole number from 0 to 2^53 - 1"
+_NOT_LATE = False
 _CLOCKS = ("ok", "estimated", "unset")
 
 
@@ -34,8 +35,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Several states of one device at one time.
 
     `ts` is when it was measured (ms since 1970 UTC; None: the arrival counts). `after` says that no seq of
-    the stream up to it will come again. `late` says that a device remembered it: others measured later may
-    have come before. `last_reset` holds ms by entity.
+    the stream up to it will come again. `late` marks history that the device remembered. `last_reset` holds
+    ms by entity.
     """
 
     ts: int | None
@@ -81,15 +82,16 @@ def _from_any_iso(text: str) -> int:
     return int(whole.timestamp()) * 1000 + moment.microsecond // 1000
 
 
-_Field = float | str | dict[str, str] | None
+_Field = float | str | bool | dict[str, str] | None
 
 _encoder = msgspec.json.Encoder()
-_fast = msgspec.json.Decoder(dict[str, _Field])
+# Without bool: a stranger's true and false take the other way.
+_fast = msgspec.json.Decoder(dict[str, float | str | dict[str, str] | None])
 
 
 def encode_reading(reading: Reading) -> bytes:
     """A reading as it stands on `camper/state/<device>`. Raises BadMessageError on NaN or Infinity."""
-    out: dict[str, _Field | bool] = {}
+    out: dict[str, _Field] = {}
     if reading.ts is not None:
         out["ts"] = to_iso(reading.ts)
         out["clock"] = reading.clock
@@ -112,7 +114,7 @@ def encode_reading(reading: Reading) -> bytes:
 def decode_reading(payload: bytes) -> Reading:
     """A reading from JSON. Raises BadMessageError naming the field and what is allowed."""
     try:
-        body = _fast.decode(payload)
+        body: dict[str, _Field] = _fast.decode(payload)
     except ValueError:
         body = _decode_leniently(payload)
     take = body.pop
@@ -120,14 +122,14 @@ def decode_reading(payload: bytes) -> Reading:
     if clock not in _CLOCKS:
         raise BadMessageError(f"clock {clock!r}: allowed are {', '.join(_CLOCKS)}")
     ts, stream, seq = take("ts", None), take("stream", None), take("seq", None)
-    after, resets = take("after", None), take("last_reset", None)
+    after, late, resets = take("after", None), take("late", _NOT_LATE), take("last_reset", None)
     return Reading(
         ts=_time(ts, "ts"),
         clock=clock,  # type: ignore[arg-type]  # narrowed by the check above, which mypy cannot follow
         stream=_text(stream, "stream"),
         seq=whole_number(seq, "seq"),
         after=whole_number(after, "after"),
-        late=_flag(take("late", None), "late"),
+        late=_flag(late, "late"),
         last_reset=_resets(resets) if resets is not None else {},
         # What is left are the values.
         values=_values(body),
@@ -167,7 +169,7 @@ def _decode_leniently(payload: bytes) -> dict[str, _Field]:
     out: dict[str, _Field] = {}
     for key, value in body.items():
         if isinstance(value, bool):
-            out[key] = ON if value else OFF
+            out[key] = value if key == "late" else ON if value else OFF
         elif value is None or isinstance(value, str):
             out[key] = value
         elif isinstance(value, int | float):
@@ -197,6 +199,12 @@ def _time(value: _Field, key: str) -> int | None:
         raise BadMessageError(f"{key}: {error}") from error
 
 
+def _flag(value: _Field, key: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise BadMessageError(f"{key}: allowed are true and false")
+
+
 def _text(value: _Field, key: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
@@ -212,14 +220,6 @@ def whole_number(value: object, key: str) -> int | None:
     if not 0 <= value < MOST_SEQS or value != int(value):
         raise BadMessageError(f"{key}: {_WHOLE}")
     return int(value)
-
-
-def _flag(value: _Field, key: str) -> bool:
-    if value in (None, OFF):
-        return False
-    if value == ON:
-        return True
-    raise BadMessageError(f"{key}: allowed are true and false")
 
 
 def _resets(value: _Field) -> dict[str, int]:

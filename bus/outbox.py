@@ -1,8 +1,9 @@
 """Readings on their way: kept until the statistician's watermark passes them, in memory, at need on disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bus.dating import Now, Stamp
 from bus.shelf import Row
 from bus.shelves import Shelves
 
@@ -40,11 +41,16 @@ class Outbox:
     `name` starts the stream id. Time is the caller's monotonic seconds. One owner, one thread.
     """
 
-    def __init__(self, runtime: Path, state: Path, name: str, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, runtime: Path, state: Path, name: str, *, limits: Limits | None = None, boot: str = ""
+    ) -> None:
         self._name = name
-        self._shelves = Shelves(runtime, state, name)
+        self._shelves = Shelves(runtime, state, name, boot=boot)
         self._limits = limits or Limits()
         self._order = self._shelves.order
+        # The clock and the rows that are dated by it, and how far that went.
+        self._dated: tuple[Stamp, int] | None = None
+        self._dated_to: int | None = None
         self._sent: Row | None = None
         self._said: dict[str, int] = {}
         self._moved_at: float | None = None
@@ -92,11 +98,14 @@ class Outbox:
         """Rows that moved to disk because the watermark stood still."""
         return self._shelves.on_disk
 
-    def append(self, topic: str, payload: bytes, now: float) -> int:
-        """Keep a reading (a JSON object without stream, seq and after) and return its seq."""
+    def append(self, topic: str, payload: bytes, now: float, stamp: Stamp | None = None) -> int:
+        """Keep a reading (a JSON object without stream, seq and after) and return its seq.
+
+        `stamp` is of the clock that dated it; None: the device did.
+        """
         if self._moved_at is None or not len(self):
             self._moved_at = now
-        seq = self._shelves.append(topic, payload)
+        seq = self._shelves.append(topic, payload, stamp)
         while len(self) > self._limits.rows or self._shelves.size > self._limits.bytes:
             self._shelves.drop()
         return seq
@@ -177,6 +186,18 @@ class Outbox:
         """The row went to the broker."""
         self._sent = row
 
+    def put_right(self, now: Now) -> bool:
+        """Date what waits by the clock as it is now; False while there is more: ask again before you send.
+
+        Costs nothing while neither the clock nor the files have changed.
+        """
+        dated = now.stamp, self._shelves.order
+        if dated != self._dated:
+            self._dated, self._dated_to = dated, 0
+        if self._dated_to is not None:
+            self._dated_to = self._shelves.put_right(self._dated_to, now)
+        return self._dated_to is None
+
     def refuse(self, row: Row, why: str) -> None:
         """The broker will never take this row: it becomes a dead letter, an empty reading keeps its place."""
         self.bury(row.topic, row.payload, why)
@@ -224,4 +245,4 @@ def complete(row: Row, previous: Row | None) -> Row:
     if previous is None or previous.stream != row.stream:
         tail += f',"after":{row.seq - 1}'
     joint = b"" if row.payload == b"{}" else b","
-    return Row(row.seq, row.stream, row.topic, row.payload[:-1] + joint + tail.encode() + b"}")
+    return replace(row, payload=row.payload[:-1] + joint + tail.encode() + b"}")

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from bus.announcer import Announcer
-from bus.clock import Clock
-from bus.early import EarlyReadings, Waiting
+from bus.clock import Clock, boot_id
 from bus.events import Link, Subscription
 from bus.manifest import Manifest
 from bus.outbox import Limits, Outbox
@@ -22,9 +21,8 @@ def owner_of_devices(
     """The process `name` and its publisher; it also listens for the watermarks of its readings."""
     storage = settings.storage
     topics = Topics(settings.broker.base)
-    runtime = Path(storage.runtime)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
-    outbox = Outbox(runtime, Path(storage.state), name, limits=limits)
+    outbox = Outbox(Path(storage.runtime), Path(storage.state), name, limits=limits, boot=boot_id())
     process = Process(
         name,
         link=Link.of(settings.broker, name),
@@ -46,7 +44,6 @@ def owner_of_devices(
         outbox,
         clock,
         process.journal,
-        early=Waiting(EarlyReadings(runtime, name), clock, settings.clock.hold),
         scalars=settings.publish.scalars,
         manifest=Manifest(Path(storage.state) / f"{name}-published.json"),
         announcer=announcer,

@@ -133,6 +133,7 @@ class Process:
             self.connection.acknowledge(event)
 
     def _look_after(self, service: Service, now: float) -> None:
+        self._tell_clock()
         since = now - self._told
         if since >= HEALTH_EVERY_S or (self.journal.changed and since >= HEALTH_AT_MOST_S):
             self._told = now
@@ -140,6 +141,14 @@ class Process:
         if self._ping_every is not None and now - self._pinged >= self._ping_every:
             self._pinged = now
             sd_notify.notify("WATCHDOG=1")
+
+    def _tell_clock(self) -> None:
+        self.journal.fact("clock", self.clock.told())
+        problem = self.clock.problem()
+        if problem is None:
+            self.journal.solved("clock")
+        elif self.journal.problem("clock", problem, self.clock.wall()):
+            log.warning("%s", problem)
 
     def _tell(self, service: Service) -> None:
         self.journal.changed = False

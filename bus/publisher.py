@@ -1,5 +1,6 @@
 """Publishes devices: about, readings through the outbox, plain scalars, availability."""
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -7,7 +8,7 @@ from bus import about as about_message
 from bus.about import About
 from bus.announcer import Announcer
 from bus.clock import Clock
-from bus.early import Waiting
+from bus.dating import Stamp, put_right
 from bus.events import Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
 from bus.manifest import Manifest
@@ -16,6 +17,8 @@ from bus.outbox import Outbox
 from bus.retained import Retained
 from bus.shelf import Row
 from bus.topics import BadTopicError, Topics, Verb
+
+log = logging.getLogger(__name__)
 
 _BATCH = 100
 # What stream, seq and after add to a payload.
@@ -31,12 +34,13 @@ class _Device:
     # The newest reading as last sent, to be said again to a broker that forgot it.
     seq: int = 0
     newest: bytes = b""
+    stamp: Stamp | None = None
 
 
 class Publisher:
-    """What a process says of the devices it owns; call `pump` often and `connected` on every connect.
+    """What a process says of its devices; call `pump` often and `connected` on every connect.
 
-    While the clock is not right, readings wait in `early`.
+    Nobody else polls the clock: when that steps, what waits is dated anew before more is sent.
     """
 
     def __init__(
@@ -47,7 +51,6 @@ class Publisher:
         clock: Clock,
         journal: Journal,
         *,
-        early: Waiting | None = None,
         scalars: bool = True,
         manifest: Manifest | None = None,
         announcer: Announcer | None = None,
@@ -57,7 +60,6 @@ class Publisher:
         self._outbox = outbox
         self._clock = clock
         self._journal = journal
-        self._early = early
         self._with_scalars = scalars
         self._manifest = manifest or Manifest()
         self._announcer = announcer or Announcer(bus, topics, enabled=False)
@@ -72,7 +74,7 @@ class Publisher:
     @property
     def waiting(self) -> int:
         """Readings that no watermark has passed yet."""
-        return self._outbox.waiting + (len(self._early) if self._early is not None else 0)
+        return self._outbox.waiting
 
     def about(self, device: str, about: About) -> None:
         """Describe a device, if the description changed."""
@@ -148,38 +150,37 @@ class Publisher:
     ) -> bool:
         """Put a reading on its way; False if it is too large for the broker and was set aside.
 
-        A `late` one was measured before others that have gone out: it does not move the plain values. Of one
-        that is `dated` the device itself said when: our clock has no part in it.
+        A `late` one is history that the device remembered: it does not move the plain values. Of one that is
+        `dated` the device itself said when: our clock has no part in it.
         """
-        quality = "ok" if dated else self._clock.quality()
-        reading = Reading(ts=ts, values=values, clock=quality, last_reset=dict(last_reset or {}))
-        payload = encode_reading(reading)
+        # It was reckoned before this look at the clock.
+        ts += 0 if dated else self._look_at_clock()
+        now = self._clock.now()
+        clock = "ok" if dated else now.quality
+        resets = dict(last_reset or {})
+        payload = encode_reading(Reading(ts=ts, values=values, clock=clock, late=late, last_reset=resets))
         topic = self._topics.state(device)
         if len(payload) + len(topic) + _ENVELOPE > self._bus.largest:
             self._journal.count("readings_oversize")
             self._outbox.bury(topic, payload, "too large for the broker")
-            self._journal.error(
-                f"{topic}: a reading of {len(payload)} bytes is too large", self._clock.wall()
-            )
+            self._journal.error(f"{topic}: a reading of {len(payload)} bytes is too large", now.wall)
             return False
-        now = self._clock.monotonic()
         self._record(device)
         self._journal.count("readings")
-        if self._early is None or not self._early.takes(topic, payload, ts=ts, quality=reading.clock):
-            self._newest_seq = self._outbox.append(topic, payload, now)
-            self.pump(now)
+        at = self._clock.monotonic()
+        self._newest_seq = self._outbox.append(topic, payload, at, None if dated else now.stamp)
+        self.pump(at)
         if not late:
             self._mirror(device, values)
         return True
 
-    def _release(self, now: float) -> None:
-        """Send what was early once the clock is right, or as it is when that takes too long."""
-        ready = self._early.ready() if self._early is not None else []
-        for topic, payload in ready:
-            self._newest_seq = self._outbox.append(topic, payload, now)
-        if ready and self._early is not None:
-            # A crash before this sends them twice with the same times: the same states.
-            self._early.sent()
+    def _look_at_clock(self) -> int:
+        """Poll the clock; the ms that it stepped by."""
+        if (step := self._clock.poll()) is None:
+            return 0
+        self._journal.count("clock_steps")
+        log.info("the clock moved by %.3f s, %s before, %s now", step.by / 1000, step.was, step.now)
+        return step.by
 
     def _mirror(self, device: str, values: Values) -> None:
         if not self._with_scalars:
@@ -189,11 +190,13 @@ class Publisher:
             if entity in record.scalars and record.scalars[entity] == value:
                 continue
             record.scalars[entity] = value
-            plain = scalar(value, record.precisions.get(entity))
-            self._retained.keep(device, self._topics.scalar(device, entity), plain, qos=0)
+            plain, topic = scalar(value, record.precisions.get(entity)), self._topics.scalar(device, entity)
+            self._retained.keep(device, topic, plain, qos=0)
 
     def pump(self, now: float) -> None:
-        """Send what the outbox holds, as far as the broker takes it."""
+        """Send what the outbox holds, as far as the broker takes it; first its times are put right."""
+        if not self._outbox.put_right(self._clock.now()):
+            return
         while rows := self._outbox.next(_BATCH, now):
             for row in rows:
                 sent = self._send(row)
@@ -206,8 +209,7 @@ class Publisher:
     def _send(self, row: Row) -> Sent:
         device = self._topics.parse(row.topic).name
         record = self._devices.get(device)
-        # Not retained is a late reading, for who subscribes next must see the newest, and one of a device
-        # that is gone.
+        # Who subscribes next must see the newest, and nothing of a device that is gone.
         newest = record is not None and row.seq >= record.seq
         self._newest_seq = max(self._newest_seq, row.seq)
         if newest:
@@ -216,7 +218,7 @@ class Publisher:
         if sent is Sent.YES:
             self._outbox.sent(row)
             if record is not None and newest:
-                record.seq, record.newest = row.seq, row.payload
+                record.seq, record.newest, record.stamp = row.seq, row.payload, row.stamp
         elif sent is Sent.NEVER:
             self._outbox.refuse(row, "too large for the broker")
             self._journal.count("readings_oversize")
@@ -234,6 +236,8 @@ class Publisher:
         for device, record in self._devices.items():
             # One that still waits comes again in its order.
             if record.newest and not self._outbox.holds(record.seq):
+                if record.stamp is not None:
+                    record.newest, record.stamp = put_right(record.newest, record.stamp, self._clock.now())
                 self._bus.publish(self._topics.state(device), record.newest, retain=True)
 
     def _say_again(self) -> None:
@@ -270,7 +274,7 @@ class Publisher:
 
     def settle(self, now: float) -> None:
         """Once a second: move to disk what waits too long, send again what was lost."""
-        self._release(now)
+        self._look_at_clock()
         self._outbox.settle(now)
         self._listen()
         self.pump(now)
@@ -294,5 +298,3 @@ class Publisher:
         """Put what still waits on disk."""
         self._manifest.save()
         self._outbox.close()
-        if self._early is not None:
-            self._early.close()

@@ -5,11 +5,14 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus.dating import Now, Stamp, put_right
+
 log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (
-    seq INTEGER PRIMARY KEY, stream TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL
+    seq INTEGER PRIMARY KEY, stream TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
+    clock_offset INTEGER, clock_right INTEGER
 );
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB, why TEXT);
@@ -19,34 +22,59 @@ CREATE TABLE IF NOT EXISTS dead (number INTEGER PRIMARY KEY, topic TEXT NOT NULL
 FAILURES = (sqlite3.DatabaseError, OSError)
 
 _DEAD = 100
+_COLUMNS_BEFORE = 4
 # Seconds that a process stands still for another's lock.
 _PATIENCE_S = 1.0
 _SIZE = "coalesce(sum(length(payload) + length(topic)), 0)"
-_INSERT = "INSERT INTO outbox VALUES (?, ?, ?, ?)"
+_INSERT = "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)"
 # Without a gap, which the statistician would wait for.
 _RENUMBER = """
-INSERT INTO outbox SELECT ? + row_number() OVER (ORDER BY seq), ?, topic, payload FROM outbox
+INSERT INTO outbox
+SELECT ? + row_number() OVER (ORDER BY seq), ?, topic, payload, clock_offset, clock_right FROM outbox
+"""
+# A file of an earlier version has none; no default, for its rows were stamped nobody knows how.
+_STAMPS = (
+    "ALTER TABLE outbox ADD COLUMN clock_offset INTEGER; ALTER TABLE outbox ADD COLUMN clock_right INTEGER"
+)
+_STAMPED_OTHERWISE = """
+SELECT seq, payload, clock_offset, clock_right FROM outbox
+WHERE seq > ? AND (clock_offset > ? OR NOT clock_right) ORDER BY seq LIMIT ?
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kept reading; `payload` is the JSON object without stream, seq and after."""
+    """One kept reading; `payload` is the JSON object without stream, seq and after.
+
+    `stamp` tells how our clock dated it in this boot; None: a device did, or an earlier boot.
+    """
 
     seq: int
     stream: str
     topic: str
     payload: bytes
+    stamp: Stamp | None = None
+
+
+def _values(row: Row) -> tuple[int, str, str, bytes, int | None, bool | None]:
+    offset, right = (None, None) if row.stamp is None else (row.stamp.offset, row.stamp.right)
+    return row.seq, row.stream, row.topic, row.payload, offset, right
+
+
+def _stamp(offset: int | None, right: int | None) -> Stamp | None:
+    return None if offset is None else Stamp(offset, bool(right))
 
 
 class Shelf:
     """One SQLite file of rows, oldest first; without a path it ends with the process.
 
-    Opened, it can be read and written. It and all it does raise one of FAILURES.
+    Opened, it can be read and written. It and all it does raise one of FAILURES. `boot` names this boot of
+    the machine (empty: not known): times of an earlier one stay, for its CLOCK_BOOTTIME is gone.
     """
 
-    def __init__(self, path: Path | None, *, durable: bool) -> None:
+    def __init__(self, path: Path | None, *, durable: bool, boot: str = "") -> None:
         self.path = path
+        self._boot = boot
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -71,6 +99,7 @@ class Shelf:
             self._db.executescript(_SCHEMA)
             # The proof that it takes what is written.
             self.set_meta("opened", 1)
+            self._begin_boot()
             count, size, newest = self._db.execute(
                 f"SELECT count(*), {_SIZE}, coalesce(max(seq), 0) FROM outbox"  # noqa: S608 — a constant
             ).fetchone()
@@ -82,9 +111,18 @@ class Shelf:
             self._db.close()
             raise
 
+    def _begin_boot(self) -> None:
+        if len(self._db.execute("PRAGMA table_info(outbox)").fetchall()) == _COLUMNS_BEFORE:
+            self._db.executescript(_STAMPS)
+        if not self._boot or self.meta("boot") != self._boot:
+            with self._db:
+                self._db.execute("BEGIN")
+                self._db.execute("UPDATE outbox SET clock_offset = NULL, clock_right = NULL")
+                self.set_meta("boot", self._boot)
+
     def append(self, row: Row) -> None:
         """Keep a new row."""
-        self._db.execute(_INSERT, (row.seq, row.stream, row.topic, row.payload))
+        self._db.execute(_INSERT, _values(row))
         self._count([row], 1)
 
     def add(self, rows: list[Row]) -> None:
@@ -93,9 +131,7 @@ class Shelf:
         # Rolls back when the disk is full: neither half a transaction may stay, nor a count of it.
         with self._db:
             self._db.execute("BEGIN")
-            self._db.executemany(
-                f"{_INSERT} ON CONFLICT DO NOTHING", [(r.seq, r.stream, r.topic, r.payload) for r in rows]
-            )
+            self._db.executemany(f"{_INSERT} ON CONFLICT DO NOTHING", [_values(row) for row in rows])
             added = self._db.total_changes - before
         self._count(rows, added)
 
@@ -106,10 +142,34 @@ class Shelf:
 
     def after(self, seq: int, limit: int) -> list[Row]:
         """The next `limit` rows behind `seq`."""
-        found = self._db.execute(
-            "SELECT seq, stream, topic, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
-        )
-        return [Row(*row) for row in found]
+        found = self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+        return [
+            Row(seq, stream, topic, payload, _stamp(offset, right))
+            for seq, stream, topic, payload, offset, right in found
+        ]
+
+    def put_right(self, after: int, limit: int, now: Now) -> int | None:
+        """Date `limit` rows behind seq `after` by the clock as it is now; one transaction with their stamps.
+
+        Returns the last seq that was looked at, None when all were.
+        """
+        found = self._db.execute(_STAMPED_OTHERWISE, (after, now.offset, limit)).fetchall()
+        changes: list[tuple[bytes, int, bool, int]] = []
+        grown = 0
+        for seq, payload, offset, right in found:
+            before = Stamp(offset, bool(right))
+            dated, stamp = put_right(payload, before, now)
+            if stamp != before:
+                changes.append((dated, stamp.offset, stamp.right, seq))
+                grown += len(dated) - len(payload)
+        if changes:
+            with self._db:
+                self._db.execute("BEGIN")
+                self._db.executemany(
+                    "UPDATE outbox SET payload = ?, clock_offset = ?, clock_right = ? WHERE seq = ?", changes
+                )
+            self.size += grown
+        return found[-1][0] if len(found) == limit else None
 
     def remove(self, stream: str, up_to: int) -> int:
         """Forget a stream's rows up to a seq; returns how many there were."""

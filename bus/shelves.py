@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from bus.dating import Now, Stamp
 from bus.shelf import FAILURES, Row, Shelf
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,9 @@ class Shelves:
     reach, for the statistician would take those for lost: the rows in reach move to a new stream.
     """
 
-    def __init__(self, runtime: Path, state: Path, name: str) -> None:
+    def __init__(self, runtime: Path, state: Path, name: str, *, boot: str = "") -> None:
         self._name = name
+        self._boot = boot
         self._disk_path = state / f"{name}.outbox"
         self._disk: Shelf | None = None
         # Whether there is a file on disk that cannot be used now.
@@ -67,10 +69,20 @@ class Shelves:
         """Bytes of all rows."""
         return self._memory.size + (self._disk.size if self._disk else 0)
 
-    def append(self, topic: str, payload: bytes) -> int:
+    def append(self, topic: str, payload: bytes, stamp: Stamp | None) -> int:
         """Keep a new row and return its seq."""
-        self._in_memory(lambda memory: memory.append(Row(memory.newest + 1, self.stream, topic, payload)))
+        self._in_memory(
+            lambda memory: memory.append(Row(memory.newest + 1, self.stream, topic, payload, stamp))
+        )
         return self.newest
+
+    def put_right(self, after: int, now: Now) -> int | None:
+        """Date rows behind seq `after` by the clock as it is now; returns as the files do."""
+        nothing: int | None = None
+        done = self._with_disk(lambda disk: disk.put_right(after, _BATCH, now), nothing)
+        if done is not None:
+            return done
+        return self._in_memory(lambda memory: memory.put_right(after, _BATCH, now))
 
     def after(self, seq: int, limit: int) -> list[Row]:
         """The next `limit` rows behind `seq`."""
@@ -168,10 +180,10 @@ class Shelves:
 
     def _open_memory(self, path: Path) -> Shelf:
         try:
-            return Shelf(path, durable=False)
+            return Shelf(path, durable=False, boot=self._boot)
         except FAILURES as error:
             self._trouble("memory", error, path)
-            return Shelf(None, durable=False)
+            return Shelf(None, durable=False, boot=self._boot)
 
     def _in_memory(self, work: Callable[[Shelf], T]) -> T:
         try:
@@ -185,7 +197,7 @@ class Shelves:
 
     def _go_inside(self) -> None:
         """Go on in this process alone; the file stays as it is, for the next one."""
-        outside, inside = self._memory, Shelf(None, durable=False)
+        outside, inside = self._memory, Shelf(None, durable=False, boot=self._boot)
         try:
             while rows := outside.after(inside.newest, _BATCH):
                 inside.add(rows)
@@ -199,7 +211,7 @@ class Shelves:
 
     def _open_disk(self) -> None:
         """Open the disk and put the rows in memory behind those on it. Raises one of FAILURES."""
-        disk = Shelf(self._disk_path, durable=True)
+        disk = Shelf(self._disk_path, durable=True, boot=self._boot)
         ends = disk.ends()
         self._disk = disk
         self._hidden = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bus import desk, sd_notify
 from bus.answers import Answers
-from bus.clock import Clock, system_clock
+from bus.clock import Clock, house_clock
 from bus.events import Subscription
 from bus.owner import owner_of_devices
 from bus.process import EXIT_OK, Process, set_up_logging
@@ -43,7 +43,7 @@ def main() -> int:
     transport: str = parser.parse_args().transport
     set_up_logging()
     settings = load_or_exit(find_mistakes)
-    clock = system_clock(trusted=settings.clock.trusted)
+    clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
     roster = roster_of(settings.storage, transport)
     if not (devices or roster.devices or transport in settings.collector.run):

@@ -97,7 +97,8 @@ class Readings:
         ts = report.ts
         if ts is None:
             ts = self._clock.wall() - int((self._clock.monotonic() - report.at) * 1000)
-        self._publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset)
+        dated = report.ts is not None
+        self._publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset, dated=dated)
         self._publisher.availability(device.id, online=True)
 
     def _check_silence(self, device: Owned, now: float, silence: str) -> None:

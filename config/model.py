@@ -66,11 +66,11 @@ class Storage(Table):
 class Clock(Table):
     """[clock]: `trusted`: the machine keeps time by itself (a real-time clock chip).
 
-    Until it is synchronised readings wait, but no longer than `hold` seconds after the machine's start.
+    `folder` holds the newest stored time; all processes read it, the statistician writes it (None: `state`).
     """
 
     trusted: bool = False
-    hold: Annotated[float, Ge(0), Le(86_400)] = 180.0
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

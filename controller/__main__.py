@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bus.answers import Answers
-from bus.clock import system_clock
+from bus.clock import house_clock
 from bus.events import Subscription
 from bus.owner import owner_of_devices
 from bus.process import set_up_logging
@@ -26,7 +26,7 @@ def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
     settings = load_or_exit()
-    clock = system_clock(trusted=settings.clock.trusted)
+    clock = house_clock(settings)
     topics = Topics(settings.broker.base)
     commands = Subscription(filter=topics.every(Verb.SET), retained=False)
     states = [Subscription(filter=topics.state(device)) for device in sorted(interlocks.devices(settings))]

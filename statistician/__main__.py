@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bus import sd_notify
 from bus.announcer import Announcer
-from bus.clock import Clock, system_clock
+from bus.clock import Clock, anchor_path, house_clock
 from bus.events import Link
 from bus.process import EXIT_RESTART, Process, set_up_logging
 from bus.topics import Topics
@@ -38,7 +38,7 @@ def main() -> int:
     """Run the process; returns its exit code."""
     set_up_logging()
     settings = load_or_exit()
-    return serve(settings, system_clock(trusted=settings.clock.trusted))
+    return serve(settings, house_clock(settings))
 
 
 def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedule] = Schedule) -> int:
@@ -58,6 +58,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
             devices=settings.device,
             scalars=settings.publish.scalars,
             answers=process.connection,
+            anchor=anchor_path(settings),
         )
     except NewerError as error:
         # Neither another start nor an empty database would help.

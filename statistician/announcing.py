@@ -84,7 +84,6 @@ class Announcing:
             return False
         if topic.verb is Verb.AVAILABILITY:
             self._availability(topic.name, message.payload)
-            return True
         if topic.verb is Verb.ABOUT:
             self._about(topic.name, message.payload)
         return False

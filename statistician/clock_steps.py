@@ -4,7 +4,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from bus.anchor import write_anchor
 from bus.health import Journal
 from statistician.absence import another_boot, ends, last_seen
 from statistician.compile import Compiler
@@ -23,6 +25,7 @@ from statistician.store import Store
 
 log = logging.getLogger(__name__)
 
+_KEEP_EVERY_S = 300.0
 # A clock that is set right again comes back to within this, ms.
 _SAME_STEP = 5_000
 
@@ -36,7 +39,10 @@ class TookBack:
 
 
 class ClockSteps:
-    """Follows the clock; `give_up` abandons a correction on its way. Every method may raise StoreError."""
+    """Follows the clock; every method may raise StoreError.
+
+    `give_up` abandons a correction on its way, `anchor` is the file of the time for the next boot.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class ClockSteps:
         estimated: Estimated,
         journal: Journal,
         give_up: Callable[[], None],
+        anchor: Path | None,
     ) -> None:
         self._time = time
         self._clock = time.steady()
@@ -66,6 +73,9 @@ class ClockSteps:
         self._redating = Redating(store)
         self._steps: deque[Step] = deque()
         self._took_back: TookBack | None = None
+        # Where the time is kept for the next boot, and when next, monotonic seconds.
+        self._anchor = anchor
+        self._anchor_at = float("-inf")
 
     @property
     def waiting(self) -> bool:
@@ -76,6 +86,25 @@ class ClockSteps:
         """Look at the clock; with `accept` a step counts however short ago it was."""
         if step := self._time.poll(accept=accept):
             self._steps.append(step)
+            self._anchor_at = float("-inf")
+        if self._anchor is not None and self._clock.monotonic() >= self._anchor_at:
+            self._keep_time(self._anchor)
+
+    def _keep_time(self, path: Path) -> None:
+        """Write down the time, so that no later boot is behind what is stored."""
+        self._anchor_at = self._clock.monotonic() + _KEEP_EVERY_S
+        found = self._time.anchor()
+        if found is None:
+            return
+        try:
+            write_anchor(path, found)
+        except OSError as error:
+            text = (
+                f"the time cannot be kept for the next start: {error}; look at the folder's rights and room"
+            )
+            self._journal.problem("house_clock", text, self._clock.wall())
+        else:
+            self._journal.solved("house_clock")
 
     def work(self) -> None:
         """Follow the oldest step that waits."""

@@ -5,6 +5,7 @@ The time since the machine's start is steady; the wall clock is an offset to it,
 
 from dataclasses import dataclass
 
+from bus.anchor import Anchor
 from bus.clock import Clock
 from bus.messages import ClockQuality
 
@@ -38,7 +39,11 @@ class HouseTime:
         self._accept_at = 0.0
 
     def _measured(self) -> int:
-        return self._clock.wall() - round(self._clock.monotonic() * 1000)
+        return self._clock.offset()
+
+    def anchor(self) -> Anchor | None:
+        """What no later boot may be behind."""
+        return self._clock.anchor()
 
     @property
     def offset(self) -> int:
@@ -55,10 +60,11 @@ class HouseTime:
 
     def steady(self) -> Clock:
         """A clock that reads this time."""
-        return Clock(self.wall, self._clock.monotonic, self._clock.quality, self._clock.boot)
+        return Clock(self.wall, self._clock.monotonic, self._clock.quality, boot=self._clock.boot)
 
     def poll(self, *, accept: bool = False) -> Step | None:
         """Look at the clock; a step that counts from now on. With `accept` none is put on probation."""
+        self._clock.poll()
         measured, quality = self._measured(), self._clock.quality()
         was, self._quality = self._quality, quality
         by = measured - self._offset

@@ -30,7 +30,8 @@ class LoggedClock:
 
     def clock(self) -> Clock:
         """This clock for the process that is started now."""
-        return Clock(lambda: self.wall, lambda: self._passed / 1000, lambda: self.quality, str(self._boots))
+        boot = str(self._boots)
+        return Clock(lambda: self.wall, lambda: self._passed / 1000, lambda: self.quality, boot=boot)
 
     def restart(self) -> None:
         """Note that the machine was off."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from bus import desk
 from bus.clock import Clock
@@ -68,6 +69,7 @@ class Statistician:
         scalars: bool = True,
         answers: Publishes | None = None,
         limits: Limits | None = None,
+        anchor: Path | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -115,6 +117,7 @@ class Statistician:
             estimated=estimated,
             journal=journal,
             give_up=self._give_up_correction,
+            anchor=anchor,
         )
         self._resume()
         self.fixes = Fixes(

@@ -50,6 +50,15 @@ def test_a_strangers_booleans_become_on_and_off() -> None:
     assert decode_reading(b'{"pump":true,"light":false}').values == {"pump": "ON", "light": "OFF"}
 
 
+def test_history_that_a_device_remembered_says_so_and_all_else_is_silent() -> None:
+    reading = Reading(ts=TS, values={"energy": 1.5}, late=True)
+    payload = encode_reading(reading)
+    assert json.loads(payload)["late"] is True
+    assert decode_reading(payload) == reading
+    assert b"late" not in encode_reading(Reading(ts=TS, values={}))
+    assert decode_reading(b'{"late":false,"pump":true}') == Reading(ts=None, values={"pump": "ON"})
+
+
 def test_last_reset_stands_beside_the_value() -> None:
     payload = b'{"energy":1.5,"last_reset":{"energy":"2026-11-21T00:00:00+01:00"}}'
     assert decode_reading(payload).last_reset == {"energy": from_iso("2026-11-20T23:00:00Z")}
@@ -82,6 +91,10 @@ def test_last_reset_stands_beside_the_value() -> None:
         (b'{"after":9007199254740992}', "after: .*2\\^53"),
         (b'{"after":true}', "after: .*2\\^53"),
         (b'{"stream":5}', "stream"),
+        *(
+            (b'{"late":' + wrong + b"}", "late: allowed are true")
+            for wrong in (b'"ON"', b"1", b"null", b"{}")
+        ),
         (b'{"last_reset":"x"}', "last_reset"),
         (b'{"last_reset":{"e":"x"}}', "last_reset.e"),
         (b"\xff\xfe", "JSON"),

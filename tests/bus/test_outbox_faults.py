@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bus.clock import Clock
-from bus.early import Early, EarlyReadings
+from bus.dating import Now
 from bus.health import Journal
+from bus.messages import Reading, decode_reading, encode_reading
 from bus.outbox import LOOK_EVERY_S, SPILL_AFTER_S, WINDOW, Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
@@ -174,24 +175,22 @@ def test_run_gets_full_at_work_and_nothing_is_lost(tmp_path: Path, small_run: Pa
 def test_a_start_with_run_full(tmp_path: Path, small_run: Path) -> None:
     take_all_room(small_run)
     outbox = make(tmp_path)
-    early = EarlyReadings(small_run, NAME)
-    early.keep(Early(TOPIC, b"{}", 1.0))
     fill(outbox, range(3))
     assert values(send_all(outbox)) == [0, 1, 2]
-    assert len(early.all()) == 1
 
 
-def test_run_gets_full_while_readings_wait_for_the_clock(small_run: Path) -> None:
-    early = EarlyReadings(small_run, NAME)
-    kept = [Early(TOPIC, str(number).encode() * 100, float(number)) for number in range(200)]
-    for number, one in enumerate(kept):
+def test_run_gets_full_while_readings_wait_for_the_clock(tmp_path: Path, small_run: Path) -> None:
+    outbox = make(tmp_path)
+    wrong = Now(offset=NOON_MS, wall=NOON_MS + 1000, quality="estimated")
+    for number in range(200):
         if number == 50:
             take_all_room(small_run)
-        early.keep(one)
-    assert early.all() == kept
-    assert len(early) == 200
-    early.clear()
-    assert early.all() == []
+        reading = Reading(ts=NOON_MS + number, values={"v": number}, clock="estimated")
+        outbox.append(TOPIC, encode_reading(reading), 0.0, wrong.stamp)
+    assert outbox.put_right(Now(offset=NOON_MS + 5000, wall=NOON_MS + 6000, quality="ok"))
+    rows = [decode_reading(row.payload) for row in outbox.next(WINDOW, 0.0)]
+    assert [row.ts for row in rows] == [NOON_MS + 5000 + number for number in range(200)]
+    assert {row.clock for row in rows} == {"estimated"}
 
 
 def test_a_disk_that_turns_read_only_comes_back(tmp_path: Path) -> None:

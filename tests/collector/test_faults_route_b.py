@@ -205,7 +205,8 @@ def test_hours_missed_follow_as_late_readings(bed: Bed) -> None:
     late = [r for seq, r in sorted(said.items()) if seq > before and "grid_power" not in r]
     half_hours = ("12:30", "13:00", "13:30", "14:00", "14:30", "15:00")
     assert [r["ts"] for r in late] == [f"2026-11-21T{at}:00.000Z" for at in half_hours]
-    assert all("grid_import_energy" in r for r in late)
+    assert all("grid_import_energy" in r and r["late"] is True for r in late)
+    assert not any("late" in r for r in said.values() if "grid_power" in r)
 
 
 def _newest(rig: Rig) -> int:

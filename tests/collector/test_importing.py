@@ -241,10 +241,20 @@ def test_the_devices_own_time_dates_a_reading(setup: Setup) -> None:
         ("12:00:08", 4),
         ("12:00:10", 5),
     ]
+    assert [one.get("late") for one in setup.said("outside")] == [None, None, True, None, None]
     assert setup.journal.counters["times_refused.outside"] == 2
     plain = setup.bus.on("camper/state/outside/temperature")
     assert b"3.0" not in plain, "an earlier value does not replace a newer one"
     assert setup.bus.on("camper/availability/outside") == [b"online"]
+
+
+def test_our_clock_has_no_part_in_a_time_that_the_device_tells(setup: Setup) -> None:
+    setup.time.quality = "estimated"
+    setup.hear("zigbee2mqtt/outside", {"temperature": 1, "last_seen": "2026-11-21T11:59:00Z"})
+    setup.pass_(2.0)
+    setup.hear("zigbee2mqtt/outside", {"temperature": 2})
+    sent = [json.loads(payload) for payload in setup.bus.on("camper/state/outside")]
+    assert [one["clock"] for one in sent] == ["ok", "estimated"]
 
 
 # Commands.

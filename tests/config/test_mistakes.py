@@ -23,7 +23,7 @@ def _device(text: str = "", name: str = "shunt") -> str:
         ("[broker]\nprot = 1", "broker.prot: there is no such setting; allowed: did you mean port?"),
         (
             "[clock]\nxyz = 1",
-            "clock.xyz: there is no such setting; allowed: trusted, hold",
+            "clock.xyz: there is no such setting; allowed: trusted, folder",
         ),
         (
             _device("adress = 1"),

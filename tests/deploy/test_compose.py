@@ -97,3 +97,12 @@ def test_waiting_readings_outlive_their_container(compose: Compose) -> None:
     assert compose["volumes"]["runtime"]["driver_opts"]["type"] == "tmpfs"
     for name in PROCESSES:
         assert "runtime:/run/boondock" in compose["services"][name]["volumes"], name
+
+
+def test_all_read_the_newest_stored_time_and_the_statistician_alone_writes_it(compose: Compose) -> None:
+    assert "clock" in compose["volumes"]
+    for name in PROCESSES:
+        service = compose["services"][name]
+        place = service["environment"]["BOONDOCK_CLOCK__FOLDER"]
+        rights = "" if name == "statistician" else ":ro"
+        assert f"clock:{place}{rights}" in service["volumes"], name

@@ -93,6 +93,20 @@ def test_the_environment_points_into_the_units_own_directories(unit: str) -> Non
 
 
 @pytest.mark.parametrize("unit", PROCESSES)
+def test_all_read_the_newest_stored_time_and_the_statistician_alone_writes_it(unit: str) -> None:
+    said = lines(unit)
+    assert {"Environment=BOONDOCK_CLOCK__FOLDER=%S/boondock-clock", "Environment=BOOT_ID=%b"} <= set(said)
+    made = [line for line in said if line.startswith("ExecStartPre=")]
+    writes = [line for line in said if line.startswith("ReadWritePaths=")]
+    if "statistician" not in unit:
+        assert made == writes == []
+        return
+    assert writes == ["ReadWritePaths=-%S/boondock-clock"]
+    (make,) = made
+    assert make.endswith("-m 0755 -o boondock-statistician %S/boondock-clock")
+
+
+@pytest.mark.parametrize("unit", PROCESSES)
 def test_every_user_and_group_a_unit_names_is_made(unit: str) -> None:
     made = (UNITS / "sysusers.d" / "boondock.conf").read_text()
     names = re.findall(r"^(?:User|SupplementaryGroups)=(\S+)$", "\n".join(lines(unit)), re.MULTILINE)
