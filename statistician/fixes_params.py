@@ -65,7 +65,7 @@ class ImportedRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     state: float | None = None
     sum: float | None = None
     last_reset: Moment | None = None
-    coverage: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    coverage: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class ImportStatistics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

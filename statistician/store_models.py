@@ -13,7 +13,7 @@ from peewee import (
 )
 
 # What a file of the version before lacks is added by store_migrations.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Meta(Model):
@@ -88,7 +88,8 @@ class _Statistics(Model):
     sum_increase = DoubleField(null=True)
     sum_decrease = DoubleField(null=True)
     last_reset = BigIntegerField(null=True)
-    coverage = DoubleField()
+    # Null: an imported row that says nothing of it.
+    coverage = DoubleField(null=True)
     rev = IntegerField()
 
 
