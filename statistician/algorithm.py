@@ -9,7 +9,7 @@ from bus.messages import Value
 from statistician.periods import HOUR, MINUTES_5
 
 # A fall below this share of the last value is a reset, a smaller one a dip.
-_RESET_BELOW = 0.9
+RESET_BELOW = 0.9
 
 
 # Tuples, because a thousand of these are made and stored at every boundary.
@@ -226,7 +226,7 @@ class _TotalIncreasing(_Sum):
         if new is None:
             self._move(value, reset=False)
         elif value >= 0:
-            self._move(value, reset=value < _RESET_BELOW * new)
+            self._move(value, reset=value < RESET_BELOW * new)
 
 
 class _Total(_Sum):

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from bus.messages import to_iso
-from statistician import fixes_metadata, fixes_rows, fixes_states
+from statistician import fixes_import, fixes_metadata, fixes_rows, fixes_states
 from statistician.compile import Compiler
 from statistician.corrections import merge
-from statistician.fixes_ground import Change, FixError, Ground
+from statistician.fixes_ground import Change, FixError, Ground, whole_of
 from statistician.fixes_journal import listed, told
 from statistician.fixes_params import (
     AdjustSum,
@@ -96,7 +96,7 @@ class Fixes:
     def import_statistics(self, asked: ImportStatistics) -> Summary:
         """Bring hourly rows from elsewhere."""
         return self._run(
-            "import_statistics", asked, lambda ground: fixes_rows.import_statistics(ground, asked)
+            "import_statistics", asked, lambda ground: fixes_import.import_statistics(ground, asked)
         )
 
     def delete_states(self, asked: DeleteStates) -> Summary:
@@ -121,20 +121,27 @@ class Fixes:
             yield listed(entry, self._entities)
 
     def _undo(self, ground: Ground, number: int) -> Change:
-        entry = self._store.fixes.entry(number)
+        first, *others = self._store.fixes.whole(number)
+        entry = self._store.fixes.entry(first)
         if entry is None:
             raise FixError("not_found", f"id: there is no fix {number}")
         if entry.undone is not None:
-            raise FixError("invalid", f"id: fix {number} was taken back at {to_iso(entry.undone)}")
-        undo = self._store.fixes.undo_of(number)
-        if undo is None:
-            raise FixError("invalid", f"id: {entry.verb} cannot be taken back")
-        newer = self._store.fixes.standing_on(number)
+            raise FixError("invalid", f"id: fix {first} was taken back at {to_iso(entry.undone)}")
+        newer = self._store.fixes.standing_on(first)
         if newer is not None:
             raise FixError("invalid", f"id: first take back fix {newer[0]} ({newer[1]}): it is newer")
+        # The newest first: each must find what it left.
+        change = whole_of([self._reverse(ground, piece) for piece in (*reversed(others), first)])
+        change.summary = msgspec.structs.replace(change.summary, undone=first)
+        return change
+
+    def _reverse(self, ground: Ground, number: int) -> Change:
+        entry, undo = self._store.fixes.entry(number), self._store.fixes.undo_of(number)
+        if entry is None or undo is None:
+            raise FixError("invalid", f"id: {'' if entry is None else entry.verb} cannot be taken back")
         self._store.fixes.set_undone(number, ground.now)
         change = _reverse(ground, entry, undo)
-        change.summary = msgspec.structs.replace(change.summary, undone=number)
+        ground.records.update((record.id, record) for record in change.records)
         return change
 
     def _run(self, verb: str, asked: Params, work: Callable[[Ground], Change]) -> Summary:
@@ -163,6 +170,8 @@ class Fixes:
             self._store.fixes.put_adjusted(entity, start, number, amount)
         for entity, starts in change.imported.items():
             self._store.fixes.put_imported(entity, starts, number)
+        if change.piece_of is not None:
+            self._store.fixes.add_piece(change.piece_of, number)
         return number
 
     def _refresh(self, change: Change) -> None:
@@ -198,5 +207,5 @@ def _reverse(ground: Ground, entry: Entry, undo: Undo) -> Change:
     if entry.verb == "clear":
         return fixes_rows.undo_clear(ground, undo)
     if entry.verb == "import_statistics":
-        return fixes_rows.undo_import(ground, undo, entry.id)
+        return fixes_import.undo_import(ground, undo, entry.id)
     return fixes_states.undo_delete_states(ground, undo)

@@ -11,6 +11,7 @@ from statistician.store_engine import Engine
 from statistician.store_fixes import FixTables, Kept
 from statistician.store_models import Dead, Entity, Stream
 from statistician.store_open import open_or_set_aside
+from statistician.store_series import Series
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
 
@@ -27,6 +28,7 @@ class Store:
         self._engine, self.damage = open_or_set_aside(path, self.backups)
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
+        self.series = Series(self._engine, self.statistics)
         self.fixes = FixTables(self._engine)
 
     @property
@@ -63,7 +65,8 @@ class Store:
         self._engine.many(
             # No REPLACE: what about says nothing of, such as retention_days, stays.
             "INSERT INTO entity (id, device, entity, first, name, unit, device_class, state_class)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET first = excluded.first,"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET device = excluded.device,"
+            " entity = excluded.entity, first = excluded.first,"
             " name = excluded.name, unit = excluded.unit, device_class = excluded.device_class,"
             " state_class = excluded.state_class",
             [

@@ -8,9 +8,11 @@ import msgspec
 
 from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
 from statistician.store_engine import Cell, Engine
+from statistician.store_series import Cut, Shift
 
 _BEFORE = "entity = ? AND start >= ? AND start < ?"
 # As bytes: as a text of Python one emoji makes every character take four.
+_WHOLE = "id NOT IN (SELECT fix FROM piece)"
 _ENTRY = "SELECT id, ts, verb, CAST(params AS BLOB), entities, undone FROM fix"
 
 
@@ -42,6 +44,9 @@ class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
     adjusted: list[tuple[int, int, int, float]] = []
     # Start of the first period after a clear.
     cleared_at: int = 0
+    # In the order in which they were made.
+    shifts: list[Shift] = []
+    cuts: list[Cut] = []
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -76,18 +81,33 @@ class FixTables:
         return _entry(self._engine.one(f"{_ENTRY} WHERE id = ?", (number,)))
 
     def entry_before(self, number: int) -> Entry | None:
-        """The fix with the next lower id. One at a time: the params of one may be hundreds of kilobytes."""
-        return _entry(self._engine.one(f"{_ENTRY} WHERE id < ? ORDER BY id DESC LIMIT 1", (number,)))
+        """The fix with the next lower id that is no piece of another; one at a time, for it may be large."""
+        return _entry(
+            self._engine.one(f"{_ENTRY} WHERE id < ? AND {_WHOLE} ORDER BY id DESC LIMIT 1", (number,))
+        )
+
+    def add_piece(self, first: int, fix: int) -> None:
+        """The fix goes on with an earlier one."""
+        self._engine.run("INSERT INTO piece VALUES (?, ?)", (first, fix))
+
+    def whole(self, number: int) -> list[int]:
+        """The ids of a fix and of all that go on with it, or with which it goes on; the first comes first."""
+        row = self._engine.one("SELECT first FROM piece WHERE fix = ?", (number,))
+        first = number if row is None else _int(row[0])
+        rows = self._engine.all("SELECT fix FROM piece WHERE first = ? ORDER BY fix", (first,))
+        return [first, *(_int(fix) for (fix,) in rows)]
 
     def standing_on(self, number: int) -> tuple[int, str] | None:
         """Id and verb of the newest fix that must be taken back before this one, as it shares an entity."""
         row = self._engine.one(
-            "SELECT newer.id, newer.verb FROM fix AS newer, fix AS mine WHERE mine.id = ?"
-            " AND newer.id > mine.id AND newer.undone IS NULL AND newer.verb NOT IN ('undo', 'recompile')"
+            "WITH ours (id) AS (SELECT ? UNION SELECT fix FROM piece WHERE first = ?)"
+            " SELECT ifnull((SELECT first FROM piece WHERE fix = newer.id), newer.id), newer.verb"
+            " FROM fix AS newer, fix AS mine WHERE mine.id IN ours AND newer.id > mine.id"
+            " AND newer.id NOT IN ours AND newer.undone IS NULL AND newer.verb NOT IN ('undo', 'recompile')"
             " AND EXISTS (SELECT 1 FROM json_each(newer.entities) AS theirs"
-            " JOIN json_each(mine.entities) AS ours ON theirs.value = ours.value)"
+            " JOIN json_each(mine.entities) AS its ON theirs.value = its.value)"
             " ORDER BY newer.id DESC LIMIT 1",
-            (number,),
+            (number, number),
         )
         return None if row is None else (_int(row[0]), str(row[1]))
 

@@ -215,6 +215,18 @@ class Imported(Model):
         without_rowid = True
 
 
+class Piece(Model):
+    """A fix that goes on with an earlier one: they are taken back together."""
+
+    first = IntegerField()
+    fix = IntegerField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "piece"
+        primary_key = CompositeKey("first", "fix")
+        without_rowid = True
+
+
 class Dead(Model):
     """Messages that could not be used."""
 
@@ -243,5 +255,6 @@ ALL: tuple[type[Model], ...] = (
     Fix,
     Adjusted,
     Imported,
+    Piece,
     Dead,
 )

@@ -50,3 +50,146 @@ def test_what_nobody_said_of_an_hours_coverage_is_absent(rig: AskingRig) -> None
     assert said.entities["volt"].coverage == 1.0
     rig.data("import_statistics", entity="van.volt", rows=[{"start": START + HOUR, "mean": 12.0}])
     assert rig.notes.statistics("van", "hour")[-1].entities["volt"].coverage is None
+
+
+def hours(first: int, *states: float, base: float = 0.0) -> list[Json]:
+    """Hourly rows from the hour `first` (of the van's) on: states, and sums that begin at `base`."""
+    return [
+        {"start": START + (first + n) * HOUR, "state": state, "sum": base + state - states[0]}
+        for n, state in enumerate(states)
+    ]
+
+
+def changes(rig: AskingRig, entity: str = "van.yield", period: str = "hour") -> list[float]:
+    return [round(row["change"], 9) for row in rows(rig, entity, period, types=["change"])]
+
+
+def sums(rig: AskingRig, period: str) -> list[float]:
+    return [row["sum"] for row in rows(rig, "van.yield", period, types=["sum"])]
+
+
+def body(rig: AskingRig) -> list[str]:
+    """Everything in the database but revisions and the journal."""
+    rig.commit()
+    rig.store.engine.run("UPDATE statistics_hour SET rev = 0")
+    rig.store.engine.run("UPDATE statistics_5minute SET rev = 0")
+    lines = [line for line in rig.dump() if not line.startswith('INSERT INTO "fix"')]
+    return [line for line in lines if not line.startswith(('INSERT INTO "piece"', 'INSERT INTO "sqlite_seq'))]
+
+
+JOINTS = [
+    # An import, and the changes of the hours from its first on.
+    pytest.param(hours(-3, 80.0, 85.0, 92.0), [0.0, 5.0, 7.0, 13.0, 6.0], id="ends as the series begins"),
+    pytest.param(hours(-9, 80.0, 85.0, 92.0), [0.0, 5.0, 7.0, 13.0, 6.0], id="ends long before"),
+    pytest.param(hours(-2, 90.0, 95.0, 103.0, base=900.0), [900.0, 5.0, 8.0, 8.0], id="overlaps it"),
+    pytest.param(hours(-2, 700.0, 720.0), [0.0, 20.0, 5.0, 6.0], id="of another counter"),
+    pytest.param([{"start": START - HOUR, "sum": 40.0}], [40.0, 5.0, 6.0], id="without a state"),
+]
+
+
+@pytest.mark.parametrize(("brought", "wanted"), JOINTS)
+@pytest.mark.parametrize("restart", [False, True])
+def test_imported_hours_join_the_running_series(
+    rig: AskingRig, brought: list[Json], wanted: list[float], *, restart: bool
+) -> None:
+    before = body(rig)
+    number = rig.data("import_statistics", entity="van.yield", rows=brought)["id"]
+    assert changes(rig) == wanted
+    assert changes(rig, period="year") == [sum(wanted)]
+    assert sums(rig, "5minute")[-2] == sums(rig, "hour")[-1]
+    if restart:
+        rig.restart()
+    # Made again, the rows are the same.
+    series = [*sums(rig, "hour"), *sums(rig, "5minute")]
+    rig.data("recompile", start=START)
+    rig.commit()
+    assert [*sums(rig, "hour"), *sums(rig, "5minute")] == pytest.approx(series)
+    rig.data("undo", fix=number)
+    assert body(rig) == before
+
+
+def test_what_follows_goes_on_from_the_joined_sum_and_an_undo_takes_that_with_it(rig: AskingRig) -> None:
+    number = rig.data("import_statistics", entity="van.yield", rows=hours(-3, 80.0, 85.0, 92.0))["id"]
+    rig.run_until(START + 150 * MINUTE)
+    rig.reading("van", {"yield": 120.0})
+    rig.run_until(START + 3 * HOUR + MINUTE)
+    assert changes(rig) == [0.0, 5.0, 7.0, 13.0, 6.0, 9.0]
+    said = rig.notes.statistics("van", "hour")[-1]
+    assert (said.entities["yield"].sum, said.entities["yield"].sum_increase) == (40.0, 28.0)
+    rig.data("undo", fix=number)
+    assert sums(rig, "hour") == [5.0, 11.0, 20.0]
+    assert rig.notes.statistics("van", "hour")[-1].entities["yield"].sum == 20.0
+
+
+def test_a_hole_is_filled_without_a_step_on_either_side(rig: AskingRig) -> None:
+    rig.close()
+    rig.now = START + 48 * HOUR
+    rig.start()
+    rig.reading("van", {"yield": 300.0})
+    rig.run_until(rig.now + HOUR + MINUTE)
+    end = START + 48 * HOUR
+    rig.store.engine.run("DELETE FROM statistics_hour WHERE start > ? AND start < ?", (START + 2 * HOUR, end))
+    rig.store.engine.run(
+        "DELETE FROM statistics_5minute WHERE start > ? AND start < ?", (START + 2 * HOUR, end)
+    )
+    before = body(rig)
+    number = rig.data(
+        "import_statistics", entity="van.yield", rows=hours(20, 150.0, 250.0, 260.0, base=7000.0)
+    )["id"]
+    found = changes(rig)
+    assert found[-4:] == [38.0, 100.0, 10.0, 40.0]
+    assert sum(found) == sums(rig, "hour")[-1] == 200.0
+    rig.data("undo", fix=number)
+    assert body(rig) == before
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_import_in_pieces_is_one_undo_and_joins_with_the_last(rig: AskingRig, *, restart: bool) -> None:
+    before = body(rig)
+    brought = hours(-30, *(float(n) for n in range(40, 68)), base=500.0)
+    first = rig.data("import_statistics", entity="van.yield", rows=brought[:10], more=True)["id"]
+    second = rig.data(
+        "import_statistics", entity="van.yield", rows=brought[10:20], more=True, **{"import": first}
+    )
+    # What is brought so far stands as it is.
+    assert sums(rig, "hour")[-2:] == [5.0, 11.0]
+    if restart:
+        rig.restart()
+    rig.data("import_statistics", entity="van.yield", rows=brought[20:], **{"import": second["id"]})
+    rig.data(
+        "import_statistics",
+        entity="van.volt",
+        rows=[{"start": START - HOUR, "mean": 9.0}],
+        **{"import": first},
+    )
+    assert changes(rig) == [500.0, *[1.0] * 27, 38.0, 6.0]
+    assert [one["id"] for one in rig.data("fixes")] == [first]
+    if restart:
+        rig.restart()
+    done = rig.data("undo", fix=first)
+    assert (done["undone"], done["entities"]) == (first, ["van.volt", "van.yield"])
+    assert body(rig) == before
+    assert rig.refusal("undo", fix=second["id"])[1].startswith(f"id: fix {first} was taken back")
+
+
+def test_an_import_that_was_broken_off_is_taken_back_whole(rig: AskingRig) -> None:
+    before = body(rig)
+    first = rig.data("import_statistics", entity="van.yield", rows=hours(-9, 1.0, 2.0), more=True)["id"]
+    rig.data("import_statistics", entity="van.yield", rows=hours(-7, 3.0), more=True, **{"import": first})
+    rig.restart()
+    rig.data("undo", fix=first)
+    assert body(rig) == before
+
+
+def test_an_import_is_continued_only_while_nothing_is_newer(rig: AskingRig) -> None:
+    def more(number: int) -> tuple[str, str]:
+        return rig.refusal("import_statistics", entity="van.yield", rows=hours(-5, 1.0), **{"import": number})
+
+    first = rig.data("import_statistics", entity="van.yield", rows=hours(-9, 1.0), more=True)["id"]
+    other = rig.data("set_metadata", entity="van.yield", name="Sun")["id"]
+    assert more(first) == ("invalid", f"import: fix {other} (set_metadata) is newer; begin again, without it")
+    assert more(other) == ("not_found", f"import: there is no import {other}")
+    assert more(99) == ("not_found", "import: there is no import 99")
+    rig.data("undo", fix=other)
+    rig.data("undo", fix=first)
+    assert more(first) == ("invalid", f"import: {first} was taken back; begin again, without it")
