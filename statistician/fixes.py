@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from bus.messages import to_iso
-from statistician import fixes_import, fixes_metadata, fixes_rows, fixes_states
+from statistician import fixes_import, fixes_metadata, fixes_rename, fixes_rows, fixes_states
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.fixes_ground import Change, FixError, Ground, whole_of
@@ -15,6 +15,8 @@ from statistician.fixes_params import (
     ChangeUnit,
     Clear,
     DeleteStates,
+    DeviceRename,
+    EntityRename,
     ImportStatistics,
     Journalled,
     ListFixes,
@@ -32,7 +34,18 @@ from statistician.store_fixes import Entry, Undo
 __all__ = ["FIXES", "FixError", "Fixes"]
 
 _EVER = 2**60
-Params = SetMetadata | ChangeUnit | AdjustSum | Clear | ImportStatistics | DeleteStates | Recompile | UndoFix
+Params = (
+    SetMetadata
+    | ChangeUnit
+    | AdjustSum
+    | Clear
+    | ImportStatistics
+    | DeviceRename
+    | EntityRename
+    | DeleteStates
+    | Recompile
+    | UndoFix
+)
 
 # Verb: what it is asked, and the method of Fixes that does it.
 FIXES: dict[str, tuple[type[msgspec.Struct], str]] = {
@@ -41,6 +54,8 @@ FIXES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "adjust_sum": (AdjustSum, "adjust_sum"),
     "clear": (Clear, "clear"),
     "import_statistics": (ImportStatistics, "import_statistics"),
+    "device_rename": (DeviceRename, "device_rename"),
+    "entity_rename": (EntityRename, "entity_rename"),
     "delete_states": (DeleteStates, "delete_states"),
     "recompile": (Recompile, "recompile"),
     "undo": (UndoFix, "undo"),
@@ -99,6 +114,14 @@ class Fixes:
             "import_statistics", asked, lambda ground: fixes_import.import_statistics(ground, asked)
         )
 
+    def device_rename(self, asked: DeviceRename) -> Summary:
+        """Give everything kept of a device another name."""
+        return self._run("device_rename", asked, lambda ground: fixes_rename.device_rename(ground, asked))
+
+    def entity_rename(self, asked: EntityRename) -> Summary:
+        """Give everything kept of an entity another name."""
+        return self._run("entity_rename", asked, lambda ground: fixes_rename.entity_rename(ground, asked))
+
     def delete_states(self, asked: DeleteStates) -> Summary:
         """Remove states."""
         return self._run("delete_states", asked, lambda ground: fixes_states.delete_states(ground, asked))
@@ -140,7 +163,9 @@ class Fixes:
         if entry is None or undo is None:
             raise FixError("invalid", f"id: {'' if entry is None else entry.verb} cannot be taken back")
         self._store.fixes.set_undone(number, ground.now)
-        change = _reverse(ground, entry, undo)
+        change = _UNDOING[entry.verb](ground, entry, undo)
+        # Some are done as their counterpart is.
+        change.undo = None
         ground.records.update((record.id, record) for record in change.records)
         return change
 
@@ -156,6 +181,7 @@ class Fixes:
                     raise _DryRunError  # noqa: TRY301 — only an error rolls the transaction back
                 number = self._note(verb, asked, change, ground.now)
                 merge(change.spans, [(n, dirty[n]) for n in change.spans if n in dirty])
+                merge(change.spans, [(to, dirty[n]) for n, to in change.given.items() if n in dirty])
                 self._store.statistics.put_dirty(change.spans)
         except _DryRunError:
             return told(msgspec.structs.replace(done[0].summary, dry_run=True))
@@ -179,6 +205,11 @@ class Fixes:
         for record in change.records:
             self._entities.put(record)
         lives = [self._entities[number] for number in change.entities]
+        # Of one that was merged into another there is nothing left.
+        for live in lives:
+            if live.record.merged_into is not None:
+                live.newest = None
+        lives = [live for live in lives if live.record.merged_into is None]
         for live in lives:
             # The open period is made again from what is stored when it closes.
             live.stale = True
@@ -189,23 +220,28 @@ class Fixes:
                 live.newest = newest.get(live.record.id)
                 live.repeats.clear()
         if change.rows and self._compiler.open is not None:
-            self._aggregates.say_newest_of(change.entities, self._compiler.open)
+            self._aggregates.say_newest_of([live.record.id for live in lives], self._compiler.open)
+        if self._compiler.open is not None:
+            self._aggregates.say_renamed(change.devices, self._compiler.open)
 
 
-def _reverse(ground: Ground, entry: Entry, undo: Undo) -> Change:
-    if entry.verb == "set_metadata":
-        asked = msgspec.json.decode(entry.params, type=SetMetadata)
-        return fixes_metadata.undo_set_metadata(ground, asked, undo)
-    if entry.verb == "change_unit":
-        change = fixes_metadata.undo_change_unit(ground, undo)
-        change.undo = None
-        return change
-    if entry.verb == "adjust_sum":
-        change = fixes_rows.undo_adjust_sum(ground, entry.entities[0], entry.id)
-        change.undo = None
-        return change
-    if entry.verb == "clear":
-        return fixes_rows.undo_clear(ground, undo)
-    if entry.verb == "import_statistics":
-        return fixes_import.undo_import(ground, undo, entry.id)
-    return fixes_states.undo_delete_states(ground, undo)
+def _undo_set_metadata(ground: Ground, entry: Entry, undo: Undo) -> Change:
+    asked = msgspec.json.decode(entry.params, type=SetMetadata)
+    return fixes_metadata.undo_set_metadata(ground, asked, undo)
+
+
+def _undo_adjust_sum(ground: Ground, entry: Entry, _undo: Undo) -> Change:
+    return fixes_rows.undo_adjust_sum(ground, entry.entities[0], entry.id)
+
+
+# What takes each verb back.
+_UNDOING: dict[str, Callable[[Ground, Entry, Undo], Change]] = {
+    "set_metadata": _undo_set_metadata,
+    "change_unit": lambda ground, _, undo: fixes_metadata.undo_change_unit(ground, undo),
+    "adjust_sum": _undo_adjust_sum,
+    "clear": lambda ground, _, undo: fixes_rows.undo_clear(ground, undo),
+    "import_statistics": lambda ground, entry, undo: fixes_import.undo_import(ground, undo, entry.id),
+    "device_rename": lambda ground, entry, undo: fixes_rename.undo_rename(ground, undo, entry.id),
+    "entity_rename": lambda ground, entry, undo: fixes_rename.undo_rename(ground, undo, entry.id),
+    "delete_states": lambda ground, _, undo: fixes_states.undo_delete_states(ground, undo),
+}

@@ -1,7 +1,7 @@
 """What every fix stands on: names and times as users write them, and what a fix leaves to be done."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -75,6 +75,17 @@ def full_name(record: EntityRecord) -> str:
     return f"{record.device}.{record.entity}"
 
 
+def names(numbers: Iterable[int], entities: Entities) -> list[str]:
+    """Entities by name, each once; one that was merged into another goes by that one's."""
+    found: dict[str, None] = {}
+    for number in numbers:
+        record = entities[number].record
+        while (into := record.merged_into) is not None:
+            record = entities[into].record
+        found[full_name(record)] = None
+    return list(found)
+
+
 def moment(value: str | int, where: str) -> int:
     """A time as ms. Raises FixError(invalid)."""
     try:
@@ -107,6 +118,10 @@ class Change:
     rows: bool = False
     # Whether states changed.
     states: bool = False
+    # Entities whose states went to another: what awaits correction there awaits it here.
+    given: dict[int, int] = field(default_factory=dict)
+    # Devices whose retained topics are to be said again, or emptied.
+    devices: set[str] = field(default_factory=set)
     # For the tables that name the fix: called with its id.
     adjusted: list[tuple[int, int, float]] = field(default_factory=list)
     imported: dict[int, list[int]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from statistician.store_series import Amounts, Shift
 
 # Sums that differ by less than this share of themselves are the same.
 _SAME = 1e-9
+_NOTHING = Row()
 _STEPS = ("sum_increase", "sum_decrease")
 
 
@@ -27,6 +28,8 @@ class Joint:
     growth: float
     five: int
     hour: int
+    # What was known in the period of `first` before it.
+    carried: Row = _NOTHING
 
 
 @dataclass(slots=True)
@@ -68,10 +71,10 @@ def join(ground: Ground, joined: Joined, joint: Joint, *, remade: bool = True) -
         base = ground.store.statistics.latest(record.id, first.start)
     wanted = (first.row.sum or 0.0) + amount
     known = record.adjusted(-1 if base is None else base.start, first.start)
-    natural = _made(record, base, first, known).sum
+    natural = _made(record, base, joint.carried, first, known).sum
     extra = 0.0 if natural is None else wanted - natural
     if not _same(amount, wanted):
-        again = _made(record, base, first, known + extra)
+        again = _made(record, base, joint.carried, first, known + extra)
         amounts = Amounts(amount, *(_less(getattr(again, one), getattr(first.row, one)) for one in _STEPS))
         joined.shifts.append(ground.store.series.shift(record.id, joint.five, joint.hour, amounts))
     if remade and not _same(extra, wanted):
@@ -90,12 +93,15 @@ def _first(ground: Ground, record: EntityRecord, joint: Joint) -> StoredRow | No
     return min((row for row in rows if row is not None), key=lambda row: row.start, default=None)
 
 
-def _made(record: EntityRecord, base: StoredRow | None, row: StoredRow, adjustment: float) -> Row:
+def _made(
+    record: EntityRecord, base: StoredRow | None, carried: Row, row: StoredRow, adjustment: float
+) -> Row:
     """The row that comes of another's state when it is made again on a base; empty without sums."""
     into = accumulator(record.class_at(due_at(row.start)), None if base is None else base.row, adjustment)
     if into is None or row.row.state is None:
         return Row()
-    into.feed(row.start, row.row.state, row.row.last_reset)
+    for one in (carried, row.row):
+        into.feed(row.start, one.state, one.last_reset)
     return into.close(row.start + MINUTES_5) or Row()
 
 

@@ -8,6 +8,7 @@ from bus.requests import Ms
 
 Moment = Annotated[str, Meta(max_length=40)] | Ms
 Name = Annotated[str, Meta(min_length=3, max_length=200)]
+Device = Annotated[str, Meta(min_length=1, max_length=64)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=500)]
 Unit = Annotated[str, Meta(max_length=32)]
 Text = Annotated[str, Meta(max_length=200)]
@@ -84,6 +85,22 @@ class ImportStatistics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     state_class: StateClass | None = None
     part_of: Id | None = field(default=None, name="import")
     more: bool = False
+    dry_run: bool = False
+
+
+class DeviceRename(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that is kept of `device` is that of `to` from now on."""
+
+    device: Device
+    to: Device
+    dry_run: bool = False
+
+
+class EntityRename(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that is kept of `entity` is that of `to` from now on."""
+
+    entity: Name
+    to: Name
     dry_run: bool = False
 
 

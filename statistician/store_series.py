@@ -36,8 +36,8 @@ class Shift(Struct, frozen=True):
 class Cut(Struct, frozen=True):
     """Where the series of another entity, `other`, took the place of an entity's own: states from `ts` on.
 
-    `lost` are the rows that `entity` had from there on and `taken` those of `other`, by table; `frames` are
-    those that `entity` had, by hour.
+    `factor` and `offset` brought the rows of `other` to the unit of `entity`. `lost` are the rows that
+    `entity` had from there on and `taken` those of `other`, by table; `frames` are its own, by hour.
     """
 
     entity: int
@@ -45,6 +45,8 @@ class Cut(Struct, frozen=True):
     ts: int
     five: int
     hour: int
+    factor: float
+    offset: float
     lost: dict[str, list[StoredRow]]
     taken: dict[str, list[StoredRow]]
     frames: list[tuple[int, State]]
@@ -88,7 +90,7 @@ class Series:
         """Take a shift back, also from rows made since; what nobody touched is as it was, to the bit."""
         self._add(shift, Amounts(*(-amount for amount in shift.amounts)))
         for name, rows in shift.rows.items():
-            self.put_back(Table(name), rows, 2)
+            self.put_back(Table(name), [(row, 0 if row.row.sum is None else 2) for row in rows])
 
     def _add(self, shift: Shift, amounts: Amounts) -> int:
         changed = 0
@@ -101,11 +103,11 @@ class Series:
             )
         return changed
 
-    def put_back(self, table: Table, rows: Iterable[StoredRow], ahead: int) -> None:
-        """Write rows as they were if they are `ahead` revisions further: nothing else has changed them."""
-        for old in rows:
+    def put_back(self, table: Table, rows: Iterable[tuple[StoredRow, int]]) -> None:
+        """Write rows as they were if they are so many revisions further: nothing else has changed them."""
+        for old, ahead in rows:
             now = self._statistics.between(table, old.entity, old.start, old.start + 1)
-            if now and now[0].rev == old.rev + ahead and old.row.sum is not None:
+            if now and now[0].rev == old.rev + ahead:
                 self._statistics.put(table, [old._replace(rev=now[0].rev)])
 
     def cut_off(self, cut: Cut) -> None:
@@ -133,20 +135,17 @@ class Series:
         give("UPDATE adjusted SET entity = ? WHERE entity = ? AND start >= ?", (taker, giver, cut.five))
         give("DELETE FROM dirty WHERE entity = ?", (giver,))
 
-    def first_and_last_state(self, entity: int, since: int) -> tuple[int, int] | None:
-        """Times of an entity's first and last state, looked for from `since` on."""
-        found = self._engine.one(
-            "SELECT min(ts), max(ts) FROM states WHERE ts >= ? AND entity = ?", (since, entity)
-        )
-        return None if found is None or found[0] is None else (_int(found[0]), _int(found[1]))
+    def first_state(self, entity: int, since: int) -> int | None:
+        """Time of an entity's first state from `since` on."""
+        return self._least("SELECT min(ts) FROM states WHERE ts >= ? AND entity = ?", since, entity)
 
-    def first_row(self, entity: int) -> int | None:
-        """Start of an entity's first row of any length."""
-        starts: list[Cell] = []
-        for table in Table:
-            sql = f"SELECT min(start) FROM {table.value} WHERE entity = ?"  # noqa: S608 — the table is ours
-            starts += self._engine.one(sql, (entity,)) or ()
-        return min((_int(start) for start in starts if start is not None), default=None)
+    def first_row(self, table: Table, entity: int) -> int | None:
+        """Start of an entity's first row."""
+        return self._least(f"SELECT min(start) FROM {table.value} WHERE entity = ?", entity)  # noqa: S608 — the table is ours
+
+    def _least(self, sql: str, *values: int) -> int | None:
+        found = self._engine.one(sql, values)
+        return None if found is None or found[0] is None else _int(found[0])
 
     def frames_after(self, entity: int, ts: int) -> list[tuple[int, State]]:
         """An entity's states in force at the hours after a time."""

@@ -19,6 +19,8 @@ from statistician.fixes_params import (
     ChangeUnit,
     Clear,
     DeleteStates,
+    DeviceRename,
+    EntityRename,
     ImportStatistics,
     ListFixes,
     Recompile,
@@ -76,6 +78,8 @@ def fixing(fixes: Fixes) -> Mapping[str, Action]:
         "adjust_sum": action(AdjustSum, _fix(fixes.adjust_sum)),
         "clear": action(Clear, _fix(fixes.clear), largest=LARGEST_DATA),
         "import_statistics": action(ImportStatistics, _fix(fixes.import_statistics), largest=LARGEST_DATA),
+        "device_rename": action(DeviceRename, _fix(fixes.device_rename)),
+        "entity_rename": action(EntityRename, _fix(fixes.entity_rename)),
         "delete_states": action(DeleteStates, _fix(fixes.delete_states)),
         "recompile": action(Recompile, _fix(fixes.recompile)),
         "undo": action(
