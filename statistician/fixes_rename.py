@@ -8,16 +8,16 @@ from bus.topics import ID
 from statistician.algorithm import Row
 from statistician.fixes_ground import Change, FixError, Ground, full_name, parts
 from statistician.fixes_join import Joined, Joint, join, separate
+from statistician.fixes_metadata import described
 from statistician.fixes_params import DeviceRename, EntityRename, Summary
 from statistician.live import LiveEntity
 from statistician.periods import HOUR, MINUTES_5, hour_of, period_of
-from statistician.records import Adjustment, EntityRecord, Said, Since, Span, StoredRow, Table
+from statistician.records import Adjustment, EntityRecord, Span, StoredRow, Table
 from statistician.store_fixes import Undo
 from statistician.store_series import Cut, Shift
 from statistician.units import canonical, convert, difference
 
 _EVER = 2**60
-_WORDS = ("name", "unit", "device_class", "state_class")
 
 
 def device_rename(ground: Ground, asked: DeviceRename) -> Change:
@@ -96,7 +96,7 @@ def _merge(ground: Ground, live: LiveEntity, target: LiveEntity, work: _Work) ->
     source, other = live.record, target.record
     ts = _begin(ground, live, target)
     work.merged.append(other.merge_into(source.id))
-    record = _described(source, other, ts)
+    record = described(source, other, ts)
     series = ground.store.series
     five, hour = period_of(ts), hour_of(ts)
     if not ground.store.statistics.between(Table.HOUR, other.id, hour, hour + 1):
@@ -174,45 +174,6 @@ def _begin(ground: Ground, live: LiveEntity, target: LiveEntity) -> int:
     if None not in (source.kept_angle, other.kept_angle) and source.kept_angle != other.kept_angle:
         raise FixError("invalid", f"to: of {full_name(source)} and {full_name(other)} one is a direction")
     return begins
-
-
-def _described(source: EntityRecord, other: EntityRecord, since: int) -> EntityRecord:
-    """An entity as the device of the other describes it from a time on; what a user has set of it stays."""
-    said = {one.field: one.word for one in other.said}
-    mine = {one.field for one in source.said}
-    words: dict[str, str | None] = {name: getattr(other, name) for name in _WORDS if name not in mine}
-    both = [Said(name, said.get(name, getattr(other, name))) for name in _WORDS if name in mine]
-    both += [one for one in other.said if one.field not in mine]
-    new = replace(source, device=other.device, entity=other.entity, **words)  # type: ignore[arg-type]  # all are texts
-    return replace(
-        new,
-        first=min(source.first, other.first),
-        said=tuple(both),
-        units=_history(
-            source.units or (Since(0, canonical(source.unit)),),
-            other.units or (Since(0, canonical(other.unit)),),
-            since,
-        ),
-        classes=_history(
-            source.classes or (Since(0, source.state_class),),
-            other.classes or (Since(0, other.state_class),),
-            since,
-        ),
-        kept_unit=other.kept_unit if source.kept_unit is None else source.kept_unit,
-        kept_angle=other.kept_angle if source.kept_angle is None else source.kept_angle,
-    )
-
-
-def _history(mine: tuple[Since, ...], others: tuple[Since, ...], since: int) -> tuple[Since, ...]:
-    """What was said of one entity, and from a time on of the other."""
-    found = [one for one in mine if one.since < since]
-    for one in (Since(max(other.since, since), other.word) for other in others):
-        # Of those that begin at once the last counts.
-        if found and found[-1].since == one.since:
-            found.pop()
-        if not found or found[-1].word != one.word:
-            found.append(one)
-    return tuple(found)
 
 
 def _scale(record: EntityRecord, other: EntityRecord) -> tuple[float, float]:
