@@ -1,7 +1,7 @@
 """How states become statistics: accumulators of 5-minute periods, hourly rows from their rows; time is ms."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING
@@ -14,10 +14,7 @@ RESET_BELOW = 0.9
 
 # Tuples, because a thousand of these are made and stored at every boundary.
 class Row(NamedTuple):
-    """A statistic of one period in the entity's unit; `mean_weight` s, `last_reset` ms.
-
-    `coverage` is the known share of the period, 0..1; None: nobody said, as of an imported hour.
-    """
+    """A statistic of one period in the entity's unit; `mean_weight` s, `last_reset` ms, `coverage` 0..1."""
 
     mean: float | None = None
     mean_weight: float | None = None
@@ -140,21 +137,12 @@ class _Angle:
         return Row(_direction(self._x, self._y), math.hypot(self._x, self._y), coverage=covered)
 
 
-class _Sum:
+class Sum:
     """The frame of both totals: a cycle runs from its zero point to the last number."""
 
     __slots__ = (
-        "_before",
-        "_cycle_reset",
-        "_decrease",
-        "_first",
-        "_gap",
-        "_gap_from",
-        "_increase",
-        "_last_reset",
-        "_new",
-        "_seen",
-        "_zero",
+        *("_before", "_cycle_reset", "_decrease", "_first", "_gap", "_gap_from", "_increase"),
+        *("_last_reset", "_new", "_renewals", "_renewed", "_seen", "_zero"),
     )
 
     def __init__(self, base: Row | None, adjustment: float) -> None:
@@ -170,8 +158,16 @@ class _Sum:
         self._seen = False
         self._first = self._gap = 0
         self._gap_from: int | None = None
+        self._renewals: list[int] = []
+        self._renewed: int | None = None
+
+    def renew(self, times: Iterable[int], done: int | None) -> None:
+        """After each of these times it is another counter: its first number adds nothing. The base knows `done`."""
+        self._renewals += times
+        self._renewed = done if self._renewed is None else self._renewed
 
     def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
+        """See Accumulator."""
         if not isinstance(value, float):
             if self._gap_from is None:
                 self._gap_from = ts
@@ -183,7 +179,16 @@ class _Sum:
         elif self._gap_from is not None:
             self._gap += ts - self._gap_from
             self._gap_from = None
-        self._step(value, last_reset)
+        if self._renewals and ts > self._renewals[0]:
+            self._begin(value, ts)
+        else:
+            self._step(value, last_reset)
+
+    def _begin(self, value: float, ts: int) -> None:
+        while self._renewals and self._renewals[0] < ts:
+            self._renewed = self._last_reset = self._cycle_reset = self._renewals.pop(0)
+        self._before += (self._new or 0.0) - (self._zero or 0.0)
+        self._zero = self._new = value
 
     def _step(self, value: float, last_reset: int | None) -> None:
         raise NotImplementedError
@@ -204,6 +209,7 @@ class _Sum:
         self._new = value
 
     def close(self, end: int) -> Row | None:
+        """See Accumulator."""
         if not self._seen or self._new is None or self._zero is None:
             return None
         return Row(
@@ -216,7 +222,7 @@ class _Sum:
         )
 
 
-class _TotalIncreasing(_Sum):
+class _TotalIncreasing(Sum):
     """A counter that only grows: a fall to less than 90 % is a reset, a negative number is skipped."""
 
     __slots__ = ()
@@ -229,12 +235,15 @@ class _TotalIncreasing(_Sum):
             self._move(value, reset=value < RESET_BELOW * new)
 
 
-class _Total(_Sum):
+class _Total(Sum):
     """A value that goes up and down; only a new `last_reset` starts another cycle."""
 
     __slots__ = ()
 
     def _step(self, value: float, last_reset: int | None) -> None:
+        if self._renewed is not None and (last_reset is None or last_reset < self._renewed):
+            # What the counter said before it became another one.
+            last_reset = self._renewed
         reset = last_reset is not None and last_reset != self._cycle_reset
         if reset:
             self._cycle_reset = last_reset

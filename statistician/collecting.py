@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
 from bus.messages import Value
-from statistician.algorithm import Accumulator, Row, accumulator
-from statistician.periods import due_at
+from statistician.algorithm import Accumulator, Row, Sum, accumulator
+from statistician.periods import MINUTES_5, due_at
 from statistician.records import EntityRecord, State, StoredRow
 from statistician.units import Conversion, canonical, conversion, unit_class
 
@@ -72,14 +72,38 @@ def open_period(
     into = accumulator(kind, None if base is None else base.row, adjustment)
     if into is None:
         return None
-    if _is_plain(record):
-        if carried is not None:
-            into.feed(start, carried.value, carried.last_reset)
-        return into
-    converting = _Converting(record, into)
-    if carried is not None:
-        converting.take(start, carried.value, carried.last_reset, record.unit_at(carried.ts))
-    return converting
+    later: list[int] = []
+    if record.renewals and isinstance(into, Sum):
+        pending, done = _renewals(record, start, base, carried)
+        known = -1 if carried is None else carried.ts
+        into.renew([at for at in pending if at < known], done)
+        later = [at for at in pending if at >= known]
+    collector = into if _is_plain(record) else _Converting(record, into)
+    if carried is not None and isinstance(collector, _Converting):
+        collector.take(start, carried.value, carried.last_reset, record.unit_at(carried.ts))
+    elif carried is not None:
+        into.feed(start, carried.value, carried.last_reset)
+    if later and isinstance(into, Sum):
+        # What is carried in counts from the period's start on, but it is not from after these.
+        into.renew(later, None)
+    return collector
+
+
+def _renewals(
+    record: EntityRecord, start: int, base: StoredRow | None, carried: State | None
+) -> tuple[list[int], int | None]:
+    """Since when the counter is another one, as far as the base does not know it; and the latest it knows."""
+    end = 0 if base is None else base.start + MINUTES_5
+    reset = None if base is None else base.row.last_reset
+    known = -1 if reset is None else reset
+    # A row that a user brought may not say it, but a number since then has been taken into account.
+    number = carried.ts if carried is not None and isinstance(carried.value, float) else -1
+    pending = [
+        at
+        for at in record.renewals
+        if at < start + MINUTES_5 and (at >= end or (at > known and not at < number < end))
+    ]
+    return pending, reset if reset in record.renewals else None
 
 
 def _is_plain(record: EntityRecord) -> bool:

@@ -16,6 +16,7 @@ from statistician.fixes_params import (
     Clear,
     DeleteStates,
     DeviceRename,
+    DeviceReplaced,
     EntityRename,
     ImportStatistics,
     Journalled,
@@ -41,6 +42,7 @@ Params = (
     | Clear
     | ImportStatistics
     | DeviceRename
+    | DeviceReplaced
     | EntityRename
     | DeleteStates
     | Recompile
@@ -56,6 +58,7 @@ FIXES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "import_statistics": (ImportStatistics, "import_statistics"),
     "device_rename": (DeviceRename, "device_rename"),
     "entity_rename": (EntityRename, "entity_rename"),
+    "device_replaced": (DeviceReplaced, "device_replaced"),
     "delete_states": (DeleteStates, "delete_states"),
     "recompile": (Recompile, "recompile"),
     "undo": (UndoFix, "undo"),
@@ -121,6 +124,10 @@ class Fixes:
     def entity_rename(self, asked: EntityRename) -> Summary:
         """Give everything kept of an entity another name."""
         return self._run("entity_rename", asked, lambda ground: fixes_rename.entity_rename(ground, asked))
+
+    def device_replaced(self, asked: DeviceReplaced) -> Summary:
+        """Let the counters of a device begin anew without a step."""
+        return self._run("device_replaced", asked, lambda ground: fixes_states.device_replaced(ground, asked))
 
     def delete_states(self, asked: DeleteStates) -> Summary:
         """Remove states."""
@@ -196,6 +203,8 @@ class Fixes:
             self._store.fixes.put_adjusted(entity, start, number, amount)
         for entity, starts in change.imported.items():
             self._store.fixes.put_imported(entity, starts, number)
+        for entity, start in change.renewed:
+            self._store.fixes.put_renewed(entity, start, number)
         if change.piece_of is not None:
             self._store.fixes.add_piece(change.piece_of, number)
         return number
@@ -243,5 +252,6 @@ _UNDOING: dict[str, Callable[[Ground, Entry, Undo], Change]] = {
     "import_statistics": lambda ground, entry, undo: fixes_import.undo_import(ground, undo, entry.id),
     "device_rename": lambda ground, entry, undo: fixes_rename.undo_rename(ground, undo, entry.id),
     "entity_rename": lambda ground, entry, undo: fixes_rename.undo_rename(ground, undo, entry.id),
+    "device_replaced": lambda ground, entry, _: fixes_states.undo_device_replaced(ground, entry),
     "delete_states": lambda ground, _, undo: fixes_states.undo_delete_states(ground, undo),
 }

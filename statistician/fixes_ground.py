@@ -125,6 +125,7 @@ class Change:
     # For the tables that name the fix: called with its id.
     adjusted: list[tuple[int, int, float]] = field(default_factory=list)
     imported: dict[int, list[int]] = field(default_factory=dict)
+    renewed: list[tuple[int, int]] = field(default_factory=list)
     # The fix with which it is taken back.
     piece_of: int | None = None
 

@@ -162,7 +162,9 @@ def _converted(ground: Ground, record: EntityRecord, unit: str) -> Change:
     except ValueError as error:
         raise FixError("invalid", f"unit: {error}") from error
     tables = ground.store.fixes
-    five, hours = (tables.scale(table, record.id, factor=factor, offset=offset) for table in Table)
+    five, hours = (
+        ground.store.series.scale(table, record.id, factor=factor, offset=offset) for table in Table
+    )
     tables.scale_adjusted(record.id, factor)
     adjustments = tuple(Adjustment(start, amount * factor) for start, amount in record.adjustments)
     after = replace(record, kept_unit=canonical(unit), adjustments=adjustments)

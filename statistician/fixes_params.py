@@ -96,6 +96,14 @@ class DeviceRename(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     dry_run: bool = False
 
 
+class DeviceReplaced(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """From `at` (now) on another one is `device`: the next number of each of its counters adds nothing."""
+
+    device: Device
+    at: Moment | None = None
+    dry_run: bool = False
+
+
 class EntityRename(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that is kept of `entity` is that of `to` from now on."""
 

@@ -124,7 +124,7 @@ def _merge(ground: Ground, live: LiveEntity, target: LiveEntity, work: _Work) ->
     series.cut_off(cut)
     series.give(cut, other.id, source.id)
     work.undo.cuts.append(cut)
-    record = replace(record, adjustments=_adjustments(ground, source.id))
+    record = _kept(ground, record)
     joined = Joined(record)
     work.joined.append(joined)
     _join(ground, joined, cut, last)
@@ -192,14 +192,15 @@ def _scale(record: EntityRecord, other: EntityRecord) -> tuple[float, float]:
 def _scale_rows(ground: Ground, number: int, factor: float, offset: float) -> None:
     if (factor, offset) != (1.0, 0.0):
         for table in Table:
-            ground.store.fixes.scale(table, number, factor=factor, offset=offset)
+            ground.store.series.scale(table, number, factor=factor, offset=offset)
         ground.store.fixes.scale_adjusted(number, factor)
 
 
-def _adjustments(ground: Ground, number: int) -> tuple[Adjustment, ...]:
-    return tuple(
-        sorted(Adjustment(start, amount) for _, start, _, amount in ground.store.fixes.adjusted(number))
-    )
+def _kept(ground: Ground, record: EntityRecord) -> EntityRecord:
+    """The record with what users did to it as it is on disk."""
+    found = [Adjustment(start, amount) for _, start, _, amount in ground.store.fixes.adjusted(record.id)]
+    renewals = ground.store.fixes.renewals().get(record.id, ())
+    return replace(record, adjustments=tuple(sorted(found)), renewals=renewals)
 
 
 def undo_rename(ground: Ground, undo: Undo, fix: int) -> Change:
@@ -280,4 +281,4 @@ def _settle(ground: Ground, undo: Undo, records: dict[int, EntityRecord]) -> Non
             other = replace(other, kept_unit=now.kept_unit, kept_angle=now.kept_angle)
         records[cut.other] = other
     for number, record in records.items():
-        records[number] = replace(record, adjustments=_adjustments(ground, number))
+        records[number] = _kept(ground, record)

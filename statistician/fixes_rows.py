@@ -74,7 +74,7 @@ def undo_adjust_sum(ground: Ground, number: int, fix: int) -> Change:
 def clear(ground: Ground, asked: Clear) -> Change:
     """Remove all rows; the open period begins afresh, its zero point is the value carried in."""
     records = {ground.find(name, "entities").record.id: name for name in asked.entities}
-    rows = sum(ground.store.fixes.count(table, number) for number in records for table in Table)
+    rows = sum(ground.store.series.count(table, number) for number in records for table in Table)
     # Ten years of one entity must be clearable.
     if rows > MOST_CLEARED and len(records) > 1:
         raise FixError("limit", f"entities: their {rows} rows are too many at once: one at a time")

@@ -39,7 +39,7 @@ class LiveEntity:
             self.newest = state
             return [state]
         same = value == newest.value and last_reset == newest.last_reset
-        if same and ts >= newest.ts and self._same_unit(ts, newest.ts):
+        if same and ts >= newest.ts and self._same_unit(ts, newest.ts) and not self._renewed(newest.ts, ts):
             self._repeat(state)
             return []
         if ts > newest.ts and (not self.repeats or self.repeats[-1].ts < ts):
@@ -52,6 +52,10 @@ class LiveEntity:
     def _same_unit(self, ts: int, other: int) -> bool:
         record = self.record
         return len(record.units) < 2 or record.unit_at(ts) == record.unit_at(other)
+
+    def _renewed(self, ts: int, other: int) -> bool:
+        """Whether another counter was there at the second time: what it says is no repetition."""
+        return any(ts <= at < other for at in self.record.renewals)
 
     @property
     def heard(self) -> int:

@@ -87,6 +87,8 @@ class EntityRecord:
     enabled: bool = True
     said: tuple[Said, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
+    # From when on the counter was another one, ms.
+    renewals: tuple[int, ...] = ()
 
     @property
     def merged_into(self) -> int | None:

@@ -160,4 +160,5 @@ def _record(e: Entity, kept: Kept) -> EntityRecord:
         enabled=kept.enabled,
         said=kept.said,
         adjustments=kept.adjustments,
+        renewals=kept.renewals,
     )

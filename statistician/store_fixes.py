@@ -10,7 +10,6 @@ from statistician.records import Adjustment, EntityRecord, Said, Since, State, S
 from statistician.store_engine import Cell, Engine
 from statistician.store_series import Cut, Shift
 
-_BEFORE = "entity = ? AND start >= ? AND start < ?"
 # As bytes: as a text of Python one emoji makes every character take four.
 _WHOLE = "id NOT IN (SELECT fix FROM piece)"
 _ENTRY = "SELECT id, ts, verb, CAST(params AS BLOB), entities, undone FROM fix"
@@ -27,6 +26,7 @@ class Kept(NamedTuple):
     units: tuple[Since, ...] = ()
     classes: tuple[Since, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
+    renewals: tuple[int, ...] = ()
 
 
 class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -148,27 +148,24 @@ class FixTables:
         """The unit of the sums is another one now."""
         self._engine.run("UPDATE adjusted SET amount = amount * ? WHERE entity = ?", (factor, entity))
 
+    def put_renewed(self, entity: int, start: int, fix: int) -> None:
+        """Remember from when on a counter was another one."""
+        self._engine.run("INSERT INTO renewed VALUES (?, ?, ?)", (entity, start, fix))
+
+    def remove_renewed(self, fix: int) -> None:
+        """Forget it."""
+        self._engine.run("DELETE FROM renewed WHERE fix = ?", (fix,))
+
+    def renewals(self) -> dict[int, tuple[int, ...]]:
+        """From when on counters were others, by entity, in order of time."""
+        found: dict[int, tuple[int, ...]] = {}
+        for entity, start in self._engine.all("SELECT DISTINCT entity, start FROM renewed ORDER BY start"):
+            found[_int(entity)] = (*found.get(_int(entity), ()), _int(start))
+        return found
+
     def set_retention(self, entity: int, days: int | None) -> None:
         """Days an entity's states and 5-minute rows are kept; None: as long as all others."""
         self._engine.run("UPDATE entity SET retention_days = ? WHERE id = ?", (days, entity))
-
-    def count(self, table: Table, entity: int, start: int = 0, end: int = 2**60) -> int:
-        """How many rows an entity has in a range."""
-        row = self._engine.one(
-            f"SELECT count(*) FROM {table.value} WHERE {_BEFORE}",  # noqa: S608 — both are ours
-            (entity, start, end),
-        )
-        return _int(row[0]) if row else 0
-
-    def scale(self, table: Table, entity: int, *, factor: float, offset: float) -> int:
-        """Convert all rows of an entity; sums are differences and have no offset. Returns how many."""
-        values, sums = ("mean", "min", "max", "state"), ("sum", "sum_increase", "sum_decrease")
-        changes = [f"{column} = {column} * ? + ?" for column in values]
-        changes += [f"{column} = {column} * ?" for column in sums]
-        return self._engine.run(
-            f"UPDATE {table.value} SET {', '.join(changes)}, rev = rev + 1 WHERE entity = ?",  # noqa: S608 — all are ours
-            (*(factor, offset) * len(values), *(factor,) * len(sums), entity),
-        )
 
     def clear(self, entity: int) -> None:
         """Remove all rows of an entity and what was done to them; its states stay."""
@@ -241,6 +238,7 @@ class FixTables:
         adjustments: dict[int, list[Adjustment]] = {}
         for e, start, amount in self._engine.all("SELECT entity, start, amount FROM adjusted ORDER BY start"):
             adjustments.setdefault(_int(e), []).append(Adjustment(_int(start), _float(amount)))
+        renewals = self.renewals()
         return {
             (number := _int(e)): Kept(
                 unit=None if unit is None else str(unit),
@@ -251,6 +249,7 @@ class FixTables:
                 units=tuple(histories.get((number, "unit"), ())),
                 classes=tuple(histories.get((number, "class"), ())),
                 adjustments=tuple(adjustments.get(number, ())),
+                renewals=renewals.get(number, ()),
             )
             for e, unit, angle, begins, enabled, said in self._engine.all(
                 "SELECT entity, unit, angle, begins, enabled, said FROM keeping"

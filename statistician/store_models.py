@@ -202,6 +202,19 @@ class Adjusted(Model):
         without_rowid = True
 
 
+class Renewed(Model):
+    """From when on a fix says that an entity's counter is another one: its first number adds nothing."""
+
+    entity = IntegerField()
+    start = BigIntegerField()
+    fix = IntegerField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "renewed"
+        primary_key = CompositeKey("entity", "start", "fix")
+        without_rowid = True
+
+
 class Imported(Model):
     """Hourly rows that a fix brought: no correction replaces them."""
 
@@ -254,6 +267,7 @@ ALL: tuple[type[Model], ...] = (
     Described,
     Fix,
     Adjusted,
+    Renewed,
     Imported,
     Piece,
     Dead,

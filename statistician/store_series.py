@@ -75,6 +75,24 @@ class Series:
         start = _int(found[0])
         return self._statistics.between(table, entity, start, start + 1)[0]
 
+    def count(self, table: Table, entity: int, start: int = 0, end: int = 2**60) -> int:
+        """How many rows an entity has in a range."""
+        row = self._engine.one(
+            f"SELECT count(*) FROM {table.value} WHERE entity = ? AND start >= ? AND start < ?",  # noqa: S608 — both are ours
+            (entity, start, end),
+        )
+        return _int(row[0]) if row else 0
+
+    def scale(self, table: Table, entity: int, *, factor: float, offset: float) -> int:
+        """Convert all rows of an entity; sums are differences and have no offset. Returns how many."""
+        values, sums = ("mean", "min", "max", "state"), ("sum", "sum_increase", "sum_decrease")
+        changes = [f"{column} = {column} * ? + ?" for column in values]
+        changes += [f"{column} = {column} * ?" for column in sums]
+        return self._engine.run(
+            f"UPDATE {table.value} SET {', '.join(changes)}, rev = rev + 1 WHERE entity = ?",  # noqa: S608 — all are ours
+            (*(factor, offset) * len(values), *(factor,) * len(sums), entity),
+        )
+
     def rows_from(self, entity: int, starts: Mapping[Table, int]) -> dict[str, list[StoredRow]]:
         """An entity's rows from a time on, by the table's name."""
         return {t.value: self._statistics.between(t, entity, at, 2**60) for t, at in starts.items()}
@@ -133,6 +151,7 @@ class Series:
             )
         give("UPDATE imported SET entity = ? WHERE entity = ? AND start >= ?", (taker, giver, cut.hour))
         give("UPDATE adjusted SET entity = ? WHERE entity = ? AND start >= ?", (taker, giver, cut.five))
+        give("UPDATE renewed SET entity = ? WHERE entity = ? AND start >= ?", (taker, giver, cut.ts))
         give("DELETE FROM dirty WHERE entity = ?", (giver,))
 
     def first_state(self, entity: int, since: int) -> int | None:
