@@ -162,7 +162,7 @@ class Sum:
         self._renewed: int | None = None
 
     def renew(self, times: Iterable[int], done: int | None) -> None:
-        """After each of these times it is another counter: its first number adds nothing. The base knows `done`."""
+        """After each time it is another counter: its first number adds nothing. The base knows `done`."""
         self._renewals += times
         self._renewed = done if self._renewed is None else self._renewed
 

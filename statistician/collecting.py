@@ -74,7 +74,7 @@ def open_period(
         return None
     later: list[int] = []
     if record.renewals and isinstance(into, Sum):
-        pending, done = _renewals(record, start, base, carried)
+        pending, done = _renewals(record, start, base)
         known = -1 if carried is None else carried.ts
         into.renew([at for at in pending if at < known], done)
         later = [at for at in pending if at >= known]
@@ -89,20 +89,10 @@ def open_period(
     return collector
 
 
-def _renewals(
-    record: EntityRecord, start: int, base: StoredRow | None, carried: State | None
-) -> tuple[list[int], int | None]:
+def _renewals(record: EntityRecord, start: int, base: StoredRow | None) -> tuple[list[int], int | None]:
     """Since when the counter is another one, as far as the base does not know it; and the latest it knows."""
-    end = 0 if base is None else base.start + MINUTES_5
     reset = None if base is None else base.row.last_reset
-    known = -1 if reset is None else reset
-    # A row that a user brought may not say it, but a number since then has been taken into account.
-    number = carried.ts if carried is not None and isinstance(carried.value, float) else -1
-    pending = [
-        at
-        for at in record.renewals
-        if at < start + MINUTES_5 and (at >= end or (at > known and not at < number < end))
-    ]
+    pending = [at for at in record.renewals if at < start + MINUTES_5 and (reset is None or at > reset)]
     return pending, reset if reset in record.renewals else None
 
 

@@ -239,4 +239,7 @@ def _row(
     if all(numbers[name] is None for name in _VALUES):
         raise FixError("invalid", f"{where}: one of {', '.join(_VALUES)} must be there")
     reset = None if row.last_reset is None else moment(row.last_reset, f"{where}.last_reset")
+    if reset is None and numbers["sum"] is not None:
+        # Else what comes next would be taken for the first number of a device that was replaced before.
+        reset = max((at for at in record.renewals if at < start + HOUR), default=None)
     return start, Row(**numbers, last_reset=reset, coverage=row.coverage)

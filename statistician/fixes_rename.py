@@ -148,13 +148,7 @@ def _join(ground: Ground, joined: Joined, cut: Cut, last: StoredRow | None) -> N
 def _begin(ground: Ground, live: LiveEntity, target: LiveEntity) -> int:
     """When the other series begins, ms. Raises FixError if this one has not ended by then."""
     source, other = live.record, target.record
-    first = ground.store.series.first_state(other.id, other.first)
-    begins = _EVER if first is None else first
-    five, hour = (ground.store.series.first_row(table, other.id) for table in Table)
-    if five is not None and five < period_of(begins):
-        begins = five
-    if hour is not None and hour < hour_of(begins):
-        begins = hour
+    begins = _first(ground, other)
     latest = ground.store.statistics.latest(source.id, _EVER)
     ends = -1 if latest is None else latest.start
     if live.newest is not None:
@@ -173,6 +167,18 @@ def _begin(ground: Ground, live: LiveEntity, target: LiveEntity) -> int:
         )
     if None not in (source.kept_angle, other.kept_angle) and source.kept_angle != other.kept_angle:
         raise FixError("invalid", f"to: of {full_name(source)} and {full_name(other)} one is a direction")
+    return begins
+
+
+def _first(ground: Ground, record: EntityRecord) -> int:
+    """When an entity's series begins, ms: as exactly as its states, its rows and what is known of it tell."""
+    state = ground.store.series.first_state(record.id, record.first)
+    begins = _EVER if state is None else state
+    for table, length in ((Table.FIVE_MINUTES, MINUTES_5), (Table.HOUR, HOUR)):
+        row = ground.store.series.first_row(table, record.id)
+        if row is not None:
+            known = (at for at in (state, record.first) if at is not None and row <= at < row + length)
+            begins = min(begins, next(known, row))
     return begins
 
 

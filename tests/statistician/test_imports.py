@@ -69,7 +69,7 @@ def sums(rig: AskingRig, period: str) -> list[float]:
 
 
 def body(rig: AskingRig) -> list[str]:
-    """Everything in the database but revisions and the journal."""
+    """Everything in the database but revisions, which are 0 from then on, and the journal."""
     rig.commit()
     rig.store.engine.run("UPDATE statistics_hour SET rev = 0")
     rig.store.engine.run("UPDATE statistics_5minute SET rev = 0")
@@ -82,6 +82,7 @@ JOINTS = [
     pytest.param(hours(-3, 80.0, 85.0, 92.0), [0.0, 5.0, 7.0, 13.0, 6.0], id="ends as the series begins"),
     pytest.param(hours(-9, 80.0, 85.0, 92.0), [0.0, 5.0, 7.0, 13.0, 6.0], id="ends long before"),
     pytest.param(hours(-2, 90.0, 95.0, 103.0, base=900.0), [900.0, 5.0, 8.0, 8.0], id="overlaps it"),
+    pytest.param(hours(-2, 33.1, 33.3, base=0.7), [0.7, 0.2, 71.7, 6.0], id="of odd numbers"),
     pytest.param(hours(-2, 700.0, 720.0), [0.0, 20.0, 5.0, 6.0], id="of another counter"),
     pytest.param([{"start": START - HOUR, "sum": 40.0}], [40.0, 5.0, 6.0], id="without a state"),
 ]
@@ -95,7 +96,7 @@ def test_imported_hours_join_the_running_series(
     before = body(rig)
     number = rig.data("import_statistics", entity="van.yield", rows=brought)["id"]
     assert changes(rig) == wanted
-    assert changes(rig, period="year") == [sum(wanted)]
+    assert changes(rig, period="year") == pytest.approx([sum(wanted)])
     assert sums(rig, "5minute")[-2] == sums(rig, "hour")[-1]
     if restart:
         rig.restart()
@@ -193,3 +194,25 @@ def test_an_import_is_continued_only_while_nothing_is_newer(rig: AskingRig) -> N
     rig.data("undo", fix=other)
     rig.data("undo", fix=first)
     assert more(first) == ("invalid", f"import: {first} was taken back; begin again, without it")
+
+
+def test_what_is_heard_after_imported_hours_goes_on_from_them(rig: AskingRig) -> None:
+    rig.reading("van", {"yield": None})
+    rig.run_until(START + 6 * HOUR + 2 * MINUTE)
+    # The counter was reset in between.
+    brought = [*hours(3, 150.0), *hours(4, 20.0, base=20.0)]
+    rig.data("import_statistics", entity="van.yield", rows=brought)
+    rig.reading("van", {"yield": 30.0})
+    rig.run_until(START + 7 * HOUR + 2 * MINUTE)
+    assert changes(rig) == [5.0, 6.0, 1.0, 38.0, 20.0, 10.0]
+
+
+def test_an_undo_is_exact_to_the_last_bit(rig: AskingRig) -> None:
+    for minute in range(125, 180, 5):
+        rig.run_until(START + minute * MINUTE + SECOND)
+        rig.reading("van", {"yield": 112.0 + minute / 997})
+    rig.run_until(START + 3 * HOUR + 2 * MINUTE)
+    before = body(rig)
+    number = rig.data("import_statistics", entity="van.yield", rows=hours(-2, 1.1, 33.7, base=7e6 / 3))["id"]
+    rig.data("undo", fix=number)
+    assert body(rig) == before

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bus.about import Entity
+from config.model import Statistician as Settings
 from statistician.periods import HOUR
+from statistician.schedule import Purge
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS
 from tests.statistician.test_imports import body
@@ -168,6 +170,26 @@ def test_what_comes_after_a_merge_goes_on_and_an_undo_gives_each_its_own(
             assert rows(rig, entity, period) == rows(twin, entity, period), (entity, period)
     assert rig.data("history", entity="bus.mode") == twin.data("history", entity="bus.mode")
     assert rig.data("latest") == twin.data("latest")
+
+
+def test_what_is_older_than_states_are_kept_is_joined_too(tmp_path: Path) -> None:
+    """Hours and units are brought together without a state of that time; an undo brings back what was."""
+    rig = AskingRig(tmp_path / "old.db", settings=Settings(keep_days=1))
+    rig.describe("van", VAN)
+    feed(rig, "van", 0, 120, total=100.1)
+    rig.run_until(START + 121 * MINUTE)
+    joined(rig, 115_000.3, "Wh", 1.0, 203)
+    rig.run_until(START + 30 * HOUR + MINUTE)
+    rig.service.handle(Purge())
+    rig.settle()
+    before = body(rig)
+    number = rig.data("device_rename", device="van", to="bus")["id"]
+    assert changes(rig, "bus.yield")[:4] == pytest.approx([5.0, 6.0, 115.0053 - 111.1, 0.003])
+
+    rig.restart()
+    rig.data("undo", fix=number)
+    assert body(rig) == before
+    rig.close()
 
 
 def test_a_device_that_is_only_described_takes_over_too(rig: AskingRig) -> None:

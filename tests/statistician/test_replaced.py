@@ -182,3 +182,20 @@ def test_a_new_counter_that_begins_where_the_old_one_ended_is_noticed(rig: Askin
     feed(rig, NEW, 112.0)
     rig.run_until(START + 2 * HOUR + 2 * MINUTE)
     assert changes(rig, "van.charged") == [11.0, 11.0]
+
+
+def test_what_was_imported_since_it_was_replaced_is_of_the_new_one(rig: AskingRig) -> None:
+    feed(rig, OLD, 100.0)
+    rig.data("device_replaced", device="van")
+    feed(rig, NEW, 4000.0)
+    rig.run_until(START + 2 * HOUR + MINUTE)
+    rig.reading("van", {"charged": None})
+    rig.run_until(START + 6 * HOUR + 2 * MINUTE)
+    rig.data(
+        "import_statistics",
+        entity="van.charged",
+        rows=[{"start": START + 4 * HOUR, "state": 4020.0, "sum": 0.0}],
+    )
+    rig.reading("van", {"charged": 4025.0})
+    rig.run_until(START + 7 * HOUR + 2 * MINUTE)
+    assert changes(rig, "van.charged")[-2:] == [9.0, 5.0]
