@@ -199,3 +199,19 @@ def test_what_was_imported_since_it_was_replaced_is_of_the_new_one(rig: AskingRi
     rig.reading("van", {"charged": 4025.0})
     rig.run_until(START + 7 * HOUR + 2 * MINUTE)
     assert changes(rig, "van.charged")[-2:] == [9.0, 5.0]
+
+
+def test_it_goes_along_when_names_are_merged(rig: AskingRig) -> None:
+    feed(rig, OLD, 100.0)
+    rig.run_until(START + 61 * MINUTE)
+    rig.describe("bus", VAN)
+    for minute in NEW:
+        rig.run_until(START + minute * MINUTE + SECOND)
+        rig.reading("bus", {"charged": 112.0 if minute < 90 else 4000.0 + minute})
+    rig.data("device_replaced", device="bus", at=START + 87 * MINUTE)
+    rig.commit()
+    rig.data("device_rename", device="van", to="bus")
+    rig.restart()
+    rig.data("recompile", start=START)
+    rig.run_until(START + 2 * HOUR + 2 * MINUTE)
+    assert changes(rig, "bus.charged") == [11.0, 1.0 + 25.0]
