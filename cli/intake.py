@@ -3,9 +3,11 @@
 import csv
 import re
 import secrets
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -27,9 +29,9 @@ _ROWS_AT_ONCE = 200
 _HEADING = re.compile(
     r"(?P<entity>[a-z0-9_]+[./][a-z0-9_]+)(?: (?P<column>[a-z_]+))?(?: \[(?P<unit>[^\]]*)\])?\Z"
 )
-_NUMBERS = ("mean", "min", "max", "state", "sum")
-# Columns of an export that follow from the others.
-_IGNORED = ("change", "sum_increase", "sum_decrease")
+_NUMBERS = ("mean", "min", "max", "state", "sum", "sum_increase", "sum_decrease", "coverage")
+# A column of an export that follows from the others.
+_IGNORED = ("change",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Hour(msgspec.Struct, omit_defaults=True):
     max: float | None = None
     state: float | None = None
     sum: float | None = None
+    sum_increase: float | None = None
+    sum_decrease: float | None = None
     last_reset: str | None = None
     coverage: float | None = None
 
@@ -70,6 +74,11 @@ class Table:
 
 class _Entity(msgspec.Struct):
     entity: str
+
+
+class _Done(msgspec.Struct):
+    # None on a dry run.
+    id: int | None = None
 
 
 def read(path: Path) -> Table:
@@ -105,18 +114,22 @@ def take_in(broker: Broker, path: Path, *, dry_run: bool) -> str:
     return _take_hours(broker, table, dry_run=dry_run)
 
 
-def _check_known(asker: Asker, table: Table) -> None:
+def _unknown(asker: Asker, table: Table) -> list[str]:
+    """The entities of devices that were never heard. Raises AskError for one that a known device lacks."""
     known = {one.entity for page in asker.pages("entities", {}, list[_Entity]) for one in page}
+    devices = {name.partition(".")[0] for name in known}
     unknown = [entity for entity in table.entities if entity not in known]
-    if unknown:
-        raise AskError(f"there is no entity {', '.join(unknown)}: its device must be known (about) first")
+    wrong = [entity for entity in unknown if entity.partition(".")[0] in devices]
+    if wrong:
+        raise AskError(f"there is no entity {', '.join(wrong)}: its device is known and does not have it")
+    return unknown
 
 
 def _take_states(broker: Broker, table: Table, *, dry_run: bool) -> str:
     readings = list(_readings(table))
     stream = f"import-{secrets.token_hex(4)}"
     with Asker(broker, Topics(broker.base).watermark(stream)) as asker:
-        _check_known(asker, table)
+        _unknown(asker, table)
         count = sum(len(reading.values) for _, reading in readings)
         if dry_run:
             return f"{count} states of {len(table.entities)} entities would be imported"
@@ -173,25 +186,69 @@ def _value(text: str) -> Value:
 
 
 def _take_hours(broker: Broker, table: Table, *, dry_run: bool) -> str:
-    hours = {entity: list(_hours(table, entity)) for entity in table.entities}
-    count = 0
+    hours = {
+        entity: sorted(_hours(table, entity), key=lambda hour: from_iso(hour.start))
+        for entity in table.entities
+    }
     with Asker(broker) as asker:
-        _check_known(asker, table)
-        progress = Progress()
-        for entity, rows in hours.items():
-            units = {c.unit for c in table.columns.values() if c.entity == entity and c.unit is not None}
-            if len(units) > 1:
-                raise AskError(f"{entity}: its columns have several units: {', '.join(sorted(units))}")
-            unit = {"unit": next(iter(units))} if units else {}
-            for first in range(0, len(rows), _ROWS_AT_ONCE):
-                some = rows[first : first + _ROWS_AT_ONCE]
-                params = {"entity": entity, "rows": some, "dry_run": dry_run} | unit
-                for _ in asker.pages("import_statistics", params, msgspec.Raw):
-                    count += len(some)
-                progress.show(count / max(1, len(table.rows) * len(hours)), entity)
-        progress.done()
+        new = _unknown(asker, table)
+        work = _Import(asker, sum(map(len, hours.values())), dry_run=dry_run)
+        try:
+            for entity, rows in hours.items():
+                params = {"entity": entity} | _unit(table, entity)
+                work.take(params | (_class(rows, params.get("unit")) if entity in new else {}), rows)
+        except AskError as error:
+            if work.first is None:
+                raise
+            raise AskError(
+                f"{error}; {work.count} rows are imported: undo of fix {work.first} takes them back"
+            ) from error
+    if work.first is not None:
+        print(f"undo of fix {work.first} takes all of it back", file=sys.stderr)
     verb = "would be imported" if dry_run else "were imported"
-    return f"{count} hourly rows of {len(hours)} entities {verb}"
+    return f"{work.count} hourly rows of {len(hours)} entities {verb}"
+
+
+class _Import:
+    """One import in requests that the statistician takes back together; `first` is the id of the first."""
+
+    def __init__(self, asker: Asker, total: int, *, dry_run: bool) -> None:
+        self._asker = asker
+        self._total = total
+        self._dry_run = dry_run
+        self._progress = Progress()
+        self.first: int | None = None
+        self.count = 0
+
+    def take(self, params: dict[str, str], rows: list[Hour]) -> None:
+        """Send the rows of one entity. Raises AskError; what was sent before stays."""
+        for begin in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[begin : begin + _ROWS_AT_ONCE]
+            asked = {**params, "rows": some, "dry_run": self._dry_run, "import": self.first}
+            asked["more"] = begin + len(some) < len(rows)
+            for done in self._asker.pages("import_statistics", asked, _Done):
+                self.first = self.first or done.id
+            self.count += len(some)
+            self._progress.show(self.count / self._total, params["entity"])
+        self._progress.done()
+
+
+def _unit(table: Table, entity: str) -> dict[str, str]:
+    units = {c.unit for c in table.columns.values() if c.entity == entity and c.unit is not None}
+    if len(units) > 1:
+        raise AskError(f"{entity}: its columns have several units: {', '.join(sorted(units))}")
+    return {"unit": units.pop()} if units else {}
+
+
+def _class(rows: Sequence[Hour], unit: str | None) -> dict[str, str]:
+    """The state class that such rows are made with; the device's description has the last word."""
+    sums = [row.sum for row in rows if row.sum is not None]
+    if sums:
+        falls = any(later < earlier for earlier, later in pairwise(sums))
+        total = falls or any(row.last_reset or row.sum_decrease for row in rows)
+        return {"state_class": "total" if total else "total_increasing"}
+    angle = unit == "°" and all(row.min is None and row.max is None for row in rows)
+    return {"state_class": "measurement_angle" if angle else "measurement"}
 
 
 def _hours(table: Table, entity: str) -> Iterator[Hour]:
@@ -208,11 +265,11 @@ def _hours(table: Table, entity: str) -> Iterator[Hour]:
                 continue
             if column == "last_reset":
                 hour.last_reset = text
-            elif column in (*_NUMBERS, "coverage"):
+            elif column in _NUMBERS:
                 values[column] = _number(text, number, column)
             else:
                 raise AskError(f"{entity}: there is no column {column!r} of statistics")
-        if values:
+        if values.keys() - {"coverage"}:
             yield msgspec.structs.replace(hour, **values)
 
 

@@ -1,7 +1,7 @@
 """How states become statistics: accumulators of 5-minute periods, hourly rows from their rows; time is ms."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING
@@ -9,7 +9,7 @@ from bus.messages import Value
 from statistician.periods import HOUR, MINUTES_5
 
 # A fall below this share of the last value is a reset, a smaller one a dip.
-_RESET_BELOW = 0.9
+RESET_BELOW = 0.9
 
 # Whether a counter that begins anew each day has begun a new one between two readings (ms).
 NewDay = Callable[[int, int], bool]
@@ -66,7 +66,9 @@ class _Holding:
 
     def carry(self, start: int, heard: int, value: Value, last_reset: int | None) -> None:
         if isinstance(value, float):
-            self._carried(value, last_reset, in_force=self._expire is None or heard + self._expire > start)
+            self._carried(
+                start, value, last_reset, in_force=self._expire is None or heard + self._expire > start
+            )
             self._value = value
             self._from = start
             self._heard = heard
@@ -102,7 +104,7 @@ class _Holding:
             self._known += until - self._from
             self._weigh(self._value, until - self._from)
 
-    def _carried(self, value: float, last_reset: int | None, *, in_force: bool) -> None:
+    def _carried(self, start: int, value: float, last_reset: int | None, *, in_force: bool) -> None:
         raise NotImplementedError
 
     def _add(self, ts: int, value: float, last_reset: int | None) -> None:
@@ -151,7 +153,7 @@ class _Mean(_Holding):
         self._min = math.inf
         self._max = -math.inf
 
-    def _carried(self, value: float, _last_reset: int | None, *, in_force: bool) -> None:
+    def _carried(self, _start: int, value: float, _last_reset: int | None, *, in_force: bool) -> None:
         if in_force:
             self._min = self._max = value
 
@@ -175,7 +177,7 @@ class _Angle(_Holding):
         super().__init__(expire)
         self._x = self._y = 0.0
 
-    def _carried(self, value: float, last_reset: int | None, *, in_force: bool) -> None:
+    def _carried(self, start: int, value: float, last_reset: int | None, *, in_force: bool) -> None:
         """Its weight is the time it lasts."""
 
     def _add(self, ts: int, value: float, last_reset: int | None) -> None:
@@ -191,10 +193,13 @@ class _Angle(_Holding):
         return Row(_direction(self._x, self._y), math.hypot(self._x, self._y), coverage=coverage)
 
 
-class _Sum(_Holding):
+class Sum(_Holding):
     """The frame of both totals: a cycle runs from its zero point to the last number."""
 
-    __slots__ = ("_before", "_cycle_reset", "_decrease", "_increase", "_last_reset", "_new", "_zero")
+    __slots__ = (
+        *("_before", "_cycle_reset", "_decrease", "_increase", "_last_reset", "_new", "_renewals"),
+        *("_renewed", "_zero"),
+    )
 
     def __init__(self, base: Row | None, adjustment: float, expire: int | None) -> None:
         super().__init__(expire)
@@ -207,14 +212,33 @@ class _Sum(_Holding):
         self._increase = (known.sum_increase or 0.0) + adjustment
         self._decrease = known.sum_decrease or 0.0
         self._last_reset = self._cycle_reset = known.last_reset
+        self._renewals: list[int] = []
+        self._renewed: int | None = None
 
-    def _carried(self, value: float, last_reset: int | None, *, in_force: bool) -> None:
+    def renew(self, times: Iterable[int], done: int | None) -> None:
+        """After each time it is another counter: its first number adds nothing. The base knows `done`."""
+        self._renewals += times
+        self._renewed = done if self._renewed is None else self._renewed
+
+    def _carried(self, start: int, value: float, last_reset: int | None, *, in_force: bool) -> None:
         # Also one that is no longer in force: what it counted may stand in no row yet.
         del in_force
-        self._step(value, last_reset)
+        self._take(start, value, last_reset)
 
-    def _add(self, _ts: int, value: float, last_reset: int | None) -> None:
-        self._step(value, last_reset)
+    def _take(self, ts: int, value: float, last_reset: int | None) -> None:
+        if self._renewals and ts > self._renewals[0]:
+            self._begin(value, ts)
+        else:
+            self._step(value, last_reset)
+
+    def _begin(self, value: float, ts: int) -> None:
+        while self._renewals and self._renewals[0] < ts:
+            self._renewed = self._last_reset = self._cycle_reset = self._renewals.pop(0)
+        self._before += (self._new or 0.0) - (self._zero or 0.0)
+        self._zero = self._new = value
+
+    def _add(self, ts: int, value: float, last_reset: int | None) -> None:
+        self._take(ts, value, last_reset)
 
     def _weigh(self, value: float, duration: int) -> None:
         """A sum has no weight."""
@@ -249,7 +273,7 @@ class _Sum(_Holding):
         )
 
 
-class _TotalIncreasing(_Sum):
+class _TotalIncreasing(Sum):
     """A counter that only grows: a fall to less than 90 % is a reset, a negative number is skipped.
 
     One that begins anew each day has also done so when another day's first number is higher than the last.
@@ -272,25 +296,28 @@ class _TotalIncreasing(_Sum):
             and value > new
             and self._new_day(max(self._since, self._heard), ts)
         )
-        if anew:
+        if anew and not self._renewals:
             self._move(value, reset=True)
         else:
-            self._step(value, None)
+            self._take(ts, value, None)
 
     def _step(self, value: float, _last_reset: int | None) -> None:
         new = self._new
         if new is None:
             self._move(value, reset=False)
         elif value >= 0:
-            self._move(value, reset=value < _RESET_BELOW * new)
+            self._move(value, reset=value < RESET_BELOW * new)
 
 
-class _Total(_Sum):
+class _Total(Sum):
     """A value that goes up and down; only a new `last_reset` starts another cycle."""
 
     __slots__ = ()
 
     def _step(self, value: float, last_reset: int | None) -> None:
+        if self._renewed is not None and (last_reset is None or last_reset < self._renewed):
+            # What the counter said before it became another one.
+            last_reset = self._renewed
         reset = last_reset is not None and last_reset != self._cycle_reset
         if reset:
             self._cycle_reset = last_reset

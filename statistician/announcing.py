@@ -10,7 +10,7 @@ from bus.announcer import Announcer
 from bus.events import Connected, Message, Publishes, Subscription
 from bus.process import Service
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
-from statistician.publish import PARTS
+from statistician.publish import empty
 
 # By then the broker has sent all that it retains, and strangers that start with the machine have spoken.
 _RETAINED_S = 60.0
@@ -95,9 +95,7 @@ class Announcing:
 
     def _about(self, device: str, payload: bytes) -> None:
         if not payload:
-            # The device is gone; what we retain of it would be read as news for ever.
-            for period in PARTS.values():
-                self._bus.publish(self._topics.statistics(device, period), b"", retain=True)
+            empty(self._bus, self._topics, device)
         # Every device of ours passes here: only who asks is read.
         about = _wish(payload) if b'"discovery"' in payload else None
         if about is not None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
 from bus.messages import Value
-from statistician.algorithm import Accumulator, NewDay, Row, accumulator
+from statistician.algorithm import Accumulator, NewDay, Row, Sum, accumulator
 from statistician.periods import MINUTES_5, due_at
 from statistician.records import EntityRecord, State, StoredRow
 from statistician.units import Conversion, canonical, conversion, unit_class
@@ -87,11 +87,28 @@ def open_period(
         since=0 if base is None else base.start + MINUTES_5,
         new_day=new_day if record.daily else None,
     )
-    if into is not None and not _is_plain(record):
-        into = _Converting(record, into)
-    if into is not None and carried is not None:
-        into.carry(start, max(heard, carried.ts), carried.value, carried.last_reset)
-    return into
+    if into is None:
+        return None
+    later: list[int] = []
+    if record.renewals and isinstance(into, Sum):
+        pending, done = _renewals(record, start, base)
+        known = -1 if carried is None else carried.ts
+        into.renew([at for at in pending if at < known], done)
+        later = [at for at in pending if at >= known]
+    collector = into if _is_plain(record) else _Converting(record, into)
+    if carried is not None:
+        collector.carry(start, max(heard, carried.ts), carried.value, carried.last_reset)
+    if later and isinstance(into, Sum):
+        # What is carried in counts from the period's start on, but it is not from after these.
+        into.renew(later, None)
+    return collector
+
+
+def _renewals(record: EntityRecord, start: int, base: StoredRow | None) -> tuple[list[int], int | None]:
+    """Since when the counter is another one, as far as the base does not know it; and the latest it knows."""
+    reset = None if base is None else base.row.last_reset
+    pending = [at for at in record.renewals if at < start + MINUTES_5 and (reset is None or at > reset)]
+    return pending, reset if reset in record.renewals else None
 
 
 def _is_plain(record: EntityRecord) -> bool:

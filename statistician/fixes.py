@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from bus.messages import to_iso
-from statistician import fixes_metadata, fixes_rows, fixes_states
+from statistician import fixes_import, fixes_metadata, fixes_rename, fixes_rows, fixes_states
 from statistician.compile import Compiler
 from statistician.corrections import merge
-from statistician.fixes_ground import Change, FixError, Ground
+from statistician.fixes_ground import Change, FixError, Ground, whole_of
 from statistician.fixes_journal import listed, told
 from statistician.fixes_params import (
     AcceptReading,
@@ -16,6 +16,9 @@ from statistician.fixes_params import (
     ChangeUnit,
     Clear,
     DeleteStates,
+    DeviceRename,
+    DeviceReplaced,
+    EntityRename,
     ImportStatistics,
     Journalled,
     ListFixes,
@@ -41,6 +44,9 @@ Params = (
     | ImportStatistics
     | DeleteStates
     | AcceptReading
+    | DeviceRename
+    | DeviceReplaced
+    | EntityRename
     | Recompile
     | UndoFix
 )
@@ -52,6 +58,9 @@ FIXES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "adjust_sum": (AdjustSum, "adjust_sum"),
     "clear": (Clear, "clear"),
     "import_statistics": (ImportStatistics, "import_statistics"),
+    "device_rename": (DeviceRename, "device_rename"),
+    "entity_rename": (EntityRename, "entity_rename"),
+    "device_replaced": (DeviceReplaced, "device_replaced"),
     "delete_states": (DeleteStates, "delete_states"),
     "accept_reading": (AcceptReading, "accept_reading"),
     "recompile": (Recompile, "recompile"),
@@ -108,8 +117,20 @@ class Fixes:
     def import_statistics(self, asked: ImportStatistics) -> Summary:
         """Bring hourly rows from elsewhere."""
         return self._run(
-            "import_statistics", asked, lambda ground: fixes_rows.import_statistics(ground, asked)
+            "import_statistics", asked, lambda ground: fixes_import.import_statistics(ground, asked)
         )
+
+    def device_rename(self, asked: DeviceRename) -> Summary:
+        """Give everything kept of a device another name."""
+        return self._run("device_rename", asked, lambda ground: fixes_rename.device_rename(ground, asked))
+
+    def entity_rename(self, asked: EntityRename) -> Summary:
+        """Give everything kept of an entity another name."""
+        return self._run("entity_rename", asked, lambda ground: fixes_rename.entity_rename(ground, asked))
+
+    def device_replaced(self, asked: DeviceReplaced) -> Summary:
+        """Let the counters of a device begin anew without a step."""
+        return self._run("device_replaced", asked, lambda ground: fixes_states.device_replaced(ground, asked))
 
     def delete_states(self, asked: DeleteStates) -> Summary:
         """Remove states."""
@@ -137,20 +158,29 @@ class Fixes:
             yield listed(entry, self._entities)
 
     def _undo(self, ground: Ground, number: int) -> Change:
-        entry = self._store.fixes.entry(number)
+        first, *others = self._store.fixes.whole(number)
+        entry = self._store.fixes.entry(first)
         if entry is None:
             raise FixError("not_found", f"id: there is no fix {number}")
         if entry.undone is not None:
-            raise FixError("invalid", f"id: fix {number} was taken back at {to_iso(entry.undone)}")
-        undo = self._store.fixes.undo_of(number)
-        if undo is None:
-            raise FixError("invalid", f"id: {entry.verb} cannot be taken back")
-        newer = self._store.fixes.standing_on(number)
+            raise FixError("invalid", f"id: fix {first} was taken back at {to_iso(entry.undone)}")
+        newer = self._store.fixes.standing_on(first)
         if newer is not None:
             raise FixError("invalid", f"id: first take back fix {newer[0]} ({newer[1]}): it is newer")
+        # The newest first: each must find what it left.
+        change = whole_of([self._reverse(ground, piece) for piece in (*reversed(others), first)])
+        change.summary = msgspec.structs.replace(change.summary, undone=first)
+        return change
+
+    def _reverse(self, ground: Ground, number: int) -> Change:
+        entry, undo = self._store.fixes.entry(number), self._store.fixes.undo_of(number)
+        if entry is None or undo is None:
+            raise FixError("invalid", f"id: {'' if entry is None else entry.verb} cannot be taken back")
         self._store.fixes.set_undone(number, ground.now)
-        change = _reverse(ground, entry, undo)
-        change.summary = msgspec.structs.replace(change.summary, undone=number)
+        change = _UNDOING[entry.verb](ground, entry, undo)
+        # Some are done as their counterpart is.
+        change.undo = None
+        ground.records.update((record.id, record) for record in change.records)
         return change
 
     def _run(self, verb: str, asked: Params, work: Callable[[Ground], Change]) -> Summary:
@@ -165,6 +195,7 @@ class Fixes:
                     raise _DryRunError  # noqa: TRY301 — only an error rolls the transaction back
                 number = self._note(verb, asked, change, ground.now)
                 merge(change.spans, [(n, dirty[n]) for n in change.spans if n in dirty])
+                merge(change.spans, [(to, dirty[n]) for n, to in change.given.items() if n in dirty])
                 self._store.statistics.put_dirty(change.spans)
         except _DryRunError:
             return told(msgspec.structs.replace(done[0].summary, dry_run=True))
@@ -179,6 +210,10 @@ class Fixes:
             self._store.fixes.put_adjusted(entity, start, number, amount)
         for entity, starts in change.imported.items():
             self._store.fixes.put_imported(entity, starts, number)
+        for entity, start in change.renewed:
+            self._store.fixes.put_renewed(entity, start, number)
+        if change.piece_of is not None:
+            self._store.fixes.add_piece(change.piece_of, number)
         return number
 
     def _refresh(self, change: Change) -> None:
@@ -186,6 +221,11 @@ class Fixes:
         for record in change.records:
             self._entities.put(record)
         lives = [self._entities[number] for number in change.entities]
+        # Of one that was merged into another there is nothing left.
+        for live in lives:
+            if live.record.merged_into is not None:
+                live.newest = None
+        lives = [live for live in lives if live.record.merged_into is None]
         for live in lives:
             # The open period is made again from what is stored when it closes.
             live.stale = True
@@ -196,24 +236,30 @@ class Fixes:
                 live.newest = newest.get(live.record.id)
                 live.repeats.clear()
         if change.rows and self._compiler.open is not None:
-            self._aggregates.say_newest_of(change.entities, self._compiler.open)
+            self._aggregates.say_newest_of([live.record.id for live in lives], self._compiler.open)
+        if self._compiler.open is not None:
+            self._aggregates.say_renamed(change.devices, self._compiler.open)
 
 
-def _reverse(ground: Ground, entry: Entry, undo: Undo) -> Change:
-    if entry.verb == "set_metadata":
-        asked = msgspec.json.decode(entry.params, type=SetMetadata)
-        change = fixes_metadata.undo_set_metadata(ground, asked, undo)
-    elif entry.verb == "change_unit":
-        change = fixes_metadata.undo_change_unit(ground, undo)
-    elif entry.verb == "adjust_sum":
-        change = fixes_rows.undo_adjust_sum(ground, entry.entities[0], entry.id)
-    elif entry.verb == "clear":
-        change = fixes_rows.undo_clear(ground, undo)
-    elif entry.verb == "import_statistics":
-        change = fixes_rows.undo_import(ground, undo, entry.id)
-    elif entry.verb == "accept_reading":
-        change = fixes_states.undo_accept_reading(ground, undo)
-    else:
-        change = fixes_states.undo_delete_states(ground, undo)
-    change.undo = None
-    return change
+def _undo_set_metadata(ground: Ground, entry: Entry, undo: Undo) -> Change:
+    asked = msgspec.json.decode(entry.params, type=SetMetadata)
+    return fixes_metadata.undo_set_metadata(ground, asked, undo)
+
+
+def _undo_adjust_sum(ground: Ground, entry: Entry, _undo: Undo) -> Change:
+    return fixes_rows.undo_adjust_sum(ground, entry.entities[0], entry.id)
+
+
+# What takes each verb back.
+_UNDOING: dict[str, Callable[[Ground, Entry, Undo], Change]] = {
+    "set_metadata": _undo_set_metadata,
+    "change_unit": lambda ground, _, undo: fixes_metadata.undo_change_unit(ground, undo),
+    "adjust_sum": _undo_adjust_sum,
+    "clear": lambda ground, _, undo: fixes_rows.undo_clear(ground, undo),
+    "import_statistics": lambda ground, entry, undo: fixes_import.undo_import(ground, undo, entry.id),
+    "device_rename": lambda ground, entry, undo: fixes_rename.undo_rename(ground, undo, entry.id),
+    "entity_rename": lambda ground, entry, undo: fixes_rename.undo_rename(ground, undo, entry.id),
+    "device_replaced": lambda ground, entry, _: fixes_states.undo_device_replaced(ground, entry),
+    "delete_states": lambda ground, _, undo: fixes_states.undo_delete_states(ground, undo),
+    "accept_reading": lambda ground, _, undo: fixes_states.undo_accept_reading(ground, undo),
+}

@@ -1,6 +1,7 @@
 """What every fix stands on: names and times as users write them, and what a fix leaves to be done."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,6 +36,12 @@ class Ground:
     compiler: Compiler
     now: int
     keep_days: int
+    # Those that the fix has changed, before they are committed and known to all.
+    records: dict[int, EntityRecord] = field(default_factory=dict)
+
+    def record(self, number: int) -> EntityRecord:
+        """An entity as the fix has left it so far."""
+        return self.records.get(number) or self.entities[number].record
 
     @property
     def open(self) -> int:
@@ -66,6 +73,17 @@ def parts(name: str, where: str) -> tuple[str, str]:
 def full_name(record: EntityRecord) -> str:
     """`device.entity`."""
     return f"{record.device}.{record.entity}"
+
+
+def names(numbers: Iterable[int], entities: Entities) -> list[str]:
+    """Entities by name, each once; one that was merged into another goes by that one's."""
+    found: dict[str, None] = {}
+    for number in numbers:
+        record = entities[number].record
+        while (into := record.merged_into) is not None:
+            record = entities[into].record
+        found[full_name(record)] = None
+    return list(found)
 
 
 def moment(value: str | int, where: str) -> int:
@@ -100,6 +118,32 @@ class Change:
     rows: bool = False
     # Whether states changed.
     states: bool = False
+    # Entities whose states went to another: what awaits correction there awaits it here.
+    given: dict[int, int] = field(default_factory=dict)
+    # Devices whose retained topics are to be said again, or emptied.
+    devices: set[str] = field(default_factory=set)
     # For the tables that name the fix: called with its id.
     adjusted: list[tuple[int, int, float]] = field(default_factory=list)
     imported: dict[int, list[int]] = field(default_factory=dict)
+    renewed: list[tuple[int, int]] = field(default_factory=list)
+    # The fix with which it is taken back.
+    piece_of: int | None = None
+
+
+def whole_of(changes: Sequence[Change]) -> Change:
+    """Several fixes of one kind as one; the counts are those of all."""
+    if len(changes) == 1:
+        return changes[0]
+    told = [change.summary for change in changes]
+    summary = Summary(
+        entities=tuple(dict.fromkeys(name for one in told for name in one.entities)),
+        five_minute_rows=sum(one.five_minute_rows for one in told),
+        hourly_rows=sum(one.hourly_rows for one in told),
+    )
+    records = {record.id: record for change in changes for record in change.records}
+    return Change(
+        summary,
+        {number for change in changes for number in change.entities},
+        records=list(records.values()),
+        rows=any(change.rows for change in changes),
+    )

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Raw
 
 from bus.messages import to_iso
-from statistician.fixes_ground import full_name
+from statistician.fixes_ground import names
 from statistician.fixes_params import Journalled, Summary
 from statistician.live import Entities
 from statistician.store_fixes import Entry
@@ -16,12 +16,13 @@ NAMED = 100
 
 def listed(entry: Entry, entities: Entities) -> Journalled:
     """An entry as clients see it; its params are shortened, but not what undo reads."""
+    known = names(entry.entities, entities)
     return Journalled(
         id=entry.id,
         ts=to_iso(entry.ts),
         verb=entry.verb,
-        entities=tuple(full_name(entities[number].record) for number in entry.entities[:NAMED]),
-        more_entities=max(0, len(entry.entities) - NAMED),
+        entities=tuple(known[:NAMED]),
+        more_entities=max(0, len(known) - NAMED),
         params=_shortened(entry.params),
         undone=None if entry.undone is None else to_iso(entry.undone),
     )
@@ -29,8 +30,8 @@ def listed(entry: Entry, entities: Entities) -> Journalled:
 
 def told(summary: Summary) -> Summary:
     """What a fix answers: what was done must not be called refused because its answer is too large."""
-    names = summary.entities
-    return msgspec.structs.replace(summary, entities=names[:NAMED], more_entities=max(0, len(names) - NAMED))
+    known = summary.entities
+    return msgspec.structs.replace(summary, entities=known[:NAMED], more_entities=max(0, len(known) - NAMED))
 
 
 def _shortened(params: bytes) -> Raw:

@@ -50,6 +50,45 @@ def _last(history: tuple[Since, ...], word: str | None) -> tuple[Since, ...]:
     return (*history[:-1], Since(history[-1].since, word))
 
 
+def described(source: EntityRecord, other: EntityRecord, since: int) -> EntityRecord:
+    """An entity as the device of the other describes it from a time on; what a user has set of it stays."""
+    said = {one.field: one.word for one in other.said}
+    mine = {one.field for one in source.said}
+    words: dict[str, str | None] = {name: getattr(other, name) for name in _TEXTS if name not in mine}
+    both = [Said(name, said.get(name, getattr(other, name))) for name in _TEXTS if name in mine]
+    both += [one for one in other.said if one.field not in mine]
+    new = replace(source, device=other.device, entity=other.entity, **words)  # type: ignore[arg-type]  # all are texts
+    return replace(
+        new,
+        first=min(source.first, other.first),
+        said=tuple(both),
+        units=_history(
+            source.units or (Since(0, canonical(source.unit)),),
+            other.units or (Since(0, canonical(other.unit)),),
+            since,
+        ),
+        classes=_history(
+            source.classes or (Since(0, source.state_class),),
+            other.classes or (Since(0, other.state_class),),
+            since,
+        ),
+        kept_unit=other.kept_unit if source.kept_unit is None else source.kept_unit,
+        kept_angle=other.kept_angle if source.kept_angle is None else source.kept_angle,
+    )
+
+
+def _history(mine: tuple[Since, ...], others: tuple[Since, ...], since: int) -> tuple[Since, ...]:
+    """What was said of one entity, and from a time on of the other."""
+    found = [one for one in mine if one.since < since]
+    for one in (Since(max(other.since, since), other.word) for other in others):
+        # Of those that begin at once the last counts.
+        if found and found[-1].since == one.since:
+            found.pop()
+        if not found or found[-1].word != one.word:
+            found.append(one)
+    return tuple(found)
+
+
 def set_metadata(ground: Ground, asked: SetMetadata) -> Change:
     """Set what a user knows better; it stays over a restart and over a new about."""
     record = before = ground.find(asked.entity).record
@@ -123,7 +162,9 @@ def _converted(ground: Ground, record: EntityRecord, unit: str) -> Change:
     except ValueError as error:
         raise FixError("invalid", f"unit: {error}") from error
     tables = ground.store.fixes
-    five, hours = (tables.scale(table, record.id, factor=factor, offset=offset) for table in Table)
+    five, hours = (
+        ground.store.series.scale(table, record.id, factor=factor, offset=offset) for table in Table
+    )
     tables.scale_adjusted(record.id, factor)
     adjustments = tuple(Adjustment(start, amount * factor) for start, amount in record.adjustments)
     after = replace(record, kept_unit=canonical(unit), adjustments=adjustments)

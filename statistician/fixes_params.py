@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from bus.requests import Ms
 
 Moment = Annotated[str, Meta(max_length=40)] | Ms
 Name = Annotated[str, Meta(min_length=3, max_length=200)]
+Device = Annotated[str, Meta(min_length=1, max_length=64)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=500)]
 Unit = Annotated[str, Meta(max_length=32)]
 Text = Annotated[str, Meta(max_length=200)]
@@ -64,18 +65,50 @@ class ImportedRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     max: float | None = None
     state: float | None = None
     sum: float | None = None
+    sum_increase: float | None = None
+    sum_decrease: float | None = None
     last_reset: Moment | None = None
-    coverage: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    coverage: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class ImportStatistics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hourly rows from elsewhere; they replace whole rows. An entity not known yet is made."""
+    """Hourly rows from elsewhere; they replace whole rows. An entity not known yet is made.
+
+    `import` is the id of the import that these rows go on with: one undo takes all of it back. `more` says
+    that more rows of the entity follow: its sums are joined with the last of them.
+    """
 
     entity: Name
     rows: Annotated[tuple[ImportedRow, ...], Meta(min_length=1)]
     unit: Unit | None = None
     name: Text | None = None
     state_class: StateClass | None = None
+    part_of: Id | None = field(default=None, name="import")
+    more: bool = False
+    dry_run: bool = False
+
+
+class DeviceRename(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that is kept of `device` is that of `to` from now on."""
+
+    device: Device
+    to: Device
+    dry_run: bool = False
+
+
+class DeviceReplaced(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """From `at` (now) on another one is `device`: the next number of each of its counters adds nothing."""
+
+    device: Device
+    at: Moment | None = None
+    dry_run: bool = False
+
+
+class EntityRename(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that is kept of `entity` is that of `to` from now on."""
+
+    entity: Name
+    to: Name
     dry_run: bool = False
 
 

@@ -1,13 +1,17 @@
 """Fixes of states, and making rows again from them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
+from bus.about import TOTAL, TOTAL_INCREASING
 from statistician.counters import HeldReading, Judged
 from statistician.fixes_ground import Change, FixError, Ground, full_name, moment
-from statistician.fixes_params import AcceptReading, DeleteStates, Recompile, Summary
+from statistician.fixes_params import AcceptReading, DeleteStates, DeviceReplaced, Recompile, Summary
 from statistician.periods import MINUTES_5, period_of
-from statistician.records import Span
-from statistician.store_fixes import Undo
+from statistician.records import EntityRecord, Span
+from statistician.store_fixes import Entry, Undo
 
 # States removed at once: they are kept for undo.
 MOST_STATES = 100_000
@@ -79,6 +83,55 @@ def _judged(ground: Ground, reading: HeldReading, verdict: Judged) -> Change:
         {record.id},
         spans={} if span is None else {record.id: span},
     )
+
+
+def device_replaced(ground: Ground, asked: DeviceReplaced) -> Change:
+    """From a time on the counters of a device are others: the first number of each is a new zero point."""
+    at = ground.now if asked.at is None else moment(asked.at, "at")
+    if at > ground.now:
+        raise FixError("invalid", "at: allowed are times until now; ask again when it has been replaced")
+    if at < ground.horizon:
+        text = f"at: states are kept for {ground.keep_days} days, those before are gone; use adjust_sum"
+        raise FixError("limit", text)
+    its = [live.record for live in ground.entities if live.record.device == asked.device]
+    if not its:
+        raise FixError(
+            "not_found", f"device: there is no device {asked.device!r}; the verb entities lists all"
+        )
+    its = [record for record in its if record.state_class in (TOTAL, TOTAL_INCREASING)]
+    if not its:
+        raise FixError("not_found", f"device: {asked.device!r} has no counters: nothing needs to be done")
+    records = [replace(record, renewals=tuple(sorted({*record.renewals, at}))) for record in its]
+    change = _renewed(ground, records, at)
+    change.undo = Undo()
+    change.renewed = [(record.id, at) for record in records]
+    return change
+
+
+def _renewed(ground: Ground, records: Sequence[EntityRecord], at: int) -> Change:
+    # The first number may be long after.
+    spans = {r.id: Span(at, ground.open - 1) for r in records} if at < ground.open else {}
+    return Change(
+        Summary(
+            entities=tuple(map(full_name, records)),
+            periods=sum(_periods(ground, at, span) for span in spans.values()),
+        ),
+        {record.id for record in records},
+        records=list(records),
+        spans=spans,
+    )
+
+
+def undo_device_replaced(ground: Ground, entry: Entry) -> Change:
+    """It was the same device after all."""
+    asked = msgspec.json.decode(entry.params, type=DeviceReplaced)
+    at = entry.ts if asked.at is None else moment(asked.at, "at")
+    if at < ground.horizon:
+        raise FixError("limit", "id: the states since then, of which the sums would be made, are gone")
+    ground.store.fixes.remove_renewed(entry.id)
+    left = ground.store.fixes.renewals()
+    its = [ground.record(number) for number in entry.entities]
+    return _renewed(ground, [replace(record, renewals=left.get(record.id, ())) for record in its], at)
 
 
 def _range(asked: DeleteStates) -> tuple[int, int]:

@@ -59,7 +59,7 @@ class LiveEntity:
             self.newest = state
             return [state]
         same = value == newest.value and last_reset == newest.last_reset
-        if same and ts >= newest.ts and self._same_unit(ts, newest.ts):
+        if same and ts >= newest.ts and self._same_unit(ts, newest.ts) and not self._renewed(newest.ts, ts):
             self._repeat(state)
             return []
         if ts > newest.ts and (not self.repeats or self.repeats[-1].ts < ts):
@@ -72,6 +72,10 @@ class LiveEntity:
     def _same_unit(self, ts: int, other: int) -> bool:
         record = self.record
         return len(record.units) < 2 or record.unit_at(ts) == record.unit_at(other)
+
+    def _renewed(self, ts: int, other: int) -> bool:
+        """Whether another counter was there at the second time: what it says is no repetition."""
+        return any(ts <= at < other for at in self.record.renewals)
 
     @property
     def heard(self) -> int:
@@ -147,10 +151,11 @@ class LiveEntity:
 
 
 class Entities:
-    """All entities, by device and id and by number."""
+    """All entities, by device and id and by number; those merged into others only by number."""
 
     def __init__(self, records: Iterable[EntityRecord]) -> None:
         self._by_number: dict[int, LiveEntity] = {}
+        self._merged: dict[int, LiveEntity] = {}
         self._devices: dict[str, dict[str, LiveEntity]] = {}
         self._last = 0
         for record in records:
@@ -163,7 +168,7 @@ class Entities:
         return len(self._by_number)
 
     def __getitem__(self, number: int) -> LiveEntity:
-        return self._by_number[number]
+        return self._by_number.get(number) or self._merged[number]
 
     def records(self) -> list[EntityRecord]:
         """What is known of every entity."""
@@ -183,17 +188,32 @@ class Entities:
         return self._last + 1
 
     def put(self, record: EntityRecord) -> LiveEntity:
-        """Take a record in place of the one known, or as a new entity."""
-        live = self._by_number.get(record.id) or self._add(record)
-        live.record = record
+        """Take a record in place of the one known, also under another name, or as a new entity."""
+        live = self._by_number.get(record.id) or self._merged.get(record.id)
+        if live is None:
+            return self._add(record)
+        old, live.record = live.record, record
+        if (old.device, old.entity) != (record.device, record.entity):
+            if self.find(old.device, old.entity) is live:
+                del self._devices[old.device][old.entity]
+            self._place(live)
         return live
 
     def _add(self, record: EntityRecord) -> LiveEntity:
         live = LiveEntity(record)
-        self._by_number[record.id] = live
         self._last = max(self._last, record.id)
-        self.of(record.device)[record.entity] = live
+        self._place(live)
         return live
+
+    def _place(self, live: LiveEntity) -> None:
+        record = live.record
+        if record.merged_into is not None:
+            self._by_number.pop(record.id, None)
+            self._merged[record.id] = live
+            return
+        self._merged.pop(record.id, None)
+        self._by_number[record.id] = live
+        self.of(record.device)[record.entity] = live
 
     def add(self, device: str, entity: str, first: int) -> LiveEntity:
         """A new entity whose first state was at `first`."""

@@ -92,9 +92,26 @@ class Aggregates:
                 if rows or (said is not None and said[0] == start):
                     self._say_device(table, device, start, rows)
 
+    def say_renamed(self, devices: Collection[str], open_period: int) -> None:
+        """Publish again what devices have now; of one without entities nothing stays. Raises StoreError."""
+        for device in sorted(devices):
+            numbers = [live.record.id for live in self._entities if live.record.device == device]
+            if numbers:
+                self.say_newest_of(numbers, open_period)
+                continue
+            empty(self._bus, self._topics, device)
+            for part in PARTS.values():
+                self._said.pop(self._topics.statistics(device, part), None)
+
     def _say_stored(self, table: Table, start: int, numbers: list[int]) -> None:
         read = self._store.statistics.between
         self.say(table, [row for number in numbers for row in read(table, number, start, start + 1)])
+
+
+def empty(bus: Publishes, topics: Topics, device: str) -> None:
+    """Clear what is retained of a device's aggregates: it would be read as news for ever."""
+    for part in PARTS.values():
+        bus.publish(topics.statistics(device, part), b"", retain=True)
 
 
 def _newest(open_period: int) -> dict[Table, int]:

@@ -70,6 +70,10 @@ class Said(NamedTuple):
     word: str | None
 
 
+# No device can be called so.
+_MERGED = "#"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityRecord:
     """An entity and its number; `first` is the time of its oldest state known when it was first seen.
@@ -98,6 +102,23 @@ class EntityRecord:
     adjustments: tuple[Adjustment, ...] = ()
     expire: int | None = None
     daily: bool = False
+    # From when on the counter was another one, ms.
+    renewals: tuple[int, ...] = ()
+
+    @property
+    def merged_into(self) -> int | None:
+        """The number of the entity that has taken over its series; None: it is an entity of its own."""
+        return int(self.device.removeprefix(_MERGED)) if self.device.startswith(_MERGED) else None
+
+    def merge_into(self, number: int) -> "EntityRecord":
+        """What is left of an entity whose series another has taken over: its number, for its journal."""
+        return EntityRecord(
+            id=self.id,
+            device=f"{_MERGED}{number}",
+            entity=str(self.id),
+            first=self.first,
+            classes=(Since(0, None),),
+        )
 
     def unit_at(self, ts: int) -> str | None:
         """The unit that was in force for a state of `ts`."""

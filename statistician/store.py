@@ -12,6 +12,7 @@ from statistician.store_fixes import FixTables, Kept
 from statistician.store_held import HeldReadings
 from statistician.store_models import Dead, Entity, Owner, Stream
 from statistician.store_open import open_or_set_aside
+from statistician.store_series import Series
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
 
@@ -28,6 +29,7 @@ class Store:
         self._engine, self.damage = open_or_set_aside(path, self.backups)
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
+        self.series = Series(self._engine, self.statistics)
         self.fixes = FixTables(self._engine)
         self.held = HeldReadings(self._engine)
 
@@ -73,7 +75,8 @@ class Store:
         self._engine.many(
             # No REPLACE: what about says nothing of, such as retention_days, stays.
             "INSERT INTO entity (id, device, entity, first, name, unit, device_class, state_class)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET first = excluded.first,"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET device = excluded.device,"
+            " entity = excluded.entity, first = excluded.first,"
             " name = excluded.name, unit = excluded.unit, device_class = excluded.device_class,"
             " state_class = excluded.state_class",
             [
@@ -174,4 +177,5 @@ def _record(e: Entity, kept: Kept) -> EntityRecord:
         adjustments=kept.adjustments,
         expire=kept.expire,
         daily=kept.daily,
+        renewals=kept.renewals,
     )

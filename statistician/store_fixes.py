@@ -9,9 +9,10 @@ import msgspec
 from statistician.counters import HeldReading
 from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
 from statistician.store_engine import Cell, Engine
+from statistician.store_series import Cut, Shift
 
-_BEFORE = "entity = ? AND start >= ? AND start < ?"
 # As bytes: as a text of Python one emoji makes every character take four.
+_WHOLE = "id NOT IN (SELECT fix FROM piece)"
 _ENTRY = "SELECT id, ts, verb, CAST(params AS BLOB), entities, undone FROM fix"
 
 
@@ -28,6 +29,7 @@ class Kept(NamedTuple):
     adjustments: tuple[Adjustment, ...] = ()
     expire: int | None = None
     daily: bool = False
+    renewals: tuple[int, ...] = ()
 
 
 class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,6 +48,9 @@ class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
     adjusted: list[tuple[int, int, int, float]] = []
     # Start of the first period after a clear.
     cleared_at: int = 0
+    # In the order in which they were made.
+    shifts: list[Shift] = []
+    cuts: list[Cut] = []
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -80,18 +85,33 @@ class FixTables:
         return _entry(self._engine.one(f"{_ENTRY} WHERE id = ?", (number,)))
 
     def entry_before(self, number: int) -> Entry | None:
-        """The fix with the next lower id. One at a time: the params of one may be hundreds of kilobytes."""
-        return _entry(self._engine.one(f"{_ENTRY} WHERE id < ? ORDER BY id DESC LIMIT 1", (number,)))
+        """The fix with the next lower id that is no piece of another; one at a time, for it may be large."""
+        return _entry(
+            self._engine.one(f"{_ENTRY} WHERE id < ? AND {_WHOLE} ORDER BY id DESC LIMIT 1", (number,))
+        )
+
+    def add_piece(self, first: int, fix: int) -> None:
+        """The fix goes on with an earlier one."""
+        self._engine.run("INSERT INTO piece VALUES (?, ?)", (first, fix))
+
+    def whole(self, number: int) -> list[int]:
+        """The ids of a fix and of all that go on with it, or with which it goes on; the first comes first."""
+        row = self._engine.one("SELECT first FROM piece WHERE fix = ?", (number,))
+        first = number if row is None else _int(row[0])
+        rows = self._engine.all("SELECT fix FROM piece WHERE first = ? ORDER BY fix", (first,))
+        return [first, *(_int(fix) for (fix,) in rows)]
 
     def standing_on(self, number: int) -> tuple[int, str] | None:
         """Id and verb of the newest fix that must be taken back before this one, as it shares an entity."""
         row = self._engine.one(
-            "SELECT newer.id, newer.verb FROM fix AS newer, fix AS mine WHERE mine.id = ?"
-            " AND newer.id > mine.id AND newer.undone IS NULL AND newer.verb NOT IN ('undo', 'recompile')"
+            "WITH ours (id) AS (SELECT ? UNION SELECT fix FROM piece WHERE first = ?)"
+            " SELECT ifnull((SELECT first FROM piece WHERE fix = newer.id), newer.id), newer.verb"
+            " FROM fix AS newer, fix AS mine WHERE mine.id IN ours AND newer.id > mine.id"
+            " AND newer.id NOT IN ours AND newer.undone IS NULL AND newer.verb NOT IN ('undo', 'recompile')"
             " AND EXISTS (SELECT 1 FROM json_each(newer.entities) AS theirs"
-            " JOIN json_each(mine.entities) AS ours ON theirs.value = ours.value)"
+            " JOIN json_each(mine.entities) AS its ON theirs.value = its.value)"
             " ORDER BY newer.id DESC LIMIT 1",
-            (number,),
+            (number, number),
         )
         return None if row is None else (_int(row[0]), str(row[1]))
 
@@ -132,27 +152,24 @@ class FixTables:
         """The unit of the sums is another one now."""
         self._engine.run("UPDATE adjusted SET amount = amount * ? WHERE entity = ?", (factor, entity))
 
+    def put_renewed(self, entity: int, start: int, fix: int) -> None:
+        """Remember from when on a counter was another one."""
+        self._engine.run("INSERT INTO renewed VALUES (?, ?, ?)", (entity, start, fix))
+
+    def remove_renewed(self, fix: int) -> None:
+        """Forget it."""
+        self._engine.run("DELETE FROM renewed WHERE fix = ?", (fix,))
+
+    def renewals(self) -> dict[int, tuple[int, ...]]:
+        """From when on counters were others, by entity, in order of time."""
+        found: dict[int, tuple[int, ...]] = {}
+        for entity, start in self._engine.all("SELECT DISTINCT entity, start FROM renewed ORDER BY start"):
+            found[_int(entity)] = (*found.get(_int(entity), ()), _int(start))
+        return found
+
     def set_retention(self, entity: int, days: int | None) -> None:
         """Days an entity's states and 5-minute rows are kept; None: as long as all others."""
         self._engine.run("UPDATE entity SET retention_days = ? WHERE id = ?", (days, entity))
-
-    def count(self, table: Table, entity: int, start: int = 0, end: int = 2**60) -> int:
-        """How many rows an entity has in a range."""
-        row = self._engine.one(
-            f"SELECT count(*) FROM {table.value} WHERE {_BEFORE}",  # noqa: S608 — both are ours
-            (entity, start, end),
-        )
-        return _int(row[0]) if row else 0
-
-    def scale(self, table: Table, entity: int, *, factor: float, offset: float) -> int:
-        """Convert all rows of an entity; sums are differences and have no offset. Returns how many."""
-        values, sums = ("mean", "min", "max", "state"), ("sum", "sum_increase", "sum_decrease")
-        changes = [f"{column} = {column} * ? + ?" for column in values]
-        changes += [f"{column} = {column} * ?" for column in sums]
-        return self._engine.run(
-            f"UPDATE {table.value} SET {', '.join(changes)}, rev = rev + 1 WHERE entity = ?",  # noqa: S608 — all are ours
-            (*(factor, offset) * len(values), *(factor,) * len(sums), entity),
-        )
 
     def clear(self, entity: int) -> None:
         """Remove all rows of an entity and what was done to them; its states stay."""
@@ -225,6 +242,7 @@ class FixTables:
         adjustments: dict[int, list[Adjustment]] = {}
         for e, start, amount in self._engine.all("SELECT entity, start, amount FROM adjusted ORDER BY start"):
             adjustments.setdefault(_int(e), []).append(Adjustment(_int(start), _float(amount)))
+        renewals = self.renewals()
         return {
             (number := _int(e)): Kept(
                 unit=None if unit is None else str(unit),
@@ -237,6 +255,7 @@ class FixTables:
                 adjustments=tuple(adjustments.get(number, ())),
                 expire=next((int(one.word or 0) for one in histories.get((number, "expire"), ())), None),
                 daily=(number, "daily") in histories,
+                renewals=renewals.get(number, ()),
             )
             for e, unit, angle, begins, enabled, said in self._engine.all(
                 "SELECT entity, unit, angle, begins, enabled, said FROM keeping"

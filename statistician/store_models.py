@@ -88,7 +88,8 @@ class _Statistics(Model):
     sum_increase = DoubleField(null=True)
     sum_decrease = DoubleField(null=True)
     last_reset = BigIntegerField(null=True)
-    coverage = DoubleField()
+    # Null: an imported row that says nothing of it.
+    coverage = DoubleField(null=True)
     rev = IntegerField()
 
 
@@ -216,6 +217,19 @@ class Adjusted(Model):
         without_rowid = True
 
 
+class Renewed(Model):
+    """From when on a fix says that an entity's counter is another one: its first number adds nothing."""
+
+    entity = IntegerField()
+    start = BigIntegerField()
+    fix = IntegerField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "renewed"
+        primary_key = CompositeKey("entity", "start", "fix")
+        without_rowid = True
+
+
 class Imported(Model):
     """Hourly rows that a fix brought: no correction replaces them."""
 
@@ -257,6 +271,18 @@ class Counter(Model):
         table_name = "counter"
 
 
+class Piece(Model):
+    """A fix that goes on with an earlier one: they are taken back together."""
+
+    first = IntegerField()
+    fix = IntegerField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "piece"
+        primary_key = CompositeKey("first", "fix")
+        without_rowid = True
+
+
 class Dead(Model):
     """Messages that could not be used."""
 
@@ -285,8 +311,10 @@ ALL: tuple[type[Model], ...] = (
     Described,
     Fix,
     Adjusted,
+    Renewed,
     Imported,
     Held,
     Counter,
+    Piece,
     Dead,
 )

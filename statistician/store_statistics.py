@@ -36,13 +36,14 @@ class Statistics:
         return self._read(table, "entity = ? AND start >= ? AND start < ? ORDER BY start", entity, start, end)
 
     def latest(self, entity: int, before: int) -> StoredRow | None:
-        """What a sum goes on from: the latest 5-minute row, else the latest hour's, as its last period."""
+        """What a sum goes on from: the latest 5-minute row, or a later hour, as its last period."""
         newest = "entity = ? AND start < ? ORDER BY start DESC LIMIT 1"
         rows = self._read(Table.FIVE_MINUTES, newest, entity, before)
-        if rows:
+        if rows and rows[0].start == before - MINUTES_5:
             return rows[0]
-        rows = self._read(Table.HOUR, newest, entity, before - HOUR + 1)
-        return rows[0]._replace(start=rows[0].start + HOUR - MINUTES_5) if rows else None
+        hours = self._read(Table.HOUR, newest, entity, before - HOUR + 1)
+        rows += [hour._replace(start=hour.start + HOUR - MINUTES_5) for hour in hours]
+        return max(rows, key=lambda row: row.start, default=None)
 
     def _read(self, table: Table, where: str, *values: Cell) -> list[StoredRow]:
         sql = f"SELECT {_COLUMNS} FROM {table.value} WHERE {where}"  # noqa: S608 — both are ours

@@ -49,7 +49,9 @@ class Bucket:
         # Where it ends if the calendar does not say.
         self.until: int | None = None
         self._count = self._angles = 0
-        self._mean = self._x = self._y = self._known = 0.0
+        self._mean = self._x = self._y = 0.0
+        # ms; None as long as no row says how much of it is known.
+        self._known: float | None = None
         self._min = math.inf
         self._max = -math.inf
         self._last = Row()
@@ -67,7 +69,8 @@ class Bucket:
             self._min = min(self._min, row.min)
         if row.max is not None:
             self._max = max(self._max, row.max)
-        self._known += (row.coverage or 0.0) * length
+        if row.coverage is not None:
+            self._known = (self._known or 0.0) + row.coverage * length
         self._last = row
 
     def row(self, length: int) -> Row:
@@ -81,5 +84,5 @@ class Bucket:
             mean=mean,
             min=self._min if math.isfinite(self._min) else None,
             max=self._max if math.isfinite(self._max) else None,
-            coverage=self._known / length,
+            coverage=None if self._known is None else self._known / length,
         )

@@ -38,6 +38,7 @@ class Wish:
     def line(self, start: int, end: int, row: Row, change: float | None) -> Line:
         """A row as it goes into the answer; times are ms."""
         reset = row.last_reset if self.wants("last_reset") else None
+        known = row.coverage if self.wants("coverage") else None
         return Line(
             start=to_iso(start),
             end=to_iso(end),
@@ -50,7 +51,7 @@ class Wish:
             sum_increase=self.show_difference("sum_increase", row.sum_increase),
             sum_decrease=self.show_difference("sum_decrease", row.sum_decrease),
             last_reset=None if reset is None else to_iso(reset),
-            coverage=None if row.coverage is None or not self.wants("coverage") else round(row.coverage, 6),
+            coverage=None if known is None else round(known, 6),
         )
 
 

@@ -170,13 +170,13 @@ def test_what_came_before_a_clear_makes_no_rows_until_a_recompile_asks_for_them(
     assert (len(sums(rig)), sums(rig, Table.HOUR)) == (13, [6.0])
 
 
-def test_an_imported_hour_stays_and_sums_go_on_from_the_5_minute_rows(rig: Rig) -> None:
+def test_an_imported_hour_stays_and_the_sums_after_it_go_on_from_it(rig: Rig) -> None:
     fixes = rig.service.fixes
     fixes.import_statistics(ImportStatistics(entity="van.yield", unit="Wh", rows=(imported(0, 500_000.0),)))
-    assert sums(rig, Table.HOUR) == [500.0, 11.0]
+    assert sums(rig, Table.HOUR) == [500.0, 506.0]
     rig.reading("van", {"yield": 100.5}, ts=START + 4 * MINUTE)
     rig.run_until(START + 3 * HOUR + MINUTE)
-    assert sums(rig, Table.HOUR) == [500.0, 11.0, 12.0]
+    assert sums(rig, Table.HOUR) == [500.0, 506.0, 507.0]
 
 
 def test_a_new_entity_goes_on_from_what_was_imported(rig: Rig) -> None:

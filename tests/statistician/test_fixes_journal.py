@@ -98,6 +98,8 @@ def test_a_large_import_is_listed_and_the_cursor_gets_past_it(rig: AskingRig) ->
             "unit": None,
             "name": None,
             "state_class": None,
+            "import": None,
+            "more": False,
             "dry_run": False,
         },
     }

@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from peewee import SqliteDatabase
+from playhouse.migrate import SqliteMigrator
 
 from statistician import store_migrations, store_models
 from statistician.periods import HOUR
@@ -79,24 +81,65 @@ def test_a_migrated_file_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
     assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
 
 
+@pytest.mark.parametrize("version", store_migrations.MIGRATIONS)
 def test_a_migration_that_dies_half_way_starts_from_the_last_whole_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     path = version_1(tmp_path / "s.db")
-    whole = store_migrations.MIGRATIONS[2]
+    whole = store_migrations.MIGRATIONS[version]
 
     def dies(migrator: object) -> None:
         whole(migrator)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(store_migrations.MIGRATIONS, 2, dies)
+    monkeypatch.setitem(store_migrations.MIGRATIONS, version, dies)
     with pytest.raises(KeyboardInterrupt):
         Engine(path)
-    monkeypatch.setitem(store_migrations.MIGRATIONS, 2, whole)
     before = schema(path)
-    assert before["entity"] == schema(version_1(tmp_path / "untouched.db"))["entity"]
+    with closing(sqlite3.connect(path)) as database:
+        (found,) = database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    assert int(found) == version - 1
+    untouched = version_1(tmp_path / "untouched.db")
+    for number in range(2, version):
+        store_migrations.MIGRATIONS[number](SqliteMigrator(SqliteDatabase(str(untouched))))
+    for table in ("entity", "statistics_5minute", "statistics_hour"):
+        assert before[table] == schema(untouched)[table]
+    monkeypatch.setitem(store_migrations.MIGRATIONS, version, whole)
     Engine(path).close()
     assert schema(path) != before
+
+
+def version_2(path: Path, hours: int) -> Path:
+    """A file as version 2 left it, with so many hourly rows of the counter before its hour."""
+    version_1(path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE entity ADD COLUMN retention_days INTEGER")
+        database.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+        database.executemany(
+            "INSERT INTO statistics_hour (entity, start, sum, coverage, rev) VALUES (1, ?, 0, 1, 0)",
+            [(START - n * HOUR,) for n in range(1, hours + 1)],
+        )
+    return path
+
+
+def test_coverage_may_be_null_in_a_file_of_before_and_no_row_is_rewritten(tmp_path: Path) -> None:
+    path = version_2(tmp_path / "s.db", hours=5_000)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = wal")
+        rows = list(database.execute("SELECT * FROM statistics_hour"))
+        keyed = [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE name LIKE 'stat%'")]
+        store_migrations.bring_up(peewee := SqliteDatabase(str(path)), 2)
+        log = Path(f"{path}-wal").stat().st_size
+        peewee.close()
+        # This one was open all the time.
+        database.execute("UPDATE statistics_hour SET coverage = NULL WHERE start = ?", (START,))
+        after = [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE name LIKE 'stat%'")]
+        assert after == [sql.replace('"coverage" REAL NOT NULL', '"coverage" REAL') for sql in keyed]
+        assert all(sql.endswith("WITHOUT ROWID") for sql in after)
+        database.rollback()
+        assert list(database.execute("SELECT * FROM statistics_hour")) == rows
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert log < path.stat().st_size / 10
 
 
 def test_every_version_has_its_migration() -> None:
