@@ -14,7 +14,10 @@ _RESET_BELOW = 0.9
 
 # Tuples, because a thousand of these are made and stored at every boundary.
 class Row(NamedTuple):
-    """A statistic of one period in the entity's unit; `mean_weight` s, `last_reset` ms, `coverage` 0..1."""
+    """A statistic of one period in the entity's unit; `mean_weight` s, `last_reset` ms.
+
+    `coverage` is the known share of the period, 0..1; None: nobody said, as of an imported hour.
+    """
 
     mean: float | None = None
     mean_weight: float | None = None
@@ -25,7 +28,7 @@ class Row(NamedTuple):
     sum_increase: float | None = None
     sum_decrease: float | None = None
     last_reset: int | None = None
-    coverage: float = 0.0
+    coverage: float | None = 0.0
 
 
 class Accumulator(Protocol):
@@ -259,7 +262,7 @@ def hourly(rows: Sequence[Row], state_class: str | None) -> Row | None:
         sum_increase=last.sum_increase,
         sum_decrease=last.sum_decrease,
         last_reset=last.last_reset,
-        coverage=sum(row.coverage for row in rows) * MINUTES_5 / HOUR,
+        coverage=sum(row.coverage or 0.0 for row in rows) * MINUTES_5 / HOUR,
     )
 
 

@@ -95,5 +95,5 @@ def _aggregate(row: Row) -> Aggregate:
         sum_increase=row.sum_increase,
         sum_decrease=row.sum_decrease,
         last_reset=None if row.last_reset is None else to_iso(row.last_reset),
-        coverage=round(row.coverage, 6),
+        coverage=None if row.coverage is None else round(row.coverage, 6),
     )
