@@ -181,6 +181,16 @@ def test_steps_of_both_directions_are_shared(rig: AskingRig) -> None:
     asked = {"entities": ["van.e"], "period": "lifetime", "types": types, "end": hour + HOUR + HALF // 2}
     (line,) = rig.data("statistics", **asked)["rows"]["van.e"]
     assert [line[name] for name in types] == [9.0, 9.0, 31.0, 22.0, 1.0]
+    rest = {"start": hour + HOUR + HALF // 2, "end": hour + 2 * HOUR}
+    (line,) = rig.data("statistics", **{**asked, **rest})["rows"]["van.e"]
+    assert [line[name] for name in types] == [-3.0, 6.0, 34.0, 28.0, 2.0]
+
+
+def test_nothing_is_known_longer_than_it_lasted(rig: AskingRig) -> None:
+    hour = NOW - NOW % HOUR - 30 * DAY
+    put(rig, "m", Table.HOUR, hour, Row(1.0, coverage=1.2))
+    (line,) = lines(rig, "m", "lifetime", hour)
+    assert line["coverage"] == 1.0
 
 
 def test_what_nobody_knows_is_no_coverage(rig: AskingRig) -> None:
@@ -241,3 +251,22 @@ def test_a_silent_year_is_passed_over(rig: AskingRig) -> None:
         (to_iso(FIRST - 400 * DAY - 11 * HALF), 1.0),
         (to_iso(FIRST - 11 * HALF), 2.0),
     ]
+
+
+def test_the_running_hour_counts_as_far_as_it_is_compiled(tmp_path: Path) -> None:
+    rig = AskingRig(tmp_path / "x.db")
+    rig.about("van", e="total_increasing")
+    began = rig.now
+    for n in range(100):
+        rig.reading("van", {"e": float(n)})
+        rig.run_until(rig.now + 60 * SECOND)
+    rig.run_until(rig.now + 30 * SECOND)
+    newest = rig.rows("e")[-1]
+    assert (newest.start, rig.rows("e", Table.HOUR)[-1].start) == (began + 95 * 60 * SECOND, began)
+    # The data begin at midnight there.
+    asked = {"entities": ["van.e"], "time_zone": "Etc/GMT-12", "types": ["sum", "change", "coverage"]}
+    for period in ("day", "lifetime"):
+        (line,) = rig.data("statistics", **asked, period=period)["rows"]["van.e"]
+        assert (line["sum"], line["change"], line["coverage"]) == (newest.row.sum, newest.row.sum, 1.0)
+    hours = rig.data("statistics", **asked, period="hour")["rows"]["van.e"]
+    assert [line["start"] for line in hours] == [to_iso(began)]
