@@ -1,5 +1,6 @@
 """Days and longer in every zone: the parts add up, and the verbs statistics and statistic say the same."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,8 @@ def test_an_hour_without_its_rows_counts_on_both_sides(rig: AskingRig) -> None:
     assert before["mean"] == pytest.approx((0.0 * 60 + 1.0 * 15) / 75)
     assert after["mean"] == pytest.approx((1.0 * 45 + 2.0 * 60) / 105)
     assert (before["min"], before["max"], after["min"], after["max"]) == (-1.0, 2.0, 0.0, 3.0)
+    # When it was is not known, but that it was not before the day.
+    assert (before["max_at"], after["min_at"]) == ("2026-01-10T18:00:00.000Z", to_iso(midnight))
     assert before["coverage"] == pytest.approx(0.5 * 75 / 1440, abs=1e-6)
     assert after["coverage"] == pytest.approx(0.5 * 105 / 1440, abs=1e-6)
 
@@ -231,6 +234,39 @@ def test_the_first_change_after_a_silence_is_that_since_the_last_hour(rig: Askin
     # Whatever came since the hour: a row of five minutes that ends later counts.
     put(rig, "e", Table.FIVE_MINUTES, hour + 30 * HOUR, total(94.0))
     assert five_minute_changes(rig, hour + 31 * HOUR) == [1.0, 2.0]
+
+
+def test_of_two_rows_that_end_together_each_period_has_its_own(rig: AskingRig) -> None:
+    hour = NOW - NOW % HOUR - 5 * HOUR
+    put(rig, "e", Table.FIVE_MINUTES, hour + HOUR - MINUTES_5, total(10.0), total(11.0))
+    put(rig, "e", Table.HOUR, hour, total(4000.0), total(4003.0))
+    assert five_minute_changes(rig, hour + HOUR) == [1.0]
+    assert [line["change"] for line in lines(rig, "e", "hour", hour + HOUR)] == [3.0]
+
+
+def test_directions_are_shared_by_weight_and_time(rig: AskingRig) -> None:
+    rig.about("van", m="measurement_angle")
+    hour = NOW - NOW % HOUR - 30 * DAY
+    put(rig, "m", Table.HOUR, hour, Row(0.0, 3600.0, coverage=1.0), Row(90.0, 1800.0, coverage=1.0))
+    whole = lines(rig, "m", "lifetime", hour)[0]["mean"]
+    assert whole == pytest.approx(math.degrees(math.atan2(1, 2)))
+    part = lines(rig, "m", "lifetime", hour + HALF)[0]["mean"]
+    assert part == pytest.approx(45.0)
+
+
+def test_the_last_sum_counts_where_rows_without_one_follow(rig: AskingRig) -> None:
+    hour = NOW - NOW % DAY - 30 * DAY
+    put(rig, "e", Table.HOUR, hour, total(2.0), total(7.0), Row(mean=1.0, coverage=1.0))
+    (line,) = lines(rig, "e", "day", hour, end=hour + DAY)
+    assert (line["change"], line["mean"]) == (7.0, 1.0)
+
+
+def test_rows_ahead_of_a_clock_that_went_back_are_there(rig: AskingRig) -> None:
+    hour = NOW - NOW % DAY - 5 * HOUR
+    put(rig, "e", Table.HOUR, hour, *(total(float(n)) for n in range(1, 6)))
+    rig.now = hour + HOUR
+    (line,) = lines(rig, "e", "day", hour)
+    assert (line["change"], line["coverage"]) == (5.0, pytest.approx(5 / 24, abs=1e-6))
 
 
 def test_sums_beyond_all_numbers_are_absent(rig: AskingRig) -> None:
