@@ -17,7 +17,7 @@ def another_day(before: int, ts: int, zone: tzinfo) -> bool:
 
 def start_of(ts: int, period: Calendar, zone: tzinfo) -> int:
     """Start of the period that holds `ts`; weeks begin on Monday."""
-    return _midnight(_first(datetime.fromtimestamp(ts / 1000, zone).date(), period), zone)
+    return _midnight(_first(_day(ts, zone), period), zone)
 
 
 def shifted(start: int, period: Calendar, by: int, zone: tzinfo) -> int:
@@ -25,7 +25,7 @@ def shifted(start: int, period: Calendar, by: int, zone: tzinfo) -> int:
 
     Raises ValueError or OverflowError beyond the years 1 to 9999.
     """
-    first = _first(datetime.fromtimestamp(start / 1000, zone).date(), period)
+    first = _first(_day(start, zone), period)
     match period:
         case "day":
             moved = first + timedelta(days=by)
@@ -37,6 +37,13 @@ def shifted(start: int, period: Calendar, by: int, zone: tzinfo) -> int:
         case "year":
             moved = first.replace(year=first.year + by)
     return _midnight(moved, zone)
+
+
+def _day(ts: int, zone: tzinfo) -> date:
+    day = datetime.fromtimestamp(ts / 1000, zone).date()
+    # Where clocks go back over midnight a part of the day before comes twice, the second time in the new day.
+    after = day + timedelta(days=1)
+    return after if _midnight(after, zone) <= ts else day
 
 
 def _first(day: date, period: Calendar) -> date:
@@ -52,5 +59,17 @@ def _first(day: date, period: Calendar) -> date:
 
 
 def _midnight(day: date, zone: tzinfo) -> int:
-    # Where clocks skip midnight, fold 0 gives the moment of the change: the day's first.
-    return round(datetime.combine(day, time(), zone).timestamp()) * 1000
+    """The first moment of a day, also where clocks skip midnight or have it twice."""
+    wall = datetime.combine(day, time(), zone)
+    first = round(wall.timestamp())
+    if datetime.fromtimestamp(first, zone).replace(tzinfo=None) == wall.replace(tzinfo=None):
+        return first * 1000
+    # Clocks skip midnight: the day begins at their change, which lies between the two readings of the gap.
+    before = round(wall.replace(fold=1).timestamp())
+    while first - before > 1:
+        middle = (before + first) // 2
+        if datetime.fromtimestamp(middle, zone).date() < day:
+            before = middle
+        else:
+            first = middle
+    return first * 1000

@@ -84,7 +84,7 @@ def _listed(
 
 
 def entities(ground: Ground, params: Which, place: Place) -> Listing:
-    """Every entity as its about describes it, and the time of its newest state. Raises Refused."""
+    """Every entity as its about describes it, when it last changed and was heard. Raises Refused."""
     return _listed(_some(ground, params), place, _described)
 
 
@@ -98,11 +98,15 @@ def _described(live: LiveEntity) -> Described:
         "state_class": record.state_class,
         "first_seen": to_iso(record.first),
         "last_state": None if live.newest is None else to_iso(live.newest.ts),
+        "heard": _heard(live),
     }
 
 
 def latest(ground: Ground, params: Which, place: Place) -> Listing:
-    """The newest state of each entity, also one that is not on disk yet. Raises Refused."""
+    """The newest state of each entity, also one that is not on disk yet, and when it was last heard.
+
+    Raises Refused.
+    """
     return _listed(_some(ground, params), place, _newest)
 
 
@@ -111,9 +115,15 @@ def _newest(live: LiveEntity) -> Described:
     return {
         "entity": full_name(live),
         "ts": None if newest is None else to_iso(newest.ts),
+        "heard": _heard(live),
         "value": None if newest is None else newest.value,
         "unit": live.record.unit,
     }
+
+
+def _heard(live: LiveEntity) -> str | None:
+    """When a value last came, also one that only repeated the newest state."""
+    return to_iso(live.heard) if live.heard >= 0 else None
 
 
 def metadata(ground: Ground, params: MetadataOf, place: Place) -> Listing:

@@ -13,18 +13,8 @@ Index = Annotated[int, Meta(ge=0, le=500)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=500)]
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 Period = Literal["5minute", "hour", "day", "week", "month", "year", "lifetime"]
-Type = Literal[
-    "mean",
-    "min",
-    "max",
-    "state",
-    "sum",
-    "change",
-    "last_reset",
-    "sum_increase",
-    "sum_decrease",
-    "coverage",
-]
+Number = Literal["mean", "min", "max", "state", "sum", "change", "sum_increase", "sum_decrease", "coverage"]
+Type = Number | Literal["last_reset", "min_at", "max_at"]
 Units = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=32)]]
 
 
@@ -57,7 +47,10 @@ class History(Struct, forbid_unknown_fields=True):
 
 
 class StatisticsOf(Struct, forbid_unknown_fields=True):
-    """Rows of entities, by period; `units` maps a unit class to the unit wanted."""
+    """Rows of entities, by period; `units` maps a unit class to the unit wanted.
+
+    With `order_by` the `limit` (10) greatest, or smallest, of each entity, and how many there are `above`.
+    """
 
     entities: Names
     period: Period = "hour"
@@ -66,6 +59,10 @@ class StatisticsOf(Struct, forbid_unknown_fields=True):
     types: Annotated[tuple[Type, ...], Meta(min_length=1)] | None = None
     units: Units | None = None
     time_zone: Zone | None = None
+    order_by: Number | None = None
+    descending: bool | None = None
+    limit: Annotated[int, Meta(ge=0, le=1_000)] | None = None
+    above: float | None = None
 
 
 class FixedPeriod(Struct, forbid_unknown_fields=True):
@@ -96,7 +93,13 @@ class StatisticOf(Struct, forbid_unknown_fields=True):
     fixed_period: FixedPeriod | None = None
     calendar: CalendarPeriod | None = None
     rolling_window: RollingWindow | None = None
-    types: Annotated[tuple[Literal["mean", "min", "max", "change"], ...], Meta(min_length=1)] | None = None
+    types: (
+        Annotated[
+            tuple[Literal["mean", "min", "max", "change", "coverage", "min_at", "max_at"], ...],
+            Meta(min_length=1),
+        ]
+        | None
+    ) = None
     units: Units | None = None
     time_zone: Zone | None = None
 

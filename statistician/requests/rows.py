@@ -1,11 +1,11 @@
-"""Rows of statistics put together into longer periods, with the change of sums, as answers show them."""
+"""Rows of statistics as answers show them, and the change of sums from one to the next."""
 
-import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from statistician.algorithm import Row
-from statistician.records import StoredRow
 
 
 class Line(Struct, omit_defaults=True, kw_only=True):
@@ -15,7 +15,9 @@ class Line(Struct, omit_defaults=True, kw_only=True):
     end: str
     mean: float | None = None
     min: float | None = None
+    min_at: str | None = None
     max: float | None = None
+    max_at: str | None = None
     state: float | None = None
     sum: float | None = None
     change: float | None = None
@@ -25,64 +27,34 @@ class Line(Struct, omit_defaults=True, kw_only=True):
     coverage: float | None = None
 
 
+class Period(NamedTuple):
+    """A period in ms with its row in the unit of the rows, and how far the sum moved in it."""
+
+    start: int
+    end: int
+    row: Row
+    change: float | None
+
+
 class Changes:
-    """The change of a sum from row to row; before the first row ever it was 0."""
+    """The change of a sum from row to row; `before` gives the row that ends last before a time (ms).
 
-    def __init__(self, before: StoredRow | None) -> None:
-        self._sum = 0.0 if before is None or before.row.sum is None else before.row.sum
+    Where there is none the sum was 0, as Home Assistant has it.
+    """
 
-    def take(self, total: float | None) -> float | None:
-        """How far the sum has moved since the row before."""
-        if total is None:
-            return None
-        change = total - self._sum
-        self._sum = total
-        return change
+    def __init__(self, before: Callable[[int], Row | None]) -> None:
+        self._before = before
+        self._end: int | None = None
+        self._sum = 0.0
 
-
-class Bucket:
-    """Gathers rows of one length, in order of time, into one of a longer period."""
-
-    __slots__ = ("_angles", "_count", "_known", "_last", "_max", "_mean", "_min", "_x", "_y", "until")
-
-    def __init__(self) -> None:
-        # Where it ends if the calendar does not say.
-        self.until: int | None = None
-        self._count = self._angles = 0
-        self._mean = self._x = self._y = 0.0
-        # ms; None as long as no row says how much of it is known.
-        self._known: float | None = None
-        self._min = math.inf
-        self._max = -math.inf
-        self._last = Row()
-
-    def add(self, row: Row, length: int) -> None:
-        """Take a row of `length` ms."""
-        if row.mean is not None and row.mean_weight is not None:
-            self._angles += 1
-            self._x += math.cos(math.radians(row.mean)) * row.mean_weight
-            self._y += math.sin(math.radians(row.mean)) * row.mean_weight
-        elif row.mean is not None:
-            self._count += 1
-            self._mean += row.mean
-        if row.min is not None:
-            self._min = min(self._min, row.min)
-        if row.max is not None:
-            self._max = max(self._max, row.max)
-        if row.coverage is not None:
-            self._known = (self._known or 0.0) + row.coverage * length
-        self._last = row
-
-    def row(self, length: int) -> Row:
-        """The row of a period of `length` ms; means count alike, as Home Assistant has it."""
-        mean = None
-        if self._angles:
-            mean = math.degrees(math.atan2(self._y, self._x)) % 360
-        elif self._count:
-            mean = self._mean / self._count
-        return self._last._replace(
-            mean=mean,
-            min=self._min if math.isfinite(self._min) else None,
-            max=self._max if math.isfinite(self._max) else None,
-            coverage=None if self._known is None else self._known / length,
-        )
+    def period(self, start: int, end: int, row: Row) -> Period:
+        """The period with its change; periods come in order of time."""
+        if row.sum is None:
+            return Period(start, end, row, None)
+        if start != self._end:
+            # Something else may have moved the sum since the row before: an import, hours of an absence.
+            base = self._before(start)
+            self._sum = 0.0 if base is None or base.sum is None else base.sum
+        change = row.sum - self._sum
+        self._sum, self._end = row.sum, end
+        return Period(start, end, row, change)

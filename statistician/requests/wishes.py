@@ -1,16 +1,17 @@
 """How the rows of an entity are wanted: which types, in which unit."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bus.messages import to_iso
 from bus.requests import Code, Refused
 from statistician import units
-from statistician.algorithm import Row
 from statistician.live import LiveEntity
-from statistician.requests.rows import Line
+from statistician.requests.rows import Line, Period
 
 Convert = Callable[[float], float]
+_ASKED_FOR = frozenset({"min_at", "max_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,35 +25,46 @@ class Wish:
     difference: Convert
 
     def wants(self, name: str) -> bool:
-        """Whether a type belongs into the answer."""
-        return self.types is None or name in self.types
+        """Whether a type belongs into the answer; what costs reads of its own only where it is named."""
+        return name not in _ASKED_FOR if self.types is None else name in self.types
 
     def show(self, name: str, number: float | None) -> float | None:
         """A mean, an extreme or a state in the unit wanted; None if it is not wanted or not there."""
-        return self.value(number) if number is not None and self.wants(name) else None
+        return _finite(self.value(number)) if number is not None and self.wants(name) else None
 
     def show_difference(self, name: str, number: float | None) -> float | None:
         """The same for a sum or a change."""
-        return self.difference(number) if number is not None and self.wants(name) else None
+        return _finite(self.difference(number)) if number is not None and self.wants(name) else None
 
-    def line(self, start: int, end: int, row: Row, change: float | None) -> Line:
-        """A row as it goes into the answer; times are ms."""
-        reset = row.last_reset if self.wants("last_reset") else None
+    def line(self, period: Period, min_at: int | None, max_at: int | None) -> Line:
+        """A period as it goes into the answer; `min_at` and `max_at` in ms, if they are wanted."""
+        row = period.row
         known = row.coverage if self.wants("coverage") else None
         return Line(
-            start=to_iso(start),
-            end=to_iso(end),
+            start=to_iso(period.start),
+            end=to_iso(period.end),
             mean=self.show("mean", row.mean),
             min=self.show("min", row.min),
+            min_at=_iso(min_at),
             max=self.show("max", row.max),
+            max_at=_iso(max_at),
             state=self.show("state", row.state),
             sum=self.show_difference("sum", row.sum),
-            change=self.show_difference("change", change),
+            change=self.show_difference("change", period.change),
             sum_increase=self.show_difference("sum_increase", row.sum_increase),
             sum_decrease=self.show_difference("sum_decrease", row.sum_decrease),
-            last_reset=None if reset is None else to_iso(reset),
+            last_reset=_iso(row.last_reset) if self.wants("last_reset") else None,
             coverage=None if known is None else round(known, 6),
         )
+
+
+def _finite(number: float) -> float | None:
+    # Of numbers near the largest there are, sums and differences may be none.
+    return number if math.isfinite(number) else None
+
+
+def _iso(ts: int | None) -> str | None:
+    return None if ts is None else to_iso(ts)
 
 
 def stored_unit(live: LiveEntity) -> str | None:
