@@ -30,7 +30,7 @@ def last_seen(store: Store) -> tuple[int, int] | None:
     closed = int(store.engine.fact(_CLOSED) or 0)
     if closed:
         # The next end may come without notice.
-        store.engine.put_fact(_CLOSED, "0")
+        store.engine.run("DELETE FROM meta WHERE key = ?", (_CLOSED,))
     newest = max((at for at in seen if at is not None), default=None)
     if newest is None:
         return None

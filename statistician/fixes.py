@@ -73,6 +73,10 @@ class _DryRunError(Exception):
     """Leaves the transaction without a trace."""
 
 
+# Fixes that say nothing of what a counter will show next.
+_COUNTERS_STAY = ("accept_reading", "adjust_sum", "recompile")
+
+
 class Fixes:
     """Each method raises FixError, and StoreError, having changed nothing.
 
@@ -194,6 +198,8 @@ class Fixes:
                 if asked.dry_run:
                     raise _DryRunError  # noqa: TRY301 — only an error rolls the transaction back
                 number = self._note(verb, asked, change, ground.now)
+                if verb not in _COUNTERS_STAY:
+                    self._release(change)
                 merge(change.spans, [(n, dirty[n]) for n in change.spans if n in dirty])
                 merge(change.spans, [(to, dirty[n]) for n, to in change.given.items() if n in dirty])
                 self._store.statistics.put_dirty(change.spans)
@@ -202,6 +208,17 @@ class Fixes:
         dirty.update(change.spans)
         self._refresh(change)
         return told(msgspec.structs.replace(change.summary, id=None if change.undo is None else number))
+
+    def _release(self, change: Change) -> None:
+        """Begin the counters anew that a fix has touched: what waits counts, and what another one said."""
+        since = dict(change.renewed)
+        for number in change.entities:
+            released = self._store.held.release(number, since.get(number))
+            self._store.states.put(released)
+            # Rows of the open period are made again anyway.
+            closed = [one.ts for one in released if one.ts < (self._compiler.open or 0)]
+            merge(change.spans, [(number, Span(ts, ts)) for ts in closed])
+            change.counters.append(number)
 
     def _note(self, verb: str, asked: Params, change: Change, now: int) -> int:
         params = msgspec.json.encode(asked)
@@ -229,6 +246,8 @@ class Fixes:
         for live in lives:
             # The open period is made again from what is stored when it closes.
             live.stale = True
+            if live.record.id in change.counters:
+                live.counter = None
         if change.states:
             late = self._store.statistics.dirty()
             newest = self._store.states.in_force([live.record for live in lives], _EVER, late=late)

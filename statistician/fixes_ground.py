@@ -126,6 +126,8 @@ class Change:
     adjusted: list[tuple[int, int, float]] = field(default_factory=list)
     imported: dict[int, list[int]] = field(default_factory=dict)
     renewed: list[tuple[int, int]] = field(default_factory=list)
+    # Entities whose counters begin anew.
+    counters: list[int] = field(default_factory=list)
     # The fix with which it is taken back.
     piece_of: int | None = None
 

@@ -10,7 +10,7 @@ from statistician.counters import HeldReading, Judged
 from statistician.fixes_ground import Change, FixError, Ground, full_name, moment
 from statistician.fixes_params import AcceptReading, DeleteStates, DeviceReplaced, Recompile, Summary
 from statistician.periods import MINUTES_5, period_of
-from statistician.records import EntityRecord, Span
+from statistician.records import EntityRecord, Span, State
 from statistician.store_fixes import Entry, Undo
 
 # States removed at once: they are kept for undo.
@@ -76,6 +76,10 @@ def undo_accept_reading(ground: Ground, undo: Undo) -> Change:
 
 def _judged(ground: Ground, reading: HeldReading, verdict: Judged) -> Change:
     ground.store.held.judge(reading.entity, reading.ts, verdict)
+    if verdict == "accepted":
+        ground.store.states.put([State(reading.ts, reading.entity, reading.value, None)])
+    else:
+        ground.store.states.remove([(reading.ts, reading.entity)])
     record = ground.entities[reading.entity].record
     span = _span(ground, reading.ts, reading.ts)
     return Change(

@@ -13,6 +13,7 @@ from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_i
 from bus.topics import Topic, Topics, Verb, check_id
 from statistician.compile import Compiler
 from statistician.corrections import merge
+from statistician.counting import Counting
 from statistician.dating import Dating
 from statistician.derived import Derived
 from statistician.entity_clock import Move
@@ -100,6 +101,7 @@ class Ingest:
         self._offset = offset
         # Until when nobody listened, ms.
         self.back_at = 0
+        self._counting = Counting(store, topics, journal)
         self._undated = WaitingRoom()
         self._arrivals = Arrivals()
         self.dirty: dict[int, Span] = store.statistics.dirty()
@@ -243,7 +245,10 @@ class Ingest:
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
             if in_order and live.cut is not None:
                 self._fill(live, value.ts, now)
-            self._take_value(live, value, now)
+            if in_order:
+                self._count_value(live, value, now)
+            else:
+                self._take_value(live, value, now)
         if in_order and since is None:
             # What stands behind a gap comes again once the gap is filled: energy needs the order.
             for live, state in self._derived.feed(device, reading.values, dated, self._batch.entities):
@@ -262,11 +267,23 @@ class Ingest:
         """A reading of the time in which nobody listened shows that the value was known on."""
         cut, live.cut = live.cut, None
         if cut is not None and cut < ts < self.back_at:
-            self._batch.removed.append((cut, live.record.id))
             self._journal.count("absences_filled")
-            live.stale = True
-            if self._compiler.open is not None and cut < self._compiler.open:
-                self._mark_late(live, Span(cut, cut), now)
+            self._drop(live, State(cut, live.record.id, None, None), now)
+
+    def _count_value(self, live: LiveEntity, state: State, now: int) -> None:
+        counts, gone = self._counting.take(live, state, self._batch)
+        for one in gone:
+            self._drop(live, one, now)
+        for one in counts:
+            self._take_value(live, one, now)
+
+    def _drop(self, live: LiveEntity, state: State, now: int) -> None:
+        """Take back a state that may be stored."""
+        self._batch.removed.append((state.ts, state.entity))
+        self._batch.states = [one for one in self._batch.states if one[:2] != state[:2]]
+        live.stale = True
+        if self._compiler.open is not None and state.ts < self._compiler.open:
+            self._mark_late(live, Span(state.ts, state.ts), now)
 
     def _take_value(self, live: LiveEntity, state: State, now: int) -> None:
         if not live.record.enabled:
@@ -343,6 +360,7 @@ class Ingest:
         for message in messages:
             self._bus.acknowledge(message)
         self._derived.committed()
+        self._counting.look(self._clock.wall())
         self._watermarks.committed(self._clock.wall())
 
     def _count(self, batch: Batch) -> None:

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from bus.about import About
 from statistician.algorithm import Accumulator
+from statistician.counters import Counter
 from statistician.entity_clock import EntityClock
 from statistician.records import EntityRecord, Event, Said, Since, State, StoredRow
 from statistician.units import canonical
@@ -27,6 +28,7 @@ class LiveEntity:
         "accumulator",
         "base",
         "clock",
+        "counter",
         "cut",
         "force",
         "force_heard",
@@ -43,6 +45,7 @@ class LiveEntity:
         # When an absence ended what was known of it, until the next reading.
         self.cut: int | None = None
         self.clock: EntityClock | None = None
+        self.counter: Counter | None = None
         self.force: State | None = None
         self.force_heard = 0
         # The newest row before the open period.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from statistician.counters import HeldReading, Judged, Memory
+from statistician.records import State
 from statistician.store_engine import Cell, Engine
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,17 @@ class HeldReadings:
         """All readings for which the next value decides."""
         return self._select("verdict = 'held'", ())
 
-    def skipped(self, start: int, end: int) -> set[tuple[int, int]]:
-        """Entity and time of the readings with start <= ts < end that must not count in rows."""
-        found = self._select("verdict != 'accepted' AND ts >= ? AND ts < ?", (start, end))
-        return {(reading.entity, reading.ts) for reading in found}
+    def release(self, entity: int, since: int | None = None) -> list[State]:
+        """Take out the readings of an entity that wait, all later than `since`, and what its counter knew.
+
+        Within a transaction. Returns them as states, which are not put.
+        """
+        condition = "entity = ? AND (verdict = 'held' OR (ts > ? AND verdict = 'left_out'))"
+        values = (entity, 2**62 if since is None else since)
+        found = self._select(condition, values)
+        self._engine.run(f"DELETE FROM held WHERE {condition}", values)  # noqa: S608 — it is ours
+        self._engine.run("DELETE FROM counter WHERE entity = ?", (entity,))
+        return [State(one.ts, one.entity, one.value, None) for one in found]
 
     def _select(self, condition: str, values: tuple[Cell, ...]) -> list[HeldReading]:
         sql = f"SELECT {_COLUMNS} FROM held WHERE {condition} ORDER BY entity, ts"  # noqa: S608 — all are ours

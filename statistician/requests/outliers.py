@@ -50,6 +50,7 @@ def outliers(ground: Ground, params: Outliers, place: Place) -> Listing:
         done = -1 if place.after is None else int(place.after[0])
         stored = ground.store.held.between(live.record.id, since, until)
         left_out = {reading.ts: reading for reading in stored if reading.verdict == "left_out"}
+        numbers = sorted([*numbers, *((reading.ts, reading.value) for reading in left_out.values())])
         for found in _with_left_out(find(numbers, params.threshold), numbers, left_out):
             if found is None:
                 yield None

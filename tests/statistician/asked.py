@@ -19,7 +19,6 @@ from statistician.__main__ import serve
 from statistician.absence import note_end
 from statistician.counters import HeldReading
 from statistician.periods import HOUR
-from statistician.records import State
 from statistician.store import Store
 from tests.broker import Mosquitto
 from tests.client import Client
@@ -61,7 +60,6 @@ def fill(path: Path) -> None:
     rig.run_until(rig.now + MINUTE)
     number = next(e.id for e in rig.store.entities() if e.entity == "yield_today")
     zero = HeldReading(number, GLITCH, 0.0, 299.0, "fall", "left_out")
-    rig.store.states.put([State(GLITCH, number, 0.0, None)])
     rig.store.held.put({(number, GLITCH): zero})
     rig.close()
     store = Store(path)

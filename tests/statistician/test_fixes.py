@@ -227,7 +227,7 @@ def test_a_disabled_entity_is_not_stored(rig: Rig) -> None:
     rig.service.fixes.set_metadata(SetMetadata(entity="van.volt", enabled=False))
     stored = len(rig.store.states.between(0, None))
     rig.restart()
-    rig.reading("van", {"volt": 99.0, "yield": 120.0})
+    rig.reading("van", {"volt": 99.0, "yield": 112.1})
     rig.commit()
     assert len(rig.store.states.between(0, None)) == stored + 1
 
