@@ -20,10 +20,10 @@ def note_end(store: Store, now: int) -> None:
     store.engine.put_fact(_CLOSED, str(now))
 
 
-def last_seen(store: Store) -> tuple[int, int] | None:
+def last_seen(store: Store, now: int) -> tuple[int, int] | None:
     """When the statistician was last at work, and how long an absence is one, ms; None: never at work.
 
-    Raises StoreError.
+    A later time than `now` (0: unknown) was that of a wrong clock. Raises StoreError.
     """
     run = store.statistics.last_run()
     seen = [store.states.last(), None if run is None else run + MINUTES_5]
@@ -34,7 +34,8 @@ def last_seen(store: Store) -> tuple[int, int] | None:
     newest = max((at for at in seen if at is not None), default=None)
     if newest is None:
         return None
-    return (closed, _NOTICED) if closed >= newest else (newest, _KILLED)
+    right = not now or closed <= now
+    return (closed, _NOTICED) if closed >= newest and right else (newest, _KILLED)
 
 
 def another_boot(store: Store, boot: str) -> bool:

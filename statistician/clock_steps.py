@@ -19,7 +19,7 @@ from statistician.house_time import PROBATION_S, HouseTime, Step
 from statistician.ingest import Ingest
 from statistician.live import Entities, LiveEntity
 from statistician.publish import Aggregates
-from statistician.records import Batch
+from statistician.records import Batch, Span, State
 from statistician.redating import Redating, find_ahead
 from statistician.store import Store
 
@@ -73,6 +73,8 @@ class ClockSteps:
         self._redating = Redating(store)
         self._steps: deque[Step] = deque()
         self._took_back: TookBack | None = None
+        # A step forward, and the states that ended then what was known.
+        self._went_forward: tuple[int, list[State]] = (0, [])
         # Where the time is kept for the next boot, and when next, monotonic seconds.
         self._anchor = anchor
         self._anchor_at = float("-inf")
@@ -119,18 +121,19 @@ class ClockSteps:
     def note_start(self) -> None:
         """Note the absence before a start, and what the clock says now."""
         restarted = another_boot(self._store, self._clock.boot)
+        if self._clock.quality() == "ok":
+            if self._estimated:
+                self._follow(Step(self._time.offset - self._estimated.offset, synchronised=True))
+            # Of an earlier boot it ended before this one began.
+            started = self._clock.wall() - round(self._clock.monotonic() * 1000)
+            self._bring_back(None, min(started, self._clock.wall()) if restarted else None)
+        # Then, since where an absence ends what is known is the newest reading.
         self._note_absence(restarted=restarted)
-        if self._clock.quality() != "ok":
-            return
-        if self._estimated:
-            self._follow(Step(self._time.offset - self._estimated.offset, synchronised=True))
-        # Of an earlier boot it ended before this one began.
-        started = self._clock.wall() - round(self._clock.monotonic() * 1000)
-        self._bring_back(None, min(started, self._clock.wall()) if restarted else None)
 
     def _note_absence(self, *, restarted: bool) -> None:
         """What is known of each value ends where the process was last at work."""
-        now, found = self._now_or_never(), last_seen(self._store)
+        now = self._now_or_never()
+        found = last_seen(self._store, now)
         if found is None:
             return
         seen, noticed = found
@@ -140,12 +143,13 @@ class ClockSteps:
         # What the outboxes still hold of that time fills it.
         self._ingest.back_at = now
 
-    def _end_knowledge(self, lives: Iterable[LiveEntity], at: int) -> None:
+    def _end_knowledge(self, lives: Iterable[LiveEntity], at: int) -> list[State]:
         states = ends(lives, at)
         self._store.commit(Batch(states=states))
         self._compiler.reload()
         for state in states:
             self._entities[state.entity].cut = state.ts
+        return states
 
     def redate(self, moves: Mapping[int, Move]) -> None:
         """Date stored readings anew, by entity number."""
@@ -193,13 +197,16 @@ class ClockSteps:
         # What came since with the new time was dated by the time that passed.
         ahead = [live for live in self._entities if clock_of(live).shift < 0]
         silent = [live for live in self._entities if clock_of(live).shift >= 0 and live.heard <= at]
-        self._end_knowledge([*ahead, *silent], at)
+        self._went_forward = by, self._end_knowledge([*ahead, *silent], at)
         self._ingest.back_at = now
         self._date_anew({live.record.id: Move(clock_of(live).since, live.heard, by) for live in ahead})
 
     def _bring_back(self, by: int | None, limit: int | None = None) -> None:
         """Nothing stays in the future: what lies there goes back by `by` ms; None: to end before `limit`."""
         now = self._now_or_never()
+        if by is not None and abs(by + self._went_forward[0]) <= _SAME_STEP:
+            # It was wrong to go forward: what was known then did not end.
+            self._restore(self._went_forward[1])
         ahead = [live for live in self._entities if live.heard > now + TOLERANCE]
         if ahead:
             back = -by if by else max(live.heard for live in ahead) + 1 - (now if limit is None else limit)
@@ -212,6 +219,12 @@ class ClockSteps:
             self._give_up()
             self._journal.count("periods_taken_back", self._compiler.roll_back(now))
             self._aggregates.take_back(self._compiler.open)
+
+    def _restore(self, states: list[State]) -> None:
+        self._store.commit(Batch(removed=[state[:2] for state in states]))
+        self._compiler.reload()
+        merge(self._ingest.dirty, [(state.entity, Span(state.ts, state.ts)) for state in states])
+        self._store.statistics.put_dirty(self._ingest.dirty)
 
     def _now_or_never(self) -> int:
         return 0 if self._clock.quality() == "unset" else self._clock.wall()

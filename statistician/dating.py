@@ -1,12 +1,13 @@
 """When each reading counts: by its own time while that can be right, else by the time that passed."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from bus.health import Journal
+from bus.messages import Value
 from statistician.entity_clock import TOLERANCE, EntityClock, Move
 from statistician.live import Entities, LiveEntity
-from statistician.records import Batch, Event, StoreError
+from statistician.records import Batch, State, StoreError
 from statistician.redating import find_ahead
 from statistician.store import Store
 
@@ -37,38 +38,54 @@ class Dating:
         self._pending = pending
 
     def date(
-        self, device: str, lives: Iterable[LiveEntity], raw: int, *, now: int, came: float, stream: bool
-    ) -> dict[int, int]:
-        """When a reading counts, for each of these entities by number; `came` in monotonic seconds.
+        self,
+        device: str,
+        values: Mapping[str, Value],
+        lives: Mapping[str, LiveEntity],
+        raw: int,
+        *,
+        now: int,
+        came: float,
+        stream: bool,
+    ) -> dict[str, int]:
+        """When each of the values of a reading counts; `came` in monotonic seconds.
 
         Of a `stream` what was stored last need not be what came before it.
         """
-        lives = list(lives)
-        for live in lives:
+        for live in lives.values():
             if live.clock is None:
                 live.clock = EntityClock(-1 if stream else live.heard)
-        doubtful = [live for live in lives if not clock_of(live).believes(raw, now, came)]
+        doubtful = {key for key, live in lives.items() if not clock_of(live).believes(raw, now, came)}
         # One that comes again is the same reading.
-        again = {live.record.id for live in doubtful if raw < clock_of(live).at and self._knows(live, raw)}
-        doubtful = [live for live in doubtful if live.record.id not in again]
+        again = {key for key in doubtful if self._knows(lives[key], raw, values[key])}
+        doubtful -= again
         subject, text = f"clock.{device}", None
         if doubtful:
-            self._settle(doubtful, raw, now, came)
-            text = _complaint(clock_of(doubtful[0]), raw, now)
+            self._settle([lives[key] for key in doubtful], raw, now, came)
+            text = _complaint(clock_of(lives[min(doubtful)]), raw, now)
         if text:
             self._journal.count("readings_of_a_wrong_clock")
             self._journal.problem(subject, text, now)
         elif subject in self._journal.problems:
             self._journal.solved(subject)
-        return {live.record.id: raw if live.record.id in again else clock_of(live).at for live in lives}
+        return {key: raw if key in again else clock_of(live).at for key, live in lives.items()}
 
-    def _knows(self, live: LiveEntity, ts: int) -> bool:
-        """Whether a reading of that time is there already."""
+    def _knows(self, live: LiveEntity, ts: int, value: Value) -> bool:
+        """Whether an earlier reading of that time and value is there already."""
+        if ts >= clock_of(live).at:
+            return False
         number, batch = live.record.id, self._pending()
-        taken: list[Event] = [*batch.states, *batch.repeats]
-        if any(event.ts == ts and event.entity == number for event in taken):
-            return True
-        return bool(self._store.states.every(ts, ts + 1, {number}))
+        known = [one.value for one in batch.states if one.ts == ts and one.entity == number]
+        repeated = any(one.ts == ts and one.entity == number for one in batch.repeats)
+        for event in self._store.states.every(ts, ts + 1, {number}):
+            if isinstance(event, State):
+                known.append(event.value)
+            else:
+                repeated = True
+        if repeated and not known:
+            in_force = self._store.states.in_force([live.record], ts).get(number)
+            known = [] if in_force is None else [in_force.value]
+        return value in known
 
     def _settle(self, lives: list[LiveEntity], raw: int, now: int, came: float) -> None:
         falls = {

@@ -236,11 +236,10 @@ class Ingest:
             lives = {key: live for key, live in lives.items() if live.newest is None}
         if in_order:
             came, stream = self._clock.monotonic(), reading.seq is not None
-            counts = self._dating.date(device, lives.values(), ts, now=latest, came=came, stream=stream)
+            dated = self._dating.date(device, reading.values, lives, ts, now=latest, came=came, stream=stream)
         else:
-            counts = {live.record.id: min(ts, latest) for live in lives.values()}
-        self._note_clock(reading, counts)
-        dated = {key: counts[live.record.id] for key, live in lives.items()}
+            dated = dict.fromkeys(lives, min(ts, latest))
+        self._note_clock(reading, {live.record.id: dated[key] for key, live in lives.items()})
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
             if in_order and live.cut is not None:
@@ -271,6 +270,9 @@ class Ingest:
             self._drop(live, State(cut, live.record.id, None, None), now)
 
     def _count_value(self, live: LiveEntity, state: State, now: int) -> None:
+        if not live.record.enabled:
+            self._journal.count("states_disabled")
+            return
         counts, gone = self._counting.take(live, state, self._batch)
         for one in gone:
             self._drop(live, one, now)
