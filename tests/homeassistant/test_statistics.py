@@ -30,8 +30,7 @@ STATES: tuple[tuple[float, dict[str, float | None]], ...] = (
     (41.5, {"voltage": 12.9, "energy": 1003.25}),
     (170.001, {"voltage": 13.05, "balance": -35.0, "water": 4.5}),
     (299.999, {"energy": 1010.0}),
-    # The second period: unknown for a while, and a meter that begins anew.
-    (300.5, {"voltage": None}),
+    # The second period: a meter that begins anew.
     (420.0, {"voltage": 14.4, "energy": 2.0}),
     (480.75, {"voltage": 14.2, "balance": 12.0, "energy": 7.5, "water": 4.75}),
     # The third: only one of them moves.
