@@ -182,7 +182,8 @@ def mean() -> str:
         text(panel.x(30), panel.y(10) - 6, f"min {_number(row.min)}", anchor="middle", colour=_READING),
     ]
     panel.clock(60)
-    return _picture(148, "A mean: 10 W for 1 minute, 60 W for 2.5 minutes, 30 W for 1.5 minutes", panel)
+    title = "10 W for one minute, 60 W for two and a half, 30 W for one and a half"
+    return _picture(148, f"{title}: the mean is {_number(row.mean)} W", panel)
 
 
 def total() -> str:
@@ -203,7 +204,8 @@ def total() -> str:
     kept = _Panel(148, "The sum at the end of each 5 minutes, Wh", 20, 3600)
     kept.bars(rows, lambda row: row.sum)
     kept.clock(600)
-    return _picture(288, "A sum: what was counted since the beginning", said, kept)
+    title = "A counter rises from 10 to 20 Wh with one wrong zero, begins again at 0 and rises to 8"
+    return _picture(288, f"{title}: the sum is {_number(rows[-1].sum)} Wh", said, kept)
 
 
 def coverage() -> str:
@@ -218,12 +220,12 @@ def coverage() -> str:
     said.band(*off, "switched off")
     said.steps(readings, [off[0], 3600])
     (hour,) = (row for row in rows if row.period == "hour")
-    title = f"Coverage of each 5 minutes; of the hour {_number(hour.coverage)}"
-    shares = _Panel(148, title, 1, 3600)
+    shares = _Panel(148, f"Coverage of each 5 minutes; of the hour {_number(hour.coverage)}", 1, 3600)
     shares.bars([row for row in rows if row.period == "5minute"], lambda row: row.coverage)
     shares.band(1500, 2400, "nothing is known: no rows")
     shares.clock(600)
-    return _picture(288, "Coverage: the share of the time in which the value was known", said, shares)
+    title = "A temperature is null for two minutes and the machine is off for 19"
+    return _picture(288, f"{title}: the hour has a coverage of {_number(hour.coverage)}", said, shares)
 
 
 PICTURES = {"mean.svg": mean, "sum.svg": total, "coverage.svg": coverage}

@@ -41,7 +41,8 @@ def test_there_are_links_to_follow() -> None:
 def test_the_pictures_are_those_that_the_script_draws(name: str) -> None:
     drawn = pictures.PICTURES[name]()
     assert (pictures.FOLDER / name).read_text(encoding="utf-8") == drawn, "run: python -m scripts.pictures"
-    assert f"](pictures/{name})" in STATISTICS
+    title = drawn.split("<title>")[1].split("</title>")[0]
+    assert f"![{title}](pictures/{name})" in STATISTICS
 
 
 def test_there_are_no_other_pictures() -> None:
