@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -13,7 +14,17 @@ from bus import about, health, messages
 from bus.commands import Code, as_switch, parse
 from bus.topics import Topic, Topics, Verb
 
-PAGE = (Path(__file__).parents[1] / "docs" / "contract.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+# With what every process that answers requests does.
+STATISTICIAN = "\n".join(
+    path.read_text(encoding="utf-8")
+    for path in (
+        *(ROOT / "statistician").rglob("*.py"),
+        ROOT / "bus" / "desk.py",
+        ROOT / "bus" / "process.py",
+    )
+)
 TOPICS = Topics()
 
 
@@ -99,6 +110,25 @@ def test_the_other_examples(kind: str, struct: type[msgspec.Struct]) -> None:
 def test_every_field_of_an_aggregate_is_named() -> None:
     for field in msgspec.structs.fields(messages.Aggregate):
         assert f"`{field.name}`" in PAGE, field.name
+
+
+def names(after: str, before: str) -> set[str]:
+    """What the rows of a table name in their first cell."""
+    table = PAGE.split(after)[1].split(before)[0]
+    return set(re.findall(r"`([^`]+)`", "\n".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE))))
+
+
+def test_the_counters_of_the_statistician_are_all_there() -> None:
+    counted = set(re.findall(r'journal\.count\(\s*f?"(\w+)', STATISTICIAN))
+    assert "readings_" in counted
+    counted |= {f"readings_{quality}" for quality in get_args(messages.ClockQuality) if quality != "ok"}
+    assert names("What the statistician has counted", "Its problems") == counted - {"readings_"}
+
+
+def test_the_problems_of_the_statistician_are_all_there() -> None:
+    told = set(re.findall(r'problem\(\s*f?"([\w.]+)', STATISTICIAN))
+    told |= set(re.findall(r'f"((?:clock|counter|stream)\.)\{', STATISTICIAN))
+    assert {name.split("<")[0] for name in names("Its problems", "\n## ")} == told
 
 
 def test_the_codes_are_the_closed_list() -> None:

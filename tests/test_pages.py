@@ -1,13 +1,16 @@
-"""Links from one page to another lead somewhere."""
+"""Links from page to page lead somewhere; docs/statistics.md has true pictures and every difference."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from scripts import pictures
 from tests.house import ROOT
+from tests.statistician.test_scenarios import DIFFERENT
 
 _LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)\s]+)?\)")
+STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
 _PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "bench").glob("*.md")])
 
 
@@ -32,3 +35,23 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_there_are_links_to_follow() -> None:
     assert len(_links(ROOT / "README.md")) > 10
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_the_pictures_are_those_that_the_script_draws(name: str) -> None:
+    drawn = pictures.PICTURES[name]()
+    assert (pictures.FOLDER / name).read_text(encoding="utf-8") == drawn, "run: python -m scripts.pictures"
+    title = drawn.split("<title>")[1].split("</title>")[0]
+    assert f"![{title}](pictures/{name})" in STATISTICS
+
+
+def test_there_are_no_other_pictures() -> None:
+    assert {path.name for path in pictures.FOLDER.iterdir()} == set(pictures.PICTURES)
+
+
+def test_every_scenario_that_differs_has_its_reason() -> None:
+    table = STATISTICS.split("## Different from Home Assistant")[1]
+    rows = re.findall(r"^\|.*\| ([\d ]*)\|$", table, re.MULTILINE)
+    named = {number for row in rows for number in row.split()}
+    # The recorder was asked about these too; they are of the kind of their neighbours.
+    assert named - {"09", "16", "64"} == set(DIFFERENT)

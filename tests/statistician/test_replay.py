@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from statistician.replay import told
+from statistician.replay_lines import _Raw
 from tests.house import ROOT
 from tests.statistician.scenario import COLUMNS, Event, Restart, Scenario, Source, expected, load, number
 from tests.statistician.test_scenarios import SAME, alike
@@ -107,10 +108,47 @@ ENERGY = {"entity": "bat.e", "state_class": "total_increasing", "unit": "kWh"}
 
 def test_a_late_state_gives_the_rows_of_one_in_time() -> None:
     states = [{"entity": "bat.e", "ts": at(60 * n), "value": float(n * n)} for n in range(40)]
-    late = [*states[:7], *states[8:30], states[7], *states[30:]]
+    # The last of its period, so that its row is another one without it.
+    late = [*states[:9], *states[10:30], {**states[9], "late": True}, *states[30:]]
     end = {"end": at(3600)}
     assert rows([ENERGY, *states, end]) == rows([ENERGY, *late, end])
     assert len(rows([ENERGY, *states, end])) == 12 + 1
+
+
+def test_a_time_that_falls_is_a_clock_that_was_set() -> None:
+    # From the tenth to the twentieth minute it was an hour ahead.
+    states = [{"entity": "bat.e", "ts": at(60 * n), "value": float(n)} for n in range(30)]
+    ahead = [{**state, "ts": at(60 * n + (3600 if 10 <= n < 20 else 0))} for n, state in enumerate(states)]
+    end = {"end": at(1800)}
+    found = rows([ENERGY, *ahead, end])
+    assert found == rows([ENERGY, *states, end])
+    assert [row["sum"] for row in found.values()] == [4.0, 9.0, 14.0, 19.0, 24.0, 29.0]
+
+
+def test_silence_ends_what_expires() -> None:
+    lines = [{**VOLT, "expire_after": 120}, {"entity": "bat.v", "ts": at(0), "value": 12.0}, {"end": at(600)}]
+    (row,) = rows(lines).values()
+    assert (row["mean"], row["coverage"]) == (12.0, 0.4)
+
+
+@pytest.mark.parametrize(("daily", "total"), [(True, 100 + 300), (False, 100 + 100)])
+def test_a_daily_counter_begins_anew_after_a_silent_night(total: float, *, daily: bool) -> None:
+    night = 26 * 3600
+    lines = [
+        {**ENERGY, "daily": daily, "expire_after": 600},
+        *(
+            {"entity": "bat.e", "ts": at(ts), "value": value}
+            for ts, value in ((0, 100.0), (60, 200.0), (night, 300.0))
+        ),
+        {"end": at(night + 300)},
+    ]
+    assert list(rows(lines).values())[-2]["sum"] == total
+
+
+def test_the_page_has_every_word() -> None:
+    page = (ROOT / "docs" / "replay.md").read_text(encoding="utf-8")
+    for word in msgspec.structs.fields(_Raw):
+        assert f'"{word.name}":' in page, word.name
 
 
 def test_a_state_before_the_start_is_only_carried_in_whenever_it_comes() -> None:
