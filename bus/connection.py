@@ -60,6 +60,7 @@ class Connection:
         self._handed: dict[int, tuple[str, bytes]] = {}
         self._largest = _DEFAULT_PACKET
         self.generation = 0
+        self._resumed = False
         self.refused = 0
         self.oversize = 0
         self.last_refusal: str | None = None
@@ -175,7 +176,7 @@ class Connection:
         self,
         client: mqtt.Client,
         _userdata: object,
-        _flags: mqtt.ConnectFlags,
+        flags: mqtt.ConnectFlags,
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
@@ -190,6 +191,7 @@ class Connection:
         # What paho still holds belongs to an old connection; the outbox and the replay send it again.
         client.drop_out_messages()
         self.generation += 1
+        self._resumed = flags.session_present
         # Online means that we listen: whoever waits for the birth may send at once.
         with self._lock:
             wanted = list(self._subscriptions)
@@ -223,7 +225,7 @@ class Connection:
             client.publish(self._birth_topic, ONLINE, qos=1, retain=True)
         for topic, payload, qos in self._replay.all():
             client.publish(topic, payload, qos=qos, retain=True)
-        self._emit(Connected(self.generation))
+        self._emit(Connected(self.generation, resumed=self._resumed))
 
     def listen(self, subscription: Subscription) -> None:
         """Subscribe to something more, now and on every connect."""

@@ -11,9 +11,13 @@ from config.model import Broker
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker accepted us; `generation` counts connections from 1."""
+    """The broker accepted us; `generation` counts connections from 1.
+
+    `resumed`: it has kept our session, and what came meanwhile.
+    """
 
     generation: int
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,7 +294,7 @@ class _TotalIncreasing(Sum):
             self._new_day is not None
             and new is not None
             and value > new
-            and self._new_day(max(self._since, self._heard), ts)
+            and self._new_day(self._heard or self._since, ts)
         )
         if anew and not self._renewals:
             self._move(value, reset=True)

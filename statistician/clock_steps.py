@@ -73,6 +73,8 @@ class ClockSteps:
         self._redating = Redating(store)
         self._steps: deque[Step] = deque()
         self._took_back: TookBack | None = None
+        # What the start has ended.
+        self._ended: list[State] = []
         # A step forward, and the states that ended then what was known.
         self._went_forward: tuple[int, list[State]] = (0, [])
         # Where the time is kept for the next boot, and when next, monotonic seconds.
@@ -139,9 +141,21 @@ class ClockSteps:
         seen, noticed = found
         if not (restarted or not now or abs(now - seen) > noticed):
             return
-        self._end_knowledge(self._entities, min(seen, now) if now else seen)
-        # What the outboxes still hold of that time fills it.
-        self._ingest.back_at = now
+        ended = self._end_knowledge(self._entities, min(seen, now) if now else seen)
+        # What the outboxes still hold of that time fills it; what is measured since the boot is none of it.
+        booted = now - round(self._clock.monotonic() * 1000)
+        self._ingest.back_at = min(now, booted) if restarted else now
+        self._ended = [] if restarted else ended
+
+    def nothing_was_missed(self) -> None:
+        """Note that the broker has kept all that was sent since the process ended: no value ended."""
+        still = [state for state in self._ended if self._entities[state.entity].cut == state.ts]
+        self._ended = []
+        if still:
+            for state in still:
+                self._entities[state.entity].cut = None
+            self._ingest.flush()
+            self._restore(still)
 
     def _end_knowledge(self, lives: Iterable[LiveEntity], at: int) -> list[State]:
         states = ends(lives, at)

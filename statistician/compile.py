@@ -87,7 +87,7 @@ class Compiler:
         if start is None or event.ts >= start + MINUTES_5:
             # What belongs to a later period is read from the database when that opens.
             return None
-        if isinstance(event, Heard) and live.record.expire is None:
+        if isinstance(event, Heard) and live.record.remembers is None:
             # A value that does not expire is known all the same.
             return None
         in_order = live.force is None or event.ts > live.force_heard

@@ -8,6 +8,8 @@ from bus.messages import Value
 from statistician.algorithm import Row
 from statistician.counters import HeldReading, Memory
 
+_HALF_A_DAY = 43_200_000
+
 
 class StoreError(Exception):
     """The database refused: keep what was not written and try again; the text is SQLite's."""
@@ -119,6 +121,13 @@ class EntityRecord:
             first=self.first,
             classes=(Since(0, None),),
         )
+
+    @property
+    def remembers(self) -> int | None:
+        """For how long it matters when a value was heard, ms; None: not at all."""
+        if self.daily:
+            return max(self.expire or 0, _HALF_A_DAY)
+        return self.expire
 
     def unit_at(self, ts: int) -> str | None:
         """The unit that was in force for a state of `ts`."""

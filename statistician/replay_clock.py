@@ -37,6 +37,7 @@ class LoggedClock:
         """Note that the machine was off."""
         self._boots += 1
         self._restarted = True
+        self._passed = 0
 
     def wait(self, ms: int) -> None:
         """Let time pass after the last line."""

@@ -175,6 +175,8 @@ class Statistician:
             if self._ingest.waiting >= BATCH:
                 self._guard(self._commit)
         elif isinstance(event, Connected):
+            if event.resumed:
+                self._guard(self._steps.nothing_was_missed)
             self._guard(self._ingest.connected)
         elif isinstance(event, Purge):
             if now := self._now_or_never():

@@ -101,7 +101,7 @@ class States:
     def events(self, start: int, end: int | None, records: Iterable[EntityRecord]) -> list[Event]:
         """States of entities and, where that matters, when they were repeated, in order of time."""
         records = list(records)
-        expiring = {record.id for record in records if record.expire is not None}
+        expiring = {record.id for record in records if record.remembers is not None}
         states: list[Event] = [*self.between(start, end, {record.id for record in records})]
         if not expiring:
             return states
@@ -110,7 +110,7 @@ class States:
 
     def heard(self, records: Iterable[EntityRecord], at: int) -> dict[int, int]:
         """When entities whose values expire were heard again last before `at`, as far as it matters."""
-        expiring = {record.id: record.expire for record in records if record.expire is not None}
+        expiring = {record.id: record.remembers for record in records if record.remembers is not None}
         if not expiring:
             return {}
         since = at - max(expiring.values())

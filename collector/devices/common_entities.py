@@ -91,6 +91,7 @@ def measured(
     precision: int | None = None,
     step: float | None = None,
     diagnostic: bool = False,
+    daily: bool = False,
     optional: bool = False,
 ) -> Row:
     """A row of a number in one of MEASURES' units; what is not given follows from the unit."""
@@ -102,6 +103,7 @@ def measured(
         state_class=state_class or measure.state_class,
         precision=measure.precision if precision is None else precision,
         diagnostic=diagnostic,
+        daily=daily,
     )
     return Row(entity=entity, step=measure.step if step is None else step, optional=optional)
 
@@ -122,6 +124,7 @@ def common(
         precision=precision,
         step=step,
         diagnostic=base in _DIAGNOSTIC,
+        daily=base.endswith("energy_today"),
         optional=optional,
     )
 

@@ -88,7 +88,8 @@ def degrees(entity: str, address: int, name: str, *, diagnostic: bool = False) -
 
 def energy(entity: str, address: int, name: str, *, diagnostic: bool = False) -> Number:
     """Hundredths of a kilowatt hour."""
-    row = measured(name, "Wh", optional=True, diagnostic=diagnostic)
+    daily = entity.endswith("_today")
+    row = measured(name, "Wh", optional=True, diagnostic=diagnostic, daily=daily)
     return Number(entity, address, row, scale=10, long=True, most=4e10)
 
 

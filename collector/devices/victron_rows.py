@@ -63,7 +63,12 @@ def time_remaining() -> Row:
 def yield_today() -> Row:
     """The sun's energy since midnight in Wh."""
     entity = Entity(
-        name="Yield today", unit="Wh", device_class="energy", state_class=TOTAL_INCREASING, precision=0
+        name="Yield today",
+        unit="Wh",
+        device_class="energy",
+        state_class=TOTAL_INCREASING,
+        precision=0,
+        daily=True,
     )
     return Row(entity=entity)
 

@@ -54,7 +54,7 @@ def main(folder: Path, port: int) -> int:
     )
 
     def monotonic() -> float:
-        """Goes with the file's time, and a little by itself: what waits for a pause must not wait for ever."""
+        """Goes with the file's time, and a little by itself, for what waits for a pause."""
         return int(now.read_text()) / 1000 + time.monotonic() / 4
 
     clock = Clock(lambda: int(now.read_text()), monotonic, lambda: "ok")
