@@ -149,12 +149,13 @@ class ClockSteps:
 
     def nothing_was_missed(self) -> None:
         """Note that the broker has kept all that was sent since the process ended: no value ended."""
-        still = [state for state in self._ended if self._entities[state.entity].cut == state.ts]
-        self._ended = []
-        if still:
+        ended, self._ended = self._ended, []
+        if ended:
+            self._ingest.flush()
+            # Some are filled already.
+            still = [s for s in ended if s in self._store.states.between(s.ts, s.ts + 1, {s.entity})]
             for state in still:
                 self._entities[state.entity].cut = None
-            self._ingest.flush()
             self._restore(still)
 
     def _end_knowledge(self, lives: Iterable[LiveEntity], at: int) -> list[State]:
