@@ -79,6 +79,8 @@ class Rig:
         self.quality: ClockQuality = "ok"
         # How far the wall clock was set ahead, ms: the monotonic clock knows nothing of that.
         self.stepped = 0
+        # Which start of the machine it is.
+        self.boot = "first"
         self.settings = settings or Settings()
         self._services: dict[str, str] = {}
         self._described: dict[str, dict[str, Entity]] = {}
@@ -101,7 +103,7 @@ class Rig:
         self.notes = Notes()
         self.journal = Journal()
         self.store = Store(self.path)
-        clock = Clock(lambda: self.now, lambda: self.monotonic, lambda: self.quality)
+        clock = Clock(lambda: self.now, lambda: self.monotonic, lambda: self.quality, boot=self.boot)
         self.service = Statistician(
             self.notes, TOPICS, self.store, self.settings, clock=clock, journal=self.journal
         )
