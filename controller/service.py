@@ -36,7 +36,7 @@ _TICK_S = 0.1
 _SHORT_TICK_S = 0.01
 _SETTLE_S = 1.0
 _GONE = "it does not run or it hangs, so its devices are offline: look at its log and restart it"
-_TOO_MANY = f"there are more than {MOST_DEVICES}: empty camper/about/<device> of those that are gone"
+_TOO_MANY = f"there are more than {MOST_DEVICES}: empty the about topic of each that is gone"
 
 
 @dataclass(frozen=True, slots=True)
