@@ -144,6 +144,17 @@ class Connection:
             self._replay.remember(topic, payload, qos)
         return self._hand_over(topic, payload, qos, retain=retain, correlation=correlation)
 
+    def say_once(self, topic: str, payload: bytes) -> Sent:
+        """Publish, retained, on a topic of another owner; it is not said again on a later connect."""
+        return self._hand_over(topic, payload, qos=1, retain=True)
+
+    def insist(self, message: Message) -> None:
+        """Say `online` again if the message says `offline` of this process or of what it said is online."""
+        if message.payload != OFFLINE:
+            return
+        if message.topic == self._birth_topic or self._replay.get(message.topic) == ONLINE:
+            self._hand_over(message.topic, ONLINE, qos=1, retain=True)
+
     def _hand_over(
         self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
     ) -> Sent:

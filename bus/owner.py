@@ -9,7 +9,7 @@ from bus.manifest import Manifest
 from bus.outbox import Limits, Outbox
 from bus.process import Process
 from bus.publisher import Publisher
-from bus.topics import HOME_ASSISTANT, Topics
+from bus.topics import HOME_ASSISTANT, Topics, Verb
 from config.model import Settings
 
 _MB = 1024 * 1024
@@ -18,18 +18,22 @@ _MB = 1024 * 1024
 def owner_of_devices(
     name: str, settings: Settings, clock: Clock, subscriptions: list[Subscription]
 ) -> tuple[Process, Publisher]:
-    """The process `name` and its publisher; it also listens for the watermarks of its readings."""
+    """The process `name` and its publisher; it also listens for the watermarks of its readings.
+
+    And for what others say of the availability of devices, to contradict where it knows better.
+    """
     storage = settings.storage
     topics = Topics(settings.broker.base)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
     outbox = Outbox(Path(storage.runtime), Path(storage.state), name, limits=limits, boot=boot_id())
+    said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=False)
     process = Process(
         name,
         link=Link.of(settings.broker, name),
         topics=topics,
         clock=clock,
         acknowledge=True,
-        subscriptions=[*subscriptions, Subscription(filter=HOME_ASSISTANT)],
+        subscriptions=[*subscriptions, said, Subscription(filter=HOME_ASSISTANT)],
     )
     announcer = Announcer(
         process.connection,

@@ -74,10 +74,13 @@ class Process:
         self.clock = clock
         self.journal = Journal()
         self._acknowledge = acknowledge
+        self._service_topic = topics.service(name)
         self._queue: SimpleQueue[object] = SimpleQueue()
         self.emit: Callable[[object], None] = self._queue.put
+        # Somebody else may say `offline` there: the last will of an old connection, or a second process.
+        mine = Subscription(filter=self._service_topic, retained=False)
         self.connection = Connection(
-            link, birth_topic=topics.service(name), subscriptions=subscriptions, emit=self.emit
+            link, birth_topic=self._service_topic, subscriptions=[*subscriptions, mine], emit=self.emit
         )
         self._started_ms = clock.wall()
         self._started = clock.monotonic()
@@ -128,6 +131,11 @@ class Process:
             "broker", event.reason, self.clock.wall()
         ):
             log.warning("%s; trying again, at most 30 s apart", event.reason)
+        if isinstance(event, Message):
+            self.connection.insist(event)
+            if event.topic == self._service_topic:
+                self.connection.acknowledge(event)
+                return
         service.handle(event)
         if self._acknowledge and isinstance(event, Message):
             self.connection.acknowledge(event)

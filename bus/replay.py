@@ -18,6 +18,11 @@ class Replay:
             else:
                 self._said.pop(topic, None)
 
+    def get(self, topic: str) -> bytes | None:
+        """The newest payload of a topic."""
+        with self._lock:
+            return self._said.get(topic, (None, 0))[0]
+
     def all(self) -> list[tuple[str, bytes, int]]:
         """Topic, payload and QoS, in the order in which the topics were first said."""
         with self._lock:

@@ -95,6 +95,11 @@ def _own(topics: Topics, service: str) -> tuple[str, ...]:
     return topics.service(service), topics.health(service)
 
 
+def _contradicted(topics: Topics, service: str) -> tuple[str, ...]:
+    """Where others may say `offline`: a process that knows better says `online` again."""
+    return topics.every(Verb.AVAILABILITY), topics.service(service)
+
+
 def _devices(topics: Topics) -> tuple[str, ...]:
     """All that the owner of devices says of them; devices come and go over MQTT, so of any."""
     return (
@@ -114,7 +119,8 @@ def _statistician(topics: Topics) -> tuple[Right, ...]:
         *_own(topics, STATISTICIAN),
         topics.discoveries(),
     )
-    read = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1), topics.requests(STATISTICIAN))
+    heard = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1))
+    read = (*heard, *_contradicted(topics, STATISTICIAN), topics.requests(STATISTICIAN))
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
 
@@ -124,16 +130,17 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.about(device),
         topics.state(device),
         topics.of_device(Verb.STATE, device),
-        topics.availability(device),
+        # Of a service that is gone it says that its devices are offline.
+        topics.every(Verb.AVAILABILITY),
         topics.of_device(Verb.RESULT, device),
         topics.below(Verb.RESPONSE),
         *_own(topics, CONTROLLER),
         topics.discovery(device),
     )
     # Interlocks and feedback look at the entities of other devices.
-    looked_at = (topics.every(Verb.STATE, levels=1), topics.every(Verb.AVAILABILITY))
+    looked_at = tuple(topics.every(verb) for verb in (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE))
     asked = (topics.every(Verb.SET), topics.requests(CONTROLLER))
-    read = (*asked, topics.every(Verb.WATERMARK), *looked_at)
+    read = (*asked, topics.every(Verb.WATERMARK), topics.every(Verb.STATE, levels=1), *looked_at)
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
 
@@ -145,7 +152,8 @@ def _collector(topics: Topics, service: str) -> tuple[Right, ...]:
         *_own(topics, service),
         topics.discoveries(),
     )
-    read = (topics.every(Verb.SET), topics.requests(service), topics.every(Verb.WATERMARK))
+    asked = (topics.every(Verb.SET), topics.requests(service))
+    read = (*asked, topics.every(Verb.WATERMARK), *_contradicted(topics, service))
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
 

@@ -30,7 +30,8 @@ def main() -> int:
     topics = Topics(settings.broker.base)
     commands = Subscription(filter=topics.every(Verb.SET), retained=False)
     states = [Subscription(filter=topics.state(device)) for device in sorted(interlocks.devices(settings))]
-    process, publisher = owner_of_devices(NAME, settings, clock, [commands, *states])
+    services = [Subscription(filter=topics.every(verb)) for verb in (Verb.ABOUT, Verb.SERVICE)]
+    process, publisher = owner_of_devices(NAME, settings, clock, [commands, *states, *services])
     memory = Memory(Path(settings.storage.state) / "relays.json")
     pins = make_pins(settings.controller.pins)
     bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)
@@ -42,6 +43,7 @@ def main() -> int:
         bank,
         answers=answers,
         publisher=publisher,
+        say_once=process.connection.say_once,
         topics=topics,
         clock=clock,
         journal=process.journal,

@@ -1,16 +1,18 @@
 """The controller's service: commands in, pins switched, answers and states out."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from bus import about as about_message
 from bus import commands
 from bus.about import About, Entity
 from bus.answers import Answers
 from bus.clock import Clock
 from bus.commands import Code, Command, Refused
-from bus.events import Connected, Disconnected, Message, Unpublished
+from bus.events import Connected, Disconnected, Message, Sent, Unpublished
 from bus.health import Journal
-from bus.messages import OFF, ON, BadMessageError, Result, Value, decode_reading, to_iso
+from bus.messages import OFF, OFFLINE, ON, BadMessageError, Result, Value, decode_reading, to_iso
 from bus.publisher import Publisher
 from bus.topics import BadTopicError, Topics, Verb
 from config.model import Relay, Settings
@@ -22,6 +24,7 @@ from controller.feedbacks import Feedbacks
 from controller.guarding import Guarding
 from controller.pins import PinError
 from controller.policy import Position
+from controller.services import MOST_DEVICES, Services
 from controller.standstill import Standstill
 from controller.states import States
 from controller.supervisor import Supervisor
@@ -32,6 +35,8 @@ _TICK_S = 0.1
 # While a command waits for its feedback.
 _SHORT_TICK_S = 0.01
 _SETTLE_S = 1.0
+_GONE = "it does not run or it hangs, so its devices are offline: look at its log and restart it"
+_TOO_MANY = f"there are more than {MOST_DEVICES}: empty the about topic of each that is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Controller:
         *,
         answers: Answers,
         publisher: Publisher,
+        say_once: Callable[[str, bytes], Sent],
         topics: Topics,
         clock: Clock,
         journal: Journal,
@@ -61,6 +67,7 @@ class Controller:
         self._settings = settings
         self._bank = bank
         self._publisher = publisher
+        self._say_once = say_once
         self._topics = topics
         self._clock = clock
         self._journal = journal
@@ -70,6 +77,7 @@ class Controller:
         self._settled = float("-inf")
         self._waiting: dict[str, _Waiting] = {}
         self._standstill = Standstill(clock.monotonic())
+        self._services = Services(frozenset({RELAY_DEVICE}))
         self._states = States(interlocks.devices(settings))
         guarding = None
         if settings.battery_guard is not None:
@@ -101,6 +109,8 @@ class Controller:
             case Unpublished():
                 self._publisher.unpublished(event)
             case Disconnected():
+                self._services.forget()
+                self._journal.solved("devices")
                 self._supervisor.disconnected(self._clock.monotonic())
 
     def tick(self, now: float) -> float:
@@ -117,6 +127,7 @@ class Controller:
             self._settled = now
             self._bank.retry(now)
             self._publisher.settle(now)
+            self._tell_offline(now)
         return _SHORT_TICK_S if self._waiting else _TICK_S
 
     def close(self) -> None:
@@ -142,6 +153,10 @@ class Controller:
             self._publisher.take(message.topic, message.payload, self._clock.monotonic())
         elif topic.verb is Verb.STATE and topic.part is None and topic.name in self._states.devices:
             self._hear(topic.name, message)
+        elif topic.verb is Verb.ABOUT:
+            self._describe(topic.name, message.payload)
+        elif topic.verb is Verb.SERVICE:
+            self._hear_service(topic.name, message.payload)
         elif topic.verb is Verb.SET and topic.name == RELAY_DEVICE and topic.part and message.payload:
             self._command(topic.part, message)
 
@@ -158,6 +173,31 @@ class Controller:
         wall_ms = self._clock.wall() if self._clock.quality() == "ok" else None
         self._states.take(device, reading, generation=message.generation, now=now, wall_ms=wall_ms)
         self._supervisor.hear(now)
+
+    def _describe(self, device: str, payload: bytes) -> None:
+        """Note which service owns a device."""
+        try:
+            service = about_message.decode(payload).service if payload else None
+        except (ValueError, RecursionError):
+            # The statistician says what is wrong with it.
+            self._journal.count("messages_refused")
+            return
+        if not self._services.describe(device, service):
+            self._journal.problem("devices", _TOO_MANY, self._clock.wall())
+
+    def _hear_service(self, service: str, payload: bytes) -> None:
+        if payload != OFFLINE:
+            self._journal.solved(f"service.{service}")
+        # A topic that was emptied says nothing against it.
+        self._services.hear(service, self._clock.monotonic(), online=payload != OFFLINE)
+
+    def _tell_offline(self, now: float) -> None:
+        """Say of the devices of services that are gone that they are offline."""
+        for device, service in self._services.due(now).items():
+            if self._say_once(self._topics.availability(device), OFFLINE) is Sent.YES:
+                self._services.told(device)
+                if self._journal.problem(f"service.{service}", _GONE, self._clock.wall()):
+                    log.warning("%s is offline, and so are its devices", service)
 
     def _command(self, relay: str, message: Message) -> None:
         self._journal.count("commands")

@@ -42,6 +42,10 @@ class FakeBus:
             self.published.append(Published(topic, payload, qos, retain, correlation))
         return self.answer
 
+    def say_once(self, topic: str, payload: bytes) -> Sent:
+        """Retained, of what another process owns."""
+        return self.publish(topic, payload, retain=True)
+
     def listen(self, subscription: Subscription) -> None:
         """Note what was subscribed to."""
         self.listened.append(subscription.filter)

@@ -43,6 +43,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("controller/feedback.py", PURE),
     ("controller/states.py", PURE),
     ("controller/standstill.py", PURE),
+    ("controller/services.py", PURE),
     ("collector/transports/*", ADAPTERS),
     ("statistician/store*.py", ADAPTERS),
     ("*/schedule.py", ADAPTERS),

@@ -100,6 +100,48 @@ def test_a_broker_that_forgot_everything_is_told_again(broker: Mosquitto, start:
     client.close()
 
 
+def test_offline_is_contradicted_where_online_is_ours_and_nowhere_else(
+    broker: Mosquitto, start: Start
+) -> None:
+    client = Client(broker.port, "camper/#")
+    owner = start(Subscription(filter="camper/availability/+", retained=False))
+    owner.connection.publish("camper/availability/heard", b"online", retain=True)
+    owner.connection.publish("camper/availability/silent", b"offline", retain=True)
+    topics = [
+        "camper/availability/stranger",
+        "camper/availability/silent",
+        "camper/availability/heard",
+        BIRTH,
+    ]
+    client.on("camper/availability/silent")
+    since = len(client.messages)
+    for topic in topics:
+        owner.connection.insist(Message(topic, b"online", 1, retain=True, mid=1, generation=1))
+        owner.connection.insist(Message(topic, b"offline", 1, retain=True, mid=1, generation=1))
+    client.wait(lambda m: m.topic == BIRTH, since=since)
+    said = [(m.topic, m.payload) for m in client.messages if m.payload == b"online"]
+    assert said == [(topic, b"online") for topic in (BIRTH, topics[2], topics[2], BIRTH)]
+    client.close()
+
+
+def test_what_is_said_once_is_retained_but_not_said_again(broker: Mosquitto, start: Start) -> None:
+    owner = start()
+    assert owner.connection.say_once("camper/availability/shunt", b"offline") is Sent.YES
+    owner.connection.publish("camper/about/relay", b"{}", retain=True)
+    client = Client(broker.port, "camper/#")
+    assert client.on("camper/availability/shunt") == b"offline"
+    client.close()
+    broker.kill()
+    owner.next(Disconnected)
+    assert owner.connection.say_once("camper/availability/shunt", b"offline") is Sent.LATER
+    broker.start()
+    owner.next(Connected)
+    client = Client(broker.port, "camper/#")
+    client.on("camper/about/relay")
+    assert client.latest("camper/availability/shunt") is None
+    client.close()
+
+
 def test_something_more_is_listened_to_at_once_and_on_every_connect(broker: Mosquitto, start: Start) -> None:
     client = Client(broker.port, BIRTH)
     client.publish("camper/watermark/new", "7", retain=True)

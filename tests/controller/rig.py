@@ -68,6 +68,7 @@ class Rig:
             bank,
             answers=answers,
             publisher=publisher,
+            say_once=self.bus.say_once,
             topics=topics,
             clock=clock,
             journal=self.journal,

@@ -6,7 +6,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from tests.broker import Mosquitto
 from tests.client import Client
 from tests.emulators.bluez import FakeBluez
 from tests.emulators.dbus import PrivateBus
+from tests.secured import SecuredBroker, open_folder
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = {
@@ -152,3 +154,29 @@ class House:
     def log(self, name: str) -> str:
         """What a process wrote so far."""
         return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def secured_house(folder: Path, settings: str, *names: str, keepalive: int = 600) -> Iterator[House]:
+    """A house whose processes `names` are each their own user, as the units start them.
+
+    Its client is the admin. The broker takes no longer keep-alive than `keepalive` seconds.
+    """
+    with open_folder() as open_to_all:
+        secured = SecuredBroker(open_to_all, "")
+        conf = secured.out / "mosquitto.conf"
+        told = conf.read_text(encoding="utf-8")
+        assert "max_keepalive 600\n" in told
+        conf.write_text(told.replace("max_keepalive 600\n", f"max_keepalive {keepalive}\n"), encoding="utf-8")
+        variables = {}
+        for name in names:
+            user, password = secured.login(f"boondock_{name}")
+            (folder / name).mkdir()
+            (folder / name / "broker__password").write_text(password + "\n")
+            variables[name] = {
+                "BOONDOCK_BROKER__USERNAME": user,
+                "BOONDOCK_SECRETS": str(folder / name),
+            }
+        login = secured.login("admin")
+        with House(folder, settings, broker=secured, login=login, variables=variables) as house:
+            yield house

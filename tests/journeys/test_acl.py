@@ -21,7 +21,7 @@ from statistician.requests.ground import Ground
 from statistician.requests.registry import fixing, reading
 from tests.client import Client
 from tests.emulators import victron
-from tests.journeys.house import COMPANY, House
+from tests.journeys.house import COMPANY, House, secured_house
 from tests.secured import SecuredBroker, open_folder
 
 DOC = Path(__file__).parents[2] / "docs" / "security.md"
@@ -287,21 +287,9 @@ PROCESSES = ("statistician", "controller", "collector_ble")
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """The real processes, each as its own user, as the units start them; the house's client is the admin."""
-    with open_folder() as folder:
-        secured = SecuredBroker(folder, "")
-        variables = {}
-        for name in PROCESSES:
-            user, password = secured.login(f"boondock_{name}")
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "broker__password").write_text(password + "\n")
-            variables[name] = {
-                "BOONDOCK_BROKER__USERNAME": user,
-                "BOONDOCK_SECRETS": str(tmp_path / name),
-            }
-        login = secured.login("admin")
-        with House(tmp_path, HOUSE, broker=secured, login=login, variables=variables) as house:
-            house.start(*PROCESSES)
-            yield house
+    with secured_house(tmp_path, HOUSE, *PROCESSES) as house:
+        house.start(*PROCESSES)
+        yield house
 
 
 @pytest.fixture
