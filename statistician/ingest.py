@@ -191,6 +191,7 @@ class Ingest:
             if self._undated.add(Undated(device, message.payload, self._clock.monotonic())):
                 self._journal.count("undated_lost")
             return
+        self._note_flaws(device, reading, now)
         if self._undated and self._clock.quality() != "unset":
             # They came before it.
             self._date_the_undated(now)
@@ -198,6 +199,15 @@ class Ingest:
         since = self._connected_at if message.retain and reading.ts is None else None
         ts = self._arrivals.date(device, now) if reading.ts is None else reading.ts
         self._take_values(device, reading, ts, now, since)
+
+    def _note_flaws(self, device: str, reading: Reading, now: int) -> None:
+        """Tell what of a reading could not be read and was left out."""
+        subject = f"last_reset.{device}"
+        if reading.flaws:
+            self._journal.count("last_resets_unread", len(reading.flaws))
+            self._journal.problem(subject, reading.flaws[0], now)
+        elif reading.last_reset:
+            self._journal.solved(subject)
 
     def _date_the_undated(self, now: int) -> None:
         for one, came in self._undated.leave(now, self._clock.monotonic()):
