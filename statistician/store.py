@@ -11,7 +11,7 @@ from statistician.store_engine import Engine
 from statistician.store_fixes import FixTables, Kept
 from statistician.store_held import HeldReadings
 from statistician.store_models import Dead, Entity, Owner, Stream
-from statistician.store_open import open_or_set_aside
+from statistician.store_open import open_or_set_aside, remove_infinities
 from statistician.store_series import Series
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
@@ -27,6 +27,7 @@ class Store:
         self.path = path
         self.backups = backups or path.parent / "backups"
         self._engine, self.damage = open_or_set_aside(path, self.backups)
+        remove_infinities(self._engine)
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
         self.series = Series(self._engine, self.statistics)
