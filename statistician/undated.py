@@ -1,45 +1,38 @@
-"""Readings without a time: they are dated by their arrival, once our own clock is set."""
+"""When readings count that came while nobody knew the time, or without one of their own; times are ms."""
 
-from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-# A stranger that never stops must not fill memory: the oldest give way.
-MOST = 1000
 # What the broker held for us comes faster than the clock ticks: so far ahead of it may a reading be dated.
 _AHEAD_MS = 10_000
 _DEVICES_REMEMBERED = 4_096
 
 
 class Undated(NamedTuple):
-    """A reading's device and payload, and the monotonic second in which it came."""
+    """A reading that waits for the time: when it was measured, since the start `boot` of the machine."""
 
+    boot: str
+    since_boot: int
     device: str
     payload: bytes
-    came: float
 
 
-class WaitingRoom:
-    """Keeps undated readings."""
+def dated(waiting: Iterable[Undated], boot: str, offset: int) -> Iterator[tuple[int, Undated]]:
+    """When each counts, in order: those of this boot by the clock's `offset` to the time since its start.
 
-    def __init__(self) -> None:
-        self._waiting: deque[Undated] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def add(self, reading: Undated) -> bool:
-        """Let one wait; True if the oldest had to give way."""
-        full = len(self._waiting) >= MOST
-        if full:
-            self._waiting.popleft()
-        self._waiting.append(reading)
-        return full
-
-    def leave(self, wall: int, monotonic: float) -> list[tuple[Undated, int]]:
-        """All that wait and when they came (ms), now that the clock is set; the room is empty then."""
-        gone = [(one, wall - round((monotonic - one.came) * 1000)) for one in self._waiting]
-        self._waiting.clear()
-        return gone
+    Those of an earlier one keep their distances and end before the next began.
+    """
+    boots: dict[str, list[Undated]] = {}
+    for one in waiting:
+        boots.setdefault(one.boot, []).append(one)
+    offsets = {boot: offset}
+    begun = offset
+    for name in reversed([name for name in boots if name != boot]):
+        offsets[name] = begun - 1 - max(one.since_boot for one in boots[name])
+        begun = offsets[name]
+    for name in sorted(boots, key=offsets.__getitem__):
+        for one in boots[name]:
+            yield one.since_boot + offsets[name], one
 
 
 class Arrivals:

@@ -174,5 +174,5 @@ def test_states_of_a_file_say_that_they_are_late(tmp_path: Path) -> None:
 def test_what_is_no_number_is_refused_with_its_line(tmp_path: Path, heading: str, line: str) -> None:
     file = tmp_path / "states.csv"
     file.write_text(f"{heading}\n2026-11-20T08:00:00Z,{line}\n")
-    with pytest.raises(AskError, match="line 2: a state is (inf|nan)"):
+    with pytest.raises(AskError, match=r"line 2: a state is (inf|nan)"):
         list(intake._readings(intake.read(file)))
