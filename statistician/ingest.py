@@ -36,10 +36,8 @@ _TOPICS_REMEMBERED = 4_096
 _FOR_EVER = 2**53
 # Readings without the time that are kept: some days of a small van. Beyond them the oldest give way.
 MOST_UNDATED = 200_000
-# What was measured longer before it came was not measured by the clock that is ours.
-_LONGEST_WAY = 3_600_000
-# A clock that is further from what was measured of it has just been set.
-_STEP = 1_000
+# What was measured longer before it came was not measured by our clock; one further off was just set, ms.
+_LONGEST_WAY, _STEP = 3_600_000, 1_000
 
 
 class Bus(Publishes, Protocol):
