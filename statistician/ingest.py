@@ -22,7 +22,7 @@ from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
 from statistician.store import Store
 from statistician.streams import Place, envelope, spot_of
-from statistician.undated import Arrivals, Undated, dated
+from statistician.undated import Arrivals, Stepped, Undated, dated
 from statistician.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,6 @@ class Ingest:
         self._messages: list[Message] = []
         self._parsed: dict[str, Topic] = {}
         self._connected_at = clock.wall()
-        # Counted here, told at each commit.
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
@@ -108,7 +107,7 @@ class Ingest:
         self._counting = Counting(store, topics, journal)
         # Whether readings wait for the time, on disk.
         self._undated = bool(store.undated())
-        self._arrivals = Arrivals()
+        self._arrivals, self.stepped = Arrivals(), Stepped()
         self.dirty: dict[int, Span] = store.statistics.dirty()
         # What is being corrected.
         self.walking: Callable[[], dict[int, Span]] = dict
@@ -238,8 +237,7 @@ class Ingest:
             return
         if self._clock.quality() == "unset":
             self._journal.count("readings_undated")
-        came = round(self._clock.monotonic() * 1000)
-        measured = came
+        came = measured = round(self._clock.monotonic() * 1000)
         if reading.ts is not None and reading.clock == "unset":
             # By the same clock as ours, which was as far off.
             measured = reading.ts - self._offset()
@@ -249,9 +247,11 @@ class Ingest:
         self._undated = True
 
     def _time_of(self, device: str, reading: Reading, now: int) -> int:
-        """When a reading was measured: by its arrival, if it does not say so or cannot know."""
+        """When a reading was measured: when it came, if it does not say so or cannot know."""
         if reading.ts is None or (self._too_old(reading) and not reading.late):
             return self._arrivals.date(device, now)
+        if reading.clock == "estimated" and not reading.late:
+            return self.stepped.put_right(reading.ts, now, self._clock.monotonic())
         return reading.ts
 
     def _date_the_undated(self, now: int) -> None:

@@ -89,7 +89,10 @@ class Allowance:
         self._ran = int(ran or 0)
 
     def take(self, now: int, *, trusted: bool, days: int) -> int:
-        """The time that a purge goes by, which begins now; what is kept is kept `days`. Raises StoreError."""
+        """The time that a purge goes by, which begins now; what is kept is kept `days`. Raises StoreError.
+
+        Call `close` to keep that.
+        """
         self._run()
         oldest = self._store.oldest()
         if self._purged_at is None and not trusted:
@@ -99,7 +102,6 @@ class Allowance:
             since = max(self._purged_at, oldest + days * DAY)
             now = min(now, since + self._ran + (DAY if trusted else 0))
         self._purged_at, self._ran = now, 0
-        self._save()
         return now
 
     def look(self) -> None:
@@ -108,7 +110,7 @@ class Allowance:
             self.close()
 
     def close(self) -> None:
-        """Keep how long the process has run. Raises StoreError."""
+        """Keep when the last purge was, and how long the process has run since. Raises StoreError."""
         self._run()
         self._save()
 

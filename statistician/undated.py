@@ -6,6 +6,9 @@ from typing import NamedTuple
 # What the broker held for us comes faster than the clock ticks: so far ahead of it may a reading be dated.
 _AHEAD_MS = 10_000
 _DEVICES_REMEMBERED = 4_096
+# So long after a step readings come that were stamped before it, and so fresh they are.
+_ON_THEIR_WAY_S = 30.0
+_FRESH_MS = 5_000
 
 
 class Undated(NamedTuple):
@@ -33,6 +36,24 @@ def dated(waiting: Iterable[Undated], boot: str, offset: int) -> Iterator[tuple[
     for name in sorted(boots, key=offsets.__getitem__):
         for one in boots[name]:
             yield one.since_boot + offsets[name], one
+
+
+class Stepped:
+    """A reading may be on its way when the clock is set right: it comes with the time of the wrong one."""
+
+    def __init__(self) -> None:
+        self._by = 0
+        self._until = float("-inf")
+
+    def note(self, by: int, monotonic: float) -> None:
+        """Take notice that the clock went forward by `by` ms at a monotonic second."""
+        self._by, self._until = by, monotonic + _ON_THEIR_WAY_S
+
+    def put_right(self, ts: int, now: int, monotonic: float) -> int:
+        """The time of an estimated reading that came at `now`, after the step if it was stamped before it."""
+        if monotonic <= self._until and abs(ts + self._by - now) <= _FRESH_MS < abs(ts - now):
+            return ts + self._by
+        return ts
 
 
 class Arrivals:

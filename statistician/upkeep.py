@@ -64,6 +64,7 @@ class Upkeep:
             self.keep.refresh()
             trusted = self._clock.quality() == "ok"
             allowed = self._allowance.take(now, trusted=trusted, days=self._settings.keep_days)
+            self._safely(self._allowance.close)
             if allowed < now - HOUR:
                 log.info("purging as if it were %s: the clock is far ahead of that", to_iso(allowed))
             self._retention = self._plan(allowed, open_period)

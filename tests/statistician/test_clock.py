@@ -9,7 +9,7 @@ from bus.messages import Reading, encode_reading
 from statistician import ingest
 from statistician.periods import DAY, HOUR, MINUTES_5
 from statistician.records import Table
-from statistician.undated import Undated, dated
+from statistician.undated import Stepped, Undated, dated
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
 
@@ -315,3 +315,44 @@ def test_a_reading_without_a_time_is_not_dated_by_a_clock_that_was_wrong(rig: Ri
     rig.message(TOPICS.state("van"), b'{"volt": 13.0}')
     rig.commit()
     assert sorted(state.ts - START for state in rig.store.states.between(0, None)) == [0, 1]
+
+
+@pytest.mark.parametrize("step", [2 * HOUR, -2 * HOUR])
+@pytest.mark.parametrize("after", [0, 20])
+def test_a_reading_that_was_on_its_way_when_the_clock_was_set(tmp_path: Path, step: int, after: int) -> None:
+    rig = Unset(tmp_path / "s.db")
+    rig.set_clock(START)
+    rig.quality = "estimated"
+    rig.restart()
+    rig.about("van", volt="measurement")
+    rig.own("van", "ble")
+    rig.measure(11.0)
+    rig.commit()
+    rig.set_clock(rig.now + step)
+    rig.quality = "ok"
+    rig.settle()
+    rig.now += after * SECOND
+    # It was stamped before its collector knew.
+    reading = Reading(
+        ts=rig.now - step - SECOND, values={"volt": 12.0}, clock="estimated", stream="ble-1", seq=2
+    )
+    rig.message(TOPICS.state("van"), encode_reading(reading))
+    # And this one is as old as it says.
+    rig.seq = 2
+    rig.measure(13.0)
+    rig.commit()
+    states = rig.store.states.between(0, None)
+    found = [(state.ts - START - step, state.value) for state in states if state.value in {12.0, 13.0}]
+    came = 6 * SECOND + after * SECOND
+    assert found == [(came - SECOND, 12.0), (came, 13.0)]
+    assert rig.journal.counters["readings_of_a_wrong_clock"] == 0
+
+
+def test_what_is_not_on_its_way_from_before_a_step_keeps_its_time() -> None:
+    stepped = Stepped()
+    assert stepped.put_right(START - HOUR, START, 10.0) == START - HOUR, "no step"
+    stepped.note(HOUR, 10.0)
+    assert stepped.put_right(START - HOUR - SECOND, START, 40.0) == START - SECOND
+    assert stepped.put_right(START - HOUR - SECOND, START, 41.0) == START - HOUR - SECOND, "long after"
+    for ts in (START, START - 10 * SECOND, START - HOUR - 10 * SECOND, START - 30 * MINUTE):
+        assert stepped.put_right(ts, START, 11.0) == ts
