@@ -163,6 +163,11 @@ class Ingest:
             raise BadMessageError(f"more than {MOST_ENTITIES} entities")
         for record in self._entities.describe(device, about, self._clock.wall()):
             self._batch.entities[record.id] = record
+            live, opened = self._entities[record.id], self._compiler.open
+            since = record.units[-1].since if record.units else 0
+            if opened is not None and 0 < since < min(opened, live.heard + 1):
+                # A reading in the new unit came before it was named, and its row is made.
+                self._mark_late(live, Span(since, live.heard), self._clock.wall())
 
     def _end(self, device: str) -> None:
         """A device is gone: nothing of it is known any more."""
@@ -207,7 +212,6 @@ class Ingest:
         self._take_values(device, reading, self._time_of(device, reading, now), now, since)
 
     def _note_flaws(self, device: str, reading: Reading, now: int) -> None:
-        """Tell what of a reading could not be read and was left out."""
         subject = f"last_reset.{device}"
         if reading.flaws:
             self._journal.count("last_resets_unread", len(reading.flaws))
@@ -224,7 +228,6 @@ class Ingest:
         return reading.ts is not None and reading.ts < self._limits.earliest
 
     def _is_undated(self, reading: Reading) -> bool:
-        """Whether a reading must wait until the clock is set, or until what waits is dated."""
         if self._undated and self._clock.quality() != "unset" and self._time_unknown():
             return True
         if reading.late or not (reading.ts is None or self._too_old(reading)):
@@ -232,7 +235,6 @@ class Ingest:
         return self._time_unknown()
 
     def _let_wait(self, device: str, reading: Reading, payload: bytes, now: int) -> None:
-        """Keep a reading until the clock is set; its stream goes on."""
         if self._placed(device, reading, now) is Place.DUPLICATE:
             return
         if self._clock.quality() == "unset":
@@ -247,7 +249,6 @@ class Ingest:
         self._undated = True
 
     def _time_of(self, device: str, reading: Reading, now: int) -> int:
-        """When a reading was measured: when it came, if it does not say so or cannot know."""
         if reading.ts is None or (self._too_old(reading) and not reading.late):
             return self._arrivals.date(device, now)
         if reading.clock == "estimated" and not reading.late:
@@ -272,7 +273,6 @@ class Ingest:
         self._undated = False
 
     def _placed(self, device: str, reading: Reading, now: int) -> Place:
-        """Find the place of a reading in its stream."""
         self._readings += 1
         if reading.clock != "ok":
             self._journal.count(f"readings_{reading.clock}")
