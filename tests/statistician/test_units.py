@@ -149,7 +149,7 @@ UNITS = [
 
 @pytest.mark.parametrize(("kind", "old", "new", "values"), UNITS)
 @pytest.mark.parametrize("early", [1, 2])
-@pytest.mark.parametrize("start", [START, START + 4 * MINUTE])
+@pytest.mark.parametrize("start", [START, START + 3 * MINUTE])
 def test_a_unit_that_changes_before_its_about(
     tmp_path: Path, kind: str, old: str, new: str, values: list[float], *, early: int, start: int
 ) -> None:

@@ -9,6 +9,9 @@ import pytest
 from bus.about import Entity
 from bus.messages import from_iso
 from config.model import Device
+from statistician.fixes_ground import FixError
+from statistician.fixes_ground import finite as finite_or_refused
+from statistician.records import Table
 from tests.statistician.rig import MINUTE, START, TOPICS, Rig
 from tests.statistician.test_integral import Sun
 
@@ -135,3 +138,22 @@ def test_no_unit_makes_a_number_infinite(tmp_path: Path) -> None:
     rig.run_until(rig.now + 10 * MINUTE)
     assert finite(rig)
     assert rig.rows("volt")[-1].row.mean == 2e9
+
+
+def test_no_conversion_of_rows_makes_a_number_infinite(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", power="measurement")
+    for power in (1e308, 5.0):
+        say(rig, power=power)
+    rig.run_until(START + 6 * MINUTE)
+    (row,) = rig.rows("power")
+    assert row.row.max == 1e308
+    rig.store.series.scale(Table.FIVE_MINUTES, row.entity, factor=1000.0, offset=0.0)
+    (row,) = rig.rows("power")
+    assert (row.row.min, row.row.max) == (5000.0, None)
+
+
+@pytest.mark.parametrize("amount", [1e101, -1e308, math.inf, math.nan])
+def test_what_would_spoil_sums_is_refused(amount: float) -> None:
+    with pytest.raises(FixError, match="adjustment: .*allowed are numbers from"):
+        finite_or_refused(amount, "adjustment")
