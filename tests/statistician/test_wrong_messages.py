@@ -155,5 +155,5 @@ def test_no_conversion_of_rows_makes_a_number_infinite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("amount", [1e101, -1e308, math.inf, math.nan])
 def test_what_would_spoil_sums_is_refused(amount: float) -> None:
-    with pytest.raises(FixError, match="adjustment: .*allowed are numbers from"):
+    with pytest.raises(FixError, match=r"adjustment: .*allowed are numbers from"):
         finite_or_refused(amount, "adjustment")
