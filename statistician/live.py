@@ -21,7 +21,7 @@ _REMEMBERED = 64
 _RECENT = 4
 _BEFORE_ABOUT = 120_000
 # How far the next value may be from the last one converted, as a share of it.
-_ABOUT = 0.25
+_ABOUT = 0.1
 
 
 class LiveEntity:
