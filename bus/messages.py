@@ -1,13 +1,14 @@
 """Payloads of the contract, typed: readings, aggregates, command answers; JSON in and out."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 from bus.topics import ID
+from bus.zone import machine_zone
 
 Value = float | str | None
 Values = dict[str, Value]
@@ -24,6 +25,7 @@ RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_res
 _WHOLE = "allowed is a whole number from 0 to 2^53 - 1"
 _NOT_LATE = False
 _CLOCKS = ("ok", "estimated", "unset")
+_RESET = '; allowed is such as {"energy": "2026-11-21T00:00:00Z"}; without it no new cycle is counted'
 
 
 class BadMessageError(ValueError):
@@ -36,7 +38,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     `ts` is when it was measured (ms since 1970 UTC; None: the arrival counts). `after` says that no seq of
     the stream up to it will come again. `late` marks history that the device remembered. `last_reset` holds
-    ms by entity.
+    ms by entity. `flaws` tells which fields were left out because they could not be read.
     """
 
     ts: int | None
@@ -47,6 +49,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     after: int | None = None
     late: bool = False
     last_reset: dict[str, int] = {}
+    flaws: tuple[str, ...] = ()
 
 
 def to_iso(ms: int) -> str:
@@ -73,8 +76,11 @@ def _minute(head: str) -> int:
     return _from_any_iso(head + "00Z")
 
 
-def _from_any_iso(text: str) -> int:
+def _from_any_iso(text: str, zone: tzinfo | None = None) -> int:
+    """As from_iso; a time without a zone is one of `zone`, if there is one."""
     moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None and zone is not None:
+        moment = moment.replace(tzinfo=zone)
     if moment.tzinfo is None:
         raise ValueError(f"time {text!r} has no zone; allowed is RFC 3339 such as 2026-11-21T06:40:10.512Z")
     # Rounded down so that a time just before a boundary stays before it.
@@ -123,6 +129,7 @@ def decode_reading(payload: bytes) -> Reading:
         raise BadMessageError(f"clock {clock!r}: allowed are {', '.join(_CLOCKS)}")
     ts, stream, seq = take("ts", None), take("stream", None), take("seq", None)
     after, late, resets = take("after", None), take("late", _NOT_LATE), take("last_reset", None)
+    flaws: list[str] = []
     return Reading(
         ts=_time(ts, "ts"),
         clock=clock,  # type: ignore[arg-type]  # narrowed by the check above, which mypy cannot follow
@@ -130,9 +137,10 @@ def decode_reading(payload: bytes) -> Reading:
         seq=whole_number(seq, "seq"),
         after=whole_number(after, "after"),
         late=_flag(late, "late"),
-        last_reset=_resets(resets) if resets is not None else {},
+        last_reset=_resets(resets, flaws) if resets is not None else {},
         # What is left are the values.
         values=_values(body),
+        flaws=tuple(flaws),
     )
 
 
@@ -168,14 +176,14 @@ def _decode_leniently(payload: bytes) -> dict[str, _Field]:
         raise BadMessageError("the payload is not a JSON object")
     out: dict[str, _Field] = {}
     for key, value in body.items():
-        if isinstance(value, bool):
+        if key == "last_reset":
+            out[key] = _texts(value)
+        elif isinstance(value, bool):
             out[key] = value if key == "late" else ON if value else OFF
         elif value is None or isinstance(value, str):
             out[key] = value
         elif isinstance(value, int | float):
             out[key] = _number(key, value)
-        elif key == "last_reset" and isinstance(value, dict):
-            out[key] = {str(entity): str(moment) for entity, moment in value.items()}
         else:
             raise BadMessageError(f"{key}: allowed are a number, a text, ON, OFF or null")
     return out
@@ -222,13 +230,26 @@ def whole_number(value: object, key: str) -> int | None:
     return int(value)
 
 
-def _resets(value: _Field) -> dict[str, int]:
-    if value is None:
-        return {}
+def _texts(value: object) -> _Field:
+    """A `last_reset` of any type as the fast way has it."""
     if not isinstance(value, dict):
-        raise BadMessageError("last_reset: allowed is an object of times by entity")
-    resets = {entity: _time(moment, f"last_reset.{entity}") for entity, moment in value.items()}
-    return {entity: ms for entity, ms in resets.items() if ms is not None}
+        return None if value is None else str(value)
+    return {entity: str(moment) for entity, moment in value.items() if moment is not None}
+
+
+def _resets(value: _Field, flaws: list[str]) -> dict[str, int]:
+    """Times by entity; one that cannot be read spoils nothing else: it is left out and told in `flaws`."""
+    if not isinstance(value, dict):
+        if value is not None:
+            flaws.append(f"last_reset: {str(value)[:80]!r} is no object of times by entity{_RESET}")
+        return {}
+    found: dict[str, int] = {}
+    for entity, moment in value.items():
+        try:
+            found[entity] = _from_any_iso(moment, machine_zone())
+        except (ValueError, OverflowError):
+            flaws.append(f"last_reset.{entity[:80]}: {moment[:80]!r} is no time{_RESET}")
+    return found
 
 
 def scalar(value: Value, precision: int | None = None) -> bytes:

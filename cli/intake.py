@@ -1,6 +1,7 @@
 """`boondock import`: a CSV as `boondock export` writes it; states become late readings, hours statistics."""
 
 import csv
+import math
 import re
 import secrets
 import sys
@@ -163,10 +164,10 @@ def _readings(table: Table) -> Iterator[tuple[str, Reading]]:
             text = line[place] if place < len(line) else ""
             if text:
                 device, _, key = column.entity.partition(".")
-                devices.setdefault(device, {})[key] = _value(text)
+                devices.setdefault(device, {})[key] = _value(text, number)
         found += [(ts, device, values) for device, values in devices.items()]
     for ts, device, values in sorted(found, key=lambda one: one[0]):
-        yield device, Reading(ts=ts, values=values)
+        yield device, Reading(ts=ts, values=values, late=True)
 
 
 def _time(text: str, number: int) -> int:
@@ -176,11 +177,11 @@ def _time(text: str, number: int) -> int:
         raise AskError(f"line {number}: {error}") from error
 
 
-def _value(text: str) -> Value:
+def _value(text: str, line: int) -> Value:
     if text == NULL:
         return None
     try:
-        return float(text)
+        return _finite(float(text), line, "a state")
     except ValueError:
         return text
 
@@ -275,6 +276,12 @@ def _hours(table: Table, entity: str) -> Iterator[Hour]:
 
 def _number(text: str, line: int, column: str) -> float:
     try:
-        return float(text)
+        return _finite(float(text), line, column)
     except ValueError as error:
         raise AskError(f"line {line}: {column} is {text!r}, no number") from error
+
+
+def _finite(value: float, line: int, column: str) -> float:
+    if not math.isfinite(value):
+        raise AskError(f"line {line}: {column} is {value}; allowed are numbers, and {NULL} for unknown")
+    return value

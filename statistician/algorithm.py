@@ -10,6 +10,8 @@ from statistician.periods import HOUR, MINUTES_5
 
 # A fall below this share of the last value is a reset, a smaller one a dip.
 RESET_BELOW = 0.9
+# Sums of what is larger might grow infinite, in whatever unit, and one such number would spoil all after it.
+LARGEST = 1e100
 
 # Whether a counter that begins anew each day has begun a new one between two readings (ms).
 NewDay = Callable[[int, int], bool]
@@ -215,6 +217,14 @@ class Sum(_Holding):
         self._renewals: list[int] = []
         self._renewed: int | None = None
 
+    def carry(self, start: int, heard: int, value: Value, last_reset: int | None) -> None:
+        """As every accumulator, but what is too large to count is unknown."""
+        super().carry(start, heard, countable(value), last_reset)
+
+    def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
+        """As every accumulator, but what is too large to count is unknown."""
+        super().feed(ts, countable(value), last_reset)
+
     def renew(self, times: Iterable[int], done: int | None) -> None:
         """After each time it is another counter: its first number adds nothing. The base knows `done`."""
         self._renewals += times
@@ -363,6 +373,11 @@ def _direction(x: float, y: float) -> float:
     degrees = math.degrees(math.atan2(y, x)) % 360
     # A tiny negative angle rounds up to a full turn.
     return 0.0 if degrees >= 360 else degrees
+
+
+def countable(value: Value) -> Value:
+    """A value as sums take it: a number beyond LARGEST is unknown."""
+    return None if isinstance(value, float) and not -LARGEST <= value <= LARGEST else value
 
 
 def _finite(value: float) -> float | None:

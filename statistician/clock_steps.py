@@ -183,6 +183,7 @@ class ClockSteps:
         log.warning("the clock went %s by %d s", "forward" if step.by > 0 else "back", abs(step.by) // 1000)
         self._ingest.flush()
         if step.synchronised:
+            self._ingest.stepped.note(step.by, self._clock.monotonic())
             self._date_anew(self._estimated.moves(step.by, self._entities))
             self._estimated.clear()
         elif step.by > 0 and self._took_back is not None and abs(step.by + self._took_back.by) <= _SAME_STEP:

@@ -1,5 +1,6 @@
 """One entity's states of one period on their way into its row: which class, which unit, from which sum."""
 
+import math
 from dataclasses import replace
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
@@ -55,7 +56,8 @@ class _Converting:
         if unit not in self._conversions:
             self._conversions[unit] = conversion(self._class, unit, self.unit)
         how = self._conversions[unit]
-        return None if how is None else how(value)
+        number = math.inf if how is None else how(value)
+        return number if math.isfinite(number) else None
 
     def close(self, end: int) -> Row | None:
         return None if self._spoiled else self._into.close(end)

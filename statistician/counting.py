@@ -5,7 +5,9 @@ What is held or left out stands in a table of its own; states are what counts.
 
 from bus.about import TOTAL_INCREASING
 from bus.health import Journal
+from bus.messages import to_iso
 from bus.topics import Topics
+from statistician.algorithm import LARGEST, countable
 from statistician.counters import Counter, Held, HeldReading, subject, told
 from statistician.live import LiveEntity
 from statistician.periods import DAY
@@ -34,6 +36,10 @@ class Counting:
         Raises StoreError.
         """
         record, value = live.record, state.value
+        if countable(value) is not value:
+            # It has no part in sums, so it is neither a fall nor a leap.
+            self._tell_large(live, state)
+            return [state], []
         if record.state_class != TOTAL_INCREASING:
             return [*self._release(live, batch), state], []
         if not isinstance(value, float):
@@ -87,6 +93,18 @@ class Counting:
             self._told[subject(name)] = now
             reading = HeldReading(record.id, *left_out, "left_out")
             self._journal.problem(subject(name), told(reading, name, record.unit, self._topic), now)
+
+    def _tell_large(self, live: LiveEntity, state: State) -> None:
+        name = f"{live.record.device}.{live.record.entity}"
+        self._journal.count("values_too_large")
+        about = f"value.{name}"
+        if about in self._told or len(self._told) < _MOST_TOLD:
+            self._told[about] = state.ts
+            text = (
+                f"{state.value} at {to_iso(state.ts)} is beyond {LARGEST:g}: no sum and no energy counts it;"
+                " see what the device sends"
+            )
+            self._journal.problem(about, text, state.ts)
 
     def look(self, now: int) -> None:
         """Stop telling of what was left out more than a day ago."""

@@ -7,6 +7,7 @@ from bus.health import Journal
 from bus.messages import Value
 from statistician.entity_clock import TOLERANCE, EntityClock, Move
 from statistician.live import Entities, LiveEntity
+from statistician.periods import DAY
 from statistician.records import Batch, State, StoreError
 from statistician.redating import find_ahead
 from statistician.store import Store
@@ -47,10 +48,12 @@ class Dating:
         now: int,
         came: float,
         stream: bool,
+        said: int | None = None,
     ) -> dict[str, int]:
         """When each of the values of a reading counts; `came` in monotonic seconds.
 
-        Of a `stream` what was stored last need not be what came before it.
+        Of a `stream` what was stored last need not be what came before it. What its clock `said`, if `raw` is
+        its arrival because that cannot be.
         """
         for live in lives.values():
             if live.clock is None:
@@ -63,6 +66,8 @@ class Dating:
         if doubtful:
             self._settle([lives[key] for key in doubtful], raw, now, came)
             text = _complaint(clock_of(lives[min(doubtful)]), raw, now)
+        if said is not None:
+            text = _behind(now - said)
         if text:
             self._journal.count("readings_of_a_wrong_clock")
             self._journal.problem(subject, text, now)
@@ -130,10 +135,16 @@ def clock_of(live: LiveEntity) -> EntityClock:
 def _complaint(clock: EntityClock, raw: int, now: int) -> str | None:
     """What is wrong with a clock and what to do about it."""
     off = (raw - now if raw > now + TOLERANCE else -clock.shift) // 1000
-    if off == 0:
-        return None
-    way = "ahead of" if off > 0 else "behind"
+    return None if off == 0 else _wrong(f"{abs(off)} s {'ahead of' if off > 0 else 'behind'} ours")
+
+
+def _behind(off: int) -> str:
+    # In days: else it would be news with every reading.
+    return _wrong(f"{off // DAY} days behind ours")
+
+
+def _wrong(how: str) -> str:
     return (
-        f"its clock is {abs(off)} s {way} ours: its readings are dated by their order and arrival; set its"
+        f"its clock is {how}: its readings are dated by their order and arrival; set its"
         " clock, or let it leave ts out"
     )

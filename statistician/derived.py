@@ -12,7 +12,7 @@ from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading
 from bus.topics import Topics
 from config.model import INTEGRAL, Device
 from statistician.entity_clock import Move
-from statistician.integral import Integral
+from statistician.integral import MOST_WATTS, Integral
 from statistician.live import Entities, LiveEntity
 from statistician.records import EntityRecord, State
 from statistician.store import Store
@@ -108,13 +108,28 @@ class Derived:
             if energy.key not in values:
                 continue
             integral, ts = energy.integral, dated[energy.key]
+            watts = _watts(values[energy.key], self._entities.find(device, energy.key))
+            self._note_power(energy, watts)
             ignored = integral.ignored
             if ts > self._clock.wall() + energy.max_gap and self._clock.quality() != "unset":
                 # After one from the future all that follow would look late.
                 integral.ignored += 1
-            elif integral.feed(ts, _watts(values[energy.key], self._entities.find(device, energy.key))):
+            elif integral.feed(ts, watts):
                 yield self._state(energy, ts, described)
             self._journal.count("energy_ignored", integral.ignored - ignored)
+
+    def _note_power(self, energy: _Energy, watts: float | None) -> None:
+        """Tell of a power that cannot be, until the next that can."""
+        subject = f"energy.{energy.device}"
+        if watts is not None and abs(watts) > MOST_WATTS:
+            self._journal.count("powers_too_large")
+            text = (
+                f"{watts:g} W are no power: no energy is counted until the next value;"
+                " see what its source sends"
+            )
+            self._journal.problem(subject, text, self._clock.wall())
+        elif watts is not None and subject in self._journal.problems:
+            self._journal.solved(subject)
 
     def _state(
         self, energy: _Energy, ts: int, described: dict[int, EntityRecord]

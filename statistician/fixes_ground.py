@@ -1,6 +1,5 @@
 """What every fix stands on: names and times as users write them, and what a fix leaves to be done."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from bus.messages import from_iso
 from bus.requests import LATEST_MS
 from bus.topics import ID
+from statistician.algorithm import LARGEST
 from statistician.compile import Compiler
 from statistician.fixes_params import Summary
 from statistician.live import Entities, LiveEntity
@@ -98,9 +98,9 @@ def moment(value: str | int, where: str) -> int:
 
 
 def finite(value: float, where: str) -> float:
-    """A number that can be stored. Raises FixError(invalid)."""
-    if not math.isfinite(value):
-        raise FixError("invalid", f"{where}: {value} is no number")
+    """A number that sums can take. Raises FixError(invalid)."""
+    if not -LARGEST <= value <= LARGEST:
+        raise FixError("invalid", f"{where}: {value}: allowed are numbers from -{LARGEST:g} to {LARGEST:g}")
     return value
 
 

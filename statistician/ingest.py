@@ -19,10 +19,10 @@ from statistician.derived import Derived
 from statistician.entity_clock import Move
 from statistician.estimated import Estimated
 from statistician.live import Entities, LiveEntity
-from statistician.records import Batch, DeadLetter, Event, Heard, Span, State
+from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
 from statistician.store import Store
 from statistician.streams import Place, envelope, spot_of
-from statistician.undated import Arrivals, Undated, WaitingRoom
+from statistician.undated import Arrivals, Stepped, Undated, dated
 from statistician.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,10 @@ MOST_ENTITIES = 10_000
 MOST_WAITING = 5_000
 _TOPICS_REMEMBERED = 4_096
 _FOR_EVER = 2**53
+# Readings without the time that are kept: some days of a small van. Beyond them the oldest give way.
+MOST_UNDATED = 200_000
+# What was measured longer before it came was not measured by our clock; one further off was just set, ms.
+_LONGEST_WAY, _STEP = 3_600_000, 1_000
 
 
 class Bus(Publishes, Protocol):
@@ -85,7 +89,6 @@ class Ingest:
         self._messages: list[Message] = []
         self._parsed: dict[str, Topic] = {}
         self._connected_at = clock.wall()
-        # Counted here, told at each commit.
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
@@ -102,8 +105,9 @@ class Ingest:
         # Until when nobody listened, ms.
         self.back_at = 0
         self._counting = Counting(store, topics, journal)
-        self._undated = WaitingRoom()
-        self._arrivals = Arrivals()
+        # Whether readings wait for the time, on disk.
+        self._undated = bool(store.undated())
+        self._arrivals, self.stepped = Arrivals(), Stepped()
         self.dirty: dict[int, Span] = store.statistics.dirty()
         # What is being corrected.
         self.walking: Callable[[], dict[int, Span]] = dict
@@ -159,6 +163,11 @@ class Ingest:
             raise BadMessageError(f"more than {MOST_ENTITIES} entities")
         for record in self._entities.describe(device, about, self._clock.wall()):
             self._batch.entities[record.id] = record
+            live, opened = self._entities[record.id], self._compiler.open
+            since = record.units[-1].since if record.units else 0
+            if opened is not None and 0 < since < min(opened, live.heard + 1):
+                # A reading in the new unit came before it was named, and its row is made.
+                self._mark_late(live, Span(since, live.heard), self._clock.wall())
 
     def _end(self, device: str) -> None:
         """A device is gone: nothing of it is known any more."""
@@ -186,43 +195,102 @@ class Ingest:
     def _take_reading(self, device: str, message: Message) -> None:
         reading = decode_reading(message.payload)
         now = self._clock.wall()
-        if reading.ts is None and self._clock.quality() == "unset":
-            self._journal.count("readings_undated")
-            if self._undated.add(Undated(device, message.payload, self._clock.monotonic())):
-                self._journal.count("undated_lost")
+        self._note_flaws(device, reading, now)
+        if self._is_undated(reading):
+            self._let_wait(device, reading, message.payload, now)
             return
-        if self._undated and self._clock.quality() != "unset":
-            # They came before it.
-            self._date_the_undated(now)
+        if self._undated and not self._time_unknown():
+            try:
+                # They came before it.
+                self._date_the_undated(now)
+            except StoreError as error:
+                log.warning("readings go on waiting for their time: %s", error)
+                self._let_wait(device, reading, message.payload, now)
+                return
         # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
         since = self._connected_at if message.retain and reading.ts is None else None
-        ts = self._arrivals.date(device, now) if reading.ts is None else reading.ts
-        self._take_values(device, reading, ts, now, since)
+        self._take_values(device, reading, self._time_of(device, reading, now), now, since)
+
+    def _note_flaws(self, device: str, reading: Reading, now: int) -> None:
+        subject = f"last_reset.{device}"
+        if reading.flaws:
+            self._journal.count("last_resets_unread", len(reading.flaws))
+            self._journal.problem(subject, reading.flaws[0], now)
+        elif reading.last_reset:
+            self._journal.solved(subject)
+
+    def _time_unknown(self) -> bool:
+        """Whether the clock is not set, or was set just now and what that means is still to be found out."""
+        known = self._offset() + round(self._clock.monotonic() * 1000)
+        return self._clock.quality() == "unset" or abs(self._clock.wall() - known) > _STEP
+
+    def _too_old(self, reading: Reading) -> bool:
+        return reading.ts is not None and reading.ts < self._limits.earliest
+
+    def _is_undated(self, reading: Reading) -> bool:
+        if self._undated and self._clock.quality() != "unset" and self._time_unknown():
+            return True
+        if reading.late or not (reading.ts is None or self._too_old(reading)):
+            return False
+        return self._time_unknown()
+
+    def _let_wait(self, device: str, reading: Reading, payload: bytes, now: int) -> None:
+        if self._placed(device, reading, now) is Place.DUPLICATE:
+            return
+        if self._clock.quality() == "unset":
+            self._journal.count("readings_undated")
+        came = measured = round(self._clock.monotonic() * 1000)
+        if reading.ts is not None and reading.clock == "unset":
+            # By the same clock as ours, which was as far off.
+            measured = reading.ts - self._offset()
+        if not came - _LONGEST_WAY <= measured <= came:
+            measured = came
+        self._batch.undated.append(Undated(self._clock.boot, measured, device, payload))
+        self._undated = True
+
+    def _time_of(self, device: str, reading: Reading, now: int) -> int:
+        if reading.ts is None or (self._too_old(reading) and not reading.late):
+            return self._arrivals.date(device, now)
+        if reading.clock == "estimated" and not reading.late:
+            return self.stepped.put_right(reading.ts, now, self._clock.monotonic())
+        return reading.ts
 
     def _date_the_undated(self, now: int) -> None:
-        for one, came in self._undated.leave(now, self._clock.monotonic()):
-            ts = self._arrivals.date(one.device, came)
+        """Take what waited, now that the clock is set. Raises StoreError; then it waits on."""
+        self.flush()
+        waiting = self._store.undated()
+        offset = now - round(self._clock.monotonic() * 1000)
+        for ts, one in dated([one for _, one in waiting], self._clock.boot, offset):
             try:
-                self._take_values(one.device, decode_reading(one.payload), ts, now, None)
+                reading = decode_reading(one.payload)
+                when = self._arrivals.date(one.device, ts) if reading.ts is None else ts
+                if reading.ts is not None and not self._too_old(reading):
+                    when = reading.ts
+                self._take_lives(one.device, reading, when, now, None, in_order=True)
             except BadMessageError as error:
                 self._batch.dead.append(DeadLetter(now, one.device, one.payload, str(error)))
+        self._batch.dated_to = max((number for number, _ in waiting), default=0)
+        self._undated = False
+
+    def _placed(self, device: str, reading: Reading, now: int) -> Place:
+        self._readings += 1
+        if reading.clock != "ok":
+            self._journal.count(f"readings_{reading.clock}")
+        spot = spot_of(reading)
+        place = Place.NEXT if spot is None else self._watermarks.place(device, spot, now)
+        if place is Place.DUPLICATE:
+            self._journal.count("duplicates")
+        elif place is Place.GAP:
+            self._journal.count("gaps")
+        return place
 
     def _take_values(self, device: str, reading: Reading, ts: int, now: int, since: int | None) -> None:
         if ts < self._limits.earliest:
             raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
-        self._readings += 1
-        if reading.clock != "ok":
-            self._journal.count(f"readings_{reading.clock}")
-        place = Place.NEXT
-        spot = spot_of(reading)
-        if spot is not None:
-            place = self._watermarks.place(device, spot, now)
-            if place is Place.DUPLICATE:
-                self._journal.count("duplicates")
-                return
-            if place is Place.GAP:
-                self._journal.count("gaps")
-        self._take_lives(device, reading, ts, now, since, in_order=place is Place.NEXT and not reading.late)
+        place = self._placed(device, reading, now)
+        if place is not Place.DUPLICATE:
+            in_order = place is Place.NEXT and not reading.late
+            self._take_lives(device, reading, ts, now, since, in_order=in_order)
 
     def _take_lives(
         self, device: str, reading: Reading, ts: int, now: int, since: int | None, *, in_order: bool
@@ -236,7 +304,10 @@ class Ingest:
             lives = {key: live for key, live in lives.items() if live.newest is None}
         if in_order:
             came, stream = self._clock.monotonic(), reading.seq is not None
-            dated = self._dating.date(device, reading.values, lives, ts, now=latest, came=came, stream=stream)
+            said = reading.ts if self._too_old(reading) and self._clock.quality() != "unset" else None
+            dated = self._dating.date(
+                device, reading.values, lives, ts, now=latest, came=came, stream=stream, said=said
+            )
         else:
             dated = dict.fromkeys(lives, min(ts, latest))
         self._note_clock(reading, {live.record.id: dated[key] for key, live in lives.items()})
@@ -347,15 +418,17 @@ class Ingest:
 
     def commit(self) -> None:
         """COMMIT, acknowledge, then watermarks. StoreError loses nothing."""
-        if self._undated and self._clock.quality() != "unset":
+        if self._undated and not self._time_unknown():
             self._date_the_undated(self._clock.wall())
         # What is still undated asks again after the next interval.
         self.since = self._clock.monotonic() if self._undated else self.since
-        if not self._messages and not self._batch.states:
+        if not self._messages and not self._batch.states and not self._batch.dated_to:
             return
         self._batch.streams = self._watermarks.moved()
         self._batch.owners = self._watermarks.owners()
         self._write(self._batch)
+        if self._undated:
+            self._journal.count("undated_lost", self._store.drop_undated(MOST_UNDATED))
         messages, self._messages = self._messages, []
         if not self._undated:
             self.since = None

@@ -2,16 +2,21 @@
 
 from typing import Literal
 
+from statistician.algorithm import LARGEST
+
 Sign = Literal["positive", "negative", "both"]
 
 _MS_PER_HOUR = 3_600_000
+# No van has a terawatt; and beside what it makes of energy, nothing smaller would count.
+MOST_WATTS = 1e12
 
 
 class Integral:
     """The energy of one power entity, fed in order of time.
 
     `sign` says which watts count: those above zero, those below (as energy that grows), or all, so that
-    discharging takes away. A silence longer than `max_gap` ms adds nothing.
+    discharging takes away. A silence longer than `max_gap` ms adds nothing. Power beyond
+    MOST_WATTS is unknown.
     """
 
     def __init__(self, *, max_gap: int, sign: Sign) -> None:
@@ -24,8 +29,8 @@ class Integral:
         self._watts: float | None = None
 
     def resume(self, energy: float, ts: int, watts: float | None) -> None:
-        """Go on from the energy kept last, at `ts`, and the power in force then."""
-        self.energy = energy
+        """Go on from the energy kept last, at `ts`, and the power in force then; from 0 if it cannot be."""
+        self.energy = energy if abs(energy) <= LARGEST else 0.0
         self.ts = ts
         self._watts = self._counting(watts)
 
@@ -51,6 +56,8 @@ class Integral:
         return self.energy != before or bool(self._watts)
 
     def _counting(self, watts: float | None) -> float | None:
-        if watts is None or self._sign == "both":
+        if watts is None or not -MOST_WATTS <= watts <= MOST_WATTS:
+            return None
+        if self._sign == "both":
             return watts
         return max(0.0, watts if self._sign == "positive" else -watts)

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from operator import attrgetter
 
 from bus.about import About
@@ -10,12 +11,17 @@ from statistician.algorithm import Accumulator
 from statistician.counters import Counter
 from statistician.entity_clock import EntityClock
 from statistician.records import EntityRecord, Event, Said, Since, State, StoredRow
-from statistician.units import canonical
+from statistician.units import canonical, conversion, unit_class
 
 # Repeats remembered per entity: a state that comes late may show that one of them was news.
 _REPEATS = 32
 # Changes of a unit or a class that are remembered.
 _REMEMBERED = 64
+# States among which one may be in a unit that about names only afterwards, and how long before, ms.
+_RECENT = 4
+_BEFORE_ABOUT = 120_000
+# How far the next value may be from the last one converted, as a share of it.
+_ABOUT = 0.1
 
 
 class LiveEntity:
@@ -33,6 +39,7 @@ class LiveEntity:
         "force",
         "force_heard",
         "newest",
+        "recent",
         "record",
         "repeats",
         "stale",
@@ -41,6 +48,8 @@ class LiveEntity:
     def __init__(self, record: EntityRecord) -> None:
         self.record = record
         self.newest: State | None = None
+        # The last that were stored in order.
+        self.recent: deque[State] = deque(maxlen=_RECENT)
         self.repeats: deque[State] = deque(maxlen=_REPEATS)
         # When an absence ended what was known of it, until the next reading.
         self.cut: int | None = None
@@ -60,6 +69,7 @@ class LiveEntity:
         ts, _, value, last_reset = state
         if newest is None:
             self.newest = state
+            self.recent.append(state)
             return [state]
         same = value == newest.value and last_reset == newest.last_reset
         if same and ts >= newest.ts and self._same_unit(ts, newest.ts) and not self._renewed(newest.ts, ts):
@@ -67,6 +77,7 @@ class LiveEntity:
             return []
         if ts > newest.ts and (not self.repeats or self.repeats[-1].ts < ts):
             self.newest = state
+            self.recent.append(state)
             return [state]
         if ts >= newest.ts:
             self.newest = state
@@ -130,7 +141,7 @@ class LiveEntity:
         record = replace(record, **words)  # type: ignore[arg-type]  # the fields named are all texts
         if "unit" in words:
             # Readings may be on their way: the new unit is that of all that come after the newest heard.
-            units = _since(record.units, self.heard + 1, canonical(record.unit))
+            units = _since(record.units, self._unit_since(record, now), canonical(record.unit))
             record = replace(record, units=units)
         if "state_class" in words:
             record = replace(record, classes=_since(record.classes, now, record.state_class))
@@ -141,6 +152,25 @@ class LiveEntity:
         self.stale = self.stale or words_of(record) != words_of(self.record)
         self.record = record
         return [record]
+
+    def _unit_since(self, record: EntityRecord, now: int) -> int:
+        """Since when states are in the unit that an about at `now` names.
+
+        A reading may come before it: the jump from the state before it is that of the units then.
+        """
+        old, new = canonical(self.record.unit), canonical(record.unit)
+        group = unit_class(record.device_class, new)
+        how = conversion(group, old, new) if group and old != new else None
+        states = list(self.recent)
+        for before, state in reversed(list(pairwise(states))) if how else ():
+            if state.ts < now - _BEFORE_ABOUT or state.ts < self.record.units[-1].since:
+                break
+            if how and isinstance(before.value, float) and isinstance(state.value, float):
+                wanted = how(before.value)
+                least = min(abs(wanted), abs(wanted - before.value))
+                if abs(state.value - wanted) < _ABOUT * least:
+                    return state.ts
+        return self.heard + 1
 
     def feed(self, event: Event) -> None:
         """Take the next state of the open period, or note that the last one was heard again."""

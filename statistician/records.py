@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bus.messages import Value
 from statistician.algorithm import Row
 from statistician.counters import HeldReading, Memory
+from statistician.undated import Undated
 
 _HALF_A_DAY = 43_200_000
 
@@ -202,3 +203,6 @@ class Batch:
     dead: list[DeadLetter] = field(default_factory=list)
     held: dict[tuple[int, int], HeldReading | None] = field(default_factory=dict)
     counters: dict[int, Memory] = field(default_factory=dict)
+    undated: list[Undated] = field(default_factory=list)
+    # Of the undated those up to this number are dated.
+    dated_to: int = 0

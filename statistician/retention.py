@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from statistician.live import Entities
-from statistician.periods import horizon
+from statistician.periods import DAY, horizon
 from statistician.store import Store
 
 # Nothing may keep readings waiting longer than 50 ms; half of it leaves room for a slow card's moods.
@@ -14,6 +14,8 @@ _TARGET_S = 0.02
 _SPARE = 8
 # Looking for an entity's rows costs about as much as removing so many.
 _LOOK = 20
+_PURGE = "purge"
+_SAVE_EVERY_S = 3600.0
 
 
 class Pace:
@@ -68,6 +70,59 @@ class Keep:
         """Remember that everything before a time was or is being removed."""
         self._gone = max(self._gone, before)
         self._store.engine.put_fact("purged_before", str(self._gone))
+
+
+class Allowance:
+    """How far the time has come for a purge: a clock that is set wrong must not remove what is right.
+
+    Time goes on as the process runs, also over restarts, and a day faster where the clock says so. Over a
+    time of which nothing is stored it goes at once. Times are ms.
+    """
+
+    def __init__(self, store: Store, monotonic: Callable[[], float]) -> None:
+        self._store = store
+        self._monotonic = monotonic
+        self._looked_at = self._saved_at = monotonic()
+        # The time of the last purge (None before the first), and how long the process has run since.
+        purged_at, _, ran = (store.engine.fact(_PURGE) or "").partition(" ")
+        self._purged_at = int(purged_at) if purged_at else None
+        self._ran = int(ran or 0)
+
+    def take(self, now: int, *, trusted: bool, days: int) -> int:
+        """The time that a purge goes by, which begins now; what is kept is kept `days`. Raises StoreError.
+
+        Call `close` to keep that.
+        """
+        self._run()
+        oldest = self._store.oldest()
+        if self._purged_at is None and not trusted:
+            # Of a clock that may be wrong nothing is known yet.
+            self._purged_at = min(now, self._store.states.last() or now)
+        if self._purged_at is not None and oldest is not None:
+            since = max(self._purged_at, oldest + days * DAY)
+            now = min(now, since + self._ran + (DAY if trusted else 0))
+        self._purged_at, self._ran = now, 0
+        return now
+
+    def look(self) -> None:
+        """Keep, once an hour, how long the process has run. Raises StoreError."""
+        if self._monotonic() - self._saved_at >= _SAVE_EVERY_S:
+            self.close()
+
+    def close(self) -> None:
+        """Keep when the last purge was, and how long the process has run since. Raises StoreError."""
+        self._run()
+        self._save()
+
+    def _run(self) -> None:
+        now = self._monotonic()
+        self._ran += round((now - self._looked_at) * 1000)
+        self._looked_at = now
+
+    def _save(self) -> None:
+        self._saved_at = self._monotonic()
+        if self._purged_at is not None:
+            self._store.engine.put_fact(_PURGE, f"{self._purged_at} {self._ran}")
 
 
 class Retention:

@@ -11,10 +11,11 @@ from statistician.store_engine import Engine
 from statistician.store_fixes import FixTables, Kept
 from statistician.store_held import HeldReadings
 from statistician.store_models import Dead, Entity, Owner, Stream
-from statistician.store_open import open_or_set_aside
+from statistician.store_open import open_or_set_aside, remove_infinities
 from statistician.store_series import Series
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
+from statistician.undated import Undated
 
 DEAD_LETTERS_KEPT = 1000
 _LARGEST_DEAD_LETTER = 4096
@@ -27,6 +28,7 @@ class Store:
         self.path = path
         self.backups = backups or path.parent / "backups"
         self._engine, self.damage = open_or_set_aside(path, self.backups)
+        remove_infinities(self._engine)
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
         self.series = Series(self._engine, self.statistics)
@@ -68,6 +70,7 @@ class Store:
                 self.held.put(batch.held)
             if batch.counters:
                 self.held.put_counters(batch.counters)
+            self._put_undated(batch)
 
     def put_entities(self, records: Iterable[EntityRecord]) -> None:
         """Keep what is known of entities; within a transaction."""
@@ -94,6 +97,22 @@ class Store:
         self._engine.run(
             "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (DEAD_LETTERS_KEPT,)
         )
+
+    def _put_undated(self, batch: Batch) -> None:
+        if batch.dated_to:
+            self._engine.run("DELETE FROM undated WHERE id <= ?", (batch.dated_to,))
+        if batch.undated:
+            sql = "INSERT INTO undated (boot, since_boot, device, payload) VALUES (?, ?, ?, ?)"
+            self._engine.many(sql, batch.undated)
+
+    def undated(self) -> list[tuple[int, Undated]]:
+        """The readings that wait for the time, with their numbers, in order."""
+        rows = self._engine.all("SELECT id, boot, since_boot, device, payload FROM undated ORDER BY id")
+        return [(int(number or 0), Undated(*row)) for number, *row in rows]  # type: ignore[arg-type]  # as the columns are
+
+    def drop_undated(self, most: int) -> int:
+        """Keep the newest `most` of the readings that wait for the time; returns how many went."""
+        return self._engine.run("DELETE FROM undated WHERE id <= (SELECT max(id) FROM undated) - ?", (most,))
 
     def entities(self) -> list[EntityRecord]:
         """All entities ever seen."""

@@ -283,6 +283,19 @@ class Piece(Model):
         without_rowid = True
 
 
+class Undated(Model):
+    """Readings that came before the clock was set: when they were measured since the start of the machine."""
+
+    id = AutoField()
+    boot = TextField()
+    since_boot = BigIntegerField()
+    device = TextField()
+    payload = BlobField()
+
+    class Meta:  # noqa: D106 — peewee's own form
+        table_name = "undated"
+
+
 class Dead(Model):
     """Messages that could not be used."""
 
@@ -316,5 +329,6 @@ ALL: tuple[type[Model], ...] = (
     Held,
     Counter,
     Piece,
+    Undated,
     Dead,
 )

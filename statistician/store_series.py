@@ -86,7 +86,9 @@ class Series:
     def scale(self, table: Table, entity: int, *, factor: float, offset: float) -> int:
         """Convert all rows of an entity; sums are differences and have no offset. Returns how many."""
         values, sums = ("mean", "min", "max", "state"), ("sum", "sum_increase", "sum_decrease")
-        changes = [f"{column} = {column} * ? + ?" for column in values]
+        # What is beyond all numbers is unknown: 9e999 is infinite.
+        finite = "nullif(nullif({}, 9e999), -9e999)"
+        changes = [f"{column} = {finite.format(f'{column} * ? + ?')}" for column in values]
         changes += [f"{column} = {column} * ?" for column in sums]
         return self._engine.run(
             f"UPDATE {table.value} SET {', '.join(changes)}, rev = rev + 1 WHERE entity = ?",  # noqa: S608 — all are ours

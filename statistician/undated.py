@@ -1,45 +1,59 @@
-"""Readings without a time: they are dated by their arrival, once our own clock is set."""
+"""When readings count that came while nobody knew the time, or without one of their own; times are ms."""
 
-from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-# A stranger that never stops must not fill memory: the oldest give way.
-MOST = 1000
 # What the broker held for us comes faster than the clock ticks: so far ahead of it may a reading be dated.
 _AHEAD_MS = 10_000
 _DEVICES_REMEMBERED = 4_096
+# So long after a step readings come that were stamped before it, and so fresh they are.
+_ON_THEIR_WAY_S = 30.0
+_FRESH_MS = 5_000
 
 
 class Undated(NamedTuple):
-    """A reading's device and payload, and the monotonic second in which it came."""
+    """A reading that waits for the time: when it was measured, since the start `boot` of the machine."""
 
+    boot: str
+    since_boot: int
     device: str
     payload: bytes
-    came: float
 
 
-class WaitingRoom:
-    """Keeps undated readings."""
+def dated(waiting: Iterable[Undated], boot: str, offset: int) -> Iterator[tuple[int, Undated]]:
+    """When each counts, in order: those of this boot by the clock's `offset` to the time since its start.
+
+    Those of an earlier one keep their distances and end before the next began.
+    """
+    boots: dict[str, list[Undated]] = {}
+    for one in waiting:
+        boots.setdefault(one.boot, []).append(one)
+    offsets = {boot: offset}
+    begun = offset
+    for name in reversed([name for name in boots if name != boot]):
+        offsets[name] = begun - 1 - max(one.since_boot for one in boots[name])
+        begun = offsets[name]
+    for name in sorted(boots, key=offsets.__getitem__):
+        for one in boots[name]:
+            yield one.since_boot + offsets[name], one
+
+
+class Stepped:
+    """A reading may be on its way when the clock is set right: it comes with the time of the wrong one."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Undated] = deque()
+        self._by = 0
+        self._until = float("-inf")
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def note(self, by: int, monotonic: float) -> None:
+        """Take notice that the clock went forward by `by` ms at a monotonic second."""
+        self._by, self._until = by, monotonic + _ON_THEIR_WAY_S
 
-    def add(self, reading: Undated) -> bool:
-        """Let one wait; True if the oldest had to give way."""
-        full = len(self._waiting) >= MOST
-        if full:
-            self._waiting.popleft()
-        self._waiting.append(reading)
-        return full
-
-    def leave(self, wall: int, monotonic: float) -> list[tuple[Undated, int]]:
-        """All that wait and when they came (ms), now that the clock is set; the room is empty then."""
-        gone = [(one, wall - round((monotonic - one.came) * 1000)) for one in self._waiting]
-        self._waiting.clear()
-        return gone
+    def put_right(self, ts: int, now: int, monotonic: float) -> int:
+        """The time of an estimated reading that came at `now`, after the step if it was stamped before it."""
+        if monotonic <= self._until and abs(ts + self._by - now) <= _FRESH_MS < abs(ts - now):
+            return ts + self._by
+        return ts
 
 
 class Arrivals:

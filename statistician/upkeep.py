@@ -10,7 +10,7 @@ from config.model import Statistician as Settings
 from statistician.live import Entities
 from statistician.periods import HOUR, MINUTES_5, horizon, hour_of
 from statistician.records import StoreError
-from statistician.retention import Keep, Retention, Shrink
+from statistician.retention import Allowance, Keep, Retention, Shrink
 from statistician.store import Store
 from statistician.store_backup import Backup, kept, taken_at
 from statistician.store_engine import FullError
@@ -41,6 +41,7 @@ class Upkeep:
         self._clock = clock
         self._journal = journal
         self.keep = Keep(store, settings.keep_days)
+        self._allowance = Allowance(store, clock.monotonic)
         self._retention: Retention | None = None
         self._shrink: Shrink | None = None
         self._early: Retention | None = None
@@ -61,7 +62,12 @@ class Upkeep:
         """Begin to remove what is too old; what is still to be compiled stays."""
         if self._retention is None:
             self.keep.refresh()
-            self._retention = self._plan(now, open_period)
+            trusted = self._clock.quality() == "ok"
+            allowed = self._allowance.take(now, trusted=trusted, days=self._settings.keep_days)
+            self._safely(self._allowance.close)
+            if allowed < now - HOUR:
+                log.info("purging as if it were %s: the clock is far ahead of that", to_iso(allowed))
+            self._retention = self._plan(allowed, open_period)
 
     def _plan(self, now: int, open_period: int | None) -> Retention:
         latest = hour_of(now if open_period is None else min(now, open_period))
@@ -115,7 +121,8 @@ class Upkeep:
         log.info("purged %d rows, %d ms at a time at most", retention.removed, retention.longest * 1000)
 
     def look(self) -> None:
-        """Take notice of a copy that ended."""
+        """Take notice of a copy that ended, and of the time that passed."""
+        self._safely(self._allowance.look)
         backup = self._backup
         if backup is None or not backup.done:
             return
@@ -184,6 +191,13 @@ class Upkeep:
             if spare * _PAGE < _LEAST:
                 raise FullError("the disk is full")
 
+    def _safely(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except StoreError as error:
+            # The next purge goes less far, that is all.
+            log.warning("how long the statistician has run is not kept: %s", error)
+
     def settled(self) -> None:
         """Something was written: hold the reserve again if it fits."""
         if self._strained:
@@ -193,5 +207,6 @@ class Upkeep:
 
     def close(self) -> None:
         """Abandon a copy that is being made."""
+        self._safely(self._allowance.close)
         if self._backup is not None:
             self._backup.stop()

@@ -16,6 +16,7 @@ from bus.messages import (
     scalar,
     to_iso,
 )
+from bus.zone import machine_zone
 
 TS = 1795243210512
 EXAMPLE = (
@@ -64,6 +65,56 @@ def test_last_reset_stands_beside_the_value() -> None:
     assert decode_reading(payload).last_reset == {"energy": from_iso("2026-11-20T23:00:00Z")}
 
 
+def test_a_last_reset_without_a_zone_is_the_machines_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    machine_zone.cache_clear()
+    try:
+        for text, utc in (
+            ("2026-11-21T05:45:00", "2026-11-21T00:00:00Z"),
+            ("2026-11-21", "2026-11-20T18:15:00Z"),
+            ("2026-11-21T05:45:00Z", "2026-11-21T05:45:00Z"),
+        ):
+            reading = decode_reading(b'{"e":1.5,"last_reset":{"e":"' + text.encode() + b'"}}')
+            assert (reading.last_reset, reading.flaws) == ({"e": from_iso(utc)}, ())
+    finally:
+        machine_zone.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("resets", "flaw"),
+    [
+        (b'"x"', "last_reset: 'x' is no object"),
+        (b"1764000000", "last_reset: '1764000000"),
+        (b"true", "last_reset: 'True' is no object"),
+        (b"[1]", "last_reset: '[1]' is no object"),
+        (b'{"e":"x"}', "last_reset.e: 'x' is no time"),
+        (b'{"e":1764000000}', "last_reset.e: '1764000000' is no time"),
+        (b'{"e":true}', "last_reset.e: 'True' is no time"),
+        (b'{"e":{"a":["b"]}}', "last_reset.e: "),
+        (b'{"e":"0001-01-01T00:00:00"}', None),
+        (b'{"e":"10000-01-01T00:00:00Z"}', "last_reset.e: "),
+        (b'{"e":null}', None),
+        (b"null", None),
+        (b"{}", None),
+    ],
+)
+@pytest.mark.parametrize("more", [b"", b',"pump":true'])
+def test_an_unreadable_last_reset_spoils_nothing_else(resets: bytes, flaw: str | None, more: bytes) -> None:
+    payload = b'{"e":1.5,"last_reset":' + resets + more + b"}"
+    reading = decode_reading(payload)
+    assert reading.values["e"] == 1.5
+    assert [text.startswith(flaw or "") for text in reading.flaws] == [True] * (flaw is not None)
+    if flaw is not None:
+        assert reading.last_reset == {}
+        assert "allowed is" in reading.flaws[0]
+
+
+def test_one_unreadable_last_reset_leaves_the_others() -> None:
+    reading = decode_reading(b'{"a":1,"last_reset":{"a":"2026-11-21T00:00:00Z","b":5,"c":null}}')
+    assert reading.last_reset == {"a": from_iso("2026-11-21T00:00:00Z")}
+    assert len(reading.flaws) == 1
+
+
 @pytest.mark.parametrize(
     ("payload", "names"),
     [
@@ -95,8 +146,6 @@ def test_last_reset_stands_beside_the_value() -> None:
             (b'{"late":' + wrong + b"}", "late: allowed are true")
             for wrong in (b'"ON"', b"1", b"null", b"{}")
         ),
-        (b'{"last_reset":"x"}', "last_reset"),
-        (b'{"last_reset":{"e":"x"}}', "last_reset.e"),
         (b"\xff\xfe", "JSON"),
         (b'{"v":"\xff"}', "JSON"),
         (b"[" * 100_000, "JSON"),

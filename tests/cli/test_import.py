@@ -14,6 +14,7 @@ import pytest
 
 from bus.messages import from_iso, to_iso
 from cli import intake
+from cli.asking import AskError
 from statistician.periods import COMPILE_DELAY, HOUR, MINUTES_5
 from tests.broker import Mosquitto
 from tests.cli.test_export import boondock, exported
@@ -160,3 +161,18 @@ def test_the_kind_of_a_device_never_heard_is_seen_from_its_columns(
     rows = list(intake._hours(found, "a.b"))
     unit = intake._unit(found, "a.b").get("unit")
     assert intake._class(rows, unit) == {"state_class": wanted}
+
+
+def test_states_of_a_file_say_that_they_are_late(tmp_path: Path) -> None:
+    file = tmp_path / "states.csv"
+    file.write_text("ts,mppt.voltage\n2026-11-20T08:00:00Z,13.2\n")
+    readings = [reading for _, reading in intake._readings(intake.read(file))]
+    assert [reading.late for reading in readings] == [True]
+
+
+@pytest.mark.parametrize(("heading", "line"), [("ts,mppt.voltage", "1e999"), ("ts,mppt.voltage", "nan")])
+def test_what_is_no_number_is_refused_with_its_line(tmp_path: Path, heading: str, line: str) -> None:
+    file = tmp_path / "states.csv"
+    file.write_text(f"{heading}\n2026-11-20T08:00:00Z,{line}\n")
+    with pytest.raises(AskError, match=r"line 2: a state is (inf|nan)"):
+        list(intake._readings(intake.read(file)))

@@ -6,8 +6,10 @@ import pytest
 
 from bus.clock import BUILD_DATE_MS
 from bus.messages import Reading, encode_reading
+from statistician import ingest
 from statistician.periods import DAY, HOUR, MINUTES_5
 from statistician.records import Table
+from statistician.undated import Stepped, Undated, dated
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
 
@@ -37,21 +39,104 @@ def test_readings_of_an_uncertain_time_are_stored_and_counted(rig: Rig, quality:
     assert rig.journal.counters[f"readings_{quality}"] == 1
 
 
-@pytest.mark.parametrize(
-    ("ts", "why"),
-    [
-        (BUILD_DATE_MS - 1, "before this software was made"),
-        (0, "before this software was made"),
-    ],
-)
-def test_an_impossible_time_is_a_dead_letter_and_holds_up_nothing(rig: Rig, ts: int, why: str) -> None:
+@pytest.mark.parametrize("ts", [BUILD_DATE_MS - 1, 0])
+def test_history_from_before_this_software_is_a_dead_letter_and_holds_up_nothing(rig: Rig, ts: int) -> None:
     rig.own("van", "ble")
-    rig.reading("van", {"volt": 99.0}, ts=ts, stream="ble-1", seq=1, after=0)
+    rig.reading("van", {"volt": 99.0}, ts=ts, stream="ble-1", seq=1, after=0, late=True)
     rig.reading("van", {"volt": 12.0}, stream="ble-1", seq=2)
     rig.commit()
     assert [state.value for state in rig.store.states.between(0, None)] == [12.0]
-    assert [why in letter.error for letter in rig.store.dead_letters()] == [True]
+    assert ["before this software was made" in letter.error for letter in rig.store.dead_letters()] == [True]
     assert rig.notes.watermarks("ble-1") == [2]
+
+
+@pytest.mark.parametrize("ts", [BUILD_DATE_MS - HOUR, 0])
+def test_a_strangers_time_before_this_software_is_not_believed_and_health_says_so(rig: Rig, ts: int) -> None:
+    for volt in (12.0, 13.0, 14.0):
+        rig.reading("van", {"volt": volt}, ts=ts + rig.now - START, late=False)
+        rig.now += 30 * SECOND
+    assert "days behind ours" in rig.journal.problems["clock.van"]
+    rig.reading("van", {"volt": 15.0})
+    rig.commit()
+    states = rig.store.states.between(0, None)
+    assert [(state.ts - START, state.value) for state in states] == [
+        (0, 12.0),
+        (30 * SECOND, 13.0),
+        (60 * SECOND, 14.0),
+        (90 * SECOND, 15.0),
+    ]
+    assert rig.store.dead_letters() == []
+    assert rig.journal.counters["readings_of_a_wrong_clock"] == 3
+    assert "clock.van" not in rig.journal.problems
+
+
+def test_what_earlier_boots_measured_keeps_its_distances_and_ends_before_this_one() -> None:
+    waiting = [
+        Undated(boot, since, "van", b"")
+        for boot, since in (("a", 5), ("a", 900), ("b", 100), ("b", 300), ("c", 7))
+    ]
+    found = [(ts, one.boot, one.since_boot) for ts, one in dated(waiting, "c", START)]
+    assert found == [
+        (START - 1 - 300 - 1 - 895, "a", 5),
+        (START - 1 - 300 - 1, "a", 900),
+        (START - 1 - 200, "b", 100),
+        (START - 1, "b", 300),
+        (START + 7, "c", 7),
+    ]
+    assert [ts for ts, _ in dated(waiting[:2], "c", START)] == [START - 1 - 895, START - 1]
+
+
+class Unset(Rig):
+    """A machine whose raw clock begins at 1970, with our own collector on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.seq = 0
+        super().__init__(path, now=10 * SECOND)
+
+    def measure(self, volt: float, *, ago: int = 0) -> int:
+        """Our own collector stamps a reading by the clock as it is, and it comes `ago` ms later."""
+        self.seq += 1
+        reading = Reading(
+            ts=self.now - ago, values={"volt": volt}, clock=self.quality, stream="ble-1", seq=self.seq
+        )
+        return self.message(TOPICS.state("van"), encode_reading(reading))
+
+
+@pytest.mark.parametrize("died", [None, "restart", "crash"])
+@pytest.mark.parametrize("early", [False, True])
+def test_what_our_own_measured_before_the_clock_was_set_is_dated_once_it_is(
+    tmp_path: Path, died: str | None, *, early: bool
+) -> None:
+    rig = Unset(tmp_path / "s.db")
+    rig.quality = "unset"
+    rig.restart()
+    rig.about("van", volt="measurement")
+    rig.own("van", "ble")
+    for volt in (11.0, 12.0):
+        rig.measure(volt, ago=2 * SECOND)
+        rig.now += 10 * SECOND
+    rig.commit()
+    assert rig.notes.watermarks("ble-1") == [2]
+    assert rig.store.states.between(0, None) == []
+    if died is not None:
+        getattr(rig, died)()
+    rig.measure(13.0)
+    rig.now += SECOND
+    rig.set_clock(START)
+    rig.quality = "ok"
+    if early:
+        # Before anybody has looked at the clock.
+        rig.measure(14.0)
+    rig.settle()
+    if not early:
+        rig.measure(14.0)
+    rig.commit()
+    states = rig.store.states.between(0, None)
+    numbers = [(state.ts - START, state.value) for state in states if state.value is not None]
+    assert numbers == [(-29_000, 11.0), (-19_000, 12.0), (-SECOND, 13.0), (0, 14.0)]
+    assert rig.store.dead_letters() == []
+    assert rig.store.undated() == []
+    assert rig.notes.watermarks("ble-1")[-1] == 4
 
 
 def test_the_edges_of_what_is_possible_are_stored(rig: Rig) -> None:
@@ -195,7 +280,8 @@ def test_strangers_without_a_time_wait_until_the_clock_is_set(tmp_path: Path) ->
     assert rig.journal.counters["readings_undated"] == 2
 
 
-def test_too_many_undated_readings_give_way(tmp_path: Path) -> None:
+def test_too_many_undated_readings_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "MOST_UNDATED", 1000)
     rig = Rig(tmp_path / "s.db", now=HOUR)
     rig.quality = "unset"
     for number in range(1100):
@@ -229,3 +315,44 @@ def test_a_reading_without_a_time_is_not_dated_by_a_clock_that_was_wrong(rig: Ri
     rig.message(TOPICS.state("van"), b'{"volt": 13.0}')
     rig.commit()
     assert sorted(state.ts - START for state in rig.store.states.between(0, None)) == [0, 1]
+
+
+@pytest.mark.parametrize("step", [2 * HOUR, -2 * HOUR])
+@pytest.mark.parametrize("after", [0, 20])
+def test_a_reading_that_was_on_its_way_when_the_clock_was_set(tmp_path: Path, step: int, after: int) -> None:
+    rig = Unset(tmp_path / "s.db")
+    rig.set_clock(START)
+    rig.quality = "estimated"
+    rig.restart()
+    rig.about("van", volt="measurement")
+    rig.own("van", "ble")
+    rig.measure(11.0)
+    rig.commit()
+    rig.set_clock(rig.now + step)
+    rig.quality = "ok"
+    rig.settle()
+    rig.now += after * SECOND
+    # It was stamped before its collector knew.
+    reading = Reading(
+        ts=rig.now - step - SECOND, values={"volt": 12.0}, clock="estimated", stream="ble-1", seq=2
+    )
+    rig.message(TOPICS.state("van"), encode_reading(reading))
+    # And this one is as old as it says.
+    rig.seq = 2
+    rig.measure(13.0)
+    rig.commit()
+    states = rig.store.states.between(0, None)
+    found = [(state.ts - START - step, state.value) for state in states if state.value in {12.0, 13.0}]
+    came = 6 * SECOND + after * SECOND
+    assert found == [(came - SECOND, 12.0), (came, 13.0)]
+    assert rig.journal.counters["readings_of_a_wrong_clock"] == 0
+
+
+def test_what_is_not_on_its_way_from_before_a_step_keeps_its_time() -> None:
+    stepped = Stepped()
+    assert stepped.put_right(START - HOUR, START, 10.0) == START - HOUR, "no step"
+    stepped.note(HOUR, 10.0)
+    assert stepped.put_right(START - HOUR - SECOND, START, 40.0) == START - SECOND
+    assert stepped.put_right(START - HOUR - SECOND, START, 41.0) == START - HOUR - SECOND, "long after"
+    for ts in (START, START - 10 * SECOND, START - HOUR - 10 * SECOND, START - 30 * MINUTE):
+        assert stepped.put_right(ts, START, 11.0) == ts

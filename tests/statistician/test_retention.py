@@ -273,3 +273,78 @@ def test_a_full_disk_takes_the_oldest_states_but_not_those_of_the_last_day(
     kept = [s.ts for s in rig.store.states.between(START + DAY, START + 9 * DAY)]
     assert START + 8 * DAY - HOUR <= min(kept) <= START + 8 * DAY + MINUTE
     rig.close()
+
+
+def kept_of(rig: Rig) -> list[float]:
+    """The age in days of what is stored, by the true time."""
+    states = rig.store.states.between(0, None)
+    return [round((rig.now - state.ts) / DAY, 1) for state in states if state.value is not None]
+
+
+def lived(path: Path, days: int) -> Rig:
+    """A van of some days, with a purge each night."""
+    rig = Rig(path, settings=Settings(keep_days=4))
+    rig.about("van", volt="measurement")
+    for day in range(days):
+        rig.now = START + day * DAY
+        rig.reading("van", {"volt": float(day)})
+        rig.service.handle(Purge())
+        rig.settle()
+    rig.now += HOUR
+    rig.settle()
+    return rig
+
+
+@pytest.mark.parametrize("quality", ["ok", "estimated"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_clock_that_is_days_ahead_removes_at_most_a_day_of_what_is_right(
+    tmp_path: Path, quality: str, *, restart: bool
+) -> None:
+    rig = lived(tmp_path / "s.db", 10)
+    before = kept_of(rig)
+    assert max(before) > 3
+    true = rig.now
+    rig.quality = quality  # type: ignore[assignment]  # one of the words
+    if restart:
+        rig.close()
+    rig.set_clock(true + 30 * DAY)
+    if restart:
+        rig.start()
+    else:
+        rig.service.wait_no_longer()
+    rig.service.handle(Purge())
+    rig.settle()
+    rig.set_clock(true)
+    gone = set(before) - set(kept_of(rig))
+    assert all(age >= (3 if quality == "ok" else 4) for age in gone), gone
+
+
+def test_purging_goes_by_running_time_over_restarts_while_the_clock_is_estimated(tmp_path: Path) -> None:
+    rig = lived(tmp_path / "s.db", 10)
+    rig.quality = "estimated"
+    for day in range(10, 20):
+        for half in (0, 1):
+            rig.now = START + day * DAY + half * 12 * HOUR
+            rig.settle()
+            rig.restart()
+        rig.reading("van", {"volt": float(day)})
+        rig.service.handle(Purge())
+        rig.settle()
+        assert 3 <= max(kept_of(rig)) <= 5
+
+
+def test_after_a_year_of_absence_the_old_goes_over_some_nights(tmp_path: Path) -> None:
+    rig = lived(tmp_path / "s.db", 10)
+    rig.close()
+    rig.now += 365 * DAY
+    rig.start()
+    oldest = []
+    back = rig.now
+    for day in range(12):
+        rig.now = back + day * DAY
+        rig.reading("van", {"volt": float(day)})
+        rig.service.handle(Purge())
+        rig.settle()
+        oldest.append(max(kept_of(rig)))
+    assert oldest[0] > 360, "not all at once"
+    assert max(oldest[6:]) <= 5, "and then as ever"

@@ -179,7 +179,7 @@ BAD = [
     ("camper/state/van", b'{"volt": 1e999}'),
     ("camper/state/van", b'{"volt": "\\ud800"}'),
     ("camper/state/van", b'{"volt": 1, "ts": "yesterday"}'),
-    ("camper/state/van", b'{"volt": 1, "ts": "1970-01-01T00:00:00Z"}'),
+    ("camper/state/van", b'{"volt": 1, "ts": "1970-01-01T00:00:00Z", "late": true}'),
     ("camper/state/van", b'{"volt": 1, "seq": -1, "stream": "a"}'),
     ("camper/state/Bad Device", b"{}"),
     ("elsewhere/state/van", b"{}"),

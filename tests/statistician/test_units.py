@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bus.about import Entity
 from statistician.periods import HOUR
-from statistician.units import _CLASSES, canonical, convert, difference, unit_class, units_of
+from statistician.units import _CLASSES, canonical, conversion, convert, difference, unit_class, units_of
 from tests.statistician.rig import MINUTE, SECOND, START, Rig
 
 
@@ -138,3 +138,54 @@ def test_a_period_takes_the_class_of_when_it_was_due_also_if_it_is_late(rig: Rig
     assert len(rig.rows("x")) == 3
     rig.run_until(START + 26 * MINUTE)
     assert len(rig.rows("x")) == 3
+
+
+UNITS = [
+    ("power", "W", "kW", [1200.0, 1250.0, 1.21, 1.19]),
+    ("voltage", "V", "mV", [13.1, 13.2, 13150.0, 13100.0]),
+    ("temperature", "°C", "°F", [20.0, 20.5, 68.4, 69.0]),
+]
+
+
+@pytest.mark.parametrize(("kind", "old", "new", "values"), UNITS)
+@pytest.mark.parametrize("early", [1, 2])
+@pytest.mark.parametrize("start", [START, START + 3 * MINUTE])
+def test_a_unit_that_changes_before_its_about(
+    tmp_path: Path, kind: str, old: str, new: str, values: list[float], *, early: int, start: int
+) -> None:
+    rig = Rig(tmp_path / "s.db", now=start)
+
+    def describe(unit: str) -> None:
+        rig.describe("van", {"v": Entity(name="v", unit=unit, device_class=kind, state_class="measurement")})
+
+    describe(old)
+    for number, value in enumerate(values):
+        if number == 2 + early:
+            describe(new)
+        rig.reading("van", {"v": value})
+        rig.now += 40 * SECOND
+        rig.settle()
+    if early == 2:
+        describe(new)
+    rig.run_until(start + 30 * MINUTE)
+    back = conversion(kind, new, old)
+    assert back is not None
+    true = [*values[:2], *map(back, values[2:])]
+    rows = rig.rows("v")
+    assert max(row.row.max or 0 for row in rows) == pytest.approx(max(true))
+    assert min(row.row.min or 0 for row in rows) == pytest.approx(min(true))
+
+
+@pytest.mark.parametrize("last", [1200.0, 900.0, 100.0, 10.0, 0.0, 5.0])
+def test_a_value_that_only_moved_stays_in_the_old_unit(tmp_path: Path, last: float) -> None:
+    rig = Rig(tmp_path / "s.db")
+    for unit, values in (("W", (1250.0, 1200.0, last)), ("kW", (last / 1000,))):
+        rig.describe(
+            "van", {"v": Entity(name="v", unit=unit, device_class="power", state_class="measurement")}
+        )
+        for value in values:
+            rig.reading("van", {"v": value})
+            rig.now += 10 * SECOND
+    rig.run_until(START + 6 * MINUTE)
+    row = rig.rows("v")[0].row
+    assert (row.min, row.max) == (last, 1250.0)
