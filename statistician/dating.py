@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from bus.health import Journal
+from bus.messages import Value
 from statistician.entity_clock import TOLERANCE, EntityClock, Move
 from statistician.live import Entities, LiveEntity
-from statistician.records import Batch, Event, StoreError
+from statistician.records import Batch, Event, State, StoreError
 from statistician.redating import find_ahead
 from statistician.store import Store
 
@@ -37,20 +38,30 @@ class Dating:
         self._pending = pending
 
     def date(
-        self, device: str, lives: Iterable[LiveEntity], raw: int, *, now: int, came: float, stream: bool
+        self,
+        device: str,
+        values: Iterable[tuple[LiveEntity, Value]],
+        raw: int,
+        *,
+        now: int,
+        came: float,
+        stream: bool,
     ) -> dict[int, int]:
-        """When a reading counts, for each of these entities by number; `came` in monotonic seconds.
+        """When a reading counts, for each of its entities by number; `came` in monotonic seconds.
 
         Of a `stream` what was stored last need not be what came before it.
         """
-        lives = list(lives)
+        said = {live.record.id: State(raw, live.record.id, value, None) for live, value in values}
+        lives = [self._entities[number] for number in said]
         for live in lives:
             if live.clock is None:
                 live.clock = EntityClock(-1 if stream else live.heard)
         doubtful = [live for live in lives if not clock_of(live).believes(raw, now, came)]
-        # One that comes again is the same reading.
-        again = {live.record.id for live in doubtful if raw < clock_of(live).at and self._knows(live, raw)}
-        doubtful = [live for live in doubtful if live.record.id not in again]
+        again: set[int] = set()
+        if doubtful and all(raw < clock_of(live).at and self._knows(live, said) for live in doubtful):
+            # It comes again: another reading of that time would say something else.
+            again = {live.record.id for live in doubtful}
+            doubtful = []
         subject, text = f"clock.{device}", None
         if doubtful:
             self._settle(doubtful, raw, now, came)
@@ -62,13 +73,22 @@ class Dating:
             self._journal.solved(subject)
         return {live.record.id: raw if live.record.id in again else clock_of(live).at for live in lives}
 
-    def _knows(self, live: LiveEntity, ts: int) -> bool:
-        """Whether a reading of that time is there already."""
-        number, batch = live.record.id, self._pending()
-        taken: list[Event] = [*batch.states, *batch.repeats]
-        if any(event.ts == ts and event.entity == number for event in taken):
-            return True
-        return bool(self._store.states.every(ts, ts + 1, {number}))
+    def _knows(self, live: LiveEntity, said: Mapping[int, State]) -> bool:
+        """Whether a reading of that time and value is there already."""
+        record = live.record
+        ts, number, value, _ = said[record.id]
+        batch = self._pending()
+        states = [one for one in batch.states if one.entity == number and one.ts <= ts]
+        events: list[Event] = [*states, *(one for one in batch.repeats if one.entity == number)]
+        held = batch.held.get((number, ts)) or self._store.held.get(number, ts)
+        if held is not None:
+            return held.value == value
+        if not any(one.ts == ts for one in events) and not self._store.states.every(ts, ts + 1, {number}):
+            return not record.enabled
+        # A repeat has the value in force.
+        stored = self._store.states.in_force([record], ts + 1).get(number)
+        newest = max([*states, *([stored] if stored else [])], key=lambda one: one.ts, default=None)
+        return newest is not None and newest.value == value
 
     def _settle(self, lives: list[LiveEntity], raw: int, now: int, came: float) -> None:
         falls = {

@@ -236,7 +236,8 @@ class Ingest:
             lives = {key: live for key, live in lives.items() if live.newest is None}
         if in_order:
             came, stream = self._clock.monotonic(), reading.seq is not None
-            counts = self._dating.date(device, lives.values(), ts, now=latest, came=came, stream=stream)
+            said = [(live, reading.values[key]) for key, live in lives.items()]
+            counts = self._dating.date(device, said, ts, now=latest, came=came, stream=stream)
         else:
             counts = {live.record.id: min(ts, latest) for live in lives.values()}
         self._note_clock(reading, counts)
