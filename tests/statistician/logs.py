@@ -47,8 +47,7 @@ class Played:
     def hours(self, entity: str) -> dict[str, tuple[float | None, float | None]]:
         """The sum and the coverage of each hour by its start, as 13:00."""
         return {
-            to_iso(row.start)[11:16]: (row.row.sum or row.row.mean, row.row.coverage)
-            for row in self.rows(entity, Table.HOUR)
+            to_iso(row.start)[11:16]: (row.row.sum, row.row.coverage) for row in self.rows(entity, Table.HOUR)
         }
 
     def check(self, entity: str, growth: float) -> None:
