@@ -240,7 +240,7 @@ class Ingest:
             counts = self._dating.date(device, said, ts, now=latest, came=came, stream=stream)
         else:
             counts = {live.record.id: min(ts, latest) for live in lives.values()}
-        self._note_clock(reading, counts)
+        self._note_clock(reading, ts, counts)
         dated = {key: counts[live.record.id] for key, live in lives.items()}
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
@@ -257,12 +257,14 @@ class Ingest:
         elif reading.late:
             self._derived.pass_over(device, reading.values)
 
-    def _note_clock(self, reading: Reading, dated: Mapping[int, int]) -> None:
+    def _note_clock(self, reading: Reading, said: int, dated: Mapping[int, int]) -> None:
         """Note what is dated by a clock that is not synchronised: it may have to be dated anew."""
         ours = reading.clock != "ok" or reading.ts is None
-        if ours and not reading.late and self._clock.quality() != "ok":
+        if not reading.late and self._clock.quality() != "ok":
+            # Also one that was not believed counts when it arrived, by our clock.
             for number, ts in dated.items():
-                self._estimated.note(number, ts, self._offset())
+                if ours or ts < said:
+                    self._estimated.note(number, ts, self._offset())
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
         """A reading of the time in which nobody listened shows that the value was known on."""
