@@ -16,7 +16,7 @@ from statistician.corrections import merge
 from statistician.counting import Counting
 from statistician.dating import Dating
 from statistician.derived import Derived
-from statistician.entity_clock import Move
+from statistician.entity_clock import TOLERANCE, Move
 from statistician.estimated import Estimated
 from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State
@@ -240,7 +240,7 @@ class Ingest:
             counts = self._dating.date(device, said, ts, now=latest, came=came, stream=stream)
         else:
             counts = {live.record.id: min(ts, latest) for live in lives.values()}
-        self._note_clock(reading, ts, counts)
+        self._note_clock(reading, now if ts > now + TOLERANCE else None, counts)
         dated = {key: counts[live.record.id] for key, live in lives.items()}
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
@@ -257,14 +257,17 @@ class Ingest:
         elif reading.late:
             self._derived.pass_over(device, reading.values)
 
-    def _note_clock(self, reading: Reading, said: int, dated: Mapping[int, int]) -> None:
-        """Note what is dated by a clock that is not synchronised: it may have to be dated anew."""
+    def _note_clock(self, reading: Reading, arrived: int | None, dated: Mapping[int, int]) -> None:
+        """Note what is dated by a clock that is not synchronised: it may have to be dated anew.
+
+        Also a reading that `arrived` with a time that was not believed, unless its order says another one.
+        """
+        if reading.late or self._clock.quality() == "ok":
+            return
         ours = reading.clock != "ok" or reading.ts is None
-        if not reading.late and self._clock.quality() != "ok":
-            # Also one that was not believed counts when it arrived, by our clock.
-            for number, ts in dated.items():
-                if ours or ts < said:
-                    self._estimated.note(number, ts, self._offset())
+        for number, ts in dated.items():
+            if ours or (arrived is not None and ts >= arrived - TOLERANCE):
+                self._estimated.note(number, ts, self._offset())
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
         """A reading of the time in which nobody listened shows that the value was known on."""
