@@ -2,8 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bus.anchor import write_anchor
@@ -28,14 +27,6 @@ log = logging.getLogger(__name__)
 _KEEP_EVERY_S = 300.0
 # A clock that is set right again comes back to within this, ms.
 _SAME_STEP = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class TookBack:
-    """A step of the clock back by `by` ms, and since when readings were dated back with it, by entity."""
-
-    by: int
-    since: dict[int, int]
 
 
 class ClockSteps:
@@ -72,7 +63,8 @@ class ClockSteps:
         self._give_up = give_up
         self._redating = Redating(store)
         self._steps: deque[Step] = deque()
-        self._took_back: TookBack | None = None
+        # What went back with the clock, by entity: the times that are stored now, and by how much they went.
+        self._took_back: dict[int, Move] = {}
         # What the start has ended.
         self._ended: list[State] = []
         # A step forward, and the states that ended then what was known.
@@ -123,9 +115,9 @@ class ClockSteps:
     def note_start(self) -> None:
         """Note the absence before a start, and what the clock says now."""
         restarted = another_boot(self._store, self._clock.boot)
+        if self._estimated and self._clock.quality() != "unset":
+            self._follow(Step(self._time.offset - self._estimated.offset, synchronised=True))
         if self._clock.quality() == "ok":
-            if self._estimated:
-                self._follow(Step(self._time.offset - self._estimated.offset, synchronised=True))
             # Of an earlier boot it ended before this one began.
             started = self._clock.wall() - round(self._clock.monotonic() * 1000)
             self._bring_back(None, min(started, self._clock.wall()) if restarted else None)
@@ -141,11 +133,13 @@ class ClockSteps:
         seen, noticed = found
         if not (restarted or not now or abs(now - seen) > noticed):
             return
-        ended = self._end_knowledge(self._entities, min(seen, now) if now else seen)
+        self._ended = ends(self._entities, min(seen, now) if now else seen)
+        self._end_knowledge(self._ended)
         # What the outboxes still hold of that time fills it; what is measured since the boot is none of it.
         booted = now - round(self._clock.monotonic() * 1000)
         self._ingest.back_at = min(now, booted) if restarted else now
-        self._ended = [] if restarted else ended
+        if restarted:
+            self._ended = []
 
     def nothing_was_missed(self) -> None:
         """Note that the broker has kept all that was sent since the process ended: no value ended."""
@@ -158,13 +152,11 @@ class ClockSteps:
                 self._entities[state.entity].cut = None
             self._restore(still)
 
-    def _end_knowledge(self, lives: Iterable[LiveEntity], at: int) -> list[State]:
-        states = ends(lives, at)
+    def _end_knowledge(self, states: list[State]) -> None:
         self._store.commit(Batch(states=states))
         self._compiler.reload()
         for state in states:
             self._entities[state.entity].cut = state.ts
-        return states
 
     def redate(self, moves: Mapping[int, Move]) -> None:
         """Date stored readings anew, by entity number."""
@@ -180,24 +172,25 @@ class ClockSteps:
 
     def _follow(self, step: Step) -> None:
         """Date anew what the wrong clock had dated."""
-        log.warning("the clock went %s by %d s", "forward" if step.by > 0 else "back", abs(step.by) // 1000)
         self._ingest.flush()
+        if step.by:
+            way = "forward" if step.by > 0 else "back"
+            log.warning("the clock went %s by %d s", way, abs(step.by) // 1000)
         if step.synchronised:
-            self._ingest.stepped.note(step.by, self._clock.monotonic())
-            self._date_anew(self._estimated.moves(step.by, self._entities))
-            self._estimated.clear()
-        elif step.by > 0 and self._took_back is not None and abs(step.by + self._took_back.by) <= _SAME_STEP:
+            if step.by:
+                self._ingest.stepped.note(step.by, self._clock.monotonic())
+                self._date_anew(self._estimated.moves(step.by, self._entities))
+            self._estimated.moved(step.by, synchronised=self._clock.quality() == "ok")
+        elif back := {n: m for n, m in self._took_back.items() if abs(step.by + m.by) <= _SAME_STEP}:
             # It went back before, and that was wrong.
-            since = self._took_back.since
-            lives = [self._entities[number] for number in since]
-            self._date_anew(
-                {n: Move(since[n], live.heard, step.by) for n, live in zip(since, lives, strict=True)}
-            )
-            self._took_back = None
+            self._date_anew({n: Move(m.since, self._entities[n].heard, step.by) for n, m in back.items()})
+            self._took_back = {}
         elif step.by > 0:
             self._go_forward(step.by, self._clock.wall())
         if step.by < 0:
             self._bring_back(None if step.synchronised else step.by)
+        if not step.by:
+            return
         for live in self._entities:
             if live.clock is not None:
                 live.clock.trust()
@@ -213,9 +206,14 @@ class ClockSteps:
         # What came since with the new time was dated by the time that passed.
         ahead = [live for live in self._entities if clock_of(live).shift < 0]
         silent = [live for live in self._entities if clock_of(live).shift >= 0 and live.heard <= at]
-        self._went_forward = by, self._end_knowledge([*ahead, *silent], at)
+        ended = ends(silent, at)
+        self._end_knowledge(ended)
         self._ingest.back_at = now
+        cuts = [State(clock_of(live).since, live.record.id, None, None) for live in ahead]
         self._date_anew({live.record.id: Move(clock_of(live).since, live.heard, by) for live in ahead})
+        # Not before: it is no reading that was dated wrong.
+        self._end_knowledge(cuts)
+        self._went_forward = by, [*ended, *cuts]
 
     def _bring_back(self, by: int | None, limit: int | None = None) -> None:
         """Nothing stays in the future: what lies there goes back by `by` ms; None: to end before `limit`."""
@@ -225,11 +223,12 @@ class ClockSteps:
             self._restore(self._went_forward[1])
         ahead = [live for live in self._entities if live.heard > now + TOLERANCE]
         if ahead:
-            back = -by if by else max(live.heard for live in ahead) + 1 - (now if limit is None else limit)
-            falls = {live.record.id: (live.heard, back) for live in ahead}
+            most = -by if by else max(live.heard for live in ahead) + 1 - (now if limit is None else limit)
+            falls = {live.record.id: (live.heard, _back(live, most, now) if by else most) for live in ahead}
             found = find_ahead(self._store, falls, exact=False)
-            self._date_anew({n: Move(since, falls[n][0], -back) for n, (since, _) in found.items()})
-            self._took_back = TookBack(-back, {n: since - back for n, (since, _) in found.items()})
+            moves = {n: Move(since, falls[n][0], -falls[n][1]) for n, (since, _) in found.items()}
+            self._date_anew(moves)
+            self._took_back = {n: m._replace(since=m.since + m.by) for n, m in moves.items()}
         if self._compiler.open is not None and self._compiler.open > now > 0:
             self._ingest.flush()
             self._give_up()
@@ -244,3 +243,12 @@ class ClockSteps:
 
     def _now_or_never(self) -> int:
         return 0 if self._clock.quality() == "unset" else self._clock.wall()
+
+
+def _back(live: LiveEntity, most: int, now: int) -> int:
+    """How far an entity's readings go back with a clock that did so by `most`, ms.
+
+    One that has spoken since is dated by the time that passed, and right again where its own time is.
+    """
+    clock = clock_of(live)
+    return clock.shift if clock.shift > 0 and clock.at - clock.shift <= now + TOLERANCE else most

@@ -47,6 +47,9 @@ class Compiler:
 
     def _remember(self, since: int) -> None:
         """Know again which states were left out as repeats: one that comes late may show they were news."""
+        for live in self._entities:
+            # They may have been dated anew.
+            live.remember((), ())
         repeated = by_entity(self._store.states.repeats(since, None))
         if not repeated:
             return

@@ -8,7 +8,7 @@ from bus.messages import Value
 from statistician.entity_clock import TOLERANCE, EntityClock, Move
 from statistician.live import Entities, LiveEntity
 from statistician.periods import DAY
-from statistician.records import Batch, State, StoreError
+from statistician.records import Batch, Event, StoreError
 from statistician.redating import find_ahead
 from statistician.store import Store
 
@@ -59,9 +59,10 @@ class Dating:
             if live.clock is None:
                 live.clock = EntityClock(-1 if stream else live.heard)
         doubtful = {key for key, live in lives.items() if not clock_of(live).believes(raw, now, came)}
-        # One that comes again is the same reading.
-        again = {key for key in doubtful if self._knows(lives[key], raw, values[key])}
-        doubtful -= again
+        again: set[str] = set()
+        if doubtful and all(self._knows(lives[key], raw, values[key]) for key in doubtful):
+            # It comes again: another reading of that time would say something else.
+            doubtful, again = again, doubtful
         subject, text = f"clock.{device}", None
         if doubtful:
             self._settle([lives[key] for key in doubtful], raw, now, came)
@@ -79,18 +80,19 @@ class Dating:
         """Whether an earlier reading of that time and value is there already."""
         if ts >= clock_of(live).at:
             return False
-        number, batch = live.record.id, self._pending()
-        known = [one.value for one in batch.states if one.ts == ts and one.entity == number]
-        repeated = any(one.ts == ts and one.entity == number for one in batch.repeats)
-        for event in self._store.states.every(ts, ts + 1, {number}):
-            if isinstance(event, State):
-                known.append(event.value)
-            else:
-                repeated = True
-        if repeated and not known:
-            in_force = self._store.states.in_force([live.record], ts).get(number)
-            known = [] if in_force is None else [in_force.value]
-        return value in known
+        record, batch = live.record, self._pending()
+        number = record.id
+        states = [one for one in batch.states if one.entity == number and one.ts <= ts]
+        events: list[Event] = [*states, *(one for one in batch.repeats if one.entity == number)]
+        held = batch.held.get((number, ts)) or self._store.held.get(number, ts)
+        if held is not None:
+            return held.value == value
+        if not any(one.ts == ts for one in events) and not self._store.states.every(ts, ts + 1, {number}):
+            return not record.enabled
+        # A repeat has the value in force.
+        stored = self._store.states.in_force([record], ts + 1).get(number)
+        newest = max([*states, *([stored] if stored else [])], key=lambda one: one.ts, default=None)
+        return newest is not None and newest.value == value
 
     def _settle(self, lives: list[LiveEntity], raw: int, now: int, came: float) -> None:
         falls = {

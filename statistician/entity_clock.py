@@ -72,7 +72,8 @@ class EntityClock:
         passed = self._passed(raw, came)
         move = None
         if raw > now + TOLERANCE:
-            at = now if self.at < 0 else min(now, self.at + passed)
+            # After a start nobody knows what has passed: its arrival counts.
+            at = now if self.at < 0 or self._came is None else min(now, self.at + passed)
         elif raw >= self.at:
             missed = raw - self.at - passed
             if self.shift > 0 and missed > TOLERANCE:

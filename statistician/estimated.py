@@ -61,8 +61,10 @@ class Estimated:
             if entities[number].heard >= since
         }
 
-    def clear(self) -> None:
-        """Forget them: they are dated right. Raises StoreError."""
-        self._kept.since = {}
+    def moved(self, by: int, *, synchronised: bool) -> None:
+        """Note that they were dated anew; a `synchronised` clock dated them right. Raises StoreError."""
+        self._kept.offset += by
+        since = {} if synchronised else self._kept.since
+        self._kept.since = {number: at + by for number, at in since.items()}
         self._changed = True
         self.save()

@@ -19,8 +19,8 @@ PROBATION_S = 600.0
 class Step:
     """The clock went forward by `by` ms (back if negative).
 
-    `synchronised` says that it became right just now: all that was dated by it since the machine's start was
-    wrong by as much.
+    `synchronised` says that it was not synchronised before: all that it dated since the machine started
+    was wrong by as much. Where it became so without a step, `by` is 0.
     """
 
     by: int
@@ -68,12 +68,12 @@ class HouseTime:
         measured, quality = self._measured(), self._clock.quality()
         was, self._quality = self._quality, quality
         by = measured - self._offset
+        synchronised = was != "ok"
         if abs(by) <= _STEP:
             # Slewed, or back again.
             self._offset = measured
             self._new_offset = None
-            return None
-        synchronised = _trust(quality) > _trust(was)
+            return Step(0, synchronised=True) if synchronised and quality == "ok" else None
         if not synchronised and quality == "ok" and not accept and not self._lasted(measured):
             return None
         self._offset = measured

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from bus import about as about_message
-from bus.clock import BUILD_DATE_MS, Clock
+from bus.clock import Clock
 from bus.events import Message, Publishes
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
@@ -16,8 +16,9 @@ from statistician.corrections import merge
 from statistician.counting import Counting
 from statistician.dating import Dating
 from statistician.derived import Derived
-from statistician.entity_clock import Move
+from statistician.entity_clock import TOLERANCE, Move
 from statistician.estimated import Estimated
+from statistician.limits import MOST_ENTITIES, MOST_UNDATED, MOST_WAITING, Limits
 from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
 from statistician.store import Store
@@ -29,13 +30,8 @@ log = logging.getLogger(__name__)
 
 # So many messages are committed at once even before the interval is over.
 BATCH = 250
-# A broken or hostile publisher must not fill memory and card.
-MOST_ENTITIES = 10_000
-MOST_WAITING = 5_000
 _TOPICS_REMEMBERED = 4_096
 _FOR_EVER = 2**53
-# Readings without the time that are kept: some days of a small van. Beyond them the oldest give way.
-MOST_UNDATED = 200_000
 # What was measured longer before it came was not measured by our clock; one further off was just set, ms.
 _LONGEST_WAY, _STEP = 3_600_000, 1_000
 
@@ -45,14 +41,6 @@ class Bus(Publishes, Protocol):
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker a message is done with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Times, ms: no reading is older than `earliest`; what is older than `begin` is only carried in."""
-
-    earliest: int = BUILD_DATE_MS
-    begin: int = 0
 
 
 class Ingest:
@@ -310,7 +298,8 @@ class Ingest:
             )
         else:
             dated = dict.fromkeys(lives, min(ts, latest))
-        self._note_clock(reading, {live.record.id: dated[key] for key, live in lives.items()})
+        counts = {live.record.id: dated[key] for key, live in lives.items()}
+        self._note_clock(reading, now if ts > now + TOLERANCE else None, counts)
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
             if in_order and live.cut is not None:
@@ -326,11 +315,16 @@ class Ingest:
         elif reading.late:
             self._derived.pass_over(device, reading.values)
 
-    def _note_clock(self, reading: Reading, dated: Mapping[int, int]) -> None:
-        """Note what is dated by a clock that is not synchronised: it may have to be dated anew."""
+    def _note_clock(self, reading: Reading, arrived: int | None, dated: Mapping[int, int]) -> None:
+        """Note what is dated by a clock that is not synchronised: it may have to be dated anew.
+
+        Also a reading that `arrived` with a time that was not believed, unless its order says another one.
+        """
+        if reading.late or self._clock.quality() == "ok":
+            return
         ours = reading.clock != "ok" or reading.ts is None
-        if ours and not reading.late and self._clock.quality() != "ok":
-            for number, ts in dated.items():
+        for number, ts in dated.items():
+            if ours or (arrived is not None and ts >= arrived - TOLERANCE):
                 self._estimated.note(number, ts, self._offset())
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:

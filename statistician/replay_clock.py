@@ -15,7 +15,7 @@ class LoggedClock:
     """Follows the times of lines, ms. A time that falls is a clock that was set: meanwhile one step passed.
 
     After a restart a clock that lies behind the newest line is wrong, unless it was ahead before; the next
-    jump over that line makes it right.
+    jump over that line makes it right. A jump as long as a fall before is no time that passed either.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,8 @@ class LoggedClock:
         self._boots = 0
         self._restarted = False
         self._jumps: list[int] = []
+        # Falls that no jump before explains: a jump that undoes one is a clock that is set right.
+        self._falls: list[int] = []
 
     def clock(self) -> Clock:
         """This clock for the process that is started now."""
@@ -63,7 +65,10 @@ class LoggedClock:
         elif self.quality == "estimated":
             self.wait(passed)
         else:
-            self._passed += passed
+            fall = next((one for one in self._falls if _undoes(passed, one)), None)
+            if fall is not None:
+                self._falls.remove(fall)
+            self._passed += passed if fall is None else self._step
             self.wall = ts
         if passed > TOLERANCE:
             self._jumps = [*self._jumps[-_JUMPS_KEPT:], passed]
@@ -73,11 +78,18 @@ class LoggedClock:
 
     def _back(self, ts: int) -> None:
         fall = self._raw - ts
-        ahead = any(fall <= jump <= fall + max(_SLACK, fall // 4) for jump in self._jumps)
+        ahead = any(_undoes(jump, fall) for jump in self._jumps)
         if self._restarted and not ahead:
             self.quality = "estimated"
             self.wait(self._step)
         else:
             self._passed += self._step
             self.wall = ts
+            if not ahead:
+                self._falls = [*self._falls[-_JUMPS_KEPT:], fall]
         self._raw = ts
+
+
+def _undoes(jump: int, fall: int) -> bool:
+    """Whether a jump forward is a fall back and what passed meanwhile."""
+    return fall <= jump <= fall + max(_SLACK, fall // 4)

@@ -11,7 +11,7 @@ from bus.health import Journal
 from bus.messages import Reading, encode_reading
 from bus.topics import Topics
 from config.model import Statistician as Settings
-from statistician.ingest import Limits
+from statistician.limits import Limits
 from statistician.periods import COMPILE_DELAY, period_of
 from statistician.records import StoreError
 from statistician.replay_clock import LoggedClock

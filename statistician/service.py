@@ -19,7 +19,8 @@ from statistician.derived import Derived
 from statistician.estimated import Estimated
 from statistician.fixes import Fixes
 from statistician.house_time import HouseTime
-from statistician.ingest import BATCH, Bus, Ingest, Limits
+from statistician.ingest import BATCH, Bus, Ingest
+from statistician.limits import Limits
 from statistician.live import Entities
 from statistician.patience import Patience
 from statistician.periods import HOUR, first_to_compile, horizon

@@ -127,7 +127,7 @@ def test_the_counters_of_the_statistician_are_all_there() -> None:
 
 def test_the_problems_of_the_statistician_are_all_there() -> None:
     told = set(re.findall(r'problem\(\s*f?"([\w.]+)', STATISTICIAN))
-    told |= set(re.findall(r'f"((?:clock|counter|stream)\.)\{', STATISTICIAN))
+    told |= set(re.findall(r'f"((?:clock|counter|energy|last_reset|stream|value)\.)\{', STATISTICIAN))
     assert {name.split("<")[0] for name in names("Its problems", "\n## ")} == told
 
 

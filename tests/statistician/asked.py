@@ -105,7 +105,9 @@ def main() -> int:
     """Serve, at the time of the data."""
     set_up_logging()
     began = time.monotonic()
-    clock = Clock(lambda: _NOW + round((time.monotonic() - began) * 1000), time.monotonic, lambda: "ok")
+    clock = Clock(
+        lambda: _NOW + round((time.monotonic() - began) * 1000), time.monotonic, lambda: "ok", boot="first"
+    )
     return serve(load_or_exit(), clock)
 
 

@@ -79,7 +79,11 @@ def body(rig: AskingRig) -> list[str]:
     rig.store.engine.run("UPDATE statistics_5minute SET rev = 0")
     lines = [line for line in rig.dump() if not line.startswith('INSERT INTO "fix"')]
     # SQLite orders the schema by when a table was written first.
-    others = ('INSERT INTO "piece"', 'INSERT INTO "sqlite_seq', 'INSERT INTO "counter"', "CREATE TABLE")
+    others = (
+        *('INSERT INTO "piece"', 'INSERT INTO "sqlite_seq', 'INSERT INTO "counter"', "CREATE TABLE"),
+        # How long the process has run.
+        """INSERT INTO "meta" VALUES('purge'""",
+    )
     return [line for line in lines if not line.startswith(others)]
 
 

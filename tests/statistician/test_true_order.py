@@ -1,0 +1,215 @@
+"""Whatever clocks, absences, restarts, late history and glitches do: sums and coverage are the true ones."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from statistician.periods import DAY, HOUR
+from tests.statistician.rig import MINUTE, START
+from tests.statistician.truth import House
+
+Deed = tuple[str, Callable[[House], None]]
+
+LEAPS = st.sampled_from([7 * MINUTE, 20 * MINUTE, HOUR, 3 * HOUR, 3 * DAY])
+BY = st.tuples(LEAPS, st.sampled_from([-1, 1])).map(lambda pair: pair[0] * pair[1])
+GLITCHES = st.sampled_from([0.0, 0.1, 10.0, 1e5])
+
+
+class Deeds:
+    """What may happen; every deed ends with some minutes in which all goes well."""
+
+    @staticmethod
+    def live(minutes: float) -> Deed:
+        """All goes well."""
+        return f"live {minutes} min", lambda house: house.live(minutes)
+
+    @staticmethod
+    def crash() -> Deed:
+        """The process is killed."""
+
+        def do(house: House) -> None:
+            house.crash()
+            house.live(2)
+
+        return "crash", do
+
+    @staticmethod
+    def restart() -> Deed:
+        """The process ends and starts."""
+
+        def do(house: House) -> None:
+            house.restart()
+            house.live(2)
+
+        return "restart", do
+
+    @staticmethod
+    def wrong_for(by: int, minutes: float) -> Deed:
+        """The machine's clock is wrong for some minutes."""
+
+        def do(house: House) -> None:
+            house.step(by)
+            house.live(minutes)
+            house.step(0)
+            house.live(3)
+
+        return f"clock {by // 1000} s for {minutes} min", do
+
+    @staticmethod
+    def stays_wrong(by: int) -> Deed:
+        """The machine's clock is set wrong."""
+
+        def do(house: House) -> None:
+            house.step(by)
+            house.live(14)
+
+        return f"clock {by // 1000} s", do
+
+    @staticmethod
+    def stranger(by: int, minutes: float, *, back: bool) -> Deed:
+        """The stranger's own clock is wrong."""
+
+        def do(house: House) -> None:
+            house.devices[1].ahead = by
+            house.steps += 2
+            house.live(minutes)
+            if back:
+                house.devices[1].ahead = 0
+                house.live(3)
+
+        return f"stranger {by // 1000} s for {minutes} min, back {back}", do
+
+    @staticmethod
+    def stop(minutes: float, *, backlog: bool) -> Deed:
+        """The process is away."""
+
+        def do(house: House) -> None:
+            house.stop(minutes, backlog=backlog)
+            house.live(4)
+
+        return f"stop {minutes} min, backlog {backlog}", do
+
+    @staticmethod
+    def glitch(at: int, times: float) -> Deed:
+        """One reading of the counters is wrong, by a factor."""
+        return f"glitch {times}", lambda house: house.live(4, {at: times})
+
+    @staticmethod
+    def remember(minutes: float) -> Deed:
+        """What was measured comes late."""
+
+        def do(house: House) -> None:
+            house.remember(minutes)
+            house.live(4)
+
+        return f"late {minutes} min", do
+
+
+PLAIN = st.one_of(
+    st.just(Deeds.crash()),
+    st.just(Deeds.restart()),
+    st.builds(Deeds.stop, st.sampled_from([0.9, 3, 12, 75]), backlog=st.booleans()),
+    st.builds(Deeds.glitch, st.integers(0, 3), GLITCHES),
+    st.builds(Deeds.remember, st.sampled_from([2, 8, 70])),
+    st.builds(Deeds.live, st.sampled_from([2, 6, 65])),
+)
+STEPS = st.one_of(
+    st.builds(Deeds.wrong_for, BY, st.sampled_from([0.5, 5, 9, 14, 70])),
+    st.builds(Deeds.stays_wrong, BY),
+    st.builds(Deeds.stranger, BY, st.sampled_from([0.5, 5, 30]), back=st.booleans()),
+)
+
+
+@contextmanager
+def house_of(*, expire: float | None = None, estimated: int | None = None) -> Iterator[House]:
+    with tempfile.TemporaryDirectory() as folder:
+        house = House(Path(folder) / "s.db", expire=expire, estimated=estimated)
+        yield house
+        house.rig.close()
+
+
+def run(deeds: list[Deed], *, expire: float | None, estimated: int | None = None) -> None:
+    with house_of(expire=expire, estimated=estimated) as house:
+        house.live(6)
+        for _, deed in deeds:
+            deed(house)
+        if house.rig.quality != "ok":
+            house.synchronise()
+        finish(house)
+
+
+def finish(house: House) -> None:
+    """Go on until every step of the clock is believed, and hold the rows against the truth."""
+    house.live(14)
+    house.pass_time(7 * MINUTE)
+    house.check()
+
+
+@pytest.mark.parametrize("ahead", [3 * HOUR, 3 * DAY])
+def test_a_clock_that_is_believed_takes_no_reading_away(ahead: int) -> None:
+    """What is known ends where it stepped, not in place of a reading since."""
+    run([Deeds.remember(8), Deeds.wrong_for(ahead, 14)], expire=None)
+
+
+def test_a_second_step_takes_back_only_what_is_wrong() -> None:
+    """It stepped back to the right time, and in probation further."""
+    run([Deeds.wrong_for(HOUR, 70), Deeds.wrong_for(-3 * HOUR, 70)], expire=None)
+
+
+def test_a_clock_that_is_set_right_before_it_is_known_to_be_synchronised() -> None:
+    with house_of(estimated=-20 * MINUTE) as house:
+        house.live(6)
+        house.set_estimated(0)
+        house.live(6)
+        house.synchronise()
+        finish(house)
+        assert house.rig.rows("v")[0].start == START
+
+
+@pytest.mark.parametrize("estimated", [-7 * MINUTE, -3 * DAY])
+@pytest.mark.parametrize("restart", [False, True])
+def test_readings_of_an_estimated_time_come_right(estimated: int, *, restart: bool) -> None:
+    """Also those of a stranger, whose right time was not believed."""
+    with house_of(estimated=estimated) as house:
+        house.live(6)
+        if restart:
+            house.restart()
+        house.synchronise()
+        finish(house)
+        for device in ("van", "box"):
+            assert house.rig.rows("v", device=device)[0].start == START
+
+
+def test_a_stranger_ahead_is_dated_by_its_arrival_after_a_start() -> None:
+    with house_of() as house:
+        house.live(6)
+        house.devices[1].ahead = HOUR
+        house.steps += 1
+        house.stop(75, backlog=False)
+        house.live(4)
+        house.devices[1].ahead = 0
+        finish(house)
+
+
+QUICK = settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@QUICK
+@given(st.lists(PLAIN, min_size=1, max_size=5), st.sampled_from([None, 40.0, 130.0]))
+def test_without_steps_of_a_clock(deeds: list[Deed], expire: float | None) -> None:
+    run(deeds, expire=expire)
+
+
+@QUICK
+@given(
+    st.lists(st.one_of(PLAIN, STEPS), min_size=1, max_size=5),
+    st.sampled_from([None, None, 130.0]),
+    st.one_of(st.none(), st.none(), BY),
+)
+def test_with_steps_of_clocks(deeds: list[Deed], expire: float | None, estimated: int | None) -> None:
+    run(deeds, expire=expire, estimated=estimated)
