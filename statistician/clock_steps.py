@@ -167,6 +167,9 @@ class ClockSteps:
         self._give_up()
         merge(self._ingest.dirty, self._redating.apply(moves).items())
         self._derived.moved(moves)
+        for number, move in moves.items():
+            if (counter := self._entities[number].counter) is not None and counter.heard >= move.since:
+                counter.move(move.by)
         self._compiler.reload()
         self._journal.count("entities_redated", len(moves))
 

@@ -182,6 +182,18 @@ class Counter:
             return _COUNTS if self._marks.window_ts == marks.window_ts else Verdict(accepted=True, keep=True)
         return self._decide(marks, held, ts, value, daily=daily)
 
+    def move(self, by: int) -> None:
+        """Go on with all times `by` ms later, since its readings were dated anew."""
+
+        def moved(marks: Marks) -> Marks:
+            return marks._replace(ts=marks.ts + by, window_ts=marks.window_ts + by)
+
+        self._marks = self._marks and moved(self._marks)
+        self._held = self._held and self._held._replace(ts=self._held.ts + by)
+        self._trail = tuple(
+            step._replace(ts=step.ts + by, before=step.before and moved(step.before)) for step in self._trail
+        )
+
     def convert(self, unit: str, how: Callable[[float], float]) -> None:
         """Go on in another unit: `how` brings a value to it; a counter's units have one zero."""
 

@@ -26,7 +26,6 @@ class Counting:
         self._store = store
         self._topic = topics.request("statistician", "accept_reading")
         self._journal = journal
-        self._memories = store.held.counters()
         # When health was told of a reading that was left out, by subject.
         self._told: dict[str, int] = {}
 
@@ -70,7 +69,7 @@ class Counting:
     def _counter(self, live: LiveEntity) -> Counter:
         counter = live.counter
         if counter is None:
-            memory = self._memories.pop(live.record.id, None)
+            memory = self._store.held.counter(live.record.id)
             live.counter = counter = Counter(memory)
             if memory is not None:
                 for state in self._store.states.between(counter.heard + 1, None, {live.record.id}):

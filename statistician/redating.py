@@ -39,6 +39,7 @@ class Redating:
         for number, move in moves.items():
             with self._store.transaction():
                 self._store.states.move(number, move.since, move.until, move.by)
+                self._store.held.move(number, move)
                 del waiting[number]
                 self._remember(waiting)
         log.info("dated the readings of %d entities anew", len(moves))

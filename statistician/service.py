@@ -315,6 +315,10 @@ class Statistician:
     def close(self) -> None:
         """Put everything that matters on disk."""
         self._patience.hurry()
+        # The next start believes the clock at once.
+        self._steps.look(accept=True)
+        while self._steps.waiting and self._guard(self._steps.work):
+            pass
         if self._guard(self._commit) and self._clock.quality() != "unset":
             self._guard(lambda: note_end(self._store, self._clock.wall()))
         self._upkeep.close()

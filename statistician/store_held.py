@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from statistician.counters import HeldReading, Judged, Memory
+from statistician.counters import Counter, HeldReading, Judged, Memory
+from statistician.entity_clock import Move
 from statistician.records import State
 from statistician.store_engine import Cell, Engine
 
@@ -48,6 +49,30 @@ class HeldReadings:
         """All readings for which the next value decides."""
         return self._select("verdict = 'held'", ())
 
+    def move(self, entity: int, move: Move) -> None:
+        """Date the readings of an entity anew, also the one that waits, and what its counter knows.
+
+        Within a transaction.
+        """
+        found = [
+            one
+            for one in self.between(entity, move.since, 2**62)
+            if one.ts <= move.until or one.verdict == "held"
+        ]
+        self._engine.many(
+            "DELETE FROM held WHERE entity = ? AND ts = ?", [(one.entity, one.ts) for one in found]
+        )
+        self._engine.many(
+            f"INSERT OR REPLACE INTO held ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 — all are ours
+            [one._replace(ts=one.ts + move.by) for one in found],
+        )
+        memory = self.counter(entity)
+        if memory is not None:
+            counter = Counter(memory)
+            if counter.heard >= move.since:
+                counter.move(move.by)
+                self.put_counters({entity: counter.memory})
+
     def release(self, entity: int, since: int | None = None) -> list[State]:
         """Take out the readings of an entity that wait, all later than `since`, and what its counter knew.
 
@@ -80,13 +105,14 @@ class HeldReadings:
             [(entity, msgspec.json.encode(memory).decode()) for entity, memory in memories.items()],
         )
 
-    def counters(self) -> dict[int, Memory]:
-        """What counters knew when they were stored last, by entity; feed them what came since."""
-        found: dict[int, Memory] = {}
-        for entity, memory in self._engine.all("SELECT entity, memory FROM counter"):
-            try:
-                found[int(entity or 0)] = msgspec.json.decode(str(memory), type=Memory)
-            except msgspec.DecodeError as error:
-                # Another version wrote it: without it the counter learns its rate anew.
-                log.warning("the counter of entity %s begins anew: %s", entity, error)
-        return found
+    def counter(self, entity: int) -> Memory | None:
+        """What a counter knew when it was stored last; feed it what came since. None: nothing is known."""
+        found = self._engine.one("SELECT memory FROM counter WHERE entity = ?", (entity,))
+        if found is None:
+            return None
+        try:
+            return msgspec.json.decode(str(found[0]), type=Memory)
+        except msgspec.DecodeError as error:
+            # Another version wrote it: without it the counter learns its rate anew.
+            log.warning("the counter of entity %s begins anew: %s", entity, error)
+            return None

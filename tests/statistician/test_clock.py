@@ -356,3 +356,44 @@ def test_what_is_not_on_its_way_from_before_a_step_keeps_its_time() -> None:
     assert stepped.put_right(START - HOUR - SECOND, START, 41.0) == START - HOUR - SECOND, "long after"
     for ts in (START, START - 10 * SECOND, START - HOUR - 10 * SECOND, START - 30 * MINUTE):
         assert stepped.put_right(ts, START, 11.0) == ts
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_held_reading_is_dated_anew_with_the_others(rig: Rig, *, restart: bool) -> None:
+    rig.quality = "estimated"
+    for energy in (100.0, 101.0, 102.0, 0.0):
+        reading = Reading(ts=rig.now, values={"energy": energy}, clock="estimated")
+        rig.message(TOPICS.state("van"), encode_reading(reading))
+        rig.now += MINUTE
+    rig.settle()
+    rig.set_clock(rig.now + 2 * HOUR)
+    rig.quality = "ok"
+    rig.settle()
+    if restart:
+        rig.restart()
+    rig.reading("van", {"energy": 1.0})
+    rig.run_until(rig.now + 6 * MINUTE)
+    states = rig.store.states.between(0, None)
+    assert [((state.ts - START) // MINUTE, state.value) for state in states] == [
+        (120, 100.0),
+        (121, 101.0),
+        (122, 102.0),
+        (123, 0.0),
+        (124, 1.0),
+    ]
+    assert rig.rows("energy")[-1].row.sum == 3.0
+    assert rig.store.held.between(None, 0, 2**60) == []
+
+
+def test_a_process_that_ends_believes_its_clock_as_the_next_one_will(rig: Rig) -> None:
+    rig.reading("van", {"volt": 12.0})
+    rig.run_until(START + 30 * MINUTE)
+    # It was 20 minutes ahead; that is not believed yet when the process ends.
+    rig.set_clock(rig.now - 20 * MINUTE)
+    rig.settle()
+    rig.close()
+    assert rig.store.path.exists()
+    rig.now += 8 * HOUR
+    rig.start()
+    rig.run_until(rig.now + 6 * MINUTE)
+    assert max(row.start for row in rig.rows("volt")) <= START + 10 * MINUTE
