@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bus.anchor import write_anchor
+from bus.anchor import Anchor, write_anchor
 from bus.health import Journal
 from statistician.absence import another_boot, ends, last_seen
 from statistician.compile import Compiler
@@ -86,12 +86,21 @@ class ClockSteps:
         if self._anchor is not None and self._clock.monotonic() >= self._anchor_at:
             self._keep_time(self._anchor)
 
+    def _keep_newest(self) -> None:
+        """A clock that is behind what is stored is wrong: all processes go on from there."""
+        newest = self._store.states.last() or 0
+        if self._anchor is not None and self._clock.quality() == "estimated" and newest > self._clock.wall():
+            here = Anchor(newest, self._clock.boot, self._clock.monotonic(), synchronised=False)
+            self._write_time(self._anchor, here)
+
     def _keep_time(self, path: Path) -> None:
         """Write down the time, so that no later boot is behind what is stored."""
         self._anchor_at = self._clock.monotonic() + _KEEP_EVERY_S
         found = self._time.anchor()
-        if found is None:
-            return
+        if found is not None:
+            self._write_time(path, found)
+
+    def _write_time(self, path: Path, found: Anchor) -> None:
         try:
             write_anchor(path, found)
         except OSError as error:
@@ -121,6 +130,7 @@ class ClockSteps:
             # Of an earlier boot it ended before this one began.
             started = self._clock.wall() - round(self._clock.monotonic() * 1000)
             self._bring_back(None, min(started, self._clock.wall()) if restarted else None)
+        self._keep_newest()
         # Then, since where an absence ends what is known is the newest reading.
         self._note_absence(restarted=restarted)
 

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from bus.clock import BUILD_DATE_MS
+from bus.clock import BUILD_DATE_MS, clock_of
+from bus.health import Journal
 from bus.messages import Reading, encode_reading
+from config.model import Statistician as Settings
 from statistician import ingest
 from statistician.periods import DAY, HOUR, MINUTES_5
 from statistician.records import Table
+from statistician.service import Statistician
+from statistician.store import Store
 from statistician.undated import Stepped, Undated, dated
-from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
+from tests.clock import Machine
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Notes, Rig
 
 
 @pytest.fixture
@@ -397,3 +402,30 @@ def test_a_process_that_ends_believes_its_clock_as_the_next_one_will(rig: Rig) -
     rig.start()
     rig.run_until(rig.now + 6 * MINUTE)
     assert max(row.start for row in rig.rows("volt")) <= START + 10 * MINUTE
+
+
+def test_a_clock_behind_what_is_stored_goes_on_from_there(tmp_path: Path) -> None:
+    """Also where the file of the time is lost, or was never written."""
+    machine = Machine(tmp_path, START)
+    house = machine.process()
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", volt="measurement")
+    rig.reading("van", {"volt": 12.0})
+    rig.run_until(START + 30 * MINUTE)
+    rig.reading("van", {"volt": 13.0})
+    rig.commit()
+    rig.close()
+    assert house.quality() == "estimated"
+    Statistician(
+        Notes(),
+        TOPICS,
+        Store(rig.path),
+        Settings(),
+        clock=clock_of(house),
+        journal=Journal(),
+        anchor=machine.anchor,
+    )
+    machine.pass_(2.0)
+    house.poll()
+    assert house.wall() >= START + 30 * MINUTE
+    assert house.quality() == "estimated"
