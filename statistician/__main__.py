@@ -59,6 +59,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
             scalars=settings.publish.scalars,
             answers=process.connection,
             anchor=anchor_path(settings),
+            broker_tells=True,
         )
     except NewerError as error:
         # Neither another start nor an empty database would help.

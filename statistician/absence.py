@@ -35,7 +35,8 @@ def last_seen(store: Store, now: int) -> tuple[int, int] | None:
     if newest is None:
         return None
     right = not now or closed <= now
-    return (closed, _NOTICED) if closed >= newest and right else (newest, _KILLED)
+    # Not at that very time: what comes again may be of it.
+    return (closed, _NOTICED) if closed >= newest and right else (newest - 1, _KILLED)
 
 
 def another_boot(store: Store, boot: str) -> bool:
@@ -49,8 +50,8 @@ def another_boot(store: Store, boot: str) -> bool:
 def ends(lives: Iterable[LiveEntity], at: int) -> list[State]:
     """The states that end at `at` what is known of entities."""
     return [
-        # What was heard in that very millisecond was known for it.
-        State(at + 1 if live.heard == at else at, live.record.id, None, None)
+        # What was heard just then was known for a millisecond.
+        State(live.heard + 1 if at <= live.heard <= at + 1 else at, live.record.id, None, None)
         for live in lives
         if live.newest is not None and live.newest.value is not None
     ]

@@ -25,6 +25,7 @@ from statistician.store import Store
 log = logging.getLogger(__name__)
 
 _KEEP_EVERY_S = 300.0
+_BROKER_S = 30.0
 # A clock that is set right again comes back to within this, ms.
 _SAME_STEP = 5_000
 
@@ -65,6 +66,8 @@ class ClockSteps:
         self._steps: deque[Step] = deque()
         # What went back with the clock, by entity: the times that are stored now, and by how much they went.
         self._took_back: dict[int, Move] = {}
+        # Until when the broker may say whether it has kept our session, monotonic seconds.
+        self._undecided: float | None = None
         # What the start has ended.
         self._ended: list[State] = []
         # A step forward, and the states that ended then what was known.
@@ -75,8 +78,14 @@ class ClockSteps:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is a step to follow."""
-        return bool(self._steps)
+        """Whether there is a step to follow, or an absence to note at last."""
+        late = self._undecided is not None and self._clock.monotonic() >= self._undecided
+        return late or bool(self._steps)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is not known yet if something was missed before the start."""
+        return self._undecided is not None
 
     def look(self, *, accept: bool = False) -> None:
         """Look at the clock; with `accept` a step counts however short ago it was."""
@@ -112,7 +121,10 @@ class ClockSteps:
             self._journal.solved("house_clock")
 
     def work(self) -> None:
-        """Follow the oldest step that waits."""
+        """Follow the oldest step that waits, or note the absence that nobody denied."""
+        if not self._steps:
+            self.connected(resumed=False)
+            return
         self._follow(self._steps[0])
         self._steps.popleft()
 
@@ -121,8 +133,11 @@ class ClockSteps:
         if unfinished := self._redating.unfinished():
             merge(self._ingest.dirty, self._redating.apply(unfinished).items())
 
-    def note_start(self) -> None:
-        """Note the absence before a start, and what the clock says now."""
+    def note_start(self, *, broker_tells: bool) -> None:
+        """Note the absence before a start, and what the clock says now.
+
+        If the broker will tell whether it has kept what was sent meanwhile, the absence is noted then.
+        """
         restarted = another_boot(self._store, self._clock.boot)
         if self._estimated and self._clock.quality() != "unset":
             self._follow(Step(self._time.offset - self._estimated.offset, synchronised=True))
@@ -132,7 +147,18 @@ class ClockSteps:
             self._bring_back(None, min(started, self._clock.wall()) if restarted else None)
         self._keep_newest()
         # Then, since where an absence ends what is known is the newest reading.
-        self._note_absence(restarted=restarted)
+        if broker_tells and not restarted:
+            self._undecided = self._clock.monotonic() + _BROKER_S
+        else:
+            self._note_absence(restarted=restarted)
+
+    def connected(self, *, resumed: bool) -> None:
+        """Note whether the broker has kept all that was sent since the process ended."""
+        undecided, self._undecided = self._undecided, None
+        if resumed:
+            self._nothing_was_missed()
+        elif undecided is not None:
+            self._note_absence(restarted=False)
 
     def _note_absence(self, *, restarted: bool) -> None:
         """What is known of each value ends where the process was last at work."""
@@ -151,8 +177,8 @@ class ClockSteps:
         if restarted:
             self._ended = []
 
-    def nothing_was_missed(self) -> None:
-        """Note that the broker has kept all that was sent since the process ended: no value ended."""
+    def _nothing_was_missed(self) -> None:
+        """No value has ended: what is known of them goes on."""
         ended, self._ended = self._ended, []
         if ended:
             self._ingest.flush()
@@ -163,8 +189,7 @@ class ClockSteps:
             self._restore(still)
 
     def _end_knowledge(self, states: list[State]) -> None:
-        self._store.commit(Batch(states=states))
-        self._compiler.reload()
+        self._change(states, Batch(states=states))
         for state in states:
             self._entities[state.entity].cut = state.ts
 
@@ -249,10 +274,18 @@ class ClockSteps:
             self._aggregates.take_back(self._compiler.open)
 
     def _restore(self, states: list[State]) -> None:
-        self._store.commit(Batch(removed=[state[:2] for state in states]))
+        """Remove states that have ended what was known."""
+        self._change(states, Batch(removed=[state[:2] for state in states]))
+
+    def _change(self, states: list[State], batch: Batch) -> None:
+        """Write a batch that adds or removes these states, and mark what it changes in closed periods."""
+        for state in states:
+            if state.ts < (self._compiler.open or 0):
+                self._ingest.mark(state.entity, Span(state.ts, state.ts), self._clock.wall())
+        with self._store.transaction():
+            self._store.commit(batch)
+            self._ingest.flush()
         self._compiler.reload()
-        merge(self._ingest.dirty, [(state.entity, Span(state.ts, state.ts)) for state in states])
-        self._store.statistics.put_dirty(self._ingest.dirty)
 
     def _now_or_never(self) -> int:
         return 0 if self._clock.quality() == "unset" else self._clock.wall()

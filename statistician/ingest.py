@@ -330,6 +330,8 @@ class Ingest:
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
         """A reading of the time in which nobody listened shows that the value was known on."""
         cut, live.cut = live.cut, None
+        # It is news, also if it says that nothing is known: the end that it follows may be taken back.
+        live.newest = None
         if cut is not None and cut < ts < self.back_at:
             self._journal.count("absences_filled")
             self._drop(live, State(cut, live.record.id, None, None), now)
@@ -386,13 +388,16 @@ class Ingest:
     def _mark_late(self, live: LiveEntity, span: Span, now: int) -> None:
         self._journal.count("late")
         begin = self._limits.begin
-        span = Span(max(span.since, begin), max(span.until, begin))
-        if span.since < self._kept_since(live.record.id, now):
+        self.mark(live.record.id, Span(max(span.since, begin), max(span.until, begin)), now)
+
+    def mark(self, number: int, span: Span, now: int) -> None:
+        """Mark what changed in closed periods of an entity; the next commit puts it on disk."""
+        if span.since < self._kept_since(number, now):
             # The rows it belongs to may be gone already.
             return
         self.late_at = self._clock.monotonic()
-        merge(self.dirty, [(live.record.id, span)])
-        self._batch.dirty[live.record.id] = span
+        merge(self.dirty, [(number, span)])
+        self._batch.dirty[number] = span
 
     def flush(self) -> None:
         """Put states on disk, acknowledge nothing; what is killed now comes again. Raises StoreError."""

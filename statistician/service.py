@@ -71,6 +71,7 @@ class Statistician:
         answers: Publishes | None = None,
         limits: Limits | None = None,
         anchor: Path | None = None,
+        broker_tells: bool = False,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -120,7 +121,7 @@ class Statistician:
             give_up=self._give_up_correction,
             anchor=anchor,
         )
-        self._resume()
+        self._resume(broker_tells=broker_tells)
         self.fixes = Fixes(
             store,
             self._entities,
@@ -140,15 +141,15 @@ class Statistician:
         ground = Ground(self._store, self._entities, self._compiler, settings, clock, clock.monotonic())
         return open_desk(ground, self.fixes, self._upkeep, answers, topics, journal=self._journal)
 
-    def _resume(self) -> None:
-        """Go on from what is on disk."""
+    def _resume(self, *, broker_tells: bool) -> None:
+        """Go on from what is on disk; `broker_tells` whether it has kept what was sent meanwhile."""
         damage = self._store.damage
         if damage is not None:
             log.error("%s", damage)
             self._journal.problem("damage", damage, self._clock.wall())
         self._steps.finish_redating()
         self._begin(self._store.states.first())
-        self._steps.note_start()
+        self._steps.note_start(broker_tells=broker_tells)
         if self._compiler.open is not None:
             self._aggregates.say_newest(self._compiler.open)
         self._derived.resume(self._store)
@@ -162,8 +163,9 @@ class Statistician:
             self._compiler.begin(max(start, self._limits.begin))
 
     def _now_or_never(self) -> int:
-        # A machine that does not know the time skips nothing and compiles nothing.
-        return 0 if self._clock.quality() == "unset" else self._clock.wall()
+        # A machine that does not know the time, or what it has missed, skips nothing and compiles nothing.
+        unknown = self._clock.quality() == "unset" or self._steps.undecided
+        return 0 if unknown else self._clock.wall()
 
     def handle(self, event: object) -> None:
         """Take one event from the queue."""
@@ -176,8 +178,7 @@ class Statistician:
             if self._ingest.waiting >= BATCH:
                 self._guard(self._commit)
         elif isinstance(event, Connected):
-            if event.resumed:
-                self._guard(self._steps.nothing_was_missed)
+            self._guard(lambda: self._steps.connected(resumed=event.resumed))
             self._guard(self._ingest.connected)
         elif isinstance(event, Purge):
             if now := self._now_or_never():
