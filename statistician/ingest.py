@@ -300,14 +300,12 @@ class Ingest:
             dated = dict.fromkeys(lives, min(ts, latest))
         counts = {live.record.id: dated[key] for key, live in lives.items()}
         self._note_clock(reading, now if ts > now + TOLERANCE else None, counts)
+        take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
             if in_order and live.cut is not None:
                 self._fill(live, value.ts, now)
-            if in_order:
-                self._count_value(live, value, now)
-            else:
-                self._take_value(live, value, now)
+            take(live, value, now)
         if in_order and since is None:
             # What stands behind a gap comes again once the gap is filled: energy needs the order.
             for live, state in self._derived.feed(device, reading.values, dated, self._batch.entities):
