@@ -73,10 +73,17 @@ class Notes:
 class Rig:
     """One process's life: start, messages, time, close; the database file outlives it."""
 
-    def __init__(self, path: Path, *, now: int = START, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: int = START,
+        settings: Settings | None = None,
+        quality: ClockQuality = "ok",
+    ) -> None:
         self.path = path
         self.now = now
-        self.quality: ClockQuality = "ok"
+        self.quality: ClockQuality = quality
         # How far the wall clock was set ahead, ms: the monotonic clock knows nothing of that.
         self.stepped = 0
         # Which start of the machine it is.

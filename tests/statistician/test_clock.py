@@ -429,3 +429,30 @@ def test_a_clock_behind_what_is_stored_goes_on_from_there(tmp_path: Path) -> Non
     house.poll()
     assert house.wall() >= START + 30 * MINUTE
     assert house.quality() == "estimated"
+
+
+@pytest.mark.parametrize("ahead", [7 * DAY, -43 * MINUTE])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_first_boot_with_a_wrong_clock_leaves_nothing_there(
+    tmp_path: Path, ahead: int, *, restart: bool
+) -> None:
+    """Half an hour later the clock is synchronised; all goes on from the true begin."""
+    rig = Rig(tmp_path / "s.db", now=START + ahead, quality="estimated")
+    rig.about("van", volt="measurement", energy="total_increasing")
+    for half in range(120):
+        if half == 60:
+            rig.set_clock(rig.now - ahead)
+            rig.quality = "ok"
+            rig.settle()
+        rig.run_until(START + half * 30 * SECOND + (ahead if half < 60 else 0))
+        reading = Reading(ts=rig.now, values={"volt": 12.0, "energy": float(half)}, clock=rig.quality)
+        rig.message(TOPICS.state("van"), encode_reading(reading))
+        if restart and half == 30:
+            rig.restart()
+    rig.run_until(START + HOUR + 2 * MINUTE)
+    (hour,) = rig.rows("energy", Table.HOUR)
+    assert (hour.start, hour.row.sum, hour.row.sum_decrease) == (START, 119.0, 0.0)
+    assert hour.row.coverage == pytest.approx(1.0, abs=0.02)
+    assert {row.start for row in rig.rows("volt")} == set(range(START, START + HOUR, MINUTES_5))
+    assert max(rig.store.statistics.runs(0, 2**60)) == START + HOUR - MINUTES_5
+    assert rig.store.states.between(rig.now + 1, None) == []
