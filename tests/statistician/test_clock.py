@@ -456,3 +456,18 @@ def test_a_first_boot_with_a_wrong_clock_leaves_nothing_there(
     assert {row.start for row in rig.rows("volt")} == set(range(START, START + HOUR, MINUTES_5))
     assert max(rig.store.statistics.runs(0, 2**60)) == START + HOUR - MINUTES_5
     assert rig.store.states.between(rig.now + 1, None) == []
+
+
+def test_a_silence_before_a_fall_is_no_step_of_the_clock(rig: Rig) -> None:
+    """The clock was right before it fell: what was heard since the silence stays where it is."""
+    for minute in (*range(30), *range(510, 540)):
+        rig.run_until(START + minute * MINUTE)
+        rig.reading("van", {"energy": float(minute)})
+    for minute in range(540, 570):
+        rig.run_until(START + minute * MINUTE)
+        rig.reading("van", {"energy": float(minute)}, ts=rig.now - HOUR, late=False)
+    rig.run_until(rig.now + 6 * MINUTE)
+    assert rig.journal.counters["entities_redated"] == 0
+    times = [(state.ts - START) // MINUTE for state in rig.store.states.between(0, None)]
+    assert times == [*range(30), *range(510, 570)]
+    assert rig.rows("energy")[-1].row.sum == 569.0

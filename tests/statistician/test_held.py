@@ -195,3 +195,26 @@ def test_one_of_the_open_period_waits_for_its_end(rig: AskingRig) -> None:
 def test_what_is_refused(rig: AskingRig, asked: dict[str, object], code: Code, text: str) -> None:
     got, said = rig.refusal("accept_reading", **ASKED | asked)
     assert (got, said[: len(text)]) == (code, text)
+
+
+def test_a_held_reading_stands_in_no_row_while_it_waits(tmp_path: Path) -> None:
+    rig = AskingRig(tmp_path / "s.db")
+    rig.about("plug", e="total_increasing")
+    for minute in range(5):
+        rig.run_until(START + minute * MINUTE)
+        rig.reading("plug", {"e": 0.0 if minute == 4 else 550.0 + minute})
+    rig.run_until(START + 12 * MINUTE)
+    assert [row.row.sum for row in rig.rows("e", device="plug")] == [3.0, 3.0]
+    assert [one.verdict for one in rig.store.held.pending()] == ["held"]
+    # It was real: then it counts at its own time.
+    rig.reading("plug", {"e": 2.0})
+    rig.commit()
+    assert [(row.row.state, row.row.sum) for row in rig.rows("e", device="plug")] == [(0.0, 3.0), (0.0, 3.0)]
+    assert [state.value for state in rig.store.states.between(0, None)] == [
+        550.0,
+        551.0,
+        552.0,
+        553.0,
+        0.0,
+        2.0,
+    ]
