@@ -84,8 +84,8 @@ def rows_of(
 
 def deliver(rig: Rig, late: Late) -> int:
     resets = {late.entity: late.last_reset} if late.last_reset is not None else {}
-    # History, whenever it comes: of what comes in its order a counter holds falls and leaps, and after a restart
-    # it learns them anew from what is stored. That is not what is tested here.
+    # History, whenever it comes: of what comes in its order a counter holds falls and leaps, and a restart
+    # makes it learn anew from what is stored. That is not what is tested here.
     return rig.reading(
         "van",
         {late.entity: late.value},
