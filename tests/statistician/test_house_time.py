@@ -1,4 +1,4 @@
-"""The house's clock and what was dated by it: set right, behind what is stored, at a first boot, at an end."""
+"""The clock of the house and what was dated by it: set right, behind what is stored, at a first boot."""
 
 from pathlib import Path
 
