@@ -154,11 +154,12 @@ class ClockSteps:
 
     def connected(self, *, resumed: bool) -> None:
         """Note whether the broker has kept all that was sent since the process ended."""
-        undecided, self._undecided = self._undecided, None
         if resumed:
             self._nothing_was_missed()
-        elif undecided is not None:
+        elif self.undecided:
             self._note_absence(restarted=False)
+        # Last: where the database refuses, it is asked again.
+        self._undecided = None
 
     def _note_absence(self, *, restarted: bool) -> None:
         """What is known of each value ends where the process was last at work."""
