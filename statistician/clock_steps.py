@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bus.anchor import Anchor, write_anchor
@@ -10,7 +10,6 @@ from bus.health import Journal
 from statistician.absence import another_boot, ends, last_seen
 from statistician.compile import Compiler
 from statistician.corrections import merge
-from statistician.dating import clock_of
 from statistician.derived import Derived
 from statistician.entity_clock import TOLERANCE, Move
 from statistician.estimated import Estimated
@@ -226,33 +225,54 @@ class ClockSteps:
             self._took_back = {}
         elif step.by > 0:
             self._go_forward(step.by, self._clock.wall())
+            return
         if step.by < 0:
             self._bring_back(None if step.synchronised else step.by)
-        if not step.by:
+        self._step_clocks(step.by, self._entities)
+
+    def _step_clocks(self, by: int, lives: Iterable[LiveEntity]) -> None:
+        if not by:
             return
-        for live in self._entities:
+        for live in lives:
             if live.clock is not None:
-                live.clock.trust()
+                live.clock.stepped(by)
+        self._estimated.stepped(by)
 
     def _date_anew(self, moves: Mapping[int, Move]) -> None:
         self.redate(moves)
         for number, move in moves.items():
-            clock_of(self._entities[number]).trust(move.by)
+            if (clock := self._entities[number].clock) is not None:
+                clock.moved(move.by)
 
     def _go_forward(self, by: int, now: int) -> None:
         """The clock went on to `now` and no time has passed: what was known ends, and goes on there."""
-        at = now - by - round(PROBATION_S * 1000)
+        was = now - by
+        at = was - round(PROBATION_S * 1000)
         # What came since with the new time was dated by the time that passed.
-        ahead = [live for live in self._entities if clock_of(live).shift < 0]
-        silent = [live for live in self._entities if clock_of(live).shift >= 0 and live.heard <= at]
-        ended = ends(silent, at)
+        clocks = [(live, live.clock) for live in self._entities if live.clock is not None]
+        ahead = [(live, clock) for live, clock in clocks if -TOLERANCE <= clock.shift + by <= TOLERANCE]
+        with_us = {live.record.id for live, _ in ahead}
+        others = [live for live in self._entities if live.record.id not in with_us]
+        ended = ends([live for live in others if live.heard <= at], at)
+        ended += ends([live for live in others if live.heard > at], was)
         self._end_knowledge(ended)
         self._ingest.back_at = now
-        cuts = [State(clock_of(live).since, live.record.id, None, None) for live in ahead]
-        self._date_anew({live.record.id: Move(clock_of(live).since, live.heard, by) for live in ahead})
+        # One that was ahead before went with it when it began.
+        since = {n.record.id: c.since if at <= c.since <= n.heard else at for n, c in ahead}
+        cuts = [State(ts, number, None, None) for number, ts in since.items()]
+        self._date_anew({number: Move(ts, self._entities[number].heard, by) for number, ts in since.items()})
         # Not before: it is no reading that was dated wrong.
         self._end_knowledge(cuts)
         self._went_forward = by, [*ended, *cuts]
+        self._step_clocks(by, [live for live, _ in ahead])
+        for live, clock in clocks:
+            if live.record.id in with_us:
+                continue
+            if clock.shift or live.heard > at:
+                clock.left_behind(by)
+            else:
+                # Nobody knows yet whether it goes with ours.
+                clock.expect(by)
 
     def _bring_back(self, by: int | None, limit: int | None = None) -> None:
         """Nothing stays in the future: what lies there goes back by `by` ms; None: to end before `limit`."""
@@ -297,5 +317,7 @@ def _back(live: LiveEntity, most: int, now: int) -> int:
 
     One that has spoken since is dated by the time that passed, and right again where its own time is.
     """
-    clock = clock_of(live)
-    return clock.shift if clock.shift > 0 and clock.at - clock.shift <= now + TOLERANCE else most
+    clock = live.clock
+    if clock is None or not 0 < clock.shift <= most + TOLERANCE or clock.at - clock.shift > now + TOLERANCE:
+        return most
+    return clock.shift

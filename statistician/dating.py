@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from bus.health import Journal
 from bus.messages import Value
 from statistician.entity_clock import TOLERANCE, EntityClock, Move
+from statistician.estimated import Estimated
 from statistician.live import Entities, LiveEntity
 from statistician.periods import DAY
 from statistician.records import Batch, Event, StoreError
@@ -30,6 +31,7 @@ class Dating:
         flush: Callable[[], None],
         redate: Callable[[Mapping[int, Move]], None],
         pending: Callable[[], Batch],
+        estimated: Estimated,
     ) -> None:
         self._store = store
         self._entities = entities
@@ -37,6 +39,7 @@ class Dating:
         self._flush = flush
         self._redate = redate
         self._pending = pending
+        self._estimated = estimated
 
     def date(
         self,
@@ -57,7 +60,7 @@ class Dating:
         """
         for live in lives.values():
             if live.clock is None:
-                live.clock = EntityClock(-1 if stream else live.heard)
+                live.clock = EntityClock(-1) if stream else EntityClock(live.heard, self._shift(live))
         doubtful = {key for key, live in lives.items() if not clock_of(live).believes(raw, now, came)}
         again: set[str] = set()
         if doubtful and all(self._knows(lives[key], raw, values[key]) for key in doubtful):
@@ -66,6 +69,8 @@ class Dating:
         subject, text = f"clock.{device}", None
         if doubtful:
             self._settle([lives[key] for key in doubtful], raw, now, came)
+            for live in lives.values():
+                self._estimated.note_shift(live)
             text = _complaint(clock_of(lives[min(doubtful)]), raw, now)
         if said is not None:
             text = _behind(now - said)
@@ -75,6 +80,16 @@ class Dating:
         elif subject in self._journal.problems:
             self._journal.solved(subject)
         return {key: raw if key in again else clock_of(live).at for key, live in lives.items()}
+
+    def late(self, lives: Mapping[str, LiveEntity], raw: int, now: int, *, stream: bool) -> dict[str, int]:
+        """When the values of a reading count that is history, or stands behind a gap of its `stream`.
+
+        Outside of a stream it was dated by the clock that may be known to be wrong.
+        """
+        return {key: min(raw + (0 if stream else self._shift(live)), now) for key, live in lives.items()}
+
+    def _shift(self, live: LiveEntity) -> int:
+        return self._estimated.shift(live.record.id) if live.clock is None else live.clock.shift
 
     def _knows(self, live: LiveEntity, ts: int, value: Value) -> bool:
         """Whether an earlier reading of that time and value is there already."""
@@ -104,7 +119,7 @@ class Dating:
         for live in lives:
             clock = clock_of(live)
             if live.record.id in moves:
-                clock.believe(raw, came)
+                clock.set_right(raw, now, came)
             elif move := clock.reckon(raw, now, came):
                 moves[live.record.id] = move
         if moves:

@@ -1,7 +1,8 @@
 """When a reading counts whose own time cannot be right; one for each entity, times are ms.
 
 Readings come in their true order. A time that falls, or lies ahead of the house's, is a clock that was set
-wrong or right. Then the time that passed since the reading before counts.
+wrong or right. Then the time that passed since the reading before counts. A time that stays behind the
+house's is a clock that is slow, while what a broker had kept comes faster than the time passes.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,9 @@ from typing import NamedTuple
 TOLERANCE = 60_000
 _FIRST_STEP = 30_000
 _LONGER = 4
+# So long a clock has been as far behind, seconds, when it is slow; what its distance may change meanwhile.
+_SLOW_S = 30.0
+_SHARE = 0.2
 
 
 class Move(NamedTuple):
@@ -20,6 +24,22 @@ class Move(NamedTuple):
     by: int
 
 
+class _Behind(NamedTuple):
+    """How far a clock was `behind` at monotonic second `came`; `last` is when it was so last.
+
+    `since` is the first time it said then; None where that is not known.
+    """
+
+    behind: int
+    came: float
+    last: float | None
+    since: int | None
+
+    def agrees(self, behind: int, came: float) -> bool:
+        """Whether it is as far behind now."""
+        return abs(behind - self.behind) <= min(TOLERANCE, _SHARE * 1000 * (came - self.came))
+
+
 class EntityClock:
     """What an entity's clock said and when that was; `at` is when the newest reading counts (-1: none yet).
 
@@ -27,20 +47,24 @@ class EntityClock:
     those that are shifted.
     """
 
-    __slots__ = ("_came", "_raw", "_step", "at", "shift", "since")
+    __slots__ = ("_behind", "_came", "_raw", "_right", "_step", "at", "shift", "since")
 
-    def __init__(self, at: int) -> None:
-        self.at = self._raw = at
-        self.shift = self.since = 0
+    def __init__(self, at: int, shift: int = 0) -> None:
+        self.at, self.shift = at, shift
+        self._raw = at - shift
+        self.since = 0
         self._came: float | None = None
         self._step = _FIRST_STEP
+        self._behind: _Behind | None = None
+        # So far behind the house's it is right, ms: that one is ahead.
+        self._right = 0
 
     def believes(self, raw: int, now: int, came: float) -> bool:
         """Take the time `raw` of a reading that came at monotonic second `came`; False if it cannot be right.
 
         Nearly every time can; for one that cannot, ask `fall` or `reckon`.
         """
-        if self.shift or not self.at <= raw <= now + TOLERANCE:
+        if self.shift or not self.at <= raw <= now + TOLERANCE or raw < now - TOLERANCE:
             return False
         if raw > self.at >= 0:
             # One long silence does not make a slow device.
@@ -51,8 +75,8 @@ class EntityClock:
         return True
 
     def fall(self, raw: int, now: int) -> int:
-        """How far its clock fell just now, ms; 0 if no more than clocks differ, or if it is ahead."""
-        if raw > now + TOLERANCE or (self.shift > 0 and raw > self._raw):
+        """How far its clock fell just now, ms; 0 if no more than clocks differ, or if it is ahead or slow."""
+        if raw > now + TOLERANCE or self.shift > 0:
             return 0
         fall = self.at - raw
         return fall if fall > TOLERANCE else 0
@@ -61,8 +85,12 @@ class EntityClock:
         """The readings since a forward step of `gap` ms that a fall has undone: they were dated ahead."""
         return Move(0, self.at, -min(fall + self._step, gap - 1))
 
-    def believe(self, raw: int, came: float) -> None:
-        """Take a time as right again, whatever was before."""
+    def set_right(self, raw: int, now: int, came: float) -> None:
+        """Take a time as right again, however far behind the house's it is."""
+        self._right = now - raw
+        self._believe(raw, came)
+
+    def _believe(self, raw: int, came: float) -> None:
         self.at = self._raw = raw
         self.shift = 0
         self._came = came
@@ -70,16 +98,15 @@ class EntityClock:
     def reckon(self, raw: int, now: int, came: float) -> Move | None:
         """Set `at` by the time that has passed; the move that is due where its clock is right again."""
         passed = self._passed(raw, came)
-        move = None
         if raw > now + TOLERANCE:
             # After a start nobody knows what has passed: its arrival counts.
-            at = now if self.at < 0 or self._came is None else min(now, self.at + passed)
-        elif raw >= self.at:
-            missed = raw - self.at - passed
-            if self.shift > 0 and missed > TOLERANCE:
-                move = Move(self.since, self.at, missed)
-            self.believe(raw, came)
-            return move
+            known = self.shift or self._came is not None
+            at = now if self.at < 0 or not known else min(now, self.at + passed)
+        elif raw >= self.at and not self._still_slow(raw, now, came):
+            if self.shift == 0 and abs(now - raw - self._right) > TOLERANCE:
+                return self._lag(raw, now, came)
+            self._believe(raw, came)
+            return None
         elif self.at - raw <= TOLERANCE and self.shift == 0:
             # Too little to move what stands: it waits until its clock is past the last reading.
             self.at += 1
@@ -92,6 +119,34 @@ class EntityClock:
             self.since = at
         self.shift = at - raw
         self.at, self._raw, self._came = at, raw, came
+        return None
+
+    def _still_slow(self, raw: int, now: int, came: float) -> bool:
+        """Whether its clock is wrong on, after a silence longer than it is behind."""
+        if self.shift <= 0:
+            return False
+        if self._came is None:
+            return raw + self.shift <= now + TOLERANCE
+        said, measured = raw - self._raw, (came - self._came) * 1000
+        return abs(said - measured) <= max(TOLERANCE, _SHARE * said)
+
+    def expect(self, behind: int) -> None:
+        """Take its clock as slow as soon as it says a time so far `behind` the house's, ms."""
+        self._behind = _Behind(behind, float("-inf"), self._came, None)
+
+    def _lag(self, raw: int, now: int, came: float) -> Move | None:
+        """Believe a time that is behind, until the clock is known to be slow: then its arrival counts."""
+        lag, before = now - raw, self._behind
+        if before is None or before.last != self._came or not before.agrees(lag, came):
+            before = _Behind(lag, came, came, raw)
+        self._behind = before._replace(last=came)
+        if came - before.came < _SLOW_S:
+            self._believe(raw, came)
+            return None
+        move = None if before.since is None else Move(before.since, self.at, lag)
+        self._raw, self._came = raw, came
+        self.at, self.shift = now, lag
+        self.since = now if before.since is None else before.since + lag
         return move
 
     def _passed(self, raw: int, came: float) -> int:
@@ -99,9 +154,21 @@ class EntityClock:
         said = raw - self._raw if self.shift and raw > self._raw else 0
         return max(measured, said or self._step)
 
-    def trust(self, by: int = 0) -> None:
-        """Believe its clock from now on; the newest reading counts `by` ms later than before."""
+    def moved(self, by: int) -> None:
+        """Go on from the newest reading, which counts `by` ms later than before."""
         if self.at >= 0:
             self.at += by
-        self._raw = self.at
-        self.shift = 0
+
+    def stepped(self, by: int) -> None:
+        """Take notice that the house's clock went forward by `by` ms: that may be what was wrong."""
+        self._right = 0
+        if self.shift and abs(self.shift + by) > TOLERANCE:
+            self.shift += by
+        else:
+            self.shift = 0
+            self._raw = self.at
+
+    def left_behind(self, by: int) -> None:
+        """Take notice that the house's clock went forward by `by` ms without it."""
+        self.moved(by)
+        self.shift += by

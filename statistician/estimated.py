@@ -1,21 +1,25 @@
-"""Which stored readings were dated by a clock that was not synchronised yet, in this boot of the machine."""
+"""Which stored readings were dated by a clock that was not synchronised yet, and which clocks are wrong."""
 
 import msgspec
 
-from statistician.entity_clock import Move
-from statistician.live import Entities
+from statistician.entity_clock import TOLERANCE, Move
+from statistician.live import Entities, LiveEntity
 from statistician.store import Store
 
 _FACT = "estimated"
+# A smaller change of how wrong a clock is need not be kept, ms.
+_SMALL = 1_000
 
 
 class _Kept(msgspec.Struct, forbid_unknown_fields=True):
-    """`offset` is what the clock was ahead of the time since the machine's start, ms."""
+    """`offset` is what the clock was ahead of the time since the machine's start, in this boot, ms."""
 
     boot: str = ""
     offset: int = 0
     # By entity number: when its first reading counts.
     since: dict[str, int] = {}
+    # By entity number: what is added to its clock, ms.
+    shifts: dict[str, int] = {}
 
 
 class Estimated:
@@ -25,7 +29,7 @@ class Estimated:
         kept = msgspec.json.decode(store.engine.fact(_FACT) or "{}", type=_Kept)
         if kept.boot != boot:
             # What another boot has dated stays: nobody knows by how much it was wrong.
-            kept = _Kept(boot=boot, offset=offset)
+            kept = _Kept(boot=boot, offset=offset, shifts=kept.shifts)
         self._kept = kept
         self._store = store
         self._changed = False
@@ -46,11 +50,33 @@ class Estimated:
             self._kept.since[str(number)] = ts
             self._changed = True
 
+    def shift(self, number: int) -> int:
+        """What was added to an entity's clock before the start, ms."""
+        return self._kept.shifts.get(str(number), 0)
+
+    def note_shift(self, live: LiveEntity) -> None:
+        """Note how wrong an entity's clock is."""
+        number, shift = live.record.id, 0 if live.clock is None else live.clock.shift
+        if (shift == 0) != (str(number) not in self._kept.shifts) or abs(shift - self.shift(number)) > _SMALL:
+            self._kept.shifts.pop(str(number), None)
+            if shift:
+                self._kept.shifts[str(number)] = shift
+            self._changed = True
+
+    def stepped(self, by: int) -> None:
+        """Note that the house's clock went forward by `by` ms."""
+        shifts = {number: shift + by for number, shift in self._kept.shifts.items()}
+        self._kept.shifts = {number: shift for number, shift in shifts.items() if abs(shift) > TOLERANCE}
+        self._changed = True
+
     def save(self) -> None:
         """Put on disk what changed; within the transaction that stores the readings. Raises StoreError."""
         if self._changed:
             self._store.engine.put_fact(_FACT, msgspec.json.encode(self._kept).decode())
-            self._changed = False
+
+    def saved(self) -> None:
+        """Note that the transaction is committed."""
+        self._changed = False
 
     def moves(self, by: int, entities: Entities) -> dict[int, Move]:
         """How they are to be dated now that the clock went forward by `by` ms."""
@@ -68,3 +94,4 @@ class Estimated:
         self._kept.since = {number: at + by for number, at in since.items()}
         self._changed = True
         self.save()
+        self.saved()

@@ -85,8 +85,9 @@ class Ingest:
             entities,
             journal,
             flush=self.flush,
-            redate=lambda moves: self.redate(moves),  # noqa: PLW0108 — it is set later
+            redate=self._redate,
             pending=lambda: self._batch,
+            estimated=estimated,
         )
         self._estimated = estimated
         self._offset = offset
@@ -297,9 +298,9 @@ class Ingest:
                 device, reading.values, lives, ts, now=latest, came=came, stream=stream, said=said
             )
         else:
-            dated = dict.fromkeys(lives, min(ts, latest))
+            dated = self._dating.late(lives, ts, latest, stream=reading.seq is not None)
         counts = {live.record.id: dated[key] for key, live in lives.items()}
-        self._note_clock(reading, now if ts > now + TOLERANCE else None, counts)
+        self._note_clock(reading, now if abs(ts - now) > TOLERANCE else None, counts)
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
@@ -312,6 +313,13 @@ class Ingest:
                 self._keep(live, state, now)
         elif reading.late:
             self._derived.pass_over(device, reading.values)
+
+    def _redate(self, moves: Mapping[int, Move]) -> None:
+        self.redate(moves)
+        if self._clock.quality() != "ok":
+            for number, move in moves.items():
+                # By when they came.
+                self._estimated.note(number, move.since + move.by, self._offset())
 
     def _note_clock(self, reading: Reading, arrived: int | None, dated: Mapping[int, int]) -> None:
         """Note what is dated by a clock that is not synchronised: it may have to be dated anew.
@@ -410,6 +418,7 @@ class Ingest:
         with self._store.transaction():
             self._estimated.save()
             self._store.commit(batch)
+        self._estimated.saved()
         self._batch = Batch()
         self._count(batch)
 
