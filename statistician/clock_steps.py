@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from bus.anchor import Anchor, write_anchor
 from bus.health import Journal
@@ -11,9 +12,9 @@ from statistician.absence import another_boot, ends, last_seen
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.derived import Derived
-from statistician.entity_clock import TOLERANCE, Move
+from statistician.entity_clock import PROBATION_S, TOLERANCE, Move
 from statistician.estimated import Estimated
-from statistician.house_time import PROBATION_S, HouseTime, Step
+from statistician.house_time import HouseTime, Step
 from statistician.ingest import Ingest
 from statistician.live import Entities, LiveEntity
 from statistician.publish import Aggregates
@@ -69,8 +70,7 @@ class ClockSteps:
         self._undecided: float | None = None
         # What the start has ended.
         self._ended: list[State] = []
-        # A step forward, and the states that ended then what was known.
-        self._went_forward: tuple[int, list[State]] = (0, [])
+        self._forward = _Forward(0, 0, [], {})
         # Where the time is kept for the next boot, and when next, monotonic seconds.
         self._anchor = anchor
         self._anchor_at = float("-inf")
@@ -263,7 +263,7 @@ class ClockSteps:
         self._date_anew({number: Move(ts, self._entities[number].heard, by) for number, ts in since.items()})
         # Not before: it is no reading that was dated wrong.
         self._end_knowledge(cuts)
-        self._went_forward = by, [*ended, *cuts]
+        self._forward = _Forward(by, now, [*ended, *cuts], {n: ts + by for n, ts in since.items()})
         self._step_clocks(by, [live for live, _ in ahead])
         for live, clock in clocks:
             if live.record.id in with_us:
@@ -277,15 +277,23 @@ class ClockSteps:
     def _bring_back(self, by: int | None, limit: int | None = None) -> None:
         """Nothing stays in the future: what lies there goes back by `by` ms; None: to end before `limit`."""
         now = self._now_or_never()
-        if by is not None and abs(by + self._went_forward[0]) <= _SAME_STEP:
+        forward, moves = self._forward, {}
+        if by is not None and abs(by + forward.by) <= _SAME_STEP:
             # It was wrong to go forward: what was known then did not end.
-            self._restore(self._went_forward[1])
-        ahead = [live for live in self._entities if live.heard > now + TOLERANCE]
+            self._restore(forward.ended)
+            self._forward = _Forward(0, 0, [], {})
+            moves = {
+                live.record.id: Move(forward.since_of(live), live.heard, -_back(live, -by, now))
+                for live in self._entities
+                if live.heard >= forward.since_of(live) and not (live.clock and live.clock.right)
+            }
+        ahead = [n for n in self._entities if n.heard > now + TOLERANCE and n.record.id not in moves]
         if ahead:
             most = -by if by else max(live.heard for live in ahead) + 1 - (now if limit is None else limit)
             falls = {live.record.id: (live.heard, _back(live, most, now) if by else most) for live in ahead}
             found = find_ahead(self._store, falls, exact=False)
-            moves = {n: Move(since, falls[n][0], -falls[n][1]) for n, (since, _) in found.items()}
+            moves |= {n: Move(since, falls[n][0], -falls[n][1]) for n, (since, _) in found.items()}
+        if moves:
             self._date_anew(moves)
             self._took_back = {n: m._replace(since=m.since + m.by) for n, m in moves.items()}
         if self._compiler.open is not None and self._compiler.open > now > 0:
@@ -310,6 +318,22 @@ class ClockSteps:
 
     def _now_or_never(self) -> int:
         return 0 if self._clock.quality() == "unset" else self._clock.wall()
+
+
+class _Forward(NamedTuple):
+    """A step forward by `by` ms to `at`, and the states that `ended` then what was known.
+
+    `since` has the time of the first reading that went with it, by entity.
+    """
+
+    by: int
+    at: int
+    ended: list[State]
+    since: dict[int, int]
+
+    def since_of(self, live: LiveEntity) -> int:
+        """The time from which on an entity's readings count with it."""
+        return self.since.get(live.record.id, self.at)
 
 
 def _back(live: LiveEntity, most: int, now: int) -> int:

@@ -110,6 +110,9 @@ class Dating:
         return newest is not None and newest.value == value
 
     def _settle(self, lives: list[LiveEntity], raw: int, now: int, came: float) -> None:
+        undone = {live.record.id: move for live in lives if (move := clock_of(live).rejoin(raw, now, came))}
+        if undone:
+            self._redate(undone)
         falls = {
             live.record.id: (clock_of(live).at, fall)
             for live in lives
@@ -119,7 +122,7 @@ class Dating:
         for live in lives:
             clock = clock_of(live)
             if live.record.id in moves:
-                clock.set_right(raw, now, came)
+                clock.set_right(raw, now, came, moves[live.record.id])
             elif move := clock.reckon(raw, now, came):
                 moves[live.record.id] = move
         if moves:

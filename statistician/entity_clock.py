@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 # Clocks of a house agree within this.
 TOLERANCE = 60_000
+# A synchronised clock that jumps for less long was wrong meanwhile, seconds; and till then it is told by a look.
+PROBATION_S = 600.0
+_LOOK_S = 60.0
 _FIRST_STEP = 30_000
 _LONGER = 4
 # So long a clock has been as far behind, seconds, when it is slow; what its distance may change meanwhile.
@@ -47,7 +50,7 @@ class EntityClock:
     those that are shifted.
     """
 
-    __slots__ = ("_behind", "_came", "_raw", "_right", "_step", "at", "shift", "since")
+    __slots__ = ("_back", "_behind", "_came", "_raw", "_right", "_step", "_until", "at", "shift", "since")
 
     def __init__(self, at: int, shift: int = 0) -> None:
         self.at, self.shift = at, shift
@@ -56,15 +59,17 @@ class EntityClock:
         self._came: float | None = None
         self._step = _FIRST_STEP
         self._behind: _Behind | None = None
-        # So far behind the house's it is right, ms: that one is ahead.
-        self._right = 0
+        # So far behind the house's it is right, ms: that one is ahead; and since when readings went back for it.
+        self._right = self._back = 0
+        self._until = 0.0
 
     def believes(self, raw: int, now: int, came: float) -> bool:
         """Take the time `raw` of a reading that came at monotonic second `came`; False if it cannot be right.
 
         Nearly every time can; for one that cannot, ask `fall` or `reckon`.
         """
-        if self.shift or not self.at <= raw <= now + TOLERANCE or raw < now - TOLERANCE:
+        odd = self.shift or self._right
+        if odd or not self.at <= raw <= now + TOLERANCE or raw < now - TOLERANCE:
             return False
         if raw > self.at >= 0:
             # One long silence does not make a slow device.
@@ -75,8 +80,8 @@ class EntityClock:
         return True
 
     def fall(self, raw: int, now: int) -> int:
-        """How far its clock fell just now, ms; 0 if no more than clocks differ, or if it is ahead or slow."""
-        if raw > now + TOLERANCE or self.shift > 0:
+        """How far its clock fell just now, ms; 0 if no more than clocks differ, or if it was wrong before."""
+        if raw > now + TOLERANCE or self.shift:
             return 0
         fall = self.at - raw
         return fall if fall > TOLERANCE else 0
@@ -85,10 +90,34 @@ class EntityClock:
         """The readings since a forward step of `gap` ms that a fall has undone: they were dated ahead."""
         return Move(0, self.at, -min(fall + self._step, gap - 1))
 
-    def set_right(self, raw: int, now: int, came: float) -> None:
-        """Take a time as right again, however far behind the house's it is."""
-        self._right = now - raw
+    def set_right(self, raw: int, now: int, came: float, move: Move) -> None:
+        """Take a time as right again, though the house's may be as far ahead still, after a move back."""
+        behind = now - raw
+        # Else it comes late: the broker or an outbox has kept it.
+        self._right = behind if abs(behind + move.by) <= 2 * TOLERANCE else 0
+        self._back, self._until = move.since + move.by, came + PROBATION_S + _LOOK_S
         self._believe(raw, came)
+
+    @property
+    def right(self) -> bool:
+        """Whether it is right and the house's is ahead."""
+        return self._right > TOLERANCE
+
+    def rejoin(self, raw: int, now: int, came: float) -> Move | None:
+        """Undo the move back if it goes with the house's time again, or anywhere else, or that one stays."""
+        right, self._right = self._right, 0
+        if right <= TOLERANCE:
+            return None
+        goes_on = self.at <= raw and abs(now - raw - right) <= TOLERANCE
+        if goes_on and came < self._until:
+            self._right = right
+            return None
+        move = Move(self._back, self.at, right)
+        self.at += right
+        if goes_on:
+            # The house's clock was right, so it is slow.
+            self.shift = right
+        return move
 
     def _believe(self, raw: int, came: float) -> None:
         self.at = self._raw = raw

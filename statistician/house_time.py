@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from bus.anchor import Anchor
 from bus.clock import Clock
 from bus.messages import ClockQuality
+from statistician.entity_clock import PROBATION_S
 
 # Slewing and the time between two reads stay below this, ms.
 _STEP = 1_000
-# A synchronised clock that jumps for less long was wrong meanwhile, seconds.
-PROBATION_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,50 @@ def test_a_time_ahead_of_ours_is_not_believed_and_health_says_so(rig: Rig, ahead
     assert "clock.van" not in rig.journal.problems
 
 
+@pytest.mark.parametrize("behind", [2 * MINUTE, 5 * HOUR, 3 * DAY])
+def test_a_clock_that_stays_behind_ours_is_slow(rig: Rig, behind: int) -> None:
+    """As of one that stamps the local time of a zone west of Greenwich as UTC."""
+    for n in range(240):
+        if n == 120:
+            rig.commit()
+            rig.restart()
+        rig.reading("van", {"volt": 12.0, "energy": 100.0 + n}, ts=rig.now - behind, late=False)
+        rig.run_until(rig.now + 30 * SECOND)
+    rig.run_until(rig.now + MINUTE)
+    found = rig.rows("energy")
+    assert [row.start for row in found] == list(range(START, START + 2 * HOUR, MINUTES_5))
+    assert found[-1].row.sum == 239.0
+    assert [row.row.coverage for row in found] == [1.0] * len(found)
+    assert f"{behind // 1000} s behind ours" in rig.journal.problems["clock.van"]
+    # The first one counted for a while when it said.
+    assert rig.journal.counters["rows_corrected"] < 12 + behind // MINUTES_5 * 4
+    rig.reading("van", {"energy": 339.0}, ts=rig.now, late=False)
+    assert "clock.van" not in rig.journal.problems
+
+
+def test_history_of_a_slow_clock_is_dated_as_its_readings_are(rig: Rig) -> None:
+    for n in range(4):
+        rig.reading("van", {"energy": 100.0 + n}, ts=rig.now - 5 * HOUR, late=False)
+        rig.run_until(rig.now + 30 * SECOND)
+    rig.run_until(rig.now + 10 * MINUTE)
+    rig.reading("van", {"energy": 110.0}, ts=rig.now - 5 * HOUR - 4 * MINUTE, late=True)
+    rig.reading("van", {"energy": 120.0}, ts=rig.now - 5 * HOUR, late=False)
+    rig.commit()
+    times = [state.ts - rig.now for state in rig.store.states.between(START, None)]
+    assert times[-2:] == [-4 * MINUTE - 6 * SECOND, -6 * SECOND]
+
+
+def test_what_a_broker_has_kept_counts_when_it_was_measured(rig: Rig) -> None:
+    """It comes faster than the time passes, however long its clock and ours are apart."""
+    for n in range(480):
+        rig.reading("van", {"energy": 100.0 + n}, ts=START - 8 * HOUR + n * MINUTE, late=False)
+        rig.now += 100
+    rig.commit()
+    found = [state.ts for state in rig.store.states.between(0, None)]
+    assert found == [START - 8 * HOUR + n * MINUTE for n in range(480)]
+    assert "clock.van" not in rig.journal.problems
+
+
 def in_order(path: Path, until: int) -> list[tuple[float | None, ...]]:
     """The rows had the clock been right: a reading every 4 minutes."""
     rig = Rig(path)

@@ -196,6 +196,30 @@ def test_a_stranger_ahead_is_dated_by_its_arrival_after_a_start() -> None:
         finish(house)
 
 
+@pytest.mark.parametrize(
+    "deeds",
+    [
+        # A stranger stays right while the house's clock is wrong.
+        [Deeds.stays_wrong(3 * HOUR)],
+        [Deeds.stays_wrong(7 * MINUTE), Deeds.stop(75, backlog=True)],
+        [Deeds.stays_wrong(20 * MINUTE), Deeds.stop(75, backlog=False)],
+        [Deeds.stays_wrong(HOUR), Deeds.stranger(3 * DAY, 0.5, back=True)],
+        [Deeds.stays_wrong(3 * HOUR), Deeds.stranger(3 * HOUR, 30, back=True)],
+        # The machine's clock is wrong again before it has been right for long enough.
+        [Deeds.wrong_for(3 * DAY, 70), Deeds.stays_wrong(3 * DAY)],
+        [Deeds.wrong_for(HOUR, 14), Deeds.stays_wrong(3 * DAY)],
+        [Deeds.wrong_for(-HOUR, 70), Deeds.wrong_for(-3 * DAY, 14)],
+        [Deeds.wrong_for(-3 * DAY, 14), Deeds.wrong_for(-20 * MINUTE, 70), Deeds.wrong_for(-3 * DAY, 9)],
+        # What a device remembers comes before it has.
+        [Deeds.wrong_for(HOUR, 70), Deeds.remember(2)],
+        [Deeds.wrong_for(7 * MINUTE, 14), Deeds.remember(70)],
+    ],
+    ids=lambda deeds: ", ".join(name for name, _ in deeds),
+)
+def test_clocks_that_do_not_agree(deeds: list[Deed]) -> None:
+    run(deeds, expire=None)
+
+
 QUICK = settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
