@@ -64,8 +64,10 @@ class ClockSteps:
         self._give_up = give_up
         self._redating = Redating(store)
         self._steps: deque[Step] = deque()
-        # What went back with the clock, by entity: the times that are stored now, and by how much they went.
+        # What went back with the clock, by entity: the times that are stored now, and by how much they went;
+        # and the step forward that was undone.
         self._took_back: dict[int, Move] = {}
+        self._undone: _Forward | None = None
         # Until when the broker may say whether it has kept our session, monotonic seconds.
         self._undecided: float | None = None
         # What the start has ended.
@@ -205,6 +207,9 @@ class ClockSteps:
         for number, move in moves.items():
             if (counter := self._entities[number].counter) is not None and counter.heard >= move.since:
                 counter.move(move.by)
+            if self._clock.quality() != "ok":
+                # By a clock that may be wrong.
+                self._estimated.note(number, move.since + move.by, self._time.offset)
         self._compiler.reload()
         self._journal.count("entities_redated", len(moves))
 
@@ -222,6 +227,9 @@ class ClockSteps:
         elif back := {n: m for n, m in self._took_back.items() if abs(step.by + m.by) <= _SAME_STEP}:
             # It went back before, and that was wrong.
             self._date_anew({n: Move(m.since, self._entities[n].heard, step.by) for n, m in back.items()})
+            if self._undone is not None:
+                self._end_knowledge(self._undone.ended)
+                self._forward, self._undone = self._undone, None
             self._took_back = {}
         elif step.by > 0:
             self._go_forward(step.by, self._clock.wall())
@@ -277,15 +285,16 @@ class ClockSteps:
     def _bring_back(self, by: int | None, limit: int | None = None) -> None:
         """Nothing stays in the future: what lies there goes back by `by` ms; None: to end before `limit`."""
         now = self._now_or_never()
-        forward, moves = self._forward, {}
+        forward, undone, moves = self._forward, None, {}
+        went = {n.record.id: move for n in self._entities if n.clock and (move := n.clock.went_back)}
         if by is not None and abs(by + forward.by) <= _SAME_STEP:
             # It was wrong to go forward: what was known then did not end.
             self._restore(forward.ended)
-            self._forward = _Forward(0, 0, [], {})
+            self._forward, undone = _Forward(0, 0, [], {}), forward
             moves = {
                 live.record.id: Move(forward.since_of(live), live.heard, -_back(live, -by, now))
                 for live in self._entities
-                if live.heard >= forward.since_of(live) and not (live.clock and live.clock.right)
+                if live.heard >= forward.since_of(live) and live.record.id not in went
             }
         ahead = [n for n in self._entities if n.heard > now + TOLERANCE and n.record.id not in moves]
         if ahead:
@@ -295,7 +304,9 @@ class ClockSteps:
             moves |= {n: Move(since, falls[n][0], -falls[n][1]) for n, (since, _) in found.items()}
         if moves:
             self._date_anew(moves)
-            self._took_back = {n: m._replace(since=m.since + m.by) for n, m in moves.items()}
+        if moves or went:
+            self._undone = undone
+            self._took_back = went | {n: m._replace(since=m.since + m.by) for n, m in moves.items()}
         if self._compiler.open is not None and self._compiler.open > now > 0:
             self._ingest.flush()
             self._give_up()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 # Clocks of a house agree within this.
 TOLERANCE = 60_000
-# A synchronised clock that jumps for less long was wrong meanwhile, seconds; and till then it is told by a look.
+# A synchronised clock that jumps for less long was wrong meanwhile, seconds; then the next look tells.
 PROBATION_S = 600.0
 _LOOK_S = 60.0
 _FIRST_STEP = 30_000
@@ -59,7 +59,8 @@ class EntityClock:
         self._came: float | None = None
         self._step = _FIRST_STEP
         self._behind: _Behind | None = None
-        # So far behind the house's it is right, ms: that one is ahead; and since when readings went back for it.
+        # So far behind the house's it is right, ms, since that one is ahead; since when readings went back
+        # for it, and until what monotonic second it is believed.
         self._right = self._back = 0
         self._until = 0.0
 
@@ -99,9 +100,9 @@ class EntityClock:
         self._believe(raw, came)
 
     @property
-    def right(self) -> bool:
-        """Whether it is right and the house's is ahead."""
-        return self._right > TOLERANCE
+    def went_back(self) -> Move | None:
+        """The move back after which it is right and the house's is ahead, by the times since."""
+        return Move(self._back, self.at, -self._right) if self._right > TOLERANCE else None
 
     def rejoin(self, raw: int, now: int, came: float) -> Move | None:
         """Undo the move back if it goes with the house's time again, or anywhere else, or that one stays."""

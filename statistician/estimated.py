@@ -1,7 +1,10 @@
 """Which stored readings were dated by a clock that was not synchronised yet, and which clocks are wrong."""
 
+from collections.abc import Mapping
+
 import msgspec
 
+from bus.messages import Reading
 from statistician.entity_clock import TOLERANCE, Move
 from statistician.live import Entities, LiveEntity
 from statistician.store import Store
@@ -50,6 +53,20 @@ class Estimated:
             self._kept.since[str(number)] = ts
             self._changed = True
 
+    def note_reading(
+        self, reading: Reading, dated: Mapping[int, int], arrived: int | None, offset: int
+    ) -> None:
+        """Note what a clock has dated that is not synchronised, by entity number.
+
+        Also a reading that `arrived` with a time that was not believed, unless its order says another one.
+        """
+        if reading.late:
+            return
+        ours = reading.clock != "ok" or reading.ts is None
+        for number, ts in dated.items():
+            if ours or (arrived is not None and ts >= arrived - TOLERANCE):
+                self.note(number, ts, offset)
+
     def shift(self, number: int) -> int:
         """What was added to an entity's clock before the start, ms."""
         return self._kept.shifts.get(str(number), 0)
@@ -64,10 +81,13 @@ class Estimated:
             self._changed = True
 
     def stepped(self, by: int) -> None:
-        """Note that the house's clock went forward by `by` ms."""
+        """Note that the house's clock went forward by `by` ms. Raises StoreError."""
         shifts = {number: shift + by for number, shift in self._kept.shifts.items()}
         self._kept.shifts = {number: shift for number, shift in shifts.items() if abs(shift) > TOLERANCE}
-        self._changed = True
+        if shifts:
+            self._changed = True
+            self.save()
+            self.saved()
 
     def save(self) -> None:
         """Put on disk what changed; within the transaction that stores the readings. Raises StoreError."""

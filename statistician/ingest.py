@@ -85,7 +85,7 @@ class Ingest:
             entities,
             journal,
             flush=self.flush,
-            redate=self._redate,
+            redate=lambda moves: self.redate(moves),  # noqa: PLW0108 — it is set later
             pending=lambda: self._batch,
             estimated=estimated,
         )
@@ -300,7 +300,9 @@ class Ingest:
         else:
             dated = self._dating.late(lives, ts, latest, stream=reading.seq is not None)
         counts = {live.record.id: dated[key] for key, live in lives.items()}
-        self._note_clock(reading, now if abs(ts - now) > TOLERANCE else None, counts)
+        if self._clock.quality() != "ok":
+            arrived = now if abs(ts - now) > TOLERANCE else None
+            self._estimated.note_reading(reading, counts, arrived, self._offset())
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
@@ -313,25 +315,6 @@ class Ingest:
                 self._keep(live, state, now)
         elif reading.late:
             self._derived.pass_over(device, reading.values)
-
-    def _redate(self, moves: Mapping[int, Move]) -> None:
-        self.redate(moves)
-        if self._clock.quality() != "ok":
-            for number, move in moves.items():
-                # By when they came.
-                self._estimated.note(number, move.since + move.by, self._offset())
-
-    def _note_clock(self, reading: Reading, arrived: int | None, dated: Mapping[int, int]) -> None:
-        """Note what is dated by a clock that is not synchronised: it may have to be dated anew.
-
-        Also a reading that `arrived` with a time that was not believed, unless its order says another one.
-        """
-        if reading.late or self._clock.quality() == "ok":
-            return
-        ours = reading.clock != "ok" or reading.ts is None
-        for number, ts in dated.items():
-            if ours or (arrived is not None and ts >= arrived - TOLERANCE):
-                self._estimated.note(number, ts, self._offset())
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
         """A reading of the time in which nobody listened shows that the value was known on."""
