@@ -132,14 +132,16 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.of_device(Verb.STATE, device),
         # Of a service that is gone it says that its devices are offline.
         topics.every(Verb.AVAILABILITY),
-        topics.of_device(Verb.RESULT, device),
+        # It answers commands that nobody else does.
+        topics.every(Verb.RESULT),
         topics.below(Verb.RESPONSE),
         *_own(topics, CONTROLLER),
         topics.discovery(device),
     )
     # Interlocks and feedback look at the entities of other devices.
     looked_at = tuple(topics.every(verb) for verb in (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE))
-    asked = (topics.every(Verb.SET), topics.requests(CONTROLLER))
+    # Also commands whose topic names no entity, and what other owners answer to theirs.
+    asked = (topics.below(Verb.SET), topics.every(Verb.RESULT), topics.requests(CONTROLLER))
     read = (*asked, topics.every(Verb.WATERMARK), topics.every(Verb.STATE, levels=1), *looked_at)
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
@@ -169,7 +171,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         *(topics.requests(STATISTICIAN, verb) for verb in ASKS_STATISTICIAN),
         *(topics.requests(None, verb) for verb in ASKS_COLLECTOR),
     )
-    switched = (topics.every(Verb.SET), topics.home_assistant_status())
+    switched = (topics.below(Verb.SET), topics.home_assistant_status())
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")
     return {
         "viewer": _lines(read=seen, write=asked),
