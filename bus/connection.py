@@ -316,9 +316,10 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self.heard += 1
         with self._lock:
             topic, payload = self._handed.pop(mid, ("", b""))
+        # At QoS 0 it only means that it was written.
+        self.heard += bool(topic)
         if reason.value < _FAILURE:
             return
         self.refused += 1

@@ -23,6 +23,8 @@ ASKS_STATISTICIAN = (
     *("metadata", "validate", "outliers", "fixes"),
 )
 ASKS_COLLECTOR = ("devices",)
+# Requests that hold the keys of devices: for the collector that is asked alone.
+CARRY_KEYS = ("device_add", "device_update")
 
 
 class Access(StrEnum):
@@ -31,6 +33,8 @@ class Access(StrEnum):
     READ = "read"
     WRITE = "write"
     BOTH = "readwrite"
+    # Goes before all others.
+    DENY = "deny"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,11 @@ def _statistician(topics: Topics) -> tuple[Right, ...]:
         topics.discoveries(),
     )
     heard = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1))
-    read = (*heard, *_contradicted(topics, STATISTICIAN), topics.requests(STATISTICIAN))
-    return _lines(write=written, read=(*read, topics.home_assistant_status()))
+    # It answers requests to services that are not there.
+    asked = (topics.below(Verb.REQUEST), topics.every(Verb.SERVICE))
+    read = (*heard, topics.every(Verb.AVAILABILITY), *asked, topics.home_assistant_status())
+    denied = tuple(Right(Access.DENY, topics.requests(None, verb)) for verb in CARRY_KEYS)
+    return denied + _lines(write=written, read=read)
 
 
 def _controller(topics: Topics) -> tuple[Right, ...]:

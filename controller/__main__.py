@@ -66,11 +66,12 @@ def main() -> int:
         access=access,
         desk=Desk(
             NAME,
-            {"log": access.verb()},
+            {},
             bus=process.connection,
             topics=topics,
             journal=process.journal,
             wall=clock.wall,
+            access=access,
         ),
         restart=BrokerRestart(settings.broker, Path(settings.storage.runtime), process.journal),
         topics=topics,

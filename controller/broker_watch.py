@@ -6,6 +6,8 @@ from controller.standstill import STOOD_STILL_S
 HANGS_S = 20.0
 AGAIN_S = 60.0
 _PING_S = 5.0
+# A machine that is busy answers late.
+_LATE_S = 2.0
 
 
 class BrokerWatch:
@@ -46,7 +48,7 @@ class BrokerWatch:
     def away(self, now: float) -> float | None:
         """Return for how many seconds the broker has been away, None if it is there."""
         silent = now - (self._heard if self._lost is None else self._lost)
-        return None if self._lost is None and silent <= 2 * self._every else silent
+        return None if self._lost is None and silent < max(2 * self._every, _LATE_S) else silent
 
     def hangs(self, now: float) -> bool:
         """Return whether it is time to find out if the broker hangs; at most once a minute."""

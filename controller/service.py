@@ -248,7 +248,7 @@ class Controller:
         text = f"{error}; a command goes to {self._topics.base}/{Verb.SET}/<device>/<entity>"
         self._journal.problem("commands", text, self._clock.wall())
         command = _readable(message)
-        device, entity = self._topics.levels_of(message.topic)
+        device, entity = self._topics.levels_of(message.topic)[:2]
         self._commands.refuse(Order(device, entity, command, message), Refused(Code.INVALID, text))
 
     def _overhear(self, device: str, entity: str, message: Message) -> None:

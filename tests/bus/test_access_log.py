@@ -124,11 +124,12 @@ def test_clients_read_it_in_pages(life: Life) -> None:
     bus, topics = FakeBus(), Topics()
     desk = Desk(
         "x",
-        {"log": life.log.verb()},
+        {},
         bus=bus,
         topics=topics,
         journal=life.journal,
         wall=life.time.clock.wall,
+        access=life.log,
     )
     shown: list[str] = []
     body: dict[str, object] = {"limit": 300}

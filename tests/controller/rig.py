@@ -77,11 +77,12 @@ class Rig:
             access=access,
             desk=Desk(
                 "controller",
-                {"log": access.verb()},
+                {},
                 bus=self.bus,
                 topics=topics,
                 journal=self.journal,
                 wall=clock.wall,
+                access=access,
             ),
             restart=BrokerRestart(Broker(port=self.port), self.folder / "run", self.journal),
             topics=topics,
