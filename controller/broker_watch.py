@@ -5,6 +5,8 @@ from controller.standstill import STOOD_STILL_S
 # A process that hangs is asked in vain so long until it is restarted, and then again after so long.
 HANGS_S = 20.0
 AGAIN_S = 60.0
+# Without a connection it is tried again after so long at the latest: bus.connection.
+_ATTEMPT_S = 30.0
 _PING_S = 5.0
 # A machine that is busy answers late.
 _LATE_S = 2.0
@@ -50,9 +52,13 @@ class BrokerWatch:
         silent = now - (self._heard if self._lost is None else self._lost)
         return None if self._lost is None and silent < max(2 * self._every, _LATE_S) else silent
 
-    def hangs(self, now: float) -> bool:
-        """Return whether it is time to find out if the broker hangs; at most once a minute."""
-        if (self.away(now) or 0.0) < HANGS_S or now - self._asked < AGAIN_S:
-            return False
+    def hangs(self, now: float) -> float | None:
+        """Return after how many seconds of silence it is time to find out if the broker hangs.
+
+        None: not now. At most once a minute; one that refuses us is heard with each attempt to connect.
+        """
+        silent = now - self._heard
+        if silent < (HANGS_S if self._lost is None else HANGS_S + _ATTEMPT_S) or now - self._asked < AGAIN_S:
+            return None
         self._asked = now
-        return True
+        return silent

@@ -198,8 +198,8 @@ class Controller:
         """Do once a second what need not be done at once."""
         for order, refusal in self._foreign.due(now):
             self._commands.refuse(order, refusal)
-        if self._broker.hangs(now):
-            self._restart.ask(self._broker.away(now) or 0.0)
+        if (silent := self._broker.hangs(now)) is not None:
+            self._restart.ask(silent)
         if now - self._malformed_at > _MALFORMED_S:
             self._journal.solved("commands")
         self._access.tick(now)

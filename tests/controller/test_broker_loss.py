@@ -216,9 +216,24 @@ def test_a_broker_that_hangs_is_asked_to_be_restarted_and_once_a_minute_again(
     assert not asked(rig)
     rig.pass_(20)
     assert asked(rig), "it hangs still, now without a connection"
+    (rig.folder / "run" / FILE).unlink()
+    for _ in range(20):
+        rig.bus.heard += 1
+        rig.pass_(30)
+    assert not asked(rig), "it answers, and refuses us"
     connect(rig)
     assert not asked(rig)
     assert rig.journal.counters["broker_restarts_asked"] == 2
+
+
+def test_a_broker_that_hung_before_the_controller_started_is_noticed_too(
+    make: MakeRig, listener: socket.socket
+) -> None:
+    rig = make(pump=Relay(pin=PUMP))
+    rig.port = listener.getsockname()[1]
+    rig.start()
+    rig.pass_(55)
+    assert asked(rig)
 
 
 @pytest.mark.parametrize("met", [True, False])
