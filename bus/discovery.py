@@ -184,7 +184,8 @@ def platform(entity: Entity) -> str:
         return _SWITCH if entity.command else _BINARY_SENSOR
     if entity.command and entity.options:
         return _SELECT
-    return _NUMBER if entity.command and entity.range else _SENSOR
+    settable = entity.range is not None and entity.range[0] < entity.range[1]
+    return _NUMBER if entity.command and settable else _SENSOR
 
 
 def _sensor(key: str, entity: Entity) -> Component:
@@ -210,8 +211,10 @@ def _sensor(key: str, entity: Entity) -> Component:
 
 def _number(entity: Entity) -> Component:
     least, most = entity.range or (0.0, 100.0)
-    # Without a step of its own Home Assistant allows whole numbers only: homeassistant/components/number.
-    found: Component = {"min": least, "max": most, "step": entity.step or _FINEST, "mode": "box"}
+    found: Component = {"min": least, "max": most, "mode": "box"}
+    if entity.step is not None:
+        # homeassistant/components/mqtt/number.py: no finer one is taken.
+        found["step"] = max(entity.step, _FINEST)
     if entity.unit is not None:
         found["unit_of_measurement"] = entity.unit
     known = SENSORS.get(entity.device_class or "")

@@ -36,8 +36,16 @@ class _Pending:
     """A command that was passed on; `by` is the monotonic second until which it must be obeyed."""
 
     wanted: float | str
+    # So far a number may differ: a device rounds to its own steps.
+    slack: float
     by: float
     ticket: object
+
+    def obeyed_by(self, value: Value) -> bool:
+        """Whether a value is the one that was asked for."""
+        if isinstance(value, int | float) and isinstance(self.wanted, int | float):
+            return math.isclose(value, self.wanted, rel_tol=1e-6, abs_tol=max(self.slack, 1e-9))
+        return value == self.wanted
 
 
 @dataclass(slots=True)
@@ -155,7 +163,7 @@ class ImportingSource:
 
     def _say(self, owned: Owned, device: _Device, heard: Heard, at: float) -> None:
         values = dict(heard.values)
-        obeyed = [e for e, pending in device.pending.items() if _is(values.get(e), pending.wanted)]
+        obeyed = [e for e, pending in device.pending.items() if pending.obeyed_by(values.get(e))]
         for entity in obeyed:
             # The rest of the message goes with the first.
             self._emit(Switched(owned.id, device.pending.pop(entity).ticket, values, None))
@@ -194,7 +202,9 @@ class ImportingSource:
             self._fail(owned.id, ticket, f"the broker did not take {topic}")
             return
         self._journal.count("commands_passed_on")
-        device.pending[entity] = _Pending(value, self._clock.monotonic() + _PATIENCE_S, ticket)
+        device.pending[entity] = _Pending(
+            value, (table.command_step or 0.0) / 2, self._clock.monotonic() + _PATIENCE_S, ticket
+        )
 
     def _wanted(self, owned: Owned, device: _Device, entity: str, wanted: Wanted) -> float | str | None:
         if wanted is not Switch.TOGGLE:
@@ -215,17 +225,10 @@ class ImportingSource:
         return _TICK_S
 
     def _overdue(self, device_id: str, device: _Device, entity: str, pending: _Pending) -> None:
-        if _is(device.known.get(entity), pending.wanted):
+        if pending.obeyed_by(device.known.get(entity)):
             # It was so before, and not every device says again what did not change.
             self._emit(Switched(device_id, pending.ticket, {entity: pending.wanted}, None))
             return
         known = device.known.get(entity)
         state = "it said nothing of it" if known is None else f"it is still {known}"
         self._fail(device_id, pending.ticket, f"not obeyed within {_PATIENCE_S:g} s: {state}")
-
-
-def _is(value: Value, wanted: float | str) -> bool:
-    """Whether a value is the one that was asked for; a device may count in other fractions."""
-    if isinstance(value, int | float) and isinstance(wanted, int | float):
-        return math.isclose(value, wanted, rel_tol=1e-6, abs_tol=1e-9)
-    return value == wanted
