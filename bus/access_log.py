@@ -64,7 +64,7 @@ class AccessLog:
             self._left_out += 1
             self._journal.count("access_left_out")
             return
-        short = [None if text is None else text[:_LONGEST] for text in (value, sender, reply_to)]
+        short = [None if text is None else _printable(text[:_LONGEST]) for text in (value, sender, reply_to)]
         ts = to_iso(self._clock.wall())
         entry = Entry(
             ts=ts, what=what, value=short[0], sender=short[1], reply_to=short[2], left_out=self._left_out
@@ -144,3 +144,8 @@ class AccessLog:
             if number > done:
                 yield Part((number,), entry)
                 yield None
+
+
+def _printable(text: str) -> str:
+    """A text from outside that does no harm to a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
