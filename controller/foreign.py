@@ -49,6 +49,10 @@ class Foreign(Generic[T]):
             return one.order
         return None
 
+    def forget(self) -> None:
+        """Forget all of it: what its owners answer while the broker is away nobody hears."""
+        self._open.clear()
+
     def due(self, now: float) -> Iterator[tuple[T, Refused]]:
         """Return the orders that nobody else answers, each with why it was not obeyed."""
         for one in list(self._open):

@@ -156,6 +156,7 @@ class Controller:
                 self._publisher.unpublished(event)
             case Disconnected():
                 self._services.forget()
+                self._foreign.forget()
                 self._journal.solved("devices")
                 self._broker.disconnected(self._clock.monotonic())
 

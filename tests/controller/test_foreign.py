@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bus.events import Disconnected
 from bus.messages import Result, encode
 from config.model import Relay
 from controller.foreign import GRACE_S, LONGEST_S, MOST
@@ -72,8 +73,10 @@ def codes(rig: Rig, target: str) -> list[str | None]:
     ],
 )
 def test_where_nobody_obeys_the_controller_answers_with_all_fields(rig: Rig, target: str, text: str) -> None:
+    rig.pass_(0.5)
+    rig.pass_(0.4)
     send(rig, target, name="a")
-    rig.pass_(GRACE_S - 0.1)
+    rig.pass_(GRACE_S - 0.3)
     assert answers(rig, target) == [], "its owner may still answer"
     rig.pass_(1)
     (answer,) = answers(rig, target)
@@ -143,6 +146,8 @@ def test_an_answer_belongs_to_its_id_and_one_without_to_the_oldest(rig: Rig) -> 
     owner_answers(rig, "plug/load", "b")
     owner_answers(rig, "plug/load", None)
     owner_answers(rig, "plug/load", "what the owner calls it")
+    send(rig, "plug/load", name="d")
+    owner_answers(rig, "plug/load", "d")
     rig.pass_(LONGEST_S + 1)
     assert [answer["id"] for answer in answers(rig, "plug/load")] == ["c"]
 
@@ -161,6 +166,22 @@ def test_a_flood_is_answered_with_busy_and_kept_bounded(rig: Rig) -> None:
     assert codes(rig, "nobody/x") == ["busy"] * 10
     rig.pass_(1)
     assert codes(rig, "nobody/x") == ["busy"] * 10 + ["not_found"] * MOST
+
+
+def test_what_was_open_when_the_broker_went_is_not_answered_for_later(rig: Rig) -> None:
+    send(rig, "plug/load")
+    rig.controller.handle(Disconnected("connection lost"))
+    rig.pass_(LONGEST_S + 1)
+    assert answers(rig, "plug/load") == []
+
+
+def test_an_owner_that_answers_within_the_grace_is_the_only_one(rig: Rig) -> None:
+    send(rig, "nobody/x")
+    rig.pass_(0.5)
+    rig.pass_(0.4)
+    owner_answers(rig, "nobody/x")
+    rig.pass_(5)
+    assert answers(rig, "nobody/x") == []
 
 
 def test_a_device_whose_about_was_emptied_is_unknown_again(rig: Rig) -> None:

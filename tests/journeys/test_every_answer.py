@@ -70,6 +70,19 @@ def test_a_broker_that_hangs_turns_off_what_its_loss_must_in_that_time(van: Van)
     assert van.ask("pump", value="ON", id="again")["actual"] == "ON", "it is there again"
 
 
+def test_what_a_stranger_says_retained_and_without_a_time_counts_at_once_but_not_what_was_kept(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    van = Van(tmp_path, broker)
+    van.client.publish("camper/state/shunt", '{"voltage": 11.0}', retain=True)
+    van.start()
+    assert van.ask("pump", value="ON", id="a")["status"] == "ok"
+    van.state(battery_guard="OFF")
+    van.client.publish("camper/state/shunt", '{"voltage": 11.4}', retain=True)
+    van.state(battery_guard="ON")
+    van.close()
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     with House(tmp_path, SETTINGS) as house:
