@@ -18,7 +18,7 @@ MOST = 64
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Open(Generic[T]):
     device: str
     entity: str
@@ -41,13 +41,18 @@ class Foreign(Generic[T]):
         self._open.append(_Open(device, entity, command_id, now, order))
 
     def answered(self, device: str, entity: str, command_id: str | None) -> T | None:
-        """Return the order that an answer of its owner belongs to: the same id, else the oldest."""
+        """Return the order that an answer of its owner belongs to: the same id, else the oldest.
+
+        One answer serves all that came with the same id.
+        """
         of_entity = [one for one in self._open if (one.device, one.entity) == (device, entity)]
-        exact = [one for one in of_entity if one.id == command_id]
-        for one in (exact or of_entity)[:1]:
-            self._open.remove(one)
-            return one.order
-        return None
+        found = [one for one in of_entity if one.id == command_id] or of_entity
+        if not found:
+            return None
+        first = found[0]
+        same = [one for one in found if one is first or one.id == first.id is not None]
+        self._open = [one for one in self._open if one not in same]
+        return first.order
 
     def forget(self) -> None:
         """Forget all of it: what its owners answer while the broker is away nobody hears."""

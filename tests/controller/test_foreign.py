@@ -152,6 +152,15 @@ def test_an_answer_belongs_to_its_id_and_one_without_to_the_oldest(rig: Rig) -> 
     assert [answer["id"] for answer in answers(rig, "plug/load")] == ["c"]
 
 
+def test_one_answer_serves_all_that_came_with_its_id(rig: Rig) -> None:
+    for name in ("a", "a", "b", None, None):
+        send(rig, "plug/load", name=name)
+    owner_answers(rig, "plug/load", "a")
+    owner_answers(rig, "plug/load", None)
+    rig.pass_(LONGEST_S + 1)
+    assert [answer["id"] for answer in answers(rig, "plug/load")] == ["b", None]
+
+
 def test_an_answer_that_cannot_be_read_is_one(rig: Rig) -> None:
     send(rig, "plug/load")
     rig.receive("camper/result/plug/load", b"{")
