@@ -98,7 +98,6 @@ class Desk:
         failures: tuple[type[Exception], ...] = (),
         access: AccessLog | None = None,
     ) -> None:
-        self._service = service
         self._actions = actions if access is None else {**actions, "log": access.verb()}
         self._access = access
         self._bus = bus
