@@ -21,9 +21,9 @@ BINARY_SENSOR_CLASSES = frozenset(
 class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One value of a device. Words and units are Home Assistant's; `options` lists an enumeration's words.
 
-    `precision` is the number of decimals shown; `range` the least and greatest number a command may set;
-    `command` says that `camper/set/<device>/<entity>` is obeyed; `boolean` that the value is ON or OFF;
-    `daily` that a counter begins anew each day.
+    `precision` is the number of decimals shown; `range` the least and greatest number a command may set,
+    `step` how far apart those are; `command` says that `camper/set/<device>/<entity>` is obeyed; `boolean`
+    that the value is ON or OFF; `daily` that a counter begins anew each day.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     precision: int | None = None
     options: tuple[str, ...] | None = None
     range: tuple[float, float] | None = None
+    step: float | None = None
     command: bool = False
     boolean: bool = False
     diagnostic: bool = False
@@ -81,4 +82,6 @@ def decode(payload: bytes) -> About:
         if entity.state_class not in (None, *STATE_CLASSES):
             allowed = ", ".join(STATE_CLASSES)
             raise ValueError(f"entities.{key}.state_class {entity.state_class!r}: allowed are {allowed}")
+        if entity.step is not None and entity.step <= 0:
+            raise ValueError(f"entities.{key}.step {entity.step:g}: allowed is a number above 0")
     return about

@@ -12,7 +12,7 @@ from bus.commands import Code, Refused
 from bus.events import Message, Publishes, Sent
 from bus.health import Journal
 from bus.messages import Result, encode
-from bus.topics import Topics
+from bus.topics import ID, Topics
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,9 @@ class Answers:
             self._journal.solved("answers")
 
     def _send(self, device: str, entity: str, message: Message, payload: bytes) -> None:
-        sent = [self._bus.publish(self._topics.result(device, entity), payload)]
+        sent = []
+        if ID.match(device) and ID.match(entity):
+            sent.append(self._bus.publish(self._topics.result(device, entity), payload))
         if message.response_topic and self._topics.is_response(message.response_topic):
             sent.append(self._bus.publish(message.response_topic, payload, correlation=message.correlation))
         if any(one is not Sent.YES for one in sent):

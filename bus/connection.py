@@ -60,6 +60,8 @@ class Connection:
         self._handed: dict[int, tuple[str, bytes]] = {}
         self._largest = _DEFAULT_PACKET
         self.generation = 0
+        # Grows with whatever the broker says.
+        self.heard = 0
         self._resumed = False
         self.refused = 0
         self.oversize = 0
@@ -84,6 +86,7 @@ class Connection:
         client.max_inflight_messages_set(100)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -178,6 +181,12 @@ class Connection:
                     del self._handed[next(iter(self._handed))]
         return Sent.YES
 
+    def ping(self) -> None:
+        """Ask the broker for a sign of life, which `heard` counts; paho does it once a keep-alive only."""
+        if self.connected:
+            # Of something that was never subscribed to: it is answered and changes nothing.
+            self._client.unsubscribe(self._link.client_id)
+
     def acknowledge(self, message: Message) -> None:
         """Tell the broker a message is done with; one of an earlier connection is left for redelivery."""
         if message.qos and message.generation == self.generation:
@@ -191,6 +200,7 @@ class Connection:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        self.heard += 1
         if reason.is_failure:
             # A refusal (bad password, banned) is retried too: the owner may correct the broker meanwhile.
             self._emit(Disconnected(f"the broker refused us: {reason}"))
@@ -220,6 +230,7 @@ class Connection:
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
+        self.heard += 1
         with self._lock:
             asked = self._asked.pop(mid, [])
         for subscription, reason in zip(asked, reasons, strict=False):
@@ -229,6 +240,16 @@ class Connection:
                 log.error("%s", self.last_refusal)
         if self._introduced != self.generation:
             self._introduce(client)
+
+    def _on_unsubscribe(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _mid: int,
+        _reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self.heard += 1
 
     def _introduce(self, client: mqtt.Client) -> None:
         self._introduced = self.generation
@@ -265,6 +286,7 @@ class Connection:
         self._emit(Disconnected(f"connection lost: {reason}"))
 
     def _on_message(self, client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        self.heard += 1
         try:
             topic = message.topic
         except UnicodeDecodeError:
@@ -296,6 +318,8 @@ class Connection:
     ) -> None:
         with self._lock:
             topic, payload = self._handed.pop(mid, ("", b""))
+        # At QoS 0 it only means that it was written.
+        self.heard += bool(topic)
         if reason.value < _FAILURE:
             return
         self.refused += 1

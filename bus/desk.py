@@ -2,19 +2,24 @@
 
 import base64
 import binascii
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from bus.access_log import AccessLog
 from bus.events import Message, Publishes, Sent, Subscription
 from bus.health import Journal
 from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Progress, Refused, Wait
 from bus.topics import ID, Topics
+
+log = logging.getLogger(__name__)
 
 # Bytes of an answer.
 PAGE = 48 * 1024
@@ -22,10 +27,13 @@ QUEUE = 8
 # How long nobody asks, and how long a request that waits is left alone, seconds.
 IDLE_S = 1.0
 _WAIT_S = 0.2
+# Parameters that the access log shows: which things were changed.
+_SHOWN = ("device", "entity", "entities", "to", "fix")
 _MARGIN = 512  # what stands around the parts of a page, the cursor included
 _Id = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
 _NULL = Raw(b"null")
 _IDS: msgspec.json.Decoder[str | int | None] = msgspec.json.Decoder(_Id)
+_NAMES: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(Annotated[str, Meta(max_length=64)] | None)
 _TEXTS: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 T = TypeVar("T")
 
@@ -54,6 +62,7 @@ class _Request:
     # The requester's Response Topic, which a reply_to does not change.
     asked: bool = False
     id: str | int | None = None
+    sender: str | None = None
     cursor: str | None = None
     params: bytes = b"{}"
     place: Place | None = None
@@ -72,7 +81,10 @@ def subscription(topics: Topics, service: str) -> Subscription:
 
 
 class Desk:
-    """Takes a service's requests and answers them; `failures` are the errors that become code `internal`."""
+    """Takes a service's requests and answers them; `failures` are the errors that become code `internal`.
+
+    With `access` what was changed is noted there, and the verb `log` shows it.
+    """
 
     def __init__(
         self,
@@ -84,9 +96,10 @@ class Desk:
         journal: Journal,
         wall: Callable[[], int],
         failures: tuple[type[Exception], ...] = (),
+        access: AccessLog | None = None,
     ) -> None:
-        self._service = service
-        self._actions = actions
+        self._actions = actions if access is None else {**actions, "log": access.verb()}
+        self._access = access
         self._bus = bus
         self._topics = topics
         self._journal = journal
@@ -116,16 +129,29 @@ class Desk:
         except Refused as refusal:
             self._refuse(request, refusal)
 
+    def turn_away(self, message: Message, refusal: Refused) -> None:
+        """Refuse a request that is for no service that is there."""
+        if message.retain:
+            self._journal.count("requests_ignored")
+            return
+        self._journal.count("requests")
+        request = self._open(message)
+        # Its id and where the answer goes; what else is wrong with it is nobody's business.
+        with suppress(Refused):
+            self._read(request, message.payload)
+        self._refuse(request, refusal)
+
     def _queue(self, request: _Request) -> None:
         if len(self._waiting) >= QUEUE:
             raise Refused(Code.BUSY, f"{QUEUE} requests wait already: ask again in a moment")
         self._waiting.append(request)
 
     def _open(self, message: Message) -> _Request:
-        verb = message.topic.removeprefix(self._head)
+        service, verb = self._topics.levels_of(message.topic)[:2]
         if message.response_topic is not None and self._topics.is_response(message.response_topic):
             return _Request(verb, message.response_topic, message.correlation, asked=True)
-        return _Request(verb, self._topics.response(self._service, verb) if ID.match(verb) else None)
+        named = ID.match(service) and ID.match(verb)
+        return _Request(verb, self._topics.response(service, verb) if named else None)
 
     def _read(self, request: _Request, payload: bytes) -> None:
         found = self._actions.get(request.verb)
@@ -143,6 +169,7 @@ class Desk:
         reply_to = _pick(body.pop("reply_to", _NULL), "reply_to", _TEXTS)
         if reply_to is not None and not request.asked and self._topics.is_response(reply_to):
             request.topic = reply_to
+        request.sender = _pick(body.pop("from", _NULL), "from", _NAMES)
         request.cursor = _pick(body.pop("cursor", _NULL), "cursor", _TEXTS)
         request.params = msgspec.json.encode(body)
         if found is None:
@@ -220,8 +247,20 @@ class Desk:
             key = Raw(msgspec.json.encode(request.parts[-1].key))
             cursor = msgspec.json.encode(_Cursor(request.verb, place.now, key))
             answer.next = base64.urlsafe_b64encode(cursor).decode()
+        if not more and self._actions[request.verb].changes:
+            self._note(request)
         if self._send(request, answer) is Sent.NEVER:
             self._refuse(request, Refused(Code.LIMIT, "the answer is larger than the broker takes"))
+
+    def _note(self, request: _Request) -> None:
+        """Write on one line, and into the access log, what was changed and by whom; no secret is shown."""
+        params = msgspec.json.decode(request.params, type=dict[str, Raw])
+        if bytes(params.get("dry_run", _NULL)) == b"true":
+            return
+        value = " ".join(f"{key} {bytes(params[key]).decode()}" for key in _SHOWN if key in params)
+        log.info("%s %s by %s", request.verb, value, ", ".join(filter(None, (request.sender, request.topic))))
+        if self._access is not None:
+            self._access.note(request.verb, value or None, sender=request.sender, reply_to=request.topic)
 
     def _refuse(self, request: _Request, refusal: Refused) -> None:
         self._journal.count("requests_refused")

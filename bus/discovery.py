@@ -18,7 +18,7 @@ from bus.topics import Topics
 Component = dict[str, object]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
-_SENSOR, _BINARY_SENSOR, _SWITCH, _NUMBER = "sensor", "binary_sensor", "switch", "number"
+_SENSOR, _BINARY_SENSOR, _SWITCH, _NUMBER, _SELECT = "sensor", "binary_sensor", "switch", "number", "select"
 # Device classes of sensors with the units they take and their state classes, those that we use and a stranger
 # may: homeassistant/components/sensor/const.py. Of any other class only the value is shown.
 _ENERGY = (TOTAL, TOTAL_INCREASING)
@@ -51,6 +51,7 @@ SENSORS: Mapping[str, tuple[Collection[str | None], Collection[str]]] = {
     "water": (("L", "m³", "ft³", "gal", "CCF"), _ENERGY),
     "weight": (("kg", "g", "mg", "lb", "oz"), _ANY),
 }
+_FINEST = 0.001
 _LONGEST_STATE = 250  # characters; homeassistant/const.py, MAX_LENGTH_STATE_STATE is 255
 
 
@@ -164,11 +165,13 @@ def _component(of: _Of, key: str, entity: Entity) -> Component:
         component |= _sensor(key, entity)
     elif name == _NUMBER:
         component |= _number(entity)
+    elif name == _SELECT:
+        component["options"] = list(entity.options or ())
     elif name == _BINARY_SENSOR and entity.device_class in BINARY_SENSOR_CLASSES:
         component["device_class"] = entity.device_class
     if name in (_BINARY_SENSOR, _SWITCH):
         component |= {"payload_on": ON, "payload_off": OFF}
-    if name in (_SWITCH, _NUMBER):
+    if name in (_SWITCH, _NUMBER, _SELECT):
         component["command_topic"] = of.topics.set(of.device, key)
     elif of.expire_after is not None:
         component["expire_after"] = int(of.expire_after)
@@ -179,7 +182,10 @@ def platform(entity: Entity) -> str:
     """What the entity is at Home Assistant."""
     if entity.boolean:
         return _SWITCH if entity.command else _BINARY_SENSOR
-    return _NUMBER if entity.command and entity.range else _SENSOR
+    if entity.command and entity.options:
+        return _SELECT
+    settable = entity.range is not None and entity.range[0] < entity.range[1]
+    return _NUMBER if entity.command and settable else _SENSOR
 
 
 def _sensor(key: str, entity: Entity) -> Component:
@@ -206,6 +212,9 @@ def _sensor(key: str, entity: Entity) -> Component:
 def _number(entity: Entity) -> Component:
     least, most = entity.range or (0.0, 100.0)
     found: Component = {"min": least, "max": most, "mode": "box"}
+    if entity.step is not None:
+        # homeassistant/components/mqtt/number.py: no finer one is taken.
+        found["step"] = max(entity.step, _FINEST)
     if entity.unit is not None:
         found["unit_of_measurement"] = entity.unit
     known = SENSORS.get(entity.device_class or "")

@@ -299,6 +299,17 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     ts: str
 
 
+_results = msgspec.json.Decoder(Result)
+
+
+def decode_result(payload: bytes) -> Result:
+    """The answer to a command from JSON. Raises BadMessageError."""
+    try:
+        return _results.decode(payload)
+    except (ValueError, RecursionError) as error:
+        raise BadMessageError(str(error).replace("`", "")) from error
+
+
 def encode(message: Statistics | Result) -> bytes:
     """A message as JSON."""
     return _encoder.encode(message)

@@ -16,17 +16,23 @@ _MB = 1024 * 1024
 
 
 def owner_of_devices(
-    name: str, settings: Settings, clock: Clock, subscriptions: list[Subscription]
+    name: str,
+    settings: Settings,
+    clock: Clock,
+    subscriptions: list[Subscription],
+    *,
+    availability: bool = False,
 ) -> tuple[Process, Publisher]:
     """The process `name` and its publisher; it also listens for the watermarks of its readings.
 
-    And for what others say of the availability of devices, to contradict where it knows better.
+    And for what others say of the availability of devices, to contradict where it knows better; with
+    `availability` also for what they said before.
     """
     storage = settings.storage
     topics = Topics(settings.broker.base)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
     outbox = Outbox(Path(storage.runtime), Path(storage.state), name, limits=limits, boot=boot_id())
-    said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=False)
+    said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=availability)
     process = Process(
         name,
         link=Link.of(settings.broker, name),

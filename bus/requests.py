@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, inspect
 LARGEST = 4096
 LATEST_MS = 32_503_680_000_000  # the year 3000
 # Keys that every request may have besides its parameters.
-ENVELOPE = ("id", "transaction", "reply_to", "cursor")
+ENVELOPE = ("id", "transaction", "reply_to", "cursor", "from")
 
 Ms = Annotated[int, Meta(ge=0, le=LATEST_MS)]
 
@@ -23,6 +23,7 @@ class Code(StrEnum):
 
     INVALID = "invalid"
     NOT_FOUND = "not_found"
+    OFFLINE = "offline"
     LIMIT = "limit"
     BUSY = "busy"
     DENIED = "denied"
@@ -85,12 +86,16 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a verb does: `start` gets the parameters as JSON; `key` is a cursor's type, None without pages."""
+    """What a verb does: `start` gets the parameters as JSON; `key` is a cursor's type, None without pages.
+
+    One that `changes` something is noted in the access log.
+    """
 
     start: Callable[[bytes, Place], Listing]
     key: object
     largest: int
     params: type[Struct]
+    changes: bool = False
 
 
 P = TypeVar("P", bound=Struct)

@@ -167,6 +167,15 @@ class Topics:
         """Filter for the discovery topics of all devices: a wildcard cannot be part of a level."""
         return f"{DISCOVERY_PREFIX}/device/+/config"
 
+    def is_below(self, verb: Verb, topic: str) -> bool:
+        """Whether a topic is that of a verb or below it, however many levels it has."""
+        return f"{topic}/".startswith(f"{self.base}/{verb}/")
+
+    def levels_of(self, topic: str) -> list[str]:
+        """The levels behind the verb, whatever they are; an empty one for each of two that is missing."""
+        levels = topic[len(self.base) + 1 :].split("/")[1:]
+        return levels + [""] * (2 - len(levels))
+
     def parse(self, topic: str) -> Topic:
         """Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic."""
         head = self.base + "/"

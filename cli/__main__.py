@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bus.health import VERSION
-from cli import broker, export, intake, scan
+from cli import access, broker, export, intake, scan
 from cli.asking import AskError
 from cli.broker_error import BrokerError
 from collector import checking
@@ -27,6 +27,9 @@ def main() -> int:
     importer.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
     importer.add_argument("--config", type=Path, help="where the broker is said (default: as for check)")
     _add_scan(commands.add_parser("scan", help="find devices on the air, on a Modbus or on an I2C bus"))
+    shower = commands.add_parser("log", help="show what was switched and changed, and who asked for it")
+    shower.add_argument("--limit", type=int, default=50, help="how many lines, 1 to 10000; default: 50")
+    shower.add_argument("--config", type=Path, help="where the broker is said (default: as for check)")
     broker.add_arguments(commands.add_parser("broker", help="set up the broker: users, ACL, certificates"))
     arguments = parser.parse_args()
     if arguments.command == "check":
@@ -62,12 +65,14 @@ def _add_scan(parser: argparse.ArgumentParser) -> None:
 
 
 def _talk(arguments: argparse.Namespace) -> int:
-    """Export, import or scan; 1 and a sentence if that cannot be done, 78 if the configuration is wrong."""
+    """Export, import, scan or show; 1 and a sentence if it cannot be done, 78 for a wrong configuration."""
     try:
         settings = load.load(arguments.config)
         where = settings.broker
         if arguments.command == "broker":
             broker.run(arguments, settings)
+        elif arguments.command == "log":
+            print(*access.lines(where, arguments.limit), sep="\n")
         elif arguments.command == "scan":
             scan.scan(where, _wanted(arguments))
         elif arguments.command == "import":

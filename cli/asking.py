@@ -11,7 +11,7 @@ import msgspec
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import ONLINE
-from bus.topics import Topics
+from bus.topics import Topics, Verb
 from config.model import Broker
 
 STATISTICIAN = "statistician"
@@ -45,10 +45,17 @@ _Events = SimpleQueue[MqttEvent]
 
 
 class Asker:
-    """Asks and publishes; use it in a with block. Every method raises AskError."""
+    """Asks and publishes; use it in a with block. Every method raises AskError.
+
+    Without a service it only learns which services are online.
+    """
 
     def __init__(
-        self, broker: Broker, *watched: str, service: str = STATISTICIAN, advice: str = "is it running?"
+        self,
+        broker: Broker,
+        *watched: str,
+        service: str | None = STATISTICIAN,
+        advice: str = "is it running?",
     ) -> None:
         self.topics = Topics(broker.base)
         name = f"cli_{secrets.token_hex(6)}"
@@ -58,7 +65,8 @@ class Asker:
         self._reply_to = self.topics.response("cli", name)
         self._events = _Events()
         self._seen: dict[str, bytes] = {}
-        filters = (self._reply_to, self.topics.service(service), *watched)
+        told = self.topics.every(Verb.SERVICE) if service is None else self.topics.service(service)
+        filters = (self._reply_to, told, *watched)
         self._connection = Connection(
             Link.of(broker, name),
             birth_topic=None,
@@ -83,9 +91,21 @@ class Asker:
         while not isinstance(event := self._next(deadline, f"no broker at {self._place}"), Connected):
             if isinstance(event, Disconnected):
                 raise AskError(f"no broker at {self._place}: {event.reason}")
-        service = self.topics.service(self._service)
-        while self._seen.get(service) != ONLINE:
+        if self._service is None:
+            self._catch_up(deadline)
+            return
+        while not self.is_online(self._service):
             self._take(self._next(deadline, self._absent))
+
+    def _catch_up(self, deadline: float) -> None:
+        """Wait until all that the broker retained has come: our own message comes behind it."""
+        self.publish(self._reply_to, b"{}")
+        while self._seen.pop(self._reply_to, None) is None:
+            self._take(self._next(deadline, f"the broker at {self._place} does not answer"))
+
+    def is_online(self, service: str) -> bool:
+        """Whether a service said that it is online."""
+        return self._seen.get(self.topics.service(service)) == ONLINE
 
     def _next(self, deadline: float, otherwise: str) -> MqttEvent:
         try:
@@ -101,7 +121,8 @@ class Asker:
         if isinstance(event, Message):
             self._seen[event.topic] = event.payload
             self._connection.acknowledge(event)
-            if event.topic == self.topics.service(self._service) and event.payload != ONLINE:
+            asked = None if self._service is None else self.topics.service(self._service)
+            if event.topic == asked and event.payload != ONLINE:
                 raise AskError(self._absent)
 
     def last(self, topic: str) -> bytes | None:
@@ -126,7 +147,7 @@ class Asker:
         number = secrets.token_hex(8)
         self._seen.pop(self._reply_to, None)
         body = msgspec.json.encode({**params, "id": number, "reply_to": self._reply_to})
-        self.publish(self.topics.request(self._service, verb), body)
+        self.publish(self.topics.request(self._service or STATISTICIAN, verb), body)
         deadline = time.monotonic() + ANSWER_S
         while True:
             self._take(self._next(deadline, f"no answer to {verb} within {ANSWER_S:g} s"))

@@ -23,6 +23,8 @@ ASKS_STATISTICIAN = (
     *("metadata", "validate", "outliers", "fixes"),
 )
 ASKS_COLLECTOR = ("devices",)
+# Requests that hold the keys of devices: for the collector that is asked alone.
+CARRY_KEYS = ("device_add", "device_update")
 
 
 class Access(StrEnum):
@@ -31,6 +33,8 @@ class Access(StrEnum):
     READ = "read"
     WRITE = "write"
     BOTH = "readwrite"
+    # Goes before all others.
+    DENY = "deny"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,11 @@ def _statistician(topics: Topics) -> tuple[Right, ...]:
         topics.discoveries(),
     )
     heard = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1))
-    read = (*heard, *_contradicted(topics, STATISTICIAN), topics.requests(STATISTICIAN))
-    return _lines(write=written, read=(*read, topics.home_assistant_status()))
+    # It answers requests to services that are not there.
+    asked = (topics.below(Verb.REQUEST), topics.every(Verb.SERVICE))
+    read = (*heard, topics.every(Verb.AVAILABILITY), *asked, topics.home_assistant_status())
+    denied = tuple(Right(Access.DENY, topics.requests(None, verb)) for verb in CARRY_KEYS)
+    return denied + _lines(write=written, read=read)
 
 
 def _controller(topics: Topics) -> tuple[Right, ...]:
@@ -132,14 +139,16 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.of_device(Verb.STATE, device),
         # Of a service that is gone it says that its devices are offline.
         topics.every(Verb.AVAILABILITY),
-        topics.of_device(Verb.RESULT, device),
+        # It answers commands that nobody else does.
+        topics.every(Verb.RESULT),
         topics.below(Verb.RESPONSE),
         *_own(topics, CONTROLLER),
         topics.discovery(device),
     )
     # Interlocks and feedback look at the entities of other devices.
     looked_at = tuple(topics.every(verb) for verb in (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE))
-    asked = (topics.every(Verb.SET), topics.requests(CONTROLLER))
+    # Also commands whose topic names no entity, and what other owners answer to theirs.
+    asked = (topics.below(Verb.SET), topics.every(Verb.RESULT), topics.requests(CONTROLLER))
     read = (*asked, topics.every(Verb.WATERMARK), topics.every(Verb.STATE, levels=1), *looked_at)
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
@@ -169,7 +178,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         *(topics.requests(STATISTICIAN, verb) for verb in ASKS_STATISTICIAN),
         *(topics.requests(None, verb) for verb in ASKS_COLLECTOR),
     )
-    switched = (topics.every(Verb.SET), topics.home_assistant_status())
+    switched = (topics.below(Verb.SET), topics.home_assistant_status())
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")
     return {
         "viewer": _lines(read=seen, write=asked),

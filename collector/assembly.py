@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.events import Publishes
 from bus.health import Journal
@@ -63,10 +64,12 @@ def receive(
         journal=journal,
     )
     registry.start()
+    name = name_of(transport)
+    access = AccessLog(Path(settings.storage.state) / f"{name}-access.log", clock=clock, journal=journal)
     desk = open_desk(
-        name_of(transport), registry, scan.action(), bus=bus, topics=topics, clock=clock, journal=journal
+        name, registry, scan.action(), bus=bus, topics=topics, clock=clock, journal=journal, access=access
     )
-    service.open(desk, scan, published(readings))
+    service.open(desk, scan, published(readings), access)
 
 
 def nothing_to_scan(transport: str) -> Scan:

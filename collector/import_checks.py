@@ -12,6 +12,7 @@ from config.model_import import Import, ImportEntity
 Wrong = tuple[str, str, str]
 
 _OF_NUMBERS = ("unit", "state_class", "precision", "scale", "offset", "step")
+_OF_SWITCHES = ("payload_on", "payload_off")
 _NO_LINE = "no such line here"
 
 
@@ -39,17 +40,20 @@ def _path(key: str, text: str) -> Iterator[Wrong]:
 
 def _form(key: str, one: ImportEntity) -> Iterator[Wrong]:
     if is_switch(one):
-        yield from _strange(key, one, (*_OF_NUMBERS, "options", "map"), "its values are ON and OFF")
+        yield from _strange(key, one, (*_OF_NUMBERS, "range", "options", "map"), "its values are ON and OFF")
         if set(map(str, one.on)) & set(map(str, one.off)):
             yield f"{key}.off", "a payload cannot mean ON and OFF", "other payloads than in `on`"
         if one.device_class is not None and one.device_class not in BINARY_SENSOR_CLASSES:
             yield _no_class(key, one.device_class, "binary sensor", BINARY_SENSOR_CLASSES)
     elif is_enumeration(one):
-        yield from _strange(key, one, (*_OF_NUMBERS, "device_class"), "its values are words")
+        yield from _strange(
+            key, one, (*_OF_NUMBERS, "range", "device_class", *_OF_SWITCHES), "its values are words"
+        )
         for said, word in one.map.items():
             if one.options and word not in one.options:
                 yield f"{key}.map.{said}", f"{word!r} is none of its options", ", ".join(one.options)
     elif is_number(one):
+        yield from _strange(key, one, _OF_SWITCHES, "its values are numbers")
         yield from _classes(key, one)
 
 

@@ -1,17 +1,19 @@
 """Hears devices that publish in their own words, and passes commands on to them."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 from bus.clock import BUILD_DATE_MS, Clock
-from bus.commands import Switch
+from bus.commands import Switch, Wanted
 from bus.events import Message, Publishes, Sent
 from bus.health import Journal
-from bus.messages import OFF, ON, Values
+from bus.messages import OFF, ON, Value, Values
 from collector.devices.description import Decoded, Earlier, NoAnswerError
 from collector.devices.imported import BadPayloadError, Heard, Imported, is_online
+from collector.devices.imported_values import payload_of
 from collector.import_devices import ImportKind
 from collector.ownership import Owned
 from collector.polling import Switched
@@ -33,9 +35,17 @@ _AWAY = "its publisher says that it is offline"
 class _Pending:
     """A command that was passed on; `by` is the monotonic second until which it must be obeyed."""
 
-    wanted: str
+    wanted: float | str
+    # So far a number may differ: a device rounds to its own steps.
+    slack: float
     by: float
     ticket: object
+
+    def obeyed_by(self, value: Value) -> bool:
+        """Whether a value is the one that was asked for."""
+        if isinstance(value, int | float) and isinstance(self.wanted, int | float):
+            return math.isclose(value, self.wanted, rel_tol=1e-6, abs_tol=max(self.slack, 1e-9))
+        return value == self.wanted
 
 
 @dataclass(slots=True)
@@ -153,7 +163,7 @@ class ImportingSource:
 
     def _say(self, owned: Owned, device: _Device, heard: Heard, at: float) -> None:
         values = dict(heard.values)
-        obeyed = [e for e, pending in device.pending.items() if values.get(e) == pending.wanted]
+        obeyed = [e for e, pending in device.pending.items() if pending.obeyed_by(values.get(e))]
         for entity in obeyed:
             # The rest of the message goes with the first.
             self._emit(Switched(owned.id, device.pending.pop(entity).ticket, values, None))
@@ -174,30 +184,31 @@ class ImportingSource:
             return None
         return ts
 
-    def switch(self, owned: Owned, entity: str, wanted: Switch, ticket: object) -> None:
+    def switch(self, owned: Owned, entity: str, wanted: Wanted, ticket: object) -> None:
         """Pass a command on; a Switched event tells how it went."""
         device = self._devices[owned.id]
         table = device.imported.table.entities[entity]
-        word = self._wanted(owned, device, entity, wanted)
-        if device.away or word is None:
+        value = self._wanted(owned, device, entity, wanted)
+        if device.away or value is None:
             why = _AWAY if device.away else "its state is not known: send ON or OFF"
             self._fail(owned.id, ticket, why)
             return
-        said = (table.payload_on or ON) if word == ON else (table.payload_off or OFF)
         before = device.pending.pop(entity, None)
         if before is not None:
             self._fail(owned.id, before.ticket, "another command came before it had obeyed")
         # A command without its topic is no command: row_of.
         topic = cast("str", table.command_topic)
-        if self._bus.publish(topic, said.encode()) is not Sent.YES:
+        if self._bus.publish(topic, payload_of(table, value).encode()) is not Sent.YES:
             self._fail(owned.id, ticket, f"the broker did not take {topic}")
             return
         self._journal.count("commands_passed_on")
-        device.pending[entity] = _Pending(word, self._clock.monotonic() + _PATIENCE_S, ticket)
+        device.pending[entity] = _Pending(
+            value, (table.command_step or 0.0) / 2, self._clock.monotonic() + _PATIENCE_S, ticket
+        )
 
-    def _wanted(self, owned: Owned, device: _Device, entity: str, wanted: Switch) -> str | None:
+    def _wanted(self, owned: Owned, device: _Device, entity: str, wanted: Wanted) -> float | str | None:
         if wanted is not Switch.TOGGLE:
-            return wanted.value
+            return wanted.value if isinstance(wanted, Switch) else wanted
         known = device.known.get(entity) if owned.reporter.online else None
         return None if known is None else OFF if known == ON else ON
 
@@ -214,7 +225,7 @@ class ImportingSource:
         return _TICK_S
 
     def _overdue(self, device_id: str, device: _Device, entity: str, pending: _Pending) -> None:
-        if device.known.get(entity) == pending.wanted:
+        if pending.obeyed_by(device.known.get(entity)):
             # It was so before, and not every device says again what did not change.
             self._emit(Switched(device_id, pending.ticket, {entity: pending.wanted}, None))
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bus.clock import Clock
-from bus.commands import Switch
+from bus.commands import Switch, Wanted
 from bus.health import Journal
 from bus.process import EXIT_RESTART, Stop
 from collector.devices.description import (
@@ -187,10 +187,11 @@ class PollingSource:
             wait = min(wait, max(asked.not_before - now, asked.timer.wait(now, wall_ms)))
         return wait
 
-    def switch(self, device: Owned, entity: str, wanted: Switch, ticket: object) -> None:
+    def switch(self, device: Owned, entity: str, wanted: Wanted, ticket: object) -> None:
         """Have a device obey; a Switched event tells how it went."""
         poller = device.poller
         assert isinstance(poller, Switcher)  # noqa: S101 — its entity has `command`
+        assert isinstance(wanted, Switch)  # noqa: S101 — and is `boolean`
 
         def run(line: Line, _now: float) -> object:
             return Switched(device.id, ticket, poller.switch(line, entity, wanted), None)

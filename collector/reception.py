@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.desk import Desk
 from bus.events import Publishes
@@ -64,7 +65,7 @@ def _once(params: type[P], run: Callable[[P], object]) -> Action:
         except Refused as refusal:
             raise Refused(refusal.code, masked(str(refusal))) from refusal
 
-    return Action(start, found.key, found.largest, found.params)
+    return Action(start, found.key, found.largest, found.params, changes=True)
 
 
 def open_desk(
@@ -76,6 +77,7 @@ def open_desk(
     topics: Topics,
     clock: Clock,
     journal: Journal,
+    access: AccessLog,
 ) -> Desk:
     """The desk at which a collector's requests are answered."""
     return Desk(
@@ -85,4 +87,5 @@ def open_desk(
         topics=topics,
         journal=journal,
         wall=clock.wall,
+        access=access,
     )

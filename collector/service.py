@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.desk import Desk
 from bus.events import Connected, Message, Unpublished
@@ -73,6 +74,7 @@ class Collector:
         self._switching = switching
         self._desk: Desk | None = None
         self._scanner: Scanner | None = None
+        self._access: AccessLog | None = None
         self._settled = float("-inf")
         for device in devices:
             self.add(device)
@@ -98,9 +100,15 @@ class Collector:
         entity = None if self._switching is None else self._switching.pending(device_id)
         return None if entity is None else f"{device_id}: {entity} is on for a time: turn it off first"
 
-    def open(self, desk: Desk, scanner: Scanner, known: Mapping[str, Collection[str] | None]) -> None:
+    def open(
+        self,
+        desk: Desk,
+        scanner: Scanner,
+        known: Mapping[str, Collection[str] | None],
+        access: AccessLog | None = None,
+    ) -> None:
         """Answer requests from now on; what an earlier run published and is not `known` is cleared."""
-        self._desk, self._scanner = desk, scanner
+        self._desk, self._scanner, self._access = desk, scanner, access
         self._publisher.tidy(known)
 
     def handle(self, event: object) -> None:
@@ -128,12 +136,16 @@ class Collector:
         if now - self._settled >= _SETTLE_S:
             self._settled = now
             self._publisher.settle(now)
+            if self._access is not None:
+                self._access.tick(now)
         if self._desk is not None and self._desk.busy:
             wait = min(wait, self._desk.work(_SLICE_S))
         return wait
 
     def close(self) -> None:
         """What waits goes to disk."""
+        if self._access is not None:
+            self._access.close()
         self._publisher.close()
 
     def waiting(self) -> int:

@@ -1,16 +1,17 @@
-"""Commands for entities of polled devices: checked, put on the device's line, answered when it has obeyed."""
+"""Commands for entities of polled devices: put on the device's line, answered when it has obeyed."""
 
 import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from bus import commands
+from bus.about import Entity
 from bus.answers import Answers
 from bus.clock import Clock
-from bus.commands import Code, Command, Refused, Switch
+from bus.command_server import CommandServer, Order
+from bus.commands import Code, Refused, Switch, Wanted, no_output
 from bus.events import Message
 from bus.health import Journal
-from bus.messages import OFF, ON, Result, Value, to_iso
+from bus.messages import ON, Value
 from collector.devices.description import Decoded
 from collector.ownership import Owned
 from collector.polling import Switched
@@ -25,17 +26,16 @@ _RETRY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Ticket:
-    """A command on its way to the device; without a message it is our own timer's."""
+    """A command on its way to the device; without an order it is our own timer's."""
 
     entity: str
-    command: Command
-    message: Message | None
+    order: Order | None
 
 
 class Obeys(Protocol):
     """A source whose devices can be switched."""
 
-    def switch(self, device: Owned, entity: str, wanted: Switch, ticket: object) -> None:
+    def switch(self, device: Owned, entity: str, wanted: Wanted, ticket: object) -> None:
         """Have a device obey; a Switched event tells how it went."""
 
 
@@ -54,9 +54,8 @@ class Switching:
     ) -> None:
         self._source = source
         self._readings = readings
-        self._answers = answers
+        self._commands = CommandServer(answers, self, clock=clock, journal=journal)
         self._clock = clock
-        self._journal = journal
         self._waiting = 0
         self._timers = timers or Timers()
         # Those whose time is up and whose device is being told.
@@ -64,41 +63,42 @@ class Switching:
 
     def command(self, device_id: str, entity: str, message: Message) -> None:
         """Take a command; its answer follows at once if it is refused, else when the device has obeyed."""
-        device = self._readings.get(device_id)
-        if device is None or not message.payload:
-            return
-        self._journal.count("commands")
-        command: Command | None = None
-        try:
-            command = commands.parse(message.payload)
-            if self._answers.repeat(device_id, entity, command.id, message):
-                return
-            commands.check_fresh(command, retained=message.retain, now_ms=self._clock.wall())
-            wanted = self._wanted(device, entity, command)
-        except Refused as refusal:
-            ticket = _Ticket(entity, command or Command("", id=refusal.id), message)
-            # Nobody knows whether it was obeyed, but the device may have been read since.
-            actual = device.reporter.known(entity) if refusal.code is Code.INTERNAL else None
-            self._answer(device_id, ticket, actual=actual, refusal=refusal)
-            return
-        self._answers.expect(device_id, entity, command.id)
-        self._put(device, _Ticket(entity, command, message), wanted)
+        if self._readings.get(device_id) is not None:
+            self._commands.take(device_id, entity, message)
 
-    def _wanted(self, device: Owned, entity: str, command: Command) -> Switch:
-        row = device.rows.get(entity)
-        if row is None or not row.entity.command or entity in device.settings.disabled:
-            able = [e for e, r in device.rows.items() if r.entity.command] or ["none"]
-            raise Refused(
-                Code.NOT_FOUND, f"{device.id} has no entity {entity} that takes commands: {', '.join(able)}"
-            )
-        wanted = commands.as_switch(command.value)
-        if command.for_s is not None and wanted is Switch.OFF:
-            raise Refused(Code.INVALID, "for: it goes with ON; an output is never turned on by itself")
+    def entity(self, device: str, entity: str) -> Entity:
+        """Return what about says of an entity that takes commands. Raises Refused."""
+        owned = self._owned(device)
+        row = owned.rows.get(entity)
+        if row is None or not row.entity.command or entity in owned.settings.disabled:
+            raise no_output(device, entity, [e for e, r in owned.rows.items() if r.entity.command])
+        return row.entity
+
+    def actual(self, device: str, entity: str) -> Value:
+        """Return what the device last said of an entity, None if nobody knows."""
+        owned = self._readings.get(device)
+        return None if owned is None else owned.reporter.known(entity)
+
+    def off_at(self, device: str, entity: str) -> float | None:
+        """Return when an output turns itself off, monotonic seconds."""
+        return self._timers.get((device, entity))
+
+    def say_state(self) -> None:
+        """Do nothing: a device's state is published as soon as it has answered."""
+
+    def obey(self, order: Order, wanted: Wanted) -> None:
+        """Put a command on the device's line. Raises Refused."""
         if self._waiting >= _QUEUE:
             raise Refused(Code.BUSY, f"{_QUEUE} commands wait already: try again in a moment")
-        return wanted
+        self._commands.begin(order)
+        self._put(self._owned(order.device), _Ticket(order.entity, order), wanted)
 
-    def _put(self, device: Owned, ticket: _Ticket, wanted: Switch) -> None:
+    def _owned(self, device: str) -> Owned:
+        owned = self._readings.get(device)
+        assert owned is not None  # noqa: S101 — `command` has looked
+        return owned
+
+    def _put(self, device: Owned, ticket: _Ticket, wanted: Wanted) -> None:
         self._waiting += 1
         self._source.switch(device, ticket.entity, wanted, ticket)
 
@@ -107,24 +107,32 @@ class Switching:
         self._waiting -= 1
         ticket, device = event.ticket, self._readings.get(event.device)
         assert isinstance(ticket, _Ticket)  # noqa: S101 — it is the one we gave
-        key = (event.device, ticket.entity)
-        if ticket.message is None:
+        key, order = (event.device, ticket.entity), ticket.order
+        if order is None:
             self._turning.discard(key)
         if event.why is not None:
-            if ticket.message is None:
-                # Its time is up and it must go off: again until it does.
-                self._timers.set(key, self._clock.monotonic() + _RETRY_S)
-            self._answer(event.device, ticket, refusal=Refused(Code.HARDWARE, str(event.why)))
+            self._failed(key, order, str(event.why))
             return
         actual = event.values.get(ticket.entity)
         if device is not None:
             self._readings.said(device, Decoded(event.values), self._clock.monotonic(), at_once=True)
-        if ticket.command.for_s is not None and actual == ON:
-            self._timers.set(key, self._clock.monotonic() + ticket.command.for_s)
+        if order is not None and order.command.for_s is not None and actual == ON:
+            self._timers.set(key, self._clock.monotonic() + order.command.for_s)
         else:
             self._timers.clear(key)
-        log.info("%s: %s %s", event.device, ticket.entity, actual)
-        self._answer(event.device, ticket, actual=actual)
+        if order is None:
+            log.info("%s.%s: %s, its time is up", *key, actual)
+        else:
+            self._commands.done(order)
+
+    def _failed(self, key: tuple[str, str], order: Order | None, why: str) -> None:
+        if order is None:
+            # Its time is up and it must go off: again until it does.
+            log.warning("%s.%s: not turned off: %s", *key, why)
+            self._timers.set(key, self._clock.monotonic() + _RETRY_S)
+            return
+        # It may have obeyed all the same.
+        self._commands.refuse(order, Refused(Code.HARDWARE, why), known=False)
 
     def pending(self, device_id: str) -> str | None:
         """An entity of the device that is on for a time and has still to be turned off."""
@@ -136,26 +144,4 @@ class Switching:
             device = self._readings.get(key[0])
             if now >= off_at and device is not None and key not in self._turning:
                 self._turning.add(key)
-                self._put(device, _Ticket(key[1], Command(OFF), None), Switch.OFF)
-
-    def _answer(
-        self, device_id: str, ticket: _Ticket, *, actual: Value = None, refusal: Refused | None = None
-    ) -> None:
-        if refusal is not None:
-            log.warning("%s: %s: %s", device_id, ticket.entity, refusal)
-        if ticket.message is None:
-            return
-        now_ms = self._clock.wall()
-        off_at = self._timers.get((device_id, ticket.entity))
-        until = None if off_at is None else now_ms + int((off_at - self._clock.monotonic()) * 1000)
-        result = Result(
-            id=ticket.command.id,
-            status="ok" if refusal is None else "error",
-            code=None if refusal is None else refusal.code,
-            message="done" if refusal is None else str(refusal),
-            value=str(ticket.command.value) or None,
-            actual=actual if actual in (ON, OFF) else None,
-            until=None if until is None else to_iso(until),
-            ts=to_iso(now_ms),
-        )
-        self._answers.send(device_id, ticket.entity, ticket.message, result)
+                self._put(device, _Ticket(key[1], None), Switch.OFF)

@@ -73,7 +73,7 @@ def _availability(key: str, said: Availability, base: str) -> Iterator[Wrong]:
 
 def _command(key: str, table: Import, one: ImportEntity, base: str) -> Iterator[Wrong]:
     if one.command_topic is None:
-        for name in ("payload_on", "payload_off"):
+        for name in ("payload_on", "payload_off", "range", "command_step"):
             if getattr(one, name) is not None:
                 yield f"{key}.{name}", "there is no command_topic", "command_topic = the topic it goes to"
         return
@@ -84,5 +84,13 @@ def _command(key: str, table: Import, one: ImportEntity, base: str) -> Iterator[
             "the state is heard on it: each command would look obeyed",
             "the topic on which the device takes commands",
         )
+    if one.range is not None and not one.range[0] < one.range[1]:
+        yield (
+            f"{key}.range",
+            f"{one.range[0]:g} is not below {one.range[1]:g}",
+            "the least and the greatest number",
+        )
+    if one.range is None and one.command_step is not None:
+        yield f"{key}.command_step", "there is no range", "range = [least, greatest]"
     if one.payload_on is not None and one.payload_on == one.payload_off:
         yield f"{key}.payload_off", "it is the same as payload_on", "two different payloads"

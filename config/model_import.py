@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from config.model_table import Seconds, Table
 
@@ -14,7 +14,8 @@ class ImportEntity(Table):
 
     `path` is where it stands in the JSON (none: the whole payload), `topic` or `topics` where it is said, if
     elsewhere than the others. `unit` is the device's; kW, kWh, mA and the like become ours, and `precision`
-    and `step` are in ours. `map` gives words for its words. Commands go to `command_topic`.
+    and `step` are in ours. `map` gives words for its words. Commands go to `command_topic`; with `range`,
+    in our unit and in steps of `command_step`, they are numbers.
     """
 
     path: str | None = None
@@ -36,6 +37,8 @@ class ImportEntity(Table):
     command_topic: str | None = None
     payload_on: str | None = None
     payload_off: str | None = None
+    range: tuple[float, float] | None = None
+    command_step: Annotated[float, Gt(0), Le(1e9)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

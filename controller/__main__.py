@@ -4,15 +4,20 @@ import logging
 import sys
 from pathlib import Path
 
+from bus import desk
+from bus.access_log import AccessLog
 from bus.answers import Answers
 from bus.clock import house_clock
+from bus.desk import Desk
 from bus.events import Subscription
 from bus.owner import owner_of_devices
 from bus.process import set_up_logging
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
+from config.model import Settings
 from controller import interlocks
 from controller.bank import Bank
+from controller.broker_restart import BrokerRestart
 from controller.memory import Memory
 from controller.pins import make_pins
 from controller.service import Controller
@@ -22,28 +27,53 @@ log = logging.getLogger(__name__)
 NAME = "controller"
 
 
+def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
+    """What the controller listens to, besides what every owner of devices does."""
+    # Also those whose topic is malformed, and those for others, with what these answer.
+    commands = Subscription(filter=topics.below(Verb.SET), retained=False)
+    results = Subscription(filter=topics.every(Verb.RESULT), qos=0, retained=False)
+    # What a stranger sends retained is news; what the broker had kept of it is none.
+    devices = sorted(interlocks.devices(settings))
+    states = [Subscription(filter=topics.state(device), as_published=False) for device in devices]
+    services = [Subscription(filter=topics.every(verb)) for verb in (Verb.ABOUT, Verb.SERVICE)]
+    return [*states, *services, commands, results, desk.subscription(topics, NAME)]
+
+
 def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
     settings = load_or_exit()
     clock = house_clock(settings)
     topics = Topics(settings.broker.base)
-    commands = Subscription(filter=topics.every(Verb.SET), retained=False)
-    states = [Subscription(filter=topics.state(device)) for device in sorted(interlocks.devices(settings))]
-    services = [Subscription(filter=topics.every(verb)) for verb in (Verb.ABOUT, Verb.SERVICE)]
-    process, publisher = owner_of_devices(NAME, settings, clock, [commands, *states, *services])
+    process, publisher = owner_of_devices(
+        NAME, settings, clock, subscriptions(topics, settings), availability=True
+    )
     memory = Memory(Path(settings.storage.state) / "relays.json")
     pins = make_pins(settings.controller.pins)
     bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)
     # In memory, so that it costs no card writes; it outlives the process.
     kept = Path(settings.storage.runtime) / f"{NAME}-answers.json"
     answers = Answers(process.connection, topics, process.journal, clock=clock, path=kept)
+    access = AccessLog(
+        Path(settings.storage.state) / f"{NAME}-access.log", clock=clock, journal=process.journal
+    )
     service = Controller(
         settings,
         bank,
         answers=answers,
         publisher=publisher,
-        say_once=process.connection.say_once,
+        link=process.connection,
+        access=access,
+        desk=Desk(
+            NAME,
+            {},
+            bus=process.connection,
+            topics=topics,
+            journal=process.journal,
+            wall=clock.wall,
+            access=access,
+        ),
+        restart=BrokerRestart(settings.broker, Path(settings.storage.runtime), process.journal),
         topics=topics,
         clock=clock,
         journal=process.journal,

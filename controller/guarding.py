@@ -22,9 +22,17 @@ class Guarding:
     """Keeps one relay off while its battery is too empty."""
 
     def __init__(
-        self, settings: BatteryGuard, bank: Bank, states: States, *, clock: Clock, journal: Journal
+        self,
+        settings: BatteryGuard,
+        bank: Bank,
+        states: States,
+        *,
+        heartbeat: float,
+        clock: Clock,
+        journal: Journal,
     ) -> None:
         self._settings = settings
+        self._heartbeat = heartbeat
         self._bank = bank
         self._states = states
         self._clock = clock
@@ -50,17 +58,17 @@ class Guarding:
             return None
         return guard.refusal(self._settings, self._value())
 
-    def hear(self) -> bool:
+    def hear(self, now: float) -> bool:
         """Take what the source said; True when the battery has just recovered and the load was on before."""
-        heard = self._states.find(self._settings.source)
-        if heard is None or heard is self._heard:
-            return False
-        self._heard = heard
         before = self._guard.tripped
-        value = self._value()
-        self._guard = guard.step(self._settings, self._guard, value, heard.at)
-        if value is not None:
-            self._known_at = heard.at
+        heard = self._states.find(self._settings.source)
+        if heard is not None and heard is not self._heard:
+            self._heard = heard
+            value = self._value()
+            self._guard = guard.step(self._settings, self._guard, value, heard.at)
+            if value is not None:
+                self._known_at = heard.at
+        self._guard = guard.elapse(self._settings, self._guard, now, heartbeat=self._heartbeat)
         if self._guard.tripped is before:
             return False
         return self._trip() if self._guard.tripped else self._recover()

@@ -1,26 +1,32 @@
 """The controller's service: commands in, pins switched, answers and states out."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from bus import about as about_message
 from bus import commands
 from bus.about import About, Entity
+from bus.access_log import AccessLog
 from bus.answers import Answers
 from bus.clock import Clock
-from bus.commands import Code, Command, Refused
+from bus.command_server import CommandServer, Order, note_obeyed
+from bus.commands import Code, Command, Refused, Switch, Wanted
+from bus.desk import Desk
 from bus.events import Connected, Disconnected, Message, Sent, Unpublished
 from bus.health import Journal
-from bus.messages import OFF, OFFLINE, ON, BadMessageError, Result, Value, decode_reading, to_iso
+from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
 from bus.publisher import Publisher
-from bus.topics import BadTopicError, Topics, Verb
+from bus.topics import BadTopicError, Topic, Topics, Verb
 from config.model import Relay, Settings
 from config.relay_rules import GUARD
 from config.rules import RELAY_DEVICE
 from controller import interlocks, policy
 from controller.bank import Bank
+from controller.broker_restart import BrokerRestart
+from controller.broker_watch import BrokerWatch
 from controller.feedbacks import Feedbacks
+from controller.foreign import Foreign
 from controller.guarding import Guarding
 from controller.pins import PinError
 from controller.policy import Position
@@ -35,22 +41,42 @@ _TICK_S = 0.1
 # While a command waits for its feedback.
 _SHORT_TICK_S = 0.01
 _SETTLE_S = 1.0
+# So long health tells of a command to a topic that is none.
+_MALFORMED_S = 600.0
+# Requests may keep relays waiting no longer than this, seconds.
+_SLICE_S = 0.01
 _GONE = "it does not run or it hangs, so its devices are offline: look at its log and restart it"
 _TOO_MANY = f"there are more than {MOST_DEVICES}: empty the about topic of each that is gone"
+
+
+class Link(Protocol):
+    """What the controller asks of its connection besides publishing."""
+
+    @property
+    def heard(self) -> int:
+        """How often the broker has said something."""
+
+    def ping(self) -> None:
+        """Ask the broker for a sign of life."""
+
+    def say_once(self, topic: str, payload: bytes) -> Sent:
+        """Publish, retained, on a topic of another owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """A command that was obeyed and waits until the load follows."""
 
-    message: Message
-    command: Command
+    order: Order
     on: bool
     until: float
 
 
 class Controller:
-    """Obeys commands for the relays of one device; an answer to bus.process.Service."""
+    """Obeys commands for the relays of one device; an answer to bus.process.Service.
+
+    Commands for devices of others it answers where nobody else does. It is a bus.command_server.Outputs.
+    """
 
     def __init__(
         self,
@@ -59,7 +85,10 @@ class Controller:
         *,
         answers: Answers,
         publisher: Publisher,
-        say_once: Callable[[str, bytes], Sent],
+        link: Link,
+        access: AccessLog,
+        desk: Desk,
+        restart: BrokerRestart,
         topics: Topics,
         clock: Clock,
         journal: Journal,
@@ -67,26 +96,42 @@ class Controller:
         self._settings = settings
         self._bank = bank
         self._publisher = publisher
-        self._say_once = say_once
+        self._link = link
+        self._access = access
+        self._desk = desk
+        self._restart = restart
         self._topics = topics
         self._clock = clock
         self._journal = journal
         self._answers = answers
+        self._commands = CommandServer(answers, self, clock=clock, journal=journal, access=access)
         self._told: dict[str, Value] | None = None
         self._told_at = float("-inf")
         self._settled = float("-inf")
+        self._malformed_at = float("-inf")
         self._waiting: dict[str, _Waiting] = {}
-        self._standstill = Standstill(clock.monotonic())
+        now = clock.monotonic()
+        self._standstill = Standstill(now)
         self._services = Services(frozenset({RELAY_DEVICE}))
+        self._foreign: Foreign[Order] = Foreign(self._services)
+        lossy = [r.broker_loss_after for r in settings.relay.values() if r.broker_loss == "off"]
+        self._broker = BrokerWatch(now, shortest=min(lossy, default=None))
         self._states = States(interlocks.devices(settings))
         guarding = None
         if settings.battery_guard is not None:
-            guarding = Guarding(settings.battery_guard, bank, self._states, clock=clock, journal=journal)
+            guarding = Guarding(
+                settings.battery_guard,
+                bank,
+                self._states,
+                heartbeat=settings.publish.heartbeat,
+                clock=clock,
+                journal=journal,
+            )
         self._feedbacks = Feedbacks(settings.relay, bank, self._states, clock=clock, journal=journal)
         self._supervisor = Supervisor(
-            settings.relay, bank, self._states, guarding, clock=clock, journal=journal
+            settings.relay, bank, self._states, guarding, self._broker, clock=clock, journal=journal
         )
-        self._start(clock.monotonic())
+        self._start(now)
 
     def _start(self, now: float) -> None:
         about = self._about()
@@ -104,21 +149,27 @@ class Controller:
             case Message():
                 self._message(event)
             case Connected():
-                self._supervisor.connected()
+                self._broker.connected(self._clock.monotonic())
+                self._restart.solved()
                 self._publisher.connected(self._clock.monotonic())
             case Unpublished():
                 self._publisher.unpublished(event)
             case Disconnected():
                 self._services.forget()
+                self._foreign.forget()
                 self._journal.solved("devices")
-                self._supervisor.disconnected(self._clock.monotonic())
+                self._broker.disconnected(self._clock.monotonic())
 
     def tick(self, now: float) -> float:
         """Turn off what has been on long enough; tell what changed."""
         self._standstill.look(now)
+        if self._broker.look(now, self._link.heard):
+            self._link.ping()
         for relay in self._bank.elapse(now):
             log.info("%s: its time is up, off", relay)
         self._supervisor.enforce(now)
+        if self._desk.busy:
+            self._desk.work(_SLICE_S)
         self._feedbacks.look(now)
         for relay in list(self._waiting):
             self._look_after(relay, now)
@@ -128,6 +179,7 @@ class Controller:
             self._bank.retry(now)
             self._publisher.settle(now)
             self._tell_offline(now)
+            self._look_around(now)
         return _SHORT_TICK_S if self._waiting else _TICK_S
 
     def close(self) -> None:
@@ -136,29 +188,91 @@ class Controller:
             self._give_up(relay, Code.INTERNAL, "the controller ends before the feedback came")
         self._bank.stop()
         self._tell_state(self._clock.monotonic())
+        self._access.close()
         self._publisher.close()
 
     def waiting(self) -> int:
         """Readings that wait for the statistician."""
         return self._publisher.waiting
 
+    def _look_around(self, now: float) -> None:
+        """Do once a second what need not be done at once."""
+        for order, refusal in self._foreign.due(now):
+            self._commands.refuse(order, refusal)
+        if (silent := self._broker.hangs(now)) is not None:
+            self._restart.ask(silent)
+        if now - self._malformed_at > _MALFORMED_S:
+            self._journal.solved("commands")
+        self._access.tick(now)
+
     def _message(self, message: Message) -> None:
+        if message in self._desk:
+            self._desk.take(message)
+            return
         try:
             topic = self._topics.parse(message.topic)
-        except BadTopicError:
+        except BadTopicError as error:
+            if self._topics.is_below(Verb.SET, message.topic):
+                self._malformed(message, error)
+                return
             # Home Assistant's, or nobody's.
             self._publisher.take(message.topic, message.payload, self._clock.monotonic())
             return
-        if topic.verb is Verb.WATERMARK:
+        if topic.part is not None:
+            self._entity_message(topic, topic.part, message)
+        elif topic.verb is Verb.WATERMARK:
             self._publisher.take(message.topic, message.payload, self._clock.monotonic())
-        elif topic.verb is Verb.STATE and topic.part is None and topic.name in self._states.devices:
+        elif topic.verb is Verb.STATE and topic.name in self._states.devices:
             self._hear(topic.name, message)
         elif topic.verb is Verb.ABOUT:
             self._describe(topic.name, message.payload)
         elif topic.verb is Verb.SERVICE:
             self._hear_service(topic.name, message.payload)
-        elif topic.verb is Verb.SET and topic.name == RELAY_DEVICE and topic.part and message.payload:
-            self._command(topic.part, message)
+        elif topic.verb is Verb.AVAILABILITY:
+            self._services.available(topic.name, online=message.payload != OFFLINE)
+
+    def _entity_message(self, topic: Topic, entity: str, message: Message) -> None:
+        ours = topic.name == RELAY_DEVICE
+        if topic.verb is Verb.SET and ours:
+            self._commands.take(RELAY_DEVICE, entity, message)
+        elif topic.verb is Verb.SET:
+            self._overhear(topic.name, entity, message)
+        elif topic.verb is Verb.RESULT and not ours:
+            self._overhear_result(topic.name, entity, message.payload)
+
+    def _malformed(self, message: Message, error: BadTopicError) -> None:
+        """Answer a command whose topic names no entity, where an answer can go; count and tell it."""
+        if not message.payload and message.retain:
+            return
+        self._journal.count("commands_malformed")
+        self._malformed_at = self._clock.monotonic()
+        text = f"{error}; a command goes to {self._topics.base}/{Verb.SET}/<device>/<entity>"
+        self._journal.problem("commands", text, self._clock.wall())
+        command = _readable(message)
+        device, entity = self._topics.levels_of(message.topic)[:2]
+        self._commands.refuse(Order(device, entity, command, message), Refused(Code.INVALID, text))
+
+    def _overhear(self, device: str, entity: str, message: Message) -> None:
+        """Note a command for a device of another owner, until that answers."""
+        if not message.payload and message.retain:
+            return
+        order = Order(device, entity, _readable(message), message)
+        try:
+            self._foreign.take(device, entity, order.command.id, order, self._clock.monotonic())
+        except Refused as refusal:
+            self._commands.refuse(order, refusal)
+
+    def _overhear_result(self, device: str, entity: str, payload: bytes) -> None:
+        """Take the answer of another owner; what it did goes into the access log."""
+        try:
+            result = decode_result(payload)
+        except BadMessageError as error:
+            log.warning("%s.%s: its answer cannot be read: %s", device, entity, error)
+            self._journal.count("messages_refused")
+            result = None
+        order = self._foreign.answered(device, entity, None if result is None else result.id)
+        if order is not None and result is not None and result.status == "ok":
+            note_obeyed(self._access, order, result.actual)
 
     def _hear(self, device: str, message: Message) -> None:
         if not message.payload:
@@ -171,18 +285,22 @@ class Controller:
             return
         now = self._clock.monotonic()
         wall_ms = self._clock.wall() if self._clock.quality() == "ok" else None
-        self._states.take(device, reading, generation=message.generation, now=now, wall_ms=wall_ms)
+        self._states.take(device, reading, kept=message.retain, now=now, wall_ms=wall_ms)
         self._supervisor.hear(now)
 
     def _describe(self, device: str, payload: bytes) -> None:
-        """Note which service owns a device."""
+        """Note which service owns a device, and what of it takes commands."""
+        if not payload:
+            self._services.remove(device)
+            return
         try:
-            service = about_message.decode(payload).service if payload else None
+            about = about_message.decode(payload)
         except (ValueError, RecursionError):
             # The statistician says what is wrong with it.
             self._journal.count("messages_refused")
             return
-        if not self._services.describe(device, service):
+        outputs = [name for name, entity in about.entities.items() if entity.command]
+        if not self._services.describe(device, about.service, outputs):
             self._journal.problem("devices", _TOO_MANY, self._clock.wall())
 
     def _hear_service(self, service: str, payload: bytes) -> None:
@@ -194,65 +312,54 @@ class Controller:
     def _tell_offline(self, now: float) -> None:
         """Say of the devices of services that are gone that they are offline."""
         for device, service in self._services.due(now).items():
-            if self._say_once(self._topics.availability(device), OFFLINE) is Sent.YES:
+            if self._link.say_once(self._topics.availability(device), OFFLINE) is Sent.YES:
                 self._services.told(device)
                 if self._journal.problem(f"service.{service}", _GONE, self._clock.wall()):
                     log.warning("%s is offline, and so are its devices", service)
 
-    def _command(self, relay: str, message: Message) -> None:
-        self._journal.count("commands")
-        command: Command | None = None
-        try:
-            command = commands.parse(message.payload)
-            if self._answers.repeat(RELAY_DEVICE, relay, command.id, message):
-                return
-            waiting = self._obey(relay, command, message)
-        except Refused as refusal:
-            known = command.id if command else refusal.id
-            value = command.value if command else None
-            self._refuse(relay, message, known, value, refusal)
-            return
-        self._waiting[relay] = waiting
-        now = self._clock.monotonic()
-        # The time to follow begins here.
-        self._feedbacks.look(now)
-        # It has moved, whatever its load does.
-        self._tell_state(now)
-        # Whoever waits for the state need not wait for the log.
-        log.info("%s: %s", relay, ON if waiting.on else OFF)
-        self._look_after(relay, now)
+    def entity(self, device: str, entity: str) -> Entity:  # noqa: ARG002 — there is one device only
+        """Return what about says of a relay. Raises Refused."""
+        self._bank.position(entity)
+        return _entity(entity, self._settings.relay[entity])
 
-    def _refuse(
-        self, relay: str, message: Message, known: str | None, value: Value, refusal: Refused
-    ) -> None:
-        log.warning("%s: %s", relay, refusal)
-        self._answer(relay, message, self._result(relay, known, value, code=refusal.code, text=str(refusal)))
+    def actual(self, device: str, entity: str) -> Value:
+        """Return what is read back from a relay's pin, None of what is not ours."""
+        return self._bank.actual(entity) if device == RELAY_DEVICE else None
 
-    def _answer(self, relay: str, message: Message, result: Result) -> None:
-        # The state first: whoever sees the answer may read it.
+    def off_at(self, device: str, entity: str) -> float | None:
+        """Return when a relay turns itself off, monotonic seconds."""
+        return self._bank.off_at(entity) if device == RELAY_DEVICE else None
+
+    def say_state(self) -> None:
+        """Publish the state of the relays if it changed."""
         self._tell_state(self._clock.monotonic())
-        self._answers.send(RELAY_DEVICE, relay, message, result)
 
-    def _obey(self, relay: str, command: Command, message: Message) -> _Waiting:
-        commands.check_fresh(command, retained=message.retain, now_ms=self._clock.wall())
-        position = self._bank.position(relay)
-        wanted = commands.as_switch(command.value)
+    def obey(self, order: Order, wanted: Wanted) -> None:
+        """Switch a relay; the answer follows once its load has. Raises Refused."""
+        relay = order.entity
         now = self._clock.monotonic()
-        goal = policy.obey(self._settings.relay[relay], position, wanted, command.for_s, now)
+        assert isinstance(wanted, Switch)  # noqa: S101 — a relay is boolean
+        position = self._bank.position(relay)
+        goal = policy.obey(self._settings.relay[relay], position, wanted, order.command.for_s, now)
         if goal.on:
             if self._standstill.look(now):
                 raise Refused(Code.EXPIRED, "it may have waited while the controller stood still: send again")
             self._supervisor.check(relay, now)
         self._give_up(relay, Code.BUSY, "a newer command came before the feedback")
         # Before the pin: whoever is killed in between must not switch twice.
-        self._answers.expect(RELAY_DEVICE, relay, command.id)
+        self._commands.begin(order)
         try:
             self._bank.take(relay, goal)
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
         self._supervisor.commanded(relay, on=goal.on)
         within = self._feedbacks.within(relay) if relay in self._feedbacks else 0.0
-        return _Waiting(message, command, goal.on, now + within)
+        self._waiting[relay] = _Waiting(order, goal.on, now + within)
+        # The time to follow begins here.
+        self._feedbacks.look(now)
+        # It has moved, whatever its load does.
+        self._tell_state(now)
+        self._look_after(relay, now)
 
     def _look_after(self, relay: str, now: float) -> None:
         """Answer a command once its load has followed, or has had its time."""
@@ -261,9 +368,7 @@ class Controller:
             self._give_up(relay, Code.INTERLOCK, "it was turned off again before the feedback came")
         elif relay not in self._feedbacks or self._feedbacks.said(relay, now) is waiting.on:
             del self._waiting[relay]
-            command = waiting.command
-            result = self._result(relay, command.id, command.value, code=None, text="done")
-            self._answer(relay, waiting.message, result)
+            self._commands.done(waiting.order)
         elif now >= waiting.until:
             why = self._feedbacks.missing(relay, on=waiting.on, now=now)
             if waiting.on:
@@ -275,25 +380,7 @@ class Controller:
         """Answer the command that waits, if any, that it failed."""
         waiting = self._waiting.pop(relay, None)
         if waiting is not None:
-            command = waiting.command
-            self._refuse(relay, waiting.message, command.id, command.value, Refused(code, text))
-
-    def _result(
-        self, relay: str, command_id: str | None, value: Value, *, code: Code | None, text: str
-    ) -> Result:
-        now_ms = self._clock.wall()
-        off_at = self._bank.off_at(relay)
-        until = None if off_at is None else now_ms + int((off_at - self._clock.monotonic()) * 1000)
-        return Result(
-            id=command_id,
-            status="ok" if code is None else "error",
-            code=code,
-            message=text,
-            value=None if value is None else str(value),
-            actual=self._bank.actual(relay),
-            until=None if until is None else to_iso(until),
-            ts=to_iso(now_ms),
-        )
+            self._commands.refuse(waiting.order, Refused(code, text))
 
     def _tell_state(self, now: float) -> None:
         relays: dict[str, Value] = {relay: self._bank.actual(relay) for relay in self._settings.relay}
@@ -316,6 +403,14 @@ class Controller:
             backend=self._bank.backend,
             entities=entities | self._feedbacks.entities(),
         )
+
+
+def _readable(message: Message) -> Command:
+    """A command that is another's to judge, as far as it can be read."""
+    try:
+        return commands.parse(message.payload)
+    except Refused as refusal:
+        return Command("", id=refusal.id)
 
 
 def _entity(name: str, relay: Relay) -> Entity:

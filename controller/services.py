@@ -1,4 +1,8 @@
-"""Which devices are offline because the service that owns them is. Pure: `now` in monotonic s."""
+"""Who owns which device, and whether that owner is there to obey. Pure: `now` in monotonic s."""
+
+from collections.abc import Iterable
+
+from bus.commands import Code, Refused, no_output
 
 # A service that is restarted is back within this, seconds; a retained word of an earlier life is replaced.
 GRACE_S = 10.0
@@ -6,6 +10,7 @@ GRACE_S = 10.0
 _PAUSE_S = 3.0
 # Whoever may describe devices must not fill the memory.
 MOST_DEVICES = 1000
+_MOST_OUTPUTS = 4096
 
 
 class Services:
@@ -17,21 +22,68 @@ class Services:
     def __init__(self, mine: frozenset[str]) -> None:
         self._mine = mine
         self._owners: dict[str, str] = {}
+        # What takes commands at each device; of strangers where nothing does nothing is kept.
+        self._outputs: dict[str, tuple[str, ...]] = {}
+        self._away: set[str] = set()
         self._offline: dict[str, float] = {}
         self._told: set[str] = set()
         self._looked = float("-inf")
 
-    def describe(self, device: str, service: str | None) -> bool:
-        """Note who owns a device, None: nobody that is known. False if there are too many devices."""
+    def describe(self, device: str, service: str | None, outputs: Iterable[str] = ()) -> bool:
+        """Note who owns a device, None: a stranger that is no service, and which entities take commands.
+
+        False if there are too many devices.
+        """
+        if device in self._mine:
+            return True
+        outputs = tuple(outputs)
+        if service is None and not outputs:
+            self.remove(device)
+            return True
+        if device not in self._outputs and len(self._outputs) >= MOST_DEVICES:
+            return False
         if self._owners.get(device) != service:
             self._told.discard(device)
-        if service is None or device in self._mine:
+        left = _MOST_OUTPUTS - sum(map(len, self._outputs.values())) + len(self._outputs.get(device, ()))
+        self._outputs[device] = outputs[:left]
+        if service is None:
             self._owners.pop(device, None)
-        elif device in self._owners or len(self._owners) < MOST_DEVICES:
-            self._owners[device] = service
         else:
-            return False
+            self._owners[device] = service
         return True
+
+    def remove(self, device: str) -> None:
+        """Forget a device whose about was emptied."""
+        self._outputs.pop(device, None)
+        self._owners.pop(device, None)
+        self._told.discard(device)
+        self._away.discard(device)
+
+    def available(self, device: str, *, online: bool) -> None:
+        """Note what was said of a device's availability."""
+        if online or device not in self._outputs:
+            self._away.discard(device)
+        else:
+            self._away.add(device)
+
+    def refusal(self, device: str, entity: str) -> Refused | None:
+        """Return why nobody obeys a command for an entity; None if its owner is there and answers."""
+        outputs = self._outputs.get(device)
+        if outputs is None:
+            able = ", ".join([d for d, its in self._outputs.items() if its and d != device][:20]) or "none"
+            return Refused(
+                Code.NOT_FOUND, f"there is no device {device} that takes commands; there are: {able}"
+            )
+        service = self._owners.get(device)
+        if service in self._offline:
+            return Refused(
+                Code.OFFLINE, f"{service}, which owns {device}, does not run: start it and send again"
+            )
+        if entity not in outputs:
+            return no_output(device, entity, outputs)
+        if service is None and device in self._away:
+            return Refused(Code.OFFLINE, f"{device} says that it is offline: send again when it is back")
+        return None
 
     def hear(self, service: str, now: float, *, online: bool) -> None:
         """A service said how it is, or its last will did."""
@@ -44,6 +96,8 @@ class Services:
     def forget(self) -> None:
         """The broker is away: it says all of it again when it is back."""
         self._owners.clear()
+        self._outputs.clear()
+        self._away.clear()
         self._offline.clear()
         self._told.clear()
 

@@ -1,7 +1,7 @@
 """Notices that the process stood still: what it finds waiting then may be old. Pure: `now` in monotonic s."""
 
 # SIGSTOP, a card that blocks, the machine asleep.
-_STOOD_STILL_S = 10.0
+STOOD_STILL_S = 10.0
 # What waited in the broker comes within this.
 _WARY_S = 1.0
 
@@ -15,7 +15,7 @@ class Standstill:
 
     def look(self, now: float) -> bool:
         """Whether what comes now may have waited."""
-        if now - self._looked > _STOOD_STILL_S:
+        if now - self._looked > STOOD_STILL_S:
             self._wary_until = now + _WARY_S
         self._looked = now
         return now < self._wary_until

@@ -30,20 +30,15 @@ class States:
         self.devices = frozenset(devices)
         self._heard: dict[tuple[str, str], Heard] = {}
         self._newest: dict[str, _Newest] = {}
-        self._generations: dict[str, int] = {}
 
-    def take(
-        self, device: str, reading: Reading, *, generation: int, now: float, wall_ms: int | None
-    ) -> bool:
-        """Take a reading that came over connection `generation`; False if it says nothing new.
+    def take(self, device: str, reading: Reading, *, kept: bool, now: float, wall_ms: int | None) -> bool:
+        """Take a reading, which the broker had `kept` or is live; False if it says nothing new.
 
         `wall_ms` is None while our clock is not right: then, and without a right time in it, arrival counts.
         """
-        first = self._generations.get(device) != generation
-        self._generations[device] = generation
         dated = reading.ts is not None and reading.clock == "ok" and wall_ms is not None
-        if reading.ts is None and first:
-            # The broker may have kept it for a year, and nothing in it tells.
+        if reading.ts is None and kept:
+            # Perhaps for a year, and nothing in it tells.
             return False
         at = now
         if dated and reading.ts is not None and wall_ms is not None:

@@ -10,6 +10,7 @@ from config.model import Relay
 from config.relay_rules import GUARD
 from controller import interlocks, policy
 from controller.bank import Bank
+from controller.broker_watch import BrokerWatch
 from controller.guarding import Guarding
 from controller.policy import Position
 from controller.states import States
@@ -26,6 +27,7 @@ class Supervisor:
         bank: Bank,
         states: States,
         guarding: Guarding | None,
+        broker: BrokerWatch,
         *,
         clock: Clock,
         journal: Journal,
@@ -37,24 +39,14 @@ class Supervisor:
         self._clock = clock
         self._journal = journal
         self._partners = interlocks.partners(relays)
+        self._broker = broker
         self._started = clock.monotonic()
-        # Since when there has been no broker; at the start there is none yet.
-        self._lost: float | None = self._started
         # Relays that come back by themselves, and until when they may.
         self._returning: dict[str, float] = {}
 
-    def connected(self) -> None:
-        """The broker is there."""
-        self._lost = None
-
-    def disconnected(self, now: float) -> None:
-        """The broker is gone, or still not there."""
-        if self._lost is None:
-            self._lost = now
-
     def hear(self, now: float) -> None:
-        """Another device said something."""
-        if self._guarding is not None and self._guarding.hear():
+        """Take what another device said, and that time has passed since."""
+        if self._guarding is not None and self._guarding.hear(now):
             self._come_back(self._guarding.relay, now)
 
     def withheld(self, name: str, now: float) -> bool:
@@ -95,6 +87,7 @@ class Supervisor:
 
     def enforce(self, now: float) -> None:
         """Turn off what may be on no longer, and on what has waited for its time."""
+        self.hear(now)
         for name, relay in self._relays.items():
             if self._bank.is_on(name):
                 self._turn_off(name, relay, now)
@@ -118,10 +111,9 @@ class Supervisor:
         why = self._guarding.refusal(name) if self._guarding is not None else None
         if why is not None:
             return why
-        if self._lost is not None and relay.broker_loss == "off":
-            away = now - self._lost
-            if away >= relay.broker_loss_after:
-                return f"the broker has been away for {away:.0f} s"
+        away = self._broker.away(now)
+        if away is not None and relay.broker_loss == "off" and away >= relay.broker_loss_after:
+            return f"the broker has been away for {away:.0f} s"
         return None
 
     def _unfit(self, relay: Relay, now: float) -> str | None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bus import sd_notify
+from bus import desk, sd_notify
+from bus.access_log import AccessLog
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
 from bus.events import Link
@@ -15,7 +16,7 @@ from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import Settings
 from config.model import Statistician as StatisticianSettings
-from statistician import announcing
+from statistician import absent_services, announcing
 from statistician.ingest import BATCH
 from statistician.records import StoreError
 from statistician.replay import main as replay
@@ -45,8 +46,13 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     """Serve until asked to stop; time and what is due when are the caller's."""
     link = replace(Link.of(settings.broker, NAME, session_s=_SESSION_S), receive_maximum=2 * BATCH)
     topics = Topics(settings.broker.base)
-    listens = [*subscriptions(topics), *announcing.subscriptions(topics)]
+    # Its own requests are among all.
+    listens = [one for one in subscriptions(topics) if one != desk.subscription(topics, NAME)]
+    listens += [*announcing.subscriptions(topics), *absent_services.subscriptions(topics)]
     process = Process(NAME, link=link, topics=topics, clock=clock, subscriptions=listens)
+    access = AccessLog(
+        Path(settings.storage.state) / f"{NAME}-access.log", clock=clock, journal=process.journal
+    )
     try:
         service = Statistician(
             process.connection,
@@ -60,6 +66,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
             answers=process.connection,
             anchor=anchor_path(settings),
             broker_tells=True,
+            access=access,
         )
     except NewerError as error:
         # Neither another start nor an empty database would help.
@@ -78,10 +85,14 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     announced = announcing.Announcing(
         service, announcer, process.connection, topics, monotonic=clock.monotonic
     )
+    refusing = desk.Desk(
+        NAME, {}, bus=process.connection, topics=topics, journal=process.journal, wall=clock.wall
+    )
+    whole = absent_services.AbsentServices(announced, refusing, topics, NAME, access)
     schedule = schedule_of(process.emit)
     schedule.start()
     try:
-        return process.run(announced)
+        return process.run(whole)
     finally:
         schedule.stop()
 

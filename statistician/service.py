@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bus import desk
+from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.events import Connected, Message, Publishes, Subscription
 from bus.health import Journal
@@ -72,7 +73,9 @@ class Statistician:
         limits: Limits | None = None,
         anchor: Path | None = None,
         broker_tells: bool = False,
+        access: AccessLog | None = None,
     ) -> None:
+        self._access = access
         self._store = store
         self._settings = settings
         self._time = HouseTime(clock)
@@ -139,7 +142,9 @@ class Statistician:
             return None
         clock, settings = self._clock, self._settings
         ground = Ground(self._store, self._entities, self._compiler, settings, clock, clock.monotonic())
-        return open_desk(ground, self.fixes, self._upkeep, answers, topics, journal=self._journal)
+        return open_desk(
+            ground, self.fixes, self._upkeep, answers, topics, journal=self._journal, access=self._access
+        )
 
     def _resume(self, *, broker_tells: bool) -> None:
         """Go on from what is on disk; `broker_tells` whether it has kept what was sent meanwhile."""

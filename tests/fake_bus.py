@@ -25,6 +25,7 @@ class FakeBus:
     answer: Sent = Sent.YES
     published: list[Published] = field(default_factory=list)
     listened: list[str] = field(default_factory=list)
+    heard: int = 0
 
     def publish(
         self,
@@ -45,6 +46,10 @@ class FakeBus:
     def say_once(self, topic: str, payload: bytes) -> Sent:
         """Retained, of what another process owns."""
         return self.publish(topic, payload, retain=True)
+
+    def ping(self) -> None:
+        """Answer it, as long as the broker does."""
+        self.heard += self.answer is Sent.YES
 
     def listen(self, subscription: Subscription) -> None:
         """Note what was subscribed to."""

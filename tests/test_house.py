@@ -44,6 +44,8 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("controller/states.py", PURE),
     ("controller/standstill.py", PURE),
     ("controller/services.py", PURE),
+    ("controller/foreign.py", PURE),
+    ("controller/broker_watch.py", PURE),
     ("collector/transports/*", ADAPTERS),
     ("statistician/store*.py", ADAPTERS),
     ("*/schedule.py", ADAPTERS),

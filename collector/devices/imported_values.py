@@ -54,7 +54,8 @@ class BadValueError(ValueError):
 
 def is_switch(one: ImportEntity) -> bool:
     """Whether its values are ON and OFF."""
-    return bool(one.on or one.off or one.command_topic)
+    others = one.range or one.options or one.map
+    return bool(one.on or one.off or (one.command_topic and not others))
 
 
 def is_enumeration(one: ImportEntity) -> bool:
@@ -64,7 +65,16 @@ def is_enumeration(one: ImportEntity) -> bool:
 
 def is_number(one: ImportEntity) -> bool:
     """Whether a setting says that its values are numbers; else numbers and texts pass as they are."""
-    says = (one.unit, one.device_class, one.state_class, one.precision, one.scale, one.offset, one.step)
+    says = (
+        one.unit,
+        one.device_class,
+        one.state_class,
+        one.precision,
+        one.scale,
+        one.offset,
+        one.step,
+        one.range,
+    )
     return any(said is not None for said in says) and not is_switch(one) and not is_enumeration(one)
 
 
@@ -83,7 +93,10 @@ def row_of(key: str, one: ImportEntity) -> Row:
         return Row(entity=entity)
     if is_enumeration(one):
         words = one.options or tuple(dict.fromkeys(one.map.values()))
-        return Row(entity=Entity(name=name, device_class="enum", options=words, diagnostic=one.diagnostic))
+        entity = Entity(
+            name=name, device_class="enum", options=words, command=command, diagnostic=one.diagnostic
+        )
+        return Row(entity=entity)
     unit, factor, _ = UNITS.get(one.unit or "", (one.unit, 1.0, 0.0))
     measure = MEASURES.get(unit or "")
     if measure is not None and factor == _MILLI:
@@ -96,10 +109,23 @@ def row_of(key: str, one: ImportEntity) -> Row:
         device_class=one.device_class or (measure.device_class if measure else None),
         state_class=one.state_class or (measure.state_class if measure else implied),
         precision=one.precision if one.precision is not None or measure is None else measure.precision,
+        range=one.range,
+        step=one.command_step,
+        command=command,
         diagnostic=one.diagnostic,
     )
     step = one.step if one.step is not None else measure.step if measure else 0.0
     return Row(entity=entity, step=step)
+
+
+def payload_of(one: ImportEntity, value: float | str) -> str:
+    """A value of ours as the device takes it: the way back of its table."""
+    if is_switch(one):
+        return (one.payload_on or ON) if value == ON else (one.payload_off or OFF)
+    if isinstance(value, str):
+        return next((said for said, word in one.map.items() if word == value), value)
+    meaning = Meaning.of(one)
+    return f"{(value - meaning.add) / meaning.factor:.12g}"
 
 
 def word_of(value: object) -> str | None:

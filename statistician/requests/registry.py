@@ -1,11 +1,13 @@
 """Every verb the statistician answers: its parameters and its function."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from bus.access_log import AccessLog
 from bus.desk import Desk
 from bus.events import Publishes
 from bus.health import Journal
@@ -73,8 +75,8 @@ def reading(ground: Ground) -> Mapping[str, Action]:
 
 
 def fixing(fixes: Fixes) -> Mapping[str, Action]:
-    """The verbs that change what is kept."""
-    return {
+    """The verbs that change what is kept, and the one that lists what was changed."""
+    verbs = {
         "set_metadata": action(SetMetadata, _fix(fixes.set_metadata)),
         "change_unit": action(ChangeUnit, _fix(fixes.change_unit)),
         "adjust_sum": action(AdjustSum, _fix(fixes.adjust_sum)),
@@ -89,8 +91,9 @@ def fixing(fixes: Fixes) -> Mapping[str, Action]:
         "undo": action(
             params.TakeBack, _fix(lambda asked: fixes.undo(UndoFix(id=asked.fix, dry_run=asked.dry_run)))
         ),
-        "fixes": action(ListFixes, _journal(fixes), key=_BY_TWO),
     }
+    found = {verb: dataclasses.replace(one, changes=True) for verb, one in verbs.items()}
+    return {**found, "fixes": action(ListFixes, _journal(fixes), key=_BY_TWO)}
 
 
 def _fix(run: Callable[[P], Summary]) -> Callable[[P, Place], Listing]:
@@ -132,7 +135,14 @@ def _backup(upkeep: Upkeep) -> Callable[[params.Nothing, Place], Listing]:
 
 
 def open_desk(
-    ground: Ground, fixes: Fixes, upkeep: Upkeep, bus: Publishes, topics: Topics, *, journal: Journal
+    ground: Ground,
+    fixes: Fixes,
+    upkeep: Upkeep,
+    bus: Publishes,
+    topics: Topics,
+    *,
+    journal: Journal,
+    access: AccessLog | None = None,
 ) -> Desk:
     """The desk at which the statistician's requests are answered."""
     backup = {"backup": action(params.Nothing, _backup(upkeep))}
@@ -144,4 +154,5 @@ def open_desk(
         journal=journal,
         wall=ground.clock.wall,
         failures=(StoreError,),
+        access=access,
     )

@@ -1,8 +1,11 @@
 """The connection against a real Mosquitto: birth, last will, replay, sizes, refusals."""
 
+import os
 import queue
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -97,6 +100,41 @@ def test_a_broker_that_forgot_everything_is_told_again(broker: Mosquitto, start:
     assert client.latest("camper/about/gone") is None
     client.publish("camper/set/relay/pump", "ON")
     assert owner.next(Message).payload == b"ON", "the subscription came back too"
+    client.close()
+
+
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    """Look again and again, for a bounded time."""
+    deadline = time.monotonic() + 20
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_so()
+
+
+def test_a_ping_is_answered_by_a_broker_that_lives_and_counts_as_nothing_else_does(
+    broker: Mosquitto, start: Start
+) -> None:
+    client = Client(broker.port, "#")
+    owner = start()
+    for _ in range(3):
+        before = owner.connection.heard
+        owner.connection.ping()
+        assert wait_until(lambda before=before: owner.connection.heard > before)  # type: ignore[misc]  # a bound default
+    owner.connection.publish("camper/state/x", b"1")
+    client.on("camper/state/x")
+    assert {m.topic for m in client.messages} == {BIRTH, "camper/state/x"}, "nobody sees a ping"
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        before = owner.connection.heard
+        owner.connection.ping()
+        for number in range(20):
+            assert owner.connection.publish("camper/health/x", b"%d" % number, qos=0) is Sent.YES
+        # They are on the wire, so whatever counted them by mistake has done so.
+        assert wait_until(lambda: not owner.connection._client.want_write())
+        assert owner.connection.heard == before
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    assert wait_until(lambda: owner.connection.heard > before)
     client.close()
 
 

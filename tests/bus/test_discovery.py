@@ -29,6 +29,7 @@ _COMPONENT = {"platform", "unique_id", "default_entity_id", "name", "value_templ
     "min",
     "max",
     "mode",
+    "step",
 }
 
 
@@ -123,6 +124,14 @@ def test_the_whole_payload_of_a_device() -> None:
             "number",
             {"min": 0, "max": 16, "unit_of_measurement": "A", "command_topic": "camper/set/dev/e"},
         ),
+        (Entity(name="x", command=True, range=(0, 1), step=0.5), "number", {"max": 1, "step": 0.5}),
+        (Entity(name="x", command=True, range=(0, 1), step=1e-9), "number", {"step": 0.001}),
+        (Entity(name="x", command=True, range=(5, 5)), "sensor", {}),
+        (
+            Entity(name="x", device_class="enum", options=("off", "low"), command=True),
+            "select",
+            {"options": ["off", "low"], "command_topic": "camper/set/dev/e"},
+        ),
         (
             Entity(name="x", device_class="enum", options=("off", "bulk")),
             "sensor",
@@ -136,6 +145,15 @@ def test_an_entity_becomes_its_platform(entity: Entity, platform: str, has: dict
     found = component(entity)
     assert found["platform"] == platform
     assert found.items() >= has.items()
+
+
+def test_a_number_without_a_step_leaves_it_to_home_assistant() -> None:
+    assert "step" not in component(Entity(name="x", command=True, range=(0, 16)))
+
+
+def test_a_select_has_no_class_of_a_sensor_and_does_not_expire() -> None:
+    entity = Entity(name="x", device_class="enum", options=("off", "low"), command=True)
+    assert component(entity, 60.0).keys().isdisjoint({"device_class", "expire_after", "state_class"})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """What every process tells of itself, whatever it does."""
 
 import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +62,49 @@ def test_health_says_where_the_time_comes_from(machine: Machine, monkeypatch: py
     count = len(told)
     assert health()[0] == "synchronised"
     assert len(told) == count, "only what changed is told at once"
+
+
+class Working(Idle):
+    """A service whose every turn takes long, and which notes how many pings there were by its end."""
+
+    def __init__(self, machine: Machine, heard: Callable[[], int]) -> None:
+        self._machine = machine
+        self._heard = heard
+        self.turns: list[int] = []
+
+    def tick(self, now: float) -> float:
+        """Take 20 s."""
+        del now
+        self._machine.pass_(20)
+        self.turns.append(self._heard())
+        return 0.0
+
+
+def test_the_loop_that_works_is_the_one_that_tells_the_watchdog(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(0.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        pings = 0
+
+        def heard() -> int:
+            nonlocal pings
+            try:
+                while True:
+                    pings += manager.recv(100) == b"WATCHDOG=1"
+            except BlockingIOError:
+                return pings
+
+        house = machine.process()
+        link = Link.of(Broker(), "idle")
+        process = Process("idle", link=link, topics=Topics(), clock=clock_of(house), subscriptions=[])
+        service = Working(machine, heard)
+        for _ in range(6):
+            house.poll()
+            process._work(service)
+    # One at the start, then one each 30 s at least; while a turn lasts, however long, there is none.
+    assert service.turns == [0, 1, 1, 2, 2, 3]

@@ -297,6 +297,12 @@ def test_words_never_come_from_elsewhere(body: object) -> None:
         ({"on": (1.0,), "off": (1.0,)}, "off: a payload cannot mean ON and OFF"),
         ({"on": (1.0,), "device_class": "voltage"}, "device_class: Home Assistant has no binary sensor"),
         ({"map": {"1": "eco"}, "scale": 2.0}, "scale: its values are words"),
+        (
+            {"range": (0.0, 1.0), "command_topic": "c", "payload_on": "1"},
+            "payload_on: its values are numbers",
+        ),
+        ({"options": ("a",), "command_topic": "c", "payload_off": "1"}, "payload_off: its values are words"),
+        ({"on": (1.0,), "command_topic": "c", "range": (0.0, 1.0)}, "range: its values are ON and OFF"),
         ({"map": {"1": "eco"}, "options": ("off",)}, "map.1: 'eco' is none of its options"),
     ],
 )

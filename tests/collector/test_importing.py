@@ -294,6 +294,56 @@ def test_a_device_that_was_so_already_need_not_say_it_again(setup: Setup) -> Non
     assert setup.answers() == [("ok", None, "ON")]
 
 
+HEATER = Import(
+    topic="heater",
+    entities={
+        "target": ImportEntity(
+            path="t", unit="°F", range=(5.0, 30.0), command_step=0.5, command_topic="heater/t"
+        ),
+        "mode": ImportEntity(path="m", map={"1": "eco", "2": "comfort"}, command_topic="heater/m"),
+        "fan": ImportEntity(path="f", options=("low", "high"), command_topic="heater/f"),
+    },
+)
+
+
+@pytest.fixture
+def heater(tmp_path: Path, time: FakeTime) -> Setup:
+    return Setup(tmp_path, time, {"heater": HEATER})
+
+
+@pytest.mark.parametrize(
+    ("command", "sent", "echo", "actual"),
+    [
+        (("target", "20"), b"68", {"t": 68}, 20.0),
+        (("target", '{"value": "21.5"}'), b"70.7", {"t": 71}, 21.6666666667),
+        (("mode", '"Comfort"'), b"2", {"m": "2"}, "comfort"),
+        (("fan", '{"state": "low"}'), b"low", {"f": "low"}, "low"),
+    ],
+)
+def test_a_number_or_a_word_goes_out_as_the_device_has_it(
+    heater: Setup, command: tuple[str, str], sent: bytes, echo: dict[str, object], actual: object
+) -> None:
+    entity, payload = command
+    topic = f"heater/{entity[0]}"
+    heater.hear(f"camper/set/heater/{entity}", payload)
+    assert heater.bus.on(topic) == [sent]
+    heater.hear("heater", echo)
+    answer = json.loads(heater.bus.on(f"camper/result/heater/{entity}")[-1])
+    assert (answer["status"], answer["actual"]) == ("ok", actual)
+    refused = {"target": "30.5", "mode": "3", "fan": "ON"}[entity]
+    heater.hear(f"camper/set/heater/{entity}", refused)
+    answer = json.loads(heater.bus.on(f"camper/result/heater/{entity}")[-1])
+    assert (answer["code"], answer["actual"]) == ("invalid", actual), "what is known is said with it"
+    assert len(heater.bus.on(topic)) == 1
+
+
+def test_about_says_what_a_number_or_a_word_may_be(heater: Setup) -> None:
+    entities = json.loads(heater.bus.on("camper/about/heater")[-1])["entities"]
+    target = entities["target"]
+    assert (target["command"], target["range"], target["step"], target["unit"]) == (True, [5, 30], 0.5, "°C")
+    assert (entities["mode"]["command"], entities["mode"]["options"]) == (True, ["eco", "comfort"])
+
+
 def test_toggle_needs_a_known_state(setup: Setup) -> None:
     setup.hear("camper/set/plug/switch", "TOGGLE")
     assert (setup.answers(), setup.bus.on(COMMAND)) == ([("error", "hardware", None)], [])

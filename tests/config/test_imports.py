@@ -131,6 +131,21 @@ def test_tables_are_found_by_their_device(machine: Machine) -> None:
             ),
         ),
         (
+            _import(entities="[import.entities]\nt = { range = [1, 2] }\n"),
+            (
+                "import.thermo.entities.t.range: there is no command_topic; "
+                "allowed: command_topic = the topic it goes to"
+            ),
+        ),
+        (
+            _import(entities="[import.entities]\nt = { command_topic = 'c', range = [2, 2] }\n"),
+            ("import.thermo.entities.t.range: 2 is not below 2; allowed: the least and the greatest number"),
+        ),
+        (
+            _import(entities="[import.entities]\nt = { command_topic = 'c', command_step = 1 }\n"),
+            "import.thermo.entities.t.command_step: there is no range; allowed: range = [least, greatest]",
+        ),
+        (
             _import(entities="[import.entities]\nvolt = { scale = 0 }\n"),
             "import.thermo.entities.volt.scale: every value would be 0; allowed: any other number",
         ),

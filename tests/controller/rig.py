@@ -4,16 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bus.access_log import AccessLog
 from bus.answers import Answers
+from bus.desk import Desk
 from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from config.model import BatteryGuard, Relay, Settings
+from config.model import BatteryGuard, Broker, Relay, Settings
 from config.model import Controller as ControllerSettings
 from controller.bank import Bank
+from controller.broker_restart import BrokerRestart
 from controller.memory import Memory
 from controller.pins import RpiPins
 from controller.service import Controller
@@ -44,7 +47,8 @@ class Rig:
         self.gpio = gpio
         self.relays = relays
         self.guard = guard
-        self.generation = 1
+        # Nobody listens there.
+        self.port = 1
         self.file = folder / "disk" / "relays.json"
         self.file.parent.mkdir()
         self.start()
@@ -63,12 +67,24 @@ class Rig:
         answers = Answers(
             self.bus, topics, self.journal, clock=clock, path=self.folder / "run" / "controller-answers.json"
         )
+        access = AccessLog(self.folder / "disk" / "access.log", clock=clock, journal=self.journal)
         self.controller = Controller(
             settings,
             bank,
             answers=answers,
             publisher=publisher,
-            say_once=self.bus.say_once,
+            link=self.bus,
+            access=access,
+            desk=Desk(
+                "controller",
+                {},
+                bus=self.bus,
+                topics=topics,
+                journal=self.journal,
+                wall=clock.wall,
+                access=access,
+            ),
+            restart=BrokerRestart(Broker(port=self.port), self.folder / "run", self.journal),
             topics=topics,
             clock=clock,
             journal=self.journal,
@@ -109,7 +125,7 @@ class Rig:
         body = dict(values)
         if ts:
             body = {"ts": to_iso(self.time.wall_ms)} | body
-        self.receive(f"camper/state/{device}", json.dumps(body).encode(), retain=True)
+        self.receive(f"camper/state/{device}", json.dumps(body).encode())
         self.pass_(0)
 
     def receive(
@@ -122,9 +138,7 @@ class Rig:
         correlation: bytes | None = None,
     ) -> None:
         """A message arrives."""
-        self.controller.handle(
-            Message(topic, payload, 1, retain, 1, self.generation, response_topic, correlation)
-        )
+        self.controller.handle(Message(topic, payload, 1, retain, 1, 1, response_topic, correlation))
 
     def answers(self, relay: str) -> list[dict[str, Any]]:
         """All answers about a relay, oldest first."""

@@ -1,5 +1,6 @@
 """The battery guard: trips on what was measured, never on silence, and does not flap."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from config.model import BatteryGuard, Relay
-from controller.guard import LONGEST_GAP_S, Guard, refusal, step
+from controller.guard import LONGEST_GAP_S, Guard, elapse, refusal, step
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import LAMP, PUMP, Rig
@@ -78,6 +79,38 @@ def test_it_recovers_after_its_hysteresis_only(
     values: list[tuple[float, float | None]], *, tripped: bool
 ) -> None:
     assert run(values, Guard(tripped=True)).tripped is tripped
+
+
+@pytest.mark.parametrize(
+    ("values", "now", "tripped"),
+    [
+        ([(0, 11.7), (30, 11.7)], 59.9, False),
+        ([(0, 11.7), (30, 11.7)], 60.0, True),
+        ([(0, 11.7), (30, 11.9)], 60.0, False),
+        ([(0, 11.7), (30, None)], 60.0, False),
+        ([(0, 11.7)], 60.0, False),
+        ([(0, 11.7), (14, 11.7)], 60.0, False),
+        ([(0, 11.7), (50, 11.7)], 100.0, True),
+        ([(0, 11.9), (40, 11.7)], 99.9, False),
+        ([], 60.0, False),
+    ],
+)
+def test_it_trips_by_its_own_timer_while_the_next_measurement_is_not_overdue(
+    values: list[tuple[float, float | None]], now: float, *, tripped: bool
+) -> None:
+    assert elapse(VOLTAGE, run(values), now, heartbeat=30.0).tripped is tripped
+
+
+def test_a_source_that_is_slow_by_nature_has_its_own_time() -> None:
+    slow = replace(VOLTAGE, disconnect_after=170.0)
+    guard = step(slow, step(slow, Guard(), 11.7, 0.0), 11.7, 100.0)
+    assert elapse(slow, guard, 170.0, heartbeat=30.0).tripped
+    assert not elapse(slow, guard, 221.0, heartbeat=30.0).tripped, "overdue: more than 120 s"
+
+
+def test_it_recovers_by_its_own_timer_too() -> None:
+    guard = run([(0, 12.9), (100, 12.9), (200, 12.9), (290, 12.9)], Guard(tripped=True))
+    assert not elapse(VOLTAGE, guard, 300.0, heartbeat=30.0).tripped
 
 
 @pytest.mark.parametrize(
@@ -157,6 +190,31 @@ def test_an_empty_battery_disconnects_refuses_and_is_announced(make: MakeRig, gp
     assert (refusal["code"], refusal["message"]) == ("interlock", text)
     assert rig.journal.problems["battery_guard"] == text
     assert rig.command("pump", "OFF")["status"] == "ok"
+
+
+def test_the_load_is_disconnected_between_two_measurements(make: MakeRig, gpio: Gpio) -> None:
+    rig = make(VOLTAGE, pump=PLAIN)
+    rig.command("pump", "ON")
+    for _ in range(2):
+        rig.say("smartshunt", voltage=11.4)
+        rig.pass_(25)
+    rig.pass_(9.9)
+    assert gpio.level(PUMP) is True
+    rig.pass_(0.2)
+    assert (gpio.level(PUMP), rig.said("battery_guard")) == (False, "ON")
+
+
+def test_the_first_live_word_of_a_stranger_counts_and_what_was_kept_of_it_does_not(
+    make: MakeRig, gpio: Gpio
+) -> None:
+    rig = make(replace(VOLTAGE, disconnect_after=20.0), pump=PLAIN)
+    rig.command("pump", "ON")
+    rig.receive("camper/state/smartshunt", b'{"voltage": 11.0}', retain=True)
+    rig.pass_(30)
+    assert gpio.level(PUMP) is True
+    rig.say("smartshunt", ts=False, voltage=11.0)
+    rig.pass_(20)
+    assert gpio.level(PUMP) is False
 
 
 def test_a_recovered_battery_allows_on_but_does_not_switch(make: MakeRig, gpio: Gpio) -> None:

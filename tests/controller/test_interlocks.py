@@ -17,7 +17,7 @@ WATER = Relay(pin=PUMP, only_if=("fresh_water.level > 5",))
 
 def heard(value: Value, at: float = NOW) -> States:
     states = States(["d"])
-    states.take("d", Reading(ts=0, values={"e": value}), generation=1, now=at, wall_ms=None)
+    states.take("d", Reading(ts=0, values={"e": value}), kept=False, now=at, wall_ms=None)
     return states
 
 

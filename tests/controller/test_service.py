@@ -94,11 +94,13 @@ def test_an_unknown_relay_is_answered_with_those_there_are(rig: Rig) -> None:
     assert "there are: pump, lamp" in answer["message"]
 
 
-def test_an_empty_payload_clears_a_retained_topic_and_is_no_command(rig: Rig, gpio: Gpio) -> None:
+def test_an_empty_payload_deletes_a_retained_topic_and_is_else_no_command(rig: Rig, gpio: Gpio) -> None:
     start = len(rig.bus.published)
-    rig.receive("camper/set/relay/pump", b"", retain=True)
+    for topic in ("relay/pump", "relay/x", "other/x", "relay", "relay/pump/x"):
+        rig.receive(f"camper/set/{topic}", b"", retain=True)
+    rig.pass_(5)
     assert rig.bus.published[start:] == []
-    assert gpio.edges(PUMP) == [False]
+    assert (rig.command("pump", b"")["code"], gpio.edges(PUMP)) == ("invalid", [False])
 
 
 def test_a_relay_turns_itself_off_after_max_on_and_says_so(make: MakeRig, gpio: Gpio) -> None:
@@ -238,12 +240,12 @@ def test_without_relays_nothing_is_said_and_a_command_finds_none(make: MakeRig) 
     assert (answer["code"], answer["message"]) == ("not_found", "there is no relay 'pump'; there are: none")
 
 
-def test_commands_for_other_devices_are_left_alone(rig: Rig) -> None:
+def test_what_is_no_topic_of_ours_is_left_alone(rig: Rig) -> None:
     start = len(rig.bus.published)
-    for topic in ("camper/set/inverter/mode", "van/set/relay/pump", "camper/set/relay/pump/x"):
+    for topic in ("van/set/relay/pump", "camper/settings/relay/pump", "camper"):
         rig.receive(topic)
     assert rig.bus.published[start:] == []
-    assert rig.journal.counters["messages_refused"] == 2
+    assert rig.journal.counters["messages_refused"] == 3
 
 
 def test_the_watermark_empties_the_outbox(rig: Rig) -> None:

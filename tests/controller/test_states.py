@@ -17,7 +17,7 @@ def say(
     clock: ClockQuality = "ok",
     seq: int | None = None,
     stream: str = "s",
-    generation: int = 1,
+    kept: bool = False,
     now: float = NOW,
     right: bool = True,
 ) -> bool:
@@ -29,7 +29,7 @@ def say(
         stream=None if seq is None else stream,
         seq=seq,
     )
-    return states.take("d", reading, generation=generation, now=now, wall_ms=wall_ms if right else None)
+    return states.take("d", reading, kept=kept, now=now, wall_ms=wall_ms if right else None)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,22 @@ def test_a_new_stream_begins_anew_but_what_is_older_is_not_believed() -> None:
     assert states.find("d.e") == Heard(6.0, NOW + 1)
 
 
-def test_the_first_word_of_a_stranger_without_a_time_may_be_a_year_old() -> None:
+def test_what_the_broker_kept_of_a_stranger_without_a_time_may_be_a_year_old() -> None:
     states = States(["d"])
-    assert not say(states, 1.0, age_ms=None)
+    assert not say(states, 1.0, age_ms=None, kept=True)
     assert states.find("d.e") is None
-    assert say(states, 2.0, age_ms=None)
-    assert not say(states, 3.0, age_ms=None, generation=2), "again when the broker is met again"
+    assert say(states, 2.0, age_ms=None), "its first live one counts"
+    assert not say(states, 3.0, age_ms=None, kept=True), "again when the broker is met again"
     assert states.find("d.e") == Heard(2.0, NOW)
+    assert say(states, 4.0, age_ms=5000, kept=True, now=NOW + 10), (
+        "one that says when it was is as old as that"
+    )
 
 
 def test_what_a_reading_does_not_say_stays_and_null_is_said() -> None:
     states = States(["d"])
     say(states, 5.0)
-    states.take("d", Reading(ts=None, values={"x": 1.0}), generation=1, now=NOW + 1, wall_ms=NOON_MS)
+    states.take("d", Reading(ts=None, values={"x": 1.0}), kept=False, now=NOW + 1, wall_ms=NOON_MS)
     assert states.find("d.e") == Heard(5.0, NOW)
     say(states, None, now=NOW + 2)
     assert states.find("d.e") == Heard(None, NOW + 2)

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from collector.ownership import TRANSPORTS
+from controller.broker_restart import FILE
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
 COLLECTORS = tuple(f"boondock-collector@{transport}.service" for transport in TRANSPORTS)
 PROCESSES = ("boondock-statistician.service", "boondock-controller.service", *COLLECTORS)
 SERVICES = (*PROCESSES, "boondock-mosquitto.service")
+WATCH = "boondock-mosquitto-watch"
 MOST_EXPOSED = 2.0
 
 
@@ -44,14 +46,14 @@ def lines(unit: str) -> list[str]:
     return [line for file in files for line in file.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("unit", [*SERVICES, "boondock.target"])
+@pytest.mark.parametrize("unit", [*SERVICES, "boondock.target", f"{WATCH}.path", f"{WATCH}.service"])
 def test_systemd_finds_no_fault(installed: Path, unit: str) -> None:
     # The manual pages a unit names need not be installed here.
     checked = analyze("verify", "--man=no", str(installed / unit))
     assert (checked.returncode, checked.stderr.strip()) == (0, "")
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", [*SERVICES, f"{WATCH}.service"])
 def test_the_sandbox_is_tight(installed: Path, unit: str) -> None:
     checked = analyze("security", "--offline=true", "--no-pager", str(installed / unit))
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", checked.stdout)
@@ -137,3 +139,15 @@ def test_only_ports_and_inverters_may_be_elsewhere_on_the_local_network() -> Non
 def test_the_target_wants_every_service() -> None:
     wanted = re.findall(r"boondock\S+\.service", (UNITS / "boondock.target").read_text())
     assert sorted(wanted) == sorted(SERVICES)
+    assert f"{WATCH}.path" in (UNITS / "boondock.target").read_text()
+
+
+def test_the_broker_is_restarted_for_the_file_that_the_controller_writes() -> None:
+    settings = dict(line.split("=", 1) for line in lines("boondock-controller.service") if "=" in line)
+    file = f"%t/{settings['RuntimeDirectory']}/{FILE}"
+    assert f"PathExists={file}" in lines(f"{WATCH}.path")
+    started = [line for line in lines(f"{WATCH}.service") if line.startswith("ExecStart=")]
+    assert started == [
+        f"ExecStart=/bin/rm -f {file}",
+        "ExecStart=/bin/systemctl try-restart boondock-mosquitto.service mosquitto.service",
+    ], "removed first, or it would be restarted again and again"

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PROCESSES = {
     "collector_ble": ("collector", "ble"),
     "collector_serial": ("collector", "serial"),
+    "collector_mqtt": ("collector", "mqtt"),
     "statistician": ("statistician",),
     "controller": ("controller",),
 }

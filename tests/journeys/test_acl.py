@@ -13,9 +13,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from cli.broker_rights import ASKS_COLLECTOR, ASKS_STATISTICIAN, COLLECTORS, table
+from cli.broker_rights import ASKS_COLLECTOR, ASKS_STATISTICIAN, CARRY_KEYS, COLLECTORS, table
+from cli.broker_rights import users as broker_users
 from collector.reception import verbs
 from collector.registry import Registry
+from config.model import Settings
 from statistician.fixes import Fixes
 from statistician.requests.ground import Ground
 from statistician.requests.registry import fixing, reading
@@ -104,7 +106,7 @@ def documented() -> dict[str, Pairs]:
     columns: dict[str, Pairs] = {name: set() for name in rows[start][1:]}
     for row in rows[start + 2 :]:
         for column, cell in zip(columns, row[1:], strict=True):
-            assert cell in ("", "read", "write", "both"), row
+            assert cell in ("", "read", "write", "both", "deny"), row
             found = re.fullmatch(r"`(\S+)`", row[0])
             assert found, row
             words = ("read", "write") if cell == "both" else (cell,) if cell else ()
@@ -119,7 +121,13 @@ def allowed(user: str) -> Pairs:
     rights = {(a, f.replace("collector_<transport>", user.removeprefix("boondock_"))) for a, f in rights}
     rights |= BESIDES.get(user, set())
     asked = [*(("write", topic) for topic in TOPICS), *(("read", topic) for topic in (*TOPICS, SYSTEM))]
-    return {(a, t) for a, t in asked if any(a == access and _covers(f, t) for access, f in rights)}
+    denied = [f for access, f in rights if access == "deny"]
+    return {
+        (a, t)
+        for a, t in asked
+        if any(a == access and _covers(f, t) for access, f in rights)
+        and not any(_covers(f, t) for f in denied)
+    }
 
 
 def _covers(filter_: str, topic: str) -> bool:
@@ -235,6 +243,19 @@ def test_a_user_may_what_the_table_says_and_nothing_else(
 
 def test_the_table_is_the_one_the_acl_is_made_from() -> None:
     assert table() in DOC.read_text(encoding="utf-8")
+
+
+def test_keys_of_devices_are_for_the_collector_alone() -> None:
+    users = {one.name: one.rights for one in broker_users(Settings())}
+    for verb in CARRY_KEYS:
+        assert verb in OF_COLLECTORS
+        topic = f"camper/request/collector_ble/{verb}"
+        hear = set()
+        for name, rights in users.items():
+            access = {right.access for right in rights if _covers(right.topic, topic)}
+            if access & {"read", "readwrite"} and "deny" not in access:
+                hear.add(name)
+        assert hear == {"boondock_collector_ble", "admin"}
 
 
 def test_a_viewer_may_ask_what_changes_nothing() -> None:

@@ -65,11 +65,11 @@ def _now() -> str:
 class Van:
     """A broker, a board and the controller process."""
 
-    def __init__(self, folder: Path, broker: Mosquitto) -> None:
+    def __init__(self, folder: Path, broker: Mosquitto, settings: str = SETTINGS) -> None:
         self.broker = broker
         self.board = Board(folder / "board")
         self.client = Client(broker.port, "camper/#")
-        (folder / "boondock.toml").write_text(SETTINGS, encoding="utf-8")
+        (folder / "boondock.toml").write_text(settings, encoding="utf-8")
         self._log = (folder / "controller.log").open("ab")
         path = os.pathsep.join((self.board.environment["PYTHONPATH"], str(ROOT)))
         kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}

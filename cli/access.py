@@ -1,0 +1,34 @@
+"""`boondock log`: what was changed lately, and who asked for it, from the access logs of all services."""
+
+from bus.access_log import Entry
+from cli.asking import Asker, AskError
+from cli.broker_rights import COLLECTORS, CONTROLLER, STATISTICIAN
+from config.model import Broker
+
+SERVICES = (CONTROLLER, STATISTICIAN, *COLLECTORS)
+
+
+def lines(broker: Broker, limit: int) -> list[str]:
+    """The newest `limit` changes of all services that are online, oldest first. Raises AskError."""
+    online = _online(broker)
+    if not online:
+        raise AskError(f"no service is online at {broker.host}:{broker.port}: is any running?")
+    found: list[tuple[str, Entry]] = []
+    for service in online:
+        with Asker(broker, service=service) as asker:
+            for page in asker.pages("log", {"limit": limit}, list[Entry]):
+                found += [(service, entry) for entry in page]
+    found.sort(key=lambda one: one[1].ts)
+    return [_line(service, entry) for service, entry in found[-limit:]]
+
+
+def _online(broker: Broker) -> list[str]:
+    with Asker(broker, service=None) as asker:
+        return [one for one in SERVICES if asker.is_online(one)]
+
+
+def _line(service: str, entry: Entry) -> str:
+    who = ", ".join(filter(None, (entry.sender, entry.reply_to)))
+    left_out = f" ({entry.left_out} more before it)" if entry.left_out else ""
+    text = f"{entry.ts}  {service}  {entry.what}  {entry.value or ''}".rstrip()
+    return text + (f"  by {who}" if who else "") + left_out

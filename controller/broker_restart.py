@@ -1,0 +1,53 @@
+"""Has a broker that hangs restarted: by a file that a path unit of systemd waits for."""
+
+import logging
+import socket
+from pathlib import Path
+
+from bus import keeping
+from bus.health import Journal
+from config.model import Broker
+
+log = logging.getLogger(__name__)
+
+FILE = "broker-hangs"
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+_PROBE_S = 0.3
+
+
+class BrokerRestart:
+    """The file in `runtime`; only a broker of this machine is asked for."""
+
+    def __init__(self, broker: Broker, runtime: Path, journal: Journal) -> None:
+        self._broker = broker
+        self._file = runtime / FILE
+        self._journal = journal
+
+    def ask(self, away: float) -> bool:
+        """Write the file if the broker's process is there but has not answered for `away` seconds."""
+        if self._broker.host not in _HERE or not self._listens():
+            return False
+        text = f"the broker has not answered for {away:.0f} s"
+        log.error("%s: asking for its restart", text)
+        self._journal.count("broker_restarts_asked")
+        try:
+            keeping.write(self._file, f"{text}\n".encode())
+        except OSError as error:
+            log.error("%s: %s", self._file, error)  # noqa: TRY400 — the trace says nothing more
+            return False
+        return True
+
+    def solved(self) -> None:
+        """Remove the file: the broker answers."""
+        self._file.unlink(missing_ok=True)
+
+    def _listens(self) -> bool:
+        """Whether somebody holds the broker's port. One that is down is the service manager's already."""
+        try:
+            with socket.create_connection((self._broker.host, self._broker.port), timeout=_PROBE_S):
+                return True
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            # Nobody takes the connection, but nobody refuses it.
+            return True
