@@ -105,14 +105,20 @@ class Rig:
         self.stepped += wall - self.now
         self.now = wall
 
-    def start(self) -> None:
-        """Begin a process on the same file."""
+    def start(self, *, broker_tells: bool = False) -> None:
+        """Begin a process on the same file; `broker_tells`: a `Connected` says what was missed."""
         self.notes = Notes()
         self.journal = Journal()
         self.store = Store(self.path)
         clock = Clock(lambda: self.now, lambda: self.monotonic, lambda: self.quality, boot=self.boot)
         self.service = Statistician(
-            self.notes, TOPICS, self.store, self.settings, clock=clock, journal=self.journal
+            self.notes,
+            TOPICS,
+            self.store,
+            self.settings,
+            clock=clock,
+            journal=self.journal,
+            broker_tells=broker_tells,
         )
         self.settle()
 

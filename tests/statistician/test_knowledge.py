@@ -9,7 +9,7 @@ from bus.about import MEASUREMENT, TOTAL, TOTAL_INCREASING, About, Entity
 from bus.events import Connected
 from statistician.algorithm import Row, accumulator
 from statistician.periods import DAY, HOUR, MINUTES_5
-from statistician.records import Table
+from statistician.records import StoreError, Table
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
 
@@ -189,6 +189,21 @@ def test_what_the_broker_kept_meanwhile_ends_nothing(rig: Rig) -> None:
     rig.run_until(START + 51 * MINUTE)
     assert set(covered(rig).values()) == {1.0}
     assert len(covered(rig)) == 10
+
+
+def test_an_absence_that_the_database_refuses_is_noted_when_it_takes_it(rig: Rig) -> None:
+    describe(rig)
+    feed(rig, range(7))
+    rig.close()
+    rig.now += 30 * MINUTE
+    rig.start(broker_tells=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rig.store, "commit", lambda _: (_ for _ in ()).throw(StoreError("disk full")))
+        rig.service.handle(Connected(1, resumed=False))
+        rig.service.tick(rig.monotonic)
+    assert "database" in rig.journal.problems
+    rig.run_until(START + 51 * MINUTE)
+    assert list(covered(rig)) == [0, 5]
 
 
 def test_another_boot_is_an_absence_however_short_it_looks(rig: Rig) -> None:
