@@ -97,6 +97,9 @@ class Wire(Publishes, Protocol):
     def largest(self) -> int:
         """The largest packet the broker takes, bytes."""
 
+    def say_once(self, topic: str, payload: bytes) -> Sent:
+        """Publish retained; it is not said again on a later connect."""
+
     def listen(self, subscription: Subscription) -> None:
         """Subscribe to something more, now and on every connect."""
 

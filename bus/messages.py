@@ -21,7 +21,7 @@ OFFLINE = b"offline"
 # Above it a float, which is what JSON readers make of a number, tells no seq from the next.
 MOST_SEQS = 2**53
 # Keys of a reading that are not entities.
-RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset"})
+RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset", "device"})
 _WHOLE = "allowed is a whole number from 0 to 2^53 - 1"
 _NOT_LATE = False
 _CLOCKS = ("ok", "estimated", "unset")

@@ -149,9 +149,10 @@ class Controller:
             # Home Assistant's, or nobody's.
             self._publisher.take(message.topic, message.payload, self._clock.monotonic())
             return
-        if topic.verb is Verb.WATERMARK:
-            self._publisher.take(message.topic, message.payload, self._clock.monotonic())
-        elif topic.verb is Verb.STATE and topic.part is None and topic.name in self._states.devices:
+        if topic.verb in (Verb.WATERMARK, Verb.SERVICE):
+            now = self._clock.monotonic()
+            self._publisher.take(message.topic, message.payload, now, kept=message.retain)
+        if topic.verb is Verb.STATE and topic.part is None and topic.name in self._states.devices:
             self._hear(topic.name, message)
         elif topic.verb is Verb.ABOUT:
             self._describe(topic.name, message.payload)

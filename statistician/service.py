@@ -51,7 +51,8 @@ def subscriptions(topics: Topics) -> list[Subscription]:
         Subscription(filter=topics.every(verb, levels=1), as_published=False)
         for verb in (Verb.ABOUT, Verb.STATE)
     ]
-    return [*data, desk.subscription(topics, SERVICE)]
+    backlog = Subscription(filter=topics.every(Verb.BACKLOG), retained=False)
+    return [*data, backlog, desk.subscription(topics, SERVICE)]
 
 
 class Statistician:

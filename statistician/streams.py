@@ -122,6 +122,9 @@ class Streams:
         self._heard: set[str] = set()
         self._asked: set[str] = set()
         self._refused: set[str] = set()
+        self._gaps: set[str] = set()
+        # Streams whose marks committed last have moved and a gap all the same.
+        self.gaps: frozenset[str] = frozenset()
         self.lost = self.jumps = self.restarts = 0
 
     def __contains__(self, stream: str) -> bool:
@@ -181,6 +184,7 @@ class Streams:
             mark.seq = spot.seq
             return Place.NEXT
         self._asked.add(stream)
+        self._gaps.add(stream)
         return Place.GAP
 
     def moved(self) -> dict[str, StreamRecord]:
@@ -206,8 +210,10 @@ class Streams:
             or name not in self._on_disk
             or self._on_disk[name].seq != record.seq
         }
+        before = {name: record.seq for name, record in self._on_disk.items() if name in self._gaps}
+        self.gaps = frozenset(n for n in self._gaps - self._refused if before.get(n) != moved[n].seq)
         self._on_disk.update(moved)
-        self._heard = set()
+        self._heard, self._gaps = set(), set()
         self._asked = set()
         self._refused = set()
         return said
