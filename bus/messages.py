@@ -117,6 +117,11 @@ def encode_reading(reading: Reading) -> bytes:
     return _encoder.encode(out)
 
 
+def of_device(device: str, payload: bytes) -> bytes:
+    """A numbered reading as it stands on a backlog topic, which does not name its device."""
+    return b'%s,"device":"%s"}' % (payload[:-1], device.encode())
+
+
 def decode_reading(payload: bytes) -> Reading:
     """A reading from JSON. Raises BadMessageError naming the field and what is allowed."""
     try:

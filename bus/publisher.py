@@ -12,7 +12,17 @@ from bus.dating import Now, Stamp, put_right
 from bus.events import Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
 from bus.manifest import Manifest
-from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, decode_reading, encode_reading, scalar
+from bus.messages import (
+    OFFLINE,
+    ONLINE,
+    Reading,
+    Value,
+    Values,
+    decode_reading,
+    encode_reading,
+    of_device,
+    scalar,
+)
 from bus.outbox import Outbox
 from bus.retained import Retained
 from bus.shelf import Row
@@ -240,8 +250,8 @@ class Publisher:
     def _send_again(self, row: Row) -> Sent:
         """Send a row to the statistician alone; the topic that it was kept with names its device."""
         device = row.topic.rpartition("/")[2]
-        payload = b'%s,"device":"%s"}' % (row.payload[:-1], device.encode())
-        sent = self._bus.publish(self._topics.backlog(self._outbox.name, row.stream), payload)
+        topic = self._topics.backlog(self._outbox.name, row.stream)
+        sent = self._bus.publish(topic, of_device(device, row.payload))
         if sent is Sent.YES:
             self._outbox.sent(row)
             self._journal.count("readings_sent_again")

@@ -14,6 +14,8 @@ HOME_ASSISTANT = f"{DISCOVERY_PREFIX}/status"
 SYSTEM = "$SYS/#"
 # The service that confirms readings.
 STATISTICIAN = "statistician"
+# Whoever imports history: it speaks for any device, and each import has a stream of its own.
+IMPORT = "import"
 
 
 class BadTopicError(ValueError):
@@ -120,6 +122,10 @@ class Topics:
     def statistics(self, device: str, period: str) -> str:
         """Retained newest aggregates of a device; period is `5minute` or `hour`."""
         return self._join(Verb.STATISTICS, device, period)
+
+    def backlogs(self, service: str) -> str:
+        """Filter for all that a service sends again."""
+        return self._join(Verb.BACKLOG, service) + "/+"
 
     def watermark(self, stream: str) -> str:
         """Retained highest seq of a stream that is on disk."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from bus.messages import BadMessageError, Reading, whole_number
+from bus.topics import IMPORT
 from statistician.periods import DAY
 from statistician.records import StreamRecord
 
@@ -15,8 +16,6 @@ FORGOTTEN_AFTER = 30 * DAY
 # A collector begins a new one with each start of the machine; an enemy might with each message.
 MOST_STREAMS = 5_000
 MOST_OWNERS = 10_000
-# Whoever imports history speaks for any device; each import has a stream of its own.
-IMPORT = "import"
 # No stream grows faster than this, seqs a second, nor falls or rises further than this at once.
 _FASTEST = 1_000
 FURTHEST = 1_000_000
