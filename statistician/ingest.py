@@ -268,8 +268,8 @@ class Ingest:
         if ts < self._limits.earliest:
             raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
         place = self._placed(device, reading, now, again=again)
-        if place is Place.DUPLICATE or (place is Place.GAP and again):
-            # The backlog is sent once more from what is missing.
+        if place is Place.DUPLICATE or (place is Place.GAP and (again or ts > now)):
+            # What has a gap before it comes again; until then only what is surely of now counts.
             return
         in_order = place is Place.NEXT and not reading.late
         dated = self._take_lives(device, reading, ts, now, since, in_order=in_order)
