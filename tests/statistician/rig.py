@@ -11,7 +11,7 @@ from bus.about import About, Entity
 from bus.clock import Clock
 from bus.events import Connected, Message, Sent
 from bus.health import Journal
-from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading
+from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading, of_device
 from bus.topics import Topics
 from config.model import Statistician as Settings
 from statistician.periods import COMPILE_DELAY, MINUTES_5, period_of
@@ -168,10 +168,12 @@ class Rig:
         after: int | None = None,
         last_reset: dict[str, int] | None = None,
         late: bool | None = None,
+        again: bool = False,
     ) -> int:
         """Deliver a reading, taken now unless said otherwise; returns its mid.
 
-        One that is older than the device's newest says that it is late, unless `late` is False.
+        One that is older than the device's newest says that it is late, unless `late` is False. One that
+        comes `again` is backlog.
         """
         if late is None:
             late = stream is None and ts is not None and ts < self._newest.get(device, 0)
@@ -186,7 +188,12 @@ class Rig:
             last_reset=last_reset or {},
             late=late,
         )
-        return self.message(TOPICS.state(device), encode_reading(reading))
+        payload = encode_reading(reading)
+        if again:
+            assert stream is not None
+            topic = TOPICS.backlog(stream.partition("-")[0], stream)
+            return self.message(topic, of_device(device, payload))
+        return self.message(TOPICS.state(device), payload)
 
     def settle(self) -> None:
         """Tick until nothing is due at this very moment."""

@@ -100,6 +100,16 @@ class Deeds:
         return f"glitch {times}", lambda house: house.live(4, {at: times})
 
     @staticmethod
+    def lose(minutes: float) -> Deed:
+        """A reading is lost, and those after it come twice: live, and in their order."""
+
+        def do(house: House) -> None:
+            house.lose(minutes)
+            house.live(4)
+
+        return f"lost {minutes} min", do
+
+    @staticmethod
     def remember(minutes: float) -> Deed:
         """What was measured comes late."""
 
@@ -117,6 +127,7 @@ PLAIN = st.one_of(
     st.builds(Deeds.glitch, st.integers(0, 3), GLITCHES),
     st.builds(Deeds.remember, st.sampled_from([2, 8, 70])),
     st.builds(Deeds.live, st.sampled_from([2, 6, 65])),
+    st.builds(Deeds.lose, st.sampled_from([2, 8, 40])),
 )
 STEPS = st.one_of(
     st.builds(Deeds.wrong_for, BY, st.sampled_from([0.5, 5, 9, 14, 70])),
