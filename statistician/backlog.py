@@ -1,11 +1,10 @@
 """Readings that come twice: live, ahead of one that is missing, and again in the order of their stream."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from bus.messages import BadMessageError, Reading
 from bus.topics import Topic, check_id
-from statistician.records import State
-from statistician.store import Store
+from statistician.entity_clock import TOLERANCE
 from statistician.streams import service_of
 
 # Of an outbox that is drained meanwhile more are rarely ahead.
@@ -31,31 +30,44 @@ def device_of(topic: Topic, reading: Reading) -> str:
 
 
 class Provisional:
-    """How readings were stored that are ahead of a missing one, by stream and seq."""
+    """Times of readings that are stored ahead of a missing one: ms by entity, by stream and seq."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._dated: dict[tuple[str, int], Dated] = {}
+    def __init__(self) -> None:
+        self._dated: dict[tuple[str | None, int | None], Dated] = {}
+        # Streams with a gap whose live readings may be of a wrong time.
+        self._doubted: set[str | None] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._dated)
+
+    def doubts(self, reading: Reading, *, ahead: bool, late_by: int) -> bool:
+        """Take a live reading that came so many ms late; say whether it is to wait for its turn.
+
+        Ahead of it only what is surely of now counts, and none of its stream after a clock was set meanwhile.
+        """
+        if not ahead:
+            self._doubted.discard(reading.stream)
+        elif not 0 <= late_by < TOLERANCE:
+            self._doubted.add(reading.stream)
+        return ahead and reading.stream in self._doubted
 
     def note(self, reading: Reading, dated: Dated) -> None:
         """Remember when the values of a reading count before its turn; of too many forget the oldest."""
-        if reading.stream is not None and reading.seq is not None:
-            self._dated[reading.stream, reading.seq] = dated
-            if len(self._dated) > _MOST:
-                del self._dated[next(iter(self._dated))]
+        self._dated[reading.stream, reading.seq] = dated
+        if len(self._dated) > _MOST:
+            del self._dated[next(iter(self._dated))]
 
-    def settle(self, reading: Reading, dated: Dated, *, flush: Callable[[], None]) -> list[State]:
-        """Take a reading whose turn has come; return its states that are stored at another time than now.
+    def differs(self, reading: Reading, dated: Dated) -> bool:
+        """Take a reading whose turn has come; say whether it is stored at another time than it counts now."""
+        place = reading.stream, reading.seq
+        if self._dated and place in self._dated:
+            if self._dated[place] != dated:
+                return True
+            del self._dated[place]
+        return False
 
-        `flush` puts on disk what is not there yet. Raises StoreError.
-        """
-        if not self._dated or reading.stream is None or reading.seq is None:
-            return []
-        before = self._dated.pop((reading.stream, reading.seq), {})
-        moved = {number: ts for number, ts in before.items() if dated.get(number) != ts}
-        if moved:
-            flush()
-        # One that was dated anew meanwhile is elsewhere: what stands at its old time is another's.
-        found = (self._store.states.between(ts, ts + 1, {number}) for number, ts in moved.items())
-        said = reading.values.values()
-        return [state for states in found for state in states if state.value in said]
+    def take_all(self) -> list[tuple[int, int]]:
+        """Forget all; return times and entities."""
+        found = [(ts, number) for dated in self._dated.values() for number, ts in dated.items()]
+        self._dated.clear()
+        return found

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from bus import about as about_message
 from bus.clock import Clock
-from bus.events import Message, Publishes
+from bus.events import Acknowledges, Message
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, encode_reading, to_iso
 from bus.topics import Topic, Topics, Verb, check_id
@@ -37,19 +36,12 @@ _FOR_EVER = 2**53
 _LONGEST_WAY, _STEP = 3_600_000, 1_000
 
 
-class Bus(Publishes, Protocol):
-    """The part of a connection that the statistician needs."""
-
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker a message is done with."""
-
-
 class Ingest:
     """Takes messages, keeps what the next commit writes. `dirty` gathers what came late."""
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Acknowledges,
         topics: Topics,
         store: Store,
         entities: Entities,
@@ -97,7 +89,7 @@ class Ingest:
         # Whether readings wait for the time, on disk.
         self._undated = bool(store.undated())
         self._arrivals, self.stepped = Arrivals(), Stepped()
-        self._provisional = Provisional(store)
+        self._provisional = Provisional()
         self.dirty: dict[int, Span] = store.statistics.dirty()
         # What is being corrected.
         self.walking: Callable[[], dict[int, Span]] = dict
@@ -268,16 +260,17 @@ class Ingest:
         if ts < self._limits.earliest:
             raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
         place = self._placed(device, reading, now, again=again)
-        if place is Place.DUPLICATE or (place is Place.GAP and (again or ts > now)):
-            # What has a gap before it comes again; until then only what is surely of now counts.
+        if place is Place.DUPLICATE or (place is Place.GAP and again):
+            return
+        if not again and self._provisional.doubts(reading, ahead=place is Place.GAP, late_by=now - ts):
+            # It comes again, and so does all that was taken ahead of its turn.
+            if self._provisional:
+                self.flush()
             return
         in_order = place is Place.NEXT and not reading.late
         dated = self._take_lives(device, reading, ts, now, since, in_order=in_order)
         if place is Place.GAP:
             self._provisional.note(reading, dated)
-            return
-        for state in self._provisional.settle(reading, dated, flush=self.flush):
-            self._drop(self._entities[state.entity], state, now)
 
     def _take_lives(
         self, device: str, reading: Reading, ts: int, now: int, since: int | None, *, in_order: bool
@@ -299,6 +292,8 @@ class Ingest:
         else:
             dated = dict.fromkeys(lives, min(ts, latest))
         counts = {live.record.id: dated[key] for key, live in lives.items()}
+        if in_order and self._provisional.differs(reading, counts):
+            self.flush()
         self._note_clock(reading, now if ts > now + TOLERANCE else None, counts)
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
@@ -399,8 +394,13 @@ class Ingest:
         self._batch.dirty[number] = span
 
     def flush(self) -> None:
-        """Put states on disk, acknowledge nothing; what is killed now comes again. Raises StoreError."""
+        """Put on disk what came in order, take back what was ahead: it comes again. Raises StoreError."""
+        ahead = self._provisional.take_all()
+        for ts, number in ahead:
+            self._drop(self._entities[number], State(ts, number, None, None), self._clock.wall())
         self._write(self._batch)
+        if ahead:
+            self._compiler.reload()
 
     def _write(self, batch: Batch) -> None:
         # A row compiled meanwhile may have settled more of it.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bus import desk
 from bus.clock import Clock
-from bus.events import Connected, Message, Publishes, Subscription
+from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
 from bus.health import Journal
 from bus.topics import Topics, Verb
 from config.model import Device
@@ -19,7 +19,7 @@ from statistician.derived import Derived
 from statistician.estimated import Estimated
 from statistician.fixes import Fixes
 from statistician.house_time import HouseTime
-from statistician.ingest import BATCH, Bus, Ingest
+from statistician.ingest import BATCH, Ingest
 from statistician.limits import Limits
 from statistician.live import Entities
 from statistician.patience import Patience
@@ -60,7 +60,7 @@ class Statistician:
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Acknowledges,
         topics: Topics,
         store: Store,
         settings: Settings,

@@ -110,6 +110,18 @@ class Deeds:
         return f"lost {minutes} min", do
 
     @staticmethod
+    def lose_over_a_step(by: int, minutes: float) -> Deed:
+        """The same while the machine's clock is set wrong, and right afterwards."""
+
+        def do(house: House) -> None:
+            house.lose(minutes, by)
+            house.live(3)
+            house.lose(minutes, 0)
+            house.live(3)
+
+        return f"lost {minutes} min, clock {by // 1000} s", do
+
+    @staticmethod
     def remember(minutes: float) -> Deed:
         """What was measured comes late."""
 
@@ -132,6 +144,7 @@ PLAIN = st.one_of(
 STEPS = st.one_of(
     st.builds(Deeds.wrong_for, BY, st.sampled_from([0.5, 5, 9, 14, 70])),
     st.builds(Deeds.stays_wrong, BY),
+    st.builds(Deeds.lose_over_a_step, BY, st.just(4)),
     st.builds(Deeds.stranger, BY, st.sampled_from([0.5, 5, 30]), back=st.booleans()),
 )
 
@@ -205,6 +218,11 @@ def test_a_stranger_ahead_is_dated_by_its_arrival_after_a_start() -> None:
         house.live(4)
         house.devices[1].ahead = 0
         finish(house)
+
+
+@pytest.mark.parametrize("by", [-3 * DAY, -HOUR, -20 * MINUTE, -7 * MINUTE, 7 * MINUTE, HOUR])
+def test_what_is_live_ahead_of_a_gap_leaves_nothing_behind_when_the_clock_is_set(by: int) -> None:
+    run([Deeds.lose_over_a_step(by, 4)], expire=None)
 
 
 QUICK = settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from bus.dating import Now, Stamp, put_right
 from bus.messages import ClockQuality, Reading, encode_reading, of_device
 from statistician.periods import MINUTES_5
 from statistician.records import StoredRow, Table
@@ -137,19 +138,30 @@ class House:
             self.pass_time(EVERY)
             self.read((glitches or {}).get(n))
 
-    def lose(self, minutes: float) -> None:
-        """The first numbered reading is lost; those after it are live, ahead of it, until all come again."""
-        again: list[Sent] = []
-        for n in range(max(2, round(minutes * MINUTE / EVERY))):
+    def lose(self, minutes: float, by: int | None = None) -> None:
+        """The first numbered reading is lost; those after it are live, ahead of it, until all come again.
+
+        Halfway the machine's clock is set to so much ahead of the truth, if `by` says so.
+        """
+        again: list[tuple[Device, Sent, Stamp]] = []
+        count = max(4, round(minutes * MINUTE / EVERY))
+        for n in range(count):
             self.pass_time(EVERY)
+            if by is not None and n == count // 2:
+                self.step(by)
             for device in self.devices:
                 sent = self._reading(device)
                 if device.stream:
-                    again.append(_backlog(device, sent))
+                    again.append((device, sent, self._clock.stamp))
                 if n > 0 or not device.stream:
                     self._send(*sent)
-        for one in again:
-            self._send(*one)
+        for device, (topic, payload), stamp in again:
+            self._send(*_backlog(device, (topic, put_right(payload, stamp, self._clock)[0])))
+
+    @property
+    def _clock(self) -> Now:
+        """As the outbox of a collector on this machine sees it."""
+        return Now(self.rig.stepped, self.rig.now, self.rig.quality)
 
     def remember(self, minutes: float) -> None:
         """All devices are silent for so long, and tell afterwards what they measured meanwhile."""
