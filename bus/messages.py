@@ -20,6 +20,8 @@ ONLINE = b"online"
 OFFLINE = b"offline"
 # Above it a float, which is what JSON readers make of a number, tells no seq from the next.
 MOST_SEQS = 2**53
+# Whoever imports history: it speaks for any device, and each import has a stream of its own.
+IMPORT = "import"
 # Keys of a reading that are not entities.
 RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset", "device"})
 _WHOLE = "allowed is a whole number from 0 to 2^53 - 1"

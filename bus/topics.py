@@ -14,8 +14,6 @@ HOME_ASSISTANT = f"{DISCOVERY_PREFIX}/status"
 SYSTEM = "$SYS/#"
 # The service that confirms readings.
 STATISTICIAN = "statistician"
-# Whoever imports history: it speaks for any device, and each import has a stream of its own.
-IMPORT = "import"
 
 
 class BadTopicError(ValueError):

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from bus.clock import BUILD_DATE_MS
-from bus.messages import Reading, Value, encode_reading, from_iso, of_device
-from bus.topics import IMPORT, Topics
+from bus.messages import IMPORT, Reading, Value, encode_reading, from_iso, of_device
+from bus.topics import Topics
 from cli.asking import Asker, AskError
 from cli.export import NULL
 from cli.progress import Progress

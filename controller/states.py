@@ -39,6 +39,9 @@ class States:
 
         `wall_ms` is None while our clock is not right: then, and without a right time in it, arrival counts.
         """
+        if reading.late:
+            # History is no present value.
+            return False
         first = self._generations.get(device) != generation
         self._generations[device] = generation
         dated = reading.ts is not None and reading.clock == "ok" and wall_ms is not None

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.messages import BadMessageError, Reading, whole_number
-from bus.topics import IMPORT
+from bus.messages import IMPORT, BadMessageError, Reading, whole_number
 from statistician.periods import DAY
 from statistician.records import StreamRecord
 
