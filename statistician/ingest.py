@@ -298,7 +298,7 @@ class Ingest:
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
-            if in_order and live.cut is not None:
+            if in_order and live.cut is not None and value.ts > live.cut:
                 self._fill(live, value.ts, now)
             take(live, value, now)
         if in_order and since is None:
