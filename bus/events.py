@@ -77,6 +77,13 @@ class Publishes(Protocol):
         """Publish now or say why not."""
 
 
+class Acknowledges(Publishes, Protocol):
+    """The part of a connection that the statistician needs."""
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker a message is done with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
     """A topic filter; `retained` False asks the broker not to send what it retains (commands, requests).
@@ -96,6 +103,9 @@ class Wire(Publishes, Protocol):
     @property
     def largest(self) -> int:
         """The largest packet the broker takes, bytes."""
+
+    def say_once(self, topic: str, payload: bytes) -> Sent:
+        """Publish retained; it is not said again on a later connect."""
 
     def listen(self, subscription: Subscription) -> None:
         """Subscribe to something more, now and on every connect."""

@@ -20,8 +20,10 @@ ONLINE = b"online"
 OFFLINE = b"offline"
 # Above it a float, which is what JSON readers make of a number, tells no seq from the next.
 MOST_SEQS = 2**53
+# Whoever imports history: it speaks for any device, and each import has a stream of its own.
+IMPORT = "import"
 # Keys of a reading that are not entities.
-RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset"})
+RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset", "device"})
 _WHOLE = "allowed is a whole number from 0 to 2^53 - 1"
 _NOT_LATE = False
 _CLOCKS = ("ok", "estimated", "unset")
@@ -115,6 +117,11 @@ def encode_reading(reading: Reading) -> bytes:
     if reading.last_reset:
         out["last_reset"] = {entity: to_iso(ms) for entity, ms in reading.last_reset.items()}
     return _encoder.encode(out)
+
+
+def of_device(device: str, payload: bytes) -> bytes:
+    """A numbered reading as it stands on a backlog topic, which does not name its device."""
+    return b'%s,"device":"%s"}' % (payload[:-1], device.encode())
 
 
 def decode_reading(payload: bytes) -> Reading:

@@ -1,4 +1,4 @@
-"""Readings on their way: kept until the statistician's watermark passes them, in memory, at need on disk."""
+"""Readings that the statistician has not confirmed: kept in memory, at need on disk, and sent again."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,20 +7,21 @@ from bus.dating import Now, Stamp
 from bus.shelf import Row
 from bus.shelves import Shelves
 
-# A healthy statistician commits every few seconds; one that stands still longer is down.
-SPILL_AFTER_S = 30.0
-SPILL_EVERY_S = 5.0
+# A statistician that has confirmed nothing for so long may be down, unless it commits less often than this.
+SPILL_AFTER_S = 10.0
+# With the second between two calls of `settle` a reading is on disk within 5 s.
+SPILL_EVERY_S = 4.0
 # How often it is looked for a disk that could not be used.
 LOOK_EVERY_S = 60.0
-# Longer than the statistician's commit interval, else every pause would be sent twice.
-STALL_S = 45.0
+# Longest pause before the backlog is sent once more to a statistician that confirms nothing.
 LONGEST_STALL_S = 600.0
 # A repeated watermark asks to send again, but not more often than this.
-REWIND_EVERY_S = 2.0
+REWIND_EVERY_S = 4.0
 # The watermark of a stream that the statistician does not believe: its readings are sent in a new one.
 REFUSED = b"-1"
 # No new stream is refused at once: more often it is somebody's mischief.
 RENEW_EVERY_S = 3600.0
+# Rows of backlog that may be on their way.
 WINDOW = 400
 # Watermarks that are remembered; a client might make up any number of streams.
 _MOST_SAID = 64
@@ -36,13 +37,21 @@ class Limits:
 
 
 class Outbox:
-    """Keeps readings until they are on the statistician's disk and says which to send next.
+    """Keeps readings until they are on the statistician's disk, and says which to send again.
 
-    `name` starts the stream id. Time is the caller's monotonic seconds. One owner, one thread.
+    `name` starts the stream id. `commit_s` is how often the statistician commits, seconds. Time is the
+    caller's monotonic seconds. One owner, one thread.
     """
 
     def __init__(
-        self, runtime: Path, state: Path, name: str, *, limits: Limits | None = None, boot: str = ""
+        self,
+        runtime: Path,
+        state: Path,
+        name: str,
+        *,
+        limits: Limits | None = None,
+        boot: str = "",
+        commit_s: float = SPILL_AFTER_S / 2,
     ) -> None:
         self._name = name
         self._shelves = Shelves(runtime, state, name, boot=boot)
@@ -51,10 +60,16 @@ class Outbox:
         # The clock and the rows that are dated by it, and how far that went.
         self._dated: tuple[Stamp, int] | None = None
         self._dated_to: int | None = None
+        # All rows up to this one went out, live or as backlog, since the last rewind.
         self._sent: Row | None = None
         self._said: dict[str, int] = {}
+        # Whether the statistician runs; None: not known.
+        self._online: bool | None = None
+        self._appeared_at = float("-inf")
+        # When a watermark moved last, or the oldest row came.
         self._moved_at: float | None = None
-        self._stall_s = STALL_S
+        self._spill_after_s = max(SPILL_AFTER_S, 2 * commit_s)
+        self._stall_s = self.stall_s
         self._rewound_at = float("-inf")
         self._renewed_at = float("-inf")
         self._spilled_at = float("-inf")
@@ -98,8 +113,17 @@ class Outbox:
         """Rows that moved to disk because the watermark stood still."""
         return self._shelves.on_disk
 
-    def append(self, topic: str, payload: bytes, now: float, stamp: Stamp | None = None) -> int:
-        """Keep a reading (a JSON object without stream, seq and after) and return its seq.
+    @property
+    def stall_s(self) -> float:
+        """Seconds until the backlog is sent once more to a statistician that runs and confirms nothing."""
+        return self._spill_after_s + SPILL_EVERY_S
+
+    def unconfirmed_s(self, now: float) -> float:
+        """For how long the statistician has confirmed nothing; 0 if nothing waits."""
+        return now - self._moved_at if self._moved_at is not None and len(self) else 0.0
+
+    def append(self, topic: str, payload: bytes, now: float, stamp: Stamp | None = None) -> Row:
+        """Keep a reading (a JSON object without stream, seq and after); returns it as it goes out live.
 
         `stamp` is of the clock that dated it; None: the device did.
         """
@@ -108,7 +132,26 @@ class Outbox:
         seq = self._shelves.append(topic, payload, stamp)
         while len(self) > self._limits.rows or self._shelves.size > self._limits.bytes:
             self._shelves.drop()
-        return seq
+        row = Row(seq, self.stream, topic, payload, stamp)
+        return complete(row, None if len(self) == 1 else row)
+
+    def sent_live(self, row: Row) -> None:
+        """The row went out live: where all before it went out too, it need not go again."""
+        before = self._sent.seq if self._sent else 0
+        if row.seq == before + 1 or [one.seq for one in self._shelves.after(before, 1)] == [row.seq]:
+            self._sent = row
+
+    def statistician(self, *, online: bool, kept: bool, now: float) -> None:
+        """Take that the statistician runs or not; `kept`: the broker had retained it, so it is no news."""
+        known, self._online = self._online, online
+        if not online:
+            self._appeared_at = float("-inf")
+            self._spill(now)
+        elif not kept and (not known or now - self._appeared_at >= REWIND_EVERY_S):
+            # What went out before may have reached nobody.
+            self._appeared_at = now
+            self._stall_s = self.stall_s
+            self.rewind(now)
 
     def hear(self, stream: str, payload: bytes, now: float) -> bool:
         """Take a watermark as it came; False if it is another process's. Raises ValueError, as `believe`."""
@@ -135,7 +178,7 @@ class Outbox:
     def watermark(self, stream: str, seq: int, now: float) -> None:
         """The statistician has every seq of the stream up to this one on disk.
 
-        The same watermark again asks for what follows it: the statistician restarted or saw a gap.
+        The same watermark again asks for what follows it, unless that is on its way already.
         """
         again = self._said.pop(stream, None) == seq
         self._said[stream] = seq
@@ -143,36 +186,35 @@ class Outbox:
             del self._said[next(iter(self._said))]
         if self._shelves.remove(stream, seq):
             self._moved_at = now
-            self._stall_s = STALL_S
-        elif again and len(self) and now - self._rewound_at >= REWIND_EVERY_S:
+            self._stall_s = self.stall_s
+        elif again and self._all_sent and now - self._rewound_at >= REWIND_EVERY_S:
             self.rewind(now)
 
+    @property
+    def _all_sent(self) -> bool:
+        return self._sent is not None and self._sent.seq >= self._shelves.newest
+
     def rewind(self, now: float) -> None:
-        """Send again from the oldest kept row: after a connect, or when nothing moves."""
+        """Send again from the oldest kept row: what went out so far may be lost."""
         self._sent = None
         self._rewound_at = now
-        if len(self):
-            self._moved_at = now
-
-    def holds(self, seq: int) -> bool:
-        """Whether a seq of the own stream is still waiting here."""
-        oldest = self._shelves.oldest()
-        return oldest is not None and oldest <= seq
 
     def next(self, limit: int, now: float) -> list[Row]:
-        """The next rows to send, whole payloads, within the window; rewinds by itself on a stall."""
+        """The next rows to send again, whole payloads, within the window; none while nobody takes them."""
         if self._order != self._shelves.order:
             self._sort(now)
+        if not self._online:
+            return []
         if self._stalled(now):
             self._stall_s = min(self._stall_s * 2, LONGEST_STALL_S)
             self.rewind(now)
-        if self._sent and self._sent.seq >= self._shelves.newest:
+        oldest = self._shelves.oldest()
+        if self._all_sent or oldest is None:
             return []
-        room = min(limit, WINDOW - self._in_flight())
-        if room <= 0:
-            return []
-        rows = self._shelves.after(self._sent.seq if self._sent else 0, room)
-        before = [self._sent, *rows]
+        sent = self._sent.seq if self._sent else 0
+        room = min(limit, WINDOW - max(0, sent + 1 - oldest))
+        rows = self._shelves.after(sent, room) if room > 0 else []
+        before = [self._sent if sent >= oldest else None, *rows]
         return [complete(row, previous) for row, previous in zip(rows, before, strict=False)]
 
     def _sort(self, now: float) -> None:
@@ -183,7 +225,7 @@ class Outbox:
         self.rewind(now)
 
     def sent(self, row: Row) -> None:
-        """The row went to the broker."""
+        """The row went out as backlog."""
         self._sent = row
 
     def put_right(self, now: Now) -> bool:
@@ -214,23 +256,21 @@ class Outbox:
     def _stalled(self, now: float) -> bool:
         if self._sent is None or self._moved_at is None or not len(self):
             return False
-        return now - self._moved_at >= self._stall_s
-
-    def _in_flight(self) -> int:
-        oldest = self._shelves.oldest()
-        if self._sent is None or oldest is None:
-            return 0
-        return max(0, self._sent.seq - oldest + 1)
+        return now - max(self._moved_at, self._rewound_at) >= self._stall_s
 
     def settle(self, now: float) -> None:
-        """Move waiting rows to disk when the watermark has stood still; call it about once a second."""
+        """Move rows to disk while the statistician confirms none; call it about once a second."""
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             self._shelves.look()
-        if not self._shelves.in_memory or self._moved_at is None:
-            return
-        waiting = self.on_disk > 0 or now - self._moved_at >= SPILL_AFTER_S
-        if waiting and now - self._spilled_at >= SPILL_EVERY_S:
+        if self._moved_at is None:
+            self._moved_at = now
+        silent = self._online is False or now - self._moved_at >= self._spill_after_s
+        if (silent or self.on_disk) and now - self._spilled_at >= SPILL_EVERY_S:
+            self._spill(now)
+
+    def _spill(self, now: float) -> None:
+        if self._shelves.in_memory:
             self._spilled_at = now
             self._shelves.spill()
 

@@ -31,7 +31,14 @@ def owner_of_devices(
     storage = settings.storage
     topics = Topics(settings.broker.base)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
-    outbox = Outbox(Path(storage.runtime), Path(storage.state), name, limits=limits, boot=boot_id())
+    outbox = Outbox(
+        Path(storage.runtime),
+        Path(storage.state),
+        name,
+        limits=limits,
+        boot=boot_id(),
+        commit_s=settings.statistician.commit_interval,
+    )
     said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=availability)
     process = Process(
         name,

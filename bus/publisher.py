@@ -2,27 +2,40 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bus import about as about_message
 from bus.about import About
 from bus.announcer import Announcer
 from bus.clock import Clock
-from bus.dating import Stamp, put_right
+from bus.dating import Now, Stamp, put_right
 from bus.events import Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
 from bus.manifest import Manifest
-from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, decode_reading, encode_reading, scalar
+from bus.messages import (
+    OFFLINE,
+    ONLINE,
+    Reading,
+    Value,
+    Values,
+    decode_reading,
+    encode_reading,
+    of_device,
+    scalar,
+)
 from bus.outbox import Outbox
 from bus.retained import Retained
 from bus.shelf import Row
-from bus.topics import BadTopicError, Topics, Verb
+from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
 
 log = logging.getLogger(__name__)
 
 _BATCH = 100
-# What stream, seq and after add to a payload.
-_ENVELOPE = 96
+# What stream, seq, after and device add to a payload, and the topic of the backlog to that of the state.
+_ENVELOPE = 384
+# From when health tells that the statistician confirms nothing, and when again, minutes.
+_TOLD_AT_MIN = (1, 2, 5, 10, 30, *(hour * 60 for hour in (1, 2, 6, 12)))
+_DAY_MIN = 24 * 60
 
 
 @dataclass(slots=True)
@@ -31,10 +44,8 @@ class _Device:
     online: bool | None = None
     scalars: dict[str, Value] = field(default_factory=dict)
     precisions: dict[str, int | None] = field(default_factory=dict)
-    # The newest reading as last sent, to be said again to a broker that forgot it.
-    seq: int = 0
-    newest: bytes = b""
-    stamp: Stamp | None = None
+    # The newest live reading as last sent, to be said again to a broker that forgot it.
+    newest: Row | None = None
 
 
 class Publisher:
@@ -65,11 +76,13 @@ class Publisher:
         self._announcer = announcer or Announcer(bus, topics, enabled=False)
         self._devices: dict[str, _Device] = {}
         self._retained = Retained(bus, self._manifest)
+        # Devices whose newest reading is still to be said, in that order.
+        self._unsaid: dict[str, None] = {}
+        self._dated: Stamp | None = None
+        self._told_min = 0
         self._listened: set[str] = set()
         self._listen()
-        # The newest seq there is, and of devices that were forgotten the newest of that time.
-        self._newest_seq = 0
-        self._forgotten: dict[str, int] = {}
+        bus.listen(Subscription(filter=topics.service(STATISTICIAN), as_published=False))
 
     @property
     def waiting(self) -> int:
@@ -95,21 +108,18 @@ class Publisher:
             self._retained.keep(device, self._topics.availability(device), ONLINE if online else OFFLINE)
 
     def _record(self, device: str) -> _Device:
-        if device not in self._devices:
-            # What was measured before it was forgotten is not retained again.
-            self._devices[device] = _Device(seq=self._forgotten.get(device, -1) + 1)
-        return self._devices[device]
+        return self._devices.setdefault(device, _Device())
 
     def forget(self, device: str) -> None:
         """Empty all retained topics of a device, after an `offline` for those who look on.
 
-        Readings of it that still wait go out, for the statistician, but are not retained.
+        Readings of it that still wait go to the statistician as backlog.
         """
         topics = self._topics
         scalars = [topics.scalar(device, entity) for entity in sorted(self._manifest.entities(device))]
         self._bus.publish(topics.availability(device), OFFLINE, retain=True)
         self._devices.pop(device, None)
-        self._forgotten[device] = self._newest_seq
+        self._unsaid.pop(device, None)
         self._announcer.forget(device)
         mine = [topics.about(device), *scalars, topics.state(device), topics.availability(device)]
         self._retained.empty(device, mine, gone=True)
@@ -150,7 +160,7 @@ class Publisher:
     ) -> bool:
         """Put a reading on its way; False if it is too large for the broker and was set aside.
 
-        A `late` one is history that the device remembered: it does not move the plain values. Of one that is
+        A `late` one is history that the device remembered: it goes to the statistician alone. Of one that is
         `dated` the device itself said when: our clock has no part in it.
         """
         # It was reckoned before this look at the clock.
@@ -165,10 +175,12 @@ class Publisher:
             self._outbox.bury(topic, payload, "too large for the broker")
             self._journal.error(f"{topic}: a reading of {len(payload)} bytes is too large", now.wall)
             return False
-        self._record(device)
         self._journal.count("readings")
         at = self._clock.monotonic()
-        self._newest_seq = self._outbox.append(topic, payload, at, None if dated else now.stamp)
+        row = self._outbox.append(topic, payload, at, None if dated else now.stamp)
+        if not late:
+            self._record(device).newest = row
+            self._unsaid[device] = None
         self.pump(at)
         if not late:
             self._mirror(device, values)
@@ -194,71 +206,96 @@ class Publisher:
             self._retained.keep(device, topic, plain, qos=0)
 
     def pump(self, now: float) -> None:
-        """Send what the outbox holds, as far as the broker takes it; first its times are put right."""
-        if not self._outbox.put_right(self._clock.now()):
+        """Say the newest readings; then send again what the outbox holds, once its times are put right."""
+        clock = self._clock.now()
+        if clock.stamp != self._dated:
+            self._dated = clock.stamp
+            self._put_right(clock)
+        for device in list(self._unsaid):
+            if self._say_live(device) is Sent.LATER:
+                return
+        if not self._outbox.put_right(clock):
             return
         while rows := self._outbox.next(_BATCH, now):
             for row in rows:
-                sent = self._send(row)
+                sent = self._send_again(row)
                 if sent is Sent.LATER:
                     return
                 if sent is Sent.NEVER:
                     # What follows was read before this row was emptied: look again.
                     break
 
-    def _send(self, row: Row) -> Sent:
-        device = self._topics.parse(row.topic).name
-        record = self._devices.get(device)
-        # Who subscribes next must see the newest, and nothing of a device that is gone.
-        newest = record is not None and row.seq >= record.seq
-        self._newest_seq = max(self._newest_seq, row.seq)
-        if newest:
+    def _put_right(self, clock: Now) -> None:
+        """Date the newest readings by the clock as it is now, as the outbox does with those that wait."""
+        for record in self._devices.values():
+            row = record.newest
+            if row is not None and row.stamp is not None:
+                payload, stamp = put_right(row.payload, row.stamp, clock)
+                record.newest = replace(row, payload=payload, stamp=stamp)
+
+    def _say_live(self, device: str) -> Sent:
+        """Say the newest reading of a device on its state topic, retained."""
+        row, sent = self._devices[device].newest, Sent.NEVER
+        if row is not None and len(row.payload) + len(row.topic) + _ENVELOPE <= self._bus.largest:
+            # It is kept here: what is said on a later connect may have been dated anew.
+            sent = self._bus.say_once(row.topic, row.payload)
+        if sent is Sent.LATER:
+            return sent
+        del self._unsaid[device]
+        if row is not None and sent is Sent.YES:
             self._retained.fill(device, row.topic)
-        sent = self._bus.publish(row.topic, row.payload, retain=newest)
+            self._outbox.sent_live(row)
+        return sent
+
+    def _send_again(self, row: Row) -> Sent:
+        """Send a row to the statistician alone; the topic that it was kept with names its device."""
+        device = row.topic.rpartition("/")[2]
+        topic = self._topics.backlog(self._outbox.name, row.stream)
+        sent = self._bus.publish(topic, of_device(device, row.payload))
         if sent is Sent.YES:
             self._outbox.sent(row)
-            if record is not None and newest:
-                record.seq, record.newest, record.stamp = row.seq, row.payload, row.stamp
+            self._journal.count("readings_sent_again")
         elif sent is Sent.NEVER:
             self._outbox.refuse(row, "too large for the broker")
             self._journal.count("readings_oversize")
         return sent
 
     def connected(self, now: float) -> None:
-        """The broker may have forgotten everything: newest readings first, then all that waits."""
+        """The broker may have forgotten everything: the newest readings first, then all that waits."""
         self._retained.connected(self._devices)
         self._announcer.connected()
-        self._say_newest()
         self._outbox.rewind(now)
+        self._say_newest(now)
+
+    def _say_newest(self, now: float) -> None:
+        said = {device: record.newest.seq for device, record in self._devices.items() if record.newest}
+        self._unsaid = dict.fromkeys(sorted(said, key=said.__getitem__))
         self.pump(now)
 
-    def _say_newest(self) -> None:
-        for device, record in self._devices.items():
-            # One that still waits comes again in its order.
-            if record.newest and not self._outbox.holds(record.seq):
-                if record.stamp is not None:
-                    record.newest, record.stamp = put_right(record.newest, record.stamp, self._clock.now())
-                self._bus.publish(self._topics.state(device), record.newest, retain=True)
-
-    def _say_again(self) -> None:
+    def _say_again(self, now: float) -> None:
         """Behind the configurations of a Home Assistant that has just started."""
         for device, record in self._devices.items():
             if record.online is not None:
                 word = ONLINE if record.online else OFFLINE
                 self._retained.keep(device, self._topics.availability(device), word)
-        self._say_newest()
+        self._say_newest(now)
 
-    def take(self, topic: str, payload: bytes, now: float) -> None:
-        """A watermark arrived, or Home Assistant; what is neither is counted and ignored."""
+    def take(self, topic: str, payload: bytes, now: float, *, kept: bool = False) -> None:
+        """Take a watermark, whether the statistician runs, or Home Assistant's birth; count what is none.
+
+        `kept`: the broker had retained the message.
+        """
         if self._announcer.birth(topic, payload, now):
             return
         try:
-            stream = self._topics.parse(topic)
-            heard = stream.verb is Verb.WATERMARK and self._outbox.hear(stream.name, payload, now)
+            said = self._topics.parse(topic)
+            if said.verb is Verb.WATERMARK and self._outbox.hear(said.name, payload, now):
+                self.pump(now)
         except (BadTopicError, ValueError):
             self._journal.count("messages_refused")
             return
-        if heard:
+        if said.verb is Verb.SERVICE and said.name == STATISTICIAN:
+            self._outbox.statistician(online=payload == ONLINE, kept=kept, now=now)
             self.pump(now)
 
     def unpublished(self, event: Unpublished) -> None:
@@ -273,7 +310,7 @@ class Publisher:
             self._journal.count("readings_refused")
 
     def settle(self, now: float) -> None:
-        """Once a second: move to disk what waits too long, send again what was lost."""
+        """Once a second: move to disk what waits too long, send again what was lost, tell what is wrong."""
         self._look_at_clock()
         self._outbox.settle(now)
         self._listen()
@@ -281,13 +318,31 @@ class Publisher:
         self._manifest.save()
         self._journal.counters["outbox_dropped"] = self._outbox.dropped
         self._journal.counters["outbox_on_disk"] = self._outbox.on_disk
+        self._tell_unconfirmed(now)
         for subject, problem in (("outbox", self._outbox.problem), ("manifest", self._manifest.problem)):
             if problem is None:
                 self._journal.solved(subject)
             else:
                 self._journal.problem(subject, problem, self._clock.wall())
         if self._announcer.again(now):
-            self._say_again()
+            self._say_again(now)
+
+    def _tell_unconfirmed(self, now: float) -> None:
+        minutes = self._outbox.unconfirmed_s(now) // 60
+        # Not each minute, or health would be news all the time.
+        told = max((at for at in _TOLD_AT_MIN if at <= minutes), default=0)
+        told = told if minutes < _DAY_MIN else int(minutes // _DAY_MIN) * _DAY_MIN
+        if told == 0 or "broker" in self._journal.problems:
+            self._told_min = 0
+            self._journal.solved("backlog")
+        elif told != self._told_min:
+            self._told_min = told
+            text = (
+                f"the statistician has confirmed nothing for {_span(told)}: {self._outbox.waiting} readings"
+                f" wait, {self._outbox.on_disk} of them on disk; look at its service"
+            )
+            if self._journal.problem("backlog", text, self._clock.wall()):
+                log.warning("%s", text)
 
     def _listen(self) -> None:
         for stream in self._outbox.streams - self._listened:
@@ -298,3 +353,11 @@ class Publisher:
         """Put what still waits on disk."""
         self._manifest.save()
         self._outbox.close()
+
+
+def _span(minutes: int) -> str:
+    for unit, length in (("day", _DAY_MIN), ("hour", 60), ("minute", 1)):
+        if minutes >= length:
+            count = minutes // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"

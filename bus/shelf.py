@@ -94,8 +94,8 @@ class Shelf:
         )
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
-            # In memory-backed /run nothing outlives a power cut anyway.
-            self._db.execute(f"PRAGMA synchronous={'NORMAL' if durable else 'OFF'}")
+            # In memory-backed /run nothing outlives a power cut anyway; on disk a commit shall.
+            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
             self._db.executescript(_SCHEMA)
             # The proof that it takes what is written.
             self.set_meta("opened", 1)

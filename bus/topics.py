@@ -12,6 +12,8 @@ DISCOVERY_PREFIX = "homeassistant"
 HOME_ASSISTANT = f"{DISCOVERY_PREFIX}/status"
 # All that the broker tells of itself.
 SYSTEM = "$SYS/#"
+# The service that confirms readings.
+STATISTICIAN = "statistician"
 
 
 class BadTopicError(ValueError):
@@ -23,6 +25,7 @@ class Verb(StrEnum):
 
     ABOUT = "about"
     STATE = "state"
+    BACKLOG = "backlog"
     AVAILABILITY = "availability"
     SET = "set"
     RESULT = "result"
@@ -38,6 +41,7 @@ class Verb(StrEnum):
 _LEVELS = {
     Verb.ABOUT: (1, 1),
     Verb.STATE: (1, 2),
+    Verb.BACKLOG: (2, 2),
     Verb.AVAILABILITY: (1, 1),
     Verb.SET: (2, 2),
     Verb.RESULT: (2, 2),
@@ -53,11 +57,12 @@ _SHOWN = 120
 _ALLOWED = "a-z, 0-9 and _, at most 64 of them"
 # Streams are written by collectors as <process>-<random>; every other level is an id.
 _STREAM = re.compile(r"[a-z0-9_-]{1,64}\Z")
+_STREAM_AT = {Verb.WATERMARK: 0, Verb.BACKLOG: 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A parsed topic: `name` is the device, service or stream, `part` the entity, period or request verb."""
+    """A parsed topic: `name` is the device, service or stream, `part` what follows it."""
 
     verb: Verb
     name: str
@@ -69,6 +74,12 @@ def check_id(value: str, what: str) -> str:
     if not ID.match(value):
         raise BadTopicError(f"{what} {value[:80]!r} is not an id: allowed are {_ALLOWED}")
     return value
+
+
+def _check_stream(stream: str) -> str:
+    if not _STREAM.match(stream):
+        raise BadTopicError(f"stream {stream[:80]!r}: allowed are a-z, 0-9, _ and -, at most 64 of them")
+    return stream
 
 
 class Topics:
@@ -110,11 +121,17 @@ class Topics:
         """Retained newest aggregates of a device; period is `5minute` or `hour`."""
         return self._join(Verb.STATISTICS, device, period)
 
+    def backlogs(self, service: str) -> str:
+        """Filter for all that a service sends again."""
+        return self._join(Verb.BACKLOG, service) + "/+"
+
     def watermark(self, stream: str) -> str:
         """Retained highest seq of a stream that is on disk."""
-        if not _STREAM.match(stream):
-            raise BadTopicError(f"stream {stream[:80]!r}: allowed are a-z, 0-9, _ and -, at most 64 of them")
-        return f"{self.base}/{Verb.WATERMARK}/{stream}"
+        return f"{self.base}/{Verb.WATERMARK}/{_check_stream(stream)}"
+
+    def backlog(self, service: str, stream: str) -> str:
+        """Where a service sends again what the statistician has not confirmed."""
+        return f"{self._join(Verb.BACKLOG, service)}/{_check_stream(stream)}"
 
     def request(self, service: str, verb: str) -> str:
         """Where clients ask a service."""
@@ -192,8 +209,8 @@ class Topics:
             raise BadTopicError(
                 f"topic {shown!r} has {len(levels)} levels after {verb}, not {least} to {most}"
             )
-        pattern = _STREAM if verb is Verb.WATERMARK else ID
-        for level in levels:
+        for place, level in enumerate(levels):
+            pattern = _STREAM if _STREAM_AT.get(verb) == place else ID
             if not pattern.match(level):
                 raise BadTopicError(f"topic {shown!r}: {level[:80]!r} is not an id: allowed are {_ALLOWED}")
         return Topic(verb, levels[0], levels[1] if len(levels) > 1 else None)

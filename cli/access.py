@@ -1,8 +1,9 @@
 """`boondock log`: what was changed lately, and who asked for it, from the access logs of all services."""
 
 from bus.access_log import Entry
+from bus.topics import STATISTICIAN
 from cli.asking import Asker, AskError
-from cli.broker_rights import COLLECTORS, CONTROLLER, STATISTICIAN
+from cli.broker_rights import COLLECTORS, CONTROLLER
 from config.model import Broker
 
 SERVICES = (CONTROLLER, STATISTICIAN, *COLLECTORS)

@@ -11,10 +11,9 @@ import msgspec
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import ONLINE
-from bus.topics import Topics, Verb
+from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Broker
 
-STATISTICIAN = "statistician"
 # Seconds until a broker on the same machine or in the same van should have answered.
 PATIENCE_S = 10.0
 ANSWER_S = 60.0

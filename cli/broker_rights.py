@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bus.topics import DISCOVERY_PREFIX, SYSTEM, Topics, Verb
+from bus.topics import DISCOVERY_PREFIX, STATISTICIAN, SYSTEM, Topics, Verb
 from cli.broker_error import BrokerError
 from collector.ownership import TRANSPORTS
 from config.access_rules import OURS, ROLES
@@ -12,7 +12,6 @@ from config.model import Settings
 from config.model_import import topics_of
 from config.rules import RELAY_DEVICE
 
-STATISTICIAN = "statistician"
 CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
 # The one that brings in what other software says on the broker.
@@ -123,7 +122,7 @@ def _statistician(topics: Topics) -> tuple[Right, ...]:
         *_own(topics, STATISTICIAN),
         topics.discoveries(),
     )
-    heard = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1))
+    heard = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1), topics.every(Verb.BACKLOG))
     # It answers requests to services that are not there.
     asked = (topics.below(Verb.REQUEST), topics.every(Verb.SERVICE))
     read = (*heard, topics.every(Verb.AVAILABILITY), *asked, topics.home_assistant_status())
@@ -137,6 +136,7 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.about(device),
         topics.state(device),
         topics.of_device(Verb.STATE, device),
+        topics.backlogs(CONTROLLER),
         # Of a service that is gone it says that its devices are offline.
         topics.every(Verb.AVAILABILITY),
         # It answers commands that nobody else does.
@@ -156,13 +156,16 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
 def _collector(topics: Topics, service: str) -> tuple[Right, ...]:
     written = (
         *_devices(topics),
+        topics.backlogs(service),
         topics.every(Verb.RESULT),
         topics.below(Verb.RESPONSE),
         *_own(topics, service),
         topics.discoveries(),
     )
     asked = (topics.every(Verb.SET), topics.requests(service))
-    read = (*asked, topics.every(Verb.WATERMARK), *_contradicted(topics, service))
+    # Whether the statistician runs, and how far it has confirmed.
+    confirmed = (topics.every(Verb.WATERMARK), topics.service(STATISTICIAN))
+    read = (*asked, *confirmed, *_contradicted(topics, service))
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bus.clock import BUILD_DATE_MS
-from bus.messages import Reading, Value, encode_reading, from_iso
+from bus.messages import IMPORT, Reading, Value, encode_reading, from_iso, of_device
 from bus.topics import Topics
 from cli.asking import Asker, AskError
 from cli.export import NULL
@@ -128,7 +128,7 @@ def _unknown(asker: Asker, table: Table) -> list[str]:
 
 def _take_states(broker: Broker, table: Table, *, dry_run: bool) -> str:
     readings = list(_readings(table))
-    stream = f"import-{secrets.token_hex(4)}"
+    stream = f"{IMPORT}-{secrets.token_hex(4)}"
     with Asker(broker, Topics(broker.base).watermark(stream)) as asker:
         _unknown(asker, table)
         count = sum(len(reading.values) for _, reading in readings)
@@ -139,7 +139,8 @@ def _take_states(broker: Broker, table: Table, *, dry_run: bool) -> str:
         for seq, (device, reading) in enumerate(readings, 1):
             _wait_stored(asker, topic, seq - _AHEAD)
             numbered = msgspec.structs.replace(reading, stream=stream, seq=seq)
-            asker.publish(asker.topics.state(device), encode_reading(numbered))
+            # Nobody else is to see it: it is history.
+            asker.publish(asker.topics.backlog(IMPORT, stream), of_device(device, encode_reading(numbered)))
             progress.show(seq / len(readings), f"{seq} of {len(readings)} readings")
         _wait_stored(asker, topic, len(readings))
         progress.done()

@@ -60,8 +60,7 @@ class Readings:
         if not decoded.values:
             return
         values = device.enabled(decoded.values)
-        # An earlier value must not stay the retained one.
-        if at_once or decoded.earlier:
+        if at_once:
             self._publish(device, device.reporter.at_once(values, ts, at, decoded.last_reset))
             return
         device.reporter.offer(values, ts, at, decoded.last_reset)

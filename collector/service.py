@@ -164,9 +164,9 @@ class Collector:
             topic = self._topics.parse(message.topic)
         except BadTopicError:
             # Home Assistant's, or nobody's.
-            self._publisher.take(message.topic, message.payload, self._clock.monotonic())
+            topic = None
+        if topic is not None and topic.verb is Verb.SET:
+            if topic.part and self._switching is not None:
+                self._switching.command(topic.name, topic.part, message)
             return
-        if topic.verb is Verb.SET and topic.part and self._switching is not None:
-            self._switching.command(topic.name, topic.part, message)
-        elif topic.verb is Verb.WATERMARK:
-            self._publisher.take(message.topic, message.payload, self._clock.monotonic())
+        self._publisher.take(message.topic, message.payload, self._clock.monotonic(), kept=message.retain)

@@ -220,9 +220,11 @@ class Controller:
             return
         if topic.part is not None:
             self._entity_message(topic, topic.part, message)
-        elif topic.verb is Verb.WATERMARK:
-            self._publisher.take(message.topic, message.payload, self._clock.monotonic())
-        elif topic.verb is Verb.STATE and topic.name in self._states.devices:
+            return
+        if topic.verb in (Verb.WATERMARK, Verb.SERVICE):
+            now = self._clock.monotonic()
+            self._publisher.take(message.topic, message.payload, now, kept=message.retain)
+        if topic.verb is Verb.STATE and topic.name in self._states.devices:
             self._hear(topic.name, message)
         elif topic.verb is Verb.ABOUT:
             self._describe(topic.name, message.payload)

@@ -36,6 +36,9 @@ class States:
 
         `wall_ms` is None while our clock is not right: then, and without a right time in it, arrival counts.
         """
+        if reading.late:
+            # History is no present value.
+            return False
         dated = reading.ts is not None and reading.clock == "ok" and wall_ms is not None
         if reading.ts is None and kept:
             # Perhaps for a year, and nothing in it tells.

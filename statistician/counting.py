@@ -5,7 +5,7 @@ What is held or left out stands in a table of its own; states are what counts.
 
 from bus.about import TOTAL_INCREASING
 from bus.health import Journal
-from bus.messages import to_iso
+from bus.messages import Reading, to_iso
 from bus.topics import Topics
 from statistician.algorithm import LARGEST, countable
 from statistician.counters import Counter, Held, HeldReading, subject, told
@@ -92,6 +92,15 @@ class Counting:
             self._told[subject(name)] = now
             reading = HeldReading(record.id, *left_out, "left_out")
             self._journal.problem(subject(name), told(reading, name, record.unit, self._topic), now)
+
+    def note_flaws(self, device: str, reading: Reading, now: int) -> None:
+        """Tell of what a reading says of cycles and cannot be read, until one that can."""
+        about = f"last_reset.{device}"
+        if reading.flaws:
+            self._journal.count("last_resets_unread", len(reading.flaws))
+            self._journal.problem(about, reading.flaws[0], now)
+        elif reading.last_reset:
+            self._journal.solved(about)
 
     def _tell_large(self, live: LiveEntity, state: State) -> None:
         name = f"{live.record.device}.{live.record.entity}"

@@ -168,10 +168,13 @@ class Derived:
         return more
 
     def committed(self) -> None:
-        """Say what is on disk now."""
+        """Say what is on disk now and of the present: what a backlog tells is old."""
+        now = self._clock.wall()
         for energy in self._energies.values():
             kept = self._kept(energy)
-            if kept is not None and kept.ts != energy.said_ts and isinstance(kept.value, float):
+            if kept is None or now - kept.ts > energy.max_gap:
+                continue
+            if kept.ts != energy.said_ts and isinstance(kept.value, float):
                 energy.said_ts = kept.ts
                 self._say(energy.device, kept.ts, round(kept.value, _DECIMALS))
         self.look()

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from bus import about as about_message
 from bus.clock import Clock
-from bus.events import Message, Publishes
+from bus.events import Acknowledges, Message
 from bus.health import Journal
-from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
+from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, encode_reading, to_iso
 from bus.topics import Topic, Topics, Verb, check_id
+from statistician.backlog import Provisional, device_of
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.counting import Counting
@@ -22,7 +22,7 @@ from statistician.limits import MOST_ENTITIES, MOST_UNDATED, MOST_WAITING, Limit
 from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
 from statistician.store import Store
-from statistician.streams import Place, envelope, spot_of
+from statistician.streams import Place, spot_of
 from statistician.undated import Arrivals, Stepped, Undated, dated
 from statistician.watermarks import Watermarks
 
@@ -36,19 +36,12 @@ _FOR_EVER = 2**53
 _LONGEST_WAY, _STEP = 3_600_000, 1_000
 
 
-class Bus(Publishes, Protocol):
-    """The part of a connection that the statistician needs."""
-
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker a message is done with."""
-
-
 class Ingest:
     """Takes messages, keeps what the next commit writes. `dirty` gathers what came late."""
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Acknowledges,
         topics: Topics,
         store: Store,
         entities: Entities,
@@ -97,6 +90,7 @@ class Ingest:
         # Whether readings wait for the time, on disk.
         self._undated = bool(store.undated())
         self._arrivals, self.stepped = Arrivals(), Stepped()
+        self._provisional = Provisional()
         self.dirty: dict[int, Span] = store.statistics.dirty()
         # What is being corrected.
         self.walking: Callable[[], dict[int, Span]] = dict
@@ -119,14 +113,18 @@ class Ingest:
             self.since = self._clock.monotonic()
         try:
             topic = self._parse(message.topic)
-            if topic.name in self._derived:
-                # Our own comes back, and nobody else may speak for the device.
+            # Of what is derived our own comes back, and nobody else may speak for it.
+            if topic.verb is Verb.BACKLOG:
+                reading = decode_reading(message.payload)
+                if (device := device_of(topic, reading)) not in self._derived:
+                    self._take_reading(device, reading, message, again=True)
+            elif topic.name in self._derived:
                 return
-            if topic.verb is Verb.ABOUT:
+            elif topic.verb is Verb.ABOUT:
                 gone = about_message.About(name=topic.name)
                 self._describe(topic.name, about_message.decode(message.payload) if message.payload else gone)
             elif topic.verb is Verb.STATE and topic.part is None and message.payload:
-                self._take_reading(topic.name, message)
+                self._take_reading(topic.name, decode_reading(message.payload), message)
             elif topic.verb is Verb.AVAILABILITY and message.payload == OFFLINE:
                 self._end(topic.name)
         except (ValueError, RecursionError) as error:
@@ -175,18 +173,14 @@ class Ingest:
         log.log(level, "set aside: %s: %s", message.topic, error)
         self._journal.problem("messages", f"{message.topic}: {error}"[:300], now)
         self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error))
-        topic = self._parsed.get(message.topic)
-        spot = envelope(message.payload) if topic is not None and topic.verb is Verb.STATE else None
-        if topic is not None and spot is not None:
-            # Else the stream would wait for ever for what can never be read.
-            self._watermarks.place(topic.name, spot, now)
+        if (topic := self._parsed.get(message.topic)) is not None:
+            self._watermarks.pass_over(topic, message.payload, now)
 
-    def _take_reading(self, device: str, message: Message) -> None:
-        reading = decode_reading(message.payload)
+    def _take_reading(self, device: str, reading: Reading, message: Message, *, again: bool = False) -> None:
         now = self._clock.wall()
-        self._note_flaws(device, reading, now)
+        self._counting.note_flaws(device, reading, now)
         if self._is_undated(reading):
-            self._let_wait(device, reading, message.payload, now)
+            self._let_wait(device, reading, now, again=again)
             return
         if self._undated and not self._time_unknown():
             try:
@@ -194,19 +188,11 @@ class Ingest:
                 self._date_the_undated(now)
             except StoreError as error:
                 log.warning("readings go on waiting for their time: %s", error)
-                self._let_wait(device, reading, message.payload, now)
+                self._let_wait(device, reading, now, again=again)
                 return
         # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
         since = self._connected_at if message.retain and reading.ts is None else None
-        self._take_values(device, reading, self._time_of(device, reading, now), now, since)
-
-    def _note_flaws(self, device: str, reading: Reading, now: int) -> None:
-        subject = f"last_reset.{device}"
-        if reading.flaws:
-            self._journal.count("last_resets_unread", len(reading.flaws))
-            self._journal.problem(subject, reading.flaws[0], now)
-        elif reading.last_reset:
-            self._journal.solved(subject)
+        self._take_values(device, reading, self._time_of(device, reading, now), now, since, again=again)
 
     def _time_unknown(self) -> bool:
         """Whether the clock is not set, or was set just now and what that means is still to be found out."""
@@ -223,8 +209,9 @@ class Ingest:
             return False
         return self._time_unknown()
 
-    def _let_wait(self, device: str, reading: Reading, payload: bytes, now: int) -> None:
-        if self._placed(device, reading, now) is Place.DUPLICATE:
+    def _let_wait(self, device: str, reading: Reading, now: int, *, again: bool) -> None:
+        if self._placed(device, reading, now, again=again) is not Place.NEXT:
+            # What is ahead of a missing one comes again in its turn.
             return
         if self._clock.quality() == "unset":
             self._journal.count("readings_undated")
@@ -234,7 +221,7 @@ class Ingest:
             measured = reading.ts - self._offset()
         if not came - _LONGEST_WAY <= measured <= came:
             measured = came
-        self._batch.undated.append(Undated(self._clock.boot, measured, device, payload))
+        self._batch.undated.append(Undated(self._clock.boot, measured, device, encode_reading(reading)))
         self._undated = True
 
     def _time_of(self, device: str, reading: Reading, now: int) -> int:
@@ -261,29 +248,35 @@ class Ingest:
         self._batch.dated_to = max((number for number, _ in waiting), default=0)
         self._undated = False
 
-    def _placed(self, device: str, reading: Reading, now: int) -> Place:
+    def _placed(self, device: str, reading: Reading, now: int, *, again: bool) -> Place:
         self._readings += 1
         if reading.clock != "ok":
             self._journal.count(f"readings_{reading.clock}")
         spot = spot_of(reading)
-        place = Place.NEXT if spot is None else self._watermarks.place(device, spot, now)
-        if place is Place.DUPLICATE:
-            self._journal.count("duplicates")
-        elif place is Place.GAP:
-            self._journal.count("gaps")
-        return place
+        return Place.NEXT if spot is None else self._watermarks.place(device, spot, now, of_service=again)
 
-    def _take_values(self, device: str, reading: Reading, ts: int, now: int, since: int | None) -> None:
+    def _take_values(
+        self, device: str, reading: Reading, ts: int, now: int, since: int | None, *, again: bool
+    ) -> None:
         if ts < self._limits.earliest:
             raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
-        place = self._placed(device, reading, now)
-        if place is not Place.DUPLICATE:
-            in_order = place is Place.NEXT and not reading.late
-            self._take_lives(device, reading, ts, now, since, in_order=in_order)
+        place = self._placed(device, reading, now, again=again)
+        if place is Place.DUPLICATE or (place is Place.GAP and again):
+            return
+        if not again and self._provisional.doubts(reading, ahead=place is Place.GAP, late_by=now - ts):
+            # It comes again, and so does all that was taken ahead of its turn.
+            if self._provisional:
+                self.flush()
+            return
+        in_order = place is Place.NEXT and not reading.late
+        dated = self._take_lives(device, reading, ts, now, since, in_order=in_order)
+        if place is Place.GAP:
+            self._provisional.note(reading, dated)
 
     def _take_lives(
         self, device: str, reading: Reading, ts: int, now: int, since: int | None, *, in_order: bool
-    ) -> None:
+    ) -> dict[int, int]:
+        """Store the values of a reading; return when each counts, by entity."""
         # Nothing is ahead of a clock that is not set.
         latest = now if self._clock.quality() != "unset" else _FOR_EVER
         known = self._entities.of(device)
@@ -300,13 +293,15 @@ class Ingest:
         else:
             dated = self._dating.late(lives, ts, latest, stream=reading.seq is not None)
         counts = {live.record.id: dated[key] for key, live in lives.items()}
+        if in_order and self._provisional.differs(reading, counts):
+            self.flush()
         if self._clock.quality() != "ok":
             arrived = now if abs(ts - now) > TOLERANCE else None
             self._estimated.note_reading(reading, counts, arrived, self._offset())
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
             value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
-            if in_order and live.cut is not None:
+            if in_order and live.cut is not None and value.ts > live.cut:
                 self._fill(live, value.ts, now)
             take(live, value, now)
         if in_order and since is None:
@@ -315,6 +310,7 @@ class Ingest:
                 self._keep(live, state, now)
         elif reading.late:
             self._derived.pass_over(device, reading.values)
+        return counts
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
         """A reading of the time in which nobody listened shows that the value was known on."""
@@ -389,8 +385,13 @@ class Ingest:
         self._batch.dirty[number] = span
 
     def flush(self) -> None:
-        """Put states on disk, acknowledge nothing; what is killed now comes again. Raises StoreError."""
+        """Put on disk what came in order, take back what was ahead: it comes again. Raises StoreError."""
+        ahead = self._provisional.take_all()
+        for ts, number in ahead:
+            self._drop(self._entities[number], State(ts, number, None, None), self._clock.wall())
         self._write(self._batch)
+        if ahead:
+            self._compiler.reload()
 
     def _write(self, batch: Batch) -> None:
         # A row compiled meanwhile may have settled more of it.

@@ -7,7 +7,7 @@ from pathlib import Path
 from bus import desk
 from bus.access_log import AccessLog
 from bus.clock import Clock
-from bus.events import Connected, Message, Publishes, Subscription
+from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
 from bus.health import Journal
 from bus.topics import Topics, Verb
 from config.model import Device
@@ -20,7 +20,7 @@ from statistician.derived import Derived
 from statistician.estimated import Estimated
 from statistician.fixes import Fixes
 from statistician.house_time import HouseTime
-from statistician.ingest import BATCH, Bus, Ingest
+from statistician.ingest import BATCH, Ingest
 from statistician.limits import Limits
 from statistician.live import Entities
 from statistician.patience import Patience
@@ -52,7 +52,8 @@ def subscriptions(topics: Topics) -> list[Subscription]:
         Subscription(filter=topics.every(verb, levels=1), as_published=False)
         for verb in (Verb.ABOUT, Verb.STATE)
     ]
-    return [*data, desk.subscription(topics, SERVICE)]
+    backlog = Subscription(filter=topics.every(Verb.BACKLOG), retained=False)
+    return [*data, backlog, desk.subscription(topics, SERVICE)]
 
 
 class Statistician:
@@ -60,7 +61,7 @@ class Statistician:
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Acknowledges,
         topics: Topics,
         store: Store,
         settings: Settings,

@@ -188,8 +188,10 @@ class States:
         )
 
     def remove(self, states: Iterable[tuple[int, int]]) -> None:
-        """Remove states by (ts, entity); within a transaction."""
-        self._engine.many("DELETE FROM states WHERE ts = ? AND entity = ?", states)
+        """Remove states by (ts, entity), and the frames that they are in force in; within a transaction."""
+        states = list(states)
+        for table in ("states", "frames"):
+            self._engine.many(f"DELETE FROM {table} WHERE ts = ? AND entity = ?", states)  # noqa: S608 — ours
 
     def remove_frames_after(self, start: int) -> None:
         """Remove the frames of all entities after a time."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.messages import BadMessageError, Reading, whole_number
+from bus.messages import IMPORT, BadMessageError, Reading, whole_number
 from statistician.periods import DAY
 from statistician.records import StreamRecord
 
@@ -15,8 +15,6 @@ FORGOTTEN_AFTER = 30 * DAY
 # A collector begins a new one with each start of the machine; an enemy might with each message.
 MOST_STREAMS = 5_000
 MOST_OWNERS = 10_000
-# Whoever imports history speaks for any device; each import has a stream of its own.
-IMPORT = "import"
 # No stream grows faster than this, seqs a second, nor falls or rises further than this at once.
 _FASTEST = 1_000
 FURTHEST = 1_000_000
@@ -122,6 +120,9 @@ class Streams:
         self._heard: set[str] = set()
         self._asked: set[str] = set()
         self._refused: set[str] = set()
+        self._gaps: set[str] = set()
+        # Streams whose marks committed last have moved and a gap all the same.
+        self.gaps: frozenset[str] = frozenset()
         self.lost = self.jumps = self.restarts = 0
 
     def __contains__(self, stream: str) -> bool:
@@ -181,6 +182,7 @@ class Streams:
             mark.seq = spot.seq
             return Place.NEXT
         self._asked.add(stream)
+        self._gaps.add(stream)
         return Place.GAP
 
     def moved(self) -> dict[str, StreamRecord]:
@@ -206,8 +208,10 @@ class Streams:
             or name not in self._on_disk
             or self._on_disk[name].seq != record.seq
         }
+        before = {name: record.seq for name, record in self._on_disk.items() if name in self._gaps}
+        self.gaps = frozenset(n for n in self._gaps - self._refused if before.get(n) != moved[n].seq)
         self._on_disk.update(moved)
-        self._heard = set()
+        self._heard, self._gaps = set(), set()
         self._asked = set()
         self._refused = set()
         return said

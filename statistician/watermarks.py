@@ -5,11 +5,11 @@ import logging
 from bus.events import Publishes
 from bus.health import Journal
 from bus.outbox import REFUSED
-from bus.topics import BadTopicError, Topics
+from bus.topics import BadTopicError, Topic, Topics, Verb
 from statistician.periods import HOUR
 from statistician.records import StreamRecord
 from statistician.store import Store
-from statistician.streams import Owners, Place, Spot, Streams, service_of
+from statistician.streams import Owners, Place, Spot, Streams, envelope, service_of
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,13 @@ class Watermarks:
             self._owners.add(device, service)
             self._solved(device)
 
-    def place(self, device: str, spot: Spot, now: int) -> Place:
-        """Where a reading stands in its stream; NEXT if the stream is not the device's."""
+    def place(self, device: str, spot: Spot, now: int, *, of_service: bool = False) -> Place:
+        """Where a reading stands in its stream; NEXT if the stream is not the device's.
+
+        `of_service`: it came on a topic where the service of the stream alone may write.
+        """
         stream = spot.stream
-        if not self._owners.owns(device, stream):
+        if not of_service and not self._owners.owns(device, stream):
             self._journal.count("streams_refused")
             self._tell(device, _not_its_own(device, stream), now)
             return Place.NEXT
@@ -56,9 +59,22 @@ class Watermarks:
                 return Place.NEXT
         mark, jumps = self._streams.mark(stream), self._streams.jumps
         place = self._streams.place(spot, now)
+        if place is Place.DUPLICATE:
+            self._journal.count("duplicates")
+        elif place is Place.GAP:
+            self._journal.count("gaps")
         if self._streams.jumps != jumps:
             self._tell(device, _impossible(device, spot, mark), now)
         return place
+
+    def pass_over(self, topic: Topic, payload: bytes, now: int) -> None:
+        """Fill the place of a reading that can never be read: else its stream would wait for ever."""
+        spot = envelope(payload)
+        if spot is None or topic.verb not in (Verb.STATE, Verb.BACKLOG):
+            return
+        again = topic.verb is Verb.BACKLOG
+        if not again or (topic.name, topic.part) == (service_of(spot.stream), spot.stream):
+            self.place(topic.name, spot, now, of_service=again)
 
     def _tell(self, device: str, text: str, now: int) -> None:
         if device not in self._told:
@@ -84,7 +100,10 @@ class Watermarks:
     def committed(self, now: int) -> None:
         """Say the marks that moved, now that they are on disk. Raises StoreError."""
         self._owners.new.clear()
-        self._say(self._streams.committed())
+        said = self._streams.committed()
+        self._say(said)
+        # One that moved and has a gap all the same; again, it asks for what follows.
+        self._say({stream: said[stream] for stream in self._streams.gaps})
         self._count()
         for device in [one for one, told in self._told.items() if abs(now - told) >= _TOLD_FOR]:
             self._solved(device)

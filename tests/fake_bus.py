@@ -58,3 +58,9 @@ class FakeBus:
     def on(self, topic: str) -> list[bytes]:
         """The payloads that went to a topic, oldest first."""
         return [p.payload for p in self.published if p.topic == topic]
+
+    def backlog(self) -> list[bytes]:
+        """The payloads that went to the statistician again, oldest first."""
+        sent = [p for p in self.published if p.topic.startswith("camper/backlog/")]
+        assert all((p.qos, p.retain) == (1, False) for p in sent)
+        return [p.payload for p in sent]

@@ -13,6 +13,7 @@ import pytest
 from bus import about, health, messages
 from bus.commands import Code, as_switch, parse
 from bus.topics import Topic, Topics, Verb
+from statistician.backlog import device_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -109,6 +110,13 @@ def test_the_other_examples(kind: str, struct: type[msgspec.Struct]) -> None:
     decoded = msgspec.json.decode(example(kind), type=struct)
     assert json.loads(msgspec.json.encode(decoded)) == json.loads(example(kind))
     assert set(json.loads(example(kind))) == {field.name for field in msgspec.structs.fields(struct)}
+
+
+def test_the_backlog_example() -> None:
+    sent = example("backlog")
+    reading = messages.decode_reading(sent)
+    assert device_of(TOPICS.parse(TOPICS.backlog("collector_ble", "collector_ble-7f3a91")), reading) == "mppt"
+    assert json.loads(messages.of_device("mppt", messages.encode_reading(reading))) == json.loads(sent)
 
 
 def test_every_field_of_an_aggregate_is_named() -> None:

@@ -8,19 +8,41 @@ from pathlib import Path
 
 import pytest
 
-from bus.outbox import LONGEST_STALL_S, SPILL_AFTER_S, STALL_S, WINDOW, Limits, Outbox
+from bus.outbox import (
+    LONGEST_STALL_S,
+    REWIND_EVERY_S,
+    SPILL_AFTER_S,
+    SPILL_EVERY_S,
+    WINDOW,
+    Limits,
+    Outbox,
+)
 from bus.shelf import Shelf
 
 TOPIC = "camper/state/mppt"
 
 
-def make(folder: Path, *, limits: Limits | None = None) -> Outbox:
-    return Outbox(folder / "run", folder / "disk", "collector_ble", limits=limits)
+def make(
+    folder: Path, *, limits: Limits | None = None, online: bool | None = True, commit_s: float = 5.0
+) -> Outbox:
+    """An outbox; the statistician is `online`, away, or nobody has said."""
+    outbox = Outbox(folder / "run", folder / "disk", "collector_ble", limits=limits, commit_s=commit_s)
+    if online is not None:
+        outbox.statistician(online=online, kept=True, now=0.0)
+    return outbox
 
 
 def fill(outbox: Outbox, count: int, now: float = 0.0) -> None:
     for number in range(count):
         outbox.append(TOPIC, json.dumps({"v": number}).encode(), now)
+
+
+def live(outbox: Outbox, count: int, now: float = 0.0) -> list[dict[str, object]]:
+    """Readings that go out live; returns them as sent."""
+    rows = [outbox.append(TOPIC, json.dumps({"v": number}).encode(), now) for number in range(count)]
+    for row in rows:
+        outbox.sent_live(row)
+    return [json.loads(row.payload) for row in rows]
 
 
 def send_all(outbox: Outbox, now: float = 0.0) -> list[dict[str, object]]:
@@ -71,7 +93,7 @@ def test_a_new_process_goes_on_where_the_dead_one_was(tmp_path: Path) -> None:
     # No close: the process was killed.
     reborn = make(tmp_path)
     assert reborn.stream == dead.stream
-    assert reborn.append(TOPIC, b"{}", 0.0) == 5
+    assert reborn.append(TOPIC, b"{}", 0.0).seq == 5
     sent = send_all(reborn)
     assert seqs(sent) == [3, 4, 5]
     assert sent[0]["after"] == 2
@@ -101,7 +123,7 @@ def test_a_stall_sends_again_and_each_time_later(tmp_path: Path) -> None:
     outbox = make(tmp_path)
     fill(outbox, 2)
     send_all(outbox, 0.0)
-    assert send_all(outbox, STALL_S - 1) == []
+    assert send_all(outbox, outbox.stall_s - 1) == []
     now, waits = 0.0, []
     for _ in range(6):
         before = now
@@ -109,7 +131,7 @@ def test_a_stall_sends_again_and_each_time_later(tmp_path: Path) -> None:
             now += 1.0
         assert seqs(again) == [1, 2]
         waits.append(now - before)
-    assert waits == [min(STALL_S * 2**n, LONGEST_STALL_S) for n in range(6)]
+    assert waits == [min(outbox.stall_s * 2**n, LONGEST_STALL_S) for n in range(6)]
 
 
 def test_the_same_watermark_again_asks_for_what_follows(tmp_path: Path) -> None:
@@ -120,17 +142,20 @@ def test_the_same_watermark_again_asks_for_what_follows(tmp_path: Path) -> None:
     assert send_all(outbox, 10.0) == []
     outbox.watermark(outbox.stream, 2, 10.0)
     assert seqs(send_all(outbox, 10.0)) == [3, 4, 5]
-    outbox.watermark(outbox.stream, 2, 10.5)
-    assert send_all(outbox, 10.5) == [], "not more often than every two seconds"
+    outbox.watermark(outbox.stream, 2, 10.0 + REWIND_EVERY_S - 0.1)
+    assert send_all(outbox, 10.0 + REWIND_EVERY_S - 0.1) == [], "not more often than every few seconds"
 
 
-def test_the_healthy_path_never_touches_the_disk(tmp_path: Path) -> None:
-    outbox = make(tmp_path)
+@pytest.mark.parametrize("commit_s", [5, 30])
+def test_the_healthy_path_never_touches_the_disk(tmp_path: Path, commit_s: int) -> None:
+    outbox = make(tmp_path, commit_s=commit_s)
     for second in range(200):
-        seq = outbox.append(TOPIC, b"{}", float(second))
-        send_all(outbox, float(second))
+        row = outbox.append(TOPIC, b"{}", float(second))
+        outbox.sent_live(row)
+        assert send_all(outbox, float(second)) == [], "nothing is sent twice"
         outbox.settle(float(second))
-        outbox.watermark(outbox.stream, seq - 5, float(second))
+        if second % commit_s == commit_s - 1:
+            outbox.watermark(outbox.stream, row.seq, float(second))
     assert not (tmp_path / "disk").exists()
 
 
@@ -143,7 +168,7 @@ def test_a_watermark_that_stands_still_moves_the_rows_to_disk(tmp_path: Path) ->
     assert outbox.on_disk == outbox.waiting == 10
 
 
-def test_on_disk_a_reading_a_second_costs_one_commit_in_five(tmp_path: Path) -> None:
+def test_on_disk_a_reading_a_second_costs_one_commit_in_four(tmp_path: Path) -> None:
     outbox = make(tmp_path)
     fill(outbox, 1, now=0.0)
     commits, before = 0, 0
@@ -152,7 +177,74 @@ def test_on_disk_a_reading_a_second_costs_one_commit_in_five(tmp_path: Path) -> 
         outbox.settle(float(second))
         commits += outbox.on_disk != before
         before = outbox.on_disk
-    assert commits == 20
+    assert commits == 25
+
+
+def test_a_statistician_that_is_away_moves_the_rows_to_disk_at_once(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    live(outbox, 3, now=100.0)
+    outbox.statistician(online=False, kept=False, now=100.5)
+    assert outbox.on_disk == 3
+    second = 101
+    for second in range(101, 140):
+        live(outbox, 1, now=float(second))
+        outbox.settle(float(second) + 0.9)
+        assert outbox.waiting - outbox.on_disk < 5, "later ones within five seconds"
+    outbox.statistician(online=True, kept=False, now=140.0)
+    outbox.watermark(outbox.stream, 42, 141.0)
+    live(outbox, 1, now=142.0)
+    outbox.settle(142.0 + SPILL_EVERY_S)
+    assert outbox.on_disk == 0, "back in memory once all is confirmed"
+
+
+def test_on_disk_a_commit_is_synchronous(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "disk" / "x", durable=True)
+    assert shelf._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert shelf._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    shelf.close()
+
+
+def test_what_went_out_live_is_not_sent_again_until_the_statistician_comes(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    assert live(outbox, 2)[0] == {"v": 0, "stream": outbox.stream, "seq": 1, "after": 0}
+    assert send_all(outbox) == []
+    outbox.statistician(online=True, kept=True, now=1.0)
+    assert send_all(outbox, 1.0) == [], "it has been there all the time"
+    outbox.statistician(online=True, kept=False, now=2.0)
+    assert seqs(send_all(outbox, 2.0)) == [1, 2]
+    outbox.statistician(online=True, kept=False, now=2.1)
+    assert send_all(outbox, 2.1) == [], "it comes once"
+    outbox.statistician(online=False, kept=False, now=2.2)
+    outbox.statistician(online=True, kept=False, now=2.3)
+    assert seqs(send_all(outbox, 2.3)) == [1, 2], "it may come again at once"
+
+
+@pytest.mark.parametrize("online", [None, False])
+def test_no_backlog_is_sent_to_nobody(tmp_path: Path, *, online: bool | None) -> None:
+    outbox = make(tmp_path, online=online)
+    live(outbox, WINDOW + 50)
+    fill(outbox, 3)
+    assert send_all(outbox, 1000.0) == []
+    outbox.statistician(online=True, kept=False, now=1001.0)
+    assert seqs(send_all(outbox, 1001.0)) == list(range(1, WINDOW + 1)), "all of it, a window at a time"
+
+
+def test_live_readings_ahead_of_the_backlog_come_again_in_their_order(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 2)
+    assert "after" not in live(outbox, 1)[0]
+    assert seqs(send_all(outbox)) == [1, 2, 3]
+    live(outbox, 2)
+    assert send_all(outbox) == [], "from here on nothing is twice"
+
+
+def test_a_repeated_watermark_while_the_backlog_is_on_its_way_changes_nothing(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, WINDOW + 10)
+    send_all(outbox)
+    for now in (10.0, 20.0):
+        outbox.watermark(outbox.stream, 0, now)
+    assert send_all(outbox, 10.0) == []
 
 
 def test_what_is_on_disk_survives_the_machine(tmp_path: Path) -> None:

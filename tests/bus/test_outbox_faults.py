@@ -23,7 +23,9 @@ TOPIC = "camper/state/mppt"
 
 
 def make(folder: Path) -> Outbox:
-    return Outbox(folder / "run", folder / "state", NAME)
+    outbox = Outbox(folder / "run", folder / "state", NAME)
+    outbox.statistician(online=True, kept=True, now=0.0)
+    return outbox
 
 
 def fill(outbox: Outbox, values: range, now: float = 0.0) -> None:

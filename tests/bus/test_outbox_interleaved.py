@@ -81,6 +81,7 @@ class _Life(RuleBasedStateMachine):
         self.outbox = Outbox(self.folder / "run", self.folder / "state", NAME)
         self.listened = self.outbox.streams
         self.outbox.rewind(self.now)
+        self.outbox.statistician(online=True, kept=True, now=self.now)
         self.hear(self.statistician.watermarks)
         self.measure(2)
 
@@ -93,7 +94,7 @@ class _Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.is_killed()
         for _ in range(20):
-            self.pass_time(SPILL_AFTER_S)
+            self.pass_time(self.outbox.stall_s)
             self.send(10_000, 1.0)
             self.commit()
         assert self.outbox.waiting == 0
@@ -109,14 +110,19 @@ class _Life(RuleBasedStateMachine):
     def the_count_is_right(self) -> None:
         assert len(self.outbox._shelves.after(0, 10_000)) == self.outbox.waiting
 
-    @rule(count=st.integers(1, 5))
-    def measure(self, count: int) -> None:
+    @rule(count=st.integers(1, 5), goes=st.booleans(), arrives=st.booleans())
+    def measure(self, count: int, goes: bool = False, arrives: bool = False) -> None:  # noqa: FBT001, FBT002 — hypothesis gives them
+        """Readings that go out live or not; those that go may be lost, or be ahead of the backlog."""
+        arrives = arrives and goes
         for _ in range(count):
             self.measured += 1
-            seq = self.outbox.append(TOPIC, json.dumps({"v": self.measured}).encode(), self.now)
-            place = (self.outbox.stream, seq)
-            assert place not in self.given, "a seq was given twice"
-            self.given[place] = self.measured
+            row = self.outbox.append(TOPIC, json.dumps({"v": self.measured}).encode(), self.now)
+            assert (row.stream, row.seq) not in self.given, "a seq was given twice"
+            self.given[row.stream, row.seq] = self.measured
+            if goes:
+                self.outbox.sent_live(row)
+            if arrives:
+                self.statistician.take(row.payload)
 
     @rule(limit=st.integers(1, 10), arrive=st.floats(0.0, 1.0))
     def send(self, limit: int, arrive: float) -> None:
@@ -132,7 +138,9 @@ class _Life(RuleBasedStateMachine):
 
     @rule()
     def the_statistician_restarts(self) -> None:
+        self.outbox.statistician(online=False, kept=False, now=self.now)
         self.statistician.restart()
+        self.outbox.statistician(online=True, kept=False, now=self.now)
         self.hear(self.statistician.watermarks)
 
     @rule()

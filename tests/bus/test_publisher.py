@@ -8,7 +8,7 @@ import pytest
 from bus.about import About, Entity, decode
 from bus.events import Sent, Unpublished
 from bus.health import Journal
-from bus.outbox import Outbox
+from bus.outbox import WINDOW, Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from tests.clock import NOON_MS, FakeTime
@@ -27,10 +27,24 @@ class Setup:
         self.journal = Journal()
         self.outbox = Outbox(folder / "run", folder / "disk", "collector_ble")
         self.publisher = Publisher(self.bus, Topics(), self.outbox, time.clock, self.journal)
+        self.statistician(b"online", kept=True)
+
+    def statistician(self, word: bytes, *, kept: bool = False) -> None:
+        """What the broker says of it."""
+        self.publisher.take("camper/service/statistician", word, self.time.monotonic_s, kept=kept)
+
+    def connect(self) -> None:
+        """A second later the broker is there, and has kept that the statistician runs."""
+        self.publisher.connected(self.time.pass_(1))
+        self.statistician(b"online", kept=True)
 
     def seqs(self) -> list[int]:
-        """The seqs that reached the wire, in order."""
+        """The seqs that went out live, in order."""
         return [json.loads(payload)["seq"] for payload in self.bus.on(STATE)]
+
+    def backlog(self) -> list[int]:
+        """The seqs that were sent again, in order."""
+        return [json.loads(payload)["seq"] for payload in self.bus.backlog()]
 
 
 @pytest.fixture
@@ -80,14 +94,107 @@ def test_about_and_availability_are_said_when_they_change(setup: Setup) -> None:
     ]
 
 
-def test_without_a_broker_readings_wait_and_go_out_in_order(setup: Setup) -> None:
+def test_of_what_was_measured_without_a_broker_the_newest_goes_live_and_all_in_order_as_backlog(
+    setup: Setup,
+) -> None:
     setup.bus.answer = Sent.LATER
     for voltage in (1.0, 2.0, 3.0):
         setup.publisher.reading("mppt", {"voltage": voltage}, ts=NOON_MS)
-    assert setup.publisher.waiting == 3
+        setup.publisher.reading("fridge", {"temperature": voltage}, ts=NOON_MS)
+    assert setup.publisher.waiting == 6
     setup.bus.answer = Sent.YES
-    setup.publisher.connected(setup.time.monotonic_s)
-    assert setup.seqs() == [1, 2, 3]
+    setup.connect()
+    assert (setup.seqs(), setup.backlog()) == ([5], [1, 2, 3, 4, 5, 6])
+    assert [json.loads(payload)["seq"] for payload in setup.bus.on("camper/state/fridge")] == [6]
+    first = next(p for p in setup.bus.published if "/backlog/" in p.topic)
+    assert first.topic == f"camper/backlog/collector_ble/{setup.outbox.stream}"
+    assert json.loads(first.payload) == {
+        "ts": "2026-11-21T12:00:00.000Z",
+        "clock": "ok",
+        "voltage": 1.0,
+        "stream": setup.outbox.stream,
+        "seq": 1,
+        "after": 0,
+        "device": "mppt",
+    }
+    assert json.loads(setup.bus.backlog()[1])["device"] == "fridge"
+
+
+def test_a_live_reading_goes_out_at_once_whatever_the_statistician_does(setup: Setup) -> None:
+    for word in (b"offline", b"", b"online"):
+        setup.statistician(word)
+        before = len(setup.seqs())
+        for _ in range(WINDOW + 10):
+            setup.publisher.reading("mppt", {"voltage": setup.time.pass_(0.04)}, ts=NOON_MS)
+        assert setup.seqs()[before:] == list(range(before + 1, before + WINDOW + 11))
+    window = list(range(1, WINDOW + 1))
+    assert setup.backlog() == [*window, *window], "once it came, and again when it did not move"
+
+
+def test_no_reading_of_an_earlier_run_goes_live(setup: Setup, tmp_path: Path, time: FakeTime) -> None:
+    setup.statistician(b"offline")
+    setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
+    setup.publisher.close()
+    again = Setup(tmp_path, time)
+    again.publisher.about("mppt", ABOUT)
+    again.bus.published.clear()
+    again.connect()
+    assert (again.seqs(), again.backlog()) == ([], [1])
+    again.publisher.reading("mppt", {"voltage": 2.0}, ts=NOON_MS)
+    assert (again.seqs(), again.backlog()) == ([2], [1])
+
+
+def test_what_a_device_remembered_is_never_live(setup: Setup) -> None:
+    setup.publisher.reading("meter", {"energy": 1.0}, ts=NOON_MS - 60_000, late=True)
+    setup.publisher.reading("meter", {"energy": 2.0}, ts=NOON_MS)
+    setup.publisher.reading("meter", {"energy": 1.5}, ts=NOON_MS - 30_000, late=True)
+    assert [json.loads(payload)["seq"] for payload in setup.bus.on("camper/state/meter")] == [2]
+    assert setup.backlog() == [1, 3], "at once and once each: the order stays whole"
+    setup.statistician(b"offline")
+    setup.publisher.reading("meter", {"energy": 1.7}, ts=NOON_MS - 20_000, late=True)
+    setup.publisher.reading("meter", {"energy": 3.0}, ts=NOON_MS)
+    assert [json.loads(payload)["seq"] for payload in setup.bus.on("camper/state/meter")] == [2, 5]
+    assert setup.backlog() == [1, 3]
+    setup.connect()
+    assert json.loads(setup.bus.on("camper/state/meter")[-1])["seq"] == 5, "the retained one is the newest"
+
+
+def test_a_reading_that_did_not_go_out_at_once_goes_live_when_it_can(setup: Setup) -> None:
+    setup.bus.answer = Sent.LATER
+    setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
+    setup.bus.answer = Sent.YES
+    setup.publisher.settle(setup.time.pass_(1))
+    assert (setup.seqs(), setup.backlog()) == ([1], [])
+
+
+def test_health_tells_when_the_statistician_confirms_nothing(setup: Setup) -> None:
+    setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
+    told = []
+    for _ in range(0, 3 * 24 * 3600, 10):
+        setup.publisher.settle(setup.time.pass_(10))
+        if (text := setup.journal.problems.get("backlog")) and text not in told:
+            told.append(text)
+    assert told[1] == (
+        "the statistician has confirmed nothing for 2 minutes: 1 readings wait, 1 of them on disk;"
+        " look at its service"
+    )
+    spans = ["1 minute", "2 minutes", "5 minutes", "10 minutes", "30 minutes", "1 hour", "2 hours"]
+    spans += ["6 hours", "12 hours", "1 day", "2 days", "3 days"]
+    assert [text.partition(" for ")[2].partition(":")[0] for text in told] == spans
+    setup.publisher.take(f"camper/watermark/{setup.outbox.stream}", b"1", setup.time.monotonic_s)
+    setup.publisher.settle(setup.time.pass_(1))
+    assert "backlog" not in setup.journal.problems
+
+
+def test_without_a_broker_health_does_not_blame_the_statistician(setup: Setup) -> None:
+    setup.bus.answer = Sent.LATER
+    setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
+    setup.journal.problem("broker", "no broker", NOON_MS)
+    setup.publisher.settle(setup.time.pass_(300))
+    assert "backlog" not in setup.journal.problems
+    setup.journal.solved("broker")
+    setup.publisher.settle(setup.time.pass_(1))
+    assert "5 minutes" in setup.journal.problems["backlog"]
 
 
 def test_a_broker_that_forgot_gets_the_newest_reading_again(setup: Setup) -> None:
@@ -97,14 +204,12 @@ def test_a_broker_that_forgot_gets_the_newest_reading_again(setup: Setup) -> Non
     assert setup.seqs() == [1, 1]
 
 
-def test_what_still_waits_is_sent_in_its_order_not_newest_first(setup: Setup) -> None:
+def test_a_broker_that_was_away_gets_the_newest_live_and_what_waits_as_backlog(setup: Setup) -> None:
     for voltage in (1.0, 2.0):
         setup.publisher.reading("mppt", {"voltage": voltage}, ts=NOON_MS)
-    setup.publisher.connected(setup.time.monotonic_s)
-    assert setup.seqs() == [1, 2, 1, 2]
-    assert [p.retain for p in setup.bus.published if p.topic == STATE] == [True, True, False, True], (
-        "who subscribes meanwhile must not be given an old reading as the newest"
-    )
+    setup.connect()
+    assert (setup.seqs(), setup.backlog()) == ([1, 2, 2], [1, 2])
+    assert all(p.retain for p in setup.bus.published if p.topic == STATE)
 
 
 def test_the_about_names_the_service_whose_streams_its_readings_are_in(setup: Setup) -> None:
@@ -140,17 +245,24 @@ def test_a_broker_with_a_smaller_limit_cannot_block_what_follows(setup: Setup) -
     setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
     setup.bus.answer = Sent.YES
     setup.bus.takes = 500
-    setup.publisher.pump(setup.time.monotonic_s)
-    assert [json.loads(p) for p in setup.bus.on(STATE)] == [
-        {"stream": setup.outbox.stream, "seq": 1, "after": 0},
-        {
-            "ts": "2026-11-21T12:00:00.000Z",
-            "clock": "ok",
-            "voltage": 1.0,
-            "stream": setup.outbox.stream,
-            "seq": 2,
-        },
-    ]
+    setup.connect()
+    empty, whole = (json.loads(payload) for payload in setup.bus.backlog())
+    assert empty == {"stream": setup.outbox.stream, "seq": 1, "after": 0, "device": "mppt"}
+    assert (whole["voltage"], whole["seq"]) == (1.0, 2)
+    assert setup.seqs() == [2]
+
+
+@pytest.mark.parametrize("retained", [0, 1])
+def test_a_live_reading_too_large_for_a_broker_holds_up_none(setup: Setup, retained: int) -> None:
+    setup.bus.answer = Sent.LATER
+    setup.publisher.reading("note", {"note": "x" * 1000}, ts=NOON_MS)
+    setup.bus.answer = Sent.YES
+    # Another broker than the one that it was made for.
+    setup.bus.largest, setup.bus.takes = (1000, 65536) if retained else (65536, 1000)
+    setup.connect()
+    setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
+    assert setup.bus.on("camper/state/note") == []
+    assert setup.seqs() == [2]
 
 
 def retained(setup: Setup) -> dict[str, bytes]:
@@ -175,20 +287,16 @@ def test_a_forgotten_device_is_offline_first_and_then_gone(setup: Setup) -> None
     assert retained(setup) == {}
 
 
-def test_what_still_waits_of_a_forgotten_device_is_sent_but_not_retained(setup: Setup) -> None:
+def test_what_still_waits_of_a_forgotten_device_is_sent_as_backlog_alone(setup: Setup) -> None:
     setup.publisher.about("mppt", ABOUT)
     setup.bus.answer = Sent.LATER
     setup.publisher.reading("mppt", {"voltage": 13.21}, ts=NOON_MS)
     setup.publisher.forget("mppt")
     setup.bus.answer = Sent.YES
-    setup.publisher.connected(setup.time.pass_(1))
-    setup.publisher.connected(setup.time.pass_(1))
-    assert [(p.retain, bool(p.payload)) for p in setup.bus.published if p.topic == STATE] == [
-        (True, False),
-        (False, True),
-        (True, False),
-        (False, True),
-    ]
+    setup.connect()
+    setup.connect()
+    assert setup.bus.on(STATE) == [b"", b""]
+    assert setup.backlog() == [1, 1]
     assert setup.publisher.waiting == 1, "the statistician has not got it yet"
 
 
@@ -224,9 +332,10 @@ def test_a_reading_that_the_broker_will_never_take_is_set_aside_and_its_place_ke
     )
     assert setup.outbox.dead() == [("camper/state/mppt", sent, "Payload format invalid")]
     setup.bus.published.clear()
-    setup.publisher.connected(setup.time.monotonic_s)
-    again = [json.loads(payload) for payload in setup.bus.on("camper/state/mppt")]
-    assert [sorted(reading) for reading in again] == [["after", "seq", "stream"]]
+    setup.publisher.forget("mppt")
+    setup.connect()
+    (again,) = setup.bus.backlog()
+    assert sorted(json.loads(again)) == ["after", "device", "seq", "stream"]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"online", b"\xff", b'{"name": "Solar charger"}'])

@@ -121,6 +121,7 @@ class BleHouse(Clients):
         outbox = Outbox(self.folder / "run", self.folder / "state", "collector_ble")
         manifest = Manifest(self.folder / "state" / "collector_ble-published.json")
         self.publisher = Publisher(self.bus, TOPICS, outbox, time.clock, self.journal, manifest=manifest)
+        self.publisher.take(TOPICS.service("statistician"), b"online", time.monotonic_s, kept=True)
         self.readings = Readings(self.publisher, clock=time.clock, journal=self.journal)
         source = ListeningSource(
             self.readings, clock=time.clock, journal=self.journal, emit=self.emitted.append

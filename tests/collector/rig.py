@@ -58,6 +58,7 @@ class Rig:
         topics = Topics()
         outbox = Outbox(folder / "run", folder / "disk", f"collector_{transport}")
         publisher = Publisher(self.bus, topics, outbox, time.clock, self.journal)
+        publisher.take(topics.service("statistician"), b"online", time.monotonic_s, kept=True)
         self.readings = Readings(publisher, clock=time.clock, journal=self.journal)
         self.source = PollingSource(
             self.readings,
@@ -122,6 +123,12 @@ class Rig:
     def said(self, device: str) -> list[dict[str, object]]:
         """The device's readings on the wire, oldest first."""
         return [json.loads(payload) for payload in self.bus.on(Topics().state(device))]
+
+    def remembered(self, device: str) -> list[dict[str, object]]:
+        """What the device told of before, as it went to the statistician; each once."""
+        sent = [json.loads(payload) for payload in self.bus.backlog()]
+        found = {one["seq"]: one for one in sent if one["device"] == device and one.get("late")}
+        return [found[seq] for seq in sorted(found)]
 
     def results(self, device: str, entity: str) -> list[dict[str, object]]:
         """The answers to commands."""

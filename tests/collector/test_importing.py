@@ -39,6 +39,7 @@ class Setup:
         topics, clock, journal = Topics(), time.clock, self.journal
         outbox = Outbox(folder / "run", folder / "disk", "collector_mqtt")
         publisher = Publisher(self.bus, topics, outbox, clock, journal)
+        publisher.take(topics.service("statistician"), b"online", time.monotonic_s, kept=True)
         readings = Readings(publisher, clock=clock, journal=journal)
         source = ImportingSource(readings, self.bus, clock=clock, journal=journal, emit=self.emitted.append)
         answers = Answers(self.bus, topics, journal, clock=clock)
@@ -70,10 +71,13 @@ class Setup:
             self.service.handle(self.emitted.pop(0))
 
     def said(self, device: str) -> list[dict[str, Any]]:
-        """The values of a device's readings, oldest first; what is sent again is left out."""
+        """The values of a device's readings, live or remembered, oldest first; each once."""
         sent = [json.loads(payload) for payload in self.bus.on(f"camper/state/{device}")]
+        assert not any("late" in one for one in sent)
+        again = [json.loads(payload) for payload in self.bus.backlog()]
+        sent += [one for one in again if one["device"] == device]
         found = {one["seq"]: one for one in reversed(sent)}
-        envelope = ("clock", "stream", "seq", "after")
+        envelope = ("clock", "stream", "seq", "after", "device")
         return [{k: v for k, v in found[n].items() if k not in envelope} for n in sorted(found)]
 
     def values(self, device: str) -> list[dict[str, Any]]:

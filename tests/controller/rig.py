@@ -152,6 +152,11 @@ class Rig:
         """What the state topic says now."""
         return self.states(relay)[-1]
 
+    @property
+    def problems(self) -> dict[str, str]:
+        """What health tells, but that there is no statistician."""
+        return {about: text for about, text in self.journal.problems.items() if about != "backlog"}
+
     def said(self, entity: str) -> object:
         """What the state topic says now of any entity of the relays' device."""
         return json.loads(self.bus.on(STATE)[-1])[entity]

@@ -62,7 +62,7 @@ def test_a_pin_that_cannot_be_turned_off_in_time_is_tried_until_it_can(make: Mak
     gpio.broken.clear()
     rig.pass_(0.1)
     assert (gpio.level(PUMP), rig.state("pump")) == (False, "OFF")
-    assert rig.journal.problems == {}
+    assert rig.problems == {}
 
 
 def test_a_pin_that_cannot_be_turned_off_at_exit_does_not_keep_the_others_on(
@@ -109,7 +109,7 @@ def test_a_pin_that_cannot_be_opened_is_tried_again_and_recovers(make: MakeRig, 
     rig.pass_(0.1)
     assert gpio.wire == [(PUMP, True)], "at its boot level, like at any start"
     assert (rig.available(), rig.state("pump")) == (b"online", "OFF")
-    assert rig.journal.problems == {}
+    assert rig.problems == {}
     assert rig.command("pump", "ON")["status"] == "ok"
 
 

@@ -231,7 +231,7 @@ def test_a_malformed_topic_is_answered_where_it_can_and_told(
     rig.pass_(599)
     assert "commands" in rig.journal.problems
     rig.pass_(2)
-    assert rig.journal.problems == {}
+    assert rig.problems == {}
 
 
 def test_set_without_anything_behind_it_is_malformed_too(rig: Rig) -> None:

@@ -222,7 +222,7 @@ def test_a_recovered_battery_allows_on_but_does_not_switch(make: MakeRig, gpio: 
     rig.command("pump", "ON")
     empty(rig)
     empty(rig, 12.9, 300)
-    assert (rig.said("battery_guard"), rig.journal.problems) == ("OFF", {})
+    assert (rig.said("battery_guard"), rig.problems) == ("OFF", {})
     assert gpio.edges(PUMP) == [False, True, False]
     assert rig.command("pump", "ON")["status"] == "ok"
 
@@ -285,7 +285,7 @@ def test_a_sensor_that_dies_low_never_cuts_the_power_but_is_told(make: MakeRig, 
     assert (gpio.level(PUMP), rig.said("battery_guard")) == (True, "OFF")
     assert "nothing guards the battery" in rig.journal.problems["battery_guard.source"]
     rig.say("smartshunt", voltage=13.0)
-    assert rig.journal.problems == {}
+    assert rig.problems == {}
 
 
 def test_old_readings_that_come_again_do_not_trip(make: MakeRig, gpio: Gpio) -> None:

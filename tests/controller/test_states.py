@@ -32,6 +32,13 @@ def say(
     return states.take("d", reading, kept=kept, now=now, wall_ms=wall_ms if right else None)
 
 
+def test_what_a_device_remembered_is_no_present_value() -> None:
+    states = States({"d"})
+    history = Reading(ts=NOON_MS - 1000, values={"e": 1.0}, late=True)
+    assert not states.take("d", history, kept=False, now=NOW, wall_ms=NOON_MS)
+    assert states.get("d", "e") is None
+
+
 @pytest.mark.parametrize(
     ("age_ms", "clock", "right", "at"),
     [

@@ -85,6 +85,8 @@ def every_topic() -> list[str]:
         found += [f"camper/{verb}/{device}/pump" for verb in ("state", "set", "result")]
         found += [f"camper/statistics/{device}/{period}" for period in ("5minute", "hour")]
         found += [f"homeassistant/device/camper_{device}/config"]
+    found += [f"camper/backlog/{service}/{service}-7f3a91" for service in SERVICES]
+    found += ["camper/backlog/import/import-7f3a91", "camper/backlog/controller", "camper/backlog/a/b/c"]
     found += ["camper/response/me", "camper/response/a/b/c/d", "camper/watermark/collector_ble-7f3a91"]
     found += ["camper", "camper/state", "camper/set/relay", "camper/set/relay/pump/x", "camper/state/a/b/c"]
     found += ["camper/unknown/x", "camper/about/a/b", "camper//state", "camperx/state/shunt"]

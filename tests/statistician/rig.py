@@ -11,7 +11,7 @@ from bus.about import About, Entity
 from bus.clock import Clock
 from bus.events import Connected, Message, Sent
 from bus.health import Journal
-from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading
+from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading, of_device
 from bus.topics import Topics
 from config.model import Statistician as Settings
 from statistician.periods import COMPILE_DELAY, MINUTES_5, period_of
@@ -86,6 +86,8 @@ class Rig:
         self.quality: ClockQuality = quality
         # How far the wall clock was set ahead, ms: the monotonic clock knows nothing of that.
         self.stepped = 0
+        # Whether a `Connected` says what was missed.
+        self.broker_tells = False
         # Which start of the machine it is.
         self.boot = "first"
         self.settings = settings or Settings()
@@ -105,8 +107,8 @@ class Rig:
         self.stepped += wall - self.now
         self.now = wall
 
-    def start(self, *, broker_tells: bool = False) -> None:
-        """Begin a process on the same file; `broker_tells`: a `Connected` says what was missed."""
+    def start(self) -> None:
+        """Begin a process on the same file."""
         self.notes = Notes()
         self.journal = Journal()
         self.store = Store(self.path)
@@ -118,7 +120,7 @@ class Rig:
             self.settings,
             clock=clock,
             journal=self.journal,
-            broker_tells=broker_tells,
+            broker_tells=self.broker_tells,
         )
         self.settle()
 
@@ -174,10 +176,12 @@ class Rig:
         after: int | None = None,
         last_reset: dict[str, int] | None = None,
         late: bool | None = None,
+        again: bool = False,
     ) -> int:
         """Deliver a reading, taken now unless said otherwise; returns its mid.
 
-        One that is older than the device's newest says that it is late, unless `late` is False.
+        One that is older than the device's newest says that it is late, unless `late` is False. One that
+        comes `again` is backlog.
         """
         if late is None:
             late = stream is None and ts is not None and ts < self._newest.get(device, 0)
@@ -192,7 +196,12 @@ class Rig:
             last_reset=last_reset or {},
             late=late,
         )
-        return self.message(TOPICS.state(device), encode_reading(reading))
+        payload = encode_reading(reading)
+        if again:
+            assert stream is not None
+            topic = TOPICS.backlog(stream.partition("-")[0], stream)
+            return self.message(topic, of_device(device, payload))
+        return self.message(TOPICS.state(device), payload)
 
     def settle(self) -> None:
         """Tick until nothing is due at this very moment."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bus.messages import of_device
 from bus.outbox import Outbox
 from statistician import store_backup
 from statistician.periods import DAY, HOUR
@@ -199,7 +200,7 @@ def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path
     def deliver(count: int) -> None:
         for row in outbox.next(count, rig.now / 1000):
             outbox.sent(row)
-            rig.message(row.topic, row.payload)
+            rig.message(TOPICS.backlog("ble", row.stream), of_device("van", row.payload))
         rig.commit()
         for mark in rig.notes.watermarks(outbox.stream)[-1:]:
             outbox.watermark(outbox.stream, mark, rig.now / 1000)
@@ -213,6 +214,7 @@ def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path
             }
             outbox.append(topic, json.dumps(payload).encode(), rig.now / 1000)
 
+    outbox.statistician(online=True, kept=True, now=rig.now / 1000)
     measure(1, 2, 3)
     deliver(10)
     back_up(rig)
@@ -225,6 +227,7 @@ def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path
     spoil(rig.path)
     rig.start()
     rig.connect()
+    outbox.statistician(online=True, kept=False, now=rig.now / 1000)
     assert rig.notes.watermarks(outbox.stream) == [3]
     outbox.watermark(outbox.stream, 3, rig.now / 1000)
     for _ in range(4):

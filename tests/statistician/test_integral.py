@@ -394,3 +394,18 @@ def test_no_collector_owns_it() -> None:
     settings = Settings(device={"solar_energy": SOLAR})
     checking.check(settings, "boondock.toml")
     assert ownership.owned_devices(settings, "ble", 0.0) == []
+
+
+def test_what_a_backlog_tells_of_yesterday_is_never_said_as_the_present_energy(sun: Sun) -> None:
+    sun.own("mppt", "ble")
+    yesterday = sun.now - 86_400 * SECOND
+    for seq in range(1, 8):
+        ts = yesterday + seq * 60 * SECOND
+        sun.reading("mppt", {"power": 60.0}, ts=ts, stream="ble-1", seq=seq, again=True)
+    sun.commit()
+    assert sun.energies()[-1].value == pytest.approx(6.0)
+    assert sun.wire.on(STATE) == []
+    for seq in (8, 9):
+        sun.power(60.0, seq=seq)
+    sun.commit()
+    assert sun.said()["energy"] == pytest.approx(6.0, abs=0.2)

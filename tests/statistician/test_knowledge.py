@@ -196,7 +196,8 @@ def test_an_absence_that_the_database_refuses_is_noted_when_it_takes_it(rig: Rig
     feed(rig, range(7))
     rig.close()
     rig.now += 30 * MINUTE
-    rig.start(broker_tells=True)
+    rig.broker_tells = True
+    rig.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rig.store, "commit", lambda _: (_ for _ in ()).throw(StoreError("disk full")))
         rig.service.handle(Connected(1, resumed=False))
@@ -216,3 +217,20 @@ def test_another_boot_is_an_absence_however_short_it_looks(rig: Rig) -> None:
     rig.service.handle(Connected(1, resumed=True))
     rig.run_until(START + 21 * MINUTE)
     assert list(covered(rig)) == [0, 5]
+
+
+def test_what_was_missing_before_an_absence_leaves_its_end_to_be_filled(rig: Rig) -> None:
+    describe(rig, service="collector_x")
+    for minute, seq in ((0, 1), (1, 2), (3, 4)):
+        rig.run_until(START + minute * MINUTE)
+        rig.reading("van", {"volt": 12.0}, stream="collector_x-1", seq=seq)
+    rig.commit()
+    rig.close()
+    rig.now = START + 40 * MINUTE
+    rig.start()
+    # The third reading was lost; the fourth was stored ahead of it.
+    for seq in range(3, 42):
+        ts = START + (seq - 1) * MINUTE
+        rig.reading("van", {"volt": 12.0}, ts=ts, stream="collector_x-1", seq=seq, again=True)
+    rig.run_until(START + 51 * MINUTE)
+    assert covered(rig) == dict.fromkeys(range(0, 50, 5), 1.0)

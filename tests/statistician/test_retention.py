@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.messages import to_iso
+from bus.messages import of_device, to_iso
 from bus.outbox import Outbox
 from config.model import Statistician as Settings
 from statistician.algorithm import Row
@@ -166,6 +166,7 @@ class Publisher:
 
     def __init__(self, folder: Path, rig: Rig) -> None:
         self.outbox = Outbox(folder / "run", folder / "state", "ble")
+        self.outbox.statistician(online=True, kept=True, now=rig.now / 1000)
         rig.own("van", "ble")
         rig.commit()
         rig.notes.forget()
@@ -189,7 +190,7 @@ class Publisher:
             rows = self.outbox.next(200, self.rig.now / 1000)
             for row in rows:
                 self.outbox.sent(row)
-                self.rig.message(row.topic, row.payload)
+                self.rig.message(TOPICS.backlog("ble", row.stream), of_device("van", row.payload))
             self.rig.commit()
             marks = self.rig.notes.watermarks(self.outbox.stream)
             for mark in marks[self.heard :]:

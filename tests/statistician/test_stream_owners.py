@@ -90,7 +90,7 @@ def test_a_reading_before_its_about_is_stored_and_counts_when_it_is_sent_again(r
     assert problem(rig, "late") == ""
     say(rig, 2, device="late")
     rig.commit()
-    assert rig.notes.watermarks(STREAM) == [0], "asks for what is missing"
+    assert rig.notes.watermarks(STREAM) == [0, 0], "the second asks for what is missing"
     rig.reading("late", {"v": float(START + SECOND)}, ts=START + SECOND, stream=STREAM, seq=1, after=0)
     say(rig, 2, device="late")
     rig.commit()

@@ -19,11 +19,19 @@ def rig(tmp_path: Path) -> Rig:
     return rig
 
 
-def send(rig: Rig, seq: int, value: float | None = None, *, after: int | None = None, at: int = 0) -> None:
+def send(
+    rig: Rig,
+    seq: int,
+    value: float | None = None,
+    *,
+    after: int | None = None,
+    at: int = 0,
+    again: bool = False,
+) -> None:
     """Reading `seq` of the stream, taken `seq` seconds after the start unless said otherwise."""
     ts = at or START - 3600 * SECOND + seq * SECOND
     values = {} if value is None else {"voltage": value}
-    rig.reading("van", values, ts=ts, stream=STREAM, seq=seq, after=after)
+    rig.reading("van", values, ts=ts, stream=STREAM, seq=seq, after=after, again=again)
 
 
 def stored(rig: Rig) -> list[float]:
@@ -71,20 +79,93 @@ def test_a_duplicate_is_acknowledged_and_not_counted_again(rig: Rig) -> None:
     assert rig.notes.watermarks(STREAM) == [1]
 
 
-def test_a_gap_is_stored_but_asks_once_for_what_is_missing(rig: Rig) -> None:
+@pytest.mark.parametrize("doubted", [False, True])
+def test_a_gap_is_stored_but_asks_once_for_what_is_missing(rig: Rig, *, doubted: bool) -> None:
     send(rig, 1, 12.0, after=0)
     rig.commit()
+    base = rig.now - 10 * SECOND
     for seq in (3, 4, 5):
-        send(rig, seq, float(seq))
+        send(rig, seq, float(seq), at=base + seq * SECOND)
     rig.commit()
     assert rig.notes.watermarks(STREAM) == [1, 1]
     assert stored(rig) == [12.0, 3.0, 4.0, 5.0]
+    if doubted:
+        send(rig, 6, 6.0, at=base - 60 * SECOND)
+        rig.commit()
+        assert stored(rig) == [12.0], "a clock may have been set: all waits for its turn"
     for seq in (2, 3, 4, 5):
-        send(rig, seq, float(seq))
+        send(rig, seq, float(seq), at=base + seq * SECOND, again=True)
     rig.commit()
-    assert rig.notes.watermarks(STREAM) == [1, 1, 5]
+    assert rig.notes.watermarks(STREAM) == [*[1] * (2 + doubted), 5]
     assert stored(rig) == [12.0, 2.0, 3.0, 4.0, 5.0]
-    assert rig.journal.counters["gaps"] == 3
+    assert rig.journal.counters["gaps"] == 3 + doubted
+
+
+def test_a_mark_that_moves_and_meets_a_gap_is_said_twice(rig: Rig) -> None:
+    for seq in (1, 2, 4):
+        send(rig, seq, float(seq), after=0 if seq == 1 else None)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [2, 2], "the second asks for what is missing"
+    send(rig, 3, 3.0, again=True)
+    send(rig, 4, 4.0, again=True)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM) == [2, 2, 4]
+
+
+def test_backlog_with_a_gap_before_it_waits_until_it_is_sent_once_more(rig: Rig) -> None:
+    send(rig, 1, 12.0, after=0)
+    rig.commit()
+    send(rig, 3, 13.0, again=True)
+    rig.commit()
+    assert stored(rig) == [12.0]
+    assert rig.notes.watermarks(STREAM) == [1, 1]
+    for seq in (2, 3):
+        send(rig, seq, 10.0 + seq, again=True)
+    rig.commit()
+    assert stored(rig) == [12.0, 13.0]
+    assert rig.notes.watermarks(STREAM) == [1, 1, 3]
+
+
+def backlog(rig: Rig, payload: str, service: str = "ble", stream: str = STREAM) -> None:
+    rig.message(TOPICS.backlog(service, stream), payload.encode())
+    rig.commit()
+
+
+def test_backlog_is_believed_without_an_about_and_from_its_service_alone(rig: Rig) -> None:
+    moment = '"ts":"2026-11-23T11:00:00.000Z"'
+    place = f'"stream":"{STREAM}","seq":1,"after":0'
+    backlog(rig, f'{{{moment},"voltage":1,{place},"device":"van"}}', service="box")
+    backlog(rig, f'{{{moment},"voltage":2,{place},"device":"van"}}', stream="ble-other")
+    backlog(rig, f'{{{moment},"voltage":3,{place}}}')
+    backlog(rig, f'{{{moment},"voltage":4,"device":"van"}}')
+    backlog(rig, f'{{{moment},"voltage":5,{place},"device":"no id"}}')
+    assert stored(rig) == []
+    assert len(rig.store.dead_letters()) == 5
+    # What cannot be read on the stream's own topic keeps its place.
+    assert rig.notes.watermarks(STREAM) == [1]
+    backlog(rig, f'{{{moment},"voltage":6,"stream":"{STREAM}","seq":2,"device":"removed"}}')
+    assert stored(rig) == [6.0]
+    assert rig.notes.watermarks(STREAM) == [1, 2]
+    assert [e.entity for e in rig.store.entities() if e.device == "removed"] == ["voltage"]
+
+
+def test_a_live_reading_ahead_of_the_backlog_is_published_on_time_and_counts_in_its_order(rig: Rig) -> None:
+    rig.about("van", energy="total_increasing")
+    rig.reading("van", {"energy": 100.0}, stream=STREAM, seq=1, after=0)
+    rig.run_until(START + 20 * 60 * SECOND)
+    rig.reading("van", {"energy": 107.0}, stream=STREAM, seq=8)
+    rig.run_until(START + 26 * 60 * SECOND)
+    assert rig.rows("energy")[-1].start == START + 20 * 60 * SECOND, "before the backlog comes"
+    before = rig.journal.counters["rows_corrected"]
+    for seq in range(2, 9):
+        ts = START + (20 if seq == 8 else 2 * seq) * 60 * SECOND
+        rig.reading("van", {"energy": 99.0 + seq}, ts=ts, stream=STREAM, seq=seq, again=True)
+    rig.commit()
+    assert rig.notes.watermarks(STREAM)[-1] == 8
+    sums = {(row.start - START) // 60_000: row.row.sum for row in rig.rows("energy")}
+    assert (sums[0], sums[5], sums[10], sums[20]) == (1.0, 3.0, 6.0, 7.0)
+    corrected = rig.journal.counters["rows_corrected"] - before
+    assert 0 < corrected <= 7, "once"
 
 
 def test_after_says_what_will_never_come(rig: Rig) -> None:
@@ -148,12 +229,12 @@ def test_a_wiped_database_takes_the_stream_where_the_publisher_stands(rig: Rig) 
     rig.own("van", "ble")
     send(rig, 9, 12.9)
     rig.commit()
-    assert rig.notes.watermarks(STREAM) == [0]
+    assert rig.notes.watermarks(STREAM) == [0, 0], "the second asks for what is missing"
     send(rig, 7, 12.7, after=6)
     send(rig, 8, 12.8)
     send(rig, 9, 12.9)
     rig.commit()
-    assert rig.notes.watermarks(STREAM) == [0, 9]
+    assert rig.notes.watermarks(STREAM) == [0, 0, 9]
     assert stored(rig) == [12.7, 12.8, 12.9]
 
 

@@ -100,6 +100,28 @@ class Deeds:
         return f"glitch {times}", lambda house: house.live(4, {at: times})
 
     @staticmethod
+    def lose(minutes: float) -> Deed:
+        """A reading is lost, and those after it come twice: live, and in their order."""
+
+        def do(house: House) -> None:
+            house.lose(minutes)
+            house.live(4)
+
+        return f"lost {minutes} min", do
+
+    @staticmethod
+    def lose_over_a_step(by: int, minutes: float) -> Deed:
+        """The same while the machine's clock is set wrong, and right afterwards."""
+
+        def do(house: House) -> None:
+            house.lose(minutes, by)
+            house.live(3)
+            house.lose(minutes, 0)
+            house.live(3)
+
+        return f"lost {minutes} min, clock {by // 1000} s", do
+
+    @staticmethod
     def remember(minutes: float) -> Deed:
         """What was measured comes late."""
 
@@ -117,10 +139,12 @@ PLAIN = st.one_of(
     st.builds(Deeds.glitch, st.integers(0, 3), GLITCHES),
     st.builds(Deeds.remember, st.sampled_from([2, 8, 70])),
     st.builds(Deeds.live, st.sampled_from([2, 6, 65])),
+    st.builds(Deeds.lose, st.sampled_from([2, 8, 40])),
 )
 STEPS = st.one_of(
     st.builds(Deeds.wrong_for, BY, st.sampled_from([0.5, 5, 9, 14, 70])),
     st.builds(Deeds.stays_wrong, BY),
+    st.builds(Deeds.lose_over_a_step, BY, st.just(4)),
     st.builds(Deeds.stranger, BY, st.sampled_from([0.5, 5, 30]), back=st.booleans()),
 )
 
@@ -218,6 +242,11 @@ def test_a_stranger_ahead_is_dated_by_its_arrival_after_a_start() -> None:
 )
 def test_clocks_that_do_not_agree(deeds: list[Deed]) -> None:
     run(deeds, expire=None)
+
+
+@pytest.mark.parametrize("by", [-3 * DAY, -HOUR, -20 * MINUTE, -7 * MINUTE, 7 * MINUTE, HOUR])
+def test_what_is_live_ahead_of_a_gap_leaves_nothing_behind_when_the_clock_is_set(by: int) -> None:
+    run([Deeds.lose_over_a_step(by, 4)], expire=None)
 
 
 QUICK = settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))

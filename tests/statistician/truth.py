@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from bus.messages import ClockQuality, Reading, encode_reading
+from bus.dating import Now, Stamp, put_right
+from bus.messages import ClockQuality, Reading, encode_reading, of_device
 from statistician.periods import MINUTES_5
 from statistician.records import StoredRow, Table
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
@@ -32,6 +33,10 @@ class Device:
     heard: dict[str, list[int]] = field(default_factory=lambda: {"v": [], "e": []})
     cuts: list[int] = field(default_factory=list)
     seq: int = 0
+
+
+def _backlog(device: Device, sent: Sent) -> Sent:
+    return TOPICS.backlog("ble", device.stream or ""), of_device(device.name, sent[1])
 
 
 class House:
@@ -131,6 +136,31 @@ class House:
             self.pass_time(EVERY)
             self.read((glitches or {}).get(n))
 
+    def lose(self, minutes: float, by: int | None = None) -> None:
+        """The first numbered reading is lost; those after it are live, ahead of it, until all come again.
+
+        Halfway the machine's clock is set to so much ahead of the truth, if `by` says so.
+        """
+        again: list[tuple[Device, Sent, Stamp]] = []
+        count = max(4, round(minutes * MINUTE / EVERY))
+        for n in range(count):
+            self.pass_time(EVERY)
+            if by is not None and n == count // 2:
+                self.step(by)
+            for device in self.devices:
+                sent = self._reading(device)
+                if device.stream:
+                    again.append((device, sent, self._clock.stamp))
+                if n > 0 or not device.stream:
+                    self._send(*sent)
+        for device, (topic, payload), stamp in again:
+            self._send(*_backlog(device, (topic, put_right(payload, stamp, self._clock)[0])))
+
+    @property
+    def _clock(self) -> Now:
+        """As the outbox of a collector on this machine sees it."""
+        return Now(self.rig.stepped, self.rig.now, self.rig.quality)
+
     def remember(self, minutes: float) -> None:
         """All devices are silent for so long, and tell afterwards what they measured meanwhile."""
         if self.rig.quality != "ok" or self.rig.stepped or self.devices[1].ahead:
@@ -150,18 +180,23 @@ class House:
         self._end()
         off = self.true
         waiting: list[Sent] = []
+        newest: Sent = "", b""
         for _ in range(round(minutes * MINUTE / EVERY)):
             self.rig.now += EVERY
             # What nobody heard is part of the growth, but nothing known.
             for device in self.devices:
                 if device.stream and backlog:
-                    waiting.append(self._reading(device))
+                    newest = self._reading(device)
+                    waiting.append(_backlog(device, newest))
                 else:
                     device.count += 1.0 + device.count % 3
         self.rig.start()
         for device in self.devices:
             if self.true - off > NOTICED and not (device.stream and waiting):
                 device.cuts.append(off)
+        if waiting:
+            # The broker has kept it.
+            self._send(*newest)
         for one in waiting:
             self._send(*one)
 
