@@ -16,8 +16,8 @@ import msgspec
 from bus.clock import BUILD_DATE_MS
 from bus.messages import Reading, Value, encode_reading, from_iso
 from bus.topics import Topics
+from cli import cells
 from cli.asking import Asker, AskError
-from cli.export import NULL
 from cli.progress import Progress
 from config.model import Broker
 
@@ -178,12 +178,8 @@ def _time(text: str, number: int) -> int:
 
 
 def _value(text: str, line: int) -> Value:
-    if text == NULL:
-        return None
-    try:
-        return _finite(float(text), line, "a state")
-    except ValueError:
-        return text
+    value = cells.read(text)
+    return _finite(value, line, "a state") if isinstance(value, float) else value
 
 
 def _take_hours(broker: Broker, table: Table, *, dry_run: bool) -> str:
@@ -262,7 +258,7 @@ def _hours(table: Table, entity: str) -> Iterator[Hour]:
         _time(line[0], number)
         for place, column in columns.items():
             text = line[place] if place < len(line) else ""
-            if not text or text == NULL:
+            if not text or text == cells.NULL:
                 continue
             if column == "last_reset":
                 hour.last_reset = text
@@ -283,5 +279,5 @@ def _number(text: str, line: int, column: str) -> float:
 
 def _finite(value: float, line: int, column: str) -> float:
     if not math.isfinite(value):
-        raise AskError(f"line {line}: {column} is {value}; allowed are numbers, and {NULL} for unknown")
+        raise AskError(f"line {line}: {column} is {value}; allowed are numbers, and {cells.NULL} for unknown")
     return value
