@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compile as compiling
-from bench import footprint, ingest, latency, load, purge, query, wear
+from bench import footprint, ingest, latency, load, power_cut, purge, query, wear
 from bench.results import keep
 
 Measure = Callable[[argparse.Namespace], str]
@@ -39,6 +39,10 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
         "200 clients and 2,000 messages/s, then a broker that is killed 20 times",
         lambda a: load.measure(quick=a.quick, seconds=a.seconds),
     ),
+    "power-cut": (
+        "power cuts at random points of all that is kept: damage, loss, and controls that must fail",
+        lambda a: power_cut.measure(quick=a.quick, seed=a.seed),
+    ),
     "latency": (
         "command, pin, state seen: against an echo in C",
         lambda a: latency.measure(quick=a.quick, rounds=_rounds(a)),
@@ -67,6 +71,8 @@ def main() -> int:
         )
         if name == "ingest":
             command.add_argument("--peer", choices=["homeassistant"], help="also measure this one's recorder")
+        if name == "power-cut":
+            command.add_argument("--seed", type=int, help="of the cuts; it stands in the results")
         if name in ("footprint", "load"):
             command.add_argument("--seconds", type=int, default=60, help="how long the work lasts")
     arguments = parser.parse_args()
