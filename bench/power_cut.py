@@ -3,6 +3,7 @@
 import logging
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from bench import disk, kept
 from bench.measure import Goal, goals, page, progress, table
+from statistician.records import StoreError
 
 _CUTS = 500
 _SEED = 10
@@ -73,5 +75,6 @@ def faults(one: kept.Kept, cuts: int, seed: int) -> tuple[int, list[str]]:
 def _looked_at(one: kept.Kept, left: Path, said: kept.Said) -> list[str]:
     try:
         return list(one.check(left, said))[:1]
-    except Exception as error:  # noqa: BLE001 — whatever it is, the file was not opened
+    except (OSError, ValueError, LookupError, sqlite3.Error, StoreError) as error:
+        # The file was not opened.
         return [f"{type(error).__name__}: {error}"]
