@@ -5,8 +5,8 @@ The model is an ext4 in its default mode, `data=ordered`, but weaker where that 
 - What a file's fsync or fdatasync covered is on the disk. Of the writes since, each is there, is missing, or
   is torn: of its sectors of 512 or 4096 bytes each is there or not. They are independent of each other, so a
   later write may be there and an earlier one not; what lies between reads as zeros.
-- Names (create, rename, unlink) reach the disk in their order, for the journal is one; a random number of the
-  newest is missing. Only the fsync of a folder makes them certain; that of a file says nothing of its name.
+- Names (create, rename, link, unlink) reach the disk in their order, for the journal is one; a random number
+  of the newest is missing. Only a folder's fsync makes them certain; that of a file says nothing of its name.
 - A size is part of the journal: without a truncation there is nothing of what was written above it later.
 - Shared memory (`-shm` of SQLite) is never on the disk.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 STRACE = "strace"
 _CALLS = (
     "openat,creat,close,lseek,write,writev,pwrite64,pwritev,ftruncate,truncate,fallocate,fsync,fdatasync,"
-    "rename,renameat,renameat2,unlink,unlinkat,sendfile,copy_file_range"
+    "rename,renameat,renameat2,link,linkat,unlink,unlinkat,sendfile,copy_file_range"
 )
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>)?(.*)", re.DOTALL)
 _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+|\?)(?:<([^>]*)>)?", re.DOTALL)
@@ -80,13 +80,21 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A second name of a file."""
+
+    path: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """What the process promised at this moment."""
 
     said: dict[str, int]
 
 
-Event = Write | Copy | Resize | Sync | Name | Mark
+Event = Write | Copy | Resize | Sync | Name | Link | Mark
 
 
 class UnavailableError(Exception):
@@ -148,23 +156,25 @@ class _Reader:
     def _event(self, name: str, arguments: str, result: int, opened: str) -> Iterator[Event]:
         if name in ("openat", "creat"):
             yield from self._opened(arguments, result, _plain(opened), new=name == "creat")
-        elif name.startswith("rename"):
-            before, after = (_plain(text) for text in _STRING.findall(arguments)[-2:])
-            if self._ours(before) or self._ours(after):
-                self._known.discard(before)
-                self._known.add(after)
-                yield Name(before, after)
-        elif name.startswith("unlink"):
-            path = _plain(_STRING.findall(arguments)[-1])
-            if self._ours(path):
-                self._known.discard(path)
-                yield Name(path, None)
+        elif name.startswith(("rename", "link", "unlink")):
+            yield from self._named(name, [_plain(text) for text in _STRING.findall(arguments)])
         elif (found := _DESCRIPTOR.match(arguments)) is not None:
             path = _plain(found[2])
             if path == self._marks and name == "write":
                 yield Mark(json.loads(_bytes(arguments)))
             elif self._ours(path):
                 yield from self._done(name, int(found[1]), path, arguments, result)
+
+    def _named(self, name: str, paths: list[str]) -> Iterator[Event]:
+        if name.startswith("unlink") and self._ours(paths[-1]):
+            self._known.discard(paths[-1])
+            yield Name(paths[-1], None)
+        elif not name.startswith("unlink") and any(map(self._ours, paths)):
+            before, after = paths
+            self._known.add(after)
+            if name.startswith("rename"):
+                self._known.discard(before)
+            yield Name(before, after) if name.startswith("rename") else Link(before, after)
 
     def _ours(self, path: str) -> bool:
         return path.startswith(self._folder) and not path.endswith(_NOT_KEPT)
@@ -292,7 +302,9 @@ class Disk:
         if isinstance(event, Mark):
             self.said |= event.said
         elif isinstance(event, Name):
-            self._name(event.path, event.to)
+            self._name(event.path, event.to, _File() if event.path == event.to else self._now.get(event.path))
+        elif isinstance(event, Link):
+            self._name(event.to, event.to, self._now.get(event.path))
         elif isinstance(event, Sync):
             self._sync(event.path)
         elif isinstance(event, Copy):
@@ -310,8 +322,7 @@ class Disk:
             _rename(self._certain, *change)
         self._since.clear()
 
-    def _name(self, path: str, to: str | None) -> None:
-        file = _File() if path == to else self._now.get(path)
+    def _name(self, path: str, to: str | None, file: _File | None) -> None:
         change = (path, to, file)
         _rename(self._now, *change)
         self._since.append(change)

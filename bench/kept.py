@@ -171,8 +171,8 @@ def _outbox(folder: Path, tell: Tell) -> None:
         if outbox.on_disk and outbox.waiting == outbox.on_disk:
             tell(on_disk=second)
         if second in (200, 400):
-            outbox.watermark(outbox.stream, second - 20, float(second))
             tell(watermark=second - 20)
+            outbox.watermark(outbox.stream, second - 20, float(second))
     outbox.close()
     tell(on_disk=600)
 

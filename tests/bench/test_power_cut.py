@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import disk, kept, power_cut
-from bench.disk import Disk, Event, Mark, Name, Resize, Sync, Write
+from bench.disk import Disk, Event, Link, Mark, Name, Resize, Sync, Write
 from tests.house import ROOT
 
 PATH = "/kept/a"
@@ -80,6 +80,12 @@ def test_a_rename_is_certain_once_its_folder_is_synced(tmp_path: Path) -> None:
     assert left(tmp_path, [*NEW, Sync(HERE), *fresh, Sync(HERE)]) == {b"new"}
 
 
+def test_a_second_name_is_of_the_same_file(tmp_path: Path) -> None:
+    second: list[Event] = [Name("/kept/b", "/kept/b"), Write("/kept/b", 0, b"b"), Link("/kept/b", PATH)]
+    events = [*second, Name("/kept/b", None), Sync(HERE), Sync(PATH)]
+    assert left(tmp_path, events) == {b"b"}
+
+
 def test_a_truncation_that_is_missing_takes_later_writes_above_it_along(tmp_path: Path) -> None:
     events: list[Event] = [*NEW, Sync(PATH), Sync(HERE), Resize(PATH, 0), Write(PATH, 0, b"b" * 600)]
     found = left(tmp_path, events)
@@ -118,6 +124,7 @@ os.writev(one, [b"v", b"w"])
 os.ftruncate(one, 4); os.posix_fallocate(one, 0, 10)
 os.fsync(one); os.write(marks, b'{"n": 1}')
 os.rename(folder + "/one\\n", folder + "/two"); os.fdatasync(one)
+os.link(folder + "/two", folder + "/three")
 os.fsync(os.open(folder, os.O_RDONLY))
 try: os.unlink(folder + "/never")
 except FileNotFoundError: pass
@@ -143,6 +150,7 @@ threads = [threading.Thread(target=work, args=(name,)) for name in "xy"]
         Mark({"n": 1}),
         Name(one, two),
         Sync(two),
+        Link(two, f"{tmp_path}/kept/three"),
         Sync(f"{tmp_path}/kept"),
         Name(two, None),
     ]
