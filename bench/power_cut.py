@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import disk, kept
@@ -15,6 +15,7 @@ from statistician.records import StoreError
 
 _CUTS = 500
 _SEED = 10
+_BEHIND = 8
 
 
 def measure(*, quick: bool, seed: int | None = None, only: Sequence[str] = ()) -> str:
@@ -35,8 +36,9 @@ def measure(*, quick: bool, seed: int | None = None, only: Sequence[str] = ()) -
     ]
     remark = (
         f"Seed {seed}. Each file is written by the product's own code under strace; its system calls are cut"
-        " off at random points, and what a disk may then hold is opened by the same code. Unsynced writes are"
-        " kept, dropped or torn by sectors of 512 or 4096 bytes, one by one; names reach the disk in order."
+        " off at random points, half of them shortly behind a rename or a promise, and what a disk may then"
+        " hold is opened by the same code. Unsynced writes are kept, dropped or torn by sectors of 512 or 4096"
+        " bytes, one by one; names reach the disk in order."
     )
     head = ("file", "system calls", "cuts", "faults", "what was promised", "the first fault")
     ours = sum(len(bad) for one, _, bad in found if not one.faulty)
@@ -59,7 +61,7 @@ def faults(one: kept.Kept, cuts: int, seed: int) -> tuple[int, list[str]]:
         events = disk.record([*command, str(home / "marks")], folder, home / "marks", home / "log")
         (home / "log").unlink()
         dice = random.Random(f"{seed} {one.name}")  # noqa: S311 — the same cuts for the same seed
-        points = sorted(dice.randrange(len(events) + 1) for _ in range(cuts))
+        points = sorted(_points(events, cuts, dice))
         drive, done, wrong = disk.Disk(), 0, []
         for point in points:
             for event in events[done:point]:
@@ -70,6 +72,16 @@ def faults(one: kept.Kept, cuts: int, seed: int) -> tuple[int, list[str]]:
             wrong += [f"cut {point}: {fault}" for fault in _looked_at(one, left, drive.said)]
             shutil.rmtree(left)
         return len(events), wrong
+
+
+def _points(events: list[disk.Event], cuts: int, dice: random.Random) -> Iterator[int]:
+    """Return where to cut: anywhere, and as often shortly behind a name that changed or a promise."""
+    delicate = [
+        at for at, event in enumerate(events, 1) if isinstance(event, disk.Name | disk.Link | disk.Mark)
+    ]
+    for cut in range(cuts):
+        near = min(len(events), dice.choice(delicate) + dice.randrange(_BEHIND))
+        yield near if cut % 2 else dice.randrange(len(events) + 1)
 
 
 def _looked_at(one: kept.Kept, left: Path, said: kept.Said) -> list[str]:
