@@ -183,6 +183,9 @@ def test_a_certificate_of_the_future_tells_of_the_clock(issuer: Issuer, tmp_path
 def test_without_names_it_is_called_as_it_says(issuer: Issuer, tmp_path: Path) -> None:
     given = Given(tmp_path, issuer.chain, issuer.key)
     assert (given.wrong(), list(given.names)) == (None, ["van.example"])
+    assert given.make() == [f"a copy of {issuer.chain} and its key"]
+    issuer.chain.unlink()
+    assert list(given.names) == ["van.example"], "as its copy says"
     issuer.issue("DNS:*.van.example")
     assert given.wrong() == "lan.names is needed: the certificate is for *.van.example; say how to call it"
 
