@@ -36,8 +36,8 @@ def measure(*, quick: bool, seed: int | None = None, only: Sequence[str] = ()) -
     ]
     remark = (
         f"Seed {seed}. Each file is written by the product's own code under strace; its system calls are cut"
-        " off at random points, half of them shortly behind a rename or a promise, and what a disk"
-        " may then hold is opened by the same code. Unsynced writes are kept, dropped or torn by sectors of 512 or 4096"
+        " off at random points, half of them shortly behind a rename or a promise. What a disk may then hold"
+        " is opened by the same code. Unsynced writes are kept, dropped or torn by sectors of 512 or 4096"
         " bytes, one by one; names reach the disk in order."
     )
     head = ("file", "system calls", "cuts", "faults", "what was promised", "the first fault")
