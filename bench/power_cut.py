@@ -69,7 +69,8 @@ def faults(one: kept.Kept, cuts: int, seed: int) -> tuple[int, list[str]]:
             done = point
             left.mkdir()
             drive.cut(dice, str(folder), left)
-            wrong += [f"cut {point}: {fault}" for fault in _looked_at(one, left, drive.said)]
+            found = _looked_at(one, left, drive.said)
+            wrong += [f"cut {point}: {fault.replace(f'{left}/', '')}" for fault in found]
             shutil.rmtree(left)
         return len(events), wrong
 
