@@ -31,6 +31,10 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
         "removing a day of states",
         lambda a: purge.measure(quick=a.quick, rounds=_rounds(a)),
     ),
+    "power-cut": (
+        "power cuts at random points of all that is kept: damage, loss, and controls that must fail",
+        lambda a: power_cut.measure(quick=a.quick, seed=a.seed),
+    ),
     "query": (
         "a day, a month and ten years of one entity",
         lambda a: query.measure(quick=a.quick, rounds=_rounds(a)),
@@ -38,10 +42,6 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
     "load": (
         "200 clients and 2,000 messages/s, then a broker that is killed 20 times",
         lambda a: load.measure(quick=a.quick, seconds=a.seconds),
-    ),
-    "power-cut": (
-        "power cuts at random points of all that is kept: damage, loss, and controls that must fail",
-        lambda a: power_cut.measure(quick=a.quick, seed=a.seed),
     ),
     "latency": (
         "command, pin, state seen: against an echo in C",
@@ -69,10 +69,10 @@ def main() -> int:
         command.add_argument(
             "--rounds", type=int, help=f"interleaved rounds, {_ROUNDS} unless said otherwise"
         )
-        if name == "ingest":
-            command.add_argument("--peer", choices=["homeassistant"], help="also measure this one's recorder")
         if name == "power-cut":
             command.add_argument("--seed", type=int, help="of the cuts; it stands in the results")
+        if name == "ingest":
+            command.add_argument("--peer", choices=["homeassistant"], help="also measure this one's recorder")
         if name in ("footprint", "load"):
             command.add_argument("--seconds", type=int, default=60, help="how long the work lasts")
     arguments = parser.parse_args()

@@ -18,10 +18,10 @@ WITH_GOALS = {
     "compile": 1,
     "wear": 2,
     "purge": 2,
+    "power-cut": 2,
     "load": 5,
     "latency": 1,
     "footprint": 1,
-    "power-cut": 2,
 }
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 
