@@ -157,7 +157,7 @@ def _write_csv(file: TextIO, sources: list[Source], records: Iterator[Record], p
     writer = csv.writer(file)
     columns = [(s.entity, name, unit) for s in sources for name, unit in s.columns.items()]
     times = ("ts",) if period == STATES else ("start", "end")
-    writer.writerow([*times, *(heading(*column) for column in columns)])
+    writer.writerow([*times, *(cells.written(heading(*column)) for column in columns)])
     for at, together in groupby(records, key=lambda record: record.at):
         by_entity = {record.entity: record.values for record in together}
         row: list[str | float] = [at]

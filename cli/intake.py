@@ -96,7 +96,7 @@ def read(path: Path) -> Table:
     for place, text in enumerate(lines[0]):
         if place == 0 or (place == 1 and text == "end"):
             continue
-        found = _HEADING.match(text.strip())
+        found = _HEADING.match(str(cells.read(text.strip())))
         if found is None or (found["column"] is not None) == states:
             wanted = "mppt.voltage [V]" if states else "mppt.voltage mean [V]"
             raise AskError(f"{path}: column {place + 1} is {text!r}; allowed are headings such as {wanted!r}")

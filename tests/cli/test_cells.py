@@ -3,10 +3,11 @@
 import csv
 import io
 import random
+from pathlib import Path
 
 import pytest
 
-from cli import cells
+from cli import cells, export, intake
 
 FORMULAS = [
     "=1+1",
@@ -80,6 +81,17 @@ def test_every_text_comes_back() -> None:
     for _ in range(20_000):
         text = "".join(dice.choices("=+-@\t\r\n;|,' 1a\"null", k=dice.randrange(9)))
         assert cells.read(through_csv(text)) == text
+
+
+def test_a_unit_begins_no_formula_either(tmp_path: Path) -> None:
+    """It stands in the heading, and whoever describes a device says it."""
+    unit, file = "V;=1+1", tmp_path / "out.csv"
+    source = export.Source("van.volt", {"value": unit}, iter([]))
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        export._write_csv(opened, [source], iter([]), export.STATES)
+    assert ";'=1+1" in file.read_text(encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8") + "2026-11-21T10:00:00Z,1\n", encoding="utf-8")
+    assert [column.unit for column in intake.read(file).columns.values()] == [unit]
 
 
 def test_a_foreign_file_keeps_its_apostrophes() -> None:
