@@ -104,11 +104,14 @@ class UnavailableError(Exception):
 def record(command: Sequence[str], folder: Path, marks: Path, log: Path) -> list[Event]:
     """Run a command and return what it did below `folder`; a line of JSON in `marks` is a promise.
 
-    Raises UnavailableError.
+    Raises UnavailableError, and RuntimeError if the command fails.
     """
     program = shutil.which(STRACE)
     if program is None:
         raise UnavailableError("no strace: apt install strace")
+    tried = _run([program, "-o", str(log), "true"])
+    if tried.returncode != 0:
+        raise UnavailableError(f"strace may not trace here: {tried.stderr.strip()}")
     traced = [
         program,
         "-f",
@@ -122,10 +125,14 @@ def record(command: Sequence[str], folder: Path, marks: Path, log: Path) -> list
         "-e",
         "signal=none",
     ]
-    done = subprocess.run([*traced, "-o", str(log), *command], capture_output=True, text=True, check=False)
+    done = _run([*traced, "-o", str(log), *command])
     if done.returncode != 0:
-        raise UnavailableError(f"strace or what it ran failed: {done.stderr.strip()[-500:]}")
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-2000:]}")
     return list(_Reader(str(folder), str(marks)).events(log))
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 — our own
 
 
 class _Reader:

@@ -173,6 +173,11 @@ def test_no_cut_damages_or_loses_what_was_promised(one: kept.Kept, monkeypatch: 
     assert bool(wrong) == one.faulty, wrong
 
 
+def test_a_command_that_fails_is_no_reason_to_skip(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no such thing"):
+        recorded(tmp_path, "raise SystemExit('no such thing')")
+
+
 def test_without_strace_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert power_cut.measure(quick=True) == "Not compared: no strace: apt install strace"
