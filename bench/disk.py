@@ -132,7 +132,7 @@ def record(command: Sequence[str], folder: Path, marks: Path, log: Path) -> list
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 — our own
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 class _Reader:
