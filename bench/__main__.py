@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compile as compiling
-from bench import footprint, ingest, latency, load, purge, query, wear
+from bench import footprint, ingest, latency, load, power_cut, purge, query, wear
 from bench.results import keep
 
 Measure = Callable[[argparse.Namespace], str]
@@ -30,6 +30,10 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
     "purge": (
         "removing a day of states",
         lambda a: purge.measure(quick=a.quick, rounds=_rounds(a)),
+    ),
+    "power-cut": (
+        "power cuts at random points of all that is kept: damage, loss, and controls that must fail",
+        lambda a: power_cut.measure(quick=a.quick, seed=a.seed),
     ),
     "query": (
         "a day, a month and ten years of one entity",
@@ -65,6 +69,8 @@ def main() -> int:
         command.add_argument(
             "--rounds", type=int, help=f"interleaved rounds, {_ROUNDS} unless said otherwise"
         )
+        if name == "power-cut":
+            command.add_argument("--seed", type=int, help="of the cuts; it stands in the results")
         if name == "ingest":
             command.add_argument("--peer", choices=["homeassistant"], help="also measure this one's recorder")
         if name in ("footprint", "load"):

@@ -25,13 +25,18 @@ def read(path: Path | None, kind: type[T]) -> T | None:
         return None
 
 
-def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace a file, readable by its owner alone. Raises OSError; then the old one stands as it was."""
+def write(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Replace a file, readable by its owner alone; `owner` is user and group, None: this process's.
+
+    Raises OSError; then the old one stands as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     # Its rights from the first byte on: it may hold keys.
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()

@@ -21,6 +21,13 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     checker = commands.add_parser("check", help="read boondock.toml and say what is wrong with it")
     checker.add_argument("--config", type=Path, help="the file to check (default: the one the processes use)")
+    checker.add_argument(
+        "--out",
+        type=Path,
+        default=broker.OUT,
+        metavar="FOLDER",
+        help="where `boondock broker` wrote the certificate; default: %(default)s",
+    )
     _add_export(commands.add_parser("export", help="write states or statistics to a file"))
     importer = commands.add_parser("import", help="bring states or hourly statistics in from a CSV file")
     importer.add_argument("file", type=Path, help="a file as export writes it: --format csv")
@@ -33,7 +40,7 @@ def main() -> int:
     broker.add_arguments(commands.add_parser("broker", help="set up the broker: users, ACL, certificates"))
     arguments = parser.parse_args()
     if arguments.command == "check":
-        return check(arguments.config or load.find())
+        return check(arguments.config or load.find(), arguments.out)
     return _talk(arguments)
 
 
@@ -98,14 +105,22 @@ def _wanted(arguments: argparse.Namespace) -> scan.Wanted:
     return scan.Wanted(**{name: getattr(arguments, name) for name in names})
 
 
-def check(path: Path) -> int:
-    """Say what is wrong with a configuration file, a line a mistake; 78 if anything is."""
+def check(path: Path, out: Path) -> int:
+    """Say what is wrong with a configuration file, a line a mistake; 78 if anything is.
+
+    Of the broker's certificate in `out` it says when something must be done; that is no mistake of the file.
+    """
     try:
         settings = load.load(path, checking.find_mistakes)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return load.EXIT_CONFIG
     print(f"{path}: good. {_summary(settings)}")
+    try:
+        for warning in broker.warnings(settings, out):
+            print(warning, file=sys.stderr)
+    except (BrokerError, OSError) as error:
+        print(f"the broker's certificate cannot be checked: {error}", file=sys.stderr)
     return 0
 
 

@@ -13,13 +13,16 @@ from pathlib import Path
 from cli import broker_config
 from cli.broker_error import BrokerError
 from cli.broker_files import File
+from cli.broker_given import Given
 from cli.broker_passwords import Vault, password_file
 from cli.broker_rights import User, acl, users
 from cli.broker_show import show
-from cli.broker_tls import Papers
+from cli.broker_tls import CERTIFICATE, RENEWED, Papers, server_pem
 from config.model import Settings
 
 UNIT = "boondock-mosquitto"
+OUT = Path("/etc/boondock/mosquitto")
+_AGAIN = {"certificate": CERTIFICATE, "authority": RENEWED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("/etc/boondock/mosquitto"),
+        default=OUT,
         metavar="FOLDER",
         help="default: %(default)s",
     )
@@ -58,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--renew", metavar="USER", action="append", default=[], help="give a user a new password"
     )
+    parser.add_argument(
+        "--again",
+        choices=tuple(_AGAIN),
+        action="append",
+        default=[],
+        help="make the certificate or the authority anew before its time; phones keep what they have",
+    )
     parser.add_argument("--show", metavar="USER", help="only show a user's password and how to connect")
     parser.add_argument("--config", type=Path, help="where users and [lan] are said (default: as for check)")
 
@@ -70,8 +80,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     for name in (*arguments.renew, *([arguments.show] if arguments.show else [])):
         if name not in known:
             raise BrokerError(f"there is no user {name}: there are {', '.join(known)}")
-    names = broker_config.names(settings, socket.gethostname()) if settings.lan.listen else []
-    papers = Papers(out, secrets / "boondock-ca.key", names, settings.lan.days)
+    papers = certificates(settings, out, secrets, frozenset(_AGAIN[one] for one in arguments.again))
     if arguments.show:
         user = next(one for one in all_users if one.name == arguments.show)
         show(user.name, Vault(secrets).read(user.secret), settings, papers)
@@ -82,11 +91,37 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     )
 
 
+def certificates(
+    settings: Settings, out: Path, secrets: Path, again: frozenset[str] = frozenset()
+) -> Papers | Given:
+    """The broker's certificate, as [lan] has it. Raises BrokerError."""
+    lan = settings.lan
+    if lan.certificate is not None and lan.private_key is not None:
+        return Given(out, Path(lan.certificate), Path(lan.private_key), lan.names)
+    names = broker_config.names(settings, socket.gethostname()) if lan.listen else []
+    return Papers(out, secrets / "boondock-ca.key", names, lan.days, again)
+
+
+def warnings(settings: Settings, out: Path) -> list[str]:
+    """What a person must do about the certificate in `out`; nothing if there is none. Raises BrokerError."""
+    if not settings.lan.listen or not server_pem(out).exists():
+        return []
+    if not os.access(server_pem(out), os.R_OK):
+        raise BrokerError(f"{server_pem(out)} may be read by root: use sudo")
+    return list(certificates(settings, out, out).warnings())
+
+
 class Setup:
     """One run: what is wanted, what differs, what is written."""
 
     def __init__(
-        self, settings: Settings, all_users: list[User], place: Place, papers: Papers, *, renew: list[str]
+        self,
+        settings: Settings,
+        all_users: list[User],
+        place: Place,
+        papers: Papers | Given,
+        *,
+        renew: list[str],
     ) -> None:
         self._settings = settings
         self._users = all_users
@@ -104,6 +139,9 @@ class Setup:
             File(place.out / "acl", acl(all_users)),
             File(place.out / "passwords", password_file(passwords, hashes), hashes=True),
         ]
+        firewall = File(place.out / "lan.nft", broker_config.firewall(settings), private=False)
+        if settings.lan.listen or firewall.path.exists():
+            self._files.append(firewall)
 
     def go(self, *, dry_run: bool, reload: bool) -> None:
         """Show what changes and do it. Raises BrokerError, OSError."""
@@ -114,13 +152,18 @@ class Setup:
         if dry_run:
             print(f"{len(changes)} lines; nothing was written." if changes else "Nothing would change.")
             return
-        self._write()
+        made = self._write()
         if not changes:
             print("Nothing changed.")
         if reload:
             self._reload()
-        for line in self._advice(old, changed=bool(changes), reloaded=reload):
+        for line in self._advice(old, made, changed=bool(changes), reloaded=reload):
             print(line)
+        if self._settings.lan.listen:
+            for line in self._papers.warnings():
+                print(line, file=sys.stderr)
+            if isinstance(self._papers, Given) and (wrong := self._papers.wrong()) is not None:
+                raise BrokerError(f"the broker keeps the certificate it has: {wrong}")
 
     def _changes(self) -> Iterator[str]:
         for file in self._files:
@@ -136,16 +179,17 @@ class Setup:
     def _stale(self) -> list[Path]:
         return self._vault.stale({user.secret for user in self._users})
 
-    def _write(self) -> None:
+    def _write(self) -> list[str]:
+        """Write what is new; returns what was made of certificates."""
         self._place.out.mkdir(mode=0o755, parents=True, exist_ok=True)
         # The passwords first: whatever stops us, nobody has one that is nowhere to be read.
         self._vault.save()
-        if self._settings.lan.listen:
-            self._papers.make()
+        made = self._papers.make() if self._settings.lan.listen else []
         for file in self._files:
             file.settle()
         for path in self._stale():
             path.unlink()
+        return made
 
     def _reload(self) -> None:
         pid = running(self._place.conf)
@@ -156,9 +200,9 @@ class Setup:
         os.kill(pid, signal.SIGHUP)
         print(f"Mosquitto (process {pid}) was told to read its files again.")
 
-    def _advice(self, old: str, *, changed: bool, reloaded: bool) -> Iterator[str]:
-        new = self._conf.text
-        restart = broker_config.needs_restart(old, new)
+    def _advice(self, old: str, made: list[str], *, changed: bool, reloaded: bool) -> Iterator[str]:
+        lan = self._settings.lan
+        restart = broker_config.needs_restart(old, self._conf.text)
         if not old:
             yield f"Next: systemctl restart {UNIT}, then the other services. docs/security.md goes on."
         elif restart:
@@ -167,12 +211,23 @@ class Setup:
             yield "For a running broker: boondock broker --reload"
         if changed and old and not restart:
             yield "A process whose password changed must be restarted: the old one ends with the reload."
-        if self._settings.lan.listen and (restart or not old):
-            yield f"The unit keeps the network out until systemctl edit {UNIT} adds, below [Service]:"
-            yield "IPAddressAllow=192.168.0.0/16    (your network, or any)"
-            yield f"Authority for phones: {self._papers.ca}, SHA-256 {self._papers.fingerprint()}"
+        if set(made) - {RENEWED} and old and not restart and lan.websockets is not None:
+            yield f"Port {lan.websockets} has the new certificate after systemctl restart {UNIT}"
+        if lan.listen:
+            yield from self._advice_to_phones(fresh=restart or not old, renewed=RENEWED in made)
         if changed:
             yield "Passwords, one at a time: boondock broker --show operator"
+
+    def _advice_to_phones(self, *, fresh: bool, renewed: bool) -> Iterator[str]:
+        if fresh:
+            yield f"The unit keeps the network out until systemctl edit {UNIT} adds, below [Service]:"
+            yield "IPAddressAllow=192.168.0.0/16    (your network, or any)"
+            if broker_config.binary("nft") is None:
+                yield "One device may take all connections until nft can count them: apt install nftables"
+        if isinstance(self._papers, Papers) and (fresh or renewed):
+            yield f"Authority for phones: {self._papers.ca}, SHA-256 {self._papers.fingerprint()}"
+        if renewed:
+            yield "Phones keep the authority they have until that ends; a name that is new needs this one."
 
 
 def running(conf: Path) -> int | None:

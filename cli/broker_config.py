@@ -6,6 +6,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
@@ -17,7 +18,14 @@ TEMPLATES = Path(__file__).parents[1] / "mosquitto"
 VERSIONS = ("2.0", "2.1")
 # In mosquitto.conf what follows this line holds for every broker of ours.
 _SHARED = "# Below: for every broker."
+# In lan.nft what stands before this line removes the table.
+_TABLE = "\n# At most"
 _SIOCGIFADDR = 0x8915
+# A connection takes 46 KB before it has said who it is, and the unit allows 1024 of them to all listeners.
+# So many may come from the network; the others are for this machine.
+_MOST_CONNECTIONS = 600
+# Of one address; the kernel counts them: Mosquitto cannot, and 2.0.11 counts two down for each that ends.
+_MOST_OF_ONE = 20
 _ANYWHERE = "0.0.0.0"  # noqa: S104 — compared with, not bound to
 # Settings that a reload does not take up: mosquitto.conf(5), "Not reloaded on reload signal".
 _LISTENING: tuple[str, ...] = (
@@ -26,6 +34,7 @@ _LISTENING: tuple[str, ...] = (
     "protocol",
     "certfile",
     "keyfile",
+    "ciphers",
     "tls_version",
     "max_connections",
 )
@@ -46,10 +55,10 @@ def version() -> str:
     return VERSIONS[0] if parts[1] == "0" else VERSIONS[1]
 
 
-def binary() -> str | None:
-    """Where Mosquitto is; Debian keeps it where an ordinary user's PATH may not look."""
+def binary(name: str = "mosquitto") -> str | None:
+    """Where a program of the system is; Debian keeps it where an ordinary user's PATH may not look."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-    return shutil.which("mosquitto", path=path)
+    return shutil.which(name, path=path)
 
 
 def addresses(listen: tuple[str, ...]) -> list[str]:
@@ -84,18 +93,35 @@ def render(settings: Settings, folder: Path, mosquitto: str) -> str:
         "mosquitto": mosquitto,
     }
     parts = [_fill("users.conf", words)]
-    for address in addresses(settings.lan.listen):
-        lan = words | {"address": address, "port": settings.lan.port, "protocol": "mqtt"}
-        parts.append(_fill("lan.conf", lan))
-        if settings.lan.websockets is not None:
-            parts.append(_fill("lan.conf", lan | {"port": settings.lan.websockets, "protocol": "websockets"}))
+    listeners = [
+        {"address": address, "port": port, "protocol": protocol}
+        for address in addresses(settings.lan.listen)
+        for protocol, port in _ports(settings).items()
+    ]
+    parts += [
+        _fill("lan.conf", words | listener | {"most": _MOST_CONNECTIONS // len(listeners)})
+        for listener in listeners
+    ]
     _, found, shared = _template("mosquitto.conf").partition(_SHARED)
     if not found:
         raise BrokerError(f"{TEMPLATES / 'mosquitto.conf'} lacks the line {_SHARED!r}")
     return "\n".join((*parts, shared.lstrip("\n")))
 
 
-def _fill(name: str, words: dict[str, object]) -> str:
+def _ports(settings: Settings) -> dict[str, int]:
+    lan = settings.lan
+    return {"mqtt": lan.port} | ({} if lan.websockets is None else {"websockets": lan.websockets})
+
+
+def firewall(settings: Settings) -> str:
+    """What keeps one address from taking all connections, for nft; without [lan] it removes that."""
+    if not settings.lan.listen:
+        return _template("lan.nft").partition(_TABLE)[0]
+    ports = ", ".join(map(str, _ports(settings).values()))
+    return _fill("lan.nft", {"ports": ports, "most": _MOST_OF_ONE})
+
+
+def _fill(name: str, words: Mapping[str, object]) -> str:
     text = Template(_template(name)).substitute({key: str(value) for key, value in words.items()})
     return text.rstrip("\n") + "\n"
 

@@ -58,23 +58,27 @@ class File:
 
 def put(path: Path, content: bytes, *, private: bool) -> None:
     """Replace a file with its rights in one step: a power cut leaves the old or the new. Raises OSError."""
-    fresh = path.with_name(f".{path.name}.next")
-    keeping.write(fresh, content)
     # Before it has its name: a broker that may not read its files does not start.
-    _set_rights(fresh, private=private)
-    fresh.replace(path)
+    keeping.write(path, content, mode=_mode(private=private), owner=_owner(private=private))
 
 
 def _set_rights(path: Path, *, private: bool) -> None:
     """Give a file to the broker's account alone, or let all read it. Raises OSError."""
-    # Since 2.0.16 Mosquitto warns about files of another owner, and announces to refuse them.
-    if private and os.geteuid() == 0 and (account := _account()) is not None:
-        os.chown(path, account.pw_uid, account.pw_gid)
-    path.chmod(0o600 if private else 0o644)
+    if (owner := _owner(private=private)) is not None:
+        os.chown(path, *owner)
+    path.chmod(_mode(private=private))
 
 
-def _account() -> pwd.struct_passwd | None:
+def _mode(*, private: bool) -> int:
+    return 0o600 if private else 0o644
+
+
+def _owner(*, private: bool) -> tuple[int, int] | None:
+    """Who must own a private file: since 2.0.16 Mosquitto warns about others, and later refuses them."""
+    if not private or os.geteuid() != 0:
+        return None
     try:
-        return pwd.getpwnam(ACCOUNT)
+        account = pwd.getpwnam(ACCOUNT)
     except KeyError:
         return None
+    return account.pw_uid, account.pw_gid

@@ -1,29 +1,42 @@
-"""The house's own certificate authority and the broker's certificate, made by the `openssl` command."""
+"""The broker's certificate, made by an authority of the house's own."""
 
 import hashlib
 import secrets
 import ssl
-import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from bus import keeping
 from bus.clock import BUILD_DATE_MS
+from cli import openssl
 from cli.broker_error import BrokerError
 from cli.broker_files import put
 from config.access_rules import is_address
 
 CA_DAYS = 3650
-_RENEW_S = 30 * 86_400
+AUTHORITY, RENEWED, CERTIFICATE = (
+    "a certificate authority",
+    "the same certificate authority with new dates and names",
+    "a certificate",
+)
+# No certificate that is made meanwhile outlives it: they last 825 days at most.
+_RENEW_CA_DAYS = 900
+_RENEW_DAYS = 30
+_WARN_DAYS = 21
+_WARN_PHONES_DAYS = 365
 _EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-sha256")
 _REQUEST = "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN={name}\n"
 _CA = """[ca]
 basicConstraints=critical,CA:TRUE,pathlen:0
 keyUsage=critical,keyCertSign,cRLSign
 subjectKeyIdentifier=hash
+nameConstraints=critical,@permitted
+[permitted]
+{permitted}
 """
 _SERVER = """basicConstraints=critical,CA:FALSE
 keyUsage=critical,digitalSignature
@@ -32,16 +45,31 @@ subjectKeyIdentifier=hash
 authorityKeyIdentifier=keyid
 subjectAltName={names}
 """
+# RFC 1918, link-local and loopback; then the same of IPv6, as openssl prints them.
+_PRIVATE = tuple(
+    IPv4Network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")
+)
+_PRIVATE_6 = ("IP:FD00:0:0:0:0:0:0:0/FF00:0:0:0:0:0:0:0", "IP:FE80:0:0:0:0:0:0:0/FFC0:0:0:0:0:0:0:0")
+
+
+def server_pem(folder: Path) -> Path:
+    """The broker's key and certificates in one file: a power cut leaves none without the other."""
+    return folder / "server.pem"
 
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """Where the certificates are; `ca_key` is kept apart from the broker, which never needs it."""
+    """The authority and its certificate; `ca_key` is kept apart from the broker, which never needs it.
+
+    `again` names what shall be made again although it is good: RENEWED, CERTIFICATE.
+    """
 
     folder: Path
     ca_key: Path
     names: Sequence[str]
     days: int
+    again: frozenset[str] = frozenset()
 
     @property
     def ca(self) -> Path:
@@ -49,37 +77,29 @@ class Papers:
         return self.folder / "ca.crt"
 
     @property
-    def certificate(self) -> Path:
-        """The broker's certificate."""
-        return self.folder / "server.crt"
-
-    @property
-    def key(self) -> Path:
-        """The broker's key."""
-        return self.folder / "server.key"
+    def _before(self) -> Path:
+        """The authority's certificate before it was renewed: some phones may have this one."""
+        return self.folder / "ca-before.crt"
 
     def lacks(self) -> list[str]:
-        """What must be made, in words; nothing if all is good for 30 days. Raises BrokerError."""
-        if not (self.ca.exists() and self.ca_key.exists()) or not self._lasts(self.ca):
-            return ["a certificate authority", "a certificate"]
-        if not (self.certificate.exists() and self.key.exists()):
-            return ["a certificate"]
-        good = self._lasts(self.certificate) and self._fits() and self._names() == sorted(_names(self.names))
-        return [] if good else ["a certificate"]
+        """What must be made, in words; nothing if all is good. Raises BrokerError."""
+        if not _fits(self.ca, self.ca_key):
+            return [AUTHORITY, CERTIFICATE]
+        good = openssl.lasts(self.ca, _RENEW_CA_DAYS) and set(_permitted(self.names)) <= _allowed(self.ca)
+        lacking = [] if good and RENEWED not in self.again else [RENEWED]
+        if CERTIFICATE in self.again or not self._certificate_is_good():
+            lacking.append(CERTIFICATE)
+        return lacking
 
-    def _lasts(self, path: Path) -> bool:
-        return _ask("x509", "-noout", "-checkend", str(_RENEW_S), "-in", str(path)) is not None
-
-    def _fits(self) -> bool:
-        """Whether the authority signed the certificate, and the key is the certificate's."""
-        signed = _ask("verify", "-CAfile", str(self.ca), str(self.certificate))
-        public = _ask("x509", "-noout", "-pubkey", "-in", str(self.certificate))
-        return signed is not None and public == _ask("pkey", "-pubout", "-in", str(self.key))
-
-    def _names(self) -> list[str]:
-        said = _ask("x509", "-noout", "-ext", "subjectAltName", "-in", str(self.certificate)) or ""
-        words = (word.strip() for word in said.partition("\n")[2].split(","))
-        return sorted(word.replace("IP Address:", "IP:") for word in words)
+    def _certificate_is_good(self) -> bool:
+        """Whether it lasts, is for these names, has the authority's signature and its own key."""
+        pem = server_pem(self.folder)
+        return (
+            _fits(pem, pem)
+            and openssl.lasts(pem, _RENEW_DAYS)
+            and openssl.names(pem) == sorted(_names(self.names))
+            and openssl.ask("verify", "-CAfile", str(self.ca), str(pem)) is not None
+        )
 
     def make(self) -> list[str]:
         """Make what is missing; returns what was made. Raises BrokerError, OSError."""
@@ -88,36 +108,59 @@ class Papers:
             raise BrokerError(
                 "the clock of this machine is not set: a certificate made now would not be valid"
             )
+        steps = {
+            AUTHORITY: self._make_ca,
+            RENEWED: self._renew_ca,
+            CERTIFICATE: self._make_certificate,
+        }
         with tempfile.TemporaryDirectory() as folder:
-            if len(lacking) > 1:
-                self._make_ca(Path(folder))
-            if lacking:
-                self._make_certificate(Path(folder))
+            for what in lacking:
+                steps[what](Path(folder))
         return lacking
 
-    def _make_ca(self, work: Path) -> None:
+    def _ca_conf(self, work: Path) -> Path:
         conf = work / "ca.cnf"
-        conf.write_text(_REQUEST.format(name=f"Boondock {self.names[0]} {secrets.token_hex(3)}"[:64]) + _CA)
+        permitted = enumerate(_permitted(self.names))
+        lines = (f"permitted;{one.replace(':', f'.{number}=', 1)}" for number, one in permitted)
+        name = f"Boondock {self.names[0]} {secrets.token_hex(3)}"[:64]
+        conf.write_text(_REQUEST.format(name=name) + _CA.format(permitted="\n".join(lines)))
+        return conf
+
+    def _make_ca(self, work: Path) -> None:
         key, ca = work / "ca.key", work / "ca.crt"
-        _make(
-            "req", "-x509", "-config", str(conf), "-extensions", "ca", "-days", str(CA_DAYS), key=key, out=ca
-        )
+        asked = ("req", "-x509", "-config", str(self._ca_conf(work)), "-extensions", "ca", *_EC)
+        openssl.do(*asked, "-days", str(CA_DAYS), "-keyout", str(key), "-out", str(ca))
         self.ca_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         keeping.write(self.ca_key, key.read_bytes())
         put(self.ca, ca.read_bytes(), private=False)
+        self._before.unlink(missing_ok=True)
+
+    def _renew_ca(self, work: Path) -> None:
+        """Sign the authority's certificate again, name and key as before: phones may keep theirs."""
+        made = work / "ca.crt"
+        asked = ("x509", "-in", str(self.ca), "-signkey", str(self.ca_key), "-clrext", "-sha256")
+        lasting = ("-days", str(CA_DAYS), "-extfile", str(self._ca_conf(work)), "-extensions", "ca")
+        openssl.do(*asked, *lasting, "-set_serial", _serial(), "-out", str(made))
+        put(self._before, self.ca.read_bytes(), private=False)
+        put(self.ca, made.read_bytes(), private=False)
 
     def _make_certificate(self, work: Path) -> None:
         conf, extensions, asked = work / "server.cnf", work / "server.ext", work / "server.csr"
         conf.write_text(_REQUEST.format(name=self.names[0][:64]))
         extensions.write_text(_SERVER.format(names=",".join(_names(self.names))))
         key, made = work / "server.key", work / "server.crt"
-        _make("req", "-new", "-config", str(conf), key=key, out=asked)
-        serial = f"0x{secrets.token_hex(16)}"
-        signing = ("-CA", str(self.ca), "-CAkey", str(self.ca_key), "-set_serial", serial, "-sha256")
+        openssl.do("req", "-new", "-config", str(conf), *_EC, "-keyout", str(key), "-out", str(asked))
+        signing = ("-CA", str(self.ca), "-CAkey", str(self.ca_key), "-set_serial", _serial(), "-sha256")
         lasting = ("-days", str(self.days), "-extfile", str(extensions))
-        _do("x509", "-req", "-in", str(asked), *signing, *lasting, "-out", str(made))
-        put(self.key, key.read_bytes(), private=True)
-        put(self.certificate, made.read_bytes(), private=False)
+        openssl.do("x509", "-req", "-in", str(asked), *signing, *lasting, "-out", str(made))
+        put(server_pem(self.folder), key.read_bytes() + made.read_bytes(), private=True)
+
+    def warnings(self) -> Iterator[str]:
+        """What a person must do about dates, in a sentence each. Raises BrokerError."""
+        yield from ends_soon(server_pem(self.folder), "run boondock broker --reload")
+        if self._before.exists() and not openssl.lasts(self._before, _WARN_PHONES_DAYS):
+            since, end = openssl.date(self.ca, "startdate"), openssl.date(self._before, "enddate")
+            yield f"phones that got the authority before {since} need the new one, {self.ca}, by {end}"
 
     def fingerprint(self) -> str:
         """SHA-256 of the authority's certificate, as phones and browsers show it. Raises OSError."""
@@ -126,29 +169,37 @@ class Papers:
         return ":".join(digest[place : place + 2] for place in range(0, len(digest), 2))
 
 
+def ends_soon(pem: Path, cure: str) -> Iterator[str]:
+    """Say so if the broker's certificate is close to its end, or past it. Raises BrokerError."""
+    if not openssl.lasts(pem, _WARN_DAYS):
+        verb = "ends" if openssl.lasts(pem, 0) else "has ended"
+        yield f"the broker's certificate {verb} on {openssl.date(pem, 'enddate')}: {cure}"
+
+
+def _fits(certificate: Path, key: Path) -> bool:
+    public = openssl.certified(certificate)
+    return public is not None and public == openssl.public(key)
+
+
 def _names(names: Sequence[str]) -> list[str]:
     return [f"IP:{name}" if is_address(name) else f"DNS:{name}" for name in names]
 
 
-def _make(*arguments: str, key: Path, out: Path) -> None:
-    """A new key, and what is asked for with it."""
-    _do(*arguments, *_EC, "-keyout", str(key), "-out", str(out))
+def _permitted(names: Sequence[str]) -> list[str]:
+    """What the authority may speak for, as openssl prints it: private addresses, .local and these names."""
+    addresses = [IPv4Address(name) for name in names if is_address(name)]
+    others = [one for one in addresses if not any(one in network for network in _PRIVATE)]
+    networks = (*_PRIVATE, *map(IPv4Network, others))
+    local = [name.lower() for name in names if not is_address(name) and not name.lower().endswith(".local")]
+    numbers = [f"IP:{one.network_address}/{one.netmask}" for one in networks]
+    return [f"DNS:{name}" for name in ("local", *local)] + numbers + list(_PRIVATE_6)
 
 
-def _do(*arguments: str) -> None:
-    done = _openssl(*arguments)
-    if done.returncode != 0:
-        raise BrokerError(f"openssl {arguments[0]} failed: {done.stderr.strip()}")
+def _allowed(ca: Path) -> set[str]:
+    """What an authority may speak for; nothing if that is not limited."""
+    said = openssl.ask("x509", "-noout", "-ext", "nameConstraints", "-in", str(ca)) or ""
+    return {line.strip() for line in said.splitlines()} if "critical" in said else set()
 
 
-def _ask(*arguments: str) -> str | None:
-    """What openssl says, None if it says no."""
-    done = _openssl(*arguments)
-    return done.stdout if done.returncode == 0 else None
-
-
-def _openssl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 — its own arguments, wherever PATH has it
-    except FileNotFoundError as error:
-        raise BrokerError("openssl is not installed: apt install openssl") from error
+def _serial() -> str:
+    return f"0x{secrets.token_hex(16)}"

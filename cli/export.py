@@ -14,6 +14,7 @@ from typing import TextIO
 import msgspec
 
 from bus.messages import Value, from_iso, to_iso
+from cli import cells
 from cli.asking import Asker, AskError
 from cli.progress import Progress
 from config.model import Broker
@@ -21,8 +22,6 @@ from config.model import Broker
 STATES = "states"
 PERIODS = ("5minute", "hour", "day", "week", "month", "year", "lifetime", STATES)
 FORMATS = ("csv", "json", "jsonl")
-# A state that was unknown; an empty cell says that there was none.
-NULL = "null"
 _MEANS = ("mean", "min", "max")
 _SUMS = ("state", "sum", "change", "sum_increase", "sum_decrease", "last_reset")
 
@@ -154,15 +153,11 @@ def heading(entity: str, column: str, unit: str | None) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def _cell(value: Value) -> str | float:
-    return NULL if value is None else value
-
-
 def _write_csv(file: TextIO, sources: list[Source], records: Iterator[Record], period: str) -> None:
     writer = csv.writer(file)
     columns = [(s.entity, name, unit) for s in sources for name, unit in s.columns.items()]
     times = ("ts",) if period == STATES else ("start", "end")
-    writer.writerow([*times, *(heading(*column) for column in columns)])
+    writer.writerow([*times, *(cells.written(heading(*column)) for column in columns)])
     for at, together in groupby(records, key=lambda record: record.at):
         by_entity = {record.entity: record.values for record in together}
         row: list[str | float] = [at]
@@ -170,7 +165,7 @@ def _write_csv(file: TextIO, sources: list[Source], records: Iterator[Record], p
             row.append(str(next(iter(by_entity.values()))["end"]))
         for entity, name, _ in columns:
             values = by_entity.get(entity, {})
-            row.append(_cell(values[name]) if name in values else "")
+            row.append(cells.written(values[name]) if name in values else "")
         writer.writerow(row)
 
 

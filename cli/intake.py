@@ -16,8 +16,8 @@ import msgspec
 from bus.clock import BUILD_DATE_MS
 from bus.messages import IMPORT, Reading, Value, encode_reading, from_iso, of_device
 from bus.topics import Topics
+from cli import cells
 from cli.asking import Asker, AskError
-from cli.export import NULL
 from cli.progress import Progress
 from config.model import Broker
 
@@ -96,7 +96,7 @@ def read(path: Path) -> Table:
     for place, text in enumerate(lines[0]):
         if place == 0 or (place == 1 and text == "end"):
             continue
-        found = _HEADING.match(text.strip())
+        found = _HEADING.match(str(cells.read(text.strip())))
         if found is None or (found["column"] is not None) == states:
             wanted = "mppt.voltage [V]" if states else "mppt.voltage mean [V]"
             raise AskError(f"{path}: column {place + 1} is {text!r}; allowed are headings such as {wanted!r}")
@@ -179,12 +179,8 @@ def _time(text: str, number: int) -> int:
 
 
 def _value(text: str, line: int) -> Value:
-    if text == NULL:
-        return None
-    try:
-        return _finite(float(text), line, "a state")
-    except ValueError:
-        return text
+    value = cells.read(text)
+    return _finite(value, line, "a state") if isinstance(value, float) else value
 
 
 def _take_hours(broker: Broker, table: Table, *, dry_run: bool) -> str:
@@ -263,7 +259,7 @@ def _hours(table: Table, entity: str) -> Iterator[Hour]:
         _time(line[0], number)
         for place, column in columns.items():
             text = line[place] if place < len(line) else ""
-            if not text or text == NULL:
+            if not text or text == cells.NULL:
                 continue
             if column == "last_reset":
                 hour.last_reset = text
@@ -284,5 +280,5 @@ def _number(text: str, line: int, column: str) -> float:
 
 def _finite(value: float, line: int, column: str) -> float:
     if not math.isfinite(value):
-        raise AskError(f"line {line}: {column} is {value}; allowed are numbers, and {NULL} for unknown")
+        raise AskError(f"line {line}: {column} is {value}; allowed are numbers, and {cells.NULL} for unknown")
     return value

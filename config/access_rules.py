@@ -44,7 +44,7 @@ def check(settings: Settings) -> Wrong:
 
 def _lan(settings: Settings) -> Wrong:
     lan = settings.lan
-    if not lan.listen and (lan.names or lan.websockets is not None):
+    if not lan.listen and (lan.names or lan.websockets is not None or lan.certificate is not None):
         yield "lan.listen", "it is missing", 'addresses or interfaces, such as ["192.168.1.10"]'
     for place in lan.listen:
         if not (is_address(place) or _INTERFACE.match(place)):
@@ -52,10 +52,22 @@ def _lan(settings: Settings) -> Wrong:
     for name in lan.names:
         if not _NAME.match(name):
             yield "lan.names", f"{name!r} is no name", "names such as van.local, and IPv4 addresses"
+    yield from _files(lan.certificate, lan.private_key)
     if lan.websockets == lan.port:
         yield "lan.websockets", f"{lan.port} is lan.port already", "one use a port"
     if lan.listen and settings.broker.port in (lan.port, lan.websockets):
         yield "lan.port", f"{settings.broker.port} is broker.port already", "one use a port"
+
+
+def _files(certificate: str | None, private_key: str | None) -> Wrong:
+    for key, path, other in (
+        ("certificate", certificate, private_key),
+        ("private_key", private_key, certificate),
+    ):
+        if path is None and other is not None:
+            yield f"lan.{key}", "it is missing", "both files: certificate and private_key"
+        elif path is not None and not path.startswith("/"):
+            yield f"lan.{key}", f"{path!r} does not begin with /", "the whole path of a file in PEM"
 
 
 def is_address(text: str) -> bool:

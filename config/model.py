@@ -34,7 +34,7 @@ class Lan(Table):
     """[lan]: where `boondock broker` lets the local network in, with TLS and a password; nowhere by default.
 
     `listen` holds IPv4 addresses or interfaces of this machine; `names` are further names of it for the
-    certificate, which lasts `days`.
+    certificate, which lasts `days`. `certificate` and `private_key` are files of another's instead.
     """
 
     listen: tuple[str, ...] = ()
@@ -42,6 +42,8 @@ class Lan(Table):
     websockets: Annotated[int, Ge(1), Le(65535)] | None = None
     names: tuple[str, ...] = ()
     days: Annotated[int, Ge(60), Le(825)] = 825
+    certificate: str | None = None
+    private_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,7 +161,7 @@ def verify(copy: Path) -> str | None:
 
 
 def restore(folder: Path, database: Path) -> str | None:
-    """Put the newest copy that is good in the database's place; says which, None if there is none."""
+    """Put the newest copy that is good in the database's place and say which; remove it if there is none."""
     for copy in kept(folder, database):
         problem = verify(copy)
         if problem:
@@ -174,6 +174,7 @@ def restore(folder: Path, database: Path) -> str | None:
         sync(database.parent)
         at = taken_at(copy)
         return f"{copy.name} of {to_iso(at)}" if at is not None else copy.name
+    database.unlink(missing_ok=True)
     return None
 
 

@@ -13,6 +13,18 @@ _FINITE = "finite"
 _INFINITE = "abs(ifnull({}, 0)) = 9e999"
 
 
+def _name_again(path: Path, aside: Path) -> None:
+    """Give a file a second name; where a file system has none, only that. Raises OSError.
+
+    Until the copy takes its place another start finds the damage again, and not an empty database.
+    """
+    aside.unlink(missing_ok=True)
+    try:
+        aside.hardlink_to(path)
+    except OSError:  # such as FAT
+        path.replace(aside)
+
+
 def open_or_set_aside(path: Path, backups: Path) -> tuple[Engine, str | None]:
     """Open the database; a damaged one is renamed and replaced, and the second value says so."""
     try:
@@ -26,11 +38,12 @@ def open_or_set_aside(path: Path, backups: Path) -> tuple[Engine, str | None]:
         part = Path(f"{path}{suffix}")
         if part.exists():
             part.replace(f"{aside}{suffix}")
-    path.replace(aside)
+    _name_again(path, aside)
     try:
         copy = restore(backups, path)
         return Engine(path), f"{told}; {copy or 'an empty one'} took its place"
     except OSError as error:
+        path.unlink(missing_ok=True)
         return Engine(path), f"{told}; an empty one took its place: {error}"
 
 

@@ -3,9 +3,7 @@
 import hashlib
 import socket
 import ssl
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +12,8 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tests.open_files import open_files
-from tests.ports import free_port
+from tests.lan import ADDRESS, OTHER, PATIENCE, Lan, listening, openssl, sign
 from tests.secured import SecuredBroker, boondock_broker, open_folder
-
-ADDRESS, OTHER = "127.0.0.2", "127.0.0.3"
-PATIENCE = 10.0
-_LISTEN = "0A"
 
 
 @pytest.fixture
@@ -29,62 +22,12 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def listening(pid: int) -> set[tuple[str, int]]:
-    """Address and port of every TCP socket on which a process listens, also of IPv6."""
-    mine = open_files(pid)
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            words = line.split()
-            if words[3] == _LISTEN and f"socket:[{words[9]}]" in mine:
-                address, port = words[1].split(":")
-                raw = bytes.fromhex(address)
-                name = socket.inet_ntoa(raw[::-1]) if table == "tcp" else raw.hex()
-                found.add((name, int(port, 16)))
-    return found
-
-
 def test_without_lan_only_the_loopback_listens(folder: Path) -> None:
     broker = SecuredBroker(folder, "").start()
     try:
         assert listening(broker.pid) == {("127.0.0.1", broker.port)}
     finally:
         broker.stop()
-
-
-class Lan:
-    """A broker with a network: TLS on one port, websockets on another, both on ADDRESS."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self.websockets = free_port(), free_port()
-        ports = f"port = {self.port}\nwebsockets = {self.websockets}\n"
-        self.settings = f"[lan]\nlisten = ['{ADDRESS}', '{OTHER}']\nnames = ['van.test']\n{ports}"
-        self.broker = SecuredBroker(folder, self.settings)
-        self.ca = self.broker.out / "ca.crt"
-
-    def start(self) -> None:
-        """Start the broker and wait until it listens: websockets come last."""
-        self.broker.start()
-        deadline = time.monotonic() + PATIENCE
-        while (OTHER, self.websockets) not in listening(self.broker.pid):
-            assert time.monotonic() < deadline, listening(self.broker.pid)
-            time.sleep(0.02)
-
-    def handshake(self, name: str = ADDRESS, *, least: ssl.TLSVersion | None = None) -> ssl.SSLSocket:
-        """A verified connection to the TLS port."""
-        context = ssl.create_default_context(cafile=str(self.ca))
-        if least is not None:
-            context.minimum_version = context.maximum_version = least
-        return context.wrap_socket(
-            socket.create_connection((ADDRESS, self.port), PATIENCE), server_hostname=name
-        )
-
-    def serial(self) -> int:
-        """Of the certificate that the broker shows now."""
-        with self.handshake() as sock:
-            shown = sock.getpeercert()
-        assert shown is not None
-        return int(str(shown["serialNumber"]), 16)
 
 
 @pytest.fixture
@@ -205,8 +148,8 @@ def test_the_fingerprint_is_that_of_the_authority_and_the_code_holds_no_password
 
 def test_the_keys_are_for_whom_they_concern(lan: Lan) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in lan.broker.out.iterdir()}
-    assert modes["server.key"] == 0o600
-    assert modes["ca.crt"] == modes["server.crt"] == 0o644
+    assert modes["server.pem"] == 0o600
+    assert modes["ca.crt"] == 0o644
     assert not list(lan.broker.out.glob("ca.key")), "the broker never sees it"
     assert (lan.broker.secrets / "boondock-ca.key").stat().st_mode & 0o777 == 0o600
 
@@ -217,36 +160,19 @@ def test_what_is_good_is_kept(lan: Lan) -> None:
     assert {path: path.read_bytes() for path in lan.broker.out.iterdir()} == before
 
 
-def resign(lan: Lan, days: int) -> None:
+def resign(broker: SecuredBroker, days: int) -> None:
     """Replace the certificate by one that ends sooner."""
-    out, key = lan.broker.out, lan.broker.secrets / "boondock-ca.key"
-    asked = [
-        "openssl",
-        "x509",
-        "-x509toreq",
-        "-in",
-        "server.crt",
-        "-signkey",
-        "server.key",
-        "-out",
-        "/dev/stdout",
-    ]
-    request = subprocess.run(asked, cwd=out, capture_output=True, check=True, timeout=20).stdout
-    (out / "san.ext").write_text(f"subjectAltName=DNS:van.test,IP:{ADDRESS},IP:{OTHER}\n")
-    signing = ["-CA", "ca.crt", "-CAkey", str(key), "-set_serial", "7", "-extfile", "san.ext"]
-    subprocess.run(
-        ["openssl", "x509", "-req", "-days", str(days), *signing, "-out", "server.crt"],
-        cwd=out,
-        input=request,
-        capture_output=True,
-        check=True,
-        timeout=20,
+    pem = broker.out / "server.pem"
+    key, certificate = (
+        openssl(broker.out, "pkey", "-in", str(pem)),
+        sign(broker, days, f"DNS:van.test,IP:{ADDRESS},IP:{OTHER}"),
     )
+    pem.write_text(key + certificate)
 
 
 def test_a_certificate_that_ends_soon_is_renewed_and_shown_after_a_reload(fresh: Lan) -> None:
     authority = fresh.ca.read_bytes()
-    resign(fresh, 20)
+    resign(fresh.broker, 20)
     assert "a certificate in" in fresh.broker.setup("--dry-run").stdout
     before = fresh.serial()
     fresh.broker.setup("--reload")
@@ -258,7 +184,7 @@ def test_a_certificate_that_ends_soon_is_renewed_and_shown_after_a_reload(fresh:
     fresh.handshake("van.test").close()
 
 
-@pytest.mark.parametrize("broken", ["server.key", "server.crt", "ca.crt"])
+@pytest.mark.parametrize("broken", ["server.pem", "ca.crt"])
 def test_what_is_damaged_is_made_again(fresh: Lan, broken: str) -> None:
     (fresh.broker.out / broken).write_text("nothing")
     fresh.broker.setup()
@@ -267,14 +193,20 @@ def test_what_is_damaged_is_made_again(fresh: Lan, broken: str) -> None:
     fresh.handshake().close()
 
 
-def test_a_new_name_brings_a_new_certificate_of_the_same_authority(fresh: Lan) -> None:
-    authority = fresh.ca.read_bytes()
+def test_a_new_name_brings_a_new_certificate_and_an_authority_that_may_speak_for_it(fresh: Lan) -> None:
+    """Phones keep the authority they have for all that is below .local or a private address."""
+    fresh.broker.say(fresh.settings.replace("van.test", "boat.local"))
+    before = fresh.ca.read_bytes()
+    assert "+++ a certificate in" in fresh.broker.setup().stdout
+    assert fresh.ca.read_bytes() == before
     fresh.broker.say(fresh.settings.replace("van.test", "boat.test"))
-    assert "a certificate in" in fresh.broker.setup().stdout
-    assert fresh.ca.read_bytes() == authority
+    assert "the same certificate authority with new dates and names" in fresh.broker.setup().stdout
     fresh.broker.kill()
     fresh.start()
     fresh.handshake("boat.test").close()
+    fresh.ca.write_bytes(before)
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        fresh.handshake("boat.test")
 
 
 def test_an_interface_stands_for_its_address(folder: Path) -> None:

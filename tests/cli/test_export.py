@@ -163,6 +163,20 @@ def test_states_come_back_through_an_import(broker: Mosquitto, folder: Path) -> 
 
 
 @pytest.mark.usefixtures("broker")
+def test_a_text_that_is_a_formula_is_exported_as_text_and_comes_back(folder: Path) -> None:
+    texts = ["=1+1", "@x", "-2+3", "-1.5", "null", "plain"]
+    at = [f"2026-11-19T11:00:0{place}.000Z" for place in range(len(texts))]
+    file = folder / "formulas.csv"
+    cells = [f"'{text}" if text != "plain" else text for text in texts]
+    file.write_text("ts,mppt.charge_state\n" + "".join(f"{t},{c}\n" for t, c in zip(at, cells, strict=True)))
+    assert boondock(folder, "import", str(file)).returncode == 0
+    asked = ("--entity", CHARGE, "--period", "states", "--start", at[0], "--end", "2026-11-19T12:00:00Z")
+    lines = exported(folder, *asked, "--format", "jsonl").splitlines()
+    assert [json.loads(line)["value"] for line in lines] == texts
+    assert [row[1] for row in table(exported(folder, *asked))[1:]] == cells
+
+
+@pytest.mark.usefixtures("broker")
 def test_hours_come_back_through_an_import(folder: Path) -> None:
     file = folder / "hours.csv"
     file.write_text(

@@ -174,6 +174,39 @@ def test_a_damaged_database_is_replaced_by_the_newest_good_copy(rig: Rig) -> Non
     assert [s.value for s in rig.store.states.between(0, None)] == [12.0, 5.0, None, None]
 
 
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+def test_a_kill_while_the_copy_takes_its_place_leaves_no_empty_database(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(rig)
+    rig.store.engine.put_fact("open", "no goodbye")
+    rig.store.engine.database.close()
+    spoil(rig.path)
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.copyfile", killed)
+        with pytest.raises(KilledError):
+            Store(rig.path)
+    rig.start()
+    assert store_backup.kept(rig.store.backups, rig.path)[0].name in rig.journal.problems["damage"]
+    assert 12.0 in [s.value for s in rig.store.states.between(0, None)]
+
+
+def test_without_a_good_copy_an_empty_one_takes_its_place(rig: Rig) -> None:
+    rig.store.engine.put_fact("open", "no goodbye")
+    rig.store.engine.database.close()
+    spoil(rig.path)
+    rig.start()
+    assert "an empty one took its place" in rig.journal.problems["damage"]
+    assert (rig.path.parent / "s.db.damaged").stat().st_size > 0
+
+
 def test_damage_found_at_work_ends_the_process_and_the_next_start_sees_to_it(rig: Rig) -> None:
     back_up(rig)
     rig.reading("van", {f"e{n}": "x" * 400 for n in range(200)})
