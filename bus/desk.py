@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from bus.events import Message, Publishes, Sent, Subscription
 from bus.health import Journal
 from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Progress, Refused, Wait
 from bus.topics import ID, Topics
+
+log = logging.getLogger(__name__)
 
 # Bytes of an answer.
 PAGE = 48 * 1024
@@ -181,6 +184,11 @@ class Desk:
         except self._failures as error:
             finished = True
             self._refuse(request, Refused(Code.INTERNAL, str(error)))
+        except Exception as error:
+            finished = True
+            self._journal.count("faults")
+            log.exception("the request %s failed", request.verb[:64])
+            self._refuse(request, Refused(Code.INTERNAL, f"an error of this software: {error!r}"[:300]))
         if finished:
             self._waiting.remove(request)
         elif request.waits:

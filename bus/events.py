@@ -77,6 +77,13 @@ class Publishes(Protocol):
         """Publish now or say why not."""
 
 
+class Bus(Publishes, Protocol):
+    """The part of a connection that a service needs which acknowledges by itself."""
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker a message is done with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
     """A topic filter; `retained` False asks the broker not to send what it retains (commands, requests).

@@ -33,6 +33,7 @@ def owner_of_devices(
         topics=topics,
         clock=clock,
         acknowledge=True,
+        runtime=Path(storage.runtime),
         subscriptions=[*subscriptions, said, Subscription(filter=HOME_ASSISTANT)],
     )
     announcer = Announcer(

@@ -20,7 +20,7 @@ from statistician.ingest import BATCH
 from statistician.records import StoreError
 from statistician.replay import main as replay
 from statistician.schedule import Schedule
-from statistician.service import Statistician, subscriptions
+from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store_engine import NewerError
 
@@ -46,7 +46,15 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     link = replace(Link.of(settings.broker, NAME, session_s=_SESSION_S), receive_maximum=2 * BATCH)
     topics = Topics(settings.broker.base)
     listens = [*subscriptions(topics), *announcing.subscriptions(topics)]
-    process = Process(NAME, link=link, topics=topics, clock=clock, subscriptions=listens)
+    process = Process(
+        NAME,
+        link=link,
+        topics=topics,
+        clock=clock,
+        subscriptions=listens,
+        runtime=Path(settings.storage.runtime),
+        fatal=(StoreError,),
+    )
     try:
         service = Statistician(
             process.connection,
@@ -60,6 +68,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
             answers=process.connection,
             anchor=anchor_path(settings),
             broker_tells=True,
+            hooks=Hooks(guard=process.guard, clear=process.in_hand.clear),
         )
     except NewerError as error:
         # Neither another start nor an empty database would help.

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from bus import about as about_message
 from bus.clock import Clock
-from bus.events import Message, Publishes
+from bus.events import Bus, Message
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
 from bus.topics import Topic, Topics, Verb, check_id
@@ -34,13 +33,6 @@ _TOPICS_REMEMBERED = 4_096
 _FOR_EVER = 2**53
 # What was measured longer before it came was not measured by our clock; one further off was just set, ms.
 _LONGEST_WAY, _STEP = 3_600_000, 1_000
-
-
-class Bus(Publishes, Protocol):
-    """The part of a connection that the statistician needs."""
-
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker a message is done with."""
 
 
 class Ingest:
@@ -166,14 +158,21 @@ class Ingest:
             if known and live.record.expire is None and self._clock.quality() != "unset":
                 self._take_value(live, State(max(now, live.heard + 1), live.record.id, None, None), now)
 
-    def _set_aside(self, message: Message, error: str) -> None:
+    def set_aside(self, message: Message, why: str) -> None:
+        """Keep a message whole that must not be handled, or was handled in part only."""
+        self.since = self._clock.monotonic() if self.since is None else self.since
+        if message not in self._messages[-1:]:
+            self._messages.append(message)
+        self._set_aside(message, why, whole=True)
+
+    def _set_aside(self, message: Message, error: str, *, whole: bool = False) -> None:
         now = self._clock.wall()
         self._journal.count("dead_letters")
         # Only the first of a row: a broken or hostile publisher must not fill the log.
         level = logging.DEBUG if "messages" in self._journal.problems else logging.WARNING
         log.log(level, "set aside: %s: %s", message.topic, error)
         self._journal.problem("messages", f"{message.topic}: {error}"[:300], now)
-        self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error))
+        self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error, whole))
         topic = self._parsed.get(message.topic)
         spot = envelope(message.payload) if topic is not None and topic.verb is Verb.STATE else None
         if topic is not None and spot is not None:

@@ -200,6 +200,9 @@ class Entities:
     def __len__(self) -> int:
         return len(self._by_number)
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._by_number or number in self._merged
+
     def __getitem__(self, number: int) -> LiveEntity:
         return self._by_number.get(number) or self._merged[number]
 

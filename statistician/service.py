@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bus import desk
 from bus.clock import Clock
-from bus.events import Connected, Message, Publishes, Subscription
+from bus.events import Bus, Connected, Message, Publishes, Subscription
 from bus.health import Journal
+from bus.process import RestartError
 from bus.topics import Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
@@ -19,7 +21,7 @@ from statistician.derived import Derived
 from statistician.estimated import Estimated
 from statistician.fixes import Fixes
 from statistician.house_time import HouseTime
-from statistician.ingest import BATCH, Bus, Ingest
+from statistician.ingest import BATCH, Ingest
 from statistician.limits import Limits
 from statistician.live import Entities
 from statistician.patience import Patience
@@ -39,9 +41,15 @@ _SLICE_S = 0.03
 # Late readings come in crowds: wait until they are through, but not for ever, seconds.
 _LATE_QUIET_S = 1.0
 _LATE_AT_MOST_S = 30.0
+# Between two tries of work that failed by an error of ours, seconds.
+_REST_S = 60.0
 _CATCHING_UP = 2 * HOUR
 # A clock that is set right again comes back to within this, ms.
 _SAME_STEP = 5_000
+
+
+def _unguarded(work: Callable[[], None]) -> None:
+    work()
 
 
 def subscriptions(topics: Topics) -> list[Subscription]:
@@ -54,8 +62,16 @@ def subscriptions(topics: Topics) -> list[Subscription]:
     return [*data, desk.subscription(topics, SERVICE)]
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the process does: `guard` a piece of work, `clear` the marks of what was in hand."""
+
+    guard: Callable[[Callable[[], None]], Exception | None] = _unguarded
+    clear: Callable[[], None] = lambda: None
+
+
 class Statistician:
-    """A bus.process.Service; `bus` is the connection or what stands in for it, `devices` the house's."""
+    """A bus.process.KeepsMessages; `bus` is the connection or what stands for it, `devices` the house's."""
 
     def __init__(
         self,
@@ -72,8 +88,10 @@ class Statistician:
         limits: Limits | None = None,
         anchor: Path | None = None,
         broker_tells: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         self._store = store
+        self._hooks = hooks or Hooks()
         self._settings = settings
         self._time = HouseTime(clock)
         self._clock = clock = self._time.steady()
@@ -106,6 +124,7 @@ class Statistician:
         self._ingest.walking = lambda: self._correction.spans if self._correction else {}
         self._correction: Correction | None = None
         self._dirty_since: float | None = None
+        self._resting_until = float("-inf")
         self._hurried = False
         self._acknowledge = bus.acknowledge
         self._steps = ClockSteps(
@@ -147,6 +166,12 @@ class Statistician:
         if damage is not None:
             log.error("%s", damage)
             self._journal.problem("damage", damage, self._clock.wall())
+        if self._store.unusable:
+            text = (
+                f"{self._store.unusable} values in {self._store.path} could not be used: they were set aside"
+                " among the dead letters, or left empty"
+            )
+            self._journal.problem("unusable", text, self._clock.wall())
         self._steps.finish_redating()
         self._begin(self._store.states.first())
         self._steps.note_start(broker_tells=broker_tells)
@@ -186,6 +211,14 @@ class Statistician:
         elif isinstance(event, BackUp):
             self._upkeep.back_up(self._clock.wall())
 
+    def set_aside(self, message: Message, why: str) -> None:
+        """Keep a message that must not be handled."""
+        self._ingest.set_aside(message, why)
+
+    def put_on_disk(self) -> None:
+        """Put on disk what came so far, and acknowledge it, unless the database refuses."""
+        self._guard(self._commit)
+
     def tick(self, now: float) -> float:
         """Do what is due at monotonic second `now`; return the seconds until it wants to be asked again."""
         wait = self._tick(now)
@@ -194,9 +227,8 @@ class Statistician:
         return min(wait, self._desk.work(_SLICE_S))
 
     def _tick(self, now: float) -> float:
-        self._derived.look()
-        self._upkeep.look()
-        self._steps.look()
+        for look in (self._derived.look, self._upkeep.look, self._steps.look):
+            self._hooks.guard(look)
         while self._steps.waiting and self._guard(self._steps.work):
             pass
         if left := self._patience.left(now):
@@ -204,9 +236,9 @@ class Statistician:
         since = self._ingest.since
         if since is not None and now - since >= self._settings.commit_interval:
             self._guard(self._commit)
-        if not self._guard(self._work_slice):
+        if now >= self._resting_until and not self._contain(self._work_slice):
             return self._patience.left(self._clock.monotonic())
-        if self._busy(now):
+        if now >= self._resting_until and self._busy(now):
             return 0.0
         since = self._ingest.since
         return 1.0 if since is None else min(1.0, max(0.0, since + self._settings.commit_interval - now))
@@ -228,6 +260,7 @@ class Statistician:
         waiting = self._ingest.waiting
         self._upkeep.check_room()
         self._ingest.commit()
+        self._hooks.clear()
         if waiting:
             self._upkeep.settled()
         if self._compiler.open is None:
@@ -306,7 +339,31 @@ class Statistician:
         self._aggregates.say_corrected(result.changed, before)
 
     def _guard(self, work: Callable[[], None]) -> bool:
-        return self._patience.do(work, self._now_or_never(), self._compiler.open)
+        """Do work on the database; False: it refused. Raises RestartError if only a new start can help."""
+        try:
+            return self._patience.do(work, self._now_or_never(), self._compiler.open)
+        except (StoreError, RestartError):
+            raise
+        except Exception as error:
+            if not self._ingest.waiting and self._store.searched:
+                raise
+            # What is in hand is to blame, or a value on disk: the next start finds out which.
+            log.exception("the database was given something that it does not take")
+            self._store.ask_search()
+            raise RestartError(f"{error!r} in what is written to {self._store.path}") from error
+
+    def _contain(self, work: Callable[[], None]) -> bool:
+        """Do work on what is stored; after an error that no new start cures it rests, all else goes on."""
+        done = False
+
+        def guarded() -> None:
+            nonlocal done
+            done = self._guard(work)
+
+        if self._hooks.guard(guarded) is not None:
+            self._give_up_correction()
+            self._resting_until = self._clock.monotonic() + _REST_S
+        return done
 
     def wait_no_longer(self) -> None:
         """Take the clock as right, however short ago it was set, and correct what came late at once."""

@@ -11,7 +11,8 @@ from statistician.store_engine import Engine
 from statistician.store_fixes import FixTables, Kept
 from statistician.store_held import HeldReadings
 from statistician.store_models import Dead, Entity, Owner, Stream
-from statistician.store_open import open_or_set_aside, remove_infinities
+from statistician.store_open import open_or_set_aside
+from statistician.store_search import ask_search, search
 from statistician.store_series import Series
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
@@ -28,7 +29,7 @@ class Store:
         self.path = path
         self.backups = backups or path.parent / "backups"
         self._engine, self.damage = open_or_set_aside(path, self.backups)
-        remove_infinities(self._engine)
+        self.unusable, self.searched = search(self._engine)
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
         self.series = Series(self._engine, self.statistics)
@@ -92,7 +93,10 @@ class Store:
     def _put_dead(self, letters: list[DeadLetter]) -> None:
         self._engine.many(
             "INSERT INTO dead_letter (ts, topic, payload, error) VALUES (?, ?, ?, ?)",
-            [(d.ts, d.topic, d.payload[:_LARGEST_DEAD_LETTER], d.error) for d in letters],
+            [
+                (d.ts, d.topic, d.payload if d.whole else d.payload[:_LARGEST_DEAD_LETTER], d.error)
+                for d in letters
+            ],
         )
         self._engine.run(
             "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (DEAD_LETTERS_KEPT,)
@@ -166,6 +170,10 @@ class Store:
     def give_back(self, pages: int) -> None:
         """Shorten the file by up to so many spare pages."""
         self._engine.to_the_end(f"PRAGMA incremental_vacuum({pages:d})")
+
+    def ask_search(self) -> None:
+        """Let the next start search all of the database for what cannot be used."""
+        ask_search(self._engine)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, so that the log begins anew."""

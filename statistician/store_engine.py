@@ -57,8 +57,7 @@ class Engine:
         self._damaged = False
         self.database = peewee.SqliteDatabase(str(path), pragmas=_PRAGMAS, timeout=_BUSY_S, thread_safe=False)
         try:
-            with self._translated():
-                self.database.connect()
+            self._connect()
             self._check()
             self._bring_up_to_date()
             self._mark_open()
@@ -67,6 +66,12 @@ class Engine:
             self.database.close()
             raise
         self.reserve.hold()
+
+    def _connect(self) -> None:
+        with self._translated():
+            self.database.connect()
+        # A text that is none must not keep all others from being read.
+        self._connection().text_factory = _text
 
     def _tables(self) -> set[str]:
         return {str(name) for (name,) in self.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -99,9 +104,21 @@ class Engine:
         text = self.fact("schema_version") if "meta" in self._tables() else None
         if text is None:
             return None
-        if not text.isdecimal():
+        if not text.isdecimal() or not text.isascii():
+            if self._is_newest():
+                log.warning("%s has the version %r, but is of the newest form", self.path, text)
+                self.put_fact("schema_version", str(store_models.SCHEMA_VERSION))
+                return store_models.SCHEMA_VERSION
             raise NewerError(f"{self.path} has the version {text!r}, which this software does not know")
         return int(text)
+
+    def _is_newest(self) -> bool:
+        """Whether every table is there as this version makes it."""
+        return all(
+            {str(name) for _, name, *_ in self.all(f"PRAGMA table_info({model._meta.table_name})")}  # noqa: SLF001 — peewee's own way
+            == {field.column_name for field in model._meta.sorted_fields}  # noqa: SLF001 — as above
+            for model in store_models.ALL
+        )
 
     def _mark_open(self) -> None:
         try:
@@ -201,6 +218,10 @@ class Engine:
             log.warning("%s will be checked at the next start: %s", self.path, error)
         with self._translated():
             self.database.close()
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def quick_check(answer: list[tuple[Cell, ...]]) -> str | None:

@@ -3,14 +3,10 @@
 import logging
 from pathlib import Path
 
-from statistician.records import StoreError, Table
 from statistician.store_backup import restore
 from statistician.store_engine import DamagedError, Engine
 
 log = logging.getLogger(__name__)
-
-_FINITE = "finite"
-_INFINITE = "abs(ifnull({}, 0)) = 9e999"
 
 
 def open_or_set_aside(path: Path, backups: Path) -> tuple[Engine, str | None]:
@@ -32,35 +28,3 @@ def open_or_set_aside(path: Path, backups: Path) -> tuple[Engine, str | None]:
         return Engine(path), f"{told}; {copy or 'an empty one'} took its place"
     except OSError as error:
         return Engine(path), f"{told}; an empty one took its place: {error}"
-
-
-def remove_infinities(engine: Engine) -> None:
-    """Remove, once, what an earlier version may have stored and nothing can go on from: infinite numbers."""
-    if engine.fact(_FINITE) is not None:
-        return
-    sums = " OR ".join(_INFINITE.format(c) for c in ("state", "sum", "sum_increase", "sum_decrease"))
-    try:
-        with engine.transaction():
-            removed = sum(
-                engine.run(f"DELETE FROM {table} WHERE typeof({column}) = 'real' AND abs({column}) = 9e999")  # noqa: S608 — all are ours
-                for table, column in (
-                    ("states", "value"),
-                    ("frames", "value"),
-                    ("held", "value"),
-                    ("held", "before"),
-                    ("adjusted", "amount"),
-                )
-            )
-            for table in Table:
-                removed += engine.run(f"DELETE FROM {table.value} WHERE {sums}")  # noqa: S608 — all are ours
-                for column in ("mean", "min", "max"):
-                    removed += engine.run(
-                        f"UPDATE {table.value} SET {column} = NULL WHERE {_INFINITE.format(column)}"  # noqa: S608 — all are ours
-                    )
-            engine.put_fact(_FINITE, str(removed))
-    except StoreError as error:
-        # A full disk: it must open all the same.
-        log.warning("%s was not searched for infinite numbers: %s", engine.path, error)
-    else:
-        if removed:
-            log.warning("%s: %d infinite numbers were removed", engine.path, removed)
