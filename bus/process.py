@@ -245,9 +245,9 @@ class Process:
     def _set_aside(self, message: Message, why: str) -> None:
         """Tell of a message that is not handled, and keep it beside the marks."""
         self.journal.count("messages_set_aside")
-        text = f"{message.topic[:80]} was set aside: {why[:120]}"
-        if self.journal.problem("messages", text, self.clock.wall()):
-            log.warning("%s", text)
+        text = f"{message.topic[:80]}: a message was set aside until the machine restarts: {why[:150]}"
+        if self.journal.problem("set_aside", text, self.clock.wall()):
+            log.error("%s", text)
         self.guard(lambda: self.in_hand.keep(msgspec.json.encode(message)))
 
     def _look_after(self, service: Service, now: float) -> None:

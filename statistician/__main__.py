@@ -68,7 +68,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
             answers=process.connection,
             anchor=anchor_path(settings),
             broker_tells=True,
-            hooks=Hooks(guard=process.guard, clear=process.in_hand.clear),
+            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
         )
     except NewerError as error:
         # Neither another start nor an empty database would help.

@@ -9,6 +9,7 @@ from bus import desk
 from bus.clock import Clock
 from bus.events import Bus, Connected, Message, Publishes, Subscription
 from bus.health import Journal
+from bus.in_hand import digest_of
 from bus.process import RestartError
 from bus.topics import Topics, Verb
 from config.model import Device
@@ -64,10 +65,11 @@ def subscriptions(topics: Topics) -> list[Subscription]:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the process does: `guard` a piece of work, `clear` the marks of what was in hand."""
+    """What the process does: `guard` a piece of work, `clear` the marks, `forgive` a message."""
 
     guard: Callable[[Callable[[], None]], Exception | None] = _unguarded
     clear: Callable[[], None] = lambda: None
+    forgive: Callable[[bytes], object] = lambda _: None
 
 
 class Statistician:
@@ -158,7 +160,9 @@ class Statistician:
             return None
         clock, settings = self._clock, self._settings
         ground = Ground(self._store, self._entities, self._compiler, settings, clock, clock.monotonic())
-        return open_desk(ground, self.fixes, self._upkeep, answers, topics, journal=self._journal)
+        return open_desk(
+            ground, self.fixes, self._upkeep, answers, topics, journal=self._journal, take=self._take_again
+        )
 
     def _resume(self, *, broker_tells: bool) -> None:
         """Go on from what is on disk; `broker_tells` whether it has kept what was sent meanwhile."""
@@ -214,6 +218,22 @@ class Statistician:
     def set_aside(self, message: Message, why: str) -> None:
         """Keep a message that must not be handled."""
         self._ingest.set_aside(message, why)
+        text = (
+            f"{message.topic[:80]}: a message was set aside: {why[:150]}; the request dead_letters shows it,"
+            " and take_again has it taken once more"
+        )
+        if self._journal.problem("set_aside", text, self._clock.wall()):
+            log.error("%s", text)
+
+    def _take_again(self, message: Message) -> str | None:
+        """Take a message as if it came just now; returns why it was set aside again. Raises StoreError."""
+        self._hooks.forgive(digest_of(message))
+        self._journal.solved("set_aside")
+        before = self._journal.counters["dead_letters"]
+        self._ingest.take(message)
+        self._commit()
+        again = self._journal.counters["dead_letters"] > before
+        return self._journal.problems.get("messages", "it cannot be used") if again else None
 
     def put_on_disk(self) -> None:
         """Put on disk what came so far, and acknowledge it, unless the database refuses."""
@@ -233,6 +253,7 @@ class Statistician:
             pass
         if left := self._patience.left(now):
             return left
+        self._guard(self._upkeep.keep_in_place)
         since = self._ingest.since
         if since is not None and now - since >= self._settings.commit_interval:
             self._guard(self._commit)
@@ -258,6 +279,7 @@ class Statistician:
 
     def _commit(self) -> None:
         waiting = self._ingest.waiting
+        self._upkeep.keep_in_place()
         self._upkeep.check_room()
         self._ingest.commit()
         self._hooks.clear()

@@ -10,7 +10,8 @@ import peewee
 
 from statistician import store_models
 from statistician.records import StoreError
-from statistician.store_space import Reserve, free
+from statistician.store_files import Files, Misplaced, copy_whole
+from statistician.store_space import Reserve, free, sync
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Engine:
             self.database.close()
             raise
         self.reserve.hold()
+        self._files = Files(path)
 
     def _connect(self) -> None:
         with self._translated():
@@ -202,6 +204,43 @@ class Engine:
     def put_fact(self, key: str, value: str) -> None:
         """State a fact about the database."""
         self.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def misplaced(self) -> Misplaced | None:
+        """What became of the open file's name; None if nothing did. Raises DamagedError if it was emptied."""
+        try:
+            found = self._files.misplaced()
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be looked at: {error}") from error
+        if found is Misplaced.EMPTIED:
+            self._damaged = True
+            raise DamagedError(f"{self.path} {found.value} by somebody else")
+        return found
+
+    def put_back(self, found: Misplaced) -> Path | None:
+        """Give the open database its place back; returns where what stood there is kept now."""
+        part = self.path.with_name(f"{self.path.name}.restored")
+        aside = None
+        try:
+            with self._translated():
+                if found is Misplaced.LOG_GONE:
+                    self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                else:
+                    copy_whole(self._connection(), part)
+                    sync(part)
+                    aside = self._files.make_way()
+                # It removes its log by name, so its name must not be another's yet.
+                self.database.close()
+                if found is not Misplaced.LOG_GONE:
+                    part.replace(self.path)
+                    sync(self.path.parent)
+        except OSError as error:
+            raise StoreError(f"{self.path} {found.value}, and cannot be put back: {error}") from error
+        finally:
+            if self.database.is_closed():
+                self._connect()
+        self._mark_open()
+        self._files = Files(self.path)
+        return aside
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -3,16 +3,23 @@
 import logging
 from pathlib import Path
 
-from statistician.store_backup import restore
+from statistician.store_backup import kept, restore
 from statistician.store_engine import DamagedError, Engine
 
 log = logging.getLogger(__name__)
 
 
+def _opened(path: Path, backups: Path) -> Engine:
+    if path.exists() and path.stat().st_size == 0 and kept(backups, path):
+        # SQLite would take it for a new one.
+        raise DamagedError("it is empty")
+    return Engine(path)
+
+
 def open_or_set_aside(path: Path, backups: Path) -> tuple[Engine, str | None]:
     """Open the database; a damaged one is renamed and replaced, and the second value says so."""
     try:
-        return Engine(path), None
+        return _opened(path, backups), None
     except DamagedError as error:
         aside = path.with_name(f"{path.name}.damaged")
         told = f"{path} was damaged ({error}) and set aside as {aside.name}"

@@ -40,7 +40,7 @@ _BYTES = "typeof({0}) = 'blob'"
 # Of an entity that was merged into another: its number.
 _DEVICE = (
     f"({_ID}) OR ({_TEXT} AND {{0}} GLOB '#[1-9]*' AND substr({{0}}, 2) NOT GLOB '*[^0-9]*'"
-    " AND EXISTS (SELECT 1 FROM entity AS e WHERE e.id = CAST(substr({0}, 2) AS INTEGER)))"
+    " AND CAST(substr({0}, 2) AS INTEGER) BETWEEN 1 AND 2147483647)"
 )
 _KNOWN = f"{_NUMBER} AND {{0}} IN (SELECT e.id FROM entity AS e)"  # noqa: S608 — all are ours
 _JSON = "typeof({0}) = 'text' AND json_valid({0})"
