@@ -17,6 +17,7 @@ from bus import health, sd_notify
 from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
+from bus.faults import fault_in
 from bus.flood import FloodGate
 from bus.health import Journal
 from bus.in_hand import InHand, Verdict
@@ -157,18 +158,14 @@ class Process:
 
     def guard(self, work: Callable[[], None]) -> Exception | None:
         """Do a piece of work; an error in it is told, counted and returned."""
-        try:
-            work()
-        except Exception as error:
-            if isinstance(error, (RestartError, *self._fatal)):
-                raise
+        error = fault_in(work, RestartError, *self._fatal)
+        if error is not None:
             self.journal.count("faults")
             self._fault_at = self.clock.monotonic()
             text = f"an error of this software, please report it; all else goes on: {error!r}"
             if self.journal.problem("fault", text[:300], self.clock.wall()):
-                log.exception("all else goes on")
-            return error
-        return None
+                log.error("all else goes on", exc_info=error)
+        return error
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._queue.put(Stop(EXIT_OK, signal.Signals(number).name))

@@ -4,6 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
+from bus import sd_notify
 from bus.answers import Answers
 from bus.clock import house_clock
 from bus.events import Subscription
@@ -25,7 +26,7 @@ NAME = "controller"
 def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
-    settings = load_or_exit()
+    settings = load_or_exit(notify=sd_notify.notify)
     clock = house_clock(settings)
     topics = Topics(settings.broker.base)
     commands = Subscription(filter=topics.every(Verb.SET), retained=False)

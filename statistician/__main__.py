@@ -10,13 +10,15 @@ from bus import sd_notify
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
 from bus.events import Link
-from bus.process import EXIT_RESTART, Process, set_up_logging
+from bus.lock import LockedError
+from bus.process import Process, set_up_logging
 from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import Settings
 from config.model import Statistician as StatisticianSettings
 from statistician import announcing
 from statistician.ingest import BATCH
+from statistician.late import Late
 from statistician.records import StoreError
 from statistician.replay import main as replay
 from statistician.schedule import Schedule
@@ -37,7 +39,7 @@ _OPENING_S = 900
 def main() -> int:
     """Run the process; returns its exit code."""
     set_up_logging()
-    settings = load_or_exit()
+    settings = load_or_exit(notify=sd_notify.notify)
     return serve(settings, house_clock(settings))
 
 
@@ -55,51 +57,54 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
         runtime=Path(settings.storage.runtime),
         fatal=(StoreError,),
     )
+    late = Late(
+        lambda: _announcing(settings, process, clock), clock=clock, journal=process.journal, stop=process.emit
+    )
     try:
-        service = Statistician(
-            process.connection,
-            topics,
-            _open(settings.statistician),
-            settings.statistician,
-            clock=clock,
-            journal=process.journal,
-            devices=settings.device,
-            scalars=settings.publish.scalars,
-            answers=process.connection,
-            anchor=anchor_path(settings),
-            broker_tells=True,
-            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
-        )
-    except NewerError as error:
+        late.open_first()
+    except (NewerError, LockedError) as error:
         # Neither another start nor an empty database would help.
         log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
         return EXIT_CONFIG
-    except (StoreError, OSError) as error:
-        # The service manager tries again: a full or read-only disk may be cured meanwhile.
-        log.error("no database at %s: %s", settings.statistician.database, error)  # noqa: TRY400 — the trace says nothing more
-        return EXIT_RESTART
+    schedule = schedule_of(process.emit)
+    schedule.start()
+    try:
+        return process.run(late)
+    finally:
+        schedule.stop()
+
+
+def _announcing(settings: Settings, process: Process, clock: Clock) -> announcing.Announcing:
+    """The service on its database. Raises StoreError, OSError, LockedError."""
+    topics, connection = process.topics, process.connection
+    service = Statistician(
+        connection,
+        topics,
+        _open(settings.statistician),
+        settings.statistician,
+        clock=clock,
+        journal=process.journal,
+        devices=settings.device,
+        scalars=settings.publish.scalars,
+        answers=connection,
+        anchor=anchor_path(settings),
+        broker_tells=True,
+        hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
+    )
     announcer = Announcer(
-        process.connection,
+        connection,
         topics,
         path=Path(settings.storage.state) / f"{NAME}-announced.json",
         enabled=settings.publish.discovery,
     )
-    announced = announcing.Announcing(
-        service, announcer, process.connection, topics, monotonic=clock.monotonic
-    )
-    schedule = schedule_of(process.emit)
-    schedule.start()
-    try:
-        return process.run(announced)
-    finally:
-        schedule.stop()
+    return announcing.Announcing(service, announcer, connection, topics, monotonic=clock.monotonic)
 
 
 def _open(settings: StatisticianSettings) -> Store:
     # Checking, restoring or bringing up a large file takes longer than the service manager waits.
     sd_notify.notify(f"EXTEND_TIMEOUT_USEC={_OPENING_S * 1_000_000}\nSTATUS=opening the database")
     backups = None if settings.backups is None else Path(settings.backups)
-    return Store(Path(settings.database), backups)
+    return Store(Path(settings.database), backups, alone=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from bus import desk
 from bus.clock import Clock
 from bus.events import Bus, Connected, Message, Publishes, Subscription
+from bus.faults import fault_in
 from bus.health import Journal
 from bus.in_hand import digest_of
 from bus.process import RestartError
@@ -126,8 +127,7 @@ class Statistician:
         self._ingest.walking = lambda: self._correction.spans if self._correction else {}
         self._correction: Correction | None = None
         self._dirty_since: float | None = None
-        self._resting_until = float("-inf")
-        self._hurried = False
+        self._resting_until, self._hurried = float("-inf"), False
         self._acknowledge = bus.acknowledge
         self._steps = ClockSteps(
             self._time,
@@ -362,17 +362,21 @@ class Statistician:
 
     def _guard(self, work: Callable[[], None]) -> bool:
         """Do work on the database; False: it refused. Raises RestartError if only a new start can help."""
-        try:
-            return self._patience.do(work, self._now_or_never(), self._compiler.open)
-        except (StoreError, RestartError):
-            raise
-        except Exception as error:
-            if not self._ingest.waiting and self._store.searched:
-                raise
-            # What is in hand is to blame, or a value on disk: the next start finds out which.
-            log.exception("the database was given something that it does not take")
-            self._store.ask_search()
-            raise RestartError(f"{error!r} in what is written to {self._store.path}") from error
+        done = False
+
+        def tried() -> None:
+            nonlocal done
+            done = self._patience.do(work, self._now_or_never(), self._compiler.open)
+
+        error = fault_in(tried, StoreError, RestartError)
+        if error is None:
+            return done
+        if not self._ingest.waiting and self._store.searched:
+            raise error
+        # What is in hand is to blame, or a value on disk: the next start finds out which.
+        log.error("the database was given something that it does not take", exc_info=error)
+        self._store.ask_search()
+        raise RestartError(f"{error!r} in what is written to {self._store.path}") from error
 
     def _contain(self, work: Callable[[], None]) -> bool:
         """Do work on what is stored; after an error that no new start cures it rests, all else goes on."""
