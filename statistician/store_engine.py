@@ -32,6 +32,7 @@ _ROOM_TO_OPEN = 1024 * 1024
 # A VACUUM writes the whole file into a temporary one and again into the write-ahead log.
 _VACUUM_ROOM = 2.2
 _OPEN = "open"
+_LONGEST_VERSION = 4
 
 
 class FullError(StoreError):
@@ -106,11 +107,14 @@ class Engine:
         text = self.fact("schema_version") if "meta" in self._tables() else None
         if text is None:
             return None
-        if not text.isdecimal() or not text.isascii():
-            if self._is_newest():
-                log.warning("%s has the version %r, but is of the newest form", self.path, text)
-                self.put_fact("schema_version", str(store_models.SCHEMA_VERSION))
-                return store_models.SCHEMA_VERSION
+        known = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_VERSION
+        newest = store_models.SCHEMA_VERSION
+        if not (known and int(text) >= newest) and self._is_newest():
+            # No version of ours has written that.
+            log.warning("%s has the version %r, but is of the newest form", self.path, text)
+            self.put_fact("schema_version", str(newest))
+            return newest
+        if not known:
             raise NewerError(f"{self.path} has the version {text!r}, which this software does not know")
         return int(text)
 

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class Patient:
 
     def __init__(self, folder: Path, broker: Mosquitto) -> None:
         self.folder = folder
+        # Beside the folder, whose disk may be read-only.
+        self._log = folder.with_name(f"{folder.name}.log")
         self.client = Client(broker.port, "camper/#")
         self._command = [sys.executable, "-m", "tests.journeys.poisoned", str(folder), str(broker.port)]
         self.deaths = 0
@@ -34,7 +36,7 @@ class Patient:
 
     def start(self) -> None:
         """Start it; it may end before it is heard."""
-        with (self.folder / "log").open("ab") as log:
+        with self._log.open("ab") as log:
             self.process = subprocess.Popen(self._command, cwd=ROOT, stderr=log)
 
     def look(self) -> None:
@@ -55,14 +57,20 @@ class Patient:
 
     def stored(self, sql: str = "SELECT value FROM states WHERE entity > 0") -> set[object]:
         """What is on disk."""
-        with closing(sqlite3.connect(self.folder / "s.db")) as database:
+        with closing(sqlite3.connect(f"file:{self.folder / 's.db'}?mode=ro", uri=True)) as database:
+            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'states'").fetchone() is None:
+                return set()
             return {row[0] for row in database.execute(sql)}
 
     def until_stored(self, numbers: set[object]) -> None:
         """Wait, and start it again where it ends, until these numbers are on disk."""
+        self.until(lambda: numbers <= self.stored())
+
+    def until(self, came: Callable[[], bool]) -> None:
+        """Wait, and start it again where it ends, until something came about."""
         deadline = time.monotonic() + PATIENCE
-        while not numbers <= self.stored():
-            assert time.monotonic() < deadline, (numbers - self.stored(), self.log()[-3000:])
+        while not came():
+            assert time.monotonic() < deadline, self.log()[-3000:]
             self.look()
             with self.client._news:
                 self.client._news.wait(0.02)
@@ -76,7 +84,7 @@ class Patient:
 
     def log(self) -> str:
         """What it wrote."""
-        return (self.folder / "log").read_text()
+        return self._log.read_text()
 
     def end(self) -> int:
         """Ask it to stop."""
