@@ -10,6 +10,7 @@ from bus import sd_notify
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
 from bus.events import Link
+from bus.faults import fault_in
 from bus.lock import LockedError
 from bus.process import Process, set_up_logging
 from bus.topics import Topics
@@ -77,20 +78,24 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
 def _announcing(settings: Settings, process: Process, clock: Clock) -> announcing.Announcing:
     """The service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
-    service = Statistician(
-        connection,
-        topics,
-        _open(settings.statistician),
-        settings.statistician,
-        clock=clock,
-        journal=process.journal,
-        devices=settings.device,
-        scalars=settings.publish.scalars,
-        answers=connection,
-        anchor=anchor_path(settings),
-        broker_tells=True,
-        hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
-    )
+
+    def make(store: Store) -> Statistician:
+        return Statistician(
+            connection,
+            topics,
+            store,
+            settings.statistician,
+            clock=clock,
+            journal=process.journal,
+            devices=settings.device,
+            scalars=settings.publish.scalars,
+            answers=connection,
+            anchor=anchor_path(settings),
+            broker_tells=True,
+            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
+        )
+
+    service = _made(make, lambda: _open(settings.statistician))
     announcer = Announcer(
         connection,
         topics,
@@ -98,6 +103,22 @@ def _announcing(settings: Settings, process: Process, clock: Clock) -> announcin
         enabled=settings.publish.discovery,
     )
     return announcing.Announcing(service, announcer, connection, topics, monotonic=clock.monotonic)
+
+
+def _made(make: Callable[[Store], Statistician], opened: Callable[[], Store]) -> Statistician:
+    """The service on a database in which everything was searched for what cannot be used, if need be."""
+    store = opened()
+    made: list[Statistician] = []
+    fault = fault_in(lambda: made.append(make(store)), StoreError)
+    if fault is None:
+        return made[0]
+    if not store.searched:
+        log.error("something in %s cannot be used; searching it", store.path, exc_info=fault)
+        store.ask_search()
+        store.close()
+        return make(opened())
+    store.close()
+    raise fault
 
 
 def _open(settings: StatisticianSettings) -> Store:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from bus.faults import spares
 from statistician.algorithm import hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities, LiveEntity
@@ -100,6 +101,13 @@ class Compiler:
         live.stale = True
         return Span(event.ts, event.ts) if event.ts < start else None
 
+    def spoiled(self) -> dict[str, Exception]:
+        """The entities without a row for an error that nobody expected, since the last call."""
+        found = {f"{e.record.device}.{e.record.entity}": e.spoiled for e in self._entities if e.spoiled}
+        for live in self._entities if found else ():
+            live.spoiled = None
+        return found
+
     def due(self, now: int) -> bool:
         """Whether the open period may be closed."""
         return self.open is not None and is_due(self.open, now)
@@ -173,11 +181,11 @@ class Compiler:
         for live in self._entities:
             if live.accumulator is None:
                 continue
-            row = live.accumulator.close(end)
+            accumulator, row = live.accumulator, live.close(end)
             if row is not None:
                 live.base = StoredRow(live.record.id, start, row, 0)
                 rows.append(live.base)
-                record = keeping(live.record, start, live.accumulator)
+                record = keeping(live.record, start, accumulator)
                 if record is not live.record:
                     live.record = self._unsaved[record.id] = record
         if self._unsaved:
@@ -222,6 +230,7 @@ class Compiler:
             self._entities[event.entity].feed(event)
 
 
+@spares(LiveEntity.spoil)
 def _open_period(live: LiveEntity, start: int, carried: State | None, heard: int) -> None:
     live.stale = False
     live.force = carried

@@ -179,9 +179,9 @@ class Statistician:
         self._steps.finish_redating()
         self._begin(self._store.states.first())
         self._steps.note_start(broker_tells=broker_tells)
-        if self._compiler.open is not None:
-            self._aggregates.say_newest(self._compiler.open)
-        self._derived.resume(self._store)
+        if (start := self._compiler.open) is not None:
+            self._hooks.guard(lambda: self._aggregates.say_newest(start))
+        self._hooks.guard(lambda: self._derived.resume(self._store))
 
     def _begin(self, first_state: int | None) -> None:
         """Find the period to go on with; none while there is no state."""
@@ -296,6 +296,7 @@ class Statistician:
         now = self._now_or_never()
         self._skip_what_is_not_kept(now)
         closed = self._compiler.advance(now, _SLICE_S)
+        self._tell_spoiled()
         self._journal.count("periods_compiled", closed.periods)
         self._upkeep.settled()
         start = self._compiler.open or 0
@@ -309,6 +310,14 @@ class Statistician:
             return
         self._aggregates.say(Table.FIVE_MINUTES, closed.five_minutes)
         self._aggregates.say(Table.HOUR, closed.hour)
+
+    def _tell_spoiled(self) -> None:
+        for name, error in self._compiler.spoiled().items():
+            self._journal.count("rows_spoiled")
+            text = (
+                f"{name} has no row, by an error of this software, please report it; others have: {error!r}"
+            )
+            self._journal.problem("rows", text[:300], self._clock.wall())
 
     def _skip_what_is_not_kept(self, now: int) -> None:
         # A clock that was set years ahead must not fill the card with rows; as after an absence.
@@ -355,6 +364,7 @@ class Statistician:
         except StoreError:
             self._give_up_correction()
             raise
+        self._tell_spoiled()
         if result.finished:
             self._correction = None
         self._journal.count("rows_corrected", len(result.changed))
