@@ -133,6 +133,13 @@ def test_what_only_a_new_start_can_cure_ends_it(
     with pytest.MonkeyPatch.context() as patch:
         again = Running(machine, tmp_path, patch)
         assert again.process.in_hand.verdict(message(1)) is (Verdict.ALONE if suspected else Verdict.FREE)
+        again.process.in_hand.begin(message(2))
+        again.process.in_hand.handled()
+        again.service.faults.append(fail)
+        again.process.emit(message(1))
+        assert again.process.run(again.service) == EXIT_RESTART
+        third = Running(machine, tmp_path, patch)
+        assert third.process.in_hand.verdict(message(1)) is (Verdict.ASIDE if suspected else Verdict.FREE)
 
 
 def test_a_message_that_ended_the_process_twice_is_not_handled(

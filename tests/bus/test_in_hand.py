@@ -97,6 +97,13 @@ def test_kills_in_normal_traffic_set_nothing_aside(lives: Lives) -> None:
     assert lives.verdicts() == [FREE, FREE, FREE]
 
 
+def test_many_in_hand_at_many_kills_are_only_suspects(lives: Lives) -> None:
+    for failed in (False, True, False, True):
+        lives.take(A, B, C)
+        lives.die(failed=failed)
+        assert lives.verdicts() == [ALONE, ALONE, ALONE]
+
+
 def test_one_that_is_alone_in_hand_at_two_kills_is_set_aside(lives: Lives) -> None:
     # As when it takes all the memory there is.
     lives.take(A, B)
