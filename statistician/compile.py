@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from bus.faults import spares
-from statistician.algorithm import hourly
+from statistician.algorithm import Row, hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities, LiveEntity
 from statistician.new_day import new_day
@@ -82,7 +82,7 @@ class Compiler:
             if isinstance(event, State):
                 live.newest = event
             if event.ts < start + MINUTES_5:
-                live.feed(event)
+                _feed(live, event)
         self._loaded = True
 
     def take(self, live: LiveEntity, event: Event) -> Span | None:
@@ -96,7 +96,7 @@ class Compiler:
             return None
         in_order = live.force is None or event.ts > live.force_heard
         if event.ts >= start and in_order and self._loaded and not live.stale:
-            live.feed(event)
+            _feed(live, event)
             return None
         live.stale = True
         return Span(event.ts, event.ts) if event.ts < start else None
@@ -181,7 +181,7 @@ class Compiler:
         for live in self._entities:
             if live.accumulator is None:
                 continue
-            accumulator, row = live.accumulator, live.close(end)
+            accumulator, row = live.accumulator, _close(live, end)
             if row is not None:
                 live.base = StoredRow(live.record.id, start, row, 0)
                 rows.append(live.base)
@@ -221,13 +221,23 @@ class Compiler:
             live.base = self._store.statistics.latest(live.record.id, start)
             _open_period(live, start, in_force.get(live.record.id), heard.get(live.record.id, 0))
             for event in events.get(live.record.id, ()):
-                live.feed(event)
+                _feed(live, event)
 
     def _open_next(self, start: int) -> None:
         for live in self._entities:
             _open_period(live, start, live.force, live.force_heard)
         for event in self._store.states.events(start, start + MINUTES_5, self._entities.records()):
-            self._entities[event.entity].feed(event)
+            _feed(self._entities[event.entity], event)
+
+
+@spares(LiveEntity.spoil)
+def _feed(live: LiveEntity, event: Event) -> None:
+    live.feed(event)
+
+
+@spares(LiveEntity.spoil)
+def _close(live: LiveEntity, end: int) -> Row | None:
+    return live.close(end)
 
 
 @spares(LiveEntity.spoil)

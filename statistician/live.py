@@ -7,7 +7,6 @@ from itertools import pairwise
 from operator import attrgetter
 
 from bus.about import About
-from bus.faults import spares
 from statistician.algorithm import Accumulator, Row
 from statistician.counters import Counter
 from statistician.entity_clock import EntityClock
@@ -181,7 +180,6 @@ class LiveEntity:
         self.accumulator = None
         self.spoiled = error
 
-    @spares(spoil)
     def feed(self, event: Event) -> None:
         """Take the next state of the open period, or note that the last one was heard again."""
         self.force_heard = event.ts
@@ -192,7 +190,6 @@ class LiveEntity:
         elif self.accumulator is not None:
             self.accumulator.hear(event.ts)
 
-    @spares(spoil)
     def close(self, end: int) -> Row | None:
         """The row of the open period, which ends at `end`."""
         return None if self.accumulator is None else self.accumulator.close(end)
