@@ -58,6 +58,8 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     entities: dict[str, Entity] = {}
 
 
+# Characters of a name, a unit or an option; how many options; decimals; the largest number of a range.
+LONGEST_WORD, MOST_OPTIONS, MOST_DECIMALS, LARGEST_LIMIT = 255, 1000, 20, 1e100
 # Ten years.
 LONGEST_S = 315_360_000
 _encoder = msgspec.json.Encoder()
@@ -78,10 +80,31 @@ def decode(payload: bytes) -> About:
         )
     if about.service is not None:
         check_id(about.service, "service")
+    _check_words(about, "")
     for key, entity in about.entities.items():
+        _check_entity(f"entities.{key[:80]}", entity)
         if entity.state_class not in (None, *STATE_CLASSES):
             allowed = ", ".join(STATE_CLASSES)
             raise ValueError(f"entities.{key}.state_class {entity.state_class!r}: allowed are {allowed}")
         if entity.step is not None and entity.step <= 0:
             raise ValueError(f"entities.{key}.step {entity.step:g}: allowed is a number above 0")
     return about
+
+
+def _check_words(struct: msgspec.Struct, where: str) -> None:
+    for field in struct.__struct_fields__:
+        word = getattr(struct, field)
+        if isinstance(word, str) and len(word) > LONGEST_WORD:
+            raise ValueError(f"{where}{field}: allowed are texts of at most {LONGEST_WORD} characters")
+
+
+def _check_entity(where: str, entity: Entity) -> None:
+    _check_words(entity, f"{where}.")
+    if entity.precision is not None and not 0 <= entity.precision <= MOST_DECIMALS:
+        raise ValueError(f"{where}.precision {entity.precision}: allowed are 0 to {MOST_DECIMALS}")
+    if len(entity.options or ()) > MOST_OPTIONS or any(len(o) > LONGEST_WORD for o in entity.options or ()):
+        allowed = f"at most {MOST_OPTIONS} texts of at most {LONGEST_WORD} characters"
+        raise ValueError(f"{where}.options: allowed are {allowed}")
+    if entity.range is not None and not -LARGEST_LIMIT <= entity.range[0] <= entity.range[1] <= LARGEST_LIMIT:
+        allowed = f"the least and the greatest, between {-LARGEST_LIMIT:g} and {LARGEST_LIMIT:g}"
+        raise ValueError(f"{where}.range: allowed are {allowed}")

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bus.access_log import AccessLog
 from bus.events import Message, Publishes, Sent, Subscription
+from bus.faults import fault_in
 from bus.health import Journal
 from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Progress, Refused, Wait
 from bus.topics import ID, Topics
@@ -200,14 +201,24 @@ class Desk:
         if not self._waiting:
             return IDLE_S
         request = self._waiting[0]
-        try:
+        finished = True
+
+        def work() -> None:
+            nonlocal finished
             finished = self._go_on(request, timer() + budget_s, timer)
+
+        try:
+            fault = fault_in(work, Refused, *self._failures)
         except Refused as refusal:
-            finished = True
             self._refuse(request, refusal)
         except self._failures as error:
-            finished = True
             self._refuse(request, Refused(Code.INTERNAL, str(error)))
+        else:
+            if fault is not None:
+                self._journal.count("faults")
+                log.error("the request %s failed", request.verb[:64], exc_info=fault)
+                text = f"an error of this software, please report it: {fault!r}"
+                self._refuse(request, Refused(Code.INTERNAL, text[:300]))
         if finished:
             self._waiting.remove(request)
         elif request.waits:

@@ -78,7 +78,7 @@ class Publishes(Protocol):
 
 
 class Acknowledges(Publishes, Protocol):
-    """The part of a connection that the statistician needs."""
+    """The part of a connection that a service needs which acknowledges by itself."""
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker a message is done with."""

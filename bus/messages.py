@@ -22,6 +22,10 @@ OFFLINE = b"offline"
 MOST_SEQS = 2**53
 # Whoever imports history: it speaks for any device, and each import has a stream of its own.
 IMPORT = "import"
+# The years 1 to 9999 in UTC: others cannot be written, ms.
+EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
+# Characters of a text that is a value; Home Assistant takes 255.
+LONGEST_TEXT = 1024
 # Keys of a reading that are not entities.
 RESERVED = frozenset({"ts", "clock", "stream", "seq", "after", "late", "last_reset", "device"})
 _WHOLE = "allowed is a whole number from 0 to 2^53 - 1"
@@ -87,7 +91,10 @@ def _from_any_iso(text: str, zone: tzinfo | None = None) -> int:
         raise ValueError(f"time {text!r} has no zone; allowed is RFC 3339 such as 2026-11-21T06:40:10.512Z")
     # Rounded down so that a time just before a boundary stays before it.
     whole = moment.replace(microsecond=0)
-    return int(whole.timestamp()) * 1000 + moment.microsecond // 1000
+    ms = int(whole.timestamp()) * 1000 + moment.microsecond // 1000
+    if not EARLIEST_MS <= ms <= LATEST_MS:
+        raise ValueError(f"time {text!r} is none of the years 1 to 9999 in UTC")
+    return ms
 
 
 _Field = float | str | bool | dict[str, str] | None
@@ -162,6 +169,8 @@ def _values(body: dict[str, _Field]) -> Values:
     for key, value in body.items():
         if value.__class__ is dict:
             raise BadMessageError(f"{key}: allowed are a number, a text, ON, OFF or null")
+        if value.__class__ is str and len(value) > LONGEST_TEXT:
+            raise BadMessageError(f"{key}: allowed are texts of at most {LONGEST_TEXT} characters")
     return body  # type: ignore[return-value]  # the loop above has looked at each
 
 

@@ -46,6 +46,7 @@ def owner_of_devices(
         topics=topics,
         clock=clock,
         acknowledge=True,
+        runtime=Path(storage.runtime),
         subscriptions=[*subscriptions, said, Subscription(filter=HOME_ASSISTANT)],
     )
     announcer = Announcer(

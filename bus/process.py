@@ -6,16 +6,21 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from bus import health, sd_notify
 from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
+from bus.faults import fault_in
 from bus.flood import FloodGate
 from bus.health import Journal
+from bus.in_hand import InHand, Verdict
 from bus.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -24,6 +29,12 @@ HEALTH_EVERY_S = 30.0
 # A problem is told at once, but a storm of them no more often than this.
 HEALTH_AT_MOST_S = 1.0
 _BURST = 200
+# How long health tells of an error of this software, and the pause after one in what is due, seconds.
+_FAULT_TOLD_S = 3600.0
+_FAULT_PAUSE_S = 1.0
+# After so many in a row only a new start may help.
+_MOST_FAILURES = 5
+_TWICE = "the process ended twice while it handled this message"
 
 EXIT_OK = 0
 EXIT_RESTART = 75  # sysexits.h EX_TEMPFAIL: the service manager should start us again
@@ -37,8 +48,12 @@ class Stop:
     reason: str = "asked to stop"
 
 
+class RestartError(Exception):
+    """Only a new start of the process can help; the text says why."""
+
+
 class Service(Protocol):
-    """What a process does; all three methods run in its one thread."""
+    """What a process does; all methods run in its one thread."""
 
     def handle(self, event: object) -> None:
         """Take one event from the queue."""
@@ -53,10 +68,27 @@ class Service(Protocol):
         """How many readings wait for the statistician; None if the process sends none."""
 
 
+@runtime_checkable
+class KeepsMessages(Service, Protocol):
+    """A service that acknowledges messages by itself, once their effect is on disk.
+
+    It calls `clear` of what is in hand then.
+    """
+
+    def set_aside(self, message: Message, why: str) -> None:
+        """Keep a message that must not be handled."""
+
+    def put_on_disk(self) -> None:
+        """Put the effect of all messages so far on disk, and acknowledge them."""
+
+
 class Process:
     """Owns the queue, the connection and the journal of a process named `name`.
 
-    With `acknowledge` every message is acknowledged once handled; else the service does it itself.
+    With `acknowledge` every message is acknowledged once handled; else the service does it itself, and is one
+    that KeepsMessages. No error in one message, or in one piece of work, ends the process but RestartError
+    and those that are `fatal`; after them it ends with EXIT_RESTART. What it has in hand is marked in the
+    folder `runtime`.
     """
 
     def __init__(
@@ -68,8 +100,14 @@ class Process:
         clock: Clock,
         subscriptions: list[Subscription],
         acknowledge: bool = False,
+        runtime: Path | None = None,
+        fatal: tuple[type[Exception], ...] = (),
     ) -> None:
         self.name = name
+        self.in_hand = InHand(None if runtime is None else runtime / f"{name}.in_hand")
+        self._fatal = fatal
+        self._fault_at = float("-inf")
+        self._failures = 0
         self.topics = topics
         self.clock = clock
         self.journal = Journal()
@@ -95,22 +133,47 @@ class Process:
             signal.signal(number, self._on_signal)
         self.connection.start()
         sd_notify.notify(f"READY=1\nSTATUS={self.name} is running")
-        while self._stop is None:
-            self._work(service)
+        try:
+            while self._stop is None:
+                self._work(service)
+        except RestartError as error:
+            self.in_hand.failed()
+            return self._end_early(error)
+        except self._fatal as error:
+            # No message is to blame.
+            self.in_hand.close()
+            return self._end_early(error)
         log.info("stopping: %s", self._stop.reason)
         sd_notify.notify("STOPPING=1")
-        service.close()
-        self._tell(service)
+        self.guard(service.close)
+        self.guard(lambda: self._tell(service))
         self.connection.stop()
+        self.in_hand.close()
         return self._stop.code
+
+    def _end_early(self, error: Exception) -> int:
+        log.critical("%s; it must be started anew", error)
+        self.connection.stop()
+        return EXIT_RESTART
+
+    def guard(self, work: Callable[[], None]) -> Exception | None:
+        """Do a piece of work; an error in it is told, counted and returned."""
+        error = fault_in(work, RestartError, *self._fatal)
+        if error is not None:
+            self.journal.count("faults")
+            self._fault_at = self.clock.monotonic()
+            text = f"an error of this software, please report it; all else goes on: {error!r}"
+            if self.journal.problem("fault", text[:300], self.clock.wall()):
+                log.error("all else goes on", exc_info=error)
+        return error
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._queue.put(Stop(EXIT_OK, signal.Signals(number).name))
 
     def _work(self, service: Service) -> None:
         now = self.clock.monotonic()
-        wait = service.tick(now)
-        self._look_after(service, now)
+        wait = self._tick(service, now)
+        self.guard(lambda: self._look_after(service, now))
         try:
             event = self._queue.get(timeout=min(max(wait, 0.0), 1.0))
             for _ in range(_BURST):
@@ -119,6 +182,21 @@ class Process:
             self._dispatch(service, event)
         except Empty:
             return
+
+    def _tick(self, service: Service, now: float) -> float:
+        wait = _FAULT_PAUSE_S
+
+        def work() -> None:
+            nonlocal wait
+            wait = service.tick(now)
+
+        if self.guard(work) is None:
+            self._failures = 0
+            return wait
+        self._failures += 1
+        if self._failures >= _MOST_FAILURES:
+            self._stop = Stop(EXIT_RESTART, f"{self._failures} errors in a row")
+        return _FAULT_PAUSE_S
 
     def _dispatch(self, service: Service, event: object) -> None:
         if isinstance(event, Stop):
@@ -136,11 +214,42 @@ class Process:
             if event.topic == self._service_topic:
                 self.connection.acknowledge(event)
                 return
-        service.handle(event)
-        if self._acknowledge and isinstance(event, Message):
-            self.connection.acknowledge(event)
+            self._take(service, event)
+        else:
+            self.guard(lambda: service.handle(event))
+
+    def _take(self, service: Service, message: Message) -> None:
+        keeps = service if isinstance(service, KeepsMessages) and not self._acknowledge else None
+        verdict = self.in_hand.verdict(message)
+        if verdict is Verdict.ALONE and keeps is not None:
+            self.guard(keeps.put_on_disk)
+        self.in_hand.begin(message)
+        why = _TWICE
+        if verdict is not Verdict.ASIDE:
+            error = self.guard(lambda: service.handle(message))
+            why = "" if error is None else repr(error)
+        if why and keeps is not None:
+            self.guard(lambda: keeps.set_aside(message, why))
+        elif why:
+            self._set_aside(message, why)
+        self.in_hand.handled()
+        if verdict is Verdict.ALONE and keeps is not None:
+            self.guard(keeps.put_on_disk)
+        if self._acknowledge:
+            self.connection.acknowledge(message)
+            self.in_hand.clear()
+
+    def _set_aside(self, message: Message, why: str) -> None:
+        """Tell of a message that is not handled, and keep it beside the marks."""
+        self.journal.count("messages_set_aside")
+        text = f"{message.topic[:80]}: a message was set aside until the machine restarts: {why[:150]}"
+        if self.journal.problem("set_aside", text, self.clock.wall()):
+            log.error("%s", text)
+        self.guard(lambda: self.in_hand.keep(msgspec.json.encode(message)))
 
     def _look_after(self, service: Service, now: float) -> None:
+        if now - self._fault_at >= _FAULT_TOLD_S:
+            self.journal.solved("fault")
         self._tell_clock()
         since = now - self._told
         if since >= HEALTH_EVERY_S or (self.journal.changed and since >= HEALTH_AT_MOST_S):

@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("transport", choices=TRANSPORTS)
     transport: str = parser.parse_args().transport
     set_up_logging()
-    settings = load_or_exit(find_mistakes)
+    settings = load_or_exit(find_mistakes, sd_notify.notify)
     clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
     roster = roster_of(settings.storage, transport)

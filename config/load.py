@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import NoReturn
 
 import msgspec
 
-from config.mistakes import ConfigError, Mistake, unsaid
+from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import Settings
 
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again will not help
+_AGAIN_S = 2
 _PLACES = (Path("boondock.toml"), Path("/etc/boondock/boondock.toml"))
 _SECRETS = Path("/etc/boondock/secrets")
 
@@ -20,6 +22,7 @@ _SECRETS = Path("/etc/boondock/secrets")
 class _Answer(msgspec.Struct):
     settings: Settings | None = None
     mistakes: list[Mistake] = []
+    unreadable: bool = False
 
 
 def find() -> Path:
@@ -42,21 +45,37 @@ Check = Callable[[Settings, str], list[Mistake]]
 def load(path: Path | None = None, check: Check | None = None) -> Settings:
     """The settings of this machine. Raises ConfigError with every mistake, `check`'s included.
 
-    `check(settings, file)` runs in the child, too, and what it loads is gone with it.
+    It is an UnreadableError if there is nothing to read yet. `check(settings, file)` runs in the child, too,
+    and what it loads is gone with it.
     """
     path = path or find()
     answer = _decode(_ask_child(path, check), path)
+    if answer.unreadable:
+        raise UnreadableError(answer.mistakes)
     if answer.mistakes or answer.settings is None:
         raise ConfigError(answer.mistakes, answer.settings)
     return answer.settings
 
 
-def load_or_exit(check: Check | None = None) -> Settings:
-    """The settings; a mistake ends the process with code 78 after one line each on standard error."""
-    try:
-        return load(check=check)
-    except ConfigError as error:
-        give_up(error)
+def load_or_exit(check: Check | None = None, notify: Callable[[str], object] | None = None) -> Settings:
+    """The settings; a mistake ends the process with code 78 after one line each on standard error.
+
+    A file that cannot be read is waited for, for it may come with a disk that is mounted late; `notify` tells
+    the service manager.
+    """
+    told = False
+    while True:
+        try:
+            return load(check=check)
+        except UnreadableError as error:
+            if not told:
+                print(f"{error}\ntrying again every {_AGAIN_S} s", file=sys.stderr)  # noqa: T201 — as below
+            told = True
+            if notify is not None:
+                notify(f"EXTEND_TIMEOUT_USEC={10 * _AGAIN_S}000000\nSTATUS=waiting for a file")
+            time.sleep(_AGAIN_S)
+        except ConfigError as error:
+            give_up(error)
 
 
 def give_up(error: ConfigError) -> NoReturn:
@@ -92,7 +111,7 @@ def _answer(path: Path, check: Check | None) -> bytes:
     try:
         answer.settings = source.read(path, secrets())
     except ConfigError as error:
-        answer = _Answer(error.partial, error.mistakes)
+        answer = _Answer(error.partial, error.mistakes, unreadable=isinstance(error, UnreadableError))
     if check is not None and answer.settings is not None:
         answer.mistakes += unsaid(check(answer.settings, str(path)), answer.mistakes)
     return msgspec.json.encode(answer)

@@ -32,6 +32,10 @@ class ConfigError(Exception):
         self.partial = partial
 
 
+class UnreadableError(ConfigError):
+    """The file cannot be read now: not there yet, not allowed, on a disk that is not mounted yet."""
+
+
 def unsaid(found: Iterable[Mistake], said: Iterable[Mistake]) -> list[Mistake]:
     """The mistakes that do not come from those `said`: about none of their keys, nor of a table above one."""
     keys = [f"{mistake.key}." for mistake in said]

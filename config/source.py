@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from config import rules
-from config.mistakes import ConfigError, Mistake, unsaid
+from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import (
     BatteryGuard,
     Ble,
@@ -111,6 +111,9 @@ def read(path: Path, secrets: Path | None) -> Settings:
 
     try:
         settings, details = _without_mistakes(Source, tables)
+    except OSError as error:
+        wrong, allowed = error.strerror or str(error), "a readable file"
+        raise UnreadableError([Mistake(str(error.filename or secrets), "", wrong, allowed)]) from error
     except SettingsError as error:
         # A whole table in one variable or secret file; the text names the table and holds no value.
         allowed = f"a variable a setting, such as {PREFIX}BROKER__PORT, or a secret file of that name"
@@ -164,7 +167,7 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         allowed = "a readable file; config/example.toml is one to start from"
-        raise ConfigError([Mistake(str(path), "", error.strerror or str(error), allowed)]) from error
+        raise UnreadableError([Mistake(str(path), "", error.strerror or str(error), allowed)]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([Mistake(str(path), "", f"this is no TOML: {error}", "https://toml.io")]) from error
 

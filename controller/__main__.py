@@ -4,7 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from bus import desk
+from bus import desk, sd_notify
 from bus.access_log import AccessLog
 from bus.answers import Answers
 from bus.clock import house_clock
@@ -42,7 +42,7 @@ def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
 def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
-    settings = load_or_exit()
+    settings = load_or_exit(notify=sd_notify.notify)
     clock = house_clock(settings)
     topics = Topics(settings.broker.base)
     process, publisher = owner_of_devices(

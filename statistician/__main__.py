@@ -11,17 +11,20 @@ from bus.access_log import AccessLog
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
 from bus.events import Link
-from bus.process import EXIT_RESTART, Process, set_up_logging
+from bus.faults import fault_in
+from bus.lock import LockedError
+from bus.process import Process, set_up_logging
 from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import Settings
 from config.model import Statistician as StatisticianSettings
 from statistician import absent_services, announcing
 from statistician.ingest import BATCH
+from statistician.late import Late
 from statistician.records import StoreError
 from statistician.replay import main as replay
 from statistician.schedule import Schedule
-from statistician.service import Statistician, subscriptions
+from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store_engine import NewerError
 
@@ -38,7 +41,7 @@ _OPENING_S = 900
 def main() -> int:
     """Run the process; returns its exit code."""
     set_up_logging()
-    settings = load_or_exit()
+    settings = load_or_exit(notify=sd_notify.notify)
     return serve(settings, house_clock(settings))
 
 
@@ -49,59 +52,95 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     # Its own requests are among all.
     listens = [one for one in subscriptions(topics) if one != desk.subscription(topics, NAME)]
     listens += [*announcing.subscriptions(topics), *absent_services.subscriptions(topics)]
-    process = Process(NAME, link=link, topics=topics, clock=clock, subscriptions=listens)
+    process = Process(
+        NAME,
+        link=link,
+        topics=topics,
+        clock=clock,
+        subscriptions=listens,
+        runtime=Path(settings.storage.runtime),
+        fatal=(StoreError,),
+    )
     access = AccessLog(
         Path(settings.storage.state) / f"{NAME}-access.log", clock=clock, journal=process.journal
     )
+    late = Late(
+        lambda: _announcing(settings, process, clock, access),
+        clock=clock,
+        journal=process.journal,
+        stop=process.emit,
+    )
     try:
-        service = Statistician(
-            process.connection,
+        late.open_first()
+    except (NewerError, LockedError) as error:
+        # Neither another start nor an empty database would help.
+        log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
+        return EXIT_CONFIG
+    refusing = desk.Desk(
+        NAME, {}, bus=process.connection, topics=topics, journal=process.journal, wall=clock.wall
+    )
+    schedule = schedule_of(process.emit)
+    schedule.start()
+    try:
+        return process.run(absent_services.AbsentServices(late, refusing, topics, NAME, access))
+    finally:
+        schedule.stop()
+
+
+def _announcing(
+    settings: Settings, process: Process, clock: Clock, access: AccessLog
+) -> announcing.Announcing:
+    """The service on its database. Raises StoreError, OSError, LockedError."""
+    topics, connection = process.topics, process.connection
+
+    def make(store: Store) -> Statistician:
+        return Statistician(
+            connection,
             topics,
-            _open(settings.statistician),
+            store,
             settings.statistician,
             clock=clock,
             journal=process.journal,
             devices=settings.device,
             scalars=settings.publish.scalars,
-            answers=process.connection,
+            answers=connection,
             anchor=anchor_path(settings),
             broker_tells=True,
             access=access,
+            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
         )
-    except NewerError as error:
-        # Neither another start nor an empty database would help.
-        log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
-        return EXIT_CONFIG
-    except (StoreError, OSError) as error:
-        # The service manager tries again: a full or read-only disk may be cured meanwhile.
-        log.error("no database at %s: %s", settings.statistician.database, error)  # noqa: TRY400 — the trace says nothing more
-        return EXIT_RESTART
+
+    service = _made(make, lambda: _open(settings.statistician))
     announcer = Announcer(
-        process.connection,
+        connection,
         topics,
         path=Path(settings.storage.state) / f"{NAME}-announced.json",
         enabled=settings.publish.discovery,
     )
-    announced = announcing.Announcing(
-        service, announcer, process.connection, topics, monotonic=clock.monotonic
-    )
-    refusing = desk.Desk(
-        NAME, {}, bus=process.connection, topics=topics, journal=process.journal, wall=clock.wall
-    )
-    whole = absent_services.AbsentServices(announced, refusing, topics, NAME, access)
-    schedule = schedule_of(process.emit)
-    schedule.start()
-    try:
-        return process.run(whole)
-    finally:
-        schedule.stop()
+    return announcing.Announcing(service, announcer, connection, topics, monotonic=clock.monotonic)
+
+
+def _made(make: Callable[[Store], Statistician], opened: Callable[[], Store]) -> Statistician:
+    """The service on a database in which everything was searched for what cannot be used, if need be."""
+    store = opened()
+    made: list[Statistician] = []
+    fault = fault_in(lambda: made.append(make(store)), StoreError)
+    if fault is None:
+        return made[0]
+    if not store.searched:
+        log.error("something in %s cannot be used; searching it", store.path, exc_info=fault)
+        store.ask_search()
+        store.close()
+        return make(opened())
+    store.close()
+    raise fault
 
 
 def _open(settings: StatisticianSettings) -> Store:
     # Checking, restoring or bringing up a large file takes longer than the service manager waits.
     sd_notify.notify(f"EXTEND_TIMEOUT_USEC={_OPENING_S * 1_000_000}\nSTATUS=opening the database")
     backups = None if settings.backups is None else Path(settings.backups)
-    return Store(Path(settings.database), backups)
+    return Store(Path(settings.database), backups, alone=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from bus.access_log import AccessLog
 from bus.desk import Desk
 from bus.events import Connected, Message, Subscription
 from bus.messages import ONLINE
-from bus.process import Service
+from bus.process import KeepsMessages
 from bus.requests import Code, Refused
 from bus.topics import ID, Topics, Verb
 
@@ -22,9 +22,11 @@ def subscriptions(topics: Topics) -> list[Subscription]:
 
 
 class AbsentServices:
-    """A bus.process.Service around another, which sees the requests to `mine` and all that is no request."""
+    """A bus.process.KeepsMessages around another, which sees requests to `mine` and all that is none."""
 
-    def __init__(self, inner: Service, desk: Desk, topics: Topics, mine: str, access: AccessLog) -> None:
+    def __init__(
+        self, inner: KeepsMessages, desk: Desk, topics: Topics, mine: str, access: AccessLog
+    ) -> None:
         self._inner = inner
         self._desk = desk
         self._topics = topics
@@ -45,6 +47,14 @@ class AbsentServices:
         """Write the access log, and go on with the service inside."""
         self._access.tick(now)
         return self._inner.tick(now)
+
+    def set_aside(self, message: Message, why: str) -> None:
+        """Let the service inside keep a message that must not be handled."""
+        self._inner.set_aside(message, why)
+
+    def put_on_disk(self) -> None:
+        """Put on disk what the service inside has in hand."""
+        self._inner.put_on_disk()
 
     def close(self) -> None:
         """Write the access log, and close the service inside."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bus import about as about_message
 from bus.announcer import Announcer
 from bus.events import Connected, Message, Publishes, Subscription
-from bus.process import Service
+from bus.process import KeepsMessages
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
 from statistician.publish import empty
 
@@ -27,7 +27,7 @@ class Announcing:
 
     def __init__(
         self,
-        inner: Service,
+        inner: KeepsMessages,
         announcer: Announcer,
         bus: Publishes,
         topics: Topics,
@@ -59,11 +59,21 @@ class Announcing:
 
     def tick(self, now: float) -> float:
         """Say everything again when Home Assistant has started; take back who asks no more."""
+        # First, for it is what must go on.
+        wait = self._inner.tick(now)
         self._announcer.again(now)
         if self._tidy_at is not None and now >= self._tidy_at:
             self._tidy_at = None
             self._announcer.tidy(dict.fromkeys(self._asked))
-        return self._inner.tick(now)
+        return wait
+
+    def set_aside(self, message: Message, why: str) -> None:
+        """Let the service inside keep a message that must not be handled."""
+        self._inner.set_aside(message, why)
+
+    def put_on_disk(self) -> None:
+        """Put on disk what the service inside has in hand."""
+        self._inner.put_on_disk()
 
     def close(self) -> None:
         """Close the service inside."""

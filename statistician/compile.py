@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from statistician.algorithm import hourly
+from bus.faults import spares
+from statistician.algorithm import Row, hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities, LiveEntity
 from statistician.new_day import new_day
@@ -81,7 +82,7 @@ class Compiler:
             if isinstance(event, State):
                 live.newest = event
             if event.ts < start + MINUTES_5:
-                live.feed(event)
+                _feed(live, event)
         self._loaded = True
 
     def take(self, live: LiveEntity, event: Event) -> Span | None:
@@ -95,10 +96,17 @@ class Compiler:
             return None
         in_order = live.force is None or event.ts > live.force_heard
         if event.ts >= start and in_order and self._loaded and not live.stale:
-            live.feed(event)
+            _feed(live, event)
             return None
         live.stale = True
         return Span(event.ts, event.ts) if event.ts < start else None
+
+    def spoiled(self) -> dict[str, Exception]:
+        """The entities without a row for an error that nobody expected, since the last call."""
+        found = {f"{e.record.device}.{e.record.entity}": e.spoiled for e in self._entities if e.spoiled}
+        for live in self._entities if found else ():
+            live.spoiled = None
+        return found
 
     def due(self, now: int) -> bool:
         """Whether the open period may be closed."""
@@ -173,11 +181,11 @@ class Compiler:
         for live in self._entities:
             if live.accumulator is None:
                 continue
-            row = live.accumulator.close(end)
+            accumulator, row = live.accumulator, _close(live, end)
             if row is not None:
                 live.base = StoredRow(live.record.id, start, row, 0)
                 rows.append(live.base)
-                record = keeping(live.record, start, live.accumulator)
+                record = keeping(live.record, start, accumulator)
                 if record is not live.record:
                     live.record = self._unsaved[record.id] = record
         if self._unsaved:
@@ -213,15 +221,26 @@ class Compiler:
             live.base = self._store.statistics.latest(live.record.id, start)
             _open_period(live, start, in_force.get(live.record.id), heard.get(live.record.id, 0))
             for event in events.get(live.record.id, ()):
-                live.feed(event)
+                _feed(live, event)
 
     def _open_next(self, start: int) -> None:
         for live in self._entities:
             _open_period(live, start, live.force, live.force_heard)
         for event in self._store.states.events(start, start + MINUTES_5, self._entities.records()):
-            self._entities[event.entity].feed(event)
+            _feed(self._entities[event.entity], event)
 
 
+@spares(LiveEntity.spoil)
+def _feed(live: LiveEntity, event: Event) -> None:
+    live.feed(event)
+
+
+@spares(LiveEntity.spoil)
+def _close(live: LiveEntity, end: int) -> Row | None:
+    return live.close(end)
+
+
+@spares(LiveEntity.spoil)
 def _open_period(live: LiveEntity, start: int, carried: State | None, heard: int) -> None:
     live.stale = False
     live.force = carried

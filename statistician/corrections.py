@@ -4,13 +4,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
+from bus.faults import fault_in
 from statistician.algorithm import Row, hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities
 from statistician.new_day import new_day
 from statistician.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
-from statistician.records import Event, Span, State, StoredRow, Table
+from statistician.records import Event, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity
 
@@ -114,8 +116,12 @@ class Correction:
         events = by_entity(self._store.states.events(start, min(hour + HOUR, before), records))
         for walker in list(self._walking.values()):
             since = max(hour, period_of(walker.span.since))
-            self._walk(walker, since, before, events.get(walker.number, []))
-            if self._settled(walker, hour + HOUR, before):
+            its = events.get(walker.number, [])
+            fault = fault_in(partial(self._walk, walker, since, before, its), StoreError)
+            if fault is not None:
+                # Its rows stay as they are.
+                self._entities[walker.number].spoiled = fault
+            if fault is not None or self._settled(walker, hour + HOUR, before):
                 del self._walking[walker.number]
                 self._done.append(walker.number)
         self._hour = hour + HOUR

@@ -104,7 +104,7 @@ class Estimated:
         return {
             number: Move(since, entities[number].heard, by)
             for number, since in found.items()
-            if entities[number].heard >= since
+            if number in entities and entities[number].heard >= since
         }
 
     def moved(self, by: int, *, synchronised: bool) -> None:

@@ -165,14 +165,21 @@ class Ingest:
             if known and live.record.expire is None and self._clock.quality() != "unset":
                 self._take_value(live, State(max(now, live.heard + 1), live.record.id, None, None), now)
 
-    def _set_aside(self, message: Message, error: str) -> None:
+    def set_aside(self, message: Message, why: str) -> None:
+        """Keep a message whole that must not be handled, or was handled in part only."""
+        self.since = self._clock.monotonic() if self.since is None else self.since
+        if message not in self._messages[-1:]:
+            self._messages.append(message)
+        self._set_aside(message, why, whole=True)
+
+    def _set_aside(self, message: Message, error: str, *, whole: bool = False) -> None:
         now = self._clock.wall()
         self._journal.count("dead_letters")
         # Only the first of a row: a broken or hostile publisher must not fill the log.
         level = logging.DEBUG if "messages" in self._journal.problems else logging.WARNING
         log.log(level, "set aside: %s: %s", message.topic, error)
         self._journal.problem("messages", f"{message.topic}: {error}"[:300], now)
-        self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error))
+        self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error, whole))
         if (topic := self._parsed.get(message.topic)) is not None:
             self._watermarks.pass_over(topic, message.payload, now)
 

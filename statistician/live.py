@@ -7,7 +7,7 @@ from itertools import pairwise
 from operator import attrgetter
 
 from bus.about import About
-from statistician.algorithm import Accumulator
+from statistician.algorithm import Accumulator, Row
 from statistician.counters import Counter
 from statistician.entity_clock import EntityClock
 from statistician.records import EntityRecord, Event, Said, Since, State, StoredRow
@@ -42,6 +42,7 @@ class LiveEntity:
         "recent",
         "record",
         "repeats",
+        "spoiled",
         "stale",
     )
 
@@ -62,6 +63,8 @@ class LiveEntity:
         self.accumulator: Accumulator | None = None
         # The accumulator no longer agrees with the stored states: make it again when it closes.
         self.stale = False
+        # What nobody expected, when its period was computed; there is no row then.
+        self.spoiled: Exception | None = None
 
     def news(self, state: State) -> list[State]:
         """The states to store because of this one, in order of time; none if it repeats the newest."""
@@ -172,6 +175,11 @@ class LiveEntity:
                     return state.ts
         return self.heard + 1
 
+    def spoil(self, error: Exception) -> None:
+        """Make no row of the open period, because of an error that nobody expected."""
+        self.accumulator = None
+        self.spoiled = error
+
     def feed(self, event: Event) -> None:
         """Take the next state of the open period, or note that the last one was heard again."""
         self.force_heard = event.ts
@@ -181,6 +189,10 @@ class LiveEntity:
                 self.accumulator.feed(event.ts, event.value, event.last_reset)
         elif self.accumulator is not None:
             self.accumulator.hear(event.ts)
+
+    def close(self, end: int) -> Row | None:
+        """The row of the open period, which ends at `end`."""
+        return None if self.accumulator is None else self.accumulator.close(end)
 
 
 class Entities:
@@ -199,6 +211,9 @@ class Entities:
 
     def __len__(self) -> int:
         return len(self._by_number)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._by_number or number in self._merged
 
     def __getitem__(self, number: int) -> LiveEntity:
         return self._by_number.get(number) or self._merged[number]

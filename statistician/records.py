@@ -179,12 +179,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be used, and why."""
+    """A message that could not be used, and why; `whole` if none of it may be cut off."""
 
     ts: int
     topic: str
     payload: bytes
     error: str
+    whole: bool = False
 
 
 @dataclass(slots=True)

@@ -2,13 +2,17 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bus import desk
 from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
+from bus.faults import fault_in
 from bus.health import Journal
+from bus.in_hand import digest_of
+from bus.process import RestartError
 from bus.topics import Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
@@ -40,9 +44,15 @@ _SLICE_S = 0.03
 # Late readings come in crowds: wait until they are through, but not for ever, seconds.
 _LATE_QUIET_S = 1.0
 _LATE_AT_MOST_S = 30.0
+# Between two tries of work that failed by an error of ours, seconds.
+_REST_S = 60.0
 _CATCHING_UP = 2 * HOUR
 # A clock that is set right again comes back to within this, ms.
 _SAME_STEP = 5_000
+
+
+def _unguarded(work: Callable[[], None]) -> None:
+    work()
 
 
 def subscriptions(topics: Topics) -> list[Subscription]:
@@ -56,8 +66,21 @@ def subscriptions(topics: Topics) -> list[Subscription]:
     return [*data, backlog, desk.subscription(topics, SERVICE)]
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the process does: `guard` a piece of work, `clear` the marks, `forgive` a message."""
+
+    guard: Callable[[Callable[[], None]], Exception | None] = _unguarded
+    clear: Callable[[], None] = lambda: None
+    forgive: Callable[[bytes], object] = lambda _: None
+
+
 class Statistician:
-    """A bus.process.Service; `bus` is the connection or what stands in for it, `devices` the house's."""
+    """A bus.process.KeepsMessages; `bus` is the connection or what stands for it, `devices` the house's."""
+
+    # What is being corrected, and since what monotonic second something waits for it.
+    _correction: Correction | None = None
+    _dirty_since: float | None = None
 
     def __init__(
         self,
@@ -75,9 +98,11 @@ class Statistician:
         anchor: Path | None = None,
         broker_tells: bool = False,
         access: AccessLog | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self._access = access
         self._store = store
+        self._hooks = hooks or Hooks()
         self._settings = settings
         self._time = HouseTime(clock)
         self._clock = clock = self._time.steady()
@@ -108,9 +133,7 @@ class Statistician:
         )
         self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
         self._ingest.walking = lambda: self._correction.spans if self._correction else {}
-        self._correction: Correction | None = None
-        self._dirty_since: float | None = None
-        self._hurried = False
+        self._resting_until, self._hurried = float("-inf"), False
         self._acknowledge = bus.acknowledge
         self._steps = ClockSteps(
             self._time,
@@ -144,7 +167,14 @@ class Statistician:
         clock, settings = self._clock, self._settings
         ground = Ground(self._store, self._entities, self._compiler, settings, clock, clock.monotonic())
         return open_desk(
-            ground, self.fixes, self._upkeep, answers, topics, journal=self._journal, access=self._access
+            ground,
+            self.fixes,
+            self._upkeep,
+            answers,
+            topics,
+            journal=self._journal,
+            take=self._take_again,
+            access=self._access,
         )
 
     def _resume(self, *, broker_tells: bool) -> None:
@@ -153,12 +183,18 @@ class Statistician:
         if damage is not None:
             log.error("%s", damage)
             self._journal.problem("damage", damage, self._clock.wall())
+        if self._store.unusable:
+            text = (
+                f"{self._store.unusable} values in {self._store.path} could not be used: they were set aside"
+                " among the dead letters, or left empty"
+            )
+            self._journal.problem("unusable", text, self._clock.wall())
         self._steps.finish_redating()
         self._begin(self._store.states.first())
         self._steps.note_start(broker_tells=broker_tells)
-        if self._compiler.open is not None:
-            self._aggregates.say_newest(self._compiler.open)
-        self._derived.resume(self._store)
+        if (start := self._compiler.open) is not None:
+            self._hooks.guard(lambda: self._aggregates.say_newest(start))
+        self._hooks.guard(lambda: self._derived.resume(self._store))
 
     def _begin(self, first_state: int | None) -> None:
         """Find the period to go on with; none while there is no state."""
@@ -192,6 +228,30 @@ class Statistician:
         elif isinstance(event, BackUp):
             self._upkeep.back_up(self._clock.wall())
 
+    def set_aside(self, message: Message, why: str) -> None:
+        """Keep a message that must not be handled."""
+        self._ingest.set_aside(message, why)
+        text = (
+            f"{message.topic[:80]}: a message was set aside: {why[:150]}; the request dead_letters shows it,"
+            " and take_again has it taken once more"
+        )
+        if self._journal.problem("set_aside", text, self._clock.wall()):
+            log.error("%s", text)
+
+    def _take_again(self, message: Message) -> str | None:
+        """Take a message as if it came just now; returns why it was set aside again. Raises StoreError."""
+        self._hooks.forgive(digest_of(message))
+        self._journal.solved("set_aside")
+        before = self._journal.counters["dead_letters"]
+        self._ingest.take(message)
+        self._commit()
+        again = self._journal.counters["dead_letters"] > before
+        return self._journal.problems.get("messages", "it cannot be used") if again else None
+
+    def put_on_disk(self) -> None:
+        """Put on disk what came so far, and acknowledge it, unless the database refuses."""
+        self._guard(self._commit)
+
     def tick(self, now: float) -> float:
         """Do what is due at monotonic second `now`; return the seconds until it wants to be asked again."""
         wait = self._tick(now)
@@ -200,19 +260,19 @@ class Statistician:
         return min(wait, self._desk.work(_SLICE_S))
 
     def _tick(self, now: float) -> float:
-        self._derived.look()
-        self._upkeep.look()
-        self._steps.look()
+        for look in (self._derived.look, self._upkeep.look, self._steps.look):
+            self._hooks.guard(look)
         while self._steps.waiting and self._guard(self._steps.work):
             pass
         if left := self._patience.left(now):
             return left
+        self._guard(self._upkeep.keep_in_place)
         since = self._ingest.since
         if since is not None and now - since >= self._settings.commit_interval:
             self._guard(self._commit)
-        if not self._guard(self._work_slice):
+        if now >= self._resting_until and not self._contain(self._work_slice):
             return self._patience.left(self._clock.monotonic())
-        if self._busy(now):
+        if now >= self._resting_until and self._busy(now):
             return 0.0
         since = self._ingest.since
         return 1.0 if since is None else min(1.0, max(0.0, since + self._settings.commit_interval - now))
@@ -232,8 +292,10 @@ class Statistician:
 
     def _commit(self) -> None:
         waiting = self._ingest.waiting
+        self._upkeep.keep_in_place()
         self._upkeep.check_room()
         self._ingest.commit()
+        self._hooks.clear()
         if waiting:
             self._upkeep.settled()
         if self._compiler.open is None:
@@ -247,6 +309,7 @@ class Statistician:
         now = self._now_or_never()
         self._skip_what_is_not_kept(now)
         closed = self._compiler.advance(now, _SLICE_S)
+        self._tell_spoiled()
         self._journal.count("periods_compiled", closed.periods)
         self._upkeep.settled()
         start = self._compiler.open or 0
@@ -260,6 +323,14 @@ class Statistician:
             return
         self._aggregates.say(Table.FIVE_MINUTES, closed.five_minutes)
         self._aggregates.say(Table.HOUR, closed.hour)
+
+    def _tell_spoiled(self) -> None:
+        for name, error in self._compiler.spoiled().items():
+            self._journal.count("rows_spoiled")
+            text = (
+                f"{name} has no row, by an error of this software, please report it; others have: {error!r}"
+            )
+            self._journal.problem("rows", text[:300], self._clock.wall())
 
     def _skip_what_is_not_kept(self, now: int) -> None:
         # A clock that was set years ahead must not fill the card with rows; as after an absence.
@@ -306,13 +377,42 @@ class Statistician:
         except StoreError:
             self._give_up_correction()
             raise
+        self._tell_spoiled()
         if result.finished:
             self._correction = None
         self._journal.count("rows_corrected", len(result.changed))
         self._aggregates.say_corrected(result.changed, before)
 
     def _guard(self, work: Callable[[], None]) -> bool:
-        return self._patience.do(work, self._now_or_never(), self._compiler.open)
+        """Do work on the database; False: it refused. Raises RestartError if only a new start can help."""
+        done = False
+
+        def tried() -> None:
+            nonlocal done
+            done = self._patience.do(work, self._now_or_never(), self._compiler.open)
+
+        error = fault_in(tried, StoreError, RestartError)
+        if error is None:
+            return done
+        if not self._ingest.waiting and self._store.searched:
+            raise error
+        # What is in hand is to blame, or a value on disk: the next start finds out which.
+        log.error("the database was given something that it does not take", exc_info=error)
+        self._store.ask_search()
+        raise RestartError(f"{error!r} in what is written to {self._store.path}") from error
+
+    def _contain(self, work: Callable[[], None]) -> bool:
+        """Do work on what is stored; after an error that no new start cures it rests, all else goes on."""
+        done = False
+
+        def guarded() -> None:
+            nonlocal done
+            done = self._guard(work)
+
+        if self._hooks.guard(guarded) is not None:
+            self._give_up_correction()
+            self._resting_until = self._clock.monotonic() + _REST_S
+        return done
 
     def wait_no_longer(self) -> None:
         """Take the clock as right, however short ago it was set, and correct what came late at once."""

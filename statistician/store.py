@@ -4,14 +4,18 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from bus.lock import hold
 from statistician.records import Batch, DeadLetter, EntityRecord, StreamRecord
 from statistician.store_backup import Backup
-from statistician.store_engine import Engine
+from statistician.store_engine import Cell, Engine
+from statistician.store_files import Misplaced
 from statistician.store_fixes import FixTables, Kept
 from statistician.store_held import HeldReadings
 from statistician.store_models import Dead, Entity, Owner, Stream
-from statistician.store_open import open_or_set_aside, remove_infinities
+from statistician.store_open import open_or_set_aside
+from statistician.store_search import ask_search, search
 from statistician.store_series import Series
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
@@ -22,18 +26,35 @@ _LARGEST_DEAD_LETTER = 4096
 
 
 class Store:
-    """States, statistics and streams on disk; copies go to `backups`. Every method raises StoreError."""
+    """States, statistics and streams on disk; copies go to `backups`. Every method raises StoreError.
 
-    def __init__(self, path: Path, backups: Path | None = None) -> None:
+    With `alone` no other process may have it so. Raises LockedError then.
+    """
+
+    def __init__(self, path: Path, backups: Path | None = None, *, alone: bool = False) -> None:
         self.path = path
+        self._lock = self._hold() if alone else None
         self.backups = backups or path.parent / "backups"
         self._engine, self.damage = open_or_set_aside(path, self.backups)
-        remove_infinities(self._engine)
+        self.unusable, self.searched = search(self._engine)
         self.states = States(self._engine)
         self.statistics = Statistics(self._engine)
         self.series = Series(self._engine, self.statistics)
         self.fixes = FixTables(self._engine)
         self.held = HeldReadings(self._engine)
+
+    def _hold(self) -> IO[bytes] | None:
+        lock = self.path.with_name(f"{self.path.name}.lock")
+        return hold(lock, f"another statistician is running on {self.path}")
+
+    def put_back(self, found: Misplaced) -> Path | None:
+        """Give the open database its place back; returns where what stood there is kept now."""
+        aside = self._engine.put_back(found)
+        if self._lock is not None and found is Misplaced.GONE:
+            # Its file may have gone, too.
+            self._lock.close()
+            self._lock = self._hold()
+        return aside
 
     @property
     def engine(self) -> Engine:
@@ -92,7 +113,10 @@ class Store:
     def _put_dead(self, letters: list[DeadLetter]) -> None:
         self._engine.many(
             "INSERT INTO dead_letter (ts, topic, payload, error) VALUES (?, ?, ?, ?)",
-            [(d.ts, d.topic, d.payload[:_LARGEST_DEAD_LETTER], d.error) for d in letters],
+            [
+                (d.ts, d.topic, d.payload if d.whole else d.payload[:_LARGEST_DEAD_LETTER], d.error)
+                for d in letters
+            ],
         )
         self._engine.run(
             "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (DEAD_LETTERS_KEPT,)
@@ -144,6 +168,22 @@ class Store:
             found = Dead.select().order_by(Dead.id).execute(self._engine.database)
             return [DeadLetter(d.ts, d.topic, bytes(d.payload), d.error) for d in found]
 
+    def letters(self, before: int, limit: int) -> list[tuple[int, DeadLetter]]:
+        """Dead letters with numbers below `before`, at most `limit`, the newest first."""
+        rows = self._engine.all(
+            "SELECT id, ts, topic, payload, error FROM dead_letter WHERE id < ? ORDER BY id DESC LIMIT ?",
+            (before, limit),
+        )
+        return [(int(number or 0), _letter(cells)) for number, *cells in rows]
+
+    def letter(self, number: int) -> DeadLetter | None:
+        """A dead letter by its number."""
+        return next((one for found, one in self.letters(number + 1, 1) if found == number), None)
+
+    def remove_letter(self, number: int) -> None:
+        """Forget a dead letter."""
+        self._engine.run("DELETE FROM dead_letter WHERE id = ?", (number,))
+
     def oldest(self) -> int | None:
         """Time of the oldest state or 5-minute row that a purge would find."""
         firsts = (self.states.first(), self.statistics.first_run())
@@ -167,6 +207,10 @@ class Store:
         """Shorten the file by up to so many spare pages."""
         self._engine.to_the_end(f"PRAGMA incremental_vacuum({pages:d})")
 
+    def ask_search(self) -> None:
+        """Let the next start search all of the database for what cannot be used."""
+        ask_search(self._engine)
+
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, so that the log begins anew."""
         self._engine.all("PRAGMA wal_checkpoint(PASSIVE)")
@@ -174,6 +218,16 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._engine.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _letter(cells: list[Cell]) -> DeadLetter:
+    ts, topic, payload, error = cells
+    kept = payload if isinstance(payload, bytes) else str(payload).encode()
+    # What is exactly as long as a cut one was cut.
+    whole = len(kept) != _LARGEST_DEAD_LETTER
+    return DeadLetter(int(ts or 0), str(topic), kept, str(error), whole)
 
 
 def _record(e: Entity, kept: Kept) -> EntityRecord:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import shutil
 import sqlite3
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from bus.messages import to_iso
 from statistician.store_engine import quick_check
-from statistician.store_space import RESERVE, free
+from statistician.store_space import RESERVE, free, sync
 
 log = logging.getLogger(__name__)
 
@@ -176,15 +175,6 @@ def restore(folder: Path, database: Path) -> str | None:
         return f"{copy.name} of {to_iso(at)}" if at is not None else copy.name
     database.unlink(missing_ok=True)
     return None
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file, or what a folder lists, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:

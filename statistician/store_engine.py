@@ -10,7 +10,8 @@ import peewee
 
 from statistician import store_models
 from statistician.records import StoreError
-from statistician.store_space import Reserve, free
+from statistician.store_files import Files, Misplaced, copy_whole
+from statistician.store_space import Reserve, free, sync
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ _ROOM_TO_OPEN = 1024 * 1024
 # A VACUUM writes the whole file into a temporary one and again into the write-ahead log.
 _VACUUM_ROOM = 2.2
 _OPEN = "open"
+_LONGEST_VERSION = 4
 
 
 class FullError(StoreError):
@@ -57,8 +59,7 @@ class Engine:
         self._damaged = False
         self.database = peewee.SqliteDatabase(str(path), pragmas=_PRAGMAS, timeout=_BUSY_S, thread_safe=False)
         try:
-            with self._translated():
-                self.database.connect()
+            self._connect()
             self._check()
             self._bring_up_to_date()
             self._mark_open()
@@ -67,6 +68,13 @@ class Engine:
             self.database.close()
             raise
         self.reserve.hold()
+        self._files = Files(path)
+
+    def _connect(self) -> None:
+        with self._translated():
+            self.database.connect()
+        # A text that is none must not keep all others from being read.
+        self._connection().text_factory = _text
 
     def _tables(self) -> set[str]:
         return {str(name) for (name,) in self.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -99,9 +107,24 @@ class Engine:
         text = self.fact("schema_version") if "meta" in self._tables() else None
         if text is None:
             return None
-        if not text.isdecimal():
+        known = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_VERSION
+        newest = store_models.SCHEMA_VERSION
+        if not (known and int(text) >= newest) and self._is_newest():
+            # No version of ours has written that.
+            log.warning("%s has the version %r, but is of the newest form", self.path, text)
+            self.put_fact("schema_version", str(newest))
+            return newest
+        if not known:
             raise NewerError(f"{self.path} has the version {text!r}, which this software does not know")
         return int(text)
+
+    def _is_newest(self) -> bool:
+        """Whether every table is there as this version makes it."""
+        return all(
+            {str(name) for _, name, *_ in self.all(f"PRAGMA table_info({model._meta.table_name})")}  # noqa: SLF001 — peewee's own way
+            == {field.column_name for field in model._meta.sorted_fields}  # noqa: SLF001 — as above
+            for model in store_models.ALL
+        )
 
     def _mark_open(self) -> None:
         try:
@@ -186,6 +209,43 @@ class Engine:
         """State a fact about the database."""
         self.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
+    def misplaced(self) -> Misplaced | None:
+        """What became of the open file's name; None if nothing did. Raises DamagedError if it was emptied."""
+        try:
+            found = self._files.misplaced()
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be looked at: {error}") from error
+        if found is Misplaced.EMPTIED:
+            self._damaged = True
+            raise DamagedError(f"{self.path} {found.value} by somebody else")
+        return found
+
+    def put_back(self, found: Misplaced) -> Path | None:
+        """Give the open database its place back; returns where what stood there is kept now."""
+        part = self.path.with_name(f"{self.path.name}.restored")
+        aside = None
+        try:
+            with self._translated():
+                if found is Misplaced.LOG_GONE:
+                    self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                else:
+                    copy_whole(self._connection(), part)
+                    sync(part)
+                    aside = self._files.make_way()
+                # It removes its log by name, so its name must not be another's yet.
+                self.database.close()
+                if found is not Misplaced.LOG_GONE:
+                    part.replace(self.path)
+                    sync(self.path.parent)
+        except OSError as error:
+            raise StoreError(f"{self.path} {found.value}, and cannot be put back: {error}") from error
+        finally:
+            if self.database.is_closed():
+                self._connect()
+        self._mark_open()
+        self._files = Files(self.path)
+        return aside
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read through peewee's models."""
@@ -201,6 +261,10 @@ class Engine:
             log.warning("%s will be checked at the next start: %s", self.path, error)
         with self._translated():
             self.database.close()
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def quick_check(answer: list[tuple[Cell, ...]]) -> str | None:

@@ -19,6 +19,15 @@ def free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def sync(path: Path) -> None:
+    """Make sure that a file, or what a folder lists, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class Reserve:
     """A file beside the database that takes up room until the disk is full."""
 

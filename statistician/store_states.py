@@ -41,7 +41,7 @@ class States:
         for its in periods.values():
             newest = max(one.ts for one in its)
             row = self._engine.one("SELECT value FROM states WHERE ts = ? AND entity = ?", (newest, _REPEATS))
-            known = _decode(row[0]) if row is not None and isinstance(row[0], bytes) else []
+            known = _unpacked(None if row is None else row[0])
             packed = _encode(known + [(one.entity, newest - one.ts) for one in its])
             self._engine.run(
                 "INSERT OR REPLACE INTO states (ts, entity, value) VALUES (?, ?, ?)",
@@ -59,8 +59,7 @@ class States:
         found = [
             Heard(_int(ts) - earlier, entity)
             for ts, packed in self._engine.all(sql, values)
-            if isinstance(packed, bytes)
-            for entity, earlier in _decode(packed)
+            for entity, earlier in _unpacked(packed)
             if entities is None or entity in entities
         ]
         return sorted(one for one in found if one.ts >= start and (end is None or one.ts < end))
@@ -247,6 +246,14 @@ def by_entity(events: Iterable[_Event]) -> dict[int, list[_Event]]:
     for event in events:
         groups.setdefault(event.entity, []).append(event)
     return groups
+
+
+def _unpacked(cell: Cell) -> list[tuple[int, int]]:
+    try:
+        return _decode(cell) if isinstance(cell, bytes) else []
+    except ValueError:
+        # Nobody can read when these were repeated: they were not.
+        return []
 
 
 def _state(row: tuple[Cell, ...]) -> State:

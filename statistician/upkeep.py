@@ -27,6 +27,8 @@ _EARLY_MS = 6 * HOUR
 # What ordinary work leaves of a disk, bytes.
 _LEAST = 1024 * 1024
 _PAGE = 4096
+# How often the files are looked for, seconds.
+_LOOK_EVERY_S = 20.0
 
 
 class Upkeep:
@@ -49,6 +51,7 @@ class Upkeep:
         self._strained = not store.engine.reserve.hold()
         self._backup: Backup | None = None
         self._wanted = False
+        self._looked_at = clock.monotonic()
         self._asked_at: int | None = None
         self._tell: list[Callable[[str | None, str | None], None]] = []
 
@@ -190,6 +193,31 @@ class Upkeep:
             spare, _ = self._store.spare_pages()
             if spare * _PAGE < _LEAST:
                 raise FullError("the disk is full")
+
+    def keep_in_place(self) -> None:
+        """Three times a minute: put files back that somebody moved or deleted.
+
+        Raises StoreError as long as that cannot be: what is written would be gone with the process.
+        """
+        now = self._clock.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        found = self._store.engine.misplaced()
+        if found is None:
+            self._looked_at = now
+            return
+        if self._backup is not None:
+            self._backup.stop()
+        aside = self._store.put_back(found)
+        self._looked_at = now
+        kept = (
+            "" if aside is None else f"; the other file is {aside}: to use that, stop the statistician first"
+        )
+        text = (
+            f"{self._store.path} {found.value} while it was in use: all that it held stands there again{kept}"
+        )
+        log.error("%s", text)
+        self._journal.problem("file", text, self._clock.wall())
 
     def _safely(self, work: Callable[[], None]) -> None:
         try:

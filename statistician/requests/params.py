@@ -22,6 +22,18 @@ class Nothing(Struct, forbid_unknown_fields=True):
     """A verb without parameters."""
 
 
+class DeadLetters(Struct, forbid_unknown_fields=True):
+    """The newest `limit` messages that were set aside."""
+
+    limit: Annotated[int, Meta(ge=0, le=1000)] = 100
+
+
+class TakeAgain(Struct, forbid_unknown_fields=True):
+    """The dead letter with this number."""
+
+    letter: Annotated[int, Meta(ge=1, le=2**53)]
+
+
 class Which(Struct, forbid_unknown_fields=True):
     """Entities of a device, one entity (`device.entity`), or all."""
 

@@ -36,6 +36,7 @@ from statistician.records import StoreError
 from statistician.requests import params
 from statistician.requests.ground import Ground
 from statistician.requests.history import history
+from statistician.requests.letters import Take, dead_letters, taking_again
 from statistician.requests.outliers import outliers
 from statistician.requests.overview import entities, info, latest, metadata
 from statistician.requests.statistic import statistic
@@ -142,13 +143,20 @@ def open_desk(
     topics: Topics,
     *,
     journal: Journal,
+    take: Take,
     access: AccessLog | None = None,
 ) -> Desk:
     """The desk at which the statistician's requests are answered."""
-    backup = {"backup": action(params.Nothing, _backup(upkeep))}
+    more = {
+        "backup": action(params.Nothing, _backup(upkeep)),
+        "dead_letters": action(
+            params.DeadLetters, lambda asked, place: dead_letters(ground, asked, place), key=_BY_TWO
+        ),
+        "take_again": action(params.TakeAgain, taking_again(ground, take)),
+    }
     return Desk(
         SERVICE,
-        {**reading(ground), **fixing(fixes), **backup},
+        {**reading(ground), **fixing(fixes), **more},
         bus=bus,
         topics=topics,
         journal=journal,

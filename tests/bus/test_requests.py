@@ -49,6 +49,8 @@ def count(params: Count, place: Place) -> Listing:
         for number in range(first, params.to):
             if number == 13:
                 raise BrokenError("thirteen")
+            if params.width < 0:
+                raise KeyError("planted")
             yield Part((number,), [number, place.now, "x" * params.width])
             yield None
 
@@ -326,3 +328,11 @@ def test_progress_is_told_at_once_and_the_answer_follows(teller: Teller) -> None
         {"id": "x", "status": "progress", "data": {"done": 2}},
         {"id": "x", "status": "ok", "data": "finished"},
     ]
+
+
+def test_an_error_that_nobody_expected_is_answered_and_the_next_request_is_too(teller: Teller) -> None:
+    refused = teller.ask(width=-1, id="x")
+    assert (refused["id"], refused["error"]["code"]) == ("x", Code.INTERNAL)
+    assert "an error of this software" in refused["error"]["message"]
+    assert teller.journal.counters["faults"] == 1
+    assert teller.ask(to=2)["status"] == "ok"

@@ -264,3 +264,36 @@ def test_a_process_started_with_a_wrong_file_exits_78_with_a_line_a_mistake(
         f"{machine.file}: broker.port: 0 is not allowed; allowed: greater than or equal to 1",
         f"{machine.file}: ble.mode: 'loud' is not allowed; allowed: 'active' or 'passive'",
     ]
+
+
+@pytest.mark.parametrize("process", [["controller"], ["statistician"], ["collector", "ble"]])
+@pytest.mark.parametrize("why", ["not there yet", "a folder that is no disk yet", "a link to nowhere"])
+def test_a_process_waits_for_a_file_that_cannot_be_read_yet(
+    machine: Machine, process: list[str], why: str
+) -> None:
+    path = machine.file.with_name("late.toml")
+    if why == "a folder that is no disk yet":
+        path.mkdir()
+    elif why == "a link to nowhere":
+        path.symlink_to(path.with_name("disk") / "late.toml")
+    running = subprocess.Popen(
+        [sys.executable, "-m", *process],
+        cwd=ROOT,
+        env=os.environ | {"BOONDOCK_CONFIG": str(path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    told = [running.stderr.readline(), running.stderr.readline()]
+    assert str(path) in told[0]
+    assert "allowed: a readable file" in told[0]
+    assert told[1] == "trying again every 2 s\n"
+    if path.is_dir():
+        path.rmdir()
+    # It is read as soon as it is there: this one is wrong, and then it ends.
+    path.resolve().parent.mkdir(exist_ok=True)
+    path.write_text("[broker]\nport = 0\n")
+    rest = running.communicate(timeout=30)[1]
+    assert running.returncode == 78
+    assert "broker.port: 0 is not allowed" in rest
+    assert "trying again" not in rest

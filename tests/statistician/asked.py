@@ -58,6 +58,8 @@ def fill(path: Path) -> None:
         rig.reading("mppt", values)
         rig.run_until(rig.now + MINUTE)
     rig.run_until(rig.now + MINUTE)
+    rig.message(TOPICS.state("mppt"), b'{"voltage": [13]}')
+    rig.commit()
     number = next(e.id for e in rig.store.entities() if e.entity == "yield_today")
     zero = HeldReading(number, GLITCH, 0.0, 299.0, "fall", "left_out")
     rig.store.held.put({(number, GLITCH): zero})

@@ -41,6 +41,13 @@ class Inner:
         """None."""
         return None
 
+    def set_aside(self, message: Message, why: str) -> None:
+        """Keep it."""
+        self.events.append((message, why))
+
+    def put_on_disk(self) -> None:
+        """Nothing is in hand."""
+
 
 class House:
     """The wrapper on a fake bus."""

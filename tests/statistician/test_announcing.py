@@ -33,6 +33,12 @@ class Inner:
         """Say so."""
         self.heard.append("closed")
 
+    def set_aside(self, message: Message, why: str) -> None:
+        """None comes."""
+
+    def put_on_disk(self) -> None:
+        """Nothing is in hand."""
+
     def waiting(self) -> int | None:
         """A number to be passed on."""
         return 7

@@ -1,0 +1,157 @@
+"""A committed value never prevents a start: wild values in every column of every table of a real database."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bus.clock import Clock
+from bus.health import Journal
+from config.model import Device
+from config.model import Statistician as Settings
+from statistician.__main__ import _made
+from statistician.schedule import Purge
+from statistician.service import Statistician
+from statistician.store import Store
+from statistician.store_models import ALL
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Notes, Rig
+from tests.statistician.test_integral import Sun
+from tests.statistician.test_wrong_messages import finite, sunny
+
+WILD = (
+    *(None, 9e999, -9e999, 1e308, 2**63 - 1, -(2**63), -1, 1, "text", "[", "{}", "#", "#9", "x\x00"),
+    *(b"\xff\xfe", b"", "1e999", "9" * 30, '[{"field": 1}]'),
+)
+# Facts of `meta` that are there only at times.
+FACTS = ("closed_at", "estimated", "redating", "purged_before", "purge", "boot", "open", "schema_version")
+MODELS = {model._meta.table_name: [f.column_name for f in model._meta.sorted_fields] for model in ALL}
+_SHARE = 8
+COLUMNS = [(table, column) for table, columns in MODELS.items() for column in columns]
+LARGE = ("states", "frames", "statistics_5minute", "statistics_hour", "runs", "imported")
+DEVICES = {"sun": Device(kind="integral", source="van.power", max_gap=600)}
+# What no reading makes.
+MORE = (
+    "INSERT INTO undated (boot, since_boot, device, payload) VALUES ('first', 1, 'van', x'7b7d')",
+    "INSERT INTO fix (ts, verb, params, entities) VALUES (1, 'adjust_sum', '{}', '[1]')",
+    "INSERT INTO adjusted VALUES (2, 1795435200000, 1, 5.0)",
+    "INSERT INTO renewed VALUES (3, 1795435500000, 1)",
+    "INSERT INTO imported VALUES (2, 1795435200000, 1)",
+    "INSERT INTO piece VALUES (1, 2)",
+    "INSERT OR REPLACE INTO held VALUES (3, 1795435200000, 1.0, 9.0, 'fall', 'held')",
+)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a row in every table, killed with corrections still to be made."""
+    path = tmp_path_factory.mktemp("good") / "s.db"
+    rig = sunny(path)
+    rig.own()
+    for minute in range(12):
+        values = {"power": 600.0, "energy": 100.0 + minute, "used": 10.0 + minute if minute < 11 else 1.0}
+        rig.reading("van", values, stream="ble-1", seq=minute + 1)
+        rig.now += MINUTE
+        rig.settle()
+    rig.run_until(START + 61 * MINUTE)
+    rig.message(TOPICS.state("van"), b'{"power": [}')
+    rig.reading("van", {"power": 100.0}, ts=START + 3 * MINUTE + 5)
+    rig.now += 6 * SECOND
+    rig.service._commit()
+    for sql in MORE:
+        rig.store.engine.run(sql)
+    for table in MODELS:
+        assert rig.store.engine.one(f"SELECT 1 FROM {table}"), table  # noqa: S608 — ours
+    rig.store.engine.all("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+def plant(path: Path, table: str, column: str, wild: object, fact: str | None) -> bool:
+    """Put a value into all rows of a column that take it; whether any does."""
+    with closing(sqlite3.connect(path)) as database:
+        try:
+            if fact is not None:
+                database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (fact, wild))
+            else:
+                database.execute(f"UPDATE OR IGNORE {table} SET {column} = ?", (wild,))  # noqa: S608 — ours
+        except sqlite3.Error:
+            return False
+        changed = database.total_changes > 0
+        if table in LARGE:
+            database.execute("DELETE FROM meta WHERE key = 'finite'")
+        database.commit()
+    return changed
+
+
+def start(path: Path) -> Rig:
+    rig = Sun.__new__(Sun)
+    rig.devices = DEVICES
+    Rig.__init__(rig, path, now=START + 62 * MINUTE)
+    return rig
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_it_starts_and_goes_on_whatever_stands_in_a_column(
+    good: Path, tmp_path: Path, table: str, column: str
+) -> None:
+    facts = FACTS if (table, column) == ("meta", "value") else (None,)
+    planted = 0
+    for fact in facts:
+        # Each column has its share of them, and each of them many columns.
+        for wild in WILD[COLUMNS.index((table, column)) % _SHARE :: _SHARE]:
+            path = tmp_path / f"{planted}.db"
+            shutil.copyfile(good, path)
+            if not plant(path, table, column, wild, fact):
+                continue
+            planted += 1
+            rig = start(path)
+            rig.own()
+            rig.connect()
+            rig.reading("van", {"power": 600.0, "energy": 200.0, "used": 50.0}, stream="ble-1", seq=13)
+            rig.now += 6 * MINUTE
+            rig.settle()
+            rig.service.handle(Purge())
+            rig.settle()
+            assert finite(rig), (wild, fact)
+            assert rig.store.states.last(), (wild, fact)
+            rig.close()
+    # A key takes whole numbers only.
+    assert planted or column in {"id", "start", "entity"}
+
+
+def test_what_was_found_is_kept_and_told(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    shutil.copyfile(good, path)
+    assert plant(path, "dirty", "since", "text", None)
+    assert plant(path, "entity", "device", "[", None)
+    rig = start(path)
+    assert "could not be used" in rig.journal.problems["unusable"]
+    assert any(one.topic == "database/dirty" and b"text" in one.payload for one in rig.store.dead_letters())
+    # No history is lost with a name: it can be renamed.
+    names = {f"{one.device}.{one.entity}" for one in rig.store.entities()}
+    assert "unusable_1.power" in names
+    rig.close()
+    assert "unusable" not in start(path).journal.problems
+
+
+def test_an_error_in_work_on_what_is_stored_lets_the_next_start_search_it(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    shutil.copyfile(good, path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE statistics_5minute SET rev = 'text'")
+        database.commit()
+    clock = Clock(lambda: START + 62 * MINUTE, lambda: 0.0, lambda: "ok")
+    stores: list[Store] = []
+
+    def opened() -> Store:
+        stores.append(Store(path))
+        return stores[-1]
+
+    def make(store: Store) -> Statistician:
+        return Statistician(Notes(), TOPICS, store, Settings(), clock=clock, journal=Journal())
+
+    service = _made(make, opened)
+    assert [store.searched for store in stores] == [False, True]
+    assert stores[-1].engine.all("SELECT DISTINCT rev FROM statistics_5minute") == [(0,)]
+    service.close()
