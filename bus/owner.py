@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bus import lock
 from bus.announcer import Announcer
 from bus.clock import Clock, boot_id
 from bus.events import Link, Subscription
@@ -23,13 +24,15 @@ def owner_of_devices(
     And for what others say of the availability of devices, to contradict where it knows better.
     """
     storage = settings.storage
+    mine = lock.hold(Path(storage.state), name, clock.wall())
     topics = Topics(settings.broker.base)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
     outbox = Outbox(Path(storage.runtime), Path(storage.state), name, limits=limits, boot=boot_id())
     said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=False)
     process = Process(
         name,
-        link=Link.of(settings.broker, name),
+        link=Link.of(settings.broker, name, mine.part, instance=mine.instance),
+        unlocked=mine.problem,
         topics=topics,
         clock=clock,
         acknowledge=True,

@@ -16,6 +16,7 @@ from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
 from bus.flood import FloodGate
 from bus.health import Journal
+from bus.rivals import Rivals
 from bus.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class Service(Protocol):
 class Process:
     """Owns the queue, the connection and the journal of a process named `name`.
 
-    With `acknowledge` every message is acknowledged once handled; else the service does it itself.
+    With `acknowledge` every message is acknowledged once handled; else the service does it itself. `unlocked`
+    says why a second process of the name on this machine would not be noticed.
     """
 
     def __init__(
@@ -68,11 +70,14 @@ class Process:
         clock: Clock,
         subscriptions: list[Subscription],
         acknowledge: bool = False,
+        unlocked: str | None = None,
     ) -> None:
         self.name = name
         self.topics = topics
         self.clock = clock
         self.journal = Journal()
+        if unlocked is not None:
+            self.journal.problem("state", unlocked, clock.wall())
         self._acknowledge = acknowledge
         self._service_topic = topics.service(name)
         self._queue: SimpleQueue[object] = SimpleQueue()
@@ -88,6 +93,7 @@ class Process:
         self._pinged = float("-inf")
         self._ping_every = sd_notify.watchdog_interval()
         self._stop: Stop | None = None
+        self._rivals = Rivals(link.instance)
 
     def run(self, service: Service) -> int:
         """Serve until SIGTERM, SIGINT or a Stop event; returns the exit code."""
@@ -134,6 +140,7 @@ class Process:
         if isinstance(event, Message):
             self.connection.insist(event)
             if event.topic == self._service_topic:
+                self._rivals.hear(event.instance or self._rivals.mine, self.clock.monotonic())
                 self.connection.acknowledge(event)
                 return
         service.handle(event)
@@ -142,6 +149,7 @@ class Process:
 
     def _look_after(self, service: Service, now: float) -> None:
         self._tell_clock()
+        self._look_for_rivals(now)
         since = now - self._told
         if since >= HEALTH_EVERY_S or (self.journal.changed and since >= HEALTH_AT_MOST_S):
             self._told = now
@@ -149,6 +157,17 @@ class Process:
         if self._ping_every is not None and now - self._pinged >= self._ping_every:
             self._pinged = now
             sd_notify.notify("WATCHDOG=1")
+
+    def _look_for_rivals(self, now: float) -> None:
+        if self._rivals.due(now):
+            self.connection.announce()
+            text = f"another {self.name} is on this broker: end one of them; the younger ends by itself"
+            if self.journal.problem("instance", text, self.clock.wall()):
+                log.warning("%s", text)
+        elif not self._rivals.present(now):
+            self.journal.solved("instance")
+        if self._rivals.lost:
+            self._stop = Stop(EXIT_RESTART, f"another {self.name} is running, and was there first")
 
     def _tell_clock(self) -> None:
         self.journal.fact("clock", self.clock.told())

@@ -60,7 +60,8 @@ class Asker:
         self._seen: dict[str, bytes] = {}
         filters = (self._reply_to, self.topics.service(service), *watched)
         self._connection = Connection(
-            Link.of(broker, name),
+            # Not its name, which the topic of the answers shows to all who may read them.
+            Link.of(broker, "cli", secrets.token_hex(16)),
             birth_topic=None,
             subscriptions=[Subscription(filter=f) for f in filters],
             emit=self._events.put,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bus import sd_notify
+from bus import lock, sd_notify
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
 from bus.events import Link
@@ -43,10 +43,14 @@ def main() -> int:
 
 def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedule] = Schedule) -> int:
     """Serve until asked to stop; time and what is due when are the caller's."""
-    link = replace(Link.of(settings.broker, NAME, session_s=_SESSION_S), receive_maximum=2 * BATCH)
+    mine = lock.hold(Path(settings.storage.state), NAME, clock.wall())
+    link = Link.of(settings.broker, NAME, mine.part, instance=mine.instance, session_s=_SESSION_S)
+    link = replace(link, receive_maximum=2 * BATCH)
     topics = Topics(settings.broker.base)
     listens = [*subscriptions(topics), *announcing.subscriptions(topics)]
-    process = Process(NAME, link=link, topics=topics, clock=clock, subscriptions=listens)
+    process = Process(
+        NAME, link=link, topics=topics, clock=clock, subscriptions=listens, unlocked=mine.problem
+    )
     try:
         service = Statistician(
             process.connection,

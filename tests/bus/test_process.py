@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 
-from bus.clock import clock_of
+from bus.clock import Clock, clock_of
 from bus.events import Link
-from bus.process import Process
+from bus.process import EXIT_RESTART, Process, Stop
 from bus.topics import Topics
 from config.model import Broker
+from tests.broker import Mosquitto
+from tests.client import PATIENCE, Client
 from tests.clock import NOON_MS, Machine
 
 
@@ -33,7 +36,7 @@ class Idle:
 
 def test_health_says_where_the_time_comes_from(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     house = machine.process()
-    link = Link.of(Broker(), "idle")
+    link = Link.of(Broker(), "idle", "part")
     process = Process("idle", link=link, topics=Topics(), clock=clock_of(house), subscriptions=[])
     told: list[dict[str, dict[str, str]]] = []
 
@@ -59,3 +62,49 @@ def test_health_says_where_the_time_comes_from(machine: Machine, monkeypatch: py
     count = len(told)
     assert health()[0] == "synchronised"
     assert len(told) == count, "only what changed is told at once"
+
+
+def test_the_younger_of_two_on_a_broker_ends_with_a_sentence(
+    machine: Machine, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = machine.process()
+    topic = "camper/service/idle"
+    client = Client(broker.port, topic)
+    made = [_named(instance, broker.port, clock_of(house)) for instance in ("1-old", "2-young")]
+    for one in made:
+        one.connection.start()
+        client.wait(lambda m, i=one: says(m) == i.connection._link.instance)  # type: ignore[misc]  # a bound default
+    # Each hears that it is connected, itself and whoever comes after it.
+    _take(made[0], 3)
+    _take(made[1], 2)
+    for turn in range(9):
+        machine.pass_(10)
+        for one in made:
+            one._look_after(Idle(), machine.boottime)
+        if made[1]._stop is not None:
+            break
+        for one in made:
+            # At first only the older has heard of the other.
+            _take(one, 2 if turn else 1)
+    assert made[1]._stop == Stop(EXIT_RESTART, "another idle is running, and was there first")
+    assert made[0]._stop is None
+    assert "another idle is on this broker: end one of them" in caplog.text
+    assert {m.payload for m in client.messages} == {b"online"}, "clients see what they always saw"
+    for one in made:
+        one.connection.stop()
+    client.close()
+
+
+def says(message: MQTTMessage) -> str | None:
+    """Which process a birth is of."""
+    return dict(getattr(message.properties, "UserProperty", ())).get("instance")
+
+
+def _named(instance: str, port: int, clock: Clock) -> Process:
+    link = Link.of(Broker(port=port), "idle", instance, instance=instance)
+    return Process("idle", link=link, topics=Topics(), clock=clock, subscriptions=[])
+
+
+def _take(process: Process, count: int) -> None:
+    for _ in range(count):
+        process._dispatch(Idle(), process._queue.get(timeout=PATIENCE))
