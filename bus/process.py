@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import Empty
 from types import FrameType
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
 from bus.flood import FloodGate
 from bus.health import Journal
+from bus.inbox import Inbox
 from bus.rivals import Rivals
 from bus.topics import Topics
 
@@ -25,6 +26,7 @@ HEALTH_EVERY_S = 30.0
 # A problem is told at once, but a storm of them no more often than this.
 HEALTH_AT_MOST_S = 1.0
 _BURST = 200
+_FLOOD = "a client sends without pause: what is too much is dropped and counted; find it and end it"
 
 EXIT_OK = 0
 EXIT_RESTART = 75  # sysexits.h EX_TEMPFAIL: the service manager should start us again
@@ -80,8 +82,8 @@ class Process:
             self.journal.problem("state", unlocked, clock.wall())
         self._acknowledge = acknowledge
         self._service_topic = topics.service(name)
-        self._queue: SimpleQueue[object] = SimpleQueue()
-        self.emit: Callable[[object], None] = self._queue.put
+        self._inbox = Inbox(topics.requests(name).removesuffix("+"))
+        self.emit: Callable[[object], None] = self._inbox.put
         # Somebody else may say `offline` there: the last will of an old connection, or a second process.
         mine = Subscription(filter=self._service_topic, retained=False)
         self.connection = Connection(
@@ -92,6 +94,7 @@ class Process:
         self._told = float("-inf")
         self._pinged = float("-inf")
         self._ping_every = sd_notify.watchdog_interval()
+        self._flooded = float("-inf")
         self._stop: Stop | None = None
         self._rivals = Rivals(link.instance)
 
@@ -111,17 +114,17 @@ class Process:
         return self._stop.code
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._queue.put(Stop(EXIT_OK, signal.Signals(number).name))
+        self._inbox.put(Stop(EXIT_OK, signal.Signals(number).name))
 
     def _work(self, service: Service) -> None:
         now = self.clock.monotonic()
         wait = service.tick(now)
         self._look_after(service, now)
         try:
-            event = self._queue.get(timeout=min(max(wait, 0.0), 1.0))
+            event = self._inbox.get(timeout=min(max(wait, 0.0), 1.0))
             for _ in range(_BURST):
                 self._dispatch(service, event)
-                event = self._queue.get_nowait()
+                event = self._inbox.get()
             self._dispatch(service, event)
         except Empty:
             return
@@ -177,15 +180,27 @@ class Process:
         elif self.journal.problem("clock", problem, self.clock.wall()):
             log.warning("%s", problem)
 
+    def _tell_dropped(self) -> None:
+        counters, now = self.journal.counters, self.clock.monotonic()
+        found = (self._inbox.requests_dropped, self._inbox.messages_dropped)
+        if found != (counters["requests_dropped"], counters["messages_dropped"]):
+            counters["requests_dropped"], counters["messages_dropped"] = found
+            self._flooded = now
+            if self.journal.problem("flood", _FLOOD, self.clock.wall()):
+                log.warning("%s", _FLOOD)
+        elif now - self._flooded >= HEALTH_EVERY_S:
+            self.journal.solved("flood")
+
     def _tell(self, service: Service) -> None:
         self.journal.changed = False
         self.journal.counters["publications_refused"] = self.connection.refused
         self.journal.counters["publications_oversize"] = self.connection.oversize
+        self._tell_dropped()
         payload = health.encode(
             self.journal,
             started_ms=self._started_ms,
             uptime=self.clock.monotonic() - self._started,
-            queue=self._queue.qsize(),
+            queue=len(self._inbox),
             outbox=service.waiting(),
         )
         self.connection.publish(self.topics.health(self.name), payload, qos=0, retain=True)

@@ -6,8 +6,9 @@ import pytest
 from paho.mqtt.client import MQTTMessage
 
 from bus.clock import Clock, clock_of
-from bus.events import Link
-from bus.process import EXIT_RESTART, Process, Stop
+from bus.events import Link, Message
+from bus.inbox import OF_ONE
+from bus.process import EXIT_RESTART, HEALTH_EVERY_S, Process, Stop
 from bus.topics import Topics
 from config.model import Broker
 from tests.broker import Mosquitto
@@ -95,6 +96,20 @@ def test_the_younger_of_two_on_a_broker_ends_with_a_sentence(
     client.close()
 
 
+def test_a_flood_is_told_and_over_when_it_is_over(machine: Machine) -> None:
+    process = _named("x", 1, clock_of(machine.process()))
+    request = Message("camper/request/idle/info", b"{}", 0, retain=False, mid=0, generation=1)
+    for _ in range(100):
+        process.emit(request)
+    machine.pass_(40)
+    process._look_after(Idle(), machine.boottime)
+    assert "a client sends without pause" in process.journal.problems["flood"]
+    assert process.journal.counters["requests_dropped"] == 100 - OF_ONE
+    machine.pass_(HEALTH_EVERY_S)
+    process._look_after(Idle(), machine.boottime)
+    assert "flood" not in process.journal.problems
+
+
 def says(message: MQTTMessage) -> str | None:
     """Which process a birth is of."""
     return dict(getattr(message.properties, "UserProperty", ())).get("instance")
@@ -107,4 +122,4 @@ def _named(instance: str, port: int, clock: Clock) -> Process:
 
 def _take(process: Process, count: int) -> None:
     for _ in range(count):
-        process._dispatch(Idle(), process._queue.get(timeout=PATIENCE))
+        process._dispatch(Idle(), process._inbox.get(timeout=PATIENCE))
