@@ -22,8 +22,8 @@ _TURN = _Turn()
 class Inbox:
     """A queue of events; messages below `requests` have little room in it, and each asker less.
 
-    What does not fit is dropped and counted: requests, and messages of QoS 0. What has a higher QoS is bounded by
-    the receive maximum, for the broker waits until it is acknowledged. `put` is for any thread, `get` for one.
+    What does not fit is dropped and counted: requests, and messages of QoS 0. A higher QoS is bounded by the
+    receive maximum, for the broker waits until it is acknowledged. `put` is for any thread, `get` for one.
     """
 
     def __init__(self, requests: str) -> None:
