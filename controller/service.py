@@ -15,9 +15,8 @@ from bus.health import Journal
 from bus.messages import OFF, OFFLINE, ON, BadMessageError, Result, Value, decode_reading, to_iso
 from bus.publisher import Publisher
 from bus.topics import BadTopicError, Topics, Verb
-from config.model import Relay, Settings
+from config.model import RELAY_DEVICE, Relay, Settings
 from config.relay_rules import GUARD
-from config.rules import RELAY_DEVICE
 from controller import interlocks, policy
 from controller.bank import Bank
 from controller.feedbacks import Feedbacks
