@@ -13,7 +13,16 @@ from bench.commands import Given
 from bench.measure import Goal, Spread, goals, table
 from tests.house import ROOT
 
-WITH_GOALS = {"ingest": 2, "compile": 1, "wear": 2, "purge": 2, "load": 5, "latency": 1, "footprint": 1}
+WITH_GOALS = {
+    "ingest": 2,
+    "compile": 1,
+    "wear": 2,
+    "purge": 2,
+    "load": 5,
+    "latency": 1,
+    "footprint": 1,
+    "siege": 6,
+}
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 
 

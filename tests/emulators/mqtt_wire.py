@@ -12,7 +12,7 @@ FOR_EVER = 0xFFFFFFFF
 DISCONNECT = b"\xe0\x00"
 # 3.14.2.1: with it the last will is said all the same.
 DISCONNECT_WITH_WILL = b"\xe0\x02\x04\x00"
-PING = b"\xc0\x00"
+PING, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 Login = tuple[str, str]
 
 
@@ -108,8 +108,8 @@ def unsubscribe(*filters: str, mid: int = 1) -> bytes:
 class Wire:
     """One connection; what comes is read when there is need, or never. Use it in a with block."""
 
-    def __init__(self, port: int, first: bytes, *, deaf: bool = False) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+    def __init__(self, port: int, first: bytes, *, deaf: bool = False, patience: float = 20) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience)
         if deaf:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -125,10 +125,10 @@ class Wire:
         self._socket.close()
 
     def read(self) -> bytes:
-        """What comes next; empty once it is closed."""
+        """What comes next; empty once it is closed, or when nothing came in time."""
         try:
             return self._socket.recv(65536)
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             return b""
 
     def send(self, packets: Iterable[bytes]) -> bool:
@@ -151,9 +151,12 @@ class Wire:
 
     def settle(self) -> bool:
         """Wait until the broker has read all that was sent: it answers a ping, or closes."""
-        if not self.send([PING]):
+        try:
+            self._socket.sendall(PING)
+        except OSError:
             return False
-        while b"\xd0\x00" not in (more := self.read()):
+        end = b""
+        while PINGRESP not in (end := end[-1:] + (more := self.read())):
             if not more:
                 return False
         return True
