@@ -47,6 +47,13 @@ def test_two_rivals_one_after_the_other_are_not_one_that_stays() -> None:
     assert not young.lost
 
 
+def test_one_that_is_heard_again_after_an_hour_begins_anew() -> None:
+    young = Rivals(YOUNG)
+    for now in (0, 3_600, 3_610):
+        young.hear(OLD, now)
+    assert (young.present(3_611), young.lost) == (True, False)
+
+
 def test_they_do_not_shout_at_each_other() -> None:
     one = Rivals(YOUNG)
     said = 0

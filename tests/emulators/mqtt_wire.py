@@ -122,6 +122,10 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave without a word."""
         self._socket.close()
 
     def read(self) -> bytes:
