@@ -1,6 +1,7 @@
 """What waits for a process's one thread, bounded: who floods it costs others their turn, not their place."""
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Lock
 
@@ -9,7 +10,27 @@ from bus.events import Message
 # Requests that wait, of all and of one asker; and bytes of other messages that no receive maximum bounds.
 REQUESTS, OF_ONE = 64, 8
 UNACKNOWLEDGED = 4 * 1024 * 1024
+# Requests a second, as many at once: a refusal costs time too, which commands need.
+RATE_OF_ONE, RATE = 200, 500
+_ASKERS = 256
 _OVERHEAD = 500
+
+
+class _Rate:
+    """Lets so many through a second, and as many at once."""
+
+    def __init__(self, most: int, now: float) -> None:
+        self._most = most
+        self._left, self._at = float(most), now
+
+    def take(self, now: float) -> bool:
+        """Whether one more may pass."""
+        self._left = min(self._most, self._left + (now - self._at) * self._most)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class _Turn:
@@ -26,7 +47,10 @@ class Inbox:
     receive maximum, for the broker waits until it is acknowledged. `put` is for any thread, `get` for one.
     """
 
-    def __init__(self, requests: str) -> None:
+    def __init__(self, requests: str, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._rate = _Rate(RATE, monotonic())
+        self._rates: OrderedDict[str | None, _Rate] = OrderedDict()
         self._requests = requests
         self._queue: SimpleQueue[object] = SimpleQueue()
         self._lock = Lock()
@@ -53,12 +77,21 @@ class Inbox:
     def _ask(self, message: Message) -> None:
         asker = message.response_topic
         with self._lock:
-            if len(self._asked) >= REQUESTS or self._of[asker] >= OF_ONE:
+            if not self._admits(asker, self._monotonic()):
                 self.requests_dropped += 1
                 return
             self._of[asker] += 1
             self._asked.append(message)
         self._queue.put(_TURN)
+
+    def _admits(self, asker: str | None, now: float) -> bool:
+        if len(self._asked) >= REQUESTS or self._of[asker] >= OF_ONE:
+            return False
+        rate = self._rates.pop(asker, None) or _Rate(RATE_OF_ONE, now)
+        self._rates[asker] = rate
+        if len(self._rates) > _ASKERS:
+            self._rates.popitem(last=False)
+        return rate.take(now) and self._rate.take(now)
 
     def get(self, timeout: float | None = None) -> object:
         """Return the next event; without a timeout (s) only what is there. Raises queue.Empty."""

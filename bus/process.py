@@ -82,7 +82,7 @@ class Process:
             self.journal.problem("state", unlocked, clock.wall())
         self._acknowledge = acknowledge
         self._service_topic = topics.service(name)
-        self._inbox = Inbox(topics.requests(name).removesuffix("+"))
+        self._inbox = Inbox(topics.requests(name).removesuffix("+"), clock.monotonic)
         self.emit: Callable[[object], None] = self._inbox.put
         # Somebody else may say `offline` there: the last will of an old connection, or a second process.
         mine = Subscription(filter=self._service_topic, retained=False)
