@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bus.clock import Clock
 from bus.process import set_up_logging
-from config.model import Broker, Settings, Statistician
+from config.model import Broker, Settings, Statistician, Storage
 from statistician import clock_steps, service
 from statistician.__main__ import serve
 from statistician.schedule import BackUp, Purge, Schedule
@@ -86,6 +86,7 @@ def main(folder: Path, port: int) -> int:
     now = folder / "now"
     settings = Settings(
         broker=Broker(port=port),
+        storage=Storage(runtime=str(folder / "run"), state=str(folder / "state")),
         statistician=Statistician(
             database=str(folder / "s.db"), keep_days=KEEP_DAYS, commit_interval=COMMIT_S
         ),
