@@ -1,11 +1,14 @@
 """What a viewer leaves behind at the broker, or never takes, is bounded; so its memory is."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from bench.footprint import memory
+from statistician.__main__ import _SESSION_S
 from tests.emulators.mqtt_wire import DISCONNECT, FOR_EVER, Wire, connect, publish, subscribe
+from tests.house import ROOT
 from tests.secured import SecuredBroker, open_folder
 
 # Of the 67 that memory_limit allows.
@@ -77,6 +80,16 @@ def test_thirty_that_half_send_as_much_as_they_can(broker: SecuredBroker) -> Non
         with session(broker, number) as wire:
             wire.send(publish(ASKED, bytes(30_000), qos=2, mid=mid) for mid in range(1, 151))
     check(broker)
+
+
+def test_what_is_left_behind_ends_as_soon_as_the_statistician_can_bear() -> None:
+    said = re.search(
+        r"^persistent_client_expiration (\d+)h$",
+        (ROOT / "mosquitto/mosquitto.conf").read_text(),
+        re.MULTILINE,
+    )
+    assert said
+    assert int(said[1]) * 3600 == _SESSION_S
 
 
 def test_large_ones_of_qos_2_pass_all_the_same(broker: SecuredBroker) -> None:

@@ -27,13 +27,17 @@ def siege(tmp_path: Path) -> Iterator[tuple[House, Source]]:
 
 
 def retained(house: House) -> dict[str, bytes]:
-    """All that the broker has kept, as the admin sees it."""
+    """All that the broker has kept, as the admin sees it; no client id of a process is in it."""
     assert isinstance(house.broker, SecuredBroker)
     with_mark = "camper/response/mark"
     client = Client(house.broker.port, "#", "$SYS/#", login=house.broker.login("admin"))
     client.publish(with_mark, "mark")
     client.on(with_mark)
     client.close()
+    ids = [path.read_text(encoding="ascii") for path in (house.folder / "state").glob("*.id")]
+    assert len(ids) == len(PROCESSES)
+    told = " ".join(f"{m.topic} {bytes(m.payload)!r} {m.properties}" for m in client.messages)
+    assert [one for one in ids if one in told] == []
     return {m.topic: bytes(m.payload) for m in client.messages if m.retain}
 
 
