@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compile as compiling
-from bench import footprint, ingest, latency, load, power_cut, purge, query, wear
+from bench import footprint, ingest, latency, load, power_cut, purge, query, siege, wear
 from bench.results import keep
 
 Measure = Callable[[argparse.Namespace], str]
@@ -43,6 +43,10 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
         "200 clients and 2,000 messages/s, then a broker that is killed 20 times",
         lambda a: load.measure(quick=a.quick, seconds=a.seconds),
     ),
+    "siege": (
+        "walkers of every role, then kills at random: who dies, stalls, grows, forgets",
+        lambda a: siege.measure(quick=a.quick, messages=a.messages, kills=a.kills, seconds=a.seconds),
+    ),
     "latency": (
         "command, pin, state seen: against an echo in C",
         lambda a: latency.measure(quick=a.quick, rounds=_rounds(a)),
@@ -73,6 +77,10 @@ def main() -> int:
             command.add_argument("--seed", type=int, help="of the cuts; it stands in the results")
         if name == "ingest":
             command.add_argument("--peer", choices=["homeassistant"], help="also measure this one's recorder")
+        if name == "siege":
+            command.add_argument("--messages", type=int, default=1_000_000, help="packets of all walkers")
+            command.add_argument("--kills", type=int, default=300, help="processes killed, the broker too")
+            command.add_argument("--seconds", type=float, default=1800, help="the longest each half may take")
         if name in ("footprint", "load"):
             command.add_argument("--seconds", type=int, default=60, help="how long the work lasts")
     arguments = parser.parse_args()

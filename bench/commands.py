@@ -69,9 +69,9 @@ class _Prompt(Client):
 class Commander:
     """Toggles the relay, one command after the other."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, login: tuple[str, str] | None = None) -> None:
         self._answer = TOPICS.response(RELAY, "answer")
-        self._client = _Prompt(port, self._answer)
+        self._client = _Prompt(port, self._answer, login=login)
         self._number = 0
 
     def give(self, given: Given) -> None:

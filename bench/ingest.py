@@ -122,6 +122,7 @@ class _Round:
             "BOONDOCK_CONFIG": str(self._folder / "boondock.toml"),
             "BOONDOCK_BROKER__PORT": str(self._broker.port),
             "BOONDOCK_STATISTICIAN__DATABASE": str(self._folder / "statistics.db"),
+            "BOONDOCK_STORAGE__STATE": str(self._folder / "state"),
             "BOONDOCK_CLOCK__TRUSTED": "true",
         }
         log = (self._folder / "statistician.log").open("wb")

@@ -26,10 +26,14 @@ _PACKET_OVERHEAD = 64
 _DEFAULT_PACKET = 65536
 # While connected only; it must hold the replay of everything retained.
 _QUEUE = 5000
+# As many as the house's broker lets be under way.
+_INFLIGHT = 20
 _FAILURE = 0x80
 # MQTT 5, 2.4: topic name invalid, payload format invalid. All other refusals may end.
 _FOREVER = (0x90, 0x99)
 _HANDED = 1000
+# The user property of a birth.
+_INSTANCE = "instance"
 
 
 class Connection:
@@ -83,7 +87,7 @@ class Connection:
             client.will_set(self._birth_topic, OFFLINE, qos=1, retain=True)
         client.reconnect_delay_set(1, LONGEST_BACKOFF)
         client.max_queued_messages_set(_QUEUE)
-        client.max_inflight_messages_set(100)
+        client.max_inflight_messages_set(_INFLIGHT)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
@@ -155,8 +159,18 @@ class Connection:
         """Say `online` again if the message says `offline` of this process or of what it said is online."""
         if message.payload != OFFLINE:
             return
-        if message.topic == self._birth_topic or self._replay.get(message.topic) == ONLINE:
+        if message.topic == self._birth_topic:
+            self.announce()
+        elif self._replay.get(message.topic) == ONLINE:
             self._hand_over(message.topic, ONLINE, qos=1, retain=True)
+
+    def announce(self) -> None:
+        """Say `online` on the birth topic, and which process it is."""
+        if self._birth_topic is None or not self.connected:
+            return
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left it untyped
+        properties.UserProperty = (_INSTANCE, self._link.instance)
+        self._client.publish(self._birth_topic, ONLINE, qos=1, retain=True, properties=properties)
 
     def _hand_over(
         self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
@@ -253,8 +267,7 @@ class Connection:
 
     def _introduce(self, client: mqtt.Client) -> None:
         self._introduced = self.generation
-        if self._birth_topic is not None:
-            client.publish(self._birth_topic, ONLINE, qos=1, retain=True)
+        self.announce()
         for topic, payload, qos in self._replay.all():
             client.publish(topic, payload, qos=qos, retain=True)
         self._emit(Connected(self.generation, resumed=self._resumed))
@@ -305,6 +318,7 @@ class Connection:
                 generation=self.generation,
                 response_topic=getattr(properties, "ResponseTopic", None),
                 correlation=getattr(properties, "CorrelationData", None),
+                instance=_instance(properties) if topic == self._birth_topic else None,
             )
         )
 
@@ -327,6 +341,10 @@ class Connection:
         log.warning("%s", self.last_refusal)
         if topic:
             self._emit(Unpublished(topic, payload, str(reason), forever=reason.value in _FOREVER))
+
+
+def _instance(properties: Properties | None) -> str | None:
+    return dict(getattr(properties, "UserProperty", ())).get(_INSTANCE)
 
 
 def _options(s: Subscription) -> SubscribeOptions:

@@ -1,4 +1,4 @@
-"""Answers a service's requests: who asks, where the answer goes, pages, one at a time, a short queue."""
+"""Answers a service's requests: where the answer goes, pages, one at a time, in turns of those who ask."""
 
 import base64
 import binascii
@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 
 # Bytes of an answer.
 PAGE = 48 * 1024
+# Requests that wait, of one asker and of all: whoever asks without pause fills only the own queue. The broker
+# tells of an asker no more than where the answer shall go.
 QUEUE = 8
+MOST = 64
 # How long nobody asks, and how long a request that waits is left alone, seconds.
 IDLE_S = 1.0
 _WAIT_S = 0.2
@@ -107,7 +110,8 @@ class Desk:
         self._wall = wall
         self._failures = failures
         self._head = topics.request(service, "x").removesuffix("x")
-        self._waiting: deque[_Request] = deque()
+        # By where the answer goes; the first in turn is in front.
+        self._waiting: dict[str | None, deque[_Request]] = {}
 
     def __contains__(self, message: Message) -> bool:
         return message.topic.startswith(self._head)
@@ -143,9 +147,10 @@ class Desk:
         self._refuse(request, refusal)
 
     def _queue(self, request: _Request) -> None:
-        if len(self._waiting) >= QUEUE:
-            raise Refused(Code.BUSY, f"{QUEUE} requests wait already: ask again in a moment")
-        self._waiting.append(request)
+        mine = self._waiting.get(request.topic, ())
+        if len(mine) >= QUEUE or sum(map(len, self._waiting.values())) >= MOST:
+            raise Refused(Code.BUSY, "too many requests wait already: ask again in a moment")
+        self._waiting.setdefault(request.topic, deque()).append(request)
 
     def _open(self, message: Message) -> _Request:
         service, verb = self._topics.levels_of(message.topic)[:2]
@@ -200,12 +205,29 @@ class Desk:
         """
         if not self._waiting:
             return IDLE_S
-        request = self._waiting[0]
+        asker, mine = next(iter(self._waiting.items()))
+        request = mine[0]
+        finished = self._advance(request, timer() + budget_s, timer)
+        if finished:
+            mine.popleft()
+        elif request.waits:
+            mine.rotate(-1)
+        if finished or request.waits:
+            # The next turn is another's.
+            del self._waiting[asker]
+            if mine:
+                self._waiting[asker] = mine
+        if all(one.waits for all_of_one in self._waiting.values() for one in all_of_one):
+            return _WAIT_S if self._waiting else IDLE_S
+        return 0.0
+
+    def _advance(self, request: _Request, until: float, timer: Callable[[], float]) -> bool:
+        """Go on with a request; True if it is over. Whatever is wrong with it is its answer."""
         finished = True
 
         def work() -> None:
             nonlocal finished
-            finished = self._go_on(request, timer() + budget_s, timer)
+            finished = self._go_on(request, until, timer)
 
         try:
             fault = fault_in(work, Refused, *self._failures)
@@ -219,13 +241,7 @@ class Desk:
                 log.error("the request %s failed", request.verb[:64], exc_info=fault)
                 text = f"an error of this software, please report it: {fault!r}"
                 self._refuse(request, Refused(Code.INTERNAL, text[:300]))
-        if finished:
-            self._waiting.remove(request)
-        elif request.waits:
-            self._waiting.rotate(-1)
-        if all(one.waits for one in self._waiting):
-            return _WAIT_S if self._waiting else IDLE_S
-        return 0.0
+        return finished
 
     def _go_on(self, request: _Request, until: float, timer: Callable[[], float]) -> bool:
         place = request.place or Place(self._wall())

@@ -39,6 +39,8 @@ class Message(msgspec.Struct, frozen=True):
     generation: int
     response_topic: str | None = None
     correlation: bytes | None = None
+    # Which process of a name says that it is there; none other says it.
+    instance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,10 @@ class Wire(Publishes, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """How to reach the broker and as whom; `session_s` keeps our queue that long while we are away."""
+    """How to reach the broker and as whom; `session_s` keeps our queue that long while we are away.
+
+    Whoever knows a `client_id` can throw its owner out; `instance` is told with each birth instead.
+    """
 
     host: str
     port: int
@@ -121,18 +126,20 @@ class Link:
     username: str | None = None
     password: str | None = None
     tls_ca: str | None = None
+    instance: str = ""
     session_s: int = 0
     receive_maximum: int = 500
 
     @classmethod
-    def of(cls, broker: Broker, service: str, *, session_s: int = 0) -> "Link":
-        """The link of one service to the broker of the settings."""
+    def of(cls, broker: Broker, service: str, part: str, *, instance: str = "", session_s: int = 0) -> "Link":
+        """The link of one service to the broker of the settings; `part` of its id is its secret."""
         return cls(
             host=broker.host,
             port=broker.port,
-            client_id=f"{broker.base.replace('/', '-')}-{service}",
+            client_id=f"{broker.base.replace('/', '-')}-{service}-{part}",
             username=broker.username,
             password=broker.password,
             tls_ca=broker.tls_ca,
+            instance=instance,
             session_s=session_s,
         )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bus import identity
 from bus.announcer import Announcer
 from bus.clock import Clock, boot_id
 from bus.events import Link, Subscription
@@ -29,6 +30,7 @@ def owner_of_devices(
     `availability` also for what they said before.
     """
     storage = settings.storage
+    mine = identity.identify(Path(storage.state), name, clock.wall())
     topics = Topics(settings.broker.base)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
     outbox = Outbox(
@@ -42,7 +44,8 @@ def owner_of_devices(
     said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=availability)
     process = Process(
         name,
-        link=Link.of(settings.broker, name),
+        link=Link.of(settings.broker, name, mine.part, instance=mine.instance),
+        unlocked=mine.problem,
         topics=topics,
         clock=clock,
         acknowledge=True,

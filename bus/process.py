@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 from types import FrameType
 from typing import Protocol, runtime_checkable
 
@@ -21,6 +21,8 @@ from bus.faults import fault_in
 from bus.flood import FloodGate
 from bus.health import Journal
 from bus.in_hand import InHand, Verdict
+from bus.inbox import Inbox
+from bus.rivals import Rivals
 from bus.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ _FAULT_PAUSE_S = 1.0
 # After so many in a row only a new start may help.
 _MOST_FAILURES = 5
 _TWICE = "the process ended twice while it handled this message"
+_FLOOD = "a client sends without pause: what is too much is dropped and counted; find it and end it"
 
 EXIT_OK = 0
 EXIT_RESTART = 75  # sysexits.h EX_TEMPFAIL: the service manager should start us again
@@ -88,7 +91,7 @@ class Process:
     With `acknowledge` every message is acknowledged once handled; else the service does it itself, and is one
     that KeepsMessages. No error in one message, or in one piece of work, ends the process but RestartError
     and those that are `fatal`; after them it ends with EXIT_RESTART. What it has in hand is marked in the
-    folder `runtime`.
+    folder `runtime`. `unlocked` says why a second process of the name on this machine would not be noticed.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Process:
         acknowledge: bool = False,
         runtime: Path | None = None,
         fatal: tuple[type[Exception], ...] = (),
+        unlocked: str | None = None,
     ) -> None:
         self.name = name
         self.in_hand = InHand(None if runtime is None else runtime / f"{name}.in_hand")
@@ -111,10 +115,12 @@ class Process:
         self.topics = topics
         self.clock = clock
         self.journal = Journal()
+        if unlocked is not None:
+            self.journal.problem("state", unlocked, clock.wall())
         self._acknowledge = acknowledge
         self._service_topic = topics.service(name)
-        self._queue: SimpleQueue[object] = SimpleQueue()
-        self.emit: Callable[[object], None] = self._queue.put
+        self._inbox = Inbox(topics.requests(name).removesuffix("+"), clock.monotonic)
+        self.emit: Callable[[object], None] = self._inbox.put
         # Somebody else may say `offline` there: the last will of an old connection, or a second process.
         mine = Subscription(filter=self._service_topic, retained=False)
         self.connection = Connection(
@@ -125,7 +131,9 @@ class Process:
         self._told = float("-inf")
         self._pinged = float("-inf")
         self._ping_every = sd_notify.watchdog_interval()
+        self._flooded = float("-inf")
         self._stop: Stop | None = None
+        self._rivals = Rivals(link.instance)
 
     def run(self, service: Service) -> int:
         """Serve until SIGTERM, SIGINT or a Stop event; returns the exit code."""
@@ -168,17 +176,17 @@ class Process:
         return error
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._queue.put(Stop(EXIT_OK, signal.Signals(number).name))
+        self._inbox.put(Stop(EXIT_OK, signal.Signals(number).name))
 
     def _work(self, service: Service) -> None:
         now = self.clock.monotonic()
         wait = self._tick(service, now)
         self.guard(lambda: self._look_after(service, now))
         try:
-            event = self._queue.get(timeout=min(max(wait, 0.0), 1.0))
+            event = self._inbox.get(timeout=min(max(wait, 0.0), 1.0))
             for _ in range(_BURST):
                 self._dispatch(service, event)
-                event = self._queue.get_nowait()
+                event = self._inbox.get()
             self._dispatch(service, event)
         except Empty:
             return
@@ -212,6 +220,7 @@ class Process:
         if isinstance(event, Message):
             self.connection.insist(event)
             if event.topic == self._service_topic:
+                self._rivals.hear(event.instance or self._rivals.mine, self.clock.monotonic())
                 self.connection.acknowledge(event)
                 return
             self._take(service, event)
@@ -251,6 +260,7 @@ class Process:
         if now - self._fault_at >= _FAULT_TOLD_S:
             self.journal.solved("fault")
         self._tell_clock()
+        self._look_for_rivals(now)
         since = now - self._told
         if since >= HEALTH_EVERY_S or (self.journal.changed and since >= HEALTH_AT_MOST_S):
             self._told = now
@@ -258,6 +268,17 @@ class Process:
         if self._ping_every is not None and now - self._pinged >= self._ping_every:
             self._pinged = now
             sd_notify.notify("WATCHDOG=1")
+
+    def _look_for_rivals(self, now: float) -> None:
+        if self._rivals.due(now):
+            self.connection.announce()
+            text = f"another {self.name} is on this broker: end one of them; the younger ends by itself"
+            if self.journal.problem("instance", text, self.clock.wall()):
+                log.warning("%s", text)
+        elif not self._rivals.present(now):
+            self.journal.solved("instance")
+        if self._rivals.lost:
+            self._stop = Stop(EXIT_RESTART, f"another {self.name} is running, and was there first")
 
     def _tell_clock(self) -> None:
         self.journal.fact("clock", self.clock.told())
@@ -267,15 +288,27 @@ class Process:
         elif self.journal.problem("clock", problem, self.clock.wall()):
             log.warning("%s", problem)
 
+    def _tell_dropped(self) -> None:
+        counters, now = self.journal.counters, self.clock.monotonic()
+        found = (self._inbox.requests_dropped, self._inbox.messages_dropped)
+        if found != (counters["requests_dropped"], counters["messages_dropped"]):
+            counters["requests_dropped"], counters["messages_dropped"] = found
+            self._flooded = now
+            if self.journal.problem("flood", _FLOOD, self.clock.wall()):
+                log.warning("%s", _FLOOD)
+        elif now - self._flooded >= HEALTH_EVERY_S:
+            self.journal.solved("flood")
+
     def _tell(self, service: Service) -> None:
         self.journal.changed = False
         self.journal.counters["publications_refused"] = self.connection.refused
         self.journal.counters["publications_oversize"] = self.connection.oversize
+        self._tell_dropped()
         payload = health.encode(
             self.journal,
             started_ms=self._started_ms,
             uptime=self.clock.monotonic() - self._started,
-            queue=self._queue.qsize(),
+            queue=len(self._inbox),
             outbox=service.waiting(),
         )
         self.connection.publish(self.topics.health(self.name), payload, qos=0, retain=True)

@@ -67,7 +67,8 @@ class Asker:
         told = self.topics.every(Verb.SERVICE) if service is None else self.topics.service(service)
         filters = (self._reply_to, told, *watched)
         self._connection = Connection(
-            Link.of(broker, name),
+            # Not its name, which the topic of the answers shows to all who may read them.
+            Link.of(broker, "cli", secrets.token_hex(16)),
             birth_topic=None,
             subscriptions=[Subscription(filter=f) for f in filters],
             emit=self._events.put,

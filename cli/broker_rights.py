@@ -6,11 +6,10 @@ from enum import StrEnum
 
 from bus.topics import DISCOVERY_PREFIX, STATISTICIAN, SYSTEM, Topics, Verb
 from cli.broker_error import BrokerError
-from collector.ownership import TRANSPORTS
+from collector.ownership import TRANSPORTS, transport
 from config.access_rules import OURS, ROLES
-from config.model import Settings
+from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model_import import topics_of
-from config.rules import RELAY_DEVICE
 
 CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
@@ -24,6 +23,14 @@ ASKS_STATISTICIAN = (
 ASKS_COLLECTOR = ("devices",)
 # Requests that hold the keys of devices: for the collector that is asked alone.
 CARRY_KEYS = ("device_add", "device_update")
+# Examples in the table of docs/security.md, and what they stand for.
+_ANOTHERS, _DERIVED, _ITS, _COMMAND = "example_1", "example_2", "example_3", "example_4"
+_MEANT = {
+    _ANOTHERS: "<device of another>",
+    _DERIVED: "<derived device>",
+    _ITS: "<its device>",
+    _COMMAND: "<its command>",
+}
 
 
 class Access(StrEnum):
@@ -32,8 +39,16 @@ class Access(StrEnum):
     READ = "read"
     WRITE = "write"
     BOTH = "readwrite"
-    # Goes before all others.
+    # It counts before all others.
     DENY = "deny"
+
+
+_WORDS = {
+    Access.READ: ("read",),
+    Access.WRITE: ("write",),
+    Access.BOTH: ("read", "write"),
+    Access.DENY: ("no",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +76,34 @@ def users(settings: Settings) -> list[User]:
     """Every user: the processes, the three roles, and those of boondock.toml."""
     topics = Topics(settings.broker.base)
     found = [
-        User(OURS + STATISTICIAN, _statistician(topics)),
+        User(OURS + STATISTICIAN, _statistician(topics, _owned_by(settings)[STATISTICIAN])),
         User(OURS + CONTROLLER, _controller(topics)),
     ]
     for service in COLLECTORS:
+        others = [d for owner, all_ in _owned_by(settings).items() if owner != service for d in all_]
         more = _imported(settings) if service == OF_OTHERS else ()
-        found.append(User(OURS + service, _collector(topics, service) + more))
+        found.append(User(OURS + service, _collector(topics, service, others) + more))
     roles = _roles(topics)
     found += [User(role, roles[role]) for role in ROLES]
     for name, user in settings.user.items():
         more = tuple(Right(Access.BOTH, topic) for topic in user.topics)
-        found.append(User(name, (roles[user.role] if user.role is not None else ()) + more))
+        mine = roles.get(user.role or "", ()) + _publisher(topics, user.devices, user.commands)
+        found.append(User(name, mine + more))
     return found
+
+
+def _owned_by(settings: Settings) -> dict[str, list[str]]:
+    """The devices that boondock.toml names, by the service or user that speaks for them."""
+    owned: dict[str, list[str]] = {
+        STATISTICIAN: [],
+        CONTROLLER: [RELAY_DEVICE],
+        OF_OTHERS: list(settings.imports),
+    }
+    owned |= {name: list(user.devices) for name, user in settings.user.items()}
+    for name, device in settings.device.items():
+        owner = STATISTICIAN if device.kind == INTEGRAL else f"collector_{transport(device)}"
+        owned.setdefault(owner, []).append(name)
+    return owned
 
 
 def _imported(settings: Settings) -> tuple[Right, ...]:
@@ -103,8 +134,13 @@ def _contradicted(topics: Topics, service: str) -> tuple[str, ...]:
     return topics.every(Verb.AVAILABILITY), topics.service(service)
 
 
+def _device(topics: Topics, device: str) -> tuple[str, ...]:
+    """All that the owner of one device says of it, but for its entities one by one."""
+    return topics.about(device), topics.state(device), topics.availability(device)
+
+
 def _devices(topics: Topics) -> tuple[str, ...]:
-    """All that the owner of devices says of them; devices come and go over MQTT, so of any."""
+    """What owners say of devices, of any."""
     return (
         topics.every(Verb.ABOUT),
         topics.every(Verb.STATE, levels=1),
@@ -113,9 +149,12 @@ def _devices(topics: Topics) -> tuple[str, ...]:
     )
 
 
-def _statistician(topics: Topics) -> tuple[Right, ...]:
+def _statistician(topics: Topics, derived: Iterable[str]) -> tuple[Right, ...]:
+    mine = [
+        one for device in derived for one in (*_device(topics, device), topics.of_device(Verb.STATE, device))
+    ]
     written = (
-        *_devices(topics),
+        *mine,
         topics.every(Verb.STATISTICS),
         topics.every(Verb.WATERMARK),
         topics.below(Verb.RESPONSE),
@@ -153,7 +192,12 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
 
-def _collector(topics: Topics, service: str) -> tuple[Right, ...]:
+def _collector(topics: Topics, service: str, others: Iterable[str]) -> tuple[Right, ...]:
+    """Of any device, for they come and go over MQTT, but not of those that are others' by boondock.toml."""
+    foreign: list[str] = []
+    for device in others:
+        foreign += (*_device(topics, device), topics.discovery(device))
+        foreign += (topics.of_device(verb, device) for verb in (Verb.STATE, Verb.RESULT))
     written = (
         *_devices(topics),
         topics.backlogs(service),
@@ -166,7 +210,18 @@ def _collector(topics: Topics, service: str) -> tuple[Right, ...]:
     # Whether the statistician runs, and how far it has confirmed.
     confirmed = (topics.every(Verb.WATERMARK), topics.service(STATISTICIAN))
     read = (*asked, *confirmed, *_contradicted(topics, service))
-    return _lines(write=written, read=(*read, topics.home_assistant_status()))
+    rights = _lines(write=written, read=(*read, topics.home_assistant_status()))
+    return tuple(Right(Access.DENY, topic) for topic in foreign) + rights
+
+
+def _publisher(topics: Topics, devices: Iterable[str], commands: Iterable[str]) -> tuple[Right, ...]:
+    """One line a topic: whoever may write below a wildcard can fill the broker's memory."""
+    said = [one for device in devices for one in (*_device(topics, device), topics.discovery(device))]
+    said += [topics.result(*command.split(".")) for command in commands]
+    # To contradict who says that they are offline.
+    heard = [topics.availability(device) for device in devices]
+    heard += [topics.of_device(Verb.SET, device) for device in devices]
+    return _lines(write=said, read=heard)
 
 
 def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
@@ -179,7 +234,8 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
     )
     asked = (
         *(topics.requests(STATISTICIAN, verb) for verb in ASKS_STATISTICIAN),
-        *(topics.requests(None, verb) for verb in ASKS_COLLECTOR),
+        # Each by its name: no right to write has a wildcard where anything may stand.
+        *(topics.requests(service, verb) for service in COLLECTORS for verb in ASKS_COLLECTOR),
     )
     switched = (topics.below(Verb.SET), topics.home_assistant_status())
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")
@@ -187,10 +243,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         "viewer": _lines(read=seen, write=asked),
         "operator": _lines(read=seen, write=(*asked, *switched)),
         "admin": (*(Right(Access.BOTH, topic) for topic in everything), Right(Access.READ, SYSTEM)),
-        "publisher": _lines(
-            write=(*_devices(topics), topics.every(Verb.RESULT), topics.discoveries()),
-            read=(topics.every(Verb.SET), topics.home_assistant_status()),
-        ),
+        "publisher": _lines(read=(topics.home_assistant_status(),)),
     }
 
 
@@ -208,21 +261,32 @@ def acl(all_users: Iterable[User]) -> str:
 
 def table() -> str:
     """The same for docs/security.md: a row a filter, a column a kind of user."""
-    topics, any_collector = Topics(), COLLECTORS[0]
+    topics = Topics()
     roles = _roles(topics)
     columns = {
-        "collector": _collector(topics, any_collector),
-        STATISTICIAN: _statistician(topics),
+        "collector": _collector(topics, COLLECTORS[0], [_ANOTHERS]),
+        STATISTICIAN: _statistician(topics, [_DERIVED]),
         CONTROLLER: _controller(topics),
-        **{role: roles[role] for role in (*ROLES, "publisher")},
+        **{role: roles[role] for role in ROLES},
+        "publisher": _publisher(topics, [_ITS], [f"{_ITS}.{_COMMAND}"]) + roles["publisher"],
     }
-    rows: dict[str, dict[str, str]] = {}
+    rows: dict[str, dict[str, set[str]]] = {}
     for column, rights in columns.items():
         for right in rights:
-            cells = rows.setdefault(right.topic, {})
-            cells[column] = "both" if column in cells or right.access is Access.BOTH else right.access
+            cells = rows.setdefault(_shown(right.topic), {})
+            cells.setdefault(column, set()).update(_WORDS[right.access])
     lines = ["| topic | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for topic, cells in rows.items():
-        shown = topic.replace(any_collector, "collector_<transport>")
-        lines.append(f"| `{shown}` | " + " | ".join(cells.get(column, "") for column in columns) + " |")
+        words = (cells.get(column, set()) for column in columns)
+        told = ("both" if len(one) > 1 else "".join(one) for one in words)
+        lines.append(f"| `{topic}` | " + " | ".join(told) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _shown(topic: str) -> str:
+    """A filter of the examples, as of any."""
+    levels = ["collector_<transport>" if level in COLLECTORS else level for level in topic.split("/")]
+    shown = "/".join(levels)
+    for example, meant in _MEANT.items():
+        shown = shown.replace(example, meant)
+    return shown

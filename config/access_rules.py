@@ -1,10 +1,10 @@
 """Rules of [lan] and [user.<name>]: who may reach the broker, from where, and what for."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address
 
-from config.model import Settings
+from config.model import RELAY_DEVICE, Settings, User
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _INTERFACE = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_.-]{1,15}\Z")
@@ -13,6 +13,9 @@ _LEVEL = re.compile(r"\+|[^\s+#/\x00-\x1f\x7f]+")
 # Users that there are anyway, and how those of the processes begin.
 ROLES = ("viewer", "operator", "admin")
 OURS = "boondock_"
+# Devices of the controller, and the words of the contract that are none.
+RESERVED = (RELAY_DEVICE, "alarm", "rule")
+_LONGEST_ID = 64
 
 Wrong = Iterator[tuple[str, str, str]]
 
@@ -20,6 +23,9 @@ Wrong = Iterator[tuple[str, str, str]]
 def check(settings: Settings) -> Wrong:
     """Key, what is wrong and what is allowed."""
     yield from _lan(settings)
+    taken = dict.fromkeys(RESERVED, "no stranger's")
+    taken |= {device: f"device.{device}" for device in settings.device}
+    taken |= dict.fromkeys(settings.imports, "of an [[import]]")
     for name, user in settings.user.items():
         if not _ID.match(name):
             yield f"user.{name}", "this is no id", "a-z, 0-9 and _"
@@ -27,6 +33,8 @@ def check(settings: Settings) -> Wrong:
             yield f"user.{name}", "this user is there anyway", "any other name"
         if user.role is None and not user.topics:
             yield f"user.{name}.role", "it may do nothing", "viewer, operator, admin or publisher, or topics"
+        yield from _publisher(f"user.{name}", user, taken)
+        taken.update(dict.fromkeys(user.devices, f"user.{name}"))
         for topic in user.topics:
             if not _is_filter(topic):
                 yield (
@@ -40,6 +48,26 @@ def check(settings: Settings) -> Wrong:
                     f"{topic!r} reaches into {settings.broker.base}",
                     "topics of others; role says what it may of ours",
                 )
+
+
+def _publisher(place: str, user: User, taken: Mapping[str, str]) -> Wrong:
+    """What is wrong with the devices that a user speaks for; `taken` says whose the others are."""
+    if user.role != "publisher":
+        for key in ("devices", "commands"):
+            if getattr(user, key):
+                yield f"{place}.{key}", "only a publisher speaks for devices", 'role = "publisher"'
+        return
+    if not user.devices:
+        yield f"{place}.devices", "it speaks for none", 'ids of its devices, such as ["fridge"]'
+    for device in user.devices:
+        if not _ID.match(device) or len(device) > _LONGEST_ID:
+            yield f"{place}.devices", f"{device!r} is no id", "at most 64 of a-z, 0-9 and _"
+        elif device in taken:
+            yield f"{place}.devices", f"{device} is {taken[device]}", "devices of its own"
+    for command in user.commands:
+        device, _, entity = command.partition(".")
+        if device not in user.devices or not _ID.match(entity) or len(entity) > _LONGEST_ID:
+            yield f"{place}.commands", f"{command!r} is none of its", "device.entity, of its own devices"
 
 
 def _lan(settings: Settings) -> Wrong:

@@ -15,6 +15,8 @@ Days = Annotated[int, Ge(1), Le(36_500)]
 
 # A kind of device that no collector owns: the statistician derives its energy from another's power.
 INTEGRAL = "integral"
+# The device of the controller.
+RELAY_DEVICE = "relay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +50,15 @@ class Lan(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User(Table):
-    """[user.<name>]: one more user of the broker: what `role` may, and read and write `topics` of others."""
+    """[user.<name>]: one more user of the broker: what `role` may, and read and write `topics` of others.
+
+    A publisher speaks for its `devices` and obeys `commands`, each device.entity.
+    """
 
     role: Literal["viewer", "operator", "admin", "publisher"] | None = None
     topics: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

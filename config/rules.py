@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from config import access_rules, import_rules, relay_rules
 from config.mistakes import Mistake
-from config.model import INTEGRAL, Device, Settings
+from config.model import INTEGRAL, RELAY_DEVICE, Device, Settings
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
@@ -18,8 +18,6 @@ _SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
 _DERIVED = ("source", "max_gap", "sign")
 _INTEGRAL = ("kind", "name", *_DERIVED)
 _ID_ALLOWED = "a-z, 0-9 and _"
-# Device ids that a process uses for itself.
-RELAY_DEVICE = "relay"
 
 
 def check(settings: Settings, where: str) -> list[Mistake]:

@@ -18,9 +18,8 @@ from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
 from bus.publisher import Publisher
 from bus.topics import BadTopicError, Topic, Topics, Verb
-from config.model import Relay, Settings
+from config.model import RELAY_DEVICE, Relay, Settings
 from config.relay_rules import GUARD
-from config.rules import RELAY_DEVICE
 from controller import interlocks, policy
 from controller.bank import Bank
 from controller.broker_restart import BrokerRestart

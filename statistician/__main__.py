@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bus import desk, sd_notify
+from bus import desk, identity, sd_notify
 from bus.access_log import AccessLog
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
@@ -47,7 +47,9 @@ def main() -> int:
 
 def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedule] = Schedule) -> int:
     """Serve until asked to stop; time and what is due when are the caller's."""
-    link = replace(Link.of(settings.broker, NAME, session_s=_SESSION_S), receive_maximum=2 * BATCH)
+    mine = identity.identify(Path(settings.storage.state), NAME, clock.wall())
+    link = Link.of(settings.broker, NAME, mine.part, instance=mine.instance, session_s=_SESSION_S)
+    link = replace(link, receive_maximum=2 * BATCH)
     topics = Topics(settings.broker.base)
     # Its own requests are among all.
     listens = [one for one in subscriptions(topics) if one != desk.subscription(topics, NAME)]
@@ -60,6 +62,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
         subscriptions=listens,
         runtime=Path(settings.storage.runtime),
         fatal=(StoreError,),
+        unlocked=mine.problem,
     )
     access = AccessLog(
         Path(settings.storage.state) / f"{NAME}-access.log", clock=clock, journal=process.journal

@@ -21,6 +21,19 @@ def time() -> FakeTime:
     return FakeTime()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --all."""
+    parser.addoption("--all", action="store_true", help="run what takes minutes too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless all is asked for."""
+    if not config.getoption("--all"):
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes: --all runs it"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the recorder's scenarios that were compared, since quiet output shows dots only."""
     for outcome in ("passed", "failed"):

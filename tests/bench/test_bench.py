@@ -22,6 +22,7 @@ WITH_GOALS = {
     "load": 5,
     "latency": 1,
     "footprint": 1,
+    "siege": 6,
 }
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 

@@ -49,7 +49,7 @@ class Running:
     """A process whose loop the test turns, and what it acknowledged."""
 
     def __init__(self, machine: Machine, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        link = Link.of(Broker(), "idle")
+        link = Link.of(Broker(), "idle", "part")
         self.process = Process(
             "idle",
             link=link,

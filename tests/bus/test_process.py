@@ -6,12 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 
-from bus.clock import clock_of
-from bus.events import Link
-from bus.process import Process
+from bus.clock import Clock, clock_of
+from bus.events import Link, Message
+from bus.inbox import OF_ONE
+from bus.process import EXIT_RESTART, HEALTH_EVERY_S, Process, Stop
 from bus.topics import Topics
 from config.model import Broker
+from tests.broker import Mosquitto
+from tests.client import PATIENCE, Client
 from tests.clock import NOON_MS, Machine
 
 
@@ -36,7 +40,7 @@ class Idle:
 
 def test_health_says_where_the_time_comes_from(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     house = machine.process()
-    link = Link.of(Broker(), "idle")
+    link = Link.of(Broker(), "idle", "part")
     process = Process("idle", link=link, topics=Topics(), clock=clock_of(house), subscriptions=[])
     told: list[dict[str, dict[str, str]]] = []
 
@@ -100,7 +104,7 @@ def test_the_loop_that_works_is_the_one_that_tells_the_watchdog(
                 return pings
 
         house = machine.process()
-        link = Link.of(Broker(), "idle")
+        link = Link.of(Broker(), "idle", "part")
         process = Process("idle", link=link, topics=Topics(), clock=clock_of(house), subscriptions=[])
         service = Working(machine, heard)
         for _ in range(6):
@@ -108,3 +112,63 @@ def test_the_loop_that_works_is_the_one_that_tells_the_watchdog(
             process._work(service)
     # One at the start, then one each 30 s at least; while a turn lasts, however long, there is none.
     assert service.turns == [0, 1, 1, 2, 2, 3]
+
+
+def test_the_younger_of_two_on_a_broker_ends_with_a_sentence(
+    machine: Machine, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = machine.process()
+    topic = "camper/service/idle"
+    client = Client(broker.port, topic)
+    made = [_named(instance, broker.port, clock_of(house)) for instance in ("1-old", "2-young")]
+    for one in made:
+        one.connection.start()
+        client.wait(lambda m, i=one: says(m) == i.connection._link.instance)  # type: ignore[misc]  # a bound default
+    # Each hears that it is connected, itself and whoever comes after it.
+    _take(made[0], 3)
+    _take(made[1], 2)
+    for turn in range(9):
+        machine.pass_(10)
+        for one in made:
+            one._look_after(Idle(), machine.boottime)
+        if made[1]._stop is not None:
+            break
+        for one in made:
+            # At first only the older has heard of the other.
+            _take(one, 2 if turn else 1)
+    assert made[1]._stop == Stop(EXIT_RESTART, "another idle is running, and was there first")
+    assert made[0]._stop is None
+    assert "another idle is on this broker: end one of them" in caplog.text
+    assert {m.payload for m in client.messages} == {b"online"}, "clients see what they always saw"
+    for one in made:
+        one.connection.stop()
+    client.close()
+
+
+def test_a_flood_is_told_and_over_when_it_is_over(machine: Machine) -> None:
+    process = _named("x", 1, clock_of(machine.process()))
+    request = Message("camper/request/idle/info", b"{}", 0, retain=False, mid=0, generation=1)
+    for _ in range(100):
+        process.emit(request)
+    machine.pass_(40)
+    process._look_after(Idle(), machine.boottime)
+    assert "a client sends without pause" in process.journal.problems["flood"]
+    assert process.journal.counters["requests_dropped"] == 100 - OF_ONE
+    machine.pass_(HEALTH_EVERY_S)
+    process._look_after(Idle(), machine.boottime)
+    assert "flood" not in process.journal.problems
+
+
+def says(message: MQTTMessage) -> str | None:
+    """Which process a birth is of."""
+    return dict(getattr(message.properties, "UserProperty", ())).get("instance")
+
+
+def _named(instance: str, port: int, clock: Clock) -> Process:
+    link = Link.of(Broker(port=port), "idle", instance, instance=instance)
+    return Process("idle", link=link, topics=Topics(), clock=clock, subscriptions=[])
+
+
+def _take(process: Process, count: int) -> None:
+    for _ in range(count):
+        process._dispatch(Idle(), process._inbox.get(timeout=PATIENCE))

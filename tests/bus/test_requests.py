@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.desk import PAGE, QUEUE, Desk, subscription
+from bus.desk import MOST, PAGE, QUEUE, Desk, subscription
 from bus.events import Message, Sent
 from bus.health import Journal
 from bus.requests import LARGEST, Code, Listing, Part, Place, Progress, Refused, Wait, action
@@ -212,6 +212,26 @@ def test_too_many_requests_are_told_to_come_again(teller: Teller) -> None:
         teller.desk.work(1.0)
     done = [msgspec.json.decode(p.payload)["id"] for p in teller.bus.published[2:]]
     assert done == list(range(QUEUE))
+
+
+def test_who_asks_without_pause_waits_for_himself_alone(teller: Teller) -> None:
+    for number in range(100):
+        teller.send(msgspec.json.encode({"id": number}), response_topic="camper/response/flood")
+    teller.send(b'{"id":"mine"}', response_topic="camper/response/me")
+    teller.send(b'{"id":"also","reply_to":"camper/response/also"}')
+    before = len(teller.bus.published)
+    assert before == 100 - QUEUE
+    while teller.desk.busy:
+        teller.desk.work(1.0)
+    done = [msgspec.json.decode(p.payload)["id"] for p in teller.bus.published[before:]]
+    assert done == [0, "mine", "also", *range(1, QUEUE)]
+
+
+def test_many_who_ask_fill_no_more_than_their_room(teller: Teller) -> None:
+    for number in range(10 * MOST):
+        teller.send(b"{}", response_topic=f"camper/response/{number}")
+    codes = [msgspec.json.decode(p.payload)["error"]["code"] for p in teller.bus.published]
+    assert codes == ["busy"] * (9 * MOST)
 
 
 def test_work_stops_when_its_time_is_over_and_goes_on_where_it_was(teller: Teller) -> None:

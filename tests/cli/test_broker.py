@@ -18,6 +18,7 @@ from tests.client import PATIENCE, Client
 from tests.journeys.house import House
 from tests.secured import ROOT, SecuredBroker, boondock_broker, open_folder
 
+PUBLISHER = "[user.z]\nrole = 'publisher'\ndevices = "
 PHONE = '[user.phone]\nrole = "operator"\n'
 
 
@@ -116,6 +117,32 @@ def test_a_password_is_shown_when_asked_for_and_nothing_is_written(secured: Secu
         ("[user.boondock_x]\nrole = 'viewer'", [], 78, "user.boondock_x: this user is there anyway"),
         ("[user.X]\nrole = 'viewer'", [], 78, "user.X: this is no id"),
         ("[user.x]", [], 78, "user.x.role: it may do nothing"),
+        ("[user.x]\nrole = 'publisher'", [], 78, "user.x.devices: it speaks for none; allowed: ids of its"),
+        *(
+            (
+                f"[device.a]\nkind = 'raspberry_pi'\n[user.y]\nrole = 'publisher'\ndevices = ['b']\n{user}",
+                [],
+                78,
+                text,
+            )
+            for user, text in (
+                (
+                    PUBLISHER + "['relay']",
+                    "user.z.devices: relay is no stranger's; allowed: devices of its own",
+                ),
+                (PUBLISHER + "['alarm']", "user.z.devices: alarm is no stranger's"),
+                (PUBLISHER + "['a']", "user.z.devices: a is device.a"),
+                (PUBLISHER + "['b']", "user.z.devices: b is user.y"),
+                (PUBLISHER + "['+']", "user.z.devices: '+' is no id"),
+                (PUBLISHER + "['a/b']", "user.z.devices: 'a/b' is no id"),
+                (PUBLISHER + f"['{'c' * 65}']", "is no id"),
+                (PUBLISHER + "['c']\ncommands = ['d.e']", "user.z.commands: 'd.e' is none of its"),
+                (PUBLISHER + "['c']\ncommands = ['c']", "user.z.commands: 'c' is none of its"),
+                (PUBLISHER + "['c']\ncommands = ['c.+']", "user.z.commands: 'c.+' is none of its"),
+                ("[user.z]\nrole = 'viewer'\ndevices = ['c']", "user.z.devices: only a publisher speaks"),
+                ("[user.z]\ntopics = ['c/#']\ncommands = ['c.d']", "user.z.commands: only a publisher"),
+            )
+        ),
         ("[user.x]\nrole = 'root'", [], 78, "user.x.role: 'root' is not allowed"),
         ("[user.x]\ntopics = ['camper/#']", [], 78, "user.x.topics: 'camper/#' reaches into camper"),
         ("[user.x]\ntopics = ['#']", [], 78, "user.x.topics: '#' is no filter of one tree"),

@@ -158,13 +158,16 @@ class House:
 
 
 @contextmanager
-def secured_house(folder: Path, settings: str, *names: str, keepalive: int = 600) -> Iterator[House]:
+def secured_house(
+    folder: Path, settings: str, *names: str, keepalive: int = 600, users: str = ""
+) -> Iterator[House]:
     """A house whose processes `names` are each their own user, as the units start them.
 
-    Its client is the admin. The broker takes no longer keep-alive than `keepalive` seconds.
+    Its client is the admin. The broker takes no longer keep-alive than `keepalive` seconds; `users` are those
+    of boondock.toml.
     """
     with open_folder() as open_to_all:
-        secured = SecuredBroker(open_to_all, "")
+        secured = SecuredBroker(open_to_all, users)
         conf = secured.out / "mosquitto.conf"
         told = conf.read_text(encoding="utf-8")
         assert "max_keepalive 600\n" in told

@@ -82,6 +82,8 @@ def statistician(folder: Path) -> Iterator[Mosquitto]:
         "BOONDOCK_SECRETS": str(folder / "secrets"),
         "BOONDOCK_STATISTICIAN__DATABASE": str(database),
         "BOONDOCK_STATISTICIAN__COMMIT_INTERVAL": "0.2",
+        "BOONDOCK_STORAGE__RUNTIME": str(folder / "run"),
+        "BOONDOCK_STORAGE__STATE": str(folder / "state"),
         "TZ": "UTC",
     }
     client = Client(broker.port, "camper/service/+")

@@ -1,0 +1,63 @@
+"""Two processes of one name on two machines: who ends, when, and who does not."""
+
+import pytest
+
+from bus.rivals import PATIENCE_S, Rivals
+
+OLD, YOUNG = "000000000000100-aa", "000000000000200-bb"
+
+
+def talk(seconds: int, *, stops: str | None = None, after: float = 0.0) -> tuple[Rivals, Rivals]:
+    """Both of them, told each other's word each second that it is due; `stops` says no more after a time."""
+    old, young = Rivals(OLD), Rivals(YOUNG)
+    for now in range(seconds):
+        for one, other in ((young, old), (old, young)):
+            silent = one.mine == stops and now > after
+            if (now == 0 or one.due(now)) and not silent and not one.lost:
+                other.hear(one.mine, now)
+                one.hear(one.mine, now)
+    return old, young
+
+
+def test_the_younger_ends_after_two_keep_alives_and_the_older_stays() -> None:
+    old, young = talk(int(PATIENCE_S))
+    assert (old.lost, young.lost) == (False, False)
+    old, young = talk(int(PATIENCE_S) + 2)
+    assert (old.lost, young.lost) == (False, True)
+
+
+@pytest.mark.parametrize("dead", [OLD, YOUNG])
+def test_what_a_dead_one_left_behind_ends_nobody(dead: str) -> None:
+    old, young = talk(600, stops=dead, after=40)
+    left = young if dead == OLD else old
+    assert (left.lost, left.present(599)) == (False, False)
+
+
+def test_its_own_word_is_no_rival() -> None:
+    alone = Rivals(OLD)
+    for now in range(200):
+        alone.hear(OLD, now)
+    assert (alone.present(200), alone.due(200), alone.lost) == (False, False, False)
+
+
+def test_two_rivals_one_after_the_other_are_not_one_that_stays() -> None:
+    young = Rivals(YOUNG)
+    for now in range(0, 200, 10):
+        young.hear(f"00000000000010{now // 50}-cc", now)
+    assert not young.lost
+
+
+def test_one_that_is_heard_again_after_an_hour_begins_anew() -> None:
+    young = Rivals(YOUNG)
+    for now in (0, 3_600, 3_610):
+        young.hear(OLD, now)
+    assert (young.present(3_611), young.lost) == (True, False)
+
+
+def test_they_do_not_shout_at_each_other() -> None:
+    one = Rivals(YOUNG)
+    said = 0
+    for now in range(50):
+        one.hear(OLD, now)
+        said += one.due(now)
+    assert said == 5
