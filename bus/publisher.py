@@ -63,6 +63,7 @@ class Publisher:
         self._with_scalars = scalars
         self._manifest = manifest or Manifest()
         self._announcer = announcer or Announcer(bus, topics, enabled=False)
+        self._files = {"manifest": self._manifest.file, "announced": self._announcer.file}
         self._devices: dict[str, _Device] = {}
         self._retained = Retained(bus, self._manifest)
         self._listened: set[str] = set()
@@ -278,10 +279,13 @@ class Publisher:
         self._outbox.settle(now)
         self._listen()
         self.pump(now)
-        self._manifest.save()
         self._journal.counters["outbox_dropped"] = self._outbox.dropped
         self._journal.counters["outbox_on_disk"] = self._outbox.on_disk
-        for subject, problem in (("outbox", self._outbox.problem), ("manifest", self._manifest.problem)):
+        problems = {"outbox": self._outbox.problem}
+        for subject, file in self._files.items():
+            file.settle(now)
+            problems[subject] = file.problem
+        for subject, problem in problems.items():
             if problem is None:
                 self._journal.solved(subject)
             else:
@@ -296,5 +300,6 @@ class Publisher:
 
     def close(self) -> None:
         """Put what still waits on disk."""
-        self._manifest.save()
+        for file in self._files.values():
+            file.close()
         self._outbox.close()

@@ -53,6 +53,7 @@ _SHOWN = 120
 _ALLOWED = "a-z, 0-9 and _, at most 64 of them"
 # Streams are written by collectors as <process>-<random>; every other level is an id.
 _STREAM = re.compile(r"[a-z0-9_-]{1,64}\Z")
+_DISCOVERY = re.compile(rf"{DISCOVERY_PREFIX}/device/[A-Za-z0-9_-]+/config\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ def check_id(value: str, what: str) -> str:
     if not ID.match(value):
         raise BadTopicError(f"{what} {value[:80]!r} is not an id: allowed are {_ALLOWED}")
     return value
+
+
+def is_discovery(topic: str) -> bool:
+    """Whether it is a device's discovery topic, below whatever base."""
+    return _DISCOVERY.match(topic) is not None
 
 
 class Topics:

@@ -13,7 +13,7 @@ from bus.events import Link
 from bus.process import EXIT_RESTART, Process, set_up_logging
 from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
-from config.model import Settings
+from config.model import INTEGRAL, Settings
 from config.model import Statistician as StatisticianSettings
 from statistician import announcing
 from statistician.ingest import BATCH
@@ -74,9 +74,17 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
         topics,
         path=Path(settings.storage.state) / f"{NAME}-announced.json",
         enabled=settings.publish.discovery,
+        wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
     )
     announced = announcing.Announcing(
-        service, announcer, process.connection, topics, monotonic=clock.monotonic
+        service,
+        announcer,
+        process.connection,
+        topics,
+        monotonic=clock.monotonic,
+        journal=process.journal,
+        wall=clock.wall,
+        ours=[name for name, device in settings.device.items() if device.kind == INTEGRAL],
     )
     schedule = schedule_of(process.emit)
     schedule.start()

@@ -97,7 +97,7 @@ def test_the_whole_payload_of_a_device() -> None:
                 "unique_id": "camper_dev_voltage",
                 "default_entity_id": "sensor.camper_dev_voltage",
                 "name": "Voltage",
-                "value_template": "{{ value_json['voltage'] | default('') }}",
+                "value_template": "{{ (value_json | default({}))['voltage'] | default('') }}",
                 "device_class": "voltage",
                 "unit_of_measurement": "V",
                 "state_class": "measurement",
