@@ -227,8 +227,9 @@ class Publisher:
 
     def connected(self, now: float) -> None:
         """The broker may have forgotten everything: newest readings first, then all that waits."""
-        self._retained.connected(self._devices)
+        # Home Assistant first: it takes an emptied state for an error.
         self._announcer.connected()
+        self._retained.connected(self._devices)
         self._say_newest()
         self._outbox.rewind(now)
         self.pump(now)
