@@ -15,6 +15,7 @@ from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import INTEGRAL, Settings
 from config.model import Statistician as StatisticianSettings
+from config.rules import RELAY_DEVICE
 from statistician import announcing
 from statistician.ingest import BATCH
 from statistician.records import StoreError
@@ -56,6 +57,8 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
             clock=clock,
             journal=process.journal,
             devices=settings.device,
+            house=[*settings.device, *settings.imports, RELAY_DEVICE],
+            ask=lambda device: process.connection.ask(topics.about(device)),
             scalars=settings.publish.scalars,
             answers=process.connection,
             anchor=anchor_path(settings),

@@ -18,9 +18,10 @@ from statistician.dating import Dating
 from statistician.derived import Derived
 from statistician.entity_clock import TOLERANCE, Move
 from statistician.estimated import Estimated
-from statistician.limits import MOST_ENTITIES, MOST_UNDATED, MOST_WAITING, Limits
+from statistician.limits import MOST_UNDATED, MOST_WAITING, Limits
 from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
+from statistician.room import Room
 from statistician.store import Store
 from statistician.streams import Place, envelope, spot_of
 from statistician.undated import Arrivals, Stepped, Undated, dated
@@ -61,6 +62,7 @@ class Ingest:
         limits: Limits,
         estimated: Estimated,
         offset: Callable[[], int],
+        room: Room,
     ) -> None:
         self._bus = bus
         self._topics = topics
@@ -77,6 +79,7 @@ class Ingest:
         self._messages: list[Message] = []
         self._parsed: dict[str, Topic] = {}
         self._connected_at = clock.wall()
+        self._room = room
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
@@ -147,9 +150,7 @@ class Ingest:
         self._watermarks.described(device, about.service)
         for key in about.entities:
             check_id(key, "entity")
-        if len(self._entities) + len(about.entities) > MOST_ENTITIES:
-            raise BadMessageError(f"more than {MOST_ENTITIES} entities")
-        for record in self._entities.describe(device, about, self._clock.wall()):
+        for record in self._room.describe(device, about, self._clock.wall()):
             self._batch.entities[record.id] = record
             live, opened = self._entities[record.id], self._compiler.open
             since = record.units[-1].since if record.units else 0
@@ -285,8 +286,8 @@ class Ingest:
     ) -> None:
         # Nothing is ahead of a clock that is not set.
         latest = now if self._clock.quality() != "unset" else _FOR_EVER
-        known = self._entities.of(device)
-        lives = {key: known.get(key) or self._add(device, key, min(ts, latest)) for key in reading.values}
+        lives = self._room.lives(device, reading.values, min(ts, latest), self._batch.entities)
+        values = {key: reading.values[key] for key in lives}
         if since is not None:
             # What the broker kept of a stranger has no age: of what is known already it is no news.
             lives = {key: live for key, live in lives.items() if live.newest is None}
@@ -294,7 +295,7 @@ class Ingest:
             came, stream = self._clock.monotonic(), reading.seq is not None
             said = reading.ts if self._too_old(reading) and self._clock.quality() != "unset" else None
             dated = self._dating.date(
-                device, reading.values, lives, ts, now=latest, came=came, stream=stream, said=said
+                device, values, lives, ts, now=latest, came=came, stream=stream, said=said
             )
         else:
             dated = dict.fromkeys(lives, min(ts, latest))
@@ -302,13 +303,13 @@ class Ingest:
         self._note_clock(reading, now if ts > now + TOLERANCE else None, counts)
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
-            value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
+            value = State(dated[key], live.record.id, values[key], reading.last_reset.get(key))
             if in_order and live.cut is not None:
                 self._fill(live, value.ts, now)
             take(live, value, now)
         if in_order and since is None:
             # What stands behind a gap comes again once the gap is filled: energy needs the order.
-            for live, state in self._derived.feed(device, reading.values, dated, self._batch.entities):
+            for live, state in self._derived.feed(device, values, dated, self._batch.entities):
                 self._keep(live, state, now)
         elif reading.late:
             self._derived.pass_over(device, reading.values)
@@ -376,13 +377,6 @@ class Ingest:
         if span is not None:
             self._mark_late(live, span, now)
 
-    def _add(self, device: str, key: str, ts: int) -> LiveEntity:
-        if len(self._entities) >= MOST_ENTITIES:
-            raise BadMessageError(f"more than {MOST_ENTITIES} entities")
-        live = self._entities.add(device, key, ts)
-        self._batch.entities[live.record.id] = live.record
-        return live
-
     def _mark_late(self, live: LiveEntity, span: Span, now: int) -> None:
         self._journal.count("late")
         begin = self._limits.begin
@@ -403,6 +397,9 @@ class Ingest:
 
     def _write(self, batch: Batch) -> None:
         # A row compiled meanwhile may have settled more of it.
+        batch.forgotten = self._room.forgotten
+        for number in batch.entities.keys() & batch.forgotten:
+            del batch.entities[number]
         batch.entities = {number: self._entities[number].record for number in batch.entities}
         # The mark on disk is one for all that is wrong with an entity.
         for marks in (self.dirty, self.walking()):
@@ -410,6 +407,7 @@ class Ingest:
         with self._store.transaction():
             self._estimated.save()
             self._store.commit(batch)
+        self._room.committed()
         self._batch = Batch()
         self._count(batch)
 

@@ -1,7 +1,7 @@
 """The statistician: commits readings, compiles periods, corrects what came late, purges what is old."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from bus import desk
@@ -28,6 +28,7 @@ from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
 from statistician.requests.ground import Ground
 from statistician.requests.registry import SERVICE, open_desk
+from statistician.room import Room
 from statistician.schedule import BackUp, Purge
 from statistician.store import Store
 from statistician.upkeep import Upkeep
@@ -55,7 +56,11 @@ def subscriptions(topics: Topics) -> list[Subscription]:
 
 
 class Statistician:
-    """A bus.process.Service; `bus` is the connection or what stands in for it, `devices` the house's."""
+    """A bus.process.Service; `bus` is the connection or what stands in for it, `devices` the house's.
+
+    `house` names all devices that the settings have, also those of others; `ask` asks the broker again for
+    what it retains on a topic.
+    """
 
     def __init__(
         self,
@@ -67,6 +72,8 @@ class Statistician:
         clock: Clock,
         journal: Journal,
         devices: Mapping[str, Device] | None = None,
+        house: Collection[str] = (),
+        ask: Callable[[str], None] = lambda _: None,
         scalars: bool = True,
         answers: Publishes | None = None,
         limits: Limits | None = None,
@@ -101,6 +108,7 @@ class Statistician:
             limits=self._limits,
             estimated=estimated,
             offset=lambda: self._time.offset,
+            room=Room(self._entities, store, house, clock=clock, journal=journal, ask=ask),
         )
         self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
         self._ingest.walking = lambda: self._correction.spans if self._correction else {}
