@@ -183,6 +183,22 @@ def test_a_device_that_says_more_keeps_what_it_has(rig: Rig) -> None:
     assert len(described(rig, "big")) == 11
 
 
+def test_a_reading_whose_values_find_room_in_part_keeps_those(rig: Rig) -> None:
+    crowd(rig, read=True, count=MOST - 2)
+    crowd(rig, count=MOST)
+    rig.reading("new", {"a": 1.0, "b": 2.0, "c": 3.0})
+    rig.commit()
+    assert {("new", "a"), ("new", "b")} <= on_disk(rig)
+    assert ("new", "c") not in on_disk(rig)
+
+
+def test_what_only_history_tells_of_never_gives_way(rig: Rig) -> None:
+    crowd(rig, count=MOST - 1)
+    rig.reading("logger", {"power": 3.0}, ts=START - HOUR, late=True)
+    newcomers(rig)
+    assert ("logger", "power") in on_disk(rig)
+
+
 def test_strangers_that_turn_out_to_be_of_the_house_leave_their_room_to_others(rig: Rig) -> None:
     crowd(rig, read=True, count=MOST)
     about(rig, "fridge", "power")
