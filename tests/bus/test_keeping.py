@@ -128,6 +128,16 @@ def test_a_damaged_file_is_told_and_begun_anew(counted: Counted, path: Path, con
     assert json.loads(path.read_bytes()) == [0]
 
 
+def test_a_file_that_would_exhaust_the_process_is_told(counted: Counted, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"[" * 100_000)
+    assert counted.file.read(list[object]) is None
+    assert str(path) in str(counted.file.problem)
+    path.write_bytes(b" " * (16 * 1024 * 1024) + b"[1]")
+    assert counted.file.read(list[int]) is None
+    assert "longer than" in str(counted.file.problem)
+
+
 def test_a_folder_in_its_place_is_told_at_start_and_at_each_write(counted: Counted, path: Path) -> None:
     path.mkdir(parents=True)
     assert counted.file.read(list[int]) is None

@@ -124,7 +124,9 @@ def test_a_damaged_memory_counts_as_off_and_heals(make: MakeRig, gpio: Gpio, dam
     rig.restart()
     assert gpio.level(PUMP) is False
     assert rig.states("pump") == ["OFF"]
+    assert "counts as off" in rig.journal.problems["memory"]
     rig.command("pump", "ON")
+    assert "memory" not in rig.journal.problems
     rig.restart()
     assert rig.states("pump") == ["ON"]
 
