@@ -11,10 +11,11 @@ def test_a_crowd_of_strangers_silences_neither_health_nor_what_concerns_the_hous
     for i in range(12_000):
         journal.problem(f"clock.{'x' * 50}{i}", "its clock is ahead: set it, or let it leave ts out" * 2, 0)
     assert journal.counters["problems_untold"] > 10_000
-    assert journal.problem("database", "the disk is full", 0)
+    full = "the disk is full" * 50
+    assert journal.problem("database", full, 0)
     payload = health.encode(journal, started_ms=0, uptime=1.0, queue=0, outbox=None)
     assert len(payload) < 60_000
-    assert msgspec.json.decode(payload)["problems"]["database"] == "the disk is full"
+    assert msgspec.json.decode(payload)["problems"]["database"] == full
     first = next(iter(journal.problems))
     assert journal.problem(first, "something else", 0), "what is told is told as it is now"
     journal.solved(first)
