@@ -135,7 +135,8 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.of_device(Verb.RESULT, device),
         topics.below(Verb.RESPONSE),
         *_own(topics, CONTROLLER),
-        topics.discovery(device),
+        # Also below an older base topic, to take back what stands there.
+        topics.discoveries(),
     )
     # Interlocks and feedback look at the entities of other devices.
     looked_at = tuple(topics.every(verb) for verb in (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE))
