@@ -287,7 +287,9 @@ class Ingest:
         # Nothing is ahead of a clock that is not set.
         latest = now if self._clock.quality() != "unset" else _FOR_EVER
         lives = self._room.lives(device, reading.values, min(ts, latest), self._batch.entities)
-        values = {key: reading.values[key] for key in lives}
+        values = reading.values
+        if len(lives) < len(values):
+            values = {key: values[key] for key in lives}
         if since is not None:
             # What the broker kept of a stranger has no age: of what is known already it is no news.
             lives = {key: live for key, live in lives.items() if live.newest is None}

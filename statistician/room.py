@@ -1,7 +1,9 @@
 """Room for entities: how many of the house, how many of strangers, and what gives way."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
+
+from msgspec import structs
 
 from bus.about import About
 from bus.clock import Clock
@@ -62,21 +64,25 @@ class Room:
         return device in self._settings or device in self._services
 
     def describe(self, device: str, about: About, now: int) -> list[EntityRecord]:
-        """Take what about says at `now` (ms); returns what changed. Without room nothing."""
+        """Take what about says at `now` (ms); returns what changed. Without room nothing new."""
         if of_house(about.service) and device not in self._services:
             self._services.add(device)
             self._total = -1
-        if not self._make(device, len(about.entities.keys() - self._entities.of(device).keys())):
-            return []
+        known = self._entities.of(device)
+        if not self._make(device, len(about.entities.keys() - known.keys())):
+            about = structs.replace(about, entities={k: e for k, e in about.entities.items() if k in known})
         before = len(self._entities)
         changed = self._entities.describe(device, about, now)
         self._came(device, len(self._entities) - before)
         return changed
 
     def lives(
-        self, device: str, keys: Iterable[str], first: int, changed: dict[int, EntityRecord]
+        self, device: str, keys: Collection[str], first: int, changed: dict[int, EntityRecord]
     ) -> dict[str, LiveEntity]:
         """The entities of a reading; new ones go into `changed`, and those without room are left out."""
+        known = self._entities.of(device)
+        if all(key in known for key in keys):
+            return {key: known[key] for key in keys}
         lives: dict[str, LiveEntity] = {}
         for key in keys:
             live = self._entities.find(device, key)

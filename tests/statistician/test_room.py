@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bus import about as about_message
 from bus.about import About, Entity
@@ -181,6 +182,17 @@ def test_a_device_that_says_more_keeps_what_it_has(rig: Rig) -> None:
     about(rig, "big", *(f"e{i}" for i in range(10)))
     about(rig, "big", *(f"e{i}" for i in range(11)))
     assert len(described(rig, "big")) == 11
+
+
+def test_what_a_device_has_is_described_anew_also_where_its_new_entities_find_no_room(rig: Rig) -> None:
+    about(rig, "mppt", "power")
+    more = {f"e{i}": POWER for i in range(60)}
+    rig.describe("mppt", {"power": structs.replace(POWER, unit="kW"), **more})
+    rig.commit()
+    assert [(e.entity, e.unit, e.state_class) for e in rig.store.entities()] == [
+        ("power", "kW", "measurement")
+    ]
+    assert "mppt" in rig.journal.problems["room"]
 
 
 def test_a_reading_whose_values_find_room_in_part_keeps_those(rig: Rig) -> None:
