@@ -153,8 +153,8 @@ class Room:
         house, chosen = self.has(device), dict[int, LiveEntity]()
         for live in self._entities.newest_first():
             record = live.record
-            read = live.newest is not None or live.clock is not None
-            if not read and record.device != device and self.has(record.device) is house:
+            stays = live.newest is not None or live.clock is not None or record.device in self._settings
+            if not stays and record.device != device and self.has(record.device) is house:
                 chosen[record.id] = live
             if len(chosen) >= max(least, _AT_ONCE):
                 break

@@ -108,7 +108,7 @@ class Statistician:
             limits=self._limits,
             estimated=estimated,
             offset=lambda: self._time.offset,
-            room=Room(self._entities, store, house, clock=clock, journal=journal, ask=ask),
+            room=self._room(store, house or devices or (), ask),
         )
         self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
         self._ingest.walking = lambda: self._correction.spans if self._correction else {}
@@ -140,6 +140,9 @@ class Statistician:
             keep_days=settings.keep_days,
         )
         self._desk = self._open_desk(answers, topics)
+
+    def _room(self, store: Store, house: Collection[str], ask: Callable[[str], None]) -> Room:
+        return Room(self._entities, store, house, clock=self._clock, journal=self._journal, ask=ask)
 
     def _open_desk(self, answers: Publishes | None, topics: Topics) -> desk.Desk | None:
         if answers is None:

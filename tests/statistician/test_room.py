@@ -8,9 +8,11 @@ from msgspec import structs
 
 from bus import about as about_message
 from bus.about import About, Entity
+from config.model import Device
 from statistician import room
 from statistician.periods import HOUR
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
+from tests.statistician.test_integral import Sun
 
 POWER = Entity(name="Power", unit="W", device_class="power", state_class="measurement")
 MOST = 200
@@ -114,10 +116,10 @@ def test_what_was_never_read_gives_way_also_after_a_restart(rig: Rig) -> None:
     assert stored(rig) <= MOST
 
 
-def newcomers(rig: Rig) -> None:
-    """Strangers that come when there is no room any more: the newest that were never read give way."""
+def newcomers(rig: Rig, service: str | None = None) -> None:
+    """Devices that come when there is no room any more: the newest that were never read give way."""
     for i in range(MOST):
-        about(rig, f"late{i}", "power")
+        about(rig, f"late{i}", "power", service=service)
     rig.commit()
     assert rig.journal.counters["entities_forgotten"] > 0
 
@@ -170,10 +172,11 @@ def test_what_was_described_first_stays_longest(rig: Rig) -> None:
     assert (f"s{MOST - 1}", "power") not in on_disk(rig)
 
 
-def test_a_device_of_the_settings_gives_way_to_no_stranger(rig: Rig) -> None:
-    crowd(rig, count=MOST - 1)
+@pytest.mark.parametrize("claimed", [None, "collector_ble"])
+def test_a_device_of_the_settings_gives_way_to_nobody(rig: Rig, claimed: str | None) -> None:
+    crowd(rig, count=MOST - 1 if claimed is None else 2 * MOST - 1, service=claimed)
     about(rig, "mppt", "power")
-    newcomers(rig)
+    newcomers(rig, service=claimed)
     assert ("mppt", "power") in on_disk(rig)
 
 
@@ -257,3 +260,14 @@ def test_asking_for_what_does_not_exist_fills_no_memory(rig: Rig) -> None:
     for i in range(1000):
         rig.message(TOPICS.availability(f"nobody{i}"), b"offline")
     assert rig.service._entities._devices == {}
+
+
+def test_a_value_without_room_costs_no_other_and_ends_no_energy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_OF_DEVICE", 2)
+    sun = Sun(tmp_path / "s.db", {"solar_energy": Device(kind="integral", source="mppt.power")})
+    sun.reading("mppt", {"volt": 13.0, "current": 1.0, "power": 5.0})
+    sun.commit()
+    assert {e.entity for e in sun.store.entities() if e.device == "mppt"} == {"volt", "current"}
+    sun.close()
