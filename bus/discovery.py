@@ -143,7 +143,8 @@ def _described_again(topic: str, gone: Mapping[str, str]) -> dict[str, Component
             "default_entity_id": f"{name}.{identity}_{key}",
             "name": key,
             "state_topic": silent,
-            **({"command_topic": silent} if name in (_SWITCH, _NUMBER) else {}),
+            **({} if name in (_SENSOR, _BINARY_SENSOR) else {"command_topic": silent}),
+            **({"options": []} if name == "select" else {}),
         }
         for key, name in gone.items()
     }
