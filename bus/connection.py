@@ -279,6 +279,12 @@ class Connection:
         if self.connected:
             self._subscribe(self._client, [subscription])
 
+    def ask(self, topic: str) -> None:
+        """Let the broker say again what it retains on a topic; nothing else comes of it."""
+        if self.connected:
+            self._subscribe(self._client, [Subscription(filter=topic, as_published=False)])
+            self._client.unsubscribe(topic)
+
     def _subscribe(self, client: mqtt.Client, subscriptions: list[Subscription]) -> None:
         with self._lock:
             _, mid = client.subscribe([(s.filter, _options(s)) for s in subscriptions])

@@ -17,6 +17,8 @@ from bus.topics import Topics
 
 Component = dict[str, object]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+# What each device of a process has besides its entities; both are sensors.
+DIAGNOSTICS = (_LAST_SEEN, _PROBLEM) = ("device_last_seen", "device_problem")
 
 _SENSOR, _BINARY_SENSOR, _SWITCH, _NUMBER, _SELECT = "sensor", "binary_sensor", "switch", "number", "select"
 # Device classes of sensors with the units they take and their state classes, those that we use and a stranger
@@ -52,6 +54,11 @@ SENSORS: Mapping[str, tuple[Collection[str | None], Collection[str]]] = {
     "weight": (("kg", "g", "mg", "lb", "oz"), _ANY),
 }
 _FINEST = 0.001
+# What a topic says; nothing once it was emptied, as that of a device that is gone.
+_JSON = "(value_json | default({}))"
+_AS_IT_IS = "'None' if this.state in ['unknown', 'unavailable'] else this.state"
+# What makes Home Assistant expect a number of a sensor.
+_NUMERIC = frozenset({"unit_of_measurement", "state_class", "suggested_display_precision"})
 _LONGEST_STATE = 250  # characters; homeassistant/const.py, MAX_LENGTH_STATE_STATE is 255
 
 
@@ -78,29 +85,70 @@ def payload(
     service: str | None,
     version: str,
     gone: Mapping[str, str] = _NOTHING,
+    once_more: bool = False,
     availability: bool = True,
 ) -> bytes:
     """The discovery payload of a device.
 
-    `service` is the process whose availability counts besides the device's own; entities `gone`, with the
-    platform each had, are removed; without `availability` the device itself never says whether it is there.
+    `service` is the process whose availability counts besides the device's own. Entities `gone`, with the
+    platform each had, are removed, or with `once_more` described so that they can be removed next. Without
+    `availability` the device itself never says whether it is there.
     """
     of = _Of(topics, device, object_id(topics.base, device), about.expire_after)
     diagnostics = {} if service is None else _diagnostics(of, service)
-    components = diagnostics | {key: _component(of, key, entity) for key, entity in about.entities.items()}
     # A component reduced to its platform is removed.
-    removed: dict[str, Component] = {key: {"platform": name} for key, name in gone.items()}
+    reduced: dict[str, Component] = {key: {"platform": name} for key, name in gone.items()}
+    removed = _described_again(topics.discovery(device), gone) if once_more else reduced
+    components = diagnostics | {key: _component(of, key, entity) for key, entity in about.entities.items()}
     whole: Component = {
         "device": _device(of.identity, about),
         "origin": {"name": "Boondock", "sw_version": version},
         "state_topic": topics.state(device),
         "qos": 1,
-        "components": components | removed,
+        # First: Home Assistant passes over what stands behind a component that it is still setting up.
+        "components": removed | components,
     }
     heard = [topics.availability(device)] if availability else []
     if follows := [*([] if service is None else [topics.service(service)]), *heard]:
         whole |= {"availability": [_availability(topic) for topic in follows], "availability_mode": "all"}
     return msgspec.json.encode(whole)
+
+
+def payload_of_gone(topic: str, gone: Mapping[str, str], *, version: str) -> bytes:
+    """What a device that is gone said on its discovery topic, as far as is needed to remove it.
+
+    `gone` are its entities with the platform each had. An empty payload alone removes nothing from a Home
+    Assistant that was away: it has to see the entities once more.
+    """
+    identity = _identity_of(topic)
+    whole: Component = {
+        "device": {"identifiers": [identity], "name": identity},
+        "origin": {"name": "Boondock", "sw_version": version},
+        "components": _described_again(topic, gone),
+    }
+    return msgspec.json.encode(whole)
+
+
+def _identity_of(topic: str) -> str:
+    return topic.rpartition("/")[0].rpartition("/")[2].replace("-", "_").lower()
+
+
+def _described_again(topic: str, gone: Mapping[str, str]) -> dict[str, Component]:
+    # On a topic where nothing is ever said: no state can come while it waits to be removed.
+    silent = f"{topic}/gone"
+    identity = _identity_of(topic)
+    return {
+        key: {
+            "platform": name,
+            "unique_id": f"{identity}_{key}",
+            "default_entity_id": f"{name}.{identity}_{key}",
+            "name": key,
+            "state_topic": silent,
+            **({} if name in (_SENSOR, _BINARY_SENSOR) else {"command_topic": silent}),
+            **({"options": []} if name == "select" else {}),
+        }
+        for key, name in gone.items()
+    }
 
 
 def _device(identity: str, about: About) -> Component:
@@ -116,12 +164,12 @@ def _diagnostics(of: _Of, service: str) -> dict[str, Component]:
     """When the device was last heard and what is wrong with it: said also while it is offline."""
     wrong = f"(value_json.problems['device.{of.device}'] | default('none'))[:{_LONGEST_STATE}]"
     told: dict[str, Component] = {
-        "device_last_seen": {
+        _LAST_SEEN: {
             "name": "Last seen",
             "device_class": "timestamp",
-            "value_template": "{{ value_json.ts | default('') }}",
+            "value_template": f"{{{{ {_JSON}.ts | default('None') }}}}",
         },
-        "device_problem": {
+        _PROBLEM: {
             "name": "Problem",
             "state_topic": of.topics.health(service),
             "value_template": f"{{{{ {wrong} }}}}",
@@ -157,12 +205,15 @@ def _component(of: _Of, key: str, entity: Entity) -> Component:
         "unique_id": f"{of.identity}_{key}",
         "default_entity_id": f"{name}.{of.identity}_{key}",
         "name": entity.name,
-        "value_template": f"{{{{ value_json['{key}'] | default('') }}}}",
+        "value_template": f"{{{{ {_JSON}['{key}'] | default('') }}}}",
     }
     if entity.diagnostic:
         component["entity_category"] = "diagnostic"
     if name == _SENSOR:
         component |= _sensor(key, entity)
+        if not component.keys() & _NUMERIC:
+            # There an empty text is a value; this one leaves it as it is.
+            component["value_template"] = f"{{{{ {_JSON}['{key}'] | default({_AS_IT_IS}) }}}}"
     elif name == _NUMBER:
         component |= _number(entity)
     elif name == _SELECT:
@@ -202,7 +253,7 @@ def _sensor(key: str, entity: Entity) -> Component:
     if state_class is not None:
         found["state_class"] = state_class
     if state_class == TOTAL:
-        reset = f"(value_json.last_reset | default({{}}))['{key}']"
+        reset = f"({_JSON}.last_reset | default({{}}))['{key}']"
         found["last_reset_value_template"] = f"{{{{ {reset} | default('') }}}}"
     if entity.precision is not None:
         found["suggested_display_precision"] = entity.precision

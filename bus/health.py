@@ -10,6 +10,8 @@ import msgspec
 from bus.messages import to_iso
 
 VERSION = "0.1.0"
+# Characters of what is told of single devices: the broker takes no health of any length.
+MOST_TOLD = 40_000
 _STATM = Path("/proc/self/statm")
 
 
@@ -61,9 +63,17 @@ class Journal:
         self.changed = True
 
     def problem(self, subject: str, text: str, now_ms: int) -> bool:
-        """Something is wrong with a subject now; True when that is news."""
+        """Something is wrong with a subject now; True when that is news.
+
+        Of single devices, such as `clock.mppt`, only so many are told: strangers may have any number of them.
+        """
         if self.problems.get(subject) == text:
             return False
+        if "." in subject and subject not in self.problems:
+            told = sum(len(one) + len(why) for one, why in self.problems.items() if "." in one)
+            if told + len(subject) + len(text) > MOST_TOLD:
+                self.count("problems_untold")
+                return False
         self.problems[subject] = text
         self.error(f"{subject}: {text}", now_ms)
         return True

@@ -1,7 +1,11 @@
-"""Small files kept over restarts, written so that a power cut leaves either the old or the new one."""
+"""Small files kept over restarts, written so that a power cut leaves either the old or the new one.
+
+What must be on disk at once is written by `write`; what may lag behind by a minute is a `KeptFile`.
+"""
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,20 +13,39 @@ import msgspec
 
 log = logging.getLogger(__name__)
 
+# A file that changes is written once it has been quiet, or has changed for as long as that, seconds.
+QUIET_S = 5.0
+AT_MOST_S = 60.0
+# None of ours comes near: what is longer is damaged, and would only fill the memory.
+_LARGEST = 16 * 1024 * 1024
+
 T = TypeVar("T")
+
+
+def load(path: Path | None, kind: type[T]) -> tuple[T | None, bytes, str | None]:
+    """Decode a JSON file: what it holds, its bytes, and why it cannot be read, which is logged.
+
+    None and no reason: there is none.
+    """
+    if path is None:
+        return None, b"", None
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise ValueError(f"it is longer than {_LARGEST} bytes")  # noqa: TRY301 — told as all else that is wrong
+        return msgspec.json.decode(content, type=kind), content, None
+    except FileNotFoundError:
+        return None, b"", None
+    except (OSError, ValueError, RecursionError) as error:
+        why = f"{path} cannot be read: {error}"
+        log.warning("%s", why)
+        return None, b"", why
 
 
 def read(path: Path | None, kind: type[T]) -> T | None:
     """What a JSON file holds; None if there is none, or if it cannot be read, which is only logged."""
-    if path is None:
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("%s cannot be read: %s", path, error)
-        return None
+    return load(path, kind)[0]
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
@@ -52,3 +75,72 @@ def write(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[int, in
 def set_aside(path: Path) -> Path:
     """Move a damaged file out of the way, over an older one; returns where it is now. Raises OSError."""
     return path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+class KeptFile:
+    """A file that follows `content`, written when it has been quiet, not at each change.
+
+    Without a path nothing is written. `problem` says that the disk refuses, or that what an earlier run had
+    kept could not be read.
+    """
+
+    def __init__(self, path: Path | None, content: Callable[[], bytes]) -> None:
+        self._path = path
+        self._content = content
+        # The content on disk, by its hash.
+        self._written = hash(b"")
+        self._damage: str | None = None
+        self._refused: str | None = None
+        # Changes so far, those seen by `settle`, and the monotonic second from which they may be written.
+        self._changes = self._seen = 0
+        self._first: float | None = None
+        self._newest = 0.0
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the file."""
+        return self._refused or self._damage
+
+    def read(self, kind: type[T]) -> T | None:
+        """Decode what an earlier run kept; None if there is nothing, or nothing readable."""
+        content, raw, why = load(self._path, kind)
+        if why is not None:
+            self._damage = f"{why}: it is begun anew, and what went meanwhile may stay at broker and clients"
+        self._written = hash(raw)
+        return content
+
+    def changed(self) -> None:
+        """Note that the content is another one."""
+        self._changes += 1
+
+    def settle(self, now: float) -> None:
+        """Write the file if it is time, at monotonic second `now`; call it about once a second."""
+        if self._changes != self._seen:
+            self._seen, self._newest = self._changes, now
+            self._first = now if self._first is None else self._first
+        if self._first is not None and (now - self._newest >= QUIET_S or now - self._first >= AT_MOST_S):
+            # A disk that refuses is asked again as if the content had changed now.
+            self._first = None if self._write() else now
+            self._newest = now
+
+    def close(self) -> None:
+        """Write what has changed."""
+        if self._changes != self._seen or self._first is not None:
+            self._seen = self._changes
+            self._first = None if self._write() else self._newest
+
+    def _write(self) -> bool:
+        if self._path is None:
+            return True
+        content = self._content()
+        if hash(content) == self._written:
+            return True
+        try:
+            write(self._path, content)
+        except OSError as error:
+            if self._refused is None:
+                log.warning("%s cannot be written: %s", self._path, error)
+            self._refused = f"{self._path} cannot be written: {error.strerror or error}"
+            return False
+        self._written, self._refused = hash(content), None
+        return True

@@ -1,25 +1,23 @@
 """What a process has published of its devices, over its restarts: what is gone meanwhile can be cleared."""
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from bus import keeping
-
-log = logging.getLogger(__name__)
+from bus.keeping import KeptFile
 
 
 class Manifest:
     """Devices and their entities; without a path it lasts as long as the process."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self.file = KeptFile(path, self._content)
         # Unreadable, nothing but old topics may stay behind: it is written anew.
-        self._devices = keeping.read(path, dict[str, set[str]]) or {}
-        self._saved = {device: set(entities) for device, entities in self._devices.items()}
-        self.problem: str | None = None
+        self._devices = self.file.read(dict[str, set[str]]) or {}
+
+    def _content(self) -> bytes:
+        return msgspec.json.encode({device: sorted(found) for device, found in sorted(self._devices.items())})
 
     @property
     def devices(self) -> list[str]:
@@ -33,6 +31,7 @@ class Manifest:
     def add(self, device: str, entities: Iterable[str]) -> None:
         """They are published from now on."""
         self._devices.setdefault(device, set()).update(entities)
+        self.file.changed()
 
     def drop(self, device: str, entities: Iterable[str] | None = None) -> None:
         """They are gone from the broker; without `entities` the whole device."""
@@ -40,18 +39,4 @@ class Manifest:
             self._devices.pop(device, None)
         elif device in self._devices:
             self._devices[device].difference_update(entities)
-
-    def save(self) -> None:
-        """Write the file if anything changed; a disk that refuses is told once, and asked again."""
-        if self._path is None or self._devices == self._saved:
-            return
-        content = {device: sorted(entities) for device, entities in sorted(self._devices.items())}
-        try:
-            keeping.write(self._path, msgspec.json.encode(content))
-        except OSError as error:
-            if self.problem is None:
-                log.warning("%s cannot be written: %s", self._path, error)
-            self.problem = f"{self._path}: {error.strerror or error}"
-            return
-        self.problem = None
-        self._saved = {device: set(entities) for device, entities in self._devices.items()}
+        self.file.changed()

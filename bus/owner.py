@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bus import identity
+from bus import identity, keeping
 from bus.announcer import Announcer
 from bus.clock import Clock, boot_id
 from bus.events import Link, Subscription
@@ -56,8 +56,9 @@ def owner_of_devices(
         process.connection,
         topics,
         service=name,
-        path=Path(storage.state) / f"{name}-announced.json",
+        path=_announced(name, settings),
         enabled=settings.publish.discovery,
+        wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
     )
     publisher = Publisher(
         process.connection,
@@ -66,7 +67,21 @@ def owner_of_devices(
         clock,
         process.journal,
         scalars=settings.publish.scalars,
-        manifest=Manifest(Path(storage.state) / f"{name}-published.json"),
+        manifest=Manifest(_published(name, settings)),
         announcer=announcer,
     )
     return process, publisher
+
+
+def has_left(name: str, settings: Settings) -> bool:
+    """Whether earlier runs of the process have published what may still have to be taken back."""
+    files = (_announced(name, settings), _published(name, settings))
+    return any(keeping.read(path, dict[str, object]) for path in files)
+
+
+def _announced(name: str, settings: Settings) -> Path:
+    return Path(settings.storage.state) / f"{name}-announced.json"
+
+
+def _published(name: str, settings: Settings) -> Path:
+    return Path(settings.storage.state) / f"{name}-published.json"

@@ -74,6 +74,7 @@ class Publisher:
         self._with_scalars = scalars
         self._manifest = manifest or Manifest()
         self._announcer = announcer or Announcer(bus, topics, enabled=False)
+        self._files = {"manifest": self._manifest.file, "announced": self._announcer.file}
         self._devices: dict[str, _Device] = {}
         self._retained = Retained(bus, self._manifest)
         # Devices whose newest reading is still to be said, in that order.
@@ -262,8 +263,9 @@ class Publisher:
 
     def connected(self, now: float) -> None:
         """The broker may have forgotten everything: the newest readings first, then all that waits."""
-        self._retained.connected(self._devices)
+        # Home Assistant first: it takes an emptied state for an error.
         self._announcer.connected()
+        self._retained.connected(self._devices)
         self._outbox.rewind(now)
         self._say_newest(now)
 
@@ -315,11 +317,14 @@ class Publisher:
         self._outbox.settle(now)
         self._listen()
         self.pump(now)
-        self._manifest.save()
         self._journal.counters["outbox_dropped"] = self._outbox.dropped
         self._journal.counters["outbox_on_disk"] = self._outbox.on_disk
         self._tell_unconfirmed(now)
-        for subject, problem in (("outbox", self._outbox.problem), ("manifest", self._manifest.problem)):
+        problems = {"outbox": self._outbox.problem}
+        for subject, file in self._files.items():
+            file.settle(now)
+            problems[subject] = file.problem
+        for subject, problem in problems.items():
             if problem is None:
                 self._journal.solved(subject)
             else:
@@ -351,7 +356,8 @@ class Publisher:
 
     def close(self) -> None:
         """Put what still waits on disk."""
-        self._manifest.save()
+        for file in self._files.values():
+            file.close()
         self._outbox.close()
 
 

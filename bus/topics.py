@@ -58,6 +58,7 @@ _ALLOWED = "a-z, 0-9 and _, at most 64 of them"
 # Streams are written by collectors as <process>-<random>; every other level is an id.
 _STREAM = re.compile(r"[a-z0-9_-]{1,64}\Z")
 _STREAM_AT = {Verb.WATERMARK: 0, Verb.BACKLOG: 1}
+_DISCOVERY = re.compile(rf"{DISCOVERY_PREFIX}/device/[A-Za-z0-9_-]+/config\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ def _check_stream(stream: str) -> str:
     if not _STREAM.match(stream):
         raise BadTopicError(f"stream {stream[:80]!r}: allowed are a-z, 0-9, _ and -, at most 64 of them")
     return stream
+
+
+def is_discovery(topic: str) -> bool:
+    """Whether it is a device's discovery topic, below whatever base."""
+    return _DISCOVERY.match(topic) is not None
 
 
 class Topics:

@@ -182,7 +182,8 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.every(Verb.RESULT),
         topics.below(Verb.RESPONSE),
         *_own(topics, CONTROLLER),
-        topics.discovery(device),
+        # Also below an older base topic, to take back what stands there.
+        topics.discoveries(),
     )
     # Interlocks and feedback look at the entities of other devices.
     looked_at = tuple(topics.every(verb) for verb in (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE))

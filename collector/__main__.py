@@ -13,7 +13,7 @@ from bus import desk, sd_notify
 from bus.answers import Answers
 from bus.clock import Clock, house_clock
 from bus.events import Subscription
-from bus.owner import owner_of_devices
+from bus.owner import has_left, owner_of_devices
 from bus.process import EXIT_OK, Process, set_up_logging
 from bus.publisher import Publisher
 from bus.topics import Topics, Verb
@@ -46,7 +46,9 @@ def main() -> int:
     clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
     roster = roster_of(settings.storage, transport)
-    if not (devices or roster.devices or transport in settings.collector.run):
+    # What the last device has left at the broker and at Home Assistant is still to be taken back.
+    left = has_left(name_of(transport), settings)
+    if not (devices or roster.devices or left or transport in settings.collector.run):
         log.info(
             "boondock.toml has no device for the %s collector, and collector.run does not name it: "
             "nothing to do",

@@ -48,6 +48,9 @@ class Bank:
         """Open every pin at its boot level; one that boots on stays off if it is `withheld`."""
         self._withheld = withheld or self._withheld
         self._tried = now
+        if self._memory.problem is not None:
+            text = f"{self._memory.problem}; every relay counts as off until it is switched"
+            self._journal.problem("memory", text, self._clock.wall())
         for name, relay in self._relays.items():
             if name not in self._positions:
                 self._open(name, relay, now)

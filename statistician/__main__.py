@@ -16,7 +16,7 @@ from bus.lock import LockedError
 from bus.process import Process, set_up_logging
 from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
-from config.model import Settings
+from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model import Statistician as StatisticianSettings
 from statistician import absent_services, announcing
 from statistician.ingest import BATCH
@@ -105,6 +105,8 @@ def _announcing(
             clock=clock,
             journal=process.journal,
             devices=settings.device,
+            house=[*settings.device, *settings.imports, RELAY_DEVICE],
+            ask=lambda device: process.connection.ask(topics.about(device)),
             scalars=settings.publish.scalars,
             answers=connection,
             anchor=anchor_path(settings),
@@ -119,8 +121,18 @@ def _announcing(
         topics,
         path=Path(settings.storage.state) / f"{NAME}-announced.json",
         enabled=settings.publish.discovery,
+        wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
     )
-    return announcing.Announcing(service, announcer, connection, topics, monotonic=clock.monotonic)
+    return announcing.Announcing(
+        service,
+        announcer,
+        connection,
+        topics,
+        monotonic=clock.monotonic,
+        journal=process.journal,
+        wall=clock.wall,
+        ours=[name for name, device in settings.device.items() if device.kind == INTEGRAL],
+    )
 
 
 def _made(make: Callable[[Store], Statistician], opened: Callable[[], Store]) -> Statistician:

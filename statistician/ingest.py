@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 from bus import about as about_message
 from bus.clock import Clock
 from bus.events import Acknowledges, Message
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, encode_reading, to_iso
-from bus.topics import Topic, Topics, Verb, check_id
+from bus.topics import BadTopicError, Topics, Verb, check_id
 from statistician.backlog import Provisional, device_of
 from statistician.compile import Compiler
 from statistician.corrections import merge
@@ -18,9 +20,10 @@ from statistician.dating import Dating
 from statistician.derived import Derived
 from statistician.entity_clock import TOLERANCE, Move
 from statistician.estimated import Estimated
-from statistician.limits import MOST_ENTITIES, MOST_UNDATED, MOST_WAITING, Limits
+from statistician.limits import MOST_UNDATED, MOST_WAITING, Limits
 from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
+from statistician.room import Room
 from statistician.store import Store
 from statistician.streams import Place, spot_of
 from statistician.undated import Arrivals, Stepped, Undated, dated
@@ -54,9 +57,9 @@ class Ingest:
         limits: Limits,
         estimated: Estimated,
         offset: Callable[[], int],
+        room: Room,
     ) -> None:
         self._bus = bus
-        self._topics = topics
         self._store = store
         self._entities = entities
         self._compiler = compiler
@@ -68,8 +71,9 @@ class Ingest:
         self._watermarks = Watermarks(bus, topics, store, journal)
         self._batch = Batch()
         self._messages: list[Message] = []
-        self._parsed: dict[str, Topic] = {}
+        self._parse = lru_cache(_TOPICS_REMEMBERED)(topics.parse)
         self._connected_at = clock.wall()
+        self._room = room
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
@@ -133,22 +137,11 @@ class Ingest:
             # Last: what is put on disk meanwhile must not acknowledge it.
             self._messages.append(message)
 
-    def _parse(self, text: str) -> Topic:
-        topic = self._parsed.get(text)
-        if topic is None:
-            topic = self._topics.parse(text)
-            if len(self._parsed) >= _TOPICS_REMEMBERED:
-                self._parsed.clear()
-            self._parsed[text] = topic
-        return topic
-
     def _describe(self, device: str, about: about_message.About) -> None:
         self._watermarks.described(device, about.service)
         for key in about.entities:
             check_id(key, "entity")
-        if len(self._entities) + len(about.entities) > MOST_ENTITIES:
-            raise BadMessageError(f"more than {MOST_ENTITIES} entities")
-        for record in self._entities.describe(device, about, self._clock.wall()):
+        for record in self._room.describe(device, about, self._clock.wall()):
             self._batch.entities[record.id] = record
             live, opened = self._entities[record.id], self._compiler.open
             since = record.units[-1].since if record.units else 0
@@ -180,8 +173,8 @@ class Ingest:
         log.log(level, "set aside: %s: %s", message.topic, error)
         self._journal.problem("messages", f"{message.topic}: {error}"[:300], now)
         self._batch.dead.append(DeadLetter(now, message.topic, message.payload, error, whole))
-        if (topic := self._parsed.get(message.topic)) is not None:
-            self._watermarks.pass_over(topic, message.payload, now)
+        with suppress(BadTopicError):
+            self._watermarks.pass_over(self._parse(message.topic), message.payload, now)
 
     def _take_reading(self, device: str, reading: Reading, message: Message, *, again: bool = False) -> None:
         now = self._clock.wall()
@@ -286,19 +279,14 @@ class Ingest:
         """Store the values of a reading; return when each counts, by entity."""
         # Nothing is ahead of a clock that is not set.
         latest = now if self._clock.quality() != "unset" else _FOR_EVER
-        known = self._entities.of(device)
-        lives = {key: known.get(key) or self._add(device, key, min(ts, latest)) for key in reading.values}
+        lives = self._room.lives(device, reading.values, min(ts, latest), self._batch.entities)
+        values = reading.values
+        if len(lives) < len(values):
+            values = {key: values[key] for key in lives}
         if since is not None:
             # What the broker kept of a stranger has no age: of what is known already it is no news.
             lives = {key: live for key, live in lives.items() if live.newest is None}
-        if in_order:
-            came, stream = self._clock.monotonic(), reading.seq is not None
-            said = reading.ts if self._too_old(reading) and self._clock.quality() != "unset" else None
-            dated = self._dating.date(
-                device, reading.values, lives, ts, now=latest, came=came, stream=stream, said=said
-            )
-        else:
-            dated = self._dating.late(lives, ts, latest, stream=reading.seq is not None)
+        dated = self._dates(device, reading, lives, ts, latest, turn=in_order)
         counts = {live.record.id: dated[key] for key, live in lives.items()}
         if in_order and self._provisional.differs(reading, counts):
             self.flush()
@@ -307,17 +295,27 @@ class Ingest:
             self._estimated.note_reading(reading, counts, arrived, self._offset())
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
-            value = State(dated[key], live.record.id, reading.values[key], reading.last_reset.get(key))
+            value = State(dated[key], live.record.id, values[key], reading.last_reset.get(key))
             if in_order and live.cut is not None and value.ts > live.cut:
                 self._fill(live, value.ts, now)
             take(live, value, now)
         if in_order and since is None:
             # What stands behind a gap comes again once the gap is filled: energy needs the order.
-            for live, state in self._derived.feed(device, reading.values, dated, self._batch.entities):
+            for live, state in self._derived.feed(device, values, dated, self._batch.entities):
                 self._keep(live, state, now)
         elif reading.late:
             self._derived.pass_over(device, reading.values)
         return counts
+
+    def _dates(
+        self, device: str, reading: Reading, lives: dict[str, LiveEntity], ts: int, now: int, *, turn: bool
+    ) -> dict[str, int]:
+        stream = reading.seq is not None
+        if not turn:
+            return self._dating.late(lives, ts, now, stream=stream)
+        said = reading.ts if self._too_old(reading) and self._clock.quality() != "unset" else None
+        came, values = self._clock.monotonic(), reading.values
+        return self._dating.date(device, values, lives, ts, now=now, came=came, stream=stream, said=said)
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
         """A reading of the time in which nobody listened shows that the value was known on."""
@@ -370,13 +368,6 @@ class Ingest:
         if span is not None:
             self._mark_late(live, span, now)
 
-    def _add(self, device: str, key: str, ts: int) -> LiveEntity:
-        if len(self._entities) >= MOST_ENTITIES:
-            raise BadMessageError(f"more than {MOST_ENTITIES} entities")
-        live = self._entities.add(device, key, ts)
-        self._batch.entities[live.record.id] = live.record
-        return live
-
     def _mark_late(self, live: LiveEntity, span: Span, now: int) -> None:
         self._journal.count("late")
         begin = self._limits.begin
@@ -402,6 +393,9 @@ class Ingest:
 
     def _write(self, batch: Batch) -> None:
         # A row compiled meanwhile may have settled more of it.
+        batch.forgotten = self._room.forgotten
+        for number in batch.entities.keys() & batch.forgotten:
+            del batch.entities[number]
         batch.entities = {number: self._entities[number].record for number in batch.entities}
         # The mark on disk is one for all that is wrong with an entity.
         for marks in (self.dirty, self.walking()):
@@ -410,6 +404,7 @@ class Ingest:
             self._estimated.save()
             self._store.commit(batch)
         self._estimated.saved()
+        self._room.committed()
         self._batch = Batch()
         self._count(batch)
 

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from bus.clock import BUILD_DATE_MS
 
+# Entities of the house, of all strangers together, and of one device, whoever it is.
 MOST_ENTITIES = 10_000
+MOST_OF_STRANGERS = 5_000
+MOST_OF_DEVICE = 1_000
 MOST_WAITING = 5_000
 # Readings without the time that are kept: some days of a small van. Beyond them the oldest give way.
 MOST_UNDATED = 200_000

@@ -224,7 +224,12 @@ class Entities:
 
     def of(self, device: str) -> dict[str, LiveEntity]:
         """A device's entities by id."""
-        return self._devices.setdefault(device, {})
+        # Whoever asks for what does not exist must not fill the memory.
+        return self._devices.get(device, {})
+
+    def newest_first(self) -> Iterator[LiveEntity]:
+        """All but those merged into others, in the order in which they may be forgotten."""
+        return reversed(self._by_number.values())
 
     def find(self, device: str, entity: str) -> LiveEntity | None:
         """The entity of a device, if it is known."""
@@ -261,11 +266,19 @@ class Entities:
             return
         self._merged.pop(record.id, None)
         self._by_number[record.id] = live
-        self.of(record.device)[record.entity] = live
+        self._devices.setdefault(record.device, {})[record.entity] = live
 
     def add(self, device: str, entity: str, first: int) -> LiveEntity:
         """A new entity whose first state was at `first`."""
         return self._add(EntityRecord(id=self._last + 1, device=device, entity=entity, first=first))
+
+    def remove(self, live: LiveEntity) -> None:
+        """Forget an entity."""
+        del self._by_number[live.record.id]
+        of_device = self._devices[live.record.device]
+        del of_device[live.record.entity]
+        if not of_device:
+            del self._devices[live.record.device]
 
     def describe(self, device: str, about: About, now: int) -> list[EntityRecord]:
         """Take what about says; returns what changed. An entity it leaves out loses its state class."""
@@ -281,7 +294,7 @@ class Entities:
                 "state_class": said.state_class,
             }
             changed += live.describe(words, now, expire=expire, daily=said.daily)
-        for key, live in known.items():
+        for key, live in self.of(device).items():
             if key not in about.entities:
                 gone: dict[str, str | None] = {"state_class": None}
                 changed += live.describe(gone, now, expire=live.record.expire, daily=live.record.daily)

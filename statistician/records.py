@@ -193,6 +193,8 @@ class Batch:
     """What one commit writes; of `held`, by entity and time (ms), None removes one."""
 
     entities: dict[int, EntityRecord] = field(default_factory=dict)
+    # Entities that were never read, to be removed.
+    forgotten: set[int] = field(default_factory=set)
     repeats: list[Heard] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     # States to remove: time and entity.

@@ -1,7 +1,7 @@
 """The statistician: commits readings, compiles periods, corrects what came late, purges what is old."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
 from statistician.requests.ground import Ground
 from statistician.requests.registry import SERVICE, open_desk
+from statistician.room import Room
 from statistician.schedule import BackUp, Purge
 from statistician.store import Store
 from statistician.upkeep import Upkeep
@@ -76,7 +77,11 @@ class Hooks:
 
 
 class Statistician:
-    """A bus.process.KeepsMessages; `bus` is the connection or what stands for it, `devices` the house's."""
+    """A bus.process.KeepsMessages; `bus` is the connection or what stands for it, `devices` the house's.
+
+    `house` names all devices that the settings have, also those of others; `ask` asks the broker again for
+    what it retains on a topic.
+    """
 
     # What is being corrected, and since what monotonic second something waits for it.
     _correction: Correction | None = None
@@ -92,6 +97,8 @@ class Statistician:
         clock: Clock,
         journal: Journal,
         devices: Mapping[str, Device] | None = None,
+        house: Collection[str] = (),
+        ask: Callable[[str], None] = lambda _: None,
         scalars: bool = True,
         answers: Publishes | None = None,
         limits: Limits | None = None,
@@ -130,6 +137,7 @@ class Statistician:
             limits=self._limits,
             estimated=estimated,
             offset=lambda: self._time.offset,
+            room=self._room(store, house or devices or (), ask),
         )
         self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
         self._ingest.walking = lambda: self._correction.spans if self._correction else {}
@@ -159,6 +167,9 @@ class Statistician:
             keep_days=settings.keep_days,
         )
         self._desk = self._open_desk(answers, topics)
+
+    def _room(self, store: Store, house: Collection[str], ask: Callable[[str], None]) -> Room:
+        return Room(self._entities, store, house, clock=self._clock, journal=self._journal, ask=ask)
 
     def _open_desk(self, answers: Publishes | None, topics: Topics) -> desk.Desk | None:
         if answers is None:

@@ -23,6 +23,16 @@ from statistician.undated import Undated
 
 DEAD_LETTERS_KEPT = 1000
 _LARGEST_DEAD_LETTER = 4096
+# Where else than among the states there may be rows of an entity.
+_OF_ENTITIES = ("statistics_hour", "statistics_5minute", "frames", "held", "counter", "imported", "adjusted")
+_NONE_IN = "NOT EXISTS (SELECT 1 FROM {} WHERE entity = one.value) AND "
+_NEVER_READ = "".join(
+    (
+        "SELECT one.value FROM json_each(?) AS one WHERE ",
+        *map(_NONE_IN.format, _OF_ENTITIES),
+        "one.value NOT IN (SELECT its.value FROM fix, json_each(fix.entities) AS its)",
+    )
+)
 
 
 class Store:
@@ -70,6 +80,8 @@ class Store:
     def commit(self, batch: Batch) -> None:
         """Put a batch on disk, whole."""
         with self._engine.transaction():
+            if batch.forgotten:
+                self._remove_entities(batch.forgotten)
             if batch.entities:
                 self.put_entities(batch.entities.values())
             if batch.removed:
@@ -109,6 +121,17 @@ class Store:
             ],
         )
         self.fixes.put_kept(records)
+
+    def never_read(self, numbers: Iterable[int]) -> set[int]:
+        """Those of entities without a state in force of which nothing else is kept, and no fix tells of."""
+        rows = self._engine.all(_NEVER_READ, (json.dumps(list(numbers)),))
+        return {int(number or 0) for (number,) in rows}
+
+    def _remove_entities(self, numbers: Iterable[int]) -> None:
+        names = json.dumps(list(numbers))
+        for table, column in (("entity", "id"), ("keeping", "entity"), ("described", "entity")):
+            sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"  # noqa: S608 — the same
+            self._engine.run(sql, (names,))
 
     def _put_dead(self, letters: list[DeadLetter]) -> None:
         self._engine.many(

@@ -1,5 +1,6 @@
 """How far each stream of readings is known without a hole, and whose it is; the watermarks follow from it."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,8 @@ FORGOTTEN_AFTER = 30 * DAY
 # A collector begins a new one with each start of the machine; an enemy might with each message.
 MOST_STREAMS = 5_000
 MOST_OWNERS = 10_000
+_SERVICES = ("statistician", "controller")
+_COLLECTOR = "collector_"
 # No stream grows faster than this, seqs a second, nor falls or rises further than this at once.
 _FASTEST = 1_000
 FURTHEST = 1_000_000
@@ -66,6 +69,8 @@ class Owners:
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self._pairs = set(pairs)
+        # How many are of the house, and of strangers: neither takes room from the other.
+        self._counts = Counter(of_house(service) for _, service in self._pairs)
         # Not on disk yet.
         self.new: list[tuple[str, str]] = []
 
@@ -74,15 +79,21 @@ class Owners:
         pair = (device, service)
         if pair in self._pairs:
             return
-        if len(self._pairs) >= MOST_OWNERS:
+        if self._counts[of_house(service)] >= MOST_OWNERS:
             raise BadMessageError(f"service: more than {MOST_OWNERS} devices have one")
         self._pairs.add(pair)
+        self._counts[of_house(service)] += 1
         self.new.append(pair)
 
     def owns(self, device: str, stream: str) -> bool:
         """Whether a device's readings may be numbered in a stream."""
         service = service_of(stream)
         return service == IMPORT or (device, service) in self._pairs
+
+
+def of_house(service: str | None) -> bool:
+    """Whether an about that names this service is that of a device of the house."""
+    return service is not None and (service in _SERVICES or service.startswith(_COLLECTOR))
 
 
 def service_of(stream: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bus.about import About, Entity
-from bus.announcer import Announcer
+from bus.announcer import MOST_GONE, PAUSE_S, Announcer
 from bus.events import Sent
 from bus.topics import HOME_ASSISTANT, Topics
 from tests.fake_bus import FakeBus
@@ -31,6 +31,14 @@ def announcer(bus: FakeBus, path: Path, *, enabled: bool = True, base: str = "ca
     """A run of the process."""
     topics = Topics(base)
     return Announcer(bus, topics, service="collector_ble", path=path, enabled=enabled, chance=lambda: 0.5)
+
+
+def earlier_run(bus: FakeBus, path: Path, *devices: str, **entities: Entity) -> None:
+    """A run that announced devices and ended."""
+    one = announcer(bus, path)
+    for device in devices or ("mppt",):
+        one.about(device, about(**entities or {"v": VOLTAGE}))
+    one.file.close()
 
 
 def about(**entities: Entity) -> About:
@@ -67,7 +75,7 @@ def test_an_entity_that_is_gone_is_reduced_and_then_left_out(bus: FakeBus, path:
 def test_an_entity_that_waits_for_its_first_value_after_a_restart_is_not_taken_back(
     bus: FakeBus, path: Path, known: set[str] | None
 ) -> None:
-    announcer(bus, path).about("mppt", about(v=VOLTAGE, load=LOAD))
+    earlier_run(bus, path, v=VOLTAGE, load=LOAD)
     before = path.read_bytes()
     bus.published.clear()
     again = announcer(bus, path)
@@ -77,11 +85,12 @@ def test_an_entity_that_waits_for_its_first_value_after_a_restart_is_not_taken_b
     assert [sorted(components(payload)) for payload in bus.on(TOPIC)] == [["v"]]
     again.about("mppt", about(v=VOLTAGE, load=LOAD))
     assert [sorted(components(payload)) for payload in bus.on(TOPIC)] == [["v"], ["load", "v"]]
+    again.file.close()
     assert path.read_bytes() == before
 
 
 def test_an_entity_that_this_run_can_never_say_is_taken_back(bus: FakeBus, path: Path) -> None:
-    announcer(bus, path).about("mppt", about(v=VOLTAGE, load=LOAD))
+    earlier_run(bus, path, v=VOLTAGE, load=LOAD)
     bus.published.clear()
     again = announcer(bus, path)
     again.about("mppt", about(v=VOLTAGE))
@@ -92,7 +101,7 @@ def test_an_entity_that_this_run_can_never_say_is_taken_back(bus: FakeBus, path:
 
 
 def test_an_entity_switched_off_before_its_first_value_is_taken_back(bus: FakeBus, path: Path) -> None:
-    announcer(bus, path).about("mppt", about(v=VOLTAGE, load=LOAD))
+    earlier_run(bus, path, v=VOLTAGE, load=LOAD)
     again = announcer(bus, path)
     again.about("mppt", about(v=VOLTAGE))
     bus.published.clear()
@@ -143,16 +152,14 @@ def test_a_device_that_comes_back_is_announced_again(bus: FakeBus, path: Path) -
 
 
 def test_what_an_earlier_run_announced_and_this_one_has_not_is_taken_back(bus: FakeBus, path: Path) -> None:
-    one = announcer(bus, path)
-    for device in ("mppt", "shunt"):
-        one.about(device, about(v=VOLTAGE))
+    earlier_run(bus, path, "mppt", "shunt")
     bus.published.clear()
     announcer(bus, path).tidy({"shunt": None})
     assert [(p.topic, p.payload, p.retain) for p in bus.published] == [(TOPIC, b"", True)]
 
 
 def test_another_base_topic_takes_back_what_stood_below_the_old_one(bus: FakeBus, path: Path) -> None:
-    announcer(bus, path).about("mppt", about(v=VOLTAGE))
+    earlier_run(bus, path)
     bus.published.clear()
     moved = announcer(bus, path, base="vans/one")
     moved.about("mppt", about(v=VOLTAGE))
@@ -164,31 +171,34 @@ def test_another_base_topic_takes_back_what_stood_below_the_old_one(bus: FakeBus
 def test_what_stood_below_an_older_base_goes_at_the_first_connect_whoever_is_known(
     bus: FakeBus, path: Path
 ) -> None:
-    announcer(bus, path).about("mppt", about(v=VOLTAGE))
+    earlier_run(bus, path)
     bus.published.clear()
     moved = announcer(bus, path, base="vans/one")
     moved.connected()
     assert [(p.topic, p.payload, p.retain) for p in bus.published] == [(TOPIC, b"", True)]
+    moved.file.close()
     announcer(bus, path, base="vans/one").connected()
     assert len(bus.published) == 1, "once"
 
 
 def test_discovery_switched_off_takes_everything_back_once(bus: FakeBus, path: Path) -> None:
-    announcer(bus, path).about("mppt", about(v=VOLTAGE))
+    earlier_run(bus, path)
     bus.published.clear()
     for _ in range(2):
         off = announcer(bus, path, enabled=False)
         off.about("mppt", about(v=VOLTAGE))
         off.connected()
         assert not off.again(1e9)
+        off.file.close()
     assert [(p.topic, p.payload) for p in bus.published] == [(TOPIC, b"")]
 
 
 def test_taking_back_waits_for_the_broker_even_over_a_restart(bus: FakeBus, path: Path) -> None:
-    one = announcer(bus, path)
-    one.about("mppt", about(v=VOLTAGE))
+    earlier_run(bus, path)
     bus.answer = Sent.LATER
-    announcer(bus, path).tidy({})
+    away = announcer(bus, path)
+    away.tidy({})
+    away.file.close()
     bus.answer = Sent.YES
     after = announcer(bus, path)
     after.tidy({})
@@ -221,6 +231,198 @@ def test_other_topics_are_not_home_assistants(bus: FakeBus, path: Path) -> None:
 
 def test_a_damaged_file_costs_nothing_but_what_is_old(bus: FakeBus, path: Path) -> None:
     path.write_bytes(b"{no json")
-    announcer(bus, path).about("mppt", about(v=VOLTAGE))
+    one = announcer(bus, path)
+    assert one.file.problem is not None
+    assert str(path) in one.file.problem
+    one.about("mppt", about(v=VOLTAGE))
+    one.file.close()
     assert components(bus.on(TOPIC)[0]).keys() == {"v"}
     assert TOPIC in json.loads(path.read_bytes())
+
+
+GONE_SWITCH = Entity(name="Load", boolean=True, command=True)
+DAY_MS = 86_400_000
+NOW = 1_790_000_000_000
+
+
+class Run:
+    """A run of the process with a clock that is set by hand."""
+
+    def __init__(
+        self, bus: FakeBus, path: Path, *, service: str | None = "collector_ble", wall: int = NOW
+    ) -> None:
+        self.bus, self.wall, self.now = bus, wall, 100.0
+        self.one = Announcer(
+            bus, Topics(), service=service, path=path, wall=lambda: self.wall, chance=lambda: 0.0
+        )
+
+    def birth(self, *, seconds: float = 20.0) -> list[dict[str, Any]]:
+        """Home Assistant starts: what is said on the device's topic then; {} for an empty payload."""
+        self.bus.published.clear()
+        self.one.birth(HOME_ASSISTANT, b"online", self.now)
+        for _ in range(int(seconds)):
+            self.one.again(self.now)
+            self.now += 1.0
+        return [json.loads(payload or b"{}") for payload in self.bus.on(TOPIC)]
+
+    def end(self) -> None:
+        """As SIGTERM does."""
+        self.one.file.close()
+
+
+def test_a_device_that_went_is_described_once_more_and_then_emptied_at_each_birth(
+    bus: FakeBus, path: Path
+) -> None:
+    run = Run(bus, path)
+    run.one.about("mppt", about(v=VOLTAGE, load=GONE_SWITCH))
+    run.one.forget("mppt")
+    run.end()
+    for run in (Run(bus, path), Run(bus, path, wall=NOW + 29 * DAY_MS)):
+        once_more, empty = run.birth()
+        assert empty == {}
+        assert once_more["device"]["identifiers"] == ["camper_mppt"]
+        assert {k: (c["platform"], c["unique_id"]) for k, c in once_more["components"].items()} == {
+            "v": ("sensor", "camper_mppt_v"),
+            "load": ("switch", "camper_mppt_load"),
+            "device_last_seen": ("sensor", "camper_mppt_device_last_seen"),
+            "device_problem": ("sensor", "camper_mppt_device_problem"),
+        }
+        topics = {
+            c[t] for c in once_more["components"].values() for t in ("state_topic", "command_topic") if t in c
+        }
+        assert topics == {f"{TOPIC}/gone"}, "no state may come meanwhile"
+        assert [p.retain for p in bus.published if p.topic == TOPIC] == [False, True]
+    assert Run(bus, path, wall=NOW + 31 * DAY_MS).birth() == []
+
+
+def test_what_is_described_once_more_has_time_to_be_set_up_before_it_is_removed(
+    bus: FakeBus, path: Path
+) -> None:
+    run = Run(bus, path)
+    run.one.about("mppt", about(v=VOLTAGE))
+    run.one.forget("mppt")
+    assert len(run.birth(seconds=PAUSE_S)) == 1
+    assert run.one.again(run.now) is False
+    assert bus.on(TOPIC)[-1] == b""
+
+
+def test_an_entity_that_went_is_described_once_more_then_reduced_then_left_out(
+    bus: FakeBus, path: Path
+) -> None:
+    run = Run(bus, path)
+    run.one.about("mppt", about(v=VOLTAGE, load=LOAD))
+    run.one.about("mppt", about(v=VOLTAGE))
+    run.end()
+    run = Run(bus, path)
+    run.one.about("mppt", about(v=VOLTAGE))
+    now, with_it, reduced, after = (
+        {k: c for k, c in one["components"].items() if not k.startswith("device_")} for one in run.birth()
+    )
+    assert now == after
+    assert now.keys() == {"v"}
+    assert list(with_it) == ["load", "v"], "Home Assistant passes over what follows one that it is setting up"
+    assert with_it["load"]["unique_id"] == "camper_mppt_load"
+    assert reduced["load"] == {"platform": "binary_sensor"}
+    assert [p.retain for p in bus.published] == [True, False, False, True]
+
+
+def test_an_entity_that_was_of_two_platforms_is_removed_of_each(bus: FakeBus, path: Path) -> None:
+    run = Run(bus, path)
+    for entity in (LOAD, GONE_SWITCH, VOLTAGE):
+        run.one.about("mppt", about(load=entity))
+    said = [one["components"]["load"] for one in run.birth()]
+    assert [len(one) > 1 for one in said] == [True, True, True, False, False, True]
+    assert [one["platform"] for one in said] == [
+        "sensor", "binary_sensor", "switch", "binary_sensor", "switch", "sensor"
+    ]  # fmt: skip
+
+
+def test_what_came_back_is_not_removed(bus: FakeBus, path: Path) -> None:
+    run = Run(bus, path)
+    run.one.about("mppt", about(v=VOLTAGE))
+    run.one.forget("mppt")
+    run.birth(seconds=1)
+    run.one.about("mppt", about(v=VOLTAGE))
+    bus.published.clear()
+    for _ in range(20):
+        run.now += 1.0
+        run.one.again(run.now)
+    assert b"" not in bus.on(TOPIC)
+    assert [one["components"]["v"]["platform"] for one in run.birth()] == ["sensor"]
+
+
+def test_a_broker_that_is_away_at_the_birth_hears_both_steps_in_order_later(bus: FakeBus, path: Path) -> None:
+    run = Run(bus, path)
+    run.one.about("mppt", about(v=VOLTAGE))
+    run.one.forget("mppt")
+    bus.answer = Sent.LATER
+    assert run.birth() == []
+    bus.answer = Sent.YES
+    for _ in range(20):
+        run.now += 1.0
+        run.one.again(run.now)
+    assert [bool(payload) for payload in bus.on(TOPIC)] == [True, False]
+
+
+@pytest.mark.parametrize("wall", [0, NOW + 4000 * DAY_MS])
+def test_what_went_while_the_clock_was_wrong_is_remembered_from_when_it_is_right(
+    bus: FakeBus, path: Path, wall: int
+) -> None:
+    run = Run(bus, path, wall=wall)
+    run.one.about("mppt", about(v=VOLTAGE))
+    run.one.forget("mppt")
+    run.wall = NOW
+    assert len(run.birth()) == 2
+    run.end()
+    assert len(Run(bus, path, wall=NOW + 29 * DAY_MS).birth()) == 2
+    assert Run(bus, path, wall=NOW + 31 * DAY_MS).birth() == []
+
+
+def test_what_is_gone_is_bounded_and_the_oldest_gives_way(bus: FakeBus, path: Path) -> None:
+    run = Run(bus, path, service=None)
+    entities = {f"e{i}": VOLTAGE for i in range(100)}
+    for i in range(MOST_GONE // 100 + 5):
+        run.wall = NOW + i
+        run.one.about(f"d{i}", about(**entities))
+        run.one.forget(f"d{i}")
+    run.end()
+    kept = json.loads(path.read_bytes())
+    assert sum(len(rows) for rows in kept.values()) <= MOST_GONE
+    assert f"homeassistant/device/camper_d{i}/config" in kept
+    assert "homeassistant/device/camper_d0/config" not in kept
+
+
+def test_a_file_of_the_first_version_is_understood(bus: FakeBus, path: Path) -> None:
+    path.write_text(json.dumps({TOPIC: {"v": "sensor", "load": "switch"}, "a/#": {"v": "sensor"}}))
+    run = Run(bus, path)
+    run.one.tidy({})
+    assert [(p.topic, p.payload) for p in bus.published] == [(TOPIC, b"")]
+    once_more, empty = run.birth()
+    assert once_more["components"].keys() == {"v", "load", "device_last_seen", "device_problem"}
+    assert empty == {}
+
+
+def test_a_base_with_capitals_and_slashes_is_found_again(bus: FakeBus, path: Path) -> None:
+    topics = Topics("My-Vans/One")
+    one = Announcer(bus, topics, service=None, path=path, chance=lambda: 0.0)
+    one.about("mppt", about(v=VOLTAGE))
+    announced = json.loads(bus.published[-1].payload)
+    one.forget("mppt")
+    bus.published.clear()
+    one.birth(HOME_ASSISTANT, b"online", 0.0)
+    one.again(0.0)
+    once_more = json.loads(bus.published[0].payload)
+    assert bus.published[0].topic == topics.discovery("mppt")
+    assert once_more["device"]["identifiers"] == announced["device"]["identifiers"]
+    assert once_more["components"]["v"]["unique_id"] == announced["components"]["v"]["unique_id"]
+
+
+def test_with_discovery_off_it_is_still_said_what_is_gone(bus: FakeBus, path: Path) -> None:
+    earlier_run(bus, path)
+    off = announcer(bus, path, enabled=False)
+    off.connected()
+    bus.published.clear()
+    off.birth(HOME_ASSISTANT, b"online", 0.0)
+    for second in range(20):
+        off.again(float(second))
+    assert [bool(payload) for payload in bus.on(TOPIC)] == [True, False]

@@ -202,6 +202,23 @@ def test_something_more_is_listened_to_at_once_and_on_every_connect(broker: Mosq
     client.close()
 
 
+def test_what_is_retained_is_said_again_when_it_is_asked_for(broker: Mosquitto, start: Start) -> None:
+    client = Client(broker.port, "camper/#")
+    client.publish("camper/about/fridge", "x", retain=True)
+    client.on("camper/about/fridge")
+    owner = start(Subscription(filter="camper/about/+", as_published=False))
+    assert owner.next(Message).retain
+    for _ in range(3):
+        owner.connection.ask("camper/about/fridge")
+        again = owner.next(Message)
+        assert (again.topic, again.payload, again.retain) == ("camper/about/fridge", b"x", True)
+    client.publish("camper/about/fridge", "y", retain=True)
+    assert owner.next(Message).payload == b"y", "what is subscribed to comes as before"
+    client.publish("camper/about/other", "z")
+    assert owner.next(Message).topic == "camper/about/other", "and once"
+    client.close()
+
+
 def test_a_process_may_start_before_its_broker(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
     owner = Owner(broker.port)

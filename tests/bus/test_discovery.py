@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bus.about import BINARY_SENSOR_CLASSES, About, Entity
-from bus.discovery import SENSORS, payload
+from bus.discovery import SENSORS, payload, payload_of_gone
 from bus.topics import Topics
 from collector.devices.registry import KINDS
 from tests import home_assistant
@@ -98,7 +98,7 @@ def test_the_whole_payload_of_a_device() -> None:
                 "unique_id": "camper_dev_voltage",
                 "default_entity_id": "sensor.camper_dev_voltage",
                 "name": "Voltage",
-                "value_template": "{{ value_json['voltage'] | default('') }}",
+                "value_template": "{{ (value_json | default({}))['voltage'] | default('') }}",
                 "device_class": "voltage",
                 "unit_of_measurement": "V",
                 "state_class": "measurement",
@@ -244,3 +244,21 @@ def test_our_lists_are_part_of_home_assistants() -> None:
         theirs = home_assistant.SENSORS[name]
         assert {unit or "" for unit in units} <= set(theirs["units"] or [""]), name
         assert set(state_classes) <= set(theirs["state_classes"]), name
+
+
+@pytest.mark.parametrize(
+    ("platform", "needs"),
+    [
+        ("sensor", {"state_topic"}),
+        ("binary_sensor", {"state_topic"}),
+        ("switch", {"command_topic"}),
+        ("number", {"command_topic"}),
+        ("select", {"command_topic", "options"}),
+    ],
+)
+def test_what_is_gone_has_all_that_home_assistant_requires_of_it(platform: str, needs: set[str]) -> None:
+    topic = Topics().discovery("dev")
+    found = json.loads(payload_of_gone(topic, {"e": platform}, version="1"))
+    assert found.keys() == {"device", "origin", "components"}
+    (component,) = found["components"].values()
+    assert component.keys() >= needs | {"platform", "unique_id"}

@@ -18,7 +18,7 @@ def test_it_is_read_again(tmp_path: Path) -> None:
     manifest.add("shunt", {"soc"})
     manifest.drop("shunt")
     manifest.drop("mppt", {"power"})
-    manifest.save()
+    manifest.file.close()
     again = Manifest(path)
     assert (again.devices, again.entities("mppt"), again.entities("shunt")) == (["mppt"], {"voltage"}, set())
 
@@ -26,13 +26,13 @@ def test_it_is_read_again(tmp_path: Path) -> None:
 def test_the_card_is_written_only_when_something_changed(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     manifest = Manifest(path)
-    manifest.save()
+    manifest.file.close()
     assert not path.exists()
     manifest.add("mppt", {"power"})
-    manifest.save()
+    manifest.file.close()
     before = path.stat().st_ino
     manifest.add("mppt", {"power"})
-    manifest.save()
+    manifest.file.close()
     assert path.stat().st_ino == before
 
 
@@ -43,7 +43,7 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     manifest = Manifest(path)
     assert manifest.devices == []
     manifest.add("mppt", {"power"})
-    manifest.save()
+    manifest.file.close()
     assert Manifest(path).devices == ["mppt"]
 
 
@@ -54,10 +54,10 @@ def test_a_disk_that_refuses_is_a_problem_until_it_takes_it(
     manifest.add("mppt", {"power"})
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", _full)
-        manifest.save()
-    assert "No space left" in str(manifest.problem)
-    manifest.save()
-    assert manifest.problem is None
+        manifest.file.close()
+    assert "No space left" in str(manifest.file.problem)
+    manifest.file.close()
+    assert manifest.file.problem is None
     assert Manifest(tmp_path / "x.json").devices == ["mppt"]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.model import Relay
+from controller.memory import Memory
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import PUMP
@@ -124,9 +125,21 @@ def test_a_damaged_memory_counts_as_off_and_heals(make: MakeRig, gpio: Gpio, dam
     rig.restart()
     assert gpio.level(PUMP) is False
     assert rig.states("pump") == ["OFF"]
+    assert "counts as off" in rig.journal.problems["memory"]
     rig.command("pump", "ON")
+    assert "memory" not in rig.journal.problems
     rig.restart()
     assert rig.states("pump") == ["ON"]
+
+
+def test_a_memory_that_was_damaged_is_whole_once_it_keeps_something(tmp_path: Path) -> None:
+    path = tmp_path / "relays.json"
+    path.write_bytes(b"{")
+    memory = Memory(path)
+    assert str(path) in str(memory.problem)
+    memory.remember("pump", on=True)
+    assert memory.problem is None
+    assert Memory(path).was_on("pump")
 
 
 def test_a_folder_where_the_memory_should_be_counts_as_off(make: MakeRig, gpio: Gpio) -> None:

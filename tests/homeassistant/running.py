@@ -94,7 +94,7 @@ class HomeAssistant:
     def forgets(self, identities: Iterable[str]) -> None:
         """Wait until these devices are gone."""
         left = self.ask("gone", identities=list(identities), patience=PATIENCE)
-        assert not left
+        assert not left, f"still there: {left}"
 
     def switch(self, unique_id: str, service: str) -> None:
         """Press a switch's button: turn_on, turn_off or toggle."""

@@ -219,6 +219,47 @@ def test_a_device_and_a_relay_that_the_settings_no_longer_have_are_gone(van: Van
     van.home.sees(states())
 
 
+@contextmanager
+def while_away(van: Van) -> Iterator[None]:
+    """What happens while Home Assistant is stopped; then it starts."""
+    van.home.stop()
+    yield
+    van.home.start()
+
+
+def test_what_goes_while_home_assistant_looks_on_is_no_error_in_its_log(van: Van) -> None:
+    van.home.ask("log")
+    van.house.client.publish("camper/state/mppt", '{"power": 5}')
+    van.home.sees(states() | {"camper_mppt_power": "5"})
+    # Whoever leaves does not know in which order.
+    for verb in ("state", "about"):
+        van.house.client.publish(f"camper/{verb}/weather", b"", retain=True)
+    van.rerun(SETTINGS.replace(MPPT_TABLE, "").split("[device.solar]")[0])
+    van.home.forgets({"camper_mppt", "camper_solar", "camper_weather"})
+    assert van.home.ask("log") == []
+    van.rerun(SETTINGS)
+    van.weather()
+    van.home.sees(states())
+
+
+def test_what_went_while_home_assistant_was_away_is_forgotten_when_it_is_back(van: Van) -> None:
+    without = SETTINGS.replace(MPPT_TABLE, "").replace("[relay.lamp]\npin = 17\n", "")
+    van.home.ask("log")
+    with while_away(van):
+        van.rerun(without.split("[device.solar]")[0])
+        van.house.client.publish("camper/about/weather", b"", retain=True)
+    gone = {"camper_mppt", "camper_solar", "camper_weather"}
+    van.home.forgets(gone)
+    van.home.sees({"camper_relay_lamp": None, "camper_relay_pump": "off", "camper_shunt_voltage": "13.2"})
+    left = set(van.home.entities())
+    assert not {one for one in left if one.startswith(tuple(gone)) or "lamp" in one}, left
+    assert van.home.ask("log") == []
+    van.rerun(SETTINGS)
+    van.weather()
+    van.home.sees(states())
+    assert van.home.devices() == devices()
+
+
 def test_another_base_topic_leaves_nothing_of_the_old_one(van: Van) -> None:
     van.rerun(MOVED, BASE)
     van.weather(BASE)

@@ -1,6 +1,6 @@
 """A statistician on a real database with an injected clock and a broker that only takes notes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,8 +80,12 @@ class Rig:
         now: int = START,
         settings: Settings | None = None,
         quality: ClockQuality = "ok",
+        house: Collection[str] = (),
     ) -> None:
         self.path = path
+        self.house = house
+        # Devices whose about was asked for.
+        self.asked: list[str] = []
         self.now = now
         self.quality: ClockQuality = quality
         # How far the wall clock was set ahead, ms: the monotonic clock knows nothing of that.
@@ -121,6 +125,8 @@ class Rig:
             clock=clock,
             journal=self.journal,
             broker_tells=self.broker_tells,
+            house=self.house,
+            ask=self.asked.append,
         )
         self.settle()
 

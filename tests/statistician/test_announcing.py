@@ -1,13 +1,17 @@
 """Strangers that ask are announced to Home Assistant, others are not; what is inside hears all else."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
+from bus import keeping
 from bus.announcer import Announcer
 from bus.events import Connected, Message
+from bus.health import Journal
 from bus.topics import HOME_ASSISTANT, Topics
+from statistician import announcing
 from statistician.announcing import Announcing, subscriptions
 from tests.fake_bus import FakeBus
 
@@ -47,10 +51,20 @@ class Inner:
 class House:
     """The wrapper with what stands around it."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, ours: Collection[str] = ("solar",)) -> None:
         self.bus, self.inner, self.now = FakeBus(), Inner(), 0.0
         announcer = Announcer(self.bus, Topics(), path=path, chance=lambda: 1.0)
-        self.service = Announcing(self.inner, announcer, self.bus, Topics(), monotonic=lambda: self.now)
+        self.journal = Journal()
+        self.service = Announcing(
+            self.inner,
+            announcer,
+            self.bus,
+            Topics(),
+            monotonic=lambda: self.now,
+            journal=self.journal,
+            wall=lambda: 0,
+            ours=ours,
+        )
 
     def hear(self, topic: str, payload: bytes) -> Message:
         """A message of the broker."""
@@ -115,7 +129,9 @@ def test_a_stranger_that_left_while_nobody_looked_is_taken_back_a_minute_after_t
     tmp_path: Path, *, back: bool
 ) -> None:
     path = tmp_path / "announced.json"
-    House(path).hear("camper/about/weather", ABOUT)
+    before = House(path)
+    before.hear("camper/about/weather", ABOUT)
+    before.service.close()
     house = House(path)
     house.service.handle(Connected(1))
     if back:
@@ -166,3 +182,75 @@ def test_what_it_listens_to_is_no_data() -> None:
         "homeassistant/status": 0,
         "camper/availability/+": 0,
     }
+
+
+ENERGY = b'{"name": "S", "service": "statistician", "discovery": true, "entities": {"energy": {"name": "E"}}}'
+
+
+def test_an_energy_that_the_settings_no_longer_have_is_taken_back_first_from_home_assistant(
+    house: House,
+) -> None:
+    house.hear("camper/about/solar", ENERGY)
+    assert [p.topic for p in house.bus.published] == ["homeassistant/device/camper_solar/config"], (
+        "it is ours"
+    )
+    house.bus.published.clear()
+    house.hear("camper/about/wind", ENERGY)
+    assert [(p.topic, p.payload, p.retain) for p in house.bus.published] == [
+        (f"camper/{topic}", b"", True)
+        for topic in ("about/wind", "state/wind/energy", "state/wind", "availability/wind")
+    ]
+
+
+def test_an_energy_of_an_earlier_run_leaves_home_assistant_before_its_state_is_emptied(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "announced.json"
+    before = House(path)
+    before.hear("camper/about/solar", ENERGY)
+    before.service.close()
+    after = House(path, ours=())
+    after.hear("camper/about/solar", ENERGY)
+    assert after.bus.published[0].topic == "homeassistant/device/camper_solar/config"
+    assert after.bus.published[0].payload == b""
+
+
+def test_strangers_that_ask_are_bounded_and_take_no_room_from_ours(house: House) -> None:
+    for i in range(announcing.MOST_DEVICES + 10):
+        house.hear(f"camper/about/s{i}", ABOUT)
+    topics = {p.topic for p in house.bus.published}
+    assert len(topics) == announcing.MOST_DEVICES
+    assert "empty the about topic" in house.journal.problems["discovery"]
+    house.hear("camper/about/solar", ENERGY)
+    assert "homeassistant/device/camper_solar/config" in {p.topic for p in house.bus.published}
+    house.hear("camper/about/s0", b"")
+    assert "discovery" not in house.journal.problems
+    house.hear("camper/about/weather", ABOUT)
+    assert house.announced(), "there is room again"
+
+
+def test_a_flood_of_abouts_costs_few_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(keeping, "write", lambda _path, content: written.append(len(content)))
+    house = House(tmp_path / "announced.json")
+    for i in range(12_000):
+        house.hear(f"camper/about/s{i}", ABOUT)
+        if i % 100 == 0:
+            house.now += 1.0
+            house.service.tick(house.now)
+    assert len(written) == 1, "also while it goes on, after a minute"
+    house.service.close()
+    assert 0 < sum(written) < 1_000_000
+    assert len(written) <= 4
+
+
+@pytest.mark.parametrize("payload", [b"", ABOUT.replace(b"true", b"false")])
+def test_what_an_earlier_run_announced_is_taken_back_as_soon_as_it_asks_no_more(
+    tmp_path: Path, payload: bytes
+) -> None:
+    before = House(tmp_path / "announced.json")
+    before.hear("camper/about/weather", ABOUT)
+    before.service.close()
+    after = House(tmp_path / "announced.json")
+    after.hear("camper/about/weather", payload)
+    assert after.announced() == [{}]

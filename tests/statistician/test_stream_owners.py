@@ -303,6 +303,18 @@ def test_a_crowd_of_strangers_fills_neither_health_nor_memory(
     assert rig.journal.counters["streams_refused"] == 120
 
 
+def test_a_crowd_of_strangers_takes_no_stream_from_a_device_of_the_house(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST_OWNERS", 20)
+    for number in range(60):
+        rig.message(TOPICS.about(f"d{number}"), about_message.encode(About(name="x", service=f"s{number}")))
+    rig.own("late", "collector_ble")
+    say(rig, 1, device="late", stream="collector_ble-1")
+    rig.commit()
+    assert rig.notes.watermarks("collector_ble-1") == [1]
+
+
 def test_a_service_that_is_no_id_is_named(rig: Rig) -> None:
     rig.message(TOPICS.about("x"), b'{"name": "x", "service": "My Box"}')
     rig.commit()
