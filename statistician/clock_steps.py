@@ -277,7 +277,7 @@ class ClockSteps:
             if live.record.id in with_us:
                 continue
             if clock.shift or live.heard > at:
-                clock.left_behind(by)
+                clock.left_behind(by, now)
             else:
                 # Nobody knows yet whether it goes with ours.
                 clock.expect(by)

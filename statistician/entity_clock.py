@@ -50,7 +50,19 @@ class EntityClock:
     those that are shifted.
     """
 
-    __slots__ = ("_back", "_behind", "_came", "_raw", "_right", "_step", "_until", "at", "shift", "since")
+    __slots__ = (
+        "_back",
+        "_behind",
+        "_came",
+        "_raw",
+        "_right",
+        "_slow",
+        "_step",
+        "_until",
+        "at",
+        "shift",
+        "since",
+    )
 
     def __init__(self, at: int, shift: int = 0) -> None:
         self.at, self.shift = at, shift
@@ -59,6 +71,8 @@ class EntityClock:
         self._came: float | None = None
         self._step = _FIRST_STEP
         self._behind: _Behind | None = None
+        # How slow it was before it was ahead, ms.
+        self._slow = 0
         # So far behind the house's it is right, ms, since that one is ahead; since when readings went back
         # for it, and until what monotonic second it is believed.
         self._right = self._back = 0
@@ -81,8 +95,11 @@ class EntityClock:
         return True
 
     def fall(self, raw: int, now: int) -> int:
-        """How far its clock fell just now, ms; 0 if no more than clocks differ, or if it was wrong before."""
-        if raw > now + TOLERANCE or self.shift:
+        """How far its clock fell just now, ms; 0 if no more than clocks differ, or if it is ahead or slow."""
+        if raw > now + TOLERANCE or self.shift > 0:
+            return 0
+        if self.shift and self._slow and abs(now - raw - self._slow) <= TOLERANCE:
+            # Slow as before it was ahead.
             return 0
         fall = self.at - raw
         return fall if fall > TOLERANCE else 0
@@ -122,7 +139,7 @@ class EntityClock:
 
     def _believe(self, raw: int, came: float) -> None:
         self.at = self._raw = raw
-        self.shift = 0
+        self.shift = self._slow = 0
         self._came = came
 
     def reckon(self, raw: int, now: int, came: float) -> Move | None:
@@ -147,6 +164,8 @@ class EntityClock:
         at = max(at, self.at + 1)
         if (self.shift > 0) != (at > raw) or self.shift == 0:
             self.since = at
+        if self.shift > 0:
+            self._slow = self.shift
         self.shift = at - raw
         self.at, self._raw, self._came = at, raw, came
         return None
@@ -191,14 +210,14 @@ class EntityClock:
 
     def stepped(self, by: int) -> None:
         """Take notice that the house's clock went forward by `by` ms: that may be what was wrong."""
-        self._right = 0
+        self._right = self._slow = 0
         if self.shift and abs(self.shift + by) > TOLERANCE:
             self.shift += by
         else:
             self.shift = 0
             self._raw = self.at
 
-    def left_behind(self, by: int) -> None:
-        """Take notice that the house's clock went forward by `by` ms without it."""
-        self.moved(by)
+    def left_behind(self, by: int, now: int) -> None:
+        """Take notice that the house's clock went forward by `by` ms, to `now`, without it."""
+        self.at = now
         self.shift += by

@@ -210,6 +210,21 @@ def test_what_a_broker_has_kept_counts_when_it_was_measured(rig: Rig) -> None:
     assert "clock.van" not in rig.journal.problems
 
 
+def test_a_clock_that_was_wrong_within_what_a_broker_has_kept(rig: Rig) -> None:
+    """It was an hour ahead for 20 minutes, 8 hours ago."""
+    for n in range(480):
+        ahead = HOUR if 60 <= n < 80 else 0
+        ts = START - 8 * HOUR + n * MINUTE + ahead
+        rig.reading("van", {"energy": 100.0 + n}, ts=ts, late=False)
+        rig.now += 100
+    rig.run_until(START + 6 * MINUTE)
+    found = [state.ts for state in rig.store.states.between(0, None)]
+    assert len(found) == 480
+    assert all(abs(ts - (START - 8 * HOUR + n * MINUTE)) <= MINUTE for n, ts in enumerate(found))
+    last = rig.rows("energy", Table.HOUR)[-1].row
+    assert (last.sum, last.sum_decrease) == (479.0, 0.0)
+
+
 def in_order(path: Path, until: int) -> list[tuple[float | None, ...]]:
     """The rows had the clock been right: a reading every 4 minutes."""
     rig = Rig(path)

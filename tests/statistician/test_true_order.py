@@ -234,7 +234,16 @@ def test_a_stranger_ahead_is_dated_by_its_arrival_after_a_start() -> None:
         [Deeds.wrong_for(HOUR, 14), Deeds.stays_wrong(3 * DAY)],
         [Deeds.wrong_for(-HOUR, 70), Deeds.wrong_for(-3 * DAY, 14)],
         [Deeds.wrong_for(-3 * DAY, 14), Deeds.wrong_for(-20 * MINUTE, 70), Deeds.wrong_for(-3 * DAY, 9)],
+        [Deeds.wrong_for(HOUR, 70), Deeds.remember(2), Deeds.glitch(0, 0.0), Deeds.stays_wrong(HOUR)],
+        # A stranger's clock is wrong, too, and goes on to be so after an absence.
+        [
+            Deeds.wrong_for(-3 * DAY, 14),
+            Deeds.stranger(20 * MINUTE, 0.5, back=False),
+            Deeds.stop(75, backlog=True),
+        ],
+        [Deeds.stranger(-3 * DAY, 0.5, back=False), Deeds.crash(), Deeds.stays_wrong(3 * HOUR)],
         # What a device remembers comes before it has.
+        [Deeds.stays_wrong(7 * MINUTE), Deeds.wrong_for(HOUR, 9), Deeds.remember(2)],
         [Deeds.wrong_for(HOUR, 70), Deeds.remember(2)],
         [Deeds.wrong_for(7 * MINUTE, 14), Deeds.remember(70)],
     ],
@@ -247,6 +256,18 @@ def test_clocks_that_do_not_agree(deeds: list[Deed]) -> None:
 @pytest.mark.parametrize("by", [-3 * DAY, -HOUR, -20 * MINUTE, -7 * MINUTE, 7 * MINUTE, HOUR])
 def test_what_is_live_ahead_of_a_gap_leaves_nothing_behind_when_the_clock_is_set(by: int) -> None:
     run([Deeds.lose_over_a_step(by, 4)], expire=None)
+
+
+def test_a_stranger_that_was_silent_when_the_clock_went_on_without_it() -> None:
+    with house_of() as house:
+        house.live(6)
+        # Nobody knows then whether it goes with ours: what was known of it ends with what was sure.
+        house.steps += 4
+        box = house.devices.pop()
+        house.step(3 * HOUR)
+        house.live(14)
+        house.devices.append(box)
+        finish(house)
 
 
 QUICK = settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
