@@ -200,6 +200,9 @@ class ClockSteps:
         moves = self._derived.along(moves)
         if not moves:
             return
+        # What goes on goes whole; what goes back leaves there what another clock had dated.
+        kept = {n: tuple(self._entities[n].own_times) if move.by < 0 else () for n, move in moves.items()}
+        moves = {n: move._replace(keep=kept[n]) for n, move in moves.items()}
         self._ingest.flush()
         self._give_up()
         merge(self._ingest.dirty, self._redating.apply(moves).items())

@@ -81,12 +81,18 @@ class Dating:
             self._journal.solved(subject)
         return {key: raw if key in again else clock_of(live).at for key, live in lives.items()}
 
-    def late(self, lives: Mapping[str, LiveEntity], raw: int, now: int, *, stream: bool) -> dict[str, int]:
-        """When the values of a reading count that is history, or stands behind a gap of its `stream`.
+    def late(
+        self, lives: Mapping[str, LiveEntity], raw: int, now: int, *, stream: bool, history: bool
+    ) -> dict[str, int]:
+        """When the values of a reading count that is `history`, or stands behind a gap of its `stream`.
 
         Outside of a stream it was dated by the clock that may be known to be wrong.
         """
-        return {key: min(raw + (0 if stream else self._shift(live)), now) for key, live in lives.items()}
+        shifts = {key: 0 if stream else self._shift(live) for key, live in lives.items()}
+        for key, live in lives.items():
+            if history and shifts[key] == 0:
+                live.note_own_time(raw)
+        return {key: min(raw + shift, now) for key, shift in shifts.items()}
 
     def _shift(self, live: LiveEntity) -> int:
         return self._estimated.shift(live.record.id) if live.clock is None else live.clock.shift

@@ -20,11 +20,15 @@ _SHARE = 0.2
 
 
 class Move(NamedTuple):
-    """States and repeats with since <= ts <= until are to be dated `by` later (earlier if negative)."""
+    """States and repeats with since <= ts <= until are to be dated `by` later (earlier if negative).
+
+    Not those at the times to `keep`: another clock has dated them.
+    """
 
     since: int
     until: int
     by: int
+    keep: tuple[int, ...] = ()
 
 
 class _Behind(NamedTuple):

@@ -312,7 +312,7 @@ class Ingest:
     ) -> dict[str, int]:
         stream = reading.seq is not None
         if not turn:
-            return self._dating.late(lives, ts, now, stream=stream)
+            return self._dating.late(lives, ts, now, stream=stream, history=reading.late)
         said = reading.ts if self._too_old(reading) and self._clock.quality() != "unset" else None
         came, values = self._clock.monotonic(), reading.values
         return self._dating.date(device, values, lives, ts, now=now, came=came, stream=stream, said=said)

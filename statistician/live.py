@@ -15,6 +15,8 @@ from statistician.units import canonical, conversion, unit_class
 
 # Repeats remembered per entity: a state that comes late may show that one of them was news.
 _REPEATS = 32
+# What devices remembered and told lately, per entity.
+_OWN_TIMES = 4_096
 # Changes of a unit or a class that are remembered.
 _REMEMBERED = 64
 # States among which one may be in a unit that about names only afterwards, and how long before, ms.
@@ -39,6 +41,7 @@ class LiveEntity:
         "force",
         "force_heard",
         "newest",
+        "own_times",
         "recent",
         "record",
         "repeats",
@@ -55,6 +58,8 @@ class LiveEntity:
         # When an absence ended what was known of it, until the next reading.
         self.cut: int | None = None
         self.clock: EntityClock | None = None
+        # Times that the device itself has said, of what it remembered; made with the first.
+        self.own_times: deque[int] | tuple[()] = ()
         self.counter: Counter | None = None
         self.force: State | None = None
         self.force_heard = 0
@@ -99,6 +104,12 @@ class LiveEntity:
         """Time of the newest state, stored or left out; -1 before the first."""
         newest = -1 if self.newest is None else self.newest.ts
         return max(newest, self.repeats[-1].ts) if self.repeats else newest
+
+    def note_own_time(self, ts: int) -> None:
+        """Note that no step of a clock changes the time of the state at `ts`."""
+        if not isinstance(self.own_times, deque):
+            self.own_times = deque(maxlen=_OWN_TIMES)
+        self.own_times.append(ts)
 
     def remember(self, states: Iterable[State], repeated: Iterable[int]) -> None:
         """Know again what was left out before a restart: times, and the stored states they lie among."""

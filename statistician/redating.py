@@ -38,7 +38,7 @@ class Redating:
                 self._mark(number, span)
         for number, move in moves.items():
             with self._store.transaction():
-                self._store.states.move(number, move.since, move.until, move.by)
+                self._store.states.move(number, move)
                 self._store.held.move(number, move)
                 del waiting[number]
                 self._remember(waiting)

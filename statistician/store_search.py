@@ -177,11 +177,13 @@ class _Estimated(msgspec.Struct):
     boot: str = ""
     offset: _Ms = 0
     since: dict[str, _Ms] = {}
+    shifts: dict[str, _Ms] = {}
 
 
 def _moves(text: str) -> object:
     moves = msgspec.json.decode(text, type=dict[int, Move])
-    if any(abs(part) > LATEST_MS for move in moves.values() for part in move):
+    times = [part for since, until, by, keep in moves.values() for part in (since, until, by, *keep)]
+    if any(abs(ts) > LATEST_MS for ts in times):
         raise ValueError("a time is out of range")
     return moves
 

@@ -69,13 +69,15 @@ class States:
         states: list[Event] = [*self.between(start, end, entities)]
         return sorted([*states, *self.repeats(start, end, entities)], key=lambda event: event.ts)
 
-    def move(self, entity: int, since: int, until: int, by: int) -> None:
-        """Date an entity's states with since <= ts <= until `by` ms later; within a transaction."""
-        states = self.between(since, until + 1, {entity})
+    def move(self, entity: int, move: Move) -> None:
+        """Date an entity's states anew; within a transaction."""
+        since, until, by, keep = move
+        found = self.between(since, until + 1, {entity})
         self._engine.run(
             "DELETE FROM states WHERE ts >= ? AND ts <= ? AND entity = ?", (since, until, entity)
         )
-        self.put([state._replace(ts=state.ts + by) for state in states])
+        self.put([state._replace(ts=state.ts + by) for state in found if state.ts not in keep])
+        self.put([state for state in found if state.ts in keep])
         # They are made again with the rows.
         self._engine.run(
             "DELETE FROM frames WHERE entity = ? AND start > ?", (entity, min(since, since + by))
