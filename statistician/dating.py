@@ -60,7 +60,9 @@ class Dating:
         """
         for live in lives.values():
             if live.clock is None:
-                live.clock = EntityClock(-1) if stream else EntityClock(live.heard, self._shift(live))
+                live.clock = (
+                    EntityClock(-1, ours=True) if stream else EntityClock(live.heard, self._shift(live))
+                )
         doubtful = {key for key, live in lives.items() if not clock_of(live).believes(raw, now, came)}
         again: set[str] = set()
         if doubtful and all(self._knows(lives[key], raw, values[key]) for key in doubtful):

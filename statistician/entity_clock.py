@@ -16,6 +16,7 @@ _FIRST_STEP = 30_000
 _LONGER = 4
 # So long a clock has been as far behind, seconds, when it is slow; what its distance may change meanwhile.
 _SLOW_S = 30.0
+_FOR_EVER = 2**62
 _SHARE = 0.2
 
 
@@ -51,12 +52,13 @@ class EntityClock:
     """What an entity's clock said and when that was; `at` is when the newest reading counts (-1: none yet).
 
     `shift` is what is added to its clock: 0 while it is believed. `since` is when the first reading counts of
-    those that are shifted.
+    those that are shifted. One that is `ours` is that of the house: what it says long after is backlog.
     """
 
     __slots__ = (
         "_back",
         "_behind",
+        "_behind_by",
         "_came",
         "_raw",
         "_right",
@@ -68,8 +70,9 @@ class EntityClock:
         "since",
     )
 
-    def __init__(self, at: int, shift: int = 0) -> None:
+    def __init__(self, at: int, shift: int = 0, *, ours: bool = False) -> None:
         self.at, self.shift = at, shift
+        self._behind_by = _FOR_EVER if ours else TOLERANCE
         self._raw = at - shift
         self.since = 0
         self._came: float | None = None
@@ -88,7 +91,7 @@ class EntityClock:
         Nearly every time can; for one that cannot, ask `fall` or `reckon`.
         """
         odd = self.shift or self._right
-        if odd or not self.at <= raw <= now + TOLERANCE or raw < now - TOLERANCE:
+        if odd or not self.at <= raw <= now + TOLERANCE or raw < now - self._behind_by:
             return False
         if raw > self.at >= 0:
             # One long silence does not make a slow device.
@@ -154,7 +157,7 @@ class EntityClock:
             known = self.shift or self._came is not None
             at = now if self.at < 0 or not known else min(now, self.at + passed)
         elif raw >= self.at and not self._still_slow(raw, now, came):
-            if self.shift == 0 and abs(now - raw - self._right) > TOLERANCE:
+            if self.shift == 0 and abs(now - raw - self._right) > self._behind_by:
                 return self._lag(raw, now, came)
             self._believe(raw, came)
             return None

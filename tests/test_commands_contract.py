@@ -195,8 +195,14 @@ def test_a_retained_command_is_refused(side: Side) -> None:
 
 
 def test_an_emptied_topic_is_no_command(side: Side) -> None:
-    side.send("pump", b"")
+    side.send("pump", b"", retain=True)
     assert side.answers("pump") == []
+
+
+def test_an_empty_command_is_refused(side: Side) -> None:
+    side.send("pump", b"")
+    (answer,) = side.answers("pump")
+    assert (answer["code"], side.state()) == ("invalid", "OFF")
 
 
 def test_there_is_no_such_output(side: Side) -> None:

@@ -194,7 +194,7 @@ def goes_offline(van: Van, why: str) -> None:
 
 def is_well(van: Van) -> None:
     van.hears()
-    assert van.journal.problems == {}
+    assert not [about for about in van.journal.problems if about != "backlog"]
     assert van.asked == [], "nobody had to be restarted"
     assert {state.rung for state in van.states} <= {Rung.SCANNING, Rung.FAILED}, "the watchdog slept"
 

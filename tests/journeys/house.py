@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[2]
 PROCESSES = {
     "collector_ble": ("collector", "ble"),
     "collector_serial": ("collector", "serial"),
-    "collector_mqtt": ("collector", "mqtt"),
     "statistician": ("statistician",),
     "controller": ("controller",),
 }
@@ -167,7 +166,8 @@ def secured_house(
     of boondock.toml.
     """
     with open_folder() as open_to_all:
-        secured = SecuredBroker(open_to_all, users)
+        # Whoever owns a device there has its rights.
+        secured = SecuredBroker(open_to_all, f"{users}\n{settings}")
         conf = secured.out / "mosquitto.conf"
         told = conf.read_text(encoding="utf-8")
         assert "max_keepalive 600\n" in told

@@ -13,6 +13,7 @@ import pytest
 
 from tests.broker import Mosquitto
 from tests.client import Client
+from tests.journeys import house as journey
 from tests.journeys.house import PATIENCE, ROOT, House, secured_house
 from tests.journeys.test_relays import LAMP, PUMP, Van
 
@@ -81,6 +82,12 @@ def test_what_a_stranger_says_retained_and_without_a_time_counts_at_once_but_not
     van.client.publish("camper/state/shunt", '{"voltage": 11.4}', retain=True)
     van.state(battery_guard="ON")
     van.close()
+
+
+@pytest.fixture(autouse=True)
+def with_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that brings in what other software says is one that a house may start."""
+    monkeypatch.setitem(journey.PROCESSES, "collector_mqtt", ("collector", "mqtt"))
 
 
 @pytest.fixture

@@ -264,7 +264,8 @@ def test_ten_deaths_while_the_file_is_brought_up(tmp_path: Path, broker: Mosquit
     for _ in range(MIGRATIONS):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
         assert process.stderr is not None
-        assert b"from version 1" in process.stderr.readline()
+        # Killed in between, it goes on from the last whole step.
+        assert b"from version" in process.stderr.readline()
         # Between nothing and all of it: about as long as the whole takes.
         process.stderr.close()
         for _ in range(dice.randint(0, 400)):

@@ -156,8 +156,9 @@ def test_a_dead_statistician_holds_up_nothing_and_gets_all_when_it_is_back(
     van: Van, end: Callable[[Van], None]
 ) -> None:
     end(van)
+    since = len(van.client.messages)
     van.sees_and_switches()
-    assert van.backlog() == [], "nobody would take it"
+    assert van.backlog(since) == [], "nobody would take it"
     since = len(van.client.messages)
     van.start("statistician")
     came = van.client.wait(lambda m: m.topic == SERVICE and m.payload == b"online", since=since)
