@@ -65,17 +65,17 @@ def put_in() -> None:
     Ingest.take, Store.commit, Compiler.take = take_it, commit_it, feed_it  # type: ignore[method-assign,assignment]  # that is the fault
 
 
-def main(folder: Path, port: int) -> int:
-    """Serve on the folder's database."""
+def main(folder: Path, port: int, state: str = "state") -> int:
+    """Serve on the folder's database, as the house whose state folder has that name."""
     set_up_logging()
     put_in()
     settings = Settings(
         broker=Broker(port=port),
-        storage=Storage(runtime=str(folder / "run"), state=str(folder / "state")),
+        storage=Storage(runtime=str(folder / "run"), state=str(folder / state)),
         statistician=Statistician(database=str(folder / "s.db"), commit_interval=COMMIT_S),
     )
     return serve(settings, house_clock(settings))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

@@ -1,6 +1,5 @@
 """The database's disk on the real process: not there at the start, deleted while in use, used by two."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -42,10 +41,8 @@ def test_a_second_statistician_on_one_file_ends_with_a_sentence_and_the_first_go
 ) -> None:
     first = begin()
     # Of another house, which has its own state folder; of this one it would not come so far.
-    elsewhere = os.environ | {"BOONDOCK_STORAGE__STATE": str(first.folder / "elsewhere")}
-    second = subprocess.run(
-        first._command, cwd=ROOT, env=elsewhere, capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [*first._command, "elsewhere"]
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     # The service manager does not start it again.
     assert second.returncode == 78
     assert f"another statistician is running on {first.folder / 's.db'}" in second.stderr
