@@ -18,6 +18,10 @@ BINARY_SENSOR_CLASSES = frozenset(
 )
 
 
+_SERVICES = ("statistician", "controller")
+_COLLECTOR = "collector_"
+
+
 class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One value of a device. Words and units are Home Assistant's; `options` lists an enumeration's words.
 
@@ -89,6 +93,11 @@ def decode(payload: bytes) -> About:
         if entity.step is not None and entity.step <= 0:
             raise ValueError(f"entities.{key}.step {entity.step:g}: allowed is a number above 0")
     return about
+
+
+def of_house(service: str | None) -> bool:
+    """Whether an about that names this service is that of a device of the house, and of no stranger."""
+    return service is not None and (service in _SERVICES or service.startswith(_COLLECTOR))
 
 
 def _check_words(struct: msgspec.Struct, where: str) -> None:

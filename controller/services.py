@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
+from bus.about import of_house
 from bus.commands import Code, Refused, no_output
 
 # A service that is restarted is back within this, seconds; a retained word of an earlier life is replaced.
 GRACE_S = 10.0
 # Looked at once a second: after a longer pause the controller itself stood still, and words of others wait.
 _PAUSE_S = 3.0
-# Whoever may describe devices must not fill the memory.
+# Whoever may describe devices must not fill the memory, nor take the room of the house: each has so many.
 MOST_DEVICES = 1000
 _MOST_OUTPUTS = 4096
 
@@ -32,7 +33,7 @@ class Services:
     def describe(self, device: str, service: str | None, outputs: Iterable[str] = ()) -> bool:
         """Note who owns a device, None: a stranger that is no service, and which entities take commands.
 
-        False if there are too many devices.
+        False if there are too many devices of the house, or of strangers.
         """
         if device in self._mine:
             return True
@@ -40,11 +41,14 @@ class Services:
         if service is None and not outputs:
             self.remove(device)
             return True
-        if device not in self._outputs and len(self._outputs) >= MOST_DEVICES:
+        like = [
+            d for d in self._outputs if d != device and of_house(self._owners.get(d)) is of_house(service)
+        ]
+        if device not in self._outputs and len(like) >= MOST_DEVICES:
             return False
         if self._owners.get(device) != service:
             self._told.discard(device)
-        left = _MOST_OUTPUTS - sum(map(len, self._outputs.values())) + len(self._outputs.get(device, ()))
+        left = _MOST_OUTPUTS - sum(len(self._outputs[one]) for one in like)
         self._outputs[device] = outputs[:left]
         if service is None:
             self._owners.pop(device, None)

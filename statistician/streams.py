@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bus.about import of_house
 from bus.messages import IMPORT, BadMessageError, Reading, whole_number
 from statistician.periods import DAY
 from statistician.records import StreamRecord
@@ -16,8 +17,6 @@ FORGOTTEN_AFTER = 30 * DAY
 # A collector begins a new one with each start of the machine; an enemy might with each message.
 MOST_STREAMS = 5_000
 MOST_OWNERS = 10_000
-_SERVICES = ("statistician", "controller")
-_COLLECTOR = "collector_"
 # No stream grows faster than this, seqs a second, nor falls or rises further than this at once.
 _FASTEST = 1_000
 FURTHEST = 1_000_000
@@ -89,11 +88,6 @@ class Owners:
         """Whether a device's readings may be numbered in a stream."""
         service = service_of(stream)
         return service == IMPORT or (device, service) in self._pairs
-
-
-def of_house(service: str | None) -> bool:
-    """Whether an about that names this service is that of a device of the house."""
-    return service is not None and (service in _SERVICES or service.startswith(_COLLECTOR))
 
 
 def service_of(stream: str) -> str:

@@ -109,6 +109,18 @@ def test_a_broker_that_was_away_is_asked_anew(watch: Watch) -> None:
     assert watch.pass_(GRACE_S) == ["shunt"]
 
 
+def test_strangers_take_no_room_from_the_house() -> None:
+    watch = Watch()
+    noted = [
+        watch.services.describe(f"x{n}", "evil", ("a", "b", "c", "d", "e")) for n in range(2 * MOST_DEVICES)
+    ]
+    assert noted == [True] * MOST_DEVICES + [False] * MOST_DEVICES
+    assert watch.services.describe("fridge", BLE, ("pump",))
+    assert watch.services.refusal("fridge", "pump") is None
+    refused = watch.services.refusal("x999", "a")
+    assert refused is not None, "they have filled their own"
+
+
 def test_there_is_room_for_so_many_devices_and_services_and_no_more() -> None:
     watch = Watch()
     noted = [watch.services.describe(f"d{n}", BLE) for n in range(MOST_DEVICES + 1)]
@@ -203,7 +215,7 @@ def test_a_device_that_is_gone_stays_gone(rig: Rig) -> None:
 
 
 def test_too_many_devices_are_told_until_the_broker_says_all_anew(rig: Rig) -> None:
-    for n in range(MOST_DEVICES):
+    for n in range(MOST_DEVICES + 1):
         rig.receive(f"camper/about/d{n}", b'{"name":"x","service":"x"}')
     assert "more than 1000" in rig.journal.problems["devices"]
     rig.controller.handle(Disconnected("gone"))
