@@ -7,7 +7,7 @@ so that a second death names one message. It is set aside
 - if the process itself failed (an exception, a fatal signal, the watchdog) with it alone in hand, and it was
   in hand at a death before;
 - if the process was ended from outside (SIGKILL, also by the kernel for want of memory) twice with it alone
-  in hand.
+  in hand; not where the same words come again by right, as commands do (`outside` is False).
 
 The second rule is stricter, because a kill says nothing about a message: of two kills in normal traffic, both
 would have to hit the few milliseconds in which the very same message is alone. What was handled well is
@@ -53,9 +53,12 @@ class Verdict(Enum):
 
 
 class InHand:
-    """The marks of one process in the file `path`; where that cannot be (or None) nothing is marked."""
+    """The marks of one process in the file `path`; where that cannot be (or None) nothing is marked.
 
-    def __init__(self, path: Path | None) -> None:
+    Without `outside` a death that the process did not cause itself makes no message a suspect.
+    """
+
+    def __init__(self, path: Path | None, *, outside: bool = True) -> None:
         self._path = path
         self._map: mmap.mmap | None = None
         self._dump: IO[bytes] | None = None
@@ -65,7 +68,8 @@ class InHand:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._suspects = _suspects(_read(path), failed=self._failed_fatally(path.with_suffix(".fatal")))
+            fatal = self._failed_fatally(path.with_suffix(".fatal"))
+            self._suspects = _suspects(_read(path), failed=fatal, outside=outside)
             self._map = self._create(path)
         except OSError as error:
             log.warning("%s: what is in hand is not marked: %s", path, error)
@@ -183,7 +187,7 @@ def _read(path: Path) -> bytes:
     return content if len(content) == _LENGTH and content.startswith(_MAGIC) else b""
 
 
-def _suspects(marks: bytes, *, failed: bool) -> dict[bytes, int]:
+def _suspects(marks: bytes, *, failed: bool, outside: bool) -> dict[bytes, int]:
     """What is suspected after the death that the marks tell of, or after none."""
     if not marks:
         return {}
@@ -195,6 +199,8 @@ def _suspects(marks: bytes, *, failed: bool) -> dict[bytes, int]:
     held = [marks[at : at + _SIZE] for at in range(_FIRST, _FIRST + count * _SIZE, _SIZE)]
     found = {current} if current != _NONE else set(held)
     failed = failed or bool(marks[_FAILED])
+    if not failed and not outside:
+        return known
     for digest in found:
         before = known.pop(digest, None)
         # The newest come last: of too many the oldest go.

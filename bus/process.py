@@ -108,7 +108,9 @@ class Process:
         unlocked: str | None = None,
     ) -> None:
         self.name = name
-        self.in_hand = InHand(None if runtime is None else runtime / f"{name}.in_hand")
+        marks = None if runtime is None else runtime / f"{name}.in_hand"
+        # What is acknowledged here is mostly commands: the next one of the same words is another.
+        self.in_hand = InHand(marks, outside=not acknowledge)
         self._fatal = fatal
         self._fault_at = float("-inf")
         self._failures = 0

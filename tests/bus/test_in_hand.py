@@ -114,6 +114,20 @@ def test_one_that_is_alone_in_hand_at_two_kills_is_set_aside(lives: Lives) -> No
         assert lives.verdicts() == expected
 
 
+def test_kills_from_outside_suspect_no_command_and_an_error_does(tmp_path: Path) -> None:
+    path = tmp_path / "x.in_hand"
+    for _ in range(3):
+        # Killed while it was handled.
+        InHand(path, outside=False).begin(A)
+    marks = InHand(path, outside=False)
+    assert marks.verdict(A) is FREE
+    for expected in (ALONE, ASIDE):
+        marks.begin(A)
+        marks.failed()
+        marks = InHand(path, outside=False)
+        assert marks.verdict(A) is expected
+
+
 def test_a_good_end_leaves_no_suspects(lives: Lives) -> None:
     lives.take(A, B)
     lives.marks.close()
