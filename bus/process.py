@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from queue import Empty
 from types import FrameType
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -83,6 +84,12 @@ class KeepsMessages(Service, Protocol):
 
     def put_on_disk(self) -> None:
         """Put the effect of all messages so far on disk, and acknowledge them."""
+
+
+@lru_cache(maxsize=8)
+def _keeps_messages(kind: type) -> bool:
+    # Looked up once: it takes longer than all else that is done with a message here.
+    return issubclass(kind, KeepsMessages)
 
 
 class Process:
@@ -230,7 +237,8 @@ class Process:
             self.guard(lambda: service.handle(event))
 
     def _take(self, service: Service, message: Message) -> None:
-        keeps = service if isinstance(service, KeepsMessages) and not self._acknowledge else None
+        keeping = not self._acknowledge and _keeps_messages(type(service))
+        keeps = cast("KeepsMessages", service) if keeping else None
         verdict = self.in_hand.verdict(message)
         if verdict is Verdict.ALONE and keeps is not None:
             self.guard(keeps.put_on_disk)
