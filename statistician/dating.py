@@ -91,8 +91,9 @@ class Dating:
         Outside of a stream it was dated by the clock that may be known to be wrong.
         """
         shifts = {key: 0 if stream else self._shift(live) for key, live in lives.items()}
-        for key, live in lives.items():
-            if history and shifts[key] == 0:
+        for live in lives.values():
+            # While ours is in doubt: what goes back then is of ours alone.
+            if history and stream and live.clock is not None and live.clock.shift:
                 live.note_own_time(raw)
         return {key: min(raw + shift, now) for key, shift in shifts.items()}
 

@@ -245,6 +245,8 @@ def test_a_stranger_ahead_is_dated_by_its_arrival_after_a_start() -> None:
         # What a device remembers comes before it has.
         [Deeds.stays_wrong(7 * MINUTE), Deeds.wrong_for(HOUR, 9), Deeds.remember(2)],
         [Deeds.wrong_for(HOUR, 70), Deeds.remember(2)],
+        [Deeds.remember(2), Deeds.wrong_for(-7 * MINUTE, 70)],
+        [Deeds.remember(8), Deeds.stays_wrong(-20 * MINUTE)],
         [Deeds.stays_wrong(-3 * DAY), Deeds.wrong_for(20 * MINUTE, 14), Deeds.remember(2)],
         [Deeds.wrong_for(7 * MINUTE, 14), Deeds.remember(70)],
     ],
