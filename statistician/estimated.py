@@ -7,6 +7,7 @@ import msgspec
 from bus.messages import Reading
 from statistician.entity_clock import TOLERANCE, Move
 from statistician.live import Entities, LiveEntity
+from statistician.records import KeptClocks
 from statistician.store import Store
 
 _FACT = "estimated"
@@ -14,25 +15,14 @@ _FACT = "estimated"
 _SMALL = 1_000
 
 
-class _Kept(msgspec.Struct, forbid_unknown_fields=True):
-    """`offset` is what the clock was ahead of the time since the machine's start, in this boot, ms."""
-
-    boot: str = ""
-    offset: int = 0
-    # By entity number: when its first reading counts.
-    since: dict[str, int] = {}
-    # By entity number: what is added to its clock, ms.
-    shifts: dict[str, int] = {}
-
-
 class Estimated:
     """Remembers them across restarts of the process; times are ms."""
 
     def __init__(self, store: Store, boot: str, offset: int) -> None:
-        kept = msgspec.json.decode(store.engine.fact(_FACT) or "{}", type=_Kept)
+        kept = msgspec.json.decode(store.engine.fact(_FACT) or "{}", type=KeptClocks)
         if kept.boot != boot:
             # What another boot has dated stays: nobody knows by how much it was wrong.
-            kept = _Kept(boot=boot, offset=offset, shifts=kept.shifts)
+            kept = KeptClocks(boot=boot, offset=offset, shifts=kept.shifts)
         self._kept = kept
         self._store = store
         self._changed = False
@@ -49,8 +39,8 @@ class Estimated:
         """Note that an entity's reading was dated so."""
         if not self._kept.since:
             self._kept.offset = offset
-        if str(number) not in self._kept.since:
-            self._kept.since[str(number)] = ts
+        if number not in self._kept.since:
+            self._kept.since[number] = ts
             self._changed = True
 
     def note_reading(
@@ -69,15 +59,15 @@ class Estimated:
 
     def shift(self, number: int) -> int:
         """What was added to an entity's clock before the start, ms."""
-        return self._kept.shifts.get(str(number), 0)
+        return self._kept.shifts.get(number, 0)
 
     def note_shift(self, live: LiveEntity) -> None:
         """Note how wrong an entity's clock is."""
         number, shift = live.record.id, 0 if live.clock is None else live.clock.shift
-        if (shift == 0) != (str(number) not in self._kept.shifts) or abs(shift - self.shift(number)) > _SMALL:
-            self._kept.shifts.pop(str(number), None)
+        if (shift == 0) == (number in self._kept.shifts) or abs(shift - self.shift(number)) > _SMALL:
+            self._kept.shifts.pop(number, None)
             if shift:
-                self._kept.shifts[str(number)] = shift
+                self._kept.shifts[number] = shift
             self._changed = True
 
     def stepped(self, by: int) -> None:
@@ -100,7 +90,7 @@ class Estimated:
 
     def moves(self, by: int, entities: Entities) -> dict[int, Move]:
         """How they are to be dated now that the clock went forward by `by` ms."""
-        found = {int(number): since for number, since in self._kept.since.items()}
+        found = self._kept.since
         return {
             number: Move(since, entities[number].heard, by)
             for number, since in found.items()

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from bus.messages import Value
+import msgspec
+
+from bus.messages import EARLIEST_MS, LATEST_MS, Value
 from statistician.algorithm import Row
 from statistician.counters import HeldReading, Memory
 from statistician.undated import Undated
@@ -209,3 +211,19 @@ class Batch:
     undated: list[Undated] = field(default_factory=list)
     # Of the undated those up to this number are dated.
     dated_to: int = 0
+
+
+_Ms = Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
+
+
+class KeptClocks(msgspec.Struct, forbid_unknown_fields=True):
+    """What is kept of clocks that may be wrong; times in ms, by entity number.
+
+    `offset` is what the clock was ahead of the time since the start `boot` of the machine. `since` is when
+    the first reading counts that it dated; `shifts` is what is added to the clock of an entity.
+    """
+
+    boot: str = ""
+    offset: _Ms = 0
+    since: dict[int, _Ms] = {}
+    shifts: dict[int, _Ms] = {}

@@ -6,7 +6,7 @@ dead letter, as a message that could not be used.
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from bus.messages import EARLIEST_MS, LATEST_MS
 from statistician.counters import Memory
 from statistician.entity_clock import Move
 from statistician.periods import MINUTES_5
-from statistician.records import Said, StoreError
+from statistician.records import KeptClocks, Said, StoreError
 from statistician.store_engine import Cell, Engine
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 _MOST_KEPT = 100
 _MOST_KEPT_BYTES = 4096
 _SEARCHED = "finite"
-_Ms = Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
 
 _NULL = "{0} IS NULL"
 _TIME = f"typeof({{0}}) = 'integer' AND {{0}} BETWEEN {EARLIEST_MS} AND {LATEST_MS}"
@@ -173,13 +172,6 @@ def _purge(text: str) -> tuple[int, int]:
     return int(at), int(ran or 0)
 
 
-class _Estimated(msgspec.Struct):
-    boot: str = ""
-    offset: _Ms = 0
-    since: dict[str, _Ms] = {}
-    shifts: dict[str, _Ms] = {}
-
-
 def _moves(text: str) -> object:
     moves = msgspec.json.decode(text, type=dict[int, Move])
     times = [part for since, until, by, keep in moves.values() for part in (since, until, by, *keep)]
@@ -196,7 +188,7 @@ _TEXTS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
 )
 _FACTS: dict[str, Callable[[str], object]] = {
     "closed_at": int,
-    "estimated": _json(_Estimated),
+    "estimated": _json(KeptClocks),
     "redating": _moves,
     "purged_before": int,
     "purge": _purge,

@@ -120,6 +120,27 @@ def test_it_starts_and_goes_on_whatever_stands_in_a_column(
     assert planted or column in {"id", "start", "entity"}
 
 
+@pytest.mark.parametrize(
+    "fact",
+    [
+        '{"boot": "x", "weird": 1}',
+        '{"shifts": {"a": 1}}',
+        '{"shifts": {"1": "x"}}',
+        '{"since": {"1": 99999999999999999}}',
+    ],
+)
+def test_it_starts_whatever_a_fact_has_inside(good: Path, tmp_path: Path, fact: str) -> None:
+    """As one of a newer version, or of a card that lied."""
+    path = tmp_path / "s.db"
+    shutil.copyfile(good, path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT OR REPLACE INTO meta VALUES ('estimated', ?)", (fact,))
+        database.commit()
+    rig = start(path)
+    assert "unusable" in rig.journal.problems
+    rig.close()
+
+
 def test_what_was_found_is_kept_and_told(good: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     shutil.copyfile(good, path)
