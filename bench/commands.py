@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.traffic import TOPICS
+from bus.commands import Code
 from bus.messages import OFF, ON
 from tests.client import Client
 
@@ -43,12 +44,17 @@ class Given:
     answered: int = 0
     again: int = 0
     unanswered: int = 0
-    # Answers whose output stood otherwise than it should after so many toggles.
+    # The process died while it obeyed: its answer says so, and how the output stands.
+    undecided: int = 0
+    # Answers after which the output stood otherwise than it should, and refusals for no reason.
     wrong: int = 0
 
-    def check(self, number: int, actual: str) -> None:
-        """Hold the answer to toggle `number` against what it must be: the first turns on, the second off."""
-        self.wrong += actual != (ON if number % 2 else OFF)
+    def check(self, before: str, code: str | None, actual: str) -> None:
+        """Hold the answer to a toggle of an output, which stood as `before`, against what it must be."""
+        if code == Code.INTERNAL and actual in {ON, OFF}:
+            self.undecided += 1
+        else:
+            self.wrong += code is not None or actual != (OFF if before == ON else ON)
 
     def percentile(self, share: float) -> float:
         """The time that so many of the answers took at most, ms."""
@@ -73,6 +79,7 @@ class Commander:
         self._answer = TOPICS.response(RELAY, "answer")
         self._client = _Prompt(port, self._answer, login=login)
         self._number = 0
+        self._stands = OFF
 
     def give(self, given: Given) -> None:
         """One command with an id of its own, until it is answered."""
@@ -93,7 +100,9 @@ class Commander:
                 )
             except TimeoutError:
                 continue
-            given.check(self._number, json.loads(message.payload)["actual"])
+            answer = json.loads(message.payload)
+            given.check(self._stands, answer.get("code"), answer["actual"])
+            self._stands = answer["actual"]
             given.answered += 1
             if attempt:
                 given.again += 1

@@ -226,7 +226,7 @@ def measure(*, quick: bool, messages: int, kills: int, seconds: float) -> str:
 def tell(report: Report) -> str:
     """A siege as tables."""
     answers = [
-        (name, g.answered, g.again, g.unanswered, *(f"{g.percentile(p):.1f}" for p in (0.5, 0.99, 1)))
+        (name, g.answered, g.again, g.undecided, g.unanswered, *(f"{g.percentile(p):.1f}" for p in (0.5, 0.99, 1)))
         for name, g in (
             ("idle", report.idle),
             ("walkers", report.walked),
@@ -238,6 +238,7 @@ def tell(report: Report) -> str:
         "an operator's commands",
         "answered",
         "of them again",
+        "internal",
         "unanswered",
         "p50 ms",
         "p99 ms",

@@ -107,8 +107,23 @@ def test_without_the_library_the_compiler_says_what_is_missing(
         latency.build(tmp_path)
 
 
-def test_the_commander_finds_a_command_that_was_obeyed_twice_or_not() -> None:
-    given = Given()
-    for number, actual in ((1, "ON"), (2, "OFF"), (3, "OFF"), (4, "OFF")):
-        given.check(number, actual)
-    assert given.wrong == 1
+@pytest.mark.parametrize(
+    ("answers", "undecided", "wrong"),
+    [
+        ([(None, "ON"), (None, "OFF"), (None, "ON")], 0, 0),
+        ([(None, "ON"), (None, "ON"), (None, "OFF")], 0, 1),
+        # It died: the output stands one way or the other, and is toggled from there.
+        ([(None, "ON"), ("internal", "ON"), (None, "OFF")], 1, 0),
+        ([(None, "ON"), ("internal", "OFF"), (None, "ON")], 1, 0),
+        ([(None, "ON"), ("internal", None)], 0, 1),
+        ([(None, "ON"), ("busy", "ON"), (None, "OFF")], 0, 1),
+    ],
+)
+def test_the_commander_finds_a_command_that_was_obeyed_twice_or_not(
+    answers: list[tuple[str | None, str]], undecided: int, wrong: int
+) -> None:
+    given, stands = Given(), "OFF"
+    for code, actual in answers:
+        given.check(stands, code, actual)
+        stands = actual
+    assert (given.undecided, given.wrong) == (undecided, wrong)
