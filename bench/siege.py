@@ -226,7 +226,14 @@ def measure(*, quick: bool, messages: int, kills: int, seconds: float) -> str:
 def tell(report: Report) -> str:
     """A siege as tables."""
     answers = [
-        (name, g.answered, g.again, g.undecided, g.unanswered, *(f"{g.percentile(p):.1f}" for p in (0.5, 0.99, 1)))
+        (
+            name,
+            g.answered,
+            g.again,
+            g.undecided,
+            g.unanswered,
+            *(f"{g.percentile(p):.1f}" for p in (0.5, 0.99, 1)),
+        )
         for name, g in (
             ("idle", report.idle),
             ("walkers", report.walked),
