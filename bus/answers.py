@@ -17,7 +17,7 @@ from bus.topics import ID, Topics
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 256
-_CUT_OFF = "the process ended while it obeyed this id: look at actual, and send again with a new id"
+_CUT_OFF = "the process failed while it obeyed this id: look at actual, and send again with a new id"
 # Both leave an id as it is: the one came before anything was done, the other says that nobody knows what was.
 _UNDECIDED = (Code.INVALID, Code.INTERNAL)
 
@@ -95,7 +95,10 @@ class Answers:
         if result.code is not None:
             self._journal.count(f"commands_{Code(result.code)}")
         payload = encode(result)
-        if result.id is not None and result.code not in _UNDECIDED:
+        if result.code == Code.INTERNAL and result.id is not None:
+            # No other answer will come; who asks again is told that nobody knows.
+            self._expected.discard((device, entity, result.id))
+        elif result.id is not None and result.code not in _UNDECIDED:
             key = (device, entity, result.id)
             self._expected.discard(key)
             if result.status == "ok":

@@ -12,8 +12,9 @@ from bus.about import Entity
 from bus.access_log import AccessLog
 from bus.answers import Answers
 from bus.clock import Clock
-from bus.commands import Command, Refused, Wanted
+from bus.commands import Code, Command, Refused, Wanted
 from bus.events import Message
+from bus.faults import why_aside
 from bus.health import Journal
 from bus.messages import Result, Value, to_iso
 
@@ -84,6 +85,14 @@ class CommandServer:
         except Refused as refusal:
             self.refuse(Order(device, entity, command, message), refusal)
 
+    def give_up(self, device: str, entity: str, message: Message, error: Exception | None) -> None:
+        """Answer a command that failed with an error, or (None) that must not be read."""
+        if not message.payload and message.retain:
+            return
+        command = Command("") if error is None else readable(message)
+        order = Order(device, entity, command, message)
+        self.refuse(order, Refused(Code.INTERNAL, why_aside(error)[:300]), known=False)
+
     def begin(self, order: Order) -> None:
         """Note that an order is obeyed next: whatever happens to the process, it is not obeyed again."""
         self._answers.expect(order.device, order.entity, order.command.id)
@@ -116,6 +125,14 @@ class CommandServer:
         )
         self._answers.send(device, entity, order.message, result)
         return result.actual
+
+
+def readable(message: Message) -> Command:
+    """Return a command that is another's to judge, as far as it can be read."""
+    try:
+        return commands.parse(message.payload)
+    except Refused as refusal:
+        return Command("", id=refusal.id)
 
 
 def note_obeyed(access: AccessLog | None, order: Order, value: Value) -> None:

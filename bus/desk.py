@@ -146,6 +146,11 @@ class Desk:
             self._read(request, message.payload)
         self._refuse(request, refusal)
 
+    def give_up(self, message: Message, why: str) -> None:
+        """Answer a request that must not be read: without its id, where its topic or properties say."""
+        if not message.retain:
+            self._refuse(self._open(message), Refused(Code.INTERNAL, why[:300]))
+
     def _queue(self, request: _Request) -> None:
         mine = self._waiting.get(request.topic, ())
         if len(mine) >= QUEUE or sum(map(len, self._waiting.values())) >= MOST:

@@ -44,3 +44,8 @@ def spares(
         return wrapper
 
     return decorate
+
+
+def why_aside(error: Exception | None) -> str:
+    """Return why a message was set aside, in words."""
+    return "the process ended twice while it handled this message" if error is None else repr(error)

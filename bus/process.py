@@ -18,7 +18,7 @@ from bus import health, sd_notify
 from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
-from bus.faults import fault_in
+from bus.faults import fault_in, why_aside
 from bus.flood import FloodGate
 from bus.health import Journal
 from bus.in_hand import InHand, Verdict
@@ -37,7 +37,6 @@ _FAULT_TOLD_S = 3600.0
 _FAULT_PAUSE_S = 1.0
 # After so many in a row only a new start may help.
 _MOST_FAILURES = 5
-_TWICE = "the process ended twice while it handled this message"
 _FLOOD = "a client sends without pause: what is too much is dropped and counted; find it and end it"
 
 EXIT_OK = 0
@@ -65,6 +64,12 @@ class Service(Protocol):
     def tick(self, now: float) -> float:
         """Do what is due at monotonic second `now`; return the seconds until it wants to be asked again."""
 
+    def set_aside(self, message: Message, error: Exception | None) -> None:
+        """Answer or keep a message that failed with an error, or (None) ended the process twice.
+
+        Of the latter nothing but its topic is read: its payload may be what ends the process.
+        """
+
     def close(self) -> None:
         """Put everything that matters on disk."""
 
@@ -76,11 +81,8 @@ class Service(Protocol):
 class KeepsMessages(Service, Protocol):
     """A service that acknowledges messages by itself, once their effect is on disk.
 
-    It calls `clear` of what is in hand then.
+    It calls `clear` of what is in hand then, and keeps a message that is set aside.
     """
-
-    def set_aside(self, message: Message, why: str) -> None:
-        """Keep a message that must not be handled."""
 
     def put_on_disk(self) -> None:
         """Put the effect of all messages so far on disk, and acknowledge them."""
@@ -243,14 +245,13 @@ class Process:
         if verdict is Verdict.ALONE and keeps is not None:
             self.guard(keeps.put_on_disk)
         self.in_hand.begin(message)
-        why = _TWICE
+        error = None
         if verdict is not Verdict.ASIDE:
             error = self.guard(lambda: service.handle(message))
-            why = "" if error is None else repr(error)
-        if why and keeps is not None:
-            self.guard(lambda: keeps.set_aside(message, why))
-        elif why:
-            self._set_aside(message, why)
+        if verdict is Verdict.ASIDE or error is not None:
+            if keeps is None:
+                self._set_aside(message, why_aside(error))
+            self.guard(lambda: service.set_aside(message, error))
         self.in_hand.handled()
         if verdict is Verdict.ALONE and keeps is not None:
             self.guard(keeps.put_on_disk)

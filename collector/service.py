@@ -7,6 +7,7 @@ from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.desk import Desk
 from bus.events import Connected, Message, Unpublished
+from bus.faults import why_aside
 from bus.health import Journal
 from bus.publisher import Publisher
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
@@ -126,6 +127,14 @@ class Collector:
                 if self._scanner is not None:
                     self._scanner.take(event)
                 self._source.handle(event)
+
+    def set_aside(self, message: Message, error: Exception | None) -> None:
+        """Answer a command or a request that failed; of all else nothing is lost."""
+        if self._desk is not None and message in self._desk:
+            self._desk.give_up(message, why_aside(error))
+        elif self._switching is not None and self._topics.is_below(Verb.SET, message.topic):
+            device, entity = self._topics.levels_of(message.topic)[:2]
+            self._switching.give_up(device, entity, message, error)
 
     def tick(self, now: float) -> float:
         """Publish what is due, ask whose time it is, find who fell silent."""

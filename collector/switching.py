@@ -66,6 +66,11 @@ class Switching:
         if self._readings.get(device_id) is not None:
             self._commands.take(device_id, entity, message)
 
+    def give_up(self, device_id: str, entity: str, message: Message, error: Exception | None) -> None:
+        """Answer a command for a device of ours that failed with an error, or (None) must not be read."""
+        if self._readings.get(device_id) is not None:
+            self._commands.give_up(device_id, entity, message, error)
+
     def entity(self, device: str, entity: str) -> Entity:
         """Return what about says of an entity that takes commands. Raises Refused."""
         owned = self._owned(device)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bus import about as about_message
-from bus import commands
 from bus.about import About, Entity
 from bus.access_log import AccessLog
 from bus.answers import Answers
 from bus.clock import Clock
-from bus.command_server import CommandServer, Order, note_obeyed
+from bus.command_server import CommandServer, Order, note_obeyed, readable
 from bus.commands import Code, Command, Refused, Switch, Wanted
 from bus.desk import Desk
 from bus.events import Connected, Disconnected, Message, Sent, Unpublished
+from bus.faults import why_aside
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
 from bus.publisher import Publisher
@@ -29,7 +29,7 @@ from controller.foreign import Foreign
 from controller.guarding import Guarding
 from controller.pins import PinError
 from controller.policy import Position
-from controller.services import MOST_DEVICES, Services
+from controller.services import MOST_DEVICES, MOST_OUTPUTS, Services
 from controller.standstill import Standstill
 from controller.states import States
 from controller.supervisor import Supervisor
@@ -45,7 +45,10 @@ _MALFORMED_S = 600.0
 # Requests may keep relays waiting no longer than this, seconds.
 _SLICE_S = 0.01
 _GONE = "it does not run or it hangs, so its devices are offline: look at its log and restart it"
-_TOO_MANY = f"there are more than {MOST_DEVICES}: empty the about topic of each that is gone"
+_TOO_MANY = (
+    f"there are more than {MOST_DEVICES}, or more than {MOST_OUTPUTS} outputs: what is more is not known"
+    " here; empty the about topic of each device that is gone"
+)
 
 
 class Link(Protocol):
@@ -159,6 +162,17 @@ class Controller:
                 self._journal.solved("devices")
                 self._broker.disconnected(self._clock.monotonic())
 
+    def set_aside(self, message: Message, error: Exception | None) -> None:
+        """Answer a command or a request that failed; of all else nothing is lost."""
+        if message in self._desk:
+            self._desk.give_up(message, why_aside(error))
+        elif self._topics.is_below(Verb.SET, message.topic):
+            device, entity = self._topics.levels_of(message.topic)[:2]
+            if device == RELAY_DEVICE:
+                self._commands.give_up(device, entity, message, error)
+            else:
+                self._overhear(Order(device, entity, Command(""), message))
+
     def tick(self, now: float) -> float:
         """Turn off what has been on long enough; tell what changed."""
         self._standstill.look(now)
@@ -237,7 +251,7 @@ class Controller:
         if topic.verb is Verb.SET and ours:
             self._commands.take(RELAY_DEVICE, entity, message)
         elif topic.verb is Verb.SET:
-            self._overhear(topic.name, entity, message)
+            self._overhear(Order(topic.name, entity, readable(message), message))
         elif topic.verb is Verb.RESULT and not ours:
             self._overhear_result(topic.name, entity, message.payload)
 
@@ -249,17 +263,17 @@ class Controller:
         self._malformed_at = self._clock.monotonic()
         text = f"{error}; a command goes to {self._topics.base}/{Verb.SET}/<device>/<entity>"
         self._journal.problem("commands", text, self._clock.wall())
-        command = _readable(message)
+        command = readable(message)
         device, entity = self._topics.levels_of(message.topic)[:2]
         self._commands.refuse(Order(device, entity, command, message), Refused(Code.INVALID, text))
 
-    def _overhear(self, device: str, entity: str, message: Message) -> None:
+    def _overhear(self, order: Order) -> None:
         """Note a command for a device of another owner, until that answers."""
-        if not message.payload and message.retain:
+        if not order.message.payload and order.message.retain:
             return
-        order = Order(device, entity, _readable(message), message)
+        now = self._clock.monotonic()
         try:
-            self._foreign.take(device, entity, order.command.id, order, self._clock.monotonic())
+            self._foreign.take(order.device, order.entity, order.command.id, order, now)
         except Refused as refusal:
             self._commands.refuse(order, refusal)
 
@@ -404,14 +418,6 @@ class Controller:
             backend=self._bank.backend,
             entities=entities | self._feedbacks.entities(),
         )
-
-
-def _readable(message: Message) -> Command:
-    """A command that is another's to judge, as far as it can be read."""
-    try:
-        return commands.parse(message.payload)
-    except Refused as refusal:
-        return Command("", id=refusal.id)
 
 
 def _entity(name: str, relay: Relay) -> Entity:

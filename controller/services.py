@@ -11,7 +11,7 @@ GRACE_S = 10.0
 _PAUSE_S = 3.0
 # Whoever may describe devices must not fill the memory, nor take the room of the house: each has so many.
 MOST_DEVICES = 1000
-_MOST_OUTPUTS = 4096
+MOST_OUTPUTS = 4096
 
 
 class Services:
@@ -24,7 +24,8 @@ class Services:
         self._mine = mine
         self._owners: dict[str, str] = {}
         # What takes commands at each device; of strangers where nothing does nothing is kept.
-        self._outputs: dict[str, tuple[str, ...]] = {}
+        # None where they are too many to be kept: then the owner alone knows.
+        self._outputs: dict[str, tuple[str, ...] | None] = {}
         self._away: set[str] = set()
         self._offline: dict[str, float] = {}
         self._told: set[str] = set()
@@ -33,7 +34,7 @@ class Services:
     def describe(self, device: str, service: str | None, outputs: Iterable[str] = ()) -> bool:
         """Note who owns a device, None: a stranger that is no service, and which entities take commands.
 
-        False if there are too many devices of the house, or of strangers.
+        False if not all of it is kept: there are too many devices or outputs of the house, or of strangers.
         """
         if device in self._mine:
             return True
@@ -48,13 +49,13 @@ class Services:
             return False
         if self._owners.get(device) != service:
             self._told.discard(device)
-        left = _MOST_OUTPUTS - sum(len(self._outputs[one]) for one in like)
-        self._outputs[device] = outputs[:left]
+        kept = sum(len(self._outputs[one] or ()) for one in like) + len(outputs) <= MOST_OUTPUTS
+        self._outputs[device] = outputs if kept else None
         if service is None:
             self._owners.pop(device, None)
         else:
             self._owners[device] = service
-        return True
+        return kept
 
     def remove(self, device: str) -> None:
         """Forget a device whose about was emptied."""
@@ -72,9 +73,8 @@ class Services:
 
     def refusal(self, device: str, entity: str) -> Refused | None:
         """Return why nobody obeys a command for an entity; None if its owner is there and answers."""
-        outputs = self._outputs.get(device)
-        if outputs is None:
-            able = ", ".join([d for d, its in self._outputs.items() if its and d != device][:20]) or "none"
+        if device not in self._outputs:
+            able = ", ".join([d for d, its in self._outputs.items() if its != ()][:20]) or "none"
             return Refused(
                 Code.NOT_FOUND, f"there is no device {device} that takes commands; there are: {able}"
             )
@@ -83,7 +83,8 @@ class Services:
             return Refused(
                 Code.OFFLINE, f"{service}, which owns {device}, does not run: start it and send again"
             )
-        if entity not in outputs:
+        outputs = self._outputs[device]
+        if outputs is not None and entity not in outputs:
             return no_output(device, entity, outputs)
         if service is None and device in self._away:
             return Refused(Code.OFFLINE, f"{device} says that it is offline: send again when it is back")

@@ -3,6 +3,7 @@
 from bus.access_log import AccessLog
 from bus.desk import Desk
 from bus.events import Connected, Message, Subscription
+from bus.faults import why_aside
 from bus.messages import ONLINE
 from bus.process import KeepsMessages
 from bus.requests import Code, Refused
@@ -48,9 +49,12 @@ class AbsentServices:
         self._access.tick(now)
         return self._inner.tick(now)
 
-    def set_aside(self, message: Message, why: str) -> None:
-        """Let the service inside keep a message that must not be handled."""
-        self._inner.set_aside(message, why)
+    def set_aside(self, message: Message, error: Exception | None) -> None:
+        """Answer a request that must not be read; let the service inside keep all else."""
+        if self._topics.is_below(Verb.REQUEST, message.topic):
+            self._desk.give_up(message, why_aside(error))
+            return
+        self._inner.set_aside(message, error)
 
     def put_on_disk(self) -> None:
         """Put on disk what the service inside has in hand."""

@@ -95,9 +95,9 @@ class Announcing:
             self._journal.problem("announced", problem, self._wall())
         return wait
 
-    def set_aside(self, message: Message, why: str) -> None:
+    def set_aside(self, message: Message, error: Exception | None) -> None:
         """Let the service inside keep a message that must not be handled."""
-        self._inner.set_aside(message, why)
+        self._inner.set_aside(message, error)
 
     def put_on_disk(self) -> None:
         """Put on disk what the service inside has in hand."""

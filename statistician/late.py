@@ -97,10 +97,10 @@ class Late:
         """None: the statistician sends no readings."""
         return None
 
-    def set_aside(self, message: Message, why: str) -> None:
+    def set_aside(self, message: Message, error: Exception | None) -> None:
         """Keep a message that must not be handled; without a database it stays with the broker."""
         if self._inner is not None:
-            self._inner.set_aside(message, why)
+            self._inner.set_aside(message, error)
 
     def put_on_disk(self) -> None:
         """Put on disk what came so far."""

@@ -9,7 +9,7 @@ from bus import desk
 from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
-from bus.faults import fault_in
+from bus.faults import fault_in, why_aside
 from bus.health import Journal
 from bus.in_hand import digest_of
 from bus.process import RestartError
@@ -239,8 +239,9 @@ class Statistician:
         elif isinstance(event, BackUp):
             self._upkeep.back_up(self._clock.wall())
 
-    def set_aside(self, message: Message, why: str) -> None:
+    def set_aside(self, message: Message, error: Exception | None) -> None:
         """Keep a message that must not be handled."""
+        why = why_aside(error)
         self._ingest.set_aside(message, why)
         text = (
             f"{message.topic[:80]}: a message was set aside: {why[:150]}; the request dead_letters shows it,"

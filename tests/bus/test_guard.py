@@ -20,6 +20,7 @@ class Service:
     def __init__(self) -> None:
         self.faults: list[Callable[[object], bool]] = []
         self.handled: list[object] = []
+        self.aside: list[tuple[Message, Exception | None]] = []
         self.ticks = 0
         self.closed = False
 
@@ -35,6 +36,10 @@ class Service:
         self.ticks += 1
         self.handle("tick")
         return 0.0
+
+    def set_aside(self, message: Message, error: Exception | None) -> None:
+        """Keep both."""
+        self.aside.append((message, error))
 
     def close(self) -> None:
         """Note it."""
@@ -95,6 +100,8 @@ def test_one_message_that_fails_is_told_and_kept_and_the_others_are_handled(
     assert (journal.counters["faults"], journal.counters["messages_set_aside"]) == (1, 1)
     assert "camper/state/van: a message was set aside" in journal.problems["set_aside"]
     assert "KeyError('planted')" in journal.problems["fault"]
+    ((aside, error),) = running.service.aside
+    assert (aside, repr(error)) == (message(2), "KeyError('planted')")
     assert b'"camper/state/van"' in (tmp_path / "idle.set_aside").read_bytes()
 
 
@@ -155,3 +162,4 @@ def test_a_message_that_ended_the_process_twice_is_not_handled(
     assert [one for one in running.service.handled if one != "tick"] == [message(2)]
     assert running.acknowledged == [message(1), message(2)]
     assert "ended twice" in running.process.journal.problems["set_aside"]
+    assert running.service.aside == [(message(1), None)]

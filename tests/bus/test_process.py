@@ -30,6 +30,9 @@ class Idle:
         del now
         return 0.0
 
+    def set_aside(self, message: Message, error: Exception | None) -> None:
+        """Nothing comes."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -254,3 +254,17 @@ def test_an_id_whose_answer_died_with_the_process_is_never_obeyed_again(
     answers = [(r["code"], r["id"], r["actual"]) for r in after.results("epever", "load")]
     assert answers == [("internal", "tap", actual)] * 2
     assert coil(bus) == (not obeyed)
+
+
+@pytest.mark.parametrize(("error", "name"), [(None, None), (KeyError("planted"), "a")])
+def test_a_command_that_is_set_aside_is_answered_for_a_device_of_ours_alone(
+    bus: Slave, rig: Rig, error: Exception | None, name: str | None
+) -> None:
+    for device in ("epever", "stranger"):
+        topic = f"camper/set/{device}/load"
+        message = Message(topic, b'{"value": "OFF", "id": "a"}', 1, retain=False, mid=1, generation=1)
+        rig.service.set_aside(message, error)
+    (answer,) = rig.results("epever", "load")
+    assert (answer["code"], answer["id"]) == ("internal", name)
+    assert rig.results("stranger", "load") == []
+    assert coil(bus) == 1

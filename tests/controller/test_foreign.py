@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bus.events import Disconnected
+from bus.events import Disconnected, Message
 from bus.messages import Result, encode
 from config.model import Relay
 from controller.foreign import GRACE_S, LONGEST_S, MOST
@@ -237,3 +237,58 @@ def test_a_malformed_topic_is_answered_where_it_can_and_told(
 def test_set_without_anything_behind_it_is_malformed_too(rig: Rig) -> None:
     rig.receive("camper/set")
     assert rig.journal.counters["commands_malformed"] == 1
+
+
+def set_aside(
+    rig: Rig, topic: str, error: Exception | None, payload: bytes = b'{"value": "ON", "id": "a"}'
+) -> None:
+    message = Message(topic, payload, 1, retain=False, mid=1, generation=1, response_topic=ME)
+    rig.controller.set_aside(message, error)
+
+
+@pytest.mark.parametrize(("error", "name"), [(None, None), (KeyError("planted"), "a")])
+def test_a_command_for_a_relay_that_is_set_aside_is_answered_and_one_that_may_kill_is_not_read(
+    rig: Rig, error: Exception | None, name: str | None
+) -> None:
+    set_aside(rig, "camper/set/relay/pump", error)
+    (answer,) = answers(rig, "relay/pump")
+    assert (answer["code"], answer["id"], answer["actual"]) == ("internal", name, None)
+    assert ("planted" if error else "ended twice") in answer["message"]
+    assert len(rig.bus.on(ME)) == 1
+
+
+def test_a_command_for_another_that_is_set_aside_is_its_owners_to_answer(rig: Rig) -> None:
+    set_aside(rig, "camper/set/plug/load", None)
+    set_aside(rig, "camper/set/nobody/x", None)
+    set_aside(rig, "camper/set/a/b/c/d", None)
+    owner_answers(rig, "plug/load")
+    rig.pass_(2 * LONGEST_S)
+    assert answers(rig, "plug/load") == []
+    assert codes(rig, "nobody/x") == ["not_found"]
+    assert [json.loads(one)["code"] for one in rig.bus.on(ME)] == ["not_found", "not_found"]
+
+
+def test_a_request_that_is_set_aside_is_answered_and_all_else_is_not(rig: Rig) -> None:
+    set_aside(rig, "camper/request/controller/log", None)
+    set_aside(rig, "camper/state/shunt", None)
+    (answer,) = rig.bus.on(ME)
+    assert json.loads(answer)["error"]["code"] == "internal"
+
+
+def test_a_command_that_failed_while_it_was_obeyed_is_not_waited_for_by_who_asks_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("planted")
+
+    payload = b'{"value": "ON", "id": "a"}'
+    message = Message("camper/set/relay/pump", payload, 1, retain=False, mid=1, generation=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.controller._bank, "take", fail)
+        with pytest.raises(KeyError) as raised:
+            rig.controller.handle(message)
+    rig.controller.set_aside(message, raised.value)
+    rig.controller.handle(message)
+    assert codes(rig, "relay/pump") == ["internal", "internal"]
+    send(rig, "relay/pump", name="b")
+    assert codes(rig, "relay/pump")[2:] == [None]

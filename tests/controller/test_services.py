@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bus.events import Connected, Disconnected, Sent
-from controller.services import GRACE_S, MOST_DEVICES, Services
+from controller.services import GRACE_S, MOST_DEVICES, MOST_OUTPUTS, Services
 from tests.controller.conftest import MakeRig
 from tests.controller.rig import Rig
 
@@ -111,14 +111,26 @@ def test_a_broker_that_was_away_is_asked_anew(watch: Watch) -> None:
 
 def test_strangers_take_no_room_from_the_house() -> None:
     watch = Watch()
-    noted = [
-        watch.services.describe(f"x{n}", "evil", ("a", "b", "c", "d", "e")) for n in range(2 * MOST_DEVICES)
-    ]
-    assert noted == [True] * MOST_DEVICES + [False] * MOST_DEVICES
+    many = tuple("abcde")
+    noted = [watch.services.describe(f"x{n}", "evil", many) for n in range(2 * MOST_DEVICES)]
+    kept = MOST_OUTPUTS // len(many)
+    assert noted == [True] * kept + [False] * (2 * MOST_DEVICES - kept), "they have filled their own"
     assert watch.services.describe("fridge", BLE, ("pump",))
     assert watch.services.refusal("fridge", "pump") is None
-    refused = watch.services.refusal("x999", "a")
-    assert refused is not None, "they have filled their own"
+    assert watch.services.refusal("fridge", "fan") is not None
+
+
+def test_outputs_beyond_what_is_kept_are_their_owners_to_refuse() -> None:
+    watch = Watch()
+    assert watch.services.describe("d", BLE, ("pump",))
+    many = [f"e{n}" for n in range(MOST_OUTPUTS)]
+    assert not watch.services.describe("panel", BLE, many)
+    assert watch.services.refusal("panel", "e0") is None
+    assert watch.services.refusal("panel", "nonsense") is None, "only its owner knows"
+    assert "panel" in str(watch.services.refusal("nobody", "x"))
+    assert watch.services.describe("d", BLE)
+    assert watch.services.describe("panel", BLE, many), "there is room now"
+    assert watch.services.refusal("panel", "nonsense") is not None
 
 
 def test_there_is_room_for_so_many_devices_and_services_and_no_more() -> None:
@@ -220,3 +232,11 @@ def test_too_many_devices_are_told_until_the_broker_says_all_anew(rig: Rig) -> N
     assert "more than 1000" in rig.journal.problems["devices"]
     rig.controller.handle(Disconnected("gone"))
     assert "devices" not in rig.journal.problems
+
+
+def test_a_house_with_more_outputs_than_are_kept_is_told(rig: Rig) -> None:
+    entities = {f"e{n}": {"name": "x", "command": True} for n in range(MOST_OUTPUTS + 1)}
+    rig.receive(
+        "camper/about/panel", json.dumps({"name": "x", "entities": entities, "service": BLE}).encode()
+    )
+    assert f"more than {MOST_OUTPUTS} outputs" in rig.journal.problems["devices"]

@@ -41,9 +41,9 @@ class Inner:
         """None."""
         return None
 
-    def set_aside(self, message: Message, why: str) -> None:
+    def set_aside(self, message: Message, error: Exception | None) -> None:
         """Keep it."""
-        self.events.append((message, why))
+        self.events.append((message, error))
 
     def put_on_disk(self) -> None:
         """Nothing is in hand."""
@@ -179,3 +179,29 @@ def test_the_access_log_is_written_in_time_and_at_the_end(house: House) -> None:
 def test_it_listens_to_all_requests_and_to_no_retained_one() -> None:
     found = {one.filter: (one.qos, one.retained) for one in subscriptions(Topics())}
     assert found == {"camper/request/#": (0, False), "camper/service/+": (0, True)}
+
+
+@pytest.mark.parametrize(
+    ("error", "text"), [(None, "the process ended twice"), (KeyError("planted"), "KeyError('planted')")]
+)
+def test_a_request_that_is_set_aside_is_answered_unread_and_all_else_goes_inside(
+    house: House, error: Exception | None, text: str
+) -> None:
+    request = Message(
+        "camper/request/statistician/info",
+        b'{"id": "a"}',
+        0,
+        retain=False,
+        mid=0,
+        generation=1,
+        response_topic=ME,
+        correlation=b"7",
+    )
+    house.wrapped.set_aside(request, error)
+    (answer,) = house.answers()
+    assert (answer["id"], answer["error"]["code"]) == (None, "internal")
+    assert text in answer["error"]["message"]
+    state = Message("camper/state/van", b"1", 1, retain=False, mid=1, generation=1)
+    house.wrapped.set_aside(state, error)
+    assert house.inner.events[-1] == (state, error)
+    assert len(house.answers()) == 1

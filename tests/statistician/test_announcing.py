@@ -37,7 +37,7 @@ class Inner:
         """Say so."""
         self.heard.append("closed")
 
-    def set_aside(self, message: Message, why: str) -> None:
+    def set_aside(self, message: Message, error: Exception | None) -> None:
         """None comes."""
 
     def put_on_disk(self) -> None:

@@ -163,11 +163,15 @@ def test_a_dead_letter_is_shown_and_taken_again(tmp_path: Path) -> None:
     rig.message(topic, bad)
     rig.message(topic, cut)
     # As after two deaths: it is not handled, but acknowledged.
-    rig.service.set_aside(Message(topic, good, 1, retain=False, mid=77, generation=1), "planted")
+    rig.service.set_aside(Message(topic, good, 1, retain=False, mid=77, generation=1), KeyError("planted"))
     rig.commit()
     assert 77 in rig.notes.acknowledged
     listed = rig.data("dead_letters", limit=2)
-    assert (listed[0]["id"], listed[0]["payload"], listed[0]["error"]) == (3, good.decode(), "planted")
+    assert (listed[0]["id"], listed[0]["payload"], listed[0]["error"]) == (
+        3,
+        good.decode(),
+        "KeyError('planted')",
+    )
     assert "take_again" in rig.journal.problems["set_aside"]
     rig.now += 6 * SECOND
     assert rig.data("take_again", letter=3) == {"letter": 3, "topic": topic, "error": None}
