@@ -10,6 +10,8 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 PORT = 1883
+# Bytes of memory; mosquitto.conf says what for.
+DATA = 64 * 1024 * 1024
 TEMPLATE = Path(__file__).parents[1] / "mosquitto" / "mosquitto.conf"
 _LISTENER = f"listener {PORT} {HOST}"
 _PORTS_TRIED = 100
@@ -62,8 +64,10 @@ def command() -> list[str]:
     program = shutil.which("mosquitto", path=path)
     if program is None:
         raise BrokerError("mosquitto is not installed; ./scripts/setup installs it")
+    prlimit = shutil.which("prlimit")
+    limited = [prlimit, f"--data={DATA}", "--"] if prlimit else []
     # An account that may not enter the run's directory can still read what it was given open.
-    return [program, "-c", "/dev/stdin"]
+    return [*limited, program, "-c", "/dev/stdin"]
 
 
 def account() -> tuple[str, ...]:

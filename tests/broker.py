@@ -28,6 +28,9 @@ log_type warning
 class Mosquitto:
     """Starts, kills and restarts a broker without persistence: what it forgets, it forgets."""
 
+    # Bytes of memory, None for as many as it wants.
+    data: int | None = None
+
     def __init__(self, folder: Path, *, max_packet: int = 65536, extra: str = "") -> None:
         self.port = free_port()
         self._conf = folder / f"mosquitto-{self.port}.conf"
@@ -49,7 +52,9 @@ class Mosquitto:
         binary = shutil.which("mosquitto", path=_PATH)
         if binary is None:
             raise RuntimeError("mosquitto is not installed: run scripts/setup dev")
-        self._process = subprocess.Popen([binary, "-c", str(self._conf)], stderr=self._log, stdout=self._log)
+        limited = [] if self.data is None else ["prlimit", f"--data={self.data}", "--"]
+        command = [*limited, binary, "-c", str(self._conf)]
+        self._process = subprocess.Popen(command, stderr=self._log, stdout=self._log)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:

@@ -27,7 +27,12 @@ def open_folder() -> Iterator[Path]:
 
 
 class SecuredBroker(Mosquitto):
-    """Set up by `boondock broker` in an open folder; `settings` lack the port."""
+    """Set up by `boondock broker` in an open folder; `settings` lack the port.
+
+    Its memory is bounded as by its unit.
+    """
+
+    data = 64 * 1024 * 1024
 
     def __init__(self, folder: Path, settings: str) -> None:
         self.folder = folder

@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bench.footprint import memory
+from scripts.broker import command
 from statistician.__main__ import _SESSION_S
 from tests.client import Client
 from tests.emulators.mqtt_wire import DISCONNECT, FOR_EVER, Wire, connect, publish, subscribe
 from tests.house import ROOT
 from tests.secured import SecuredBroker, open_folder
 
-# Of the 67 that memory_limit allows.
+# Of the 67 that it may have.
 MOST_MB = 45.0
 MESSAGES = 5_000
 ASKED = "camper/request/statistician/info"
@@ -109,3 +111,28 @@ def test_large_ones_of_qos_2_pass_all_the_same(broker: SecuredBroker) -> None:
             # 4.3.3: PUBREL to the PUBREC, and the message is done with.
             assert wire.send([publish(ASKED, bytes(60_000), qos=2, mid=mid), b"\x62\x02" + bytes([0, mid])])
         assert wire.settle()
+
+
+def test_everybody_who_starts_it_bounds_its_real_memory_and_not_what_it_counts() -> None:
+    unit = (ROOT / "systemd" / "boondock-mosquitto.service").read_text(encoding="utf-8")
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert re.search(r"^LimitDATA=64M$", unit, re.MULTILINE)
+    assert f"ulimits: {{data: {SecuredBroker.data}}}" in compose
+    assert f"--data={SecuredBroker.data}" in command()
+    conf = (ROOT / "mosquitto" / "mosquitto.conf").read_text(encoding="utf-8")
+    assert not re.search(r"^memory_limit", conf, re.MULTILINE)
+
+
+def test_its_memory_is_bounded(broker: SecuredBroker) -> None:
+    limits = Path(f"/proc/{broker.pid}/limits").read_text(encoding="ascii")
+    assert re.search(rf"^Max data size +{SecuredBroker.data} ", limits, re.MULTILINE)
+
+
+@pytest.mark.long
+def test_a_million_questions_do_not_fill_what_it_counts(broker: SecuredBroker) -> None:
+    with Wire(broker.port, connect("asker", broker.login("viewer"))) as wire:
+        asked = [publish(ASKED, b"{}", response="camper/response/me")] * 1000
+        for _ in range(1300):
+            assert wire.send(asked)
+            assert wire.settle()
+    check(broker)
