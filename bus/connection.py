@@ -3,10 +3,12 @@
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -14,6 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
+from bus.packets import PUBACK, PUBLISH, Cutter, MalformedError, Publication, acknowledgements, publication
 from bus.replay import Replay
 
 log = logging.getLogger(__name__)
@@ -32,8 +35,64 @@ _FAILURE = 0x80
 # MQTT 5, 2.4: topic name invalid, payload format invalid. All other refusals may end.
 _FOREVER = (0x90, 0x99)
 _HANDED = 1000
+# Bytes that are read at once, and the bits of a packet's first byte that say what it is.
+_READ = 65536
+_KIND = 0xF0
 # The user property of a birth.
 _INSTANCE = "instance"
+
+
+class _Client(mqtt.Client):
+    """paho's client, which reads all that has come at once, and hands publications on by itself.
+
+    paho reads a packet byte by byte, with a system call each. All packets but PUBLISH are for its handlers.
+    """
+
+    def __init__(self, link: Link, take: Callable[[Publication], None]) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2, client_id=link.client_id, protocol=mqtt.MQTTv5, manual_ack=True
+        )
+        self._take = take
+        self._cutter = Cutter()
+        self._cut: object = None
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Take what has come; of TLS one record, of which paho's loop asks for the next."""
+        del max_packets
+        if self._sock is not self._cut:
+            self._cutter, self._cut = Cutter(), self._sock
+        try:
+            data = self._sock_recv(_READ)
+        except BlockingIOError:
+            return mqtt.MQTT_ERR_SUCCESS
+        except OSError as error:
+            log.debug("nothing can be read: %s", error)
+            data = b""
+        if not data:
+            return self._loop_rc_handle(mqtt.MQTT_ERR_CONN_LOST)
+        with self._msgtime_mutex:
+            self._last_bytes_received = time.monotonic()
+        try:
+            for first, body in self._cutter.cut(data):
+                reason = self._packet(first, body)
+                if reason != mqtt.MQTT_ERR_SUCCESS:
+                    return self._loop_rc_handle(reason)
+        except (MalformedError, MalformedPacket) as error:
+            log.warning("the broker sends what is no MQTT 5: %s", error)
+            return self._loop_rc_handle(mqtt.MQTT_ERR_PROTOCOL)
+        return mqtt.MQTT_ERR_SUCCESS
+
+    def _packet(self, first: int, body: bytes) -> MQTTErrorCode:
+        if first & _KIND == PUBLISH:
+            self._take(publication(first, body))
+            return mqtt.MQTT_ERR_SUCCESS
+        self._in_packet |= {"command": first, "remaining_length": len(body), "packet": bytearray(body)}
+        self._in_packet["pos"] = 0
+        return self._packet_handle()
+
+    def acknowledge(self, mids: list[int]) -> None:
+        """Send a PUBACK for each packet id in one write; from any thread."""
+        self._packet_queue(PUBACK, acknowledgements(mids), 0, 0)
 
 
 class Connection:
@@ -72,13 +131,8 @@ class Connection:
         self.last_refusal: str | None = None
         self._client = self._make_client()
 
-    def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._link.client_id,
-            protocol=mqtt.MQTTv5,
-            manual_ack=True,
-        )
+    def _make_client(self) -> _Client:
+        client = _Client(self._link, self._received)
         if self._link.username is not None:
             client.username_pw_set(self._link.username, self._link.password)
         if self._link.tls_ca is not None:
@@ -93,7 +147,6 @@ class Connection:
         client.on_unsubscribe = self._on_unsubscribe
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
         client.on_publish = self._on_publish
         return client
 
@@ -201,10 +254,11 @@ class Connection:
             # Of something that was never subscribed to: it is answered and changes nothing.
             self._client.unsubscribe(self._link.client_id)
 
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker a message is done with; one of an earlier connection is left for redelivery."""
-        if message.qos and message.generation == self.generation:
-            self._client.ack(message.mid, message.qos)
+    def acknowledge(self, *messages: Message) -> None:
+        """Tell the broker that messages are done with; those of an earlier connection it sends again."""
+        mids = [m.mid for m in messages if m.qos and m.generation == self.generation]
+        if mids:
+            self._client.acknowledge(mids)
 
     def _on_connect(
         self,
@@ -304,27 +358,34 @@ class Connection:
     ) -> None:
         self._emit(Disconnected(f"connection lost: {reason}"))
 
-    def _on_message(self, client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+    def _received(self, publication: Publication) -> None:
         self.heard += 1
+        if publication.qos > 1:
+            raise MalformedError("a publication of QoS 2, which nobody asked for")
+        properties = publication.properties
+        response, instance = properties.response_topic, None
         try:
-            topic = message.topic
+            topic = publication.topic.decode()
+            response_topic = None if response is None else response.decode()
+            if topic == self._birth_topic:
+                instance = dict(properties.user).get(_INSTANCE.encode(), b"").decode() or None
         except UnicodeDecodeError:
-            client.ack(message.mid, message.qos)
             self.refused += 1
             self.last_refusal = "a topic is not UTF-8"
+            if publication.qos:
+                self._client.acknowledge([publication.mid])
             return
-        properties = message.properties
         self._emit(
             Message(
-                topic=topic,
-                payload=bytes(message.payload),
-                qos=message.qos,
-                retain=bool(message.retain),
-                mid=message.mid,
-                generation=self.generation,
-                response_topic=getattr(properties, "ResponseTopic", None),
-                correlation=getattr(properties, "CorrelationData", None),
-                instance=_instance(properties) if topic == self._birth_topic else None,
+                topic,
+                publication.payload,
+                publication.qos,
+                publication.retain,
+                publication.mid,
+                self.generation,
+                response_topic,
+                properties.correlation,
+                instance,
             )
         )
 
@@ -347,10 +408,6 @@ class Connection:
         log.warning("%s", self.last_refusal)
         if topic:
             self._emit(Unpublished(topic, payload, str(reason), forever=reason.value in _FOREVER))
-
-
-def _instance(properties: Properties | None) -> str | None:
-    return dict(getattr(properties, "UserProperty", ())).get(_INSTANCE)
 
 
 def _options(s: Subscription) -> SubscribeOptions:

@@ -82,8 +82,8 @@ class Publishes(Protocol):
 class Acknowledges(Publishes, Protocol):
     """The part of a connection that a service needs which acknowledges by itself."""
 
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker a message is done with."""
+    def acknowledge(self, *messages: Message) -> None:
+        """Tell the broker that messages are done with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

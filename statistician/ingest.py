@@ -424,8 +424,7 @@ class Ingest:
         messages, self._messages = self._messages, []
         if not self._undated:
             self.since = None
-        for message in messages:
-            self._bus.acknowledge(message)
+        self._bus.acknowledge(*messages)
         self._derived.committed()
         self._counting.look(self._clock.wall())
         self._watermarks.committed(self._clock.wall())

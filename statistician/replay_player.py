@@ -36,7 +36,7 @@ class _Listener:
         del qos, retain, correlation
         return Sent.YES
 
-    def acknowledge(self, message: Message) -> None:
+    def acknowledge(self, *messages: Message) -> None:
         """Nobody sends again."""
 
 

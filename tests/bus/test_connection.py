@@ -3,8 +3,10 @@
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,8 @@ from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription
 from tests.broker import Mosquitto
 from tests.client import Client
+from tests.emulators.mqtt_wire import Wire, packet, publish, text
+from tests.emulators.mqtt_wire import connect as wire_connect
 
 BIRTH = "camper/service/tester"
 E = TypeVar("E", bound=MqttEvent)
@@ -317,3 +321,87 @@ def test_what_the_broker_has_is_not_kept(start: Start) -> None:
     owner.connection.stop()
     # One whose answer came in between may be left over.
     assert len(owner.connection._handed) < 5
+
+
+def test_a_burst_comes_whole_and_in_order_and_is_acknowledged_together(broker: Mosquitto) -> None:
+    owner = Owner(broker.port, Subscription(filter="camper/state/+"))
+    owner.next(Connected)
+    with Wire(broker.port, wire_connect("speaker")) as wire:
+        volley = [publish("camper/state/x", b"%d" % n * (n % 90), qos=n % 2, mid=n + 1) for n in range(3000)]
+        assert wire.send(volley)
+        found: list[Message] = []
+        while len(found) < len(volley):
+            # The broker sends no more than it may have under way.
+            some = [owner.next(Message)]
+            while not owner.events.empty():
+                some.append(owner.next(Message))
+            owner.connection.acknowledge(*some)
+            found += some
+        assert wire.settle()
+    for qos in (0, 1):
+        assert [m.payload for m in found if m.qos == qos] == [
+            b"%d" % n * (n % 90) for n in range(qos, 3000, 2)
+        ]
+    owner.connection.stop()
+
+
+class FakeBroker:
+    """Accepts so many connections (3.2: CONNACK), says something, and hears what comes."""
+
+    def __init__(self, said: bytes, connections: int) -> None:
+        self._connections = connections
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(20)
+        self.port = self._server.getsockname()[1]
+        self._said = said
+        self.heard: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        for _ in range(self._connections):
+            sock, _ = self._server.accept()
+            with sock:
+                sock.settimeout(20)
+                self.heard.append(sock.recv(4096))
+                sock.sendall(b"\x20\x03\x00\x00\x00" + self._said)
+                # Until the client has had enough.
+                while data := sock.recv(4096):
+                    self.heard.append(data)
+
+    def close(self) -> None:
+        """Accept nobody any more."""
+        self._thread.join(20)
+        self._server.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x30\xff\xff\xff\xff\x01",
+        b"\x36\x05\x00\x01t\x00\x01",
+        b"\x30\x02\x00\x09",
+        packet(0x34, text("t") + b"\0\1\0"),
+        b"\x00\x00",
+        b"\x90\x01\x00",
+    ],
+)
+def test_a_broker_that_speaks_no_mqtt_is_left_and_tried_again(said: bytes) -> None:
+    fake = FakeBroker(said, 2)
+    owner = Owner(fake.port)
+    owner.next(Disconnected)
+    # What was half read is not the beginning of the next connection.
+    owner.next(Connected)
+    owner.connection.stop()
+    fake.close()
+
+
+def test_a_topic_that_is_no_text_is_acknowledged_counted_and_nothing_more() -> None:
+    good = packet(0x30, text("camper/state/x") + b"\0" + b"1")
+    fake = FakeBroker(packet(0x32, text(b"\xff\xfe") + b"\x01\x02\0" + b"x") + good, 1)
+    owner = Owner(fake.port)
+    assert owner.next(Message).payload == b"1"
+    assert wait_until(lambda: b"\x40\x02\x01\x02" in b"".join(fake.heard))
+    assert owner.connection.refused == 1
+    owner.connection.stop()
+    fake.close()

@@ -1,5 +1,6 @@
 """[lan]: nobody without a password keeps others out; which TLS; whom the authority may vouch for."""
 
+import queue
 import shutil
 import socket
 import ssl
@@ -14,6 +15,9 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bus.connection import Connection
+from bus.events import Connected, Link, Message, Subscription
+from tests.emulators.mqtt_wire import Wire, connect, publish
 from tests.lan import ADDRESS, PATIENCE, Lan, openssl, sign
 from tests.secured import boondock_broker, open_folder
 
@@ -93,6 +97,34 @@ def half_a_connect(lan: Lan, port: int) -> socket.socket:
     sock = without_connect(lan, port)
     sock.sendall(b"\x10\x7f\x00\x04MQTT")
     return sock
+
+
+def test_a_service_hears_all_of_a_burst_over_tls(lan: Lan) -> None:
+    events: queue.SimpleQueue[object] = queue.SimpleQueue()
+    user, password = lan.broker.login("admin")
+    link = Link(
+        host=ADDRESS,
+        port=lan.port,
+        client_id="tester",
+        username=user,
+        password=password,
+        tls_ca=str(lan.ca),
+    )
+    everything = Subscription(filter="camper/state/+", qos=0)
+    connection = Connection(link, birth_topic=None, subscriptions=[everything], emit=events.put)
+    connection.start()
+    while not isinstance(events.get(timeout=PATIENCE), Connected):
+        pass
+    sizes = [number * 37 % 5000 for number in range(600)]
+    with Wire(lan.broker.port, connect("speaker", lan.broker.login("admin"))) as wire:
+        assert wire.send(publish("camper/state/x", bytes(size)) for size in sizes)
+        assert wire.settle()
+    found: list[int] = []
+    while len(found) < len(sizes):
+        event = events.get(timeout=PATIENCE)
+        found += [len(event.payload)] if isinstance(event, Message) else []
+    assert found == sizes
+    connection.stop()
 
 
 @pytest.mark.parametrize("open_one", [silent, half_a_handshake, without_connect, half_a_connect])

@@ -48,10 +48,11 @@ class Notes:
         self.log.append(("publish", topic, payload))
         return Sent.YES
 
-    def acknowledge(self, message: Message) -> None:
+    def acknowledge(self, *messages: Message) -> None:
         """Note an acknowledgement."""
-        self.acknowledged.append(message.mid)
-        self.log.append(("acknowledge", message.topic, message.payload))
+        for message in messages:
+            self.acknowledged.append(message.mid)
+            self.log.append(("acknowledge", message.topic, message.payload))
 
     def forget(self) -> None:
         """Begin anew."""
