@@ -24,7 +24,7 @@ from bus.health import Journal
 from bus.in_hand import InHand, Verdict
 from bus.inbox import Inbox
 from bus.rivals import Rivals
-from bus.topics import Topics
+from bus.topics import Topics, Verb
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +130,8 @@ class Process:
             self.journal.problem("state", unlocked, clock.wall())
         self._acknowledge = acknowledge
         self._service_topic = topics.service(name)
-        self._inbox = Inbox(topics.requests(name).removesuffix("+"), clock.monotonic)
-        self.emit: Callable[[object], None] = self._inbox.put
+        requests, commands = topics.requests(name).removesuffix("+"), topics.below(Verb.SET).removesuffix("#")
+        self._inbox = Inbox(requests, commands, clock.monotonic)
         # Somebody else may say `offline` there: the last will of an old connection, or a second process.
         mine = Subscription(filter=self._service_topic, retained=False)
         self.connection = Connection(
@@ -145,6 +145,16 @@ class Process:
         self._flooded = float("-inf")
         self._stop: Stop | None = None
         self._rivals = Rivals(link.instance)
+
+    def put_first(self, ours: Callable[[str], bool]) -> None:
+        """Take messages on the topics that are `ours` before all that waits, if it is much."""
+        self._inbox.ours = ours
+
+    def emit(self, event: object) -> None:
+        """Queue an event, from any thread."""
+        dropped = self._inbox.put(event)
+        if dropped is not None:
+            self.connection.acknowledge(dropped)
 
     def run(self, service: Service) -> int:
         """Serve until SIGTERM, SIGINT or a Stop event; returns the exit code."""
@@ -301,9 +311,9 @@ class Process:
 
     def _tell_dropped(self) -> None:
         counters, now = self.journal.counters, self.clock.monotonic()
-        found = (self._inbox.requests_dropped, self._inbox.messages_dropped)
-        if found != (counters["requests_dropped"], counters["messages_dropped"]):
-            counters["requests_dropped"], counters["messages_dropped"] = found
+        found = self._inbox.dropped
+        if any(counters[kind] != count for kind, count in found.items()):
+            counters.update(found)
             self._flooded = now
             if self.journal.problem("flood", _FLOOD, self.clock.wall()):
                 log.warning("%s", _FLOOD)

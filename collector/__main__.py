@@ -91,7 +91,7 @@ def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster
     name = name_of(transport)
     topics = Topics(settings.broker.base)
     # All of them, for devices may join later; what is addressed to others is passed over.
-    commands = [] if transport == "ble" else [Subscription(filter=topics.every(Verb.SET))]
+    commands = [] if transport == "ble" else [Subscription(filter=topics.every(Verb.SET), qos=0)]
     requests = desk.subscription(topics, name)
     foreign = _foreign(settings) if transport == MQTT else []
     process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
@@ -203,6 +203,8 @@ def _switching(house: _House, source: "SwitchingSource") -> Collector:
     kept = runtime / f"{process.name}-answers.json"
     answers = Answers(process.connection, process.topics, journal, clock=clock, path=kept)
     timers = Timers(runtime / f"{process.name}-timers.json")
+    switching = Switching(source, readings, answers, clock=clock, journal=journal, timers=timers)
+    process.put_first(lambda topic: switching.owns(*process.topics.levels_of(topic)[:2]))
     return Collector(
         house.devices,
         source,
@@ -211,7 +213,7 @@ def _switching(house: _House, source: "SwitchingSource") -> Collector:
         topics=process.topics,
         clock=clock,
         journal=journal,
-        switching=Switching(source, readings, answers, clock=clock, journal=journal, timers=timers),
+        switching=switching,
     )
 
 

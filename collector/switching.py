@@ -66,6 +66,12 @@ class Switching:
         if self._readings.get(device_id) is not None:
             self._commands.take(device_id, entity, message)
 
+    def owns(self, device_id: str, entity: str) -> bool:
+        """Whether a device of ours has an entity that takes commands; for any thread."""
+        owned = self._readings.get(device_id)
+        row = None if owned is None else owned.rows.get(entity)
+        return row is not None and row.entity.command
+
     def give_up(self, device_id: str, entity: str, message: Message, error: Exception | None) -> None:
         """Answer a command for a device of ours that failed with an error, or (None) must not be read."""
         if self._readings.get(device_id) is not None:

@@ -14,7 +14,7 @@ from bus.owner import owner_of_devices
 from bus.process import set_up_logging
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
-from config.model import Settings
+from config.model import RELAY_DEVICE, Settings
 from controller import interlocks
 from controller.bank import Bank
 from controller.broker_restart import BrokerRestart
@@ -30,7 +30,7 @@ NAME = "controller"
 def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
     """What the controller listens to, besides what every owner of devices does."""
     # Also those whose topic is malformed, and those for others, with what these answer.
-    commands = Subscription(filter=topics.below(Verb.SET), retained=False)
+    commands = Subscription(filter=topics.below(Verb.SET), qos=0, retained=False)
     results = Subscription(filter=topics.every(Verb.RESULT), qos=0, retained=False)
     # What a stranger sends retained is news; what the broker had kept of it is none.
     devices = sorted(interlocks.devices(settings))
@@ -78,6 +78,8 @@ def main() -> int:
         clock=clock,
         journal=process.journal,
     )
+    outputs = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
+    process.put_first(outputs.__contains__)
     if not settings.relay:
         log.warning("boondock.toml names no relay; there is nothing to switch")
     return process.run(service)
