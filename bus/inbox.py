@@ -11,8 +11,11 @@ from bus.events import Message
 # receive maximum bounds.
 REQUESTS, OF_ONE = 64, 8
 UNACKNOWLEDGED = 4 * 1024 * 1024
-# Requests a second, as many at once, and commands for others: a refusal costs time too, which commands need.
+# Requests a second, and as many at once: a refusal costs time too, which commands need.
 RATE_OF_ONE, RATE = 200, 500
+# Of commands for others as many at once, for all outputs of a house may be told something together; a second
+# fewer, for each is answered twice, and the answers of our own outputs wait behind them.
+OTHERS_RATE_OF_ONE, OTHERS_RATE = 20, 50
 # Where more events wait than this, commands for what is ours go first.
 CROWD = 50
 _ASKERS = 256
@@ -20,15 +23,15 @@ _OVERHEAD = 500
 
 
 class _Rate:
-    """Lets so many through a second, and as many at once."""
+    """Lets `rate` through a second, and `most` at once."""
 
-    def __init__(self, most: int, now: float) -> None:
-        self._most = most
+    def __init__(self, most: int, rate: int, now: float) -> None:
+        self._most, self._rate = most, rate
         self._left, self._at = float(most), now
 
     def take(self, now: float) -> bool:
         """Whether one more may pass."""
-        self._left = min(self._most, self._left + (now - self._at) * self._most)
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
         self._at = now
         if self._left < 1:
             return False
@@ -39,12 +42,12 @@ class _Rate:
 class _Asked:
     """Messages from askers who are known by their Response Topic; what is too much is dropped.
 
-    At most `most` wait, and `of_one` of each asker.
+    At most `most` wait, and `of_one` of each asker; a second `rate` come at most, and `rate_of_one` from each.
     """
 
-    def __init__(self, most: int, of_one: int, now: float) -> None:
-        self._most, self._of_one = most, of_one
-        self._rate = _Rate(RATE, now)
+    def __init__(self, most: int, of_one: int, rate: int, rate_of_one: int, now: float) -> None:
+        self._most, self._of_one, self._rate_of_one = most, of_one, rate_of_one
+        self._rate = _Rate(RATE, rate, now)
         self._rates: OrderedDict[str | None, _Rate] = OrderedDict()
         self._waiting: deque[Message] = deque()
         self._of: Counter[str | None] = Counter()
@@ -63,7 +66,7 @@ class _Asked:
     def _admits(self, asker: str | None, now: float) -> bool:
         if len(self._waiting) >= self._most or self._of[asker] >= self._of_one:
             return False
-        rate = self._rates.pop(asker, None) or _Rate(RATE_OF_ONE, now)
+        rate = self._rates.pop(asker, None) or _Rate(RATE_OF_ONE, self._rate_of_one, now)
         self._rates[asker] = rate
         if len(self._rates) > _ASKERS:
             self._rates.popitem(last=False)
@@ -121,9 +124,8 @@ class Inbox:
         self._queue: SimpleQueue[object] = SimpleQueue()
         self._lock = Lock()
         # Each of them stands in the queue once for every message in it.
-        self._asked = _Asked(REQUESTS, OF_ONE, monotonic())
-        # All outputs of a house may be told something at once.
-        self._others = _Asked(RATE, RATE_OF_ONE, monotonic())
+        self._asked = _Asked(REQUESTS, OF_ONE, RATE, RATE_OF_ONE, monotonic())
+        self._others = _Asked(RATE, RATE_OF_ONE, OTHERS_RATE, OTHERS_RATE_OF_ONE, monotonic())
         self._first = _Newest()
         # Each is written by one thread: the broker's, and ours.
         self._arrived = self._taken = 0

@@ -5,7 +5,17 @@ from queue import Empty
 import pytest
 
 from bus.events import Message
-from bus.inbox import CROWD, OF_ONE, RATE, RATE_OF_ONE, REQUESTS, UNACKNOWLEDGED, Inbox
+from bus.inbox import (
+    CROWD,
+    OF_ONE,
+    OTHERS_RATE,
+    OTHERS_RATE_OF_ONE,
+    RATE,
+    RATE_OF_ONE,
+    REQUESTS,
+    UNACKNOWLEDGED,
+    Inbox,
+)
 
 HEAD = "camper/request/teller/"
 SET = "camper/set/"
@@ -163,6 +173,22 @@ def test_a_flood_of_commands_for_others_is_bounded(names: int) -> None:
     assert sum(one is not None for one in dropped) == inbox.dropped["commands_dropped"] == 10_000 - kept
     found = all_of(inbox)
     assert (found[0], len(found)) == (mine, kept + 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "rate", "burst"), [(1, OTHERS_RATE_OF_ONE, RATE_OF_ONE), (10**6, OTHERS_RATE, RATE)]
+)
+def test_a_flood_of_commands_for_others_that_lasts_gets_few_answers(
+    names: int, rate: int, burst: int
+) -> None:
+    now = 0.0
+    inbox = Inbox(HEAD, SET, lambda: now)
+    taken = 0
+    for turn in range(50_000):
+        now = turn / 5_000
+        inbox.put(command("x/y", turn, f"camper/response/{turn % names}"))
+        taken += len(all_of(inbox))
+    assert taken == pytest.approx(burst + 10 * rate, abs=2)
 
 
 def test_a_house_full_of_outputs_may_be_switched_at_once() -> None:
