@@ -42,7 +42,7 @@ class _Rate:
 class _Asked:
     """Messages from askers who are known by their Response Topic; what is too much is dropped.
 
-    At most `most` wait, and `of_one` of each asker; a second `rate` come at most, and `rate_of_one` from each.
+    At most `most` wait, and `of_one` of each asker; at most `rate` a second come, `rate_of_one` from each.
     """
 
     def __init__(self, most: int, of_one: int, rate: int, rate_of_one: int, now: float) -> None:
