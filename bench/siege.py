@@ -23,8 +23,9 @@ from tests.secured import SecuredBroker
 
 ROLES = {"viewer": "viewer", "guest": "viewer", "operator": "operator", "walker": "publisher"}
 USERS = '[user.guest]\nrole = "viewer"\n[user.walker]\nrole = "publisher"\ndevices = ["walker"]\n'
-# One more step of its voltage each time: whatever is missing in the database was lost.
-_SHUNT = """
+# The relay stands after a kill as before it, so that each answer can be held against the one before. One more
+# step of the shunt's voltage each time: whatever is missing in the database was lost.
+_MORE = """boot = "restore"
 [statistician]
 commit_interval = 0.5
 [device.shunt]
@@ -182,7 +183,7 @@ def besieged(folder: Path) -> Iterator[tuple[House, Source]]:
         cable, shunt = Cable(), SmartShunt()
         stack.callback(cable.pull)
         stack.enter_context(Talker(cable.write, shunt, period=0.1))
-        settings = SETTINGS + _SHUNT.format(port=cable.path)
+        settings = SETTINGS + _MORE.format(port=cable.path)
         house = stack.enter_context(secured_house(folder, settings, *PROCESSES, users=USERS))
         # All that the walkers say is more than this process should hear.
         house.client.close()
