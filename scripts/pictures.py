@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/statistics.md: python -m scripts.pictures. A test compares the two.
+"""Draws the pictures of docs/: python -m scripts.pictures. A test compares the two.
 
-The rows in them are what `statistician replay` makes of the readings.
+The rows in those of docs/statistics.md are what `statistician replay` makes of the readings.
 """
 
 import json
@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bus.messages import from_iso, to_iso
+from scripts import wiring
 from statistician.periods import MINUTES_5
 from statistician.replay import Printed, printed
 from statistician.replay_lines import parse
@@ -228,7 +229,7 @@ def coverage() -> str:
     return _picture(288, f"{title}: the hour has a coverage of {_number(hour.coverage)}", said, shares)
 
 
-PICTURES = {"mean.svg": mean, "sum.svg": total, "coverage.svg": coverage}
+PICTURES = {"mean.svg": mean, "sum.svg": total, "coverage.svg": coverage, "wiring.svg": wiring.draw}
 
 
 def main() -> int:
