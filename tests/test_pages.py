@@ -1,12 +1,13 @@
 """Links from page to page lead somewhere; docs/statistics.md has true pictures and every difference."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from scripts import pictures
-from tests.house import ROOT
+from tests.house import PACKAGES, ROOT
 from tests.statistician.test_scenarios import DIFFERENT
 
 _LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)\s]+)?\)")
@@ -55,3 +56,24 @@ def test_every_scenario_that_differs_has_its_reason() -> None:
     named = {number for row in rows for number in row.split()}
     # The recorder was asked about these too; they are of the kind of their neighbours.
     assert named - {"09", "16", "64"} == set(DIFFERENT)
+
+
+def _texts() -> str:
+    """All texts of the product, one a line; … is what is filled in."""
+    found = []
+    for path in (p for room in PACKAGES for p in (ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                found.append("".join(map(str, parts)))
+    return "\n".join(found)
+
+
+def test_what_troubleshooting_quotes_is_what_the_code_says() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `(.+?)` \|", page, re.MULTILINE)
+    assert len(quoted) > 30
+    texts = _texts()
+    assert [one for one in quoted if one not in texts] == []
