@@ -33,13 +33,13 @@ _HEAD = """\
 # Settings
 
 Every setting of `boondock.toml`, made from the code by `python -m scripts.settings`.
-[config/example.toml](../config/example.toml) shows them in place; `boondock check` says what is wrong with yours, and
-where. A process reads the file when it starts.
+[config/example.toml](../config/example.toml) shows them in place; `boondock check` says what is wrong with
+yours, and where. A process reads the file when it starts.
 
-Each may also come from the environment, `BOONDOCK_<TABLE>__<KEY>` in capitals, such as `BOONDOCK_BROKER__PORT=1884` or
-`BOONDOCK_DEVICE__SMARTSHUNT__NAME="House battery"`, or from a file of the same name in small letters among the
-secret files: `device__smartshunt__key`. The environment counts before the secret file, and that before
-`boondock.toml`.
+Each may also come from the environment, `BOONDOCK_<TABLE>__<KEY>` in capitals, such as
+`BOONDOCK_BROKER__PORT=1884` or `BOONDOCK_DEVICE__SMARTSHUNT__NAME="House battery"`, or from a file of the same
+name in small letters among the secret files: `device__smartshunt__key`. The environment counts before the secret
+file, and that before `boondock.toml`.
 """
 
 TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
@@ -52,12 +52,12 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "base": "first level, or levels, of every topic; two houses on one broker need two",
             "username": "as whom we log in; none where the broker asks for none",
             "password": "best in the secret file `broker__password`",
-            "tls_ca": "file with the certificate of the authority that vouches for the broker; with it TLS is used",
+            "tls_ca": "certificate of the authority that vouches for the broker; with it TLS is used",
         },
     ),
     "[lan]": (
         Lan,
-        "Lets the local network in, with TLS and a password; `boondock broker` makes it so. [security.md](security.md).",
+        "Lets the local network in, with TLS and a password ([security.md](security.md)).",
         {
             "listen": "IPv4 addresses or interfaces of this machine",
             "port": "for MQTT",
@@ -143,7 +143,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
     ),
     "[[import]]": (
         Import,
-        "A device that publishes in its own words. [bring-your-own.md](bring-your-own.md) has whole examples.",
+        "A device that publishes in its own words; [bring-your-own.md](bring-your-own.md) has examples.",
         {
             "topic": "where it says its values, without wildcards",
             "topics": "the same, several",
@@ -285,9 +285,9 @@ def _allowed(hint: Any) -> str:  # noqa: ANN401 — a type
 
 
 def _bounds(found: tuple[object, ...]) -> str:
-    least = next((f"{one.ge:g}" for one in found if isinstance(one, Ge)), None)
-    above = next((f"above {one.gt:g}" for one in found if isinstance(one, Gt)), None)
-    most = next((f"{one.le:g}" for one in found if isinstance(one, Le)), None)
+    least = next((f"{one.ge:.15g}" for one in found if isinstance(one, Ge)), None)
+    above = next((f"above {one.gt:.15g}" for one in found if isinstance(one, Gt)), None)
+    most = next((f"{one.le:.15g}" for one in found if isinstance(one, Le)), None)
     start = f", {above}" if above else f", {least}"
     return start + (f" to {most}" if most else "")
 

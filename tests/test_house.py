@@ -90,7 +90,15 @@ PURE_GROUND = (
 )
 TOP = frozenset(
     {*PACKAGES, *WORKSHOPS, "mosquitto", "systemd", "docs", ".ci", ".gitignore", ".gitattributes"}
-    | {"docker-compose.yml", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".dockerignore"}
+    | {
+        "docker-compose.yml",
+        "pyproject.toml",
+        "README.md",
+        "README.ja.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        ".dockerignore",
+    }
     | {"requirements.lock", "requirements-dev.lock", "requirements-gpio.lock", "Dockerfile"}
 )
 # Joined here, so that this file does not name them.
