@@ -37,7 +37,7 @@ Every setting of `boondock.toml`, made from the code by `python -m scripts.setti
 yours, and where. A process reads the file when it starts.
 
 Each may also come from the environment, `BOONDOCK_<TABLE>__<KEY>` in capitals, such as
-`BOONDOCK_BROKER__PORT=1884` or `BOONDOCK_DEVICE__SMARTSHUNT__NAME="House battery"`, or from a file of the same
+`BOONDOCK_BROKER__PORT=1884` or `BOONDOCK_DEVICE__SMARTSHUNT__NAME="House battery"`, or from a file of that
 name in small letters among the secret files: `device__smartshunt__key`. The environment counts before the
 secret file, and that before `boondock.toml`.
 """
