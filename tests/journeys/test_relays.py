@@ -1,4 +1,4 @@
-"""Relays by the real controller on twins of both libraries: killed, cut off, sent old and doubled commands."""
+"""Relays by the real controller on twins of both libraries: killed, cut off, sent old or doubled commands."""
 
 import json
 import os
