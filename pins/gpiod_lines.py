@@ -19,7 +19,8 @@ _HEADERS = {
     "pinctrl-rp1": "pinctrl_rp1",
 }
 _DEV = Path("/dev")
-_MODEL = Path("/proc/device-tree/model")
+# The same as /proc/device-tree, which the units hide.
+_MODEL = Path("/sys/firmware/devicetree/base/model")
 _MODULES = Path("/sys/module")
 _GROUP = (
     "the group gpio may open them on Raspberry Pi OS: sudo usermod -aG gpio <user>, then log in again; "
