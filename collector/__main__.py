@@ -165,6 +165,8 @@ def _run_polled(house: _House, transport: str) -> int:
         runtime=Path(settings.storage.runtime),
         # Before the first connection nobody knows: a start is no failure of the broker.
         broker_up=lambda: process.connection.connected if process.connection.generation else None,
+        controller=settings.controller,
+        tell_pins=partial(journal.fact, "pins"),
     )
     lines = partial(line_of, around=around)
     source = PollingSource(readings, lines, clock=clock, journal=journal, emit=process.emit)

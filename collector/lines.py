@@ -1,24 +1,33 @@
 """Which line a device hangs on: its name, shared by all on it, and how it is made."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from collector.devices.description import GpioKind, HostKind, I2cKind, ModbusKind, RouteBKind, VeDirectKind
 from collector.devices.lines import Line
 from collector.devices.modbus_address import tcp_address
 from collector.ownership import TCP, Owned, baudrate
+from config.model import Controller
+
+log = logging.getLogger(__name__)
 
 # Transports are imported in the functions: a process carries only the libraries of its own lines.
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a line may know of its process: folders of data and of what a boot forgets, how the broker is."""
+    """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
+
+    `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`.
+    """
 
     state: Path = Path("/")
     runtime: Path | None = None
     broker_up: Callable[[], bool | None] | None = None
+    controller: Controller = field(default_factory=Controller)
+    tell_pins: Callable[[str], None] = log.debug
 
 
 _NOWHERE = Surroundings()
@@ -31,7 +40,7 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> tuple[str, Callab
     """
     match device.kind:
         case GpioKind():
-            return _gpio()
+            return _gpio(around)
         case HostKind():
             return _host(around)
         case I2cKind():
@@ -67,10 +76,11 @@ def _modbus_tcp(device: Owned) -> tuple[str, Callable[[], Line]]:
     return f"{host}:{port}", lambda: ModbusTcp(host, port)
 
 
-def _gpio() -> tuple[str, Callable[[], Line]]:
+def _gpio(around: Surroundings) -> tuple[str, Callable[[], Line]]:
     from collector.transports.gpio import Gpio  # noqa: PLC0415 — see above
+    from pins.choice import make_inputs  # noqa: PLC0415 — see above
 
-    return "gpio", Gpio
+    return "gpio", lambda: Gpio(make_inputs(around.controller, "boondock collector_gpio"), around.tell_pins)
 
 
 def _host(around: Surroundings) -> tuple[str, Callable[[], Line]]:

@@ -12,6 +12,7 @@ from config.model_import import Import
 from config.model_table import Seconds, Table
 
 Days = Annotated[int, Ge(1), Le(36_500)]
+Pull = Literal["up", "down", "off"]
 
 # A kind of device that no collector owns: the statistician derives its energy from another's power.
 INTEGRAL = "integral"
@@ -140,7 +141,7 @@ class Device(Table):
     pull_up: Annotated[float, Gt(0), Le(10_000_000)] | None = None
     supply: Annotated[float, Gt(0), Le(60)] | None = None
     pin: Annotated[int, Ge(0), Le(27)] | None = None
-    pull: Literal["up", "down", "off"] | None = None
+    pull: Pull | None = None
     active_low: bool | None = None
     debounce: Annotated[float, Ge(0), Le(3600)] | None = None
     device_class: str | None = None
@@ -177,10 +178,15 @@ class Statistician(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller(Table):
-    """[controller]: `pins` is `rpi` for the board's own or `simulated` for none."""
+    """[controller]: `pins` is how the board's pins are reached, `simulated` switches none.
+
+    `chip` is the chip they are on, by path, name or label; None is that of a Raspberry Pi's header, else the
+    first.
+    """
 
     name: str = "Relays"
-    pins: Literal["rpi", "simulated"] = "rpi"
+    pins: Literal["auto", "gpiod", "rpi", "simulated"] = "auto"
+    chip: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +212,7 @@ class Relay(Table):
     never_with: tuple[str, ...] = ()
     feedback: str | None = None
     feedback_pin: Annotated[int, Ge(0), Le(27)] | None = None
-    feedback_pull: Literal["up", "down", "off"] = "up"
+    feedback_pull: Pull = "up"
     feedback_active_low: bool = True
     feedback_within: Annotated[float, Ge(1), Le(60_000)] = 500.0
 

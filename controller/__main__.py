@@ -19,8 +19,8 @@ from controller import interlocks
 from controller.bank import Bank
 from controller.broker_restart import BrokerRestart
 from controller.memory import Memory
-from controller.pins import make_pins
 from controller.service import Controller
+from pins.choice import make_pins
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def main() -> int:
         NAME, settings, clock, subscriptions(topics, settings), availability=True
     )
     memory = Memory(Path(settings.storage.state) / "relays.json")
-    pins = make_pins(settings.controller.pins)
+    pins = make_pins(settings.controller, f"boondock {NAME}")
     bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)
     # In memory, so that it costs no card writes; it outlives the process.
     kept = Path(settings.storage.runtime) / f"{NAME}-answers.json"

@@ -10,8 +10,8 @@ from bus.messages import OFF, ON
 from config.model import Relay
 from controller import policy
 from controller.memory import Memory
-from controller.pins import PinError, Pins
 from controller.policy import Position
+from pins.engine import PinError, Pins
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +35,15 @@ class Bank:
         self._tried = float("-inf")
 
     @property
-    def backend(self) -> str:
-        """Which pins these are."""
-        return self._pins.backend
-
-    @property
     def pins(self) -> Pins:
-        """The pins, for who reads inputs."""
+        """The pins, for who reads inputs or tells which they are."""
         return self._pins
 
     def start(self, now: float, withheld: Callable[[str, float], bool] | None = None) -> None:
         """Open every pin at its boot level; one that boots on stays off if it is `withheld`."""
         self._withheld = withheld or self._withheld
         self._tried = now
+        self._journal.fact("pins", self._pins.told)
         if self._memory.problem is not None:
             text = f"{self._memory.problem}; every relay counts as off until it is switched"
             self._journal.problem("memory", text, self._clock.wall())

@@ -11,8 +11,8 @@ from config.relay_rules import FAULT, has_feedback
 from controller import feedback
 from controller.bank import Bank
 from controller.feedback import Watch
-from controller.pins import PinError
 from controller.states import States
+from pins.engine import PinError
 
 log = logging.getLogger(__name__)
 

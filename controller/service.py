@@ -27,12 +27,12 @@ from controller.broker_watch import BrokerWatch
 from controller.feedbacks import Feedbacks
 from controller.foreign import Foreign
 from controller.guarding import Guarding
-from controller.pins import PinError
 from controller.policy import Position
 from controller.services import MOST_DEVICES, MOST_OUTPUTS, Services
 from controller.standstill import Standstill
 from controller.states import States
 from controller.supervisor import Supervisor
+from pins.engine import PinError
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,6 @@ class Controller:
         if self._settings.relay:
             self._publisher.about(RELAY_DEVICE, about)
         self._publisher.tidy({RELAY_DEVICE: about.entities} if self._settings.relay else {})
-        self._journal.fact("pins", self._bank.backend)
         self._bank.start(now, self._supervisor.withheld)
         self._feedbacks.look(now)
         self._tell_state(now)
@@ -415,7 +414,7 @@ class Controller:
         return About(
             name=self._settings.controller.name,
             manufacturer="Boondock",
-            backend=self._bank.backend,
+            backend=self._bank.pins.backend,
             entities=entities | self._feedbacks.entities(),
         )
 

@@ -42,8 +42,6 @@ def settings(places: Places) -> dict[str, str]:
         "BOONDOCK_DEVICE__SHORE_METER__PORT": f"tcp://{demo_tcp.HOST}:{number}",
         # The emulated air is never silent for long: a bluetoothd that came back is noticed soon.
         "BOONDOCK_BLE__WATCHDOG": "10",
-        # By the stand-in for RPi.GPIO below, which says of itself that it is one.
-        "BOONDOCK_CONTROLLER__PINS": "rpi",
     }
 
 

@@ -49,7 +49,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("collector/transports/*", ADAPTERS),
     ("statistician/store*.py", ADAPTERS),
     ("*/schedule.py", ADAPTERS),
-    ("controller/pins.py", ADAPTERS),
+    ("pins/*", ADAPTERS),
     ("controller/memory.py", ADAPTERS),
     ("*", SERVICE),
 )
@@ -72,7 +72,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "playhouse": ("statistician/store*.py",),
     "apscheduler": ("*/schedule.py",),
     "segno": ("cli/broker_show.py",),
-    "RPi": ("controller/pins.py", "collector/transports/gpio.py"),
+    "RPi": ("pins/rpi.py",),
+    "gpiod": ("pins/gpiod_lines.py",),
     "victron_ble": ("collector/devices/victron*.py",),
 }
 IMPURE = frozenset(
@@ -231,8 +232,8 @@ def modules_say_what_they_are(module: Module) -> Found:
 
 # The rule, the folders it holds in, and a planted file it must catch: a rule that catches nothing is none.
 RULES: tuple[tuple[Callable[[Module], Found], tuple[str, ...], tuple[str, str]], ...] = (
-    (imports_go_down, PACKAGES, ("controller/policy.py", "from controller import pins")),
-    (imports_go_down, PACKAGES, ("controller/pins.py", "from controller.bank import Bank")),
+    (imports_go_down, PACKAGES, ("controller/policy.py", "from pins import engine")),
+    (imports_go_down, PACKAGES, ("pins/engine.py", "from controller.bank import Bank")),
     (imports_go_down, PACKAGES, ("statistician/service.py", "import statistician.__main__")),
     (imports_go_down, PACKAGES, ("bus/outbox.py", "from statistician.store import Store")),
     (processes_do_not_know_each_other, PACKAGES, ("controller/bank.py", "from collector import ownership")),
@@ -289,7 +290,7 @@ def test_every_file_imports_on_a_laptop_without_gpio_and_without_a_d_bus() -> No
     names = [m.name for m in modules(*PACKAGES) if not m.path.endswith("__main__.py")]
     code = (
         "import importlib, sys\n"
-        "sys.modules.update({'RPi': None, 'RPi.GPIO': None, 'dbus_fast': None})\n"
+        "sys.modules.update({'RPi': None, 'RPi.GPIO': None, 'gpiod': None, 'dbus_fast': None})\n"
         f"for name in {names}:\n"
         "    try:\n        importlib.import_module(name)\n"
         "    except ImportError as error:\n        print(name, error)\n"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from collector.devices.description import Value
-from collector.devices.lines import GpioLine, Pull
-from config.model import Device
+from collector.devices.lines import GpioLine
+from config.model import Device, Pull
 
 DEFAULT_PULL: Pull = "up"
 

@@ -6,9 +6,9 @@ Every method raises LineError when the line is gone and NoAnswerError when only 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal, Protocol
+from typing import Protocol
 
-Pull = Literal["up", "down", "off"]
+from config.model import Pull
 
 
 class Line(Protocol):

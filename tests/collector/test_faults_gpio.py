@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from collector.transports import gpio
+from collector.lines import Surroundings, line_of
 from config.model import Device
+from pins import rpi as rpi_library
 from tests.clock import FakeTime
 from tests.collector import board as boards
 from tests.collector.rig import Rig
@@ -34,7 +37,8 @@ def rig(tmp_path: Path, time: FakeTime, board: Board) -> Iterator[Rig]:
     board.wire(22, "low")
     board.wire(23, "high")
     board.wire(5, "low")
-    rig = Rig(tmp_path, time, DEVICES, "gpio")
+    around = Surroundings(controller=boards.settings(board, "rpi"))
+    rig = Rig(tmp_path, time, DEVICES, "gpio", partial(line_of, around=around))
     yield rig
     rig.close()
 
@@ -116,7 +120,7 @@ class Fault:
 
 
 FAULTS = {
-    "the library is missing": Fault(_library_gone, _library_back, "install the extra gpio"),
+    "the library is missing": Fault(_library_gone, _library_back, 'set controller.pins to "auto"'),
     "this is no Raspberry Pi": Fault(_no_pi, _a_pi, "can only be run on a Raspberry Pi"),
     "permission denied": Fault(_forbid, _permit, "group gpio"),
 }
@@ -176,13 +180,13 @@ def test_a_pin_that_is_an_output_is_one_devices_problem(rig: Rig, board: Board) 
 def test_the_board_is_tried_ever_less_often(rig: Rig, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     board.forbid()
     attempts: list[float] = []
-    known = gpio._import
+    known = rpi_library._import
 
-    def watched() -> object:
+    def watched() -> ModuleType:
         attempts.append(rig.time.monotonic_s)
         return known()
 
-    monkeypatch.setattr(gpio, "_import", watched)
+    monkeypatch.setattr(rpi_library, "_import", watched)
     rig.run(600, 0.5)
     pauses = [later - earlier for earlier, later in pairwise(attempts)]
     assert pauses[0] <= 1.5

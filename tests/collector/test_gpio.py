@@ -1,5 +1,6 @@
-"""The GPIO line on the library's twin: levels, pulls, and pins that are not ours."""
+"""The GPIO line on the twins of both libraries: levels, pulls, and pins that are not ours."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from collector.devices.description import LineError, RefusedError
-from collector.devices.lines import Pull
 from collector.transports.gpio import Gpio
+from config.model import Pull
 from tests.collector import board as boards
 from tests.emulators.gpio_board import Board
 
@@ -21,9 +22,21 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     boards.unload()
 
 
+def made(board: Board, backend: str) -> Gpio:
+    return Gpio(boards.pins(board, backend), lambda _told: None)
+
+
+@pytest.fixture(params=["rpi", "gpiod"])
+def line(board: Board, request: pytest.FixtureRequest) -> Iterator[Gpio]:
+    gpio = made(board, request.param)
+    gpio.open()
+    yield gpio
+    gpio.close()
+
+
 @pytest.fixture
-def line(board: Board) -> Gpio:  # noqa: ARG001 — it must be there first
-    gpio = Gpio()
+def rpi(board: Board) -> Gpio:
+    gpio = made(board, "rpi")
     gpio.open()
     return gpio
 
@@ -61,13 +74,41 @@ def test_a_level_that_moves_is_seen(board: Board, line: Gpio) -> None:
     assert seen == [False, True, True, False]
 
 
-def test_an_output_of_another_program_is_never_touched(board: Board, line: Gpio) -> None:
+def test_an_output_of_another_program_is_never_touched(board: Board, rpi: Gpio) -> None:
     board.drive(27)
     with pytest.raises(RefusedError, match="pin 27 is an output"):
-        line.read(27, "up")
+        rpi.read(27, "up")
     assert board.pins()["27"]["function"] == "out"
     # Others on the same board work on.
+    assert rpi.read(22, "up") is True
+
+
+def test_a_line_that_another_program_holds_is_refused_and_its_holder_named(board: Board) -> None:
+    line = made(board, "gpiod")
+    line.open()
+    hold = board.hold(27, "fan control")
+    with pytest.raises(RefusedError, match="pin 27 cannot be an input: 'fan control' holds it"):
+        line.read(27, "up")
     assert line.read(22, "up") is True
+    os.close(hold)
+    assert line.read(27, "up") is True
+    line.close()
+
+
+def test_a_pull_that_changes_takes_effect_at_once(board: Board, line: Gpio) -> None:
+    assert line.read(22, "up") is True
+    assert line.read(22, "down") is False
+    assert board.pins()["22"] == {"function": "in", "pull": "down"}
+
+
+def test_it_tells_which_pins_it_reads(board: Board) -> None:
+    told: list[str] = []
+    for backend in ("rpi", "gpiod"):
+        line = Gpio(boards.pins(board, backend), told.append)
+        line.open()
+        line.close()
+    assert told[0].startswith("simulated: RPi.GPIO 0.7.1")
+    assert told[1].startswith(f"simulated: pinctrl-bcm2835, {board.chip}; ")
 
 
 def test_closing_lets_go_of_our_pins_and_of_no_others(board: Board, line: Gpio) -> None:
@@ -95,7 +136,7 @@ def test_a_line_that_was_closed_can_be_opened_again(board: Board, line: Gpio) ->
 def test_the_library_has_nothing_to_warn_of(board: Board) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        gpio = Gpio()
+        gpio = made(board, "rpi")
         gpio.open()
         assert gpio.read(2, "up") is True
         gpio.close()
@@ -108,7 +149,8 @@ def test_a_pin_that_no_pi_has_is_refused(line: Gpio) -> None:
 
 
 @pytest.mark.parametrize("where", ["gpio_function", "setup", "input"])
-def test_the_error_of_lgpio_is_understood(line: Gpio, where: str) -> None:
+def test_the_error_of_lgpio_is_understood(rpi: Gpio, where: str) -> None:
+    line = rpi
     line.read(5, "up")
     line.close()
     library = sys.modules["RPi.GPIO"]

@@ -8,8 +8,7 @@ from bus.about import BINARY_SENSOR_CLASSES
 from collector.devices.contact import Contact
 from collector.devices.description import SettingError
 from collector.devices.gpio_input import KIND
-from collector.devices.lines import Pull
-from config.model import Device
+from config.model import Device, Pull
 
 
 class Pins:

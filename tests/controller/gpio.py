@@ -84,6 +84,10 @@ class Gpio(ModuleType):
         self._driven.add(pin)
         self.wire.append((pin, self._latch[pin]))
 
+    def gpio_function(self, pin: int) -> int:
+        """What the pin is now, whoever made it so."""
+        return self.OUT if pin in self._driven else self.IN
+
     def output(self, pin: int, level: int) -> None:
         """Set a level."""
         if pin not in self._driven:
@@ -94,10 +98,11 @@ class Gpio(ModuleType):
             self._latch[pin] = bool(level)
             self.wire.append((pin, bool(level)))
 
-    def cleanup(self, pin: int) -> None:
-        """The pin is an input that nobody has set up, as after the start."""
-        self._driven.discard(pin)
-        self._pulls.pop(pin, None)
+    def cleanup(self, pins: int | list[int]) -> None:
+        """The pins are inputs that nobody has set up, as after the start."""
+        for pin in [pins] if isinstance(pins, int) else pins:
+            self._driven.discard(pin)
+            self._pulls.pop(pin, None)
 
     def input(self, pin: int) -> int:
         """What the pin really shows."""

@@ -18,8 +18,9 @@ from config.model import Controller as ControllerSettings
 from controller.bank import Bank
 from controller.broker_restart import BrokerRestart
 from controller.memory import Memory
-from controller.pins import RpiPins
 from controller.service import Controller
+from pins.engine import Pins
+from pins.rpi import RpiLines
 from tests.clock import FakeTime
 from tests.controller.gpio import Gpio
 from tests.fake_bus import FakeBus
@@ -63,7 +64,7 @@ class Rig:
         topics, clock = Topics(), self.time.clock
         outbox = Outbox(self.folder / "run", self.folder / "disk", "controller")
         publisher = Publisher(self.bus, topics, outbox, clock, self.journal)
-        bank = Bank(self.relays, RpiPins(), Memory(self.file), clock=clock, journal=self.journal)
+        bank = Bank(self.relays, Pins("rpi", RpiLines), Memory(self.file), clock=clock, journal=self.journal)
         answers = Answers(
             self.bus, topics, self.journal, clock=clock, path=self.folder / "run" / "controller-answers.json"
         )

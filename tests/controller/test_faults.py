@@ -128,7 +128,7 @@ def test_a_board_without_the_library_runs_says_so_and_recovers(
     installed = sys.modules["RPi"]
     monkeypatch.setitem(sys.modules, "RPi", None)
     rig = make(pump=PLAIN)
-    assert "install the extra gpio" in rig.journal.problems["relay.pump"]
+    assert 'set controller.pins to "auto"' in rig.journal.problems["relay.pump"]
     monkeypatch.setitem(sys.modules, "RPi", installed)
     rig.pass_(11)
     rig.pass_(0.1)

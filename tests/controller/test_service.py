@@ -230,7 +230,7 @@ def test_about_names_every_relay_its_command_and_the_backend(make: MakeRig) -> N
         "pump": {"name": "Water pump", "command": True, "boolean": True},
         "reading_lamp": {"name": "Reading lamp", "command": True, "boolean": True},
     }
-    assert rig.journal.facts["pins"] == "rpi"
+    assert rig.journal.facts["pins"] == "rpi: RPi.GPIO"
 
 
 def test_without_relays_nothing_is_said_and_a_command_finds_none(make: MakeRig) -> None:

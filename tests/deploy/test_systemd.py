@@ -123,8 +123,8 @@ def test_a_unit_opens_the_devices_of_its_transport_and_no_others() -> None:
         for unit in SERVICES
     }
     assert {unit: devices for unit, devices in opens.items() if devices} == {
-        "boondock-controller.service": ["/dev/gpiochip0", "/dev/gpiomem"],
-        "boondock-collector@gpio.service": ["/dev/gpiochip0", "/dev/gpiomem"],
+        "boondock-controller.service": ["/dev/gpiomem", "char-gpiochip"],
+        "boondock-collector@gpio.service": ["/dev/gpiomem", "char-gpiochip"],
         "boondock-collector@i2c.service": ["char-i2c"],
         "boondock-collector@serial.service": ["char-ttyACM", "char-ttyAMA", "char-ttyS", "char-ttyUSB"],
     }

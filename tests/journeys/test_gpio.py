@@ -45,9 +45,9 @@ every = 1.0
 class Inputs(House):
     """A house whose board is a twin."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, backend: str) -> None:
         super().__init__(folder, SETTINGS)
-        self.board = Board(folder / "board")
+        self.board = Board(folder / "board", backend)
 
     def said(self, device: str, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first reading of a device that matches."""
@@ -79,9 +79,11 @@ class Inputs(House):
         self.client.wait(lambda m: m.topic == topic and int(m.payload) >= reading["seq"])
 
 
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inputs]:
-    inputs = Inputs(tmp_path)
+@pytest.fixture(params=["rpi", "gpiod"])
+def house(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Inputs]:
+    inputs = Inputs(tmp_path, request.param)
     for name, value in inputs.board.environment.items():
         monkeypatch.setenv(name, value)
     for transport in ("gpio", "host"):
@@ -106,9 +108,10 @@ def test_a_contact_and_a_tank_become_rows(house: Inputs) -> None:
     assert house.said("waste", lambda r: r["level"] == 0)["volume"] == 0
     board.wire(6, "low")
     assert house.said("waste", lambda r: r["level"] is None)["switch_50"] == "ON"
-    house.client.wait(
+    health = house.client.wait(
         lambda m: m.topic == "camper/health/collector_gpio" and b"which one is stuck?" in m.payload
     )
+    assert json.loads(health.payload)["facts"]["pins"].startswith("simulated: ")
     board.wire(5, "low")
     full = house.said("waste", lambda r: r["level"] == 50)
     assert full["volume"] == 30

@@ -1,4 +1,4 @@
-"""Relays by the real controller on the twin of a board: killed, cut off, sent old and doubled commands."""
+"""Relays by the real controller on twins of both libraries: killed, cut off, sent old or doubled commands."""
 
 import json
 import os
@@ -65,9 +65,11 @@ def _now() -> str:
 class Van:
     """A broker, a board and the controller process."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, settings: str = SETTINGS) -> None:
+    def __init__(
+        self, folder: Path, broker: Mosquitto, settings: str = SETTINGS, *, backend: str = "rpi"
+    ) -> None:
         self.broker = broker
-        self.board = Board(folder / "board")
+        self.board = Board(folder / "board", backend)
         self.client = Client(broker.port, "camper/#")
         (folder / "boondock.toml").write_text(settings, encoding="utf-8")
         self._log = (folder / "controller.log").open("ab")
@@ -147,9 +149,9 @@ class Van:
         self._log.close()
 
 
-@pytest.fixture
-def van(tmp_path: Path, broker: Mosquitto) -> Iterator[Van]:
-    van = Van(tmp_path, broker)
+@pytest.fixture(params=["rpi", "gpiod"])
+def van(tmp_path: Path, broker: Mosquitto, request: pytest.FixtureRequest) -> Iterator[Van]:
+    van = Van(tmp_path, broker, backend=request.param)
     yield van
     van.close()
 

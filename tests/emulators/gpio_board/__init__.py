@@ -1,10 +1,11 @@
-"""A board's header in a folder: a child process's RPi.GPIO reads levels there, a test or demo moves them.
+"""A board's header in a folder: for a child process's RPi.GPIO or gpiod; a test or demo moves the levels.
 
 The folder holds one file a pin: `low` is a contact to ground, `high` one to 3.3 V, without a file nothing is
 wired and the pull decides. `edges` lists every level that outputs drove. `pins.json` is what processes did to
 the pins, as an electrician would find it.
 """
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -13,16 +14,32 @@ FOLDER = "TWIN_GPIO_BOARD"
 """The variable that names the board's folder to RPi.GPIO."""
 
 PYTHONPATH = Path(__file__).parent
-"""What makes `from RPi import GPIO` find the twin."""
+"""What makes `from RPi import GPIO` and `import gpiod` find the twins."""
+
+LABEL = "pinctrl-bcm2835"
+"""Of the board's chip, as on a Pi Zero 2."""
 
 
 class Board:
-    """The wires of a board; `environment` is what a process needs to sit on it."""
+    """The wires of a board; `environment` is what a process needs to sit on it.
 
-    def __init__(self, folder: Path) -> None:
+    `persist`: an output that gpiod lets go stays, as on Raspberry Pi OS; else it becomes an input.
+    """
+
+    def __init__(self, folder: Path, backend: str = "rpi", *, persist: bool = True) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.environment = {FOLDER: str(folder), "PYTHONPATH": str(PYTHONPATH)}
+        self.chip = folder / "gpiochip0"
+        self.chip.write_text(LABEL, encoding="ascii")
+        if persist:
+            (folder / "persist").touch()
+        self.environment = {
+            FOLDER: str(folder),
+            "PYTHONPATH": str(PYTHONPATH),
+            # Never the pins of the machine that the tests run on.
+            "BOONDOCK_CONTROLLER__PINS": backend,
+            "BOONDOCK_CONTROLLER__CHIP": str(self.chip),
+        }
 
     def wire(self, pin: int, level: str | None) -> None:
         """Connect a pin to ground (`low`) or 3.3 V (`high`), or to nothing (None)."""
@@ -62,7 +79,31 @@ class Board:
         """Function (`in`, `out`) and pull of every pin that was ever touched."""
         path = self.folder / "pins.json"
         found: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+        persist = (self.folder / "persist").exists()
+        for number, pin in found.items():
+            if pin.pop("by", None) and not persist and not self.held(int(number)):
+                # Its process was killed.
+                found[number] = {"function": "in", "pull": "off"}
         return found
+
+    def hold(self, pin: int, consumer: str) -> int:
+        """Another program holds a line of the kernel's; closing the descriptor lets it go."""
+        hold = os.open(self.folder / f"held-{pin}", os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(hold, fcntl.LOCK_EX)
+        os.pwrite(hold, consumer.encode(), 0)
+        return hold
+
+    def held(self, pin: int) -> bool:
+        """Whether a process holds a line of the kernel's."""
+        path = self.folder / f"held-{pin}"
+        if not path.exists():
+            return False
+        with path.open() as hold:
+            try:
+                fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def forbid(self) -> None:
         """Nobody may open the chip: the user is not in its group."""

@@ -1,4 +1,4 @@
-"""Pins as the wire sees them: RPi.GPIO by its own rules, simulated ones by the same."""
+"""Pins by RPi.GPIO as the wire sees them, by the library's own rules; simulated ones by the same."""
 
 import sys
 from collections.abc import Callable
@@ -6,22 +6,34 @@ from types import ModuleType
 
 import pytest
 
-from controller.pins import PinError, Pins, RpiPins, SimulatedPins, make_pins
-from tests.controller.gpio import Gpio
+from config.model import Controller
+from pins.choice import make_pins
+from pins.engine import PinError, Pins
+from pins.rpi import RpiLines
+from tests.controller.gpio import Gpio, plug_in
+
+
+@pytest.fixture
+def gpio(monkeypatch: pytest.MonkeyPatch) -> Gpio:
+    return plug_in(monkeypatch)
+
+
+def rpi() -> Pins:
+    return Pins("rpi", RpiLines)
 
 
 def test_the_level_stands_before_the_pin_drives(gpio: Gpio) -> None:
-    RpiPins().open(17, high=True)
+    rpi().open(17, high=True)
     assert gpio.wire == [(17, True)], "an active-low relay would click at every start"
 
 
 def test_a_pin_opened_low_starts_low(gpio: Gpio) -> None:
-    RpiPins().open(17, high=False)
+    rpi().open(17, high=False)
     assert gpio.wire == [(17, False)]
 
 
 def test_a_pin_follows_and_reads_back(gpio: Gpio) -> None:
-    pins = RpiPins()
+    pins = rpi()
     pins.open(17, high=False)
     pins.write(17, high=True)
     assert pins.read(17) is True
@@ -30,23 +42,22 @@ def test_a_pin_follows_and_reads_back(gpio: Gpio) -> None:
 
 
 def test_opening_again_a_pin_that_still_drives_moves_nothing_and_complains_of_nothing(gpio: Gpio) -> None:
-    RpiPins().open(17, high=True)
-    RpiPins().open(17, high=True)
+    rpi().open(17, high=True)
+    rpi().open(17, high=True)
     assert gpio.edges(17) == [True, True]
     assert gpio.warned == []
 
 
 def test_pins_are_independent(gpio: Gpio) -> None:
-    pins = RpiPins()
+    pins = rpi()
     pins.open(17, high=True)
     pins.open(27, high=False)
     pins.write(27, high=True)
     assert (gpio.level(17), gpio.level(27), gpio.level(22)) == (True, True, None)
 
 
-@pytest.mark.parametrize("backend", ["rpi", "simulated"])
-def test_a_pin_that_was_not_opened_is_an_error(gpio: Gpio, backend: str) -> None:
-    pins = make_pins(backend)
+@pytest.mark.parametrize("pins", [rpi(), make_pins(Controller(pins="simulated"), "test")])
+def test_a_pin_that_was_not_opened_is_an_error(gpio: Gpio, pins: Pins) -> None:
     with pytest.raises(PinError, match="17"):
         pins.write(17, high=True)
     with pytest.raises(PinError, match="17"):
@@ -57,7 +68,7 @@ def test_a_pin_that_was_not_opened_is_an_error(gpio: Gpio, backend: str) -> None
 def test_a_pin_the_library_refuses_is_named_with_its_reason(gpio: Gpio) -> None:
     gpio.broken.add(17)
     with pytest.raises(PinError, match=r"pin 17 cannot be an output: No access to /dev/mem"):
-        RpiPins().open(17, high=True)
+        rpi().open(17, high=True)
 
 
 def _absent(patch: pytest.MonkeyPatch) -> None:
@@ -77,16 +88,39 @@ def test_a_machine_without_pins_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, missing: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     missing(monkeypatch)
-    with pytest.raises(PinError, match=r"install the extra gpio .* or set controller.pins to simulated"):
-        RpiPins().open(17, high=True)
+    with pytest.raises(PinError, match=r"no RPi.GPIO here .* set controller.pins to \"auto\""):
+        rpi().open(17, high=True)
 
 
 def test_simulated_pins_keep_what_they_are_told_and_say_what_they_are(gpio: Gpio) -> None:
-    pins: Pins = make_pins("simulated")
+    pins = make_pins(Controller(pins="simulated"), "test")
     pins.open(17, high=True)
     assert pins.read(17) is True
     pins.write(17, high=False)
     assert pins.read(17) is False
     assert gpio.wire == []
-    assert (pins.backend, make_pins("rpi").backend) == ("simulated", "rpi")
-    assert isinstance(pins, SimulatedPins)
+    assert (pins.backend, rpi().backend) == ("simulated", "rpi")
+    assert pins.told == "simulated: no pin is switched"
+
+
+def test_an_output_of_another_program_is_never_made_an_input(gpio: Gpio) -> None:
+    rpi().open(17, high=True)
+    with pytest.raises(PinError, match="pin 17 is an output"):
+        rpi().open_input(17, "up")
+    assert gpio.level(17) is True
+
+
+def test_the_error_of_lgpio_is_understood_by_outputs_too(gpio: Gpio) -> None:
+    lgpio = ModuleType("lgpio")
+
+    class error(Exception):  # noqa: N801, N818 — lgpio's own name
+        pass
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise error("'GPIO busy'")
+
+    lgpio.error = error  # type: ignore[attr-defined]  # a module takes what it is given
+    gpio.lgpio = lgpio  # type: ignore[attr-defined]  # rpi-lgpio imports it at its top
+    gpio.setup = fail  # type: ignore[method-assign]  # the library refuses
+    with pytest.raises(PinError, match="pin 17 cannot be an output: 'GPIO busy'"):
+        rpi().open(17, high=True)

@@ -1,0 +1,210 @@
+"""Stands where libgpiod's Python package (gpiod 2) would: the same names, signatures and errors.
+
+Written from libgpiod's documentation of the Python API and the kernel's of the GPIO character device. The
+board is the folder that TWIN_GPIO_BOARD names, its chip the file `gpiochip0` there, which holds the label. A
+line is held by a lock on a file, which ends with its process as the kernel's hold does.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from . import line as line
+from .line import Bias, Direction, Value
+
+_FOLDER = os.environ.get("TWIN_GPIO_BOARD")
+if _FOLDER is None:
+    raise ImportError("there is no board")
+_BOARD = Path(_FOLDER)
+
+# The real one has no such name; whoever switches these pins must not say that they are real.
+BACKEND = "simulated"
+_LINES = 54
+_PULLS = {Bias.PULL_UP: "up", Bias.PULL_DOWN: "down", Bias.DISABLED: "off"}
+
+
+class RequestReleasedError(Exception):
+    def __init__(self) -> None:
+        super().__init__("GPIO lines have been released")
+
+
+@dataclass
+class LineSettings:
+    direction: Direction = Direction.AS_IS
+    bias: Bias = Bias.AS_IS
+    output_value: Value = Value.INACTIVE
+
+
+@dataclass(frozen=True)
+class ChipInfo:
+    name: str
+    label: str
+    num_lines: int
+
+
+@dataclass(frozen=True)
+class LineInfo:
+    offset: int
+    used: bool
+    consumer: str | None
+
+
+class Chip:
+    def __init__(self, path: str) -> None:
+        self.path = _opened(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.path = ""
+
+    def get_info(self) -> ChipInfo:
+        return ChipInfo(Path(self.path).name, Path(self.path).read_text(encoding="ascii").strip(), _LINES)
+
+    def get_line_info(self, line: int | str) -> LineInfo:
+        offset = _offset(line)
+        try:
+            os.close(_hold(offset))
+        except OSError:
+            return LineInfo(offset, used=True, consumer=_hold_file(offset).read_text(encoding="utf-8"))
+        return LineInfo(offset, used=False, consumer=None)
+
+
+class LineRequest:
+    """One line, held until it is released or its process ends."""
+
+    def __init__(self, offset: int, hold: int) -> None:
+        self._offset = offset
+        self._hold: int | None = hold
+
+    def release(self) -> None:
+        if self._hold is None:
+            return
+        driven = _pins().get(str(self._offset), {}).get("function") == "out"
+        if not driven or not (_BOARD / "persist").exists():
+            _set(self._offset, {"function": "in", "pull": "off"})
+        os.close(self._hold)
+        self._hold = None
+
+    def get_value(self, line: int | str) -> Value:
+        pin = self._pin(line)
+        if pin["function"] == "out":
+            return Value.ACTIVE if pin["latch"] == "high" else Value.INACTIVE
+        try:
+            wired = (_BOARD / str(self._offset)).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            # What floats reads low here; on a real board it reads anything.
+            wired = "high" if pin["pull"] == "up" else "low"
+        return Value.ACTIVE if wired == "high" else Value.INACTIVE
+
+    def set_value(self, line: int | str, value: Value) -> None:
+        if self._pin(line)["function"] != "out":
+            # GPIO_V2_LINE_SET_VALUES_IOCTL on an input.
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        _drive(self._offset, value)
+
+    def reconfigure_lines(self, config: dict[Iterable[int | str] | int | str, LineSettings | None]) -> None:
+        _configure(self._offset, config[self._offset])
+
+    def _pin(self, line: int | str) -> dict[str, str]:
+        if self._hold is None:
+            raise RequestReleasedError
+        if (_BOARD / "forbidden").exists():
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        assert _offset(line) == self._offset
+        return _pins()[str(self._offset)]
+
+
+def request_lines(
+    path: str,
+    config: dict[Iterable[int | str] | int | str, LineSettings | None],
+    consumer: str | None = None,
+    event_buffer_size: int | None = None,  # noqa: ARG001 — the real one's signature
+    output_values: dict[int | str, Value] | None = None,  # noqa: ARG001 — the same
+) -> LineRequest:
+    _opened(path)
+    ((offset, settings),) = config.items()
+    assert isinstance(offset, int)
+    hold = _hold(_offset(offset))
+    os.truncate(hold, 0)
+    # The kernel cuts the name to 31 bytes.
+    os.pwrite(hold, (consumer or "?")[:31].encode(), 0)
+    _configure(offset, settings)
+    return LineRequest(offset, hold)
+
+
+def _opened(path: str) -> str:
+    if not Path(path).exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if (_BOARD / "forbidden").exists():
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    if not Path(path).name.startswith("gpiochip"):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), path)
+    return path
+
+
+def _offset(line: int | str) -> int:
+    if not 0 <= int(line) < _LINES:
+        raise ValueError("line offset of out range")
+    return int(line)
+
+
+def _hold_file(offset: int) -> Path:
+    return _BOARD / f"held-{offset}"
+
+
+def _hold(offset: int) -> int:
+    hold = os.open(_hold_file(offset), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(hold)
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from error
+    return hold
+
+
+def _configure(offset: int, settings: LineSettings | None) -> None:
+    settings = settings or LineSettings()
+    if settings.direction is Direction.OUTPUT:
+        _drive(offset, settings.output_value)
+    elif settings.direction is Direction.INPUT:
+        _set(offset, {"function": "in", "pull": _PULLS[settings.bias]})
+
+
+def _drive(offset: int, value: Value) -> None:
+    """Drive a level, and note it if a voltmeter would see anything new."""
+    driven = {"function": "out", "pull": "off", "latch": "high" if value else "low", "by": "gpiod"}
+    if _pins().get(str(offset)) == driven:
+        return
+    _set(offset, driven)
+    with (_BOARD / "edges").open("a", encoding="ascii") as edges:
+        edges.write(f"{offset} {driven['latch']}\n")
+
+
+def _pins() -> dict[str, dict[str, str]]:
+    path = _BOARD / "pins.json"
+    found: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def _set(offset: int, pin: dict[str, str]) -> None:
+    pins = _pins()
+    pins[str(offset)] = pin
+    fresh = _BOARD / "pins.json.new"
+    fresh.write_text(json.dumps(pins), encoding="ascii")
+    fresh.replace(_BOARD / "pins.json")
