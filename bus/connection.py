@@ -106,6 +106,10 @@ class _Client(mqtt.Client):
         self._in_packet["pos"] = 0
         return self._packet_handle()
 
+    def rename(self, client_id: str) -> None:
+        """Be this client from the next connection on."""
+        self._client_id = client_id.encode()
+
     def acknowledge(self, mids: list[int]) -> None:
         """Send a PUBACK for each packet id in one write; from any thread."""
         self._packet_queue(PUBACK, acknowledgements(mids), 0, 0)
@@ -163,7 +167,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
-        client.on_connect_fail = self._on_connect_fail
+        client.on_connect_fail = lambda *_: self._emit(Disconnected(unreachable(self._link, client.failure)))
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         return client
@@ -326,8 +330,8 @@ class Connection:
         for subscription, reason in zip(asked, reasons, strict=False):
             if reason.is_failure:
                 self.refused += 1
-                why = words(reason.value, str(reason), topic=True)
-                self.last_refusal = f"the broker refused the subscription {subscription.filter}: {why}"
+                why = f"{subscription.filter}: {words(reason.value, str(reason), topic=True)}"
+                self.last_refusal = f"the broker refused the subscription {why}"
                 log.error("%s", self.last_refusal)
         if self._introduced != self.generation:
             self._introduce(client)
@@ -361,9 +365,6 @@ class Connection:
             if mid is not None:
                 self._asked[mid] = subscriptions
 
-    def _on_connect_fail(self, _client: mqtt.Client, _userdata: object) -> None:
-        self._emit(Disconnected(unreachable(self._link, self._client.failure)))
-
     def _on_disconnect(
         self,
         _client: mqtt.Client,
@@ -372,8 +373,8 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        answered, self._answered = self._answered, False
-        accepted, self._accepted = self._accepted, False
+        answered, accepted = self._answered, self._accepted
+        self._answered = self._accepted = False
         if flags.is_disconnect_packet_from_server:
             self._emit(
                 Disconnected(
@@ -384,11 +385,11 @@ class Connection:
             self._emit(Disconnected(hung_up(self._link)))
         elif accepted:
             # paho names a reason here too, which nobody has given.
-            how = self._cuts.words(time.monotonic() - self._since)
-            self._emit(Disconnected(f"the connection to the broker at {self._place} {how}"))
+            why = self._cuts.words(time.monotonic() - self._since)
+            self._emit(Disconnected(f"the connection to the broker at {self._place} {why}"))
             if self._cuts.often:
                 # Both stay then, and bus/rivals.py tells which of them goes.
-                self._client._client_id = f"{self._link.client_id}-{secrets.token_hex(8)}".encode()
+                self._client.rename(f"{self._link.client_id}-{secrets.token_hex(8)}")
 
     def _received(self, publication: Publication) -> None:
         self.heard += 1
