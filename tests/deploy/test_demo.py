@@ -12,6 +12,7 @@ import pytest
 
 from bus.topics import Topics
 from collector.ownership import TRANSPORTS
+from config.model import Broker
 from scripts import demo_van, places, programs
 from tests.client import Client
 from tests.deploy.started import ENDS_WITHIN, Started, eventually
@@ -131,7 +132,7 @@ def somewhere(tmp_path: Path) -> places.Places:
 
 def services(somewhere: places.Places) -> dict[str, dict[str, str]]:
     """The environment of each service of a demo."""
-    found = programs.the_services(somewhere, programs.DEMO, 1883, demo=True)
+    found = programs.the_services(somewhere, programs.DEMO, Broker(), demo=True)
     return {program.name: dict(program.env) for program in found}
 
 
@@ -158,7 +159,7 @@ def test_a_machine_without_umockdev_runs_the_rest_and_says_what_it_lacks(
 
 
 def test_ones_own_van_has_real_hardware(somewhere: places.Places) -> None:
-    found = programs.the_services(somewhere, programs.DEMO, 1883, demo=False)
+    found = programs.the_services(somewhere, programs.DEMO, Broker(), demo=False)
     emulated = {"LD_PRELOAD", "UMOCKDEV_DIR", "TWIN_GPIO_BOARD", "BOONDOCK_CONTROLLER__PINS"}
     assert [program.name for program in found if emulated & (program.env.keys() - os.environ.keys())] == []
     assert {program.name for program in found} == set(programs.SERVICES)
