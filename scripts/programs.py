@@ -72,6 +72,7 @@ def the_hardware(places: Places, port: int) -> Program:
     address = f"unix:path={bus_socket(places)}"
     argv = [sys.executable, "-m", "tests.emulators.demo", "--bus-address", address]
     argv += ["--folder", str(demo_van.folder(places)), "--broker-port", str(port)]
+    argv += ["--counters", str(places.data / "state" / "demo-counters.json")]
     # What it makes for itself goes with the run, also when it is killed.
     return Program("hardware", argv, _environment() | {"TMPDIR": str(places.runtime)}, _CARRIES)
 

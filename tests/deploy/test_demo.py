@@ -109,6 +109,31 @@ def test_hardware_that_dies_comes_back_at_the_same_places(demo: Demo) -> None:
     assert eventually(lambda: not not_again()), (not_again(), demo.run.text())
 
 
+def test_the_meters_go_on_where_they_ended(start: Callable[..., Started], tmp_path: Path) -> None:
+    port, kept = free_port(), str(tmp_path / "kept")
+    file = tmp_path / "kept" / "state" / "demo-counters.json"
+    registers = {str(register): 9e9 for register in range(0x3304, 0x3314, 2)}
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"meter": 130_250.0, "yield": 480.0, "epever": registers}))
+    run = start("--port", str(port), "--data", kept)
+    assert run.shows("Ctrl-C ends everything."), run.text()
+    demo = Demo(run, port)
+    assert demo.becomes("shore_meter", "grid_import_energy", lambda wh: 130_250 <= float(wh) < 130_500), (
+        run.text()
+    )
+    assert demo.becomes("epever", "pv_energy_total", lambda wh: 2_500_000 <= float(wh) < 2_501_000), run.text()
+    assert demo.becomes("mppt", "yield_today", lambda wh: 480 <= float(wh) < 520), run.text()
+    first = next(
+        json.loads(m.payload) for m in demo.client.messages if m.topic == TOPICS.state("shore_meter")
+    )
+    assert first["grid_import_energy"] >= 130_250, "nothing lower was ever said"
+    demo.client.close()
+    run.ends(signal.SIGINT)
+    after = json.loads(file.read_text())
+    assert after["meter"] > 130_250
+    assert after["epever"].keys() == registers.keys()
+
+
 def _hardware(run: Started) -> int:
     for entry in Path("/proc").iterdir():
         try:
