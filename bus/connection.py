@@ -1,6 +1,7 @@
 """A process's connection to the broker: birth, last will, replay, back-off. The only file with paho."""
 
 import logging
+import secrets
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
 from bus.packets import PUBACK, PUBLISH, Cutter, MalformedError, Publication, acknowledgements, publication
+from bus.reasons import Cuts, hung_up, trust, unreachable, words
 from bus.replay import Replay
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,20 @@ class _Client(mqtt.Client):
         self._take = take
         self._cutter = Cutter()
         self._cut: object = None
+        self._tls_ca = link.tls_ca
+        self.failure: Exception = OSError("never tried")
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connect, and remember in `failure` why it failed. Raises OSError, after which paho tries again."""
+        try:
+            if self._tls_ca is not None:
+                # Each time: the file may have come late, or be renewed.
+                self._ssl, self._ssl_context = True, trust(self._tls_ca)
+            return super().reconnect()
+        except (OSError, ValueError) as error:
+            self.failure = error
+            # Of another error paho's thread would die.
+            raise OSError(str(error)) from error
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Take what has come; of TLS one record, of which paho's loop asks for the next."""
@@ -89,6 +105,10 @@ class _Client(mqtt.Client):
         self._in_packet |= {"command": first, "remaining_length": len(body), "packet": bytearray(body)}
         self._in_packet["pos"] = 0
         return self._packet_handle()
+
+    def rename(self, client_id: str) -> None:
+        """Be this client from the next connection on."""
+        self._client_id = client_id.encode()
 
     def acknowledge(self, mids: list[int]) -> None:
         """Send a PUBACK for each packet id in one write; from any thread."""
@@ -126,6 +146,10 @@ class Connection:
         # Grows with whatever the broker says.
         self.heard = 0
         self._resumed = False
+        # Of this connection: whether the broker has said anything, and whether it let us in.
+        self._answered = self._accepted = False
+        self._since, self._cuts = 0.0, Cuts()
+        self._place = f"{link.host}:{link.port}"
         self.refused = 0
         self.oversize = 0
         self.last_refusal: str | None = None
@@ -135,8 +159,6 @@ class Connection:
         client = _Client(self._link, self._received)
         if self._link.username is not None:
             client.username_pw_set(self._link.username, self._link.password)
-        if self._link.tls_ca is not None:
-            client.tls_set(ca_certs=self._link.tls_ca)
         if self._birth_topic is not None:
             client.will_set(self._birth_topic, OFFLINE, qos=1, retain=True)
         client.reconnect_delay_set(1, LONGEST_BACKOFF)
@@ -145,7 +167,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
-        client.on_connect_fail = self._on_connect_fail
+        client.on_connect_fail = lambda *_: self._emit(Disconnected(unreachable(self._link, client.failure)))
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         return client
@@ -269,10 +291,14 @@ class Connection:
         properties: Properties | None,
     ) -> None:
         self.heard += 1
+        self._answered = True
         if reason.is_failure:
             # A refusal (bad password, banned) is retried too: the owner may correct the broker meanwhile.
-            self._emit(Disconnected(f"the broker refused us: {reason}"))
+            self._emit(
+                Disconnected(f"the broker at {self._place} refused us: {words(reason.value, str(reason))}")
+            )
             return
+        self._accepted, self._since = True, time.monotonic()
         if isinstance(wire := client.socket(), socket.socket):
             # Without it a QoS 1 round trip waits 40 ms for a delayed TCP acknowledgement.
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -304,19 +330,13 @@ class Connection:
         for subscription, reason in zip(asked, reasons, strict=False):
             if reason.is_failure:
                 self.refused += 1
-                self.last_refusal = f"the broker refused the subscription {subscription.filter}: {reason}"
+                why = f"{subscription.filter}: {words(reason.value, str(reason), topic=True)}"
+                self.last_refusal = f"the broker refused the subscription {why}"
                 log.error("%s", self.last_refusal)
         if self._introduced != self.generation:
             self._introduce(client)
 
-    def _on_unsubscribe(
-        self,
-        _client: mqtt.Client,
-        _userdata: object,
-        _mid: int,
-        _reasons: list[ReasonCode],
-        _properties: Properties | None,
-    ) -> None:
+    def _on_unsubscribe(self, *_: object) -> None:
         self.heard += 1
 
     def _introduce(self, client: mqtt.Client) -> None:
@@ -345,18 +365,31 @@ class Connection:
             if mid is not None:
                 self._asked[mid] = subscriptions
 
-    def _on_connect_fail(self, _client: mqtt.Client, _userdata: object) -> None:
-        self._emit(Disconnected(f"no broker at {self._link.host}:{self._link.port}"))
-
     def _on_disconnect(
         self,
         _client: mqtt.Client,
         _userdata: object,
-        _flags: mqtt.DisconnectFlags,
+        flags: mqtt.DisconnectFlags,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._emit(Disconnected(f"connection lost: {reason}"))
+        answered, accepted = self._answered, self._accepted
+        self._answered = self._accepted = False
+        if flags.is_disconnect_packet_from_server:
+            self._emit(
+                Disconnected(
+                    f"the broker at {self._place} ended the connection: {words(reason.value, str(reason))}"
+                )
+            )
+        elif not answered:
+            self._emit(Disconnected(hung_up(self._link)))
+        elif accepted:
+            # paho names a reason here too, which nobody has given.
+            why = self._cuts.words(time.monotonic() - self._since)
+            self._emit(Disconnected(f"the connection to the broker at {self._place} {why}"))
+            if self._cuts.often:
+                # Both stay then, and bus/rivals.py tells which of them goes.
+                self._client.rename(f"{self._link.client_id}-{secrets.token_hex(8)}")
 
     def _received(self, publication: Publication) -> None:
         self.heard += 1
@@ -404,10 +437,11 @@ class Connection:
         if reason.value < _FAILURE:
             return
         self.refused += 1
-        self.last_refusal = f"the broker refused a publication on {topic or 'a topic'}: {reason}"
+        why = words(reason.value, str(reason), topic=True)
+        self.last_refusal = f"the broker refused a publication on {topic or 'a topic'}: {why}"
         log.warning("%s", self.last_refusal)
         if topic:
-            self._emit(Unpublished(topic, payload, str(reason), forever=reason.value in _FOREVER))
+            self._emit(Unpublished(topic, payload, why, forever=reason.value in _FOREVER))
 
 
 def _options(s: Subscription) -> SubscribeOptions:

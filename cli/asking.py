@@ -90,7 +90,7 @@ class Asker:
         deadline = time.monotonic() + PATIENCE_S
         while not isinstance(event := self._next(deadline, f"no broker at {self._place}"), Connected):
             if isinstance(event, Disconnected):
-                raise AskError(f"no broker at {self._place}: {event.reason}")
+                raise AskError(event.reason)
         if self._service is None:
             self._catch_up(deadline)
             return

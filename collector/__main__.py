@@ -48,10 +48,13 @@ def main() -> int:
     roster = roster_of(settings.storage, transport)
     # What the last device has left at the broker and at Home Assistant is still to be taken back.
     left = has_left(name_of(transport), settings)
-    if not (devices or roster.devices or left or transport in settings.collector.run):
+    # What is wrong with the file of those that were added over MQTT must be told.
+    added = roster.devices or roster.unread or roster.problem
+    if not (devices or added or left or transport in settings.collector.run):
         log.info(
-            "boondock.toml has no device for the %s collector, and collector.run does not name it: "
-            "nothing to do",
+            "the %s collector has no device, in boondock.toml or added over MQTT: nothing to do; "
+            'to scan or to add some over MQTT: [collector] run = ["%s"]',
+            transport,
             transport,
         )
         # systemd takes an end without this for a failed start.
@@ -139,7 +142,7 @@ def _run_ble(house: _House) -> int:
     )
     house.open(service, BleScan(readings, clock=clock))
     if not list(readings):
-        log.warning("no device is read over Bluetooth yet; listening all the same")
+        log.info("no device is read over Bluetooth yet; listening all the same")
     radio = Radio(
         adapter=settings.ble.adapter,
         mode=settings.ble.mode,

@@ -157,9 +157,9 @@ class Device(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector(Table):
-    """[collector]: `run` names the transports whose collector runs although the file has no device for it."""
+    """[collector]: `run` names the transports whose collector runs although it has no device yet."""
 
-    run: tuple[Literal["ble", "serial", "tcp", "i2c", "gpio", "host", "mqtt"], ...] = ("ble",)
+    run: tuple[Literal["ble", "serial", "tcp", "i2c", "gpio", "host", "mqtt"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,17 @@
-"""The Mosquitto of one run: which port, which configuration, which command."""
+"""The broker of one run: one that is there already, or a Mosquitto of its own."""
 
+import ipaddress
 import os
 import pwd
+import shlex
 import shutil
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from config.model import Broker
 
 HOST = "127.0.0.1"
 PORT = 1883
@@ -19,6 +24,72 @@ _PORTS_TRIED = 100
 
 class BrokerError(Exception):
     """The broker cannot be started; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Where the broker of a run is and how to log in; `own`: this run starts it, for nobody else."""
+
+    broker: Broker
+    own: bool
+
+    @property
+    def place(self) -> str:
+        """Host and port."""
+        return f"{self.broker.host}:{self.broker.port}"
+
+    @property
+    def how(self) -> str:
+        """Say whose it is and how it is spoken to."""
+        if self.own:
+            return "started by this run, for this machine alone, without passwords"
+        whose = "was running already" if is_here(self.broker.host) else "elsewhere, as [broker] says"
+        user = f"user {self.broker.username}" if self.broker.username else "no user name"
+        return f"{whose}; {'no TLS' if self.broker.tls_ca is None else 'TLS'}, {user}"
+
+    @property
+    def options(self) -> str:
+        """Return the options of mosquitto_sub and its kin, with a space before, without the password."""
+        broker, words = self.broker, []
+        if not is_here(broker.host) or broker.tls_ca is not None:
+            words += ["-h", broker.host]
+        if broker.port != PORT:
+            words += ["-p", str(broker.port)]
+        if broker.tls_ca is not None:
+            words += ["--cafile", broker.tls_ca]
+        if broker.username is not None and not self.own:
+            words += ["-u", broker.username]
+        said = shlex.join(words) + (' -P "$PASSWORD"' if "-u" in words else "")
+        return f" {said}" if said else ""
+
+
+def is_here(host: str) -> bool:
+    """Tell whether a host is this machine's loopback."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower().rstrip(".") in ("localhost", "localhost.localdomain", "ip6-localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def choose(wanted: Broker, port: int | None) -> Chosen:
+    """Return the broker that [broker] names, with another `port` if given. Raises BrokerError.
+
+    On the loopback it is one of this run's own if nothing listens there.
+    """
+    broker = wanted if port is None else replace(wanted, port=port)
+    if not is_here(broker.host) or accepts(broker.port, broker.host):
+        return Chosen(broker, own=False)
+    if broker.tls_ca is not None:
+        raise BrokerError(
+            f"nothing listens at {broker.host}:{broker.port}, and a broker that this run starts has no TLS: "
+            "start the broker of [broker] first, or take tls_ca out"
+        )
+    if not is_free(broker.port):
+        raise BrokerError(
+            f"port {broker.port} is not allowed to this user: take one above 1023 for [broker] port"
+        )
+    return Chosen(replace(broker, host=HOST), own=True)
 
 
 def is_free(port: int) -> bool:
@@ -79,10 +150,10 @@ def account() -> tuple[str, ...]:
     return (f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups")
 
 
-def accepts(port: int) -> bool:
-    """Tell whether something accepts connections on this port of the loopback."""
+def accepts(port: int, host: str = HOST) -> bool:
+    """Tell whether something accepts connections on this port."""
     try:
-        socket.create_connection((HOST, port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:  # not yet
         return False
     return True

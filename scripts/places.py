@@ -13,6 +13,10 @@ PREFIX = "boondock-run-"
 MEMORY = Path("/dev/shm")  # noqa: S108 a directory of our own is made in it, by mkdtemp
 
 
+class CannotStartError(Exception):
+    """A run that cannot start; the text says why and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a run keeps what."""

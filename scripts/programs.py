@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from collector.ownership import TRANSPORTS
+from config.model import Broker
 from scripts import broker, demo_van
 from scripts.children import ROOT, Program
+from scripts.kept import Kept
 from scripts.places import Places
 
 DEMO = ROOT / "tests" / "emulators" / "demo.toml"
@@ -43,11 +45,6 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1"}
 
 
-def database(places: Places) -> Path:
-    """Return where the statistician of this run keeps its database."""
-    return places.data / "statistics.db"
-
-
 def the_broker(places: Places, port: int) -> Program:
     """Write the broker's configuration and return the broker."""
     configuration = places.temporary / "mosquitto.conf"
@@ -75,29 +72,31 @@ def the_hardware(places: Places, port: int) -> Program:
     address = f"unix:path={bus_socket(places)}"
     argv = [sys.executable, "-m", "tests.emulators.demo", "--bus-address", address]
     argv += ["--folder", str(demo_van.folder(places)), "--broker-port", str(port)]
+    argv += ["--counters", str(places.data / "state" / "demo-counters.json")]
     # What it makes for itself goes with the run, also when it is killed.
     return Program("hardware", argv, _environment() | {"TMPDIR": str(places.runtime)}, _CARRIES)
 
 
-def the_services(places: Places, configuration: Path, port: int, *, demo: bool) -> list[Program]:
+def the_services(
+    places: Places, configuration: Path, where: Broker, *, demo: bool, kept: Kept | None = None
+) -> list[Program]:
     """Return the house's own processes, told where this run keeps what and where its broker is."""
+    kept = kept or Kept.of(places)
     environment = _environment() | {
         "BOONDOCK_CONFIG": str(configuration),
-        "BOONDOCK_BROKER__HOST": broker.HOST,
-        "BOONDOCK_BROKER__PORT": str(port),
-        "BOONDOCK_STATISTICIAN__DATABASE": str(database(places)),
-        "BOONDOCK_STORAGE__STATE": str(places.data / "state"),
+        "BOONDOCK_BROKER__HOST": where.host,
+        "BOONDOCK_BROKER__PORT": str(where.port),
+        "BOONDOCK_STATISTICIAN__DATABASE": str(kept.database),
+        "BOONDOCK_STORAGE__STATE": str(kept.state),
+        "BOONDOCK_STORAGE__RUNTIME": str(kept.runtime),
     }
     own: Mapping[str, Mapping[str, str]] = {}
     services = dict(SERVICES)
     if demo:
-        environment["BOONDOCK_STORAGE__RUNTIME"] = str(places.runtime)
         environment |= demo_van.settings(places)
         own = demo_van.environments(places, bus_socket(places))
         if demo_van.missing(places):
             del services["collector_i2c"]
-    else:
-        environment.setdefault("BOONDOCK_STORAGE__RUNTIME", str(places.runtime))
     return [
         Program(
             name,

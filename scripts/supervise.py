@@ -5,16 +5,19 @@ import os
 import signal
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from bus.topics import Topics, Verb
+from config.load import EXIT_CONFIG, load
+from config.mistakes import ConfigError
+from config.model import Broker, Settings
 from scripts import broker, demo_van, programs
 from scripts.children import ROOT, Child, Van
-from scripts.places import Places, prepare
+from scripts.kept import Kept, left_out
+from scripts.places import CannotStartError, Places, prepare
 
 _LOOK_EVERY = 0.2
 _PERIOD = 300  # the statistics' shorter period, seconds
@@ -29,10 +32,6 @@ class Options:
     data: Path | None
     seconds: float | None
     config: Path | None
-
-
-class CannotStartError(Exception):
-    """A run that cannot start; the text says why, and what a process said last."""
 
 
 def _port(text: str) -> int:
@@ -60,9 +59,13 @@ def parse(argv: Sequence[str]) -> Options:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--port", type=_port, help="the broker's port (default: the first free one from 1883)"
+        "--port",
+        type=_port,
+        help="the broker's port (default: as [broker] says; the demo takes the first free one from 1883)",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="keep the database and the logs here")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep the database, the logs and all state here"
+    )
     parser.add_argument("--seconds", type=_seconds, metavar="N", help="end by itself after N seconds")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="run this instead of $BOONDOCK_CONFIG or ./boondock.toml"
@@ -82,15 +85,29 @@ def configuration(options: Options) -> Path | None:
     return own.resolve() if own else None
 
 
-def topics_of(own: Path | None) -> Topics:
-    """Return the topics of this run; a file that cannot be read is for the processes to complain about."""
-    base = os.environ.get("BOONDOCK_BROKER__BASE")
-    if base is None and own is not None:
-        try:
-            base = tomllib.loads(own.read_text()).get("broker", {}).get("base")
-        except (OSError, ValueError, AttributeError):
-            base = None
-    return Topics(base) if base else Topics()
+@dataclass(frozen=True, slots=True)
+class House:
+    """What runs: the user's own file with its settings, or (None) the demo; and on which broker."""
+
+    own: Path | None
+    settings: Settings
+    chosen: broker.Chosen
+
+    @property
+    def topics(self) -> Topics:
+        """The topics of this house."""
+        return Topics(self.chosen.broker.base)
+
+
+def house_of(options: Options) -> House:
+    """Choose what runs, and on which broker. Raises CannotStartError, ConfigError, BrokerError."""
+    own = configuration(options)
+    if own is not None:
+        settings = load(own)
+        return House(own, settings, broker.choose(settings.broker, options.port))
+    base = os.environ.get("BOONDOCK_BROKER__BASE") or Broker().base
+    port = broker.choose_port(options.port)
+    return House(None, Settings(), broker.Chosen(Broker(port=port, base=base), own=True))
 
 
 class Screen:
@@ -140,15 +157,23 @@ class Run:
 
     def run(self) -> int:
         """Run until asked to stop; return the exit code."""
-        own = configuration(self.options)
-        port = broker.choose_port(self.options.port)
-        data = self.options.data or (ROOT / "data" if own else None)
+        house = house_of(self.options)
+        data = self.options.data or (ROOT / "data" if house.own else None)
         with prepare(data.resolve() if data else None) as places:
+            kept = Kept.of(places)
+            if house.own:
+                kept = Kept.as_said(house.settings, places, data=self.options.data is not None)
+            if not house.chosen.own:
+                self.screen.status(f"asking the broker at {house.chosen.place} …")
+                # Only here: the demo starts sooner without a client of its own.
+                from scripts import house_there  # noqa: PLC0415 — see above
+
+                house_there.look(house.chosen, self.over)
             van = Van(places.logs, self.screen.say)
             try:
-                self._start(van, places, own, port)
+                self._start(van, places, house, kept)
                 if not self.over():
-                    self._greet(places, own, port)
+                    self._greet(places, house, kept)
                 code = self._watch(van)
             finally:
                 self.screen.status("stopping …")
@@ -156,17 +181,22 @@ class Run:
         self.screen.say("stopped" if code == 0 else f"stopped with exit code {code}")
         return code
 
-    def _start(self, van: Van, places: Places, own: Path | None, port: int) -> None:
-        child = van.start(programs.the_broker(places, port))
-        self._await(child, lambda: broker.accepts(port))
-        if own is None:
+    def _start(self, van: Van, places: Places, house: House, kept: Kept) -> None:
+        port = house.chosen.broker.port
+        if house.chosen.own:
+            child = van.start(programs.the_broker(places, port))
+            self._await(child, lambda: broker.accepts(port))
+        if house.own is None:
             child = van.start(programs.the_bus(places))
             self._await(child, programs.bus_socket(places).exists)
             child = van.start(programs.the_hardware(places, port))
             # It says one line once its devices are there.
             self._await(child, lambda: "ready" in child.output())
         if not self.over():
-            for program in programs.the_services(places, own or programs.DEMO, port, demo=own is None):
+            configuration, where = house.own or programs.DEMO, house.chosen.broker
+            for program in programs.the_services(
+                places, configuration, where, demo=house.own is None, kept=kept
+            ):
                 van.start(program)
 
     def _await(self, child: Child, ready: Callable[[], bool]) -> None:
@@ -194,26 +224,33 @@ class Run:
             time.sleep(_LOOK_EVERY)
         return 0
 
-    def _greet(self, places: Places, own: Path | None, port: int) -> None:
-        topics = topics_of(own)
-        where = "" if port == broker.PORT else f" -p {port}"
+    def _greet(self, places: Places, house: House, kept: Kept) -> None:
+        topics, chosen, own = house.topics, house.chosen, house.own
+        where = chosen.options
         now = time.time()
         first = time.localtime(now - now % _PERIOD + _PERIOD + _STATISTICS_AFTER)
-        kept = "" if own or self.options.data else " (removed at the end; --data DIR keeps it)"
+        gone = "" if own or self.options.data else " (removed at the end; --data DIR keeps it)"
         lines = [
             f"Boondock runs {own or 'the demo: a van with a device on every wire, emulated'}.",
-            f"  broker      {broker.HOST}:{port}",
+            f"  broker      {chosen.place}, {chosen.how}",
             f"  everything  mosquitto_sub{where} -v -t '{topics.base}/#'",
             f"  answers     mosquitto_sub{where} -v -t '{topics.every(Verb.RESULT)}'",
-            *(() if own else demo_van.lines(topics, where, port)),
+            *(() if own else demo_van.lines(topics, where, chosen.broker.port)),
             f"  statistics  mosquitto_sub{where} -v -t '{topics.every(Verb.STATISTICS)}'",
             f"              the first at {time.strftime('%H:%M:%S', first)}, then every five minutes",
-            f"  database    {programs.database(places)}{kept}",
+            f"  database    {kept.database}{gone}",
             f"  logs        {places.logs}",
             "Ctrl-C ends everything."
             if self.options.seconds is None
             else f"Ends in {self.options.seconds:g} s.",
         ]
+        for line in left_out(house.settings, own=chosen.own):
+            self.screen.say(line)
+        if own is None and self.options.port is None and chosen.broker.port != broker.PORT:
+            self.screen.say(
+                f"Port {broker.PORT} is taken, by another broker or program: the demo's broker is at port "
+                f"{chosen.broker.port}, and so are the lines below. Lines without{where} reach the other one."
+            )
         lacks = None if own else demo_van.missing(places)
         if lacks:
             self.screen.say(f"The I2C devices are left out: to emulate them this machine lacks {lacks}.")
@@ -230,6 +267,9 @@ def main(argv: Sequence[str]) -> int:
     options = parse(argv)
     try:
         return Run(options, Screen()).run()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
     except broker.BrokerError as error:
         print(f"run: {error}", file=sys.stderr)
         return 2

@@ -86,7 +86,15 @@ class AbsentServices:
             return False
         elif service not in self._online:
             names = ", ".join(sorted({self._mine, *self._online})[:_NAMED])
-            self._desk.turn_away(message, Refused(Code.NOT_FOUND, f"no service {service}: there are {names}"))
+            text = f"no service {service}: there are {names}{_advice(service)}"
+            self._desk.turn_away(message, Refused(Code.NOT_FOUND, text))
         elif not self._online[service]:
-            self._desk.turn_away(message, Refused(Code.OFFLINE, f"{service} does not run: start it"))
+            text = f"{service} does not run: start it{_advice(service)}"
+            self._desk.turn_away(message, Refused(Code.OFFLINE, text))
         return True
+
+
+def _advice(service: str) -> str:
+    """Say why a collector may not run, and how it would."""
+    _, found, transport = service.partition("collector_")
+    return f'; without a device it runs only with [collector] run = ["{transport}"]' if found else ""

@@ -12,6 +12,7 @@ import pytest
 
 from bus.topics import Topics
 from collector.ownership import TRANSPORTS
+from config.model import Broker
 from scripts import demo_van, places, programs
 from tests.client import Client
 from tests.deploy.started import ENDS_WITHIN, Started, eventually
@@ -108,6 +109,31 @@ def test_hardware_that_dies_comes_back_at_the_same_places(demo: Demo) -> None:
     assert eventually(lambda: not not_again()), (not_again(), demo.run.text())
 
 
+def test_the_meters_go_on_where_they_ended(start: Callable[..., Started], tmp_path: Path) -> None:
+    port, kept = free_port(), str(tmp_path / "kept")
+    file = tmp_path / "kept" / "state" / "demo-counters.json"
+    registers = {str(register): 9e9 for register in range(0x3304, 0x3314, 2)}
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"meter": 130_250.0, "yield": 480.0, "epever": registers}))
+    run = start("--port", str(port), "--data", kept)
+    assert run.shows("Ctrl-C ends everything."), run.text()
+    demo = Demo(run, port)
+    assert demo.becomes("shore_meter", "grid_import_energy", lambda wh: 130_250 <= float(wh) < 130_500), (
+        run.text()
+    )
+    assert demo.becomes("epever", "pv_energy_total", lambda wh: 2_500_000 <= float(wh) < 2_501_000), run.text()
+    assert demo.becomes("mppt", "yield_today", lambda wh: 480 <= float(wh) < 520), run.text()
+    first = next(
+        json.loads(m.payload) for m in demo.client.messages if m.topic == TOPICS.state("shore_meter")
+    )
+    assert first["grid_import_energy"] >= 130_250, "nothing lower was ever said"
+    demo.client.close()
+    run.ends(signal.SIGINT)
+    after = json.loads(file.read_text())
+    assert after["meter"] > 130_250
+    assert after["epever"].keys() == registers.keys()
+
+
 def _hardware(run: Started) -> int:
     for entry in Path("/proc").iterdir():
         try:
@@ -131,7 +157,7 @@ def somewhere(tmp_path: Path) -> places.Places:
 
 def services(somewhere: places.Places) -> dict[str, dict[str, str]]:
     """The environment of each service of a demo."""
-    found = programs.the_services(somewhere, programs.DEMO, 1883, demo=True)
+    found = programs.the_services(somewhere, programs.DEMO, Broker(), demo=True)
     return {program.name: dict(program.env) for program in found}
 
 
@@ -158,7 +184,7 @@ def test_a_machine_without_umockdev_runs_the_rest_and_says_what_it_lacks(
 
 
 def test_ones_own_van_has_real_hardware(somewhere: places.Places) -> None:
-    found = programs.the_services(somewhere, programs.DEMO, 1883, demo=False)
+    found = programs.the_services(somewhere, programs.DEMO, Broker(), demo=False)
     emulated = {"LD_PRELOAD", "UMOCKDEV_DIR", "TWIN_GPIO_BOARD", "BOONDOCK_CONTROLLER__PINS"}
     assert [program.name for program in found if emulated & (program.env.keys() - os.environ.keys())] == []
     assert {program.name for program in found} == set(programs.SERVICES)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.emulators import victron
 from tests.emulators.bluez import FakeBluez
+from tests.emulators.demo_counters import Counters
 from tests.emulators.demo_hardware import Hardware
 from tests.emulators.van import Moment, Van
 from tests.emulators.victron_records import AC_CHARGER
@@ -95,9 +96,13 @@ def main() -> None:
     with ExitStack() as stack:
         bluez = stack.enter_context(FakeBluez(options.bus_address))
         hardware = None
+        counters = None if options.counters is None else Counters(options.counters, van)
         ready = f"{SHUNT_ADDRESS}, {MPPT_ADDRESS} and {CHARGER_ADDRESS} on {options.bus_address}"
         if options.folder is not None:
-            hardware = stack.enter_context(Hardware(options.folder, options.broker_port, van.moment))
+            hardware = Hardware(options.folder, options.broker_port, van.moment)
+            if counters is not None:
+                counters.join(hardware.tracer)
+            stack.enter_context(hardware)
             ready += f", the rest in {options.folder}"
         sys.stdout.write(f"ready: {ready}\n")
         sys.stdout.flush()
@@ -112,6 +117,8 @@ def main() -> None:
             van.step(_PERIOD)
             if hardware is not None:
                 hardware.show(van.moment, _PERIOD)
+            if counters is not None:
+                counters.keep()
 
 
 def _options() -> argparse.Namespace:
@@ -121,6 +128,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--broker-port", type=int, help="of this machine; for the device that publishes itself"
     )
+    parser.add_argument("--counters", type=Path, metavar="FILE", help="where its meters go on from, and keep")
     parser.add_argument("--seed", type=int, default=1, help="weather and habits")
     parser.add_argument("--day-length", type=float, default=86_400.0, help="real seconds per day")
     parser.add_argument("--start-hour", type=float, default=9.0, help="hour of the day to begin at")

@@ -15,6 +15,7 @@ from typing import Self
 from tests.emulators.demo_i2c import Bus, missing
 from tests.emulators.demo_serial import Ports
 from tests.emulators.demo_tcp import HOST, Gateway
+from tests.emulators.epever import Tracer
 from tests.emulators.gpio_board import Board
 from tests.emulators.van import WASTE_CAPACITY, Moment, Switches
 
@@ -98,6 +99,11 @@ class Hardware:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    @property
+    def tracer(self) -> Tracer:
+        """The charge controller on RS485, which counts energy."""
+        return self._ports.tracer
 
     def switches(self) -> Switches:
         """What is switched on: both relays pull when their pin is low."""

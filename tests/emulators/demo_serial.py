@@ -71,6 +71,11 @@ class Ports:
         self._stack = ExitStack()
 
     @property
+    def tracer(self) -> Tracer:
+        """The charge controller."""
+        return self._tracer
+
+    @property
     def load(self) -> bool:
         """Whether the tracer's load output is on."""
         return self._tracer.load_power > 0

@@ -4,6 +4,7 @@ Registers as Epsolar's LS-B protocol V1.1 lists them; the low word of 32 bits co
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -95,6 +96,16 @@ class Tracer(Tables):
         """Count energy: today's, this month's, this year's and all of it."""
         self._count(0x3304, self.load_power * seconds)
         self._count(0x330C, self.weather.pv_power * seconds)
+
+    @property
+    def counted(self) -> dict[int, float]:
+        """What it has counted, in J by register."""
+        return dict(self._joules)
+
+    def go_on(self, counted: Mapping[int, float]) -> None:
+        """Count on from there."""
+        self._joules.update(counted)
+        self.step(0.0)
 
     def midnight(self) -> None:
         """Today's counters begin anew."""

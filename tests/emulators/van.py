@@ -181,6 +181,11 @@ class Van:
     def moment(self) -> Moment:
         return self._moment
 
+    def go_on(self, counted: float, yielded: float) -> None:
+        """Let the shore meter and the MPPT's day go on from these Wh, as another van left them."""
+        self._counted, self._yield = counted, yielded
+        self._moment = self._advance(0.0)
+
     def step(self, dt: float) -> Moment:
         """The van `dt` real seconds later."""
         left = dt * self._pace
