@@ -177,6 +177,19 @@ class Statistician(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backup(Table):
+    """[backup]: the folder for the nightly backup of everything, how many are kept, and when, local time.
+
+    `mounted`: only if a disk is mounted there; None: so below /media, /mnt and /run/media.
+    """
+
+    to: str = "/var/lib/boondock-backup"
+    keep: Annotated[int, Ge(1), Le(1000)] = 7
+    at: str = "03:30"
+    mounted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Controller(Table):
     """[controller]: `pins` is how the board's pins are reached, `simulated` switches none.
 
@@ -250,6 +263,7 @@ class Settings(Table):
     # By device; `import` is a word of Python.
     imports: dict[str, Import] = field(default_factory=dict)
     statistician: Statistician = field(default_factory=Statistician)
+    backup: Backup = field(default_factory=Backup)
     controller: Controller = field(default_factory=Controller)
     relay: dict[str, Relay] = field(default_factory=dict)
     battery_guard: BatteryGuard | None = None

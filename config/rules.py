@@ -13,6 +13,7 @@ _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
 _ADDRESS = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}\Z", re.IGNORECASE)
 _CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _KEY = re.compile(r"[0-9a-f]{32}\Z", re.IGNORECASE)
+_AT = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
 # What only an integral can have, and all it can have.
 _DERIVED = ("source", "max_gap", "sign")
@@ -43,6 +44,10 @@ def _general(settings: Settings) -> Iterator[tuple[str, str, str]]:
         )
     if settings.broker.password is not None and settings.broker.username is None:
         yield "broker.username", "there is a password but no user", "the user the password belongs to"
+    if not settings.backup.to.startswith("/"):
+        yield "backup.to", f"{settings.backup.to!r} is no whole path", "a folder, such as /media/usb"
+    if not _AT.match(settings.backup.at):
+        yield "backup.at", f"{settings.backup.at!r} is no time of day", "hours and minutes, such as 03:30"
 
 
 def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:

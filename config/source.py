@@ -24,6 +24,7 @@ from pydantic_settings import (
 from config import rules
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import (
+    Backup,
     BatteryGuard,
     Ble,
     Broker,
@@ -78,6 +79,7 @@ class _Source(BaseSettings):
     device: dict[str, Device] = {}
     imports: dict[str, Import] = {}
     statistician: Statistician = Statistician()
+    backup: Backup = Backup()
     controller: Controller = Controller()
     relay: dict[str, Relay] = {}
     battery_guard: BatteryGuard | None = None

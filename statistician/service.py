@@ -116,7 +116,7 @@ class Statistician:
         self._journal = journal
         self._limits = limits or Limits()
         self._entities = Entities(store.entities())
-        self._upkeep = Upkeep(store, self._entities, settings, clock=clock, journal=journal)
+        self._upkeep = Upkeep(store, self._entities, settings, clock=clock, journal=journal, anchor=anchor)
         self._patience = Patience(self._upkeep, clock=clock, journal=journal)
         self._compiler = Compiler(store, self._entities)
         self._aggregates = Aggregates(bus, topics, store, self._entities)

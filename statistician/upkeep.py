@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
+from bus import backup_report
 from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import to_iso
 from config.model import Statistician as Settings
 from statistician.live import Entities
-from statistician.periods import HOUR, MINUTES_5, horizon, hour_of
+from statistician.periods import DAY, HOUR, MINUTES_5, horizon, hour_of
 from statistician.records import StoreError
 from statistician.retention import Allowance, Keep, Retention, Shrink
 from statistician.store import Store
@@ -29,13 +31,26 @@ _LEAST = 1024 * 1024
 _PAGE = 4096
 # How often the files are looked for, seconds.
 _LOOK_EVERY_S = 20.0
+# How often the report of the nightly backup of everything is read (s), and how old a good one may be (ms).
+_READ_EVERY_S = 60.0
+_OLD = 3 * DAY
 
 
 class Upkeep:
-    """Work of the night in short pieces; times are ms. `keep` knows how far back states reach."""
+    """Work of the night in short pieces; times are ms. `keep` knows how far back states reach.
+
+    Beside the `anchor` of the clock the backup of everything says how it went.
+    """
 
     def __init__(
-        self, store: Store, entities: Entities, settings: Settings, *, clock: Clock, journal: Journal
+        self,
+        store: Store,
+        entities: Entities,
+        settings: Settings,
+        *,
+        clock: Clock,
+        journal: Journal,
+        anchor: Path | None = None,
     ) -> None:
         self._store = store
         self._entities = entities
@@ -54,6 +69,8 @@ class Upkeep:
         self._looked_at = clock.monotonic()
         self._asked_at: int | None = None
         self._tell: list[Callable[[str | None, str | None], None]] = []
+        self._reports = None if anchor is None else anchor.parent
+        self._read_at = float("-inf")
 
     @property
     def busy(self) -> bool:
@@ -126,6 +143,7 @@ class Upkeep:
     def look(self) -> None:
         """Take notice of a copy that ended, and of the time that passed."""
         self._safely(self._allowance.look)
+        self._read_report()
         backup = self._backup
         if backup is None or not backup.done:
             return
@@ -141,6 +159,26 @@ class Upkeep:
         waiting, self._tell = self._tell, []
         for tell in waiting:
             tell(None if backup.made is None else str(backup.made), backup.error)
+
+    def _read_report(self) -> None:
+        """Tell in health how the last backup of everything went, and that it is old."""
+        now = self._clock.monotonic()
+        if self._reports is None or now - self._read_at < _READ_EVERY_S:
+            return
+        self._read_at = now
+        report = backup_report.read(self._reports)
+        if report is None:
+            return
+        at, problem = self._clock.wall(), report.problem
+        good = report.good_at
+        if good is not None:
+            self._journal.fact("backup_of_everything", f"{report.file} of {to_iso(good)}")
+        if problem is None and good is not None and self._clock.quality() == "ok" and at - good > _OLD:
+            problem = f"the last is {(at - good) // DAY} days old: is boondock-backup.timer on?"
+        if problem is None:
+            self._journal.solved("backup_of_everything")
+        elif self._journal.problem("backup_of_everything", problem, at):
+            log.error("backup of everything: %s", problem)
 
     def relieve(self, now: int, open_period: int | None) -> bool:
         """Make some room on a full disk; whether it is worth trying again. First what costs least."""

@@ -71,6 +71,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "peewee": ("statistician/store*.py",),
     "playhouse": ("statistician/store*.py",),
     "apscheduler": ("*/schedule.py",),
+    "typer": ("cli/app.py", "cli/house.py", "cli/commands/*.py"),
     "segno": ("cli/broker_show.py",),
     "RPi": ("pins/rpi.py",),
     "gpiod": ("pins/gpiod_lines.py",),
@@ -120,8 +121,15 @@ def floor(path: str) -> int:
     return next(height for pattern, height in FLOORS if fnmatch(path, pattern))
 
 
-# What the command needs of a process: the mistakes and the names of collectors.
-CLI_MAY = ("collector.checking", "collector.ownership")
+# What the command needs of a process: the mistakes and the names of collectors; the files of a database.
+CLI_MAY = (
+    "collector.checking",
+    "collector.ownership",
+    "statistician.store_snapshot",
+    "statistician.store_backup",
+    "statistician.store_models",
+    "statistician.store_space",
+)
 
 
 def imports_go_down(module: Module) -> Found:

@@ -1,0 +1,1 @@
+"""Backup of a whole house into one file, and its return."""

@@ -1,0 +1,211 @@
+"""Bringing a house back from a backup: written beside what is there, checked, then put in its place."""
+
+import errno
+import grp
+import os
+import pwd
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bus.health import VERSION
+from bus.lock import LockedError, hold
+from cli.asking import AskError
+from cli.backup.archive import Entry, Manifest, Reader, create
+from cli.backup.sources import BEFORE, COMPANIONS, Part, inside, standing, top_of
+from cli.progress import Progress
+from statistician.store_backup import verify
+from statistician.store_models import SCHEMA_VERSION
+from statistician.store_space import RESERVE, free, sync
+
+_FRESH = ".restoring"
+_STAMP = "%Y%m%dT%H%M%S"
+# Readings that wait here are newer than those of the backup, and stand nowhere else.
+_OUTBOX = ".outbox"
+STOP = "sudo systemctl stop boondock.target"
+START = "sudo systemctl start boondock.target"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a restore does: what is written, what stands there now and is moved, and what is left alone."""
+
+    manifest: Manifest
+    entries: list[Entry]
+    moved: list[Path]
+    left: list[Path]
+    stamp: str
+    root: Path
+
+    def lines(self) -> Iterator[str]:
+        """The plan, a line a file."""
+        for entry in self.entries:
+            if not entry.folder:
+                yield f"write {entry.path} ({entry.size} bytes, of {entry.owner}, {entry.mode:04o})"
+        for path in self.moved:
+            yield f"keep {path} as {aside(path, self.stamp)}"
+        for path in self.left:
+            yield f"leave {path}: the readings that wait in it are newer"
+
+
+def aside(path: Path, stamp: str) -> Path:
+    """Where what stood at a path is kept."""
+    top = top_of(path)
+    return top / f"{BEFORE}{stamp}" / path.relative_to(top)
+
+
+def plan(reader: Reader, root: Path, now: datetime, only: Part | None = None) -> Plan:
+    """What restoring would do below `root`. Raises AskError if this software cannot use the backup."""
+    _fits(reader)
+    wanted = [one for one in reader.manifest.entries if only in (None, one.part)]
+    if not any(not one.folder for one in wanted):
+        raise AskError(f"{reader.path} holds no {only or 'files'}")
+    left = [Path(one.path) for one in wanted if _waits(root, one)]
+    entries = [one for one in wanted if Path(one.path) not in left]
+    there = {Path(one.path): None for one in entries if not one.folder}
+    there |= {one.path: None for one in standing(root) if not one.folder and only in (None, one.part)}
+    for entry in entries:
+        if entry.part is Part.DATABASE or entry.path.endswith(_OUTBOX):
+            there |= {Path(f"{entry.path}{end}"): None for end in COMPANIONS}
+    moved = [path for path in there if inside(root, path).exists() and path not in left]
+    if only in (None, Part.STATE):
+        left += [path for path in moved if path.name.endswith(_OUTBOX)]
+        moved = [path for path in moved if not path.name.endswith(_OUTBOX)]
+    return Plan(reader.manifest, entries, moved, left, now.strftime(_STAMP), root)
+
+
+def _waits(root: Path, entry: Entry) -> bool:
+    return entry.path.endswith(_OUTBOX) and inside(root, Path(entry.path)).exists()
+
+
+def _fits(reader: Reader) -> None:
+    manifest = reader.manifest
+    newer = (manifest.schema or 0) > SCHEMA_VERSION or _numbers(manifest.version) > _numbers(VERSION)
+    if newer:
+        raise AskError(
+            f"{reader.path} is of Boondock {manifest.version}, this is {VERSION}:"
+            " an older one cannot read it. Update this one first"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) if part.isdecimal() else 0 for part in version.split(".")]
+
+
+@contextmanager
+def alone(done: Plan) -> Iterator[None]:
+    """Keep every process of the house from starting meanwhile. Raises AskError if one runs."""
+    folders = {inside(done.root, Path(one.path)).parent for one in done.entries}
+    folders |= {inside(done.root, path).parent for path in done.moved}
+    with ExitStack() as stack:
+        for folder in sorted(folders):
+            for lock in (*sorted(folder.glob("*.id")), *sorted(folder.glob("*.db.lock"))):
+                try:
+                    held = hold(lock, f"{lock.name.partition('.')[0]} is running", 0)
+                except LockedError as error:
+                    raise AskError(f"{error}: {STOP} (or end ./scripts/run with Ctrl-C)") from error
+                if held is not None:
+                    stack.enter_context(held)
+        yield
+
+
+def restore(reader: Reader, done: Plan, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Do what is planned. Raises AskError, OSError; until all is written and checked nothing is changed."""
+    fresh: list[tuple[Path, Path]] = []
+    with alone(done):
+        _has_room(done)
+        try:
+            _write(reader, done, fresh, tell)
+            for path in done.moved:
+                _keep(done, path)
+            for part, target in fresh:
+                part.replace(target)
+        finally:
+            for part, _ in fresh:
+                part.unlink(missing_ok=True)
+        for folder in {target.parent for _, target in fresh}:
+            sync(folder)
+
+
+def _has_room(done: Plan) -> None:
+    wanted: dict[int, tuple[Path, int]] = {}
+    for entry in done.entries:
+        folder = inside(done.root, Path(entry.path)).parent
+        while not folder.exists():
+            folder = folder.parent
+        device = folder.stat().st_dev
+        wanted[device] = (folder, wanted.get(device, (folder, RESERVE))[1] + entry.size)
+    for folder, size in wanted.values():
+        if free(folder) < size:
+            raise AskError(
+                f"{folder}: what is restored takes {size / 1e6:.0f} MB beside what is there, and"
+                f" {free(folder) / 1e6:.0f} MB are free: make room, then try again"
+            )
+
+
+def _write(reader: Reader, done: Plan, fresh: list[tuple[Path, Path]], tell: Callable[[str], None]) -> None:
+    """Write every file beside its place, with its rights; `fresh` gets both names."""
+    missing: set[str] = set()
+    progress, written = Progress(), 0
+    total = sum(entry.size for entry in done.entries)
+    for entry in done.entries:
+        target = inside(done.root, Path(entry.path))
+        if entry.folder:
+            if not target.is_dir():
+                target.mkdir(mode=0o700, parents=True)
+                _give(target, entry, missing)
+            continue
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}{_FRESH}")
+        fresh.append((part, target))
+        with create(part) as file:
+            for piece in reader.content(entry):
+                file.write(piece)
+                written += len(piece)
+                progress.show(written / max(total, 1), entry.path)
+            file.flush()
+            os.fsync(file.fileno())
+        _give(part, entry, missing)
+        if entry.part is Part.DATABASE and (problem := verify(part)):
+            raise AskError(f"the database in {reader.path} is damaged: {problem}")
+    progress.done()
+    for name in sorted(missing):
+        tell(
+            f"there is no user or group {name} here: its files are root's; the services take theirs at start"
+        )
+
+
+def _give(path: Path, entry: Entry, missing: set[str]) -> None:
+    """Give a file its rights, and as root its owner, by name: numbers are others on another machine."""
+    path.chmod(entry.mode)
+    if os.geteuid() != 0:
+        return
+    user = _id(entry.owner, lambda name: pwd.getpwnam(name).pw_uid, missing)
+    group = _id(entry.group, lambda name: grp.getgrnam(name).gr_gid, missing)
+    os.chown(path, user, group)
+    path.chmod(entry.mode)
+
+
+def _id(name: str, lookup: Callable[[str], int], missing: set[str]) -> int:
+    try:
+        return lookup(name) if name else 0
+    except KeyError:
+        missing.add(name)
+        return 0
+
+
+def _keep(done: Plan, path: Path) -> None:
+    """Move what stands there into a dated folder beside it, which its owner alone may enter."""
+    there, target = inside(done.root, path), inside(done.root, aside(path, done.stamp))
+    (inside(done.root, top_of(path)) / f"{BEFORE}{done.stamp}").mkdir(mode=0o700, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        there.replace(target)
+    except OSError as error:
+        # Another disk, mounted below.
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(there, target)

@@ -1,0 +1,1 @@
+"""The commands of `boondock`, one file a subject."""
