@@ -51,7 +51,7 @@ def load(path: Path | None = None, check: Check | None = None) -> Settings:
 
 
 def examine(path: Path | None = None, check: Check | None = None, doubts: Check | None = None) -> Examined:
-    """The settings, every mistake and every warning, `check`'s and `doubts`' included, which are as in `load`."""
+    """The settings, every mistake and every warning; `check` and `doubts` are as in `load`."""
     path = path or find()
     return _decode(_ask_child(path, check, doubts), path)
 

@@ -46,7 +46,10 @@ def _device(text: str = "", name: str = "shunt") -> str:
         ("[broker]\nport = 0", "broker.port: 0 is not allowed; allowed: greater than or equal to 1"),
         (
             "[relay.pump]\npin = 28",
-            "relay.pump.pin: 28 is not allowed; allowed: a BCM number, 0 to 27; the numbers of the header are others",
+            (
+                "relay.pump.pin: 28 is not allowed; "
+                "allowed: a BCM number, 0 to 27; the numbers of the header are others"
+            ),
         ),
         ("[publish]\nheartbeat = 0", "publish.heartbeat: 0 is not allowed; allowed: greater than 0"),
         (
