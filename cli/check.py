@@ -18,8 +18,8 @@ from config.model import Settings
 def check(path: Path, out: Path, *, on_machine: bool = False, as_json: bool = False) -> int:
     """Say what is wrong with a configuration file, a line a mistake; 78 if anything is.
 
-    Warnings go to standard error, also those of the broker's certificate in `out`: they are no mistakes of the
-    file. With `on_machine` this machine is looked at, too.
+    Warnings go to standard error, also those of the broker's certificate in `out`: they are no mistakes. With
+    `on_machine` this machine is looked at, too; 78 also if something of it must be mended.
     """
     found = load.examine(path, checking.find_mistakes, checking.find_doubts)
     warnings = [str(warning) for warning in found.warnings]
