@@ -8,10 +8,9 @@ from bus.health import VERSION
 from cli import access, broker, export, intake, scan
 from cli.asking import AskError
 from cli.broker_error import BrokerError
-from collector import checking
+from cli.check import check
 from config import load
 from config.mistakes import ConfigError
-from config.model import Settings
 
 
 def main() -> int:
@@ -28,6 +27,8 @@ def main() -> int:
         metavar="FOLDER",
         help="where `boondock broker` wrote the certificate; default: %(default)s",
     )
+    checker.add_argument("--machine", action="store_true", help="look at this machine, too")
+    checker.add_argument("--json", action="store_true", help="print it as JSON")
     _add_export(commands.add_parser("export", help="write states or statistics to a file"))
     importer = commands.add_parser("import", help="bring states or hourly statistics in from a CSV file")
     importer.add_argument("file", type=Path, help="a file as export writes it: --format csv")
@@ -40,7 +41,12 @@ def main() -> int:
     broker.add_arguments(commands.add_parser("broker", help="set up the broker: users, ACL, certificates"))
     arguments = parser.parse_args()
     if arguments.command == "check":
-        return check(arguments.config or load.find(), arguments.out)
+        return check(
+            arguments.config or load.find(),
+            arguments.out,
+            on_machine=arguments.machine,
+            as_json=arguments.json,
+        )
     return _talk(arguments)
 
 
@@ -103,32 +109,6 @@ def _wanted(arguments: argparse.Namespace) -> scan.Wanted:
         raise AskError("--port is needed: which port shall be asked?")
     names = ("what", "port", "baudrate", "units", "bus", "seconds")
     return scan.Wanted(**{name: getattr(arguments, name) for name in names})
-
-
-def check(path: Path, out: Path) -> int:
-    """Say what is wrong with a configuration file, a line a mistake; 78 if anything is.
-
-    Of the broker's certificate in `out` it says when something must be done; that is no mistake of the file.
-    """
-    try:
-        settings = load.load(path, checking.find_mistakes)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return load.EXIT_CONFIG
-    print(f"{path}: good. {_summary(settings)}")
-    try:
-        for warning in broker.warnings(settings, out):
-            print(warning, file=sys.stderr)
-    except (BrokerError, OSError) as error:
-        print(f"the broker's certificate cannot be checked: {error}", file=sys.stderr)
-    return 0
-
-
-def _summary(settings: Settings) -> str:
-    devices = ", ".join(settings.device) or "no devices"
-    relays = ", ".join(settings.relay) or "no relays"
-    broker = settings.broker
-    return f"Broker {broker.host}:{broker.port}, base topic {broker.base}; {devices}; {relays}."
 
 
 if __name__ == "__main__":

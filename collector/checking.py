@@ -1,11 +1,14 @@
 """What is wrong with the devices of boondock.toml that only their kinds can tell."""
 
+import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 
-from collector.conflicts import conflicts
+from collector import references
+from collector.conflicts import conflicts, on_bus_pins
 from collector.devices import registry
-from collector.devices.description import Kind, PolledKind, SettingError
+from collector.devices.description import Kind, ModbusKind, PolledKind, SettingError
 from collector.import_checks import wrong_with
 from collector.schedule import BadCronError, check_cron
 from config.mistakes import ConfigError, Mistake
@@ -14,6 +17,27 @@ from config.model import INTEGRAL, Device, Settings
 # Settings that a device of any kind may have, and those of any kind that is asked.
 _COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
 _ASKED = ("every", "cron", "jitter")
+# Devices as their owners call them.
+_CALLED = {
+    "shunt": "victron_battery_monitor",
+    "bmv": "victron_battery_monitor",
+    "ve_direct": "vedirect",
+    "epever": "epever_tracer",
+    "tracer": "epever_tracer",
+    "mppt": "victron_solar_charger",
+    "smartsolar": "victron_solar_charger",
+    "solar": "victron_solar_charger",
+    "orion": "victron_dc_dc_converter",
+    "rpi": "raspberry_pi",
+    "switch": "gpio_input",
+    "gpio": "gpio_input",
+    "route_b": "route_b_meter",
+    "wisun": "route_b_meter",
+    "energy": INTEGRAL,
+}
+# The devices of config/example.toml.
+_OF_EXAMPLE = ("EE:EE:EE:EE:EE:01", "EE:EE:EE:EE:EE:02")
+_TLS_PORT = 8883
 _SCHEMES = ("socket://", "rfc2217://", "hwgrep://", "tcp://")
 
 
@@ -31,8 +55,18 @@ def find_mistakes(settings: Settings, where: str) -> list[Mistake]:
         found += [Mistake(where, f"device.{name}.{k}", w, a) for k, w, a in mistakes(name, device)]
     if not found:
         found += [Mistake(where, f"device.{name}.{k}", w, a) for name, k, w, a in _crowded(devices)]
+    found += [Mistake(where, *wrong) for wrong in on_bus_pins(settings)]
+    found += [Mistake(where, *wrong) for wrong in references.mistakes(settings)]
     for name, table in settings.imports.items():
         found += [Mistake(where, f"import.{name}.{k}", w, a) for k, w, a in wrong_with(table)]
+    return found
+
+
+def find_doubts(settings: Settings, where: str) -> list[Mistake]:
+    """What may be right and is likely not; no process refuses it."""
+    found = [Mistake(where, *doubt) for doubt in references.doubts(settings)]
+    if settings.broker.port == _TLS_PORT and settings.broker.tls_ca is None:
+        found.append(Mistake(where, "broker.port", f"{_TLS_PORT} is the port for TLS", "write tls_ca, too"))
     return found
 
 
@@ -49,8 +83,11 @@ def mistakes(name: str, device: Device) -> Iterator[tuple[str, str, str]]:
     """What is wrong with a device's settings: field, what is wrong, what is allowed."""
     kind = registry.KINDS.get(device.kind)
     if kind is None:
-        yield "kind", f"there is no kind {device.kind!r}", ", ".join(sorted((*registry.KINDS, INTEGRAL)))
+        yield "kind", f"there is no kind {device.kind!r}", _kind_meant(device.kind)
         return
+    if device.address in _OF_EXAMPLE:
+        wrong = "this is config/example.toml's address, which nobody has"
+        yield "address", wrong, "write the address of your device, or remove its table"
     yield from _missing(name, kind, device)
     yield from _superfluous(kind, device)
     if device.every is not None and device.cron is not None:
@@ -60,10 +97,36 @@ def mistakes(name: str, device: Device) -> Iterator[tuple[str, str, str]]:
             check_cron(device.cron)
         except BadCronError as error:
             yield "cron", str(error), 'five fields of crontab, such as "*/5 * * * *"'
-    if device.port is not None and "://" in device.port and not device.port.startswith(_SCHEMES):
-        # pyserial knows more, such as one that writes whatever it hears into a file.
-        yield "port", f"{device.port.split('://')[0]}:// is none", f"a path, or {', '.join(_SCHEMES)}"
+    if device.port is not None:
+        yield from _port(kind, device.port)
     yield from _entities(kind, device)
+
+
+def _port(kind: Kind, port: str) -> Iterator[tuple[str, str, str]]:
+    allowed = f"a path such as /dev/ttyUSB0, or {', '.join(_SCHEMES)}"
+    if "://" in port and not port.startswith(_SCHEMES):
+        # pyserial knows more, such as one that writes whatever it hears into a file.
+        yield "port", f"{port.partition('://')[0]}:// is none", allowed
+    elif port != port.strip() or " " in port:
+        yield "port", f"{port!r} has a space", "write it without spaces"
+    elif re.fullmatch(r"COM\d+:?", port, re.IGNORECASE):
+        yield (
+            "port",
+            f"{port} is a port of Windows",
+            "write its path, such as /dev/ttyUSB0: ls /dev/serial/by-id",
+        )
+    elif re.fullmatch(r"[\w.-]+(:\d+)?", port) and isinstance(kind, ModbusKind) and re.search(r"[.:]", port):
+        yield "port", f"{port!r} is no path", f'did you mean "tcp://{port}"?'
+    elif re.fullmatch(r"(dev/)?(tty\w+|serial\d|serial/.*)", port):
+        yield "port", f"{port!r} is no path", f'did you mean "/dev/{port.removeprefix("dev/")}"?'
+
+
+def _kind_meant(name: str) -> str:
+    known = sorted((*registry.KINDS, INTEGRAL))
+    word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    meant = [kind for part, kind in _CALLED.items() if part in word]
+    close = [word] if word in known else meant or difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}? docs/devices.md lists all kinds" if close else ", ".join(known)
 
 
 def _missing(name: str, kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from config.addresses import normal
 from config.model import Device
 
 SECRETS = ("key", "route_b_id", "route_b_password")
@@ -69,6 +70,8 @@ def changed(asked: Which, before: Device) -> Device:
         value = getattr(asked, field.name, UNSET)
         if value is None:
             value = _default(field.name)
+        if field.name == "address" and isinstance(value, str):
+            value = normal(value)
         if value is not UNSET:
             changes[field.name] = value
     return replace(before, **changes)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address
 
+from config.addresses import id_allowed
+from config.hosts import wrong_host
 from config.model import RELAY_DEVICE, Settings, User
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
@@ -28,7 +30,7 @@ def check(settings: Settings) -> Wrong:
     taken |= dict.fromkeys(settings.imports, "of an [[import]]")
     for name, user in settings.user.items():
         if not _ID.match(name):
-            yield f"user.{name}", "this is no id", "a-z, 0-9 and _"
+            yield f"user.{name}", "this is no id", id_allowed(name)
         if name in ROLES or name.startswith(OURS):
             yield f"user.{name}", "this user is there anyway", "any other name"
         if user.role is None and not user.topics:
@@ -76,15 +78,23 @@ def _lan(settings: Settings) -> Wrong:
         yield "lan.listen", "it is missing", 'addresses or interfaces, such as ["192.168.1.10"]'
     for place in lan.listen:
         if not (is_address(place) or _INTERFACE.match(place)):
-            yield "lan.listen", f"{place!r} is neither", "IPv4 addresses and interfaces such as wlan0"
+            allowed = "IPv4 addresses and interfaces such as wlan0"
+            yield "lan.listen", f"{place!r} is neither", _alone(place, allowed)
     for name in lan.names:
         if not _NAME.match(name):
-            yield "lan.names", f"{name!r} is no name", "names such as van.local, and IPv4 addresses"
+            allowed = "names such as van.local, and IPv4 addresses"
+            yield "lan.names", f"{name!r} is no name", _alone(name, allowed)
     yield from _files(lan.certificate, lan.private_key)
     if lan.websockets == lan.port:
         yield "lan.websockets", f"{lan.port} is lan.port already", "one use a port"
     if lan.listen and settings.broker.port in (lan.port, lan.websockets):
         yield "lan.port", f"{settings.broker.port} is broker.port already", "one use a port"
+
+
+def _alone(text: str, otherwise: str) -> str:
+    """The name alone, of one with a scheme or a port; else what is allowed."""
+    host = wrong_host(text)
+    return f'did you mean "{host.bare}"?' if host is not None and host.bare else otherwise
 
 
 def _files(certificate: str | None, private_key: str | None) -> Wrong:

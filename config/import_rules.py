@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 
+from config.addresses import id_allowed
 from config.model import Settings
 from config.model_import import Availability, Import, ImportEntity, topics_of
 
 Wrong = tuple[str, str, str]
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
-_ID_ALLOWED = "a-z, 0-9 and _"
 # MQTT 5, 1.5.4: a string has at most so many bytes.
 _LONGEST = 65_535
 
@@ -19,7 +19,7 @@ def imports(settings: Settings) -> Iterator[Wrong]:
     for name, table in settings.imports.items():
         key = f"import.{name}"
         if not _ID.match(name):
-            yield f"{key}.device", f"{name!r} is no id", _ID_ALLOWED
+            yield f"{key}.device", f"{name!r} is no id", id_allowed(name)
         if name == "relay":
             yield f"{key}.device", "this id belongs to the controller", "any other id"
         if name in settings.device:
@@ -36,7 +36,7 @@ def _table(key: str, table: Import, base: str) -> Iterator[Wrong]:
         yield from _availability(f"{key}.availability", table.availability, base)
     for name, one in table.entities.items():
         if not _ID.match(name):
-            yield f"{key}.entities.{name}", "this is no id", _ID_ALLOWED
+            yield f"{key}.entities.{name}", "this is no id", id_allowed(name)
         yield from _topics(f"{key}.entities.{name}", one, base)
         if not topics_of(table, one):
             yield f"{key}.entities.{name}.topic", "it is missing", "a topic here or for the whole device"

@@ -5,23 +5,28 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
+from config import secret_files
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import Settings
+from config.toml_text import line_of
 
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again will not help
 _AGAIN_S = 2
 _PLACES = (Path("boondock.toml"), Path("/etc/boondock/boondock.toml"))
-_SECRETS = Path("/etc/boondock/secrets")
 
 
-class _Answer(msgspec.Struct):
+class Examined(msgspec.Struct):
+    """What a configuration says: its settings, if there are any, what is wrong, and what may be wrong."""
+
     settings: Settings | None = None
     mistakes: list[Mistake] = []
+    warnings: list[Mistake] = []
     unreadable: bool = False
 
 
@@ -33,12 +38,6 @@ def find() -> Path:
     return next((place for place in _PLACES if place.exists()), _PLACES[0])
 
 
-def secrets() -> Path:
-    """The secret files: $BOONDOCK_SECRETS, else systemd's credentials, else /etc/boondock/secrets."""
-    named = os.environ.get("BOONDOCK_SECRETS") or os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(named) if named else _SECRETS
-
-
 Check = Callable[[Settings, str], list[Mistake]]
 
 
@@ -48,13 +47,21 @@ def load(path: Path | None = None, check: Check | None = None) -> Settings:
     It is an UnreadableError if there is nothing to read yet. `check(settings, file)` runs in the child, too,
     and what it loads is gone with it.
     """
+    return _settings(examine(path, check))
+
+
+def examine(path: Path | None = None, check: Check | None = None, doubts: Check | None = None) -> Examined:
+    """The settings, every mistake and every warning; `check` and `doubts` are as in `load`."""
     path = path or find()
-    answer = _decode(_ask_child(path, check), path)
-    if answer.unreadable:
-        raise UnreadableError(answer.mistakes)
-    if answer.mistakes or answer.settings is None:
-        raise ConfigError(answer.mistakes, answer.settings)
-    return answer.settings
+    return _decode(_ask_child(path, check, doubts), path)
+
+
+def _settings(found: Examined) -> Settings:
+    if found.unreadable:
+        raise UnreadableError(found.mistakes)
+    if found.mistakes or found.settings is None:
+        raise ConfigError(found.mistakes, found.settings)
+    return found.settings
 
 
 def load_or_exit(check: Check | None = None, notify: Callable[[str], object] | None = None) -> Settings:
@@ -66,7 +73,10 @@ def load_or_exit(check: Check | None = None, notify: Callable[[str], object] | N
     told = False
     while True:
         try:
-            return load(check=check)
+            found = examine(check=check)
+            for warning in found.warnings:
+                print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 — as below
+            return _settings(found)
         except UnreadableError as error:
             if not told:
                 print(f"{error}\ntrying again every {_AGAIN_S} s", file=sys.stderr)  # noqa: T201 — as below
@@ -84,14 +94,14 @@ def give_up(error: ConfigError) -> NoReturn:
     sys.exit(EXIT_CONFIG)
 
 
-def _ask_child(path: Path, check: Check | None) -> bytes:
+def _ask_child(path: Path, check: Check | None, doubts: Check | None) -> bytes:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
             with os.fdopen(writing, "wb") as pipe:
-                pipe.write(_answer(path, check))
+                pipe.write(_answer(path, check, doubts))
         finally:
             # Whatever happens, the child must not go on as a second process of ours.
             if sys.exception() is not None:
@@ -104,21 +114,37 @@ def _ask_child(path: Path, check: Check | None) -> bytes:
     return answer
 
 
-def _answer(path: Path, check: Check | None) -> bytes:
+def _answer(path: Path, check: Check | None, doubts: Check | None) -> bytes:
     from config import source  # noqa: PLC0415 — pydantic's 10 MB stay in the child
 
-    answer = _Answer()
+    places = secret_files.places()
+    answer = Examined()
     try:
-        answer.settings = source.read(path, secrets())
+        answer.settings = source.read(path, *places)
     except ConfigError as error:
-        answer = _Answer(error.partial, error.mistakes, unreadable=isinstance(error, UnreadableError))
+        answer = Examined(error.partial, error.mistakes, unreadable=isinstance(error, UnreadableError))
     if check is not None and answer.settings is not None:
         answer.mistakes += unsaid(check(answer.settings, str(path)), answer.mistakes)
+    if doubts is not None and answer.settings is not None:
+        answer.warnings += doubts(answer.settings, str(path))
+    if not answer.unreadable:
+        answer.warnings += source.strays(path, *places)
+    if answer.mistakes or answer.warnings:
+        known = source.lines(path)
+        answer.mistakes = [located(m, path, known) for m in answer.mistakes]
+        answer.warnings = [located(m, path, known) for m in answer.warnings]
     return msgspec.json.encode(answer)
 
 
-def _decode(answer: bytes, path: Path) -> _Answer:
+def located(mistake: Mistake, path: Path, known: dict[str, int]) -> Mistake:
+    """The mistake with the line of its key in the file, if it stands there."""
+    if mistake.line or mistake.where != str(path):
+        return mistake
+    return replace(mistake, line=line_of(mistake.key, known))
+
+
+def _decode(answer: bytes, path: Path) -> Examined:
     if not answer:
         # The child's own traceback is on standard error.
         raise ConfigError([Mistake(str(path), "", "it could not be read", "see the lines above")])
-    return msgspec.json.decode(answer, type=_Answer)
+    return msgspec.json.decode(answer, type=Examined)

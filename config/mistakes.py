@@ -1,23 +1,40 @@
 """Mistakes in the configuration, as its owner reads them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from config.model import Settings
 
+# Settings whose values are shown to nobody.
+SECRETS = ("key", "password", "route_b_id", "route_b_password")
+# What is allowed may also be said as a question or as a step.
+_STEP = re.compile(r"(did you mean|write|save|remove|copy|run|take|put|give) ")
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One wrong setting: the file (or variable) it stands in, its key, what is wrong, what is allowed."""
+    """One wrong setting: the file (or variable) it stands in, its key, what is wrong, what is allowed.
+
+    `line` and `column` count from 1 (0: not known); `shown` is the line itself, without secrets.
+    """
 
     where: str
     key: str
     wrong: str
     allowed: str
+    line: int = 0
+    column: int = 0
+    shown: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.where}: {self.key}" if self.key else self.where
-        return f"{place}: {self.wrong}; allowed: {self.allowed}"
+        line = f" line {self.line}" if self.line else ""
+        column = f", column {self.column}" if self.column else ""
+        key = f": {self.key}" if self.key else ""
+        allowed = self.allowed if _STEP.match(self.allowed) else f"allowed: {self.allowed}"
+        text = f"{self.where}{line}{column}{key}: {self.wrong}; {allowed}"
+        mark = f"\n    {self.shown}\n    {' ' * (self.column - 1)}^" if self.shown else ""
+        return text + mark
 
 
 class ConfigError(Exception):

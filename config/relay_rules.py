@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from config.addresses import id_allowed
 from config.conditions import ALLOWED, parse
 from config.model import Relay, Settings
 
@@ -19,7 +20,7 @@ def relays(settings: Settings) -> Iterator[Wrong]:
     """All mistakes of [relay.<id>] and [battery_guard]: key, what is wrong, what is allowed."""
     for name, relay in settings.relay.items():
         if not _ID.match(name):
-            yield f"relay.{name}", "this is no id", "a-z, 0-9 and _"
+            yield f"relay.{name}", "this is no id", id_allowed(name)
         yield from _names(name, settings)
         yield from _conditions(name, relay)
         yield from _partners(name, relay, settings.relay)

@@ -5,20 +5,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from config import access_rules, import_rules, relay_rules
+from config.addresses import ID_ALLOWED, id_allowed, normal, wrong_address, wrong_key
+from config.hosts import wrong_host
 from config.mistakes import Mistake
 from config.model import INTEGRAL, RELAY_DEVICE, Device, Settings
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
-_ADDRESS = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}\Z", re.IGNORECASE)
 _CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
-_KEY = re.compile(r"[0-9a-f]{32}\Z", re.IGNORECASE)
 _AT = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
 # What only an integral can have, and all it can have.
 _DERIVED = ("source", "max_gap", "sign")
 _INTEGRAL = ("kind", "name", *_DERIVED)
-_ID_ALLOWED = "a-z, 0-9 and _"
+_LARGEST_CHIP = 255
 
 
 def check(settings: Settings, where: str) -> list[Mistake]:
@@ -36,6 +36,8 @@ def check(settings: Settings, where: str) -> list[Mistake]:
 
 
 def _general(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    if (host := wrong_host(settings.broker.host)) is not None:
+        yield "broker.host", host.wrong, host.allowed
     if not _BASE.match(settings.broker.base):
         yield (
             "broker.base",
@@ -54,14 +56,16 @@ def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:
     owners: dict[str, str] = {}
     for name, device in settings.device.items():
         if not _ID.match(name):
-            yield f"device.{name}", "this is no id", _ID_ALLOWED
+            yield f"device.{name}", "this is no id", id_allowed(name)
         if name == RELAY_DEVICE:
             yield f"device.{name}", "this id belongs to the controller", "any other id"
         # A chip's is a number, which its kind looks at; several devices may share it.
+        if isinstance(device.address, int) and device.address > _LARGEST_CHIP:
+            yield f"device.{name}.address", "it has no quotes", 'write it as "AA:BB:CC:DD:EE:FF"'
         if isinstance(device.address, str) and not _CHIP.match(device.address):
-            address = device.address.upper()
-            if not _ADDRESS.match(address):
-                yield f"device.{name}.address", f"{device.address!r} is no address", "AA:BB:CC:DD:EE:FF"
+            address = normal(device.address)
+            if (wrong := wrong_address(device.address)) is not None:
+                yield f"device.{name}.address", *wrong
             elif address in owners:
                 yield (
                     f"device.{name}.address",
@@ -69,8 +73,8 @@ def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:
                     "one device an address",
                 )
             owners.setdefault(address, name)
-        if device.key is not None and not _KEY.match(device.key):
-            yield f"device.{name}.key", f"it has {len(device.key)} characters", "32 hexadecimal digits"
+        if device.key is not None and (wrong := wrong_key(device.key)) is not None:
+            yield f"device.{name}.key", *wrong
 
 
 def _integrals(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -86,7 +90,7 @@ def _integrals(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield (
                 f"device.{name}.source",
                 f"{device.source!r} is not device.entity",
-                f"two ids of {_ID_ALLOWED} joined by a dot",
+                f"two ids of {ID_ALLOWED} joined by a dot",
             )
         elif (of := settings.device.get(device.source.split(".")[0])) is not None and of.kind == INTEGRAL:
             yield f"device.{name}.source", f"{device.source} is energy already", "an entity in W"

@@ -3,10 +3,10 @@
 import difflib
 import os
 import tomllib
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -15,13 +15,13 @@ from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     InitSettingsSource,
-    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
 
-from config import rules
+from config import env_file, rules, secret_files, sentences, toml_text
+from config.addresses import normal
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import (
     Backup,
@@ -41,6 +41,7 @@ from config.model import (
     User,
 )
 from config.model_import import Import
+from config.sentences import NAMED, known, nearest
 
 PREFIX = "BOONDOCK_"
 # Variables that steer the reading itself and are no settings.
@@ -48,7 +49,6 @@ STEERING = ("BOONDOCK_CONFIG", "BOONDOCK_SECRETS")
 _ROUNDS = 3
 # [[import]] in the file and in mistakes; as a word of Python it can be no field.
 _IMPORT, _IMPORTS = "import", "imports"
-_SECRET_WORDS = ("key", "password", "route_b_id", "route_b_password")
 
 
 class _Environment(EnvSettingsSource):
@@ -59,12 +59,42 @@ class _Environment(EnvSettingsSource):
         return decoded if isinstance(decoded, dict) else value
 
 
-class _SecretFiles(NestedSecretsSettingsSource, _Environment):
-    """The same of secret files."""
+class _Texts(_Environment):
+    """The same of variables that stand in files; `texts` by their names in small letters."""
+
+    def __init__(self, settings_cls: type[BaseSettings], texts: Mapping[str, str], prefix: str) -> None:
+        super().__init__(settings_cls, env_prefix=prefix)
+        self.env_vars = texts
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where settings come from, the first that has one counts: environment, .env, secret files, the file."""
+
+    path: Path
+    env: env_file.EnvFile
+    secrets: Mapping[str, secret_files.SecretFile]
+
+    def place(self, location: list[str]) -> tuple[str, int]:
+        """What the owner must correct, and its line if that is known already."""
+        name = "__".join(location)
+        variable = PREFIX + name.upper()
+        if variable in os.environ:
+            return f"environment {variable}", 0
+        if variable in (lines := {key.upper(): line for key, line in self.env.lines.items()}):
+            return str(self.env.path), lines[variable]
+        if name in self.secrets:
+            return str(self.secrets[name].path), 0
+        return str(self.path), 0
+
+    def at(self, mistake: Mistake) -> Mistake:
+        """The mistake with its place."""
+        where, line = self.place(mistake.key.split("."))
+        return replace(mistake, where=where, line=line)
 
 
 class _Source(BaseSettings):
-    """The settings as pydantic sees them: environment over secret files over boondock.toml."""
+    """The settings as pydantic sees them: environment over .env over secret files over boondock.toml."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
 
@@ -85,12 +115,42 @@ class _Source(BaseSettings):
     battery_guard: BatteryGuard | None = None
 
 
-def read(path: Path, secrets: Path | None) -> Settings:
-    """The settings from a file, secret files and the environment. Raises ConfigError with every mistake."""
+def read(path: Path, *secrets: Path) -> Settings:
+    """The settings from a file, `.env` beside it, secret files of some folders and the environment.
+
+    Raises ConfigError with every mistake.
+    """
     tables = _parse(path)
     misnamed = _name_imports(tables, str(path))
-    if strangers := _strangers():
+    try:
+        files = secret_files.read(secrets)
+    except OSError as error:
+        wrong, allowed = error.strerror or str(error), "a readable file"
+        raise UnreadableError([Mistake(str(error.filename or secrets), "", wrong, allowed)]) from error
+    env = env_file.read(env_file.place(path), PREFIX)
+    ids = _ids(tables, env)
+    files = {name: one for name, one in files.items() if _stray(one, ids) is None}
+    origin = _Origin(path, env, files)
+    if strangers := [*origin.env.mistakes, *_strangers(origin)]:
         raise ConfigError(strangers)
+    source = _made(origin, tables)
+    try:
+        settings, details = _without_mistakes(source, tables)
+    except SettingsError as error:
+        # A whole table in one variable or secret file; the text names the table and holds no value.
+        allowed = f"a variable a setting, such as {PREFIX}BROKER__PORT, or a secret file of that name"
+        raise ConfigError([Mistake("environment and secret files", "", str(error), allowed)]) from error
+    found = [*misnamed, *_unusable(files.values()), *(_mistake(origin, detail) for detail in details)]
+    if settings is not None:
+        found += unsaid([origin.at(m) for m in rules.check(settings, str(path))], found)
+    if found or settings is None:
+        raise ConfigError(found, settings)
+    return settings
+
+
+def _made(origin: _Origin, tables: dict[str, Any]) -> type[_Source]:
+    dotenv = {name.lower(): text for name, text in origin.env.variables.items()}
+    secret = {name: one.text for name, one in origin.secrets.items() if one.text is not None}
 
     class Source(_Source):
         @classmethod
@@ -99,34 +159,24 @@ def read(path: Path, secrets: Path | None) -> Settings:
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — pydantic's signature
             env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — _Environment stands for it
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — pydantic's signature
-            file_secret_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — _Texts stands for it
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — the same
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            files = _SecretFiles(
-                file_secret_settings,
-                secrets_dir=secrets,
-                secrets_dir_missing="ok",
-                secrets_prefix="",
-                secrets_nested_delimiter="__",
+            return (
+                _Environment(settings_cls),
+                _Texts(settings_cls, dotenv, PREFIX),
+                _Texts(settings_cls, secret, ""),
+                InitSettingsSource(settings_cls, init_kwargs=tables),
             )
-            return _Environment(settings_cls), files, InitSettingsSource(settings_cls, init_kwargs=tables)
 
-    try:
-        settings, details = _without_mistakes(Source, tables)
-    except OSError as error:
-        wrong, allowed = error.strerror or str(error), "a readable file"
-        raise UnreadableError([Mistake(str(error.filename or secrets), "", wrong, allowed)]) from error
-    except SettingsError as error:
-        # A whole table in one variable or secret file; the text names the table and holds no value.
-        allowed = f"a variable a setting, such as {PREFIX}BROKER__PORT, or a secret file of that name"
-        raise ConfigError([Mistake("environment and secret files", "", str(error), allowed)]) from error
-    found = [*misnamed, *(_mistake(path, secrets, detail) for detail in details)]
-    if settings is not None:
-        more = rules.check(settings, str(path))
-        found += unsaid([replace(m, where=_where(path, secrets, m.key.split("."))) for m in more], found)
-    if found or settings is None:
-        raise ConfigError(found, settings)
-    return settings
+    return Source
+
+
+def _unusable(files: Iterable[secret_files.SecretFile]) -> Iterator[Mistake]:
+    """Secret files that are there and say nothing."""
+    for one in files:
+        if one.text is None:
+            yield Mistake(str(one.path), one.name.replace("__", "."), one.wrong, one.allowed)
 
 
 def _without_mistakes(
@@ -145,7 +195,12 @@ def _without_mistakes(
 
 
 def _settings(source: _Source) -> Settings:
-    return Settings(**{f.name: getattr(source, f.name) for f in fields(Settings)})
+    settings = Settings(**{f.name: getattr(source, f.name) for f in fields(Settings)})
+    devices = {
+        name: replace(device, address=normal(device.address)) if isinstance(device.address, str) else device
+        for name, device in settings.device.items()
+    }
+    return replace(settings, device=devices)
 
 
 def _prune(tables: dict[str, Any], details: list[ErrorDetails]) -> None:
@@ -166,12 +221,32 @@ def _prune(tables: dict[str, Any], details: list[ErrorDetails]) -> None:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except OSError as error:
         allowed = "a readable file; config/example.toml is one to start from"
         raise UnreadableError([Mistake(str(path), "", error.strerror or str(error), allowed)]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([Mistake(str(path), "", f"this is no TOML: {error}", "https://toml.io")]) from error
+    try:
+        text = toml_text.decode(data, path.name)
+    except toml_text.TextError as error:
+        raise ConfigError([Mistake(str(path), "", error.wrong, error.allowed, error.line)]) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = toml_text.mistakes(text, str(path))
+        raise ConfigError(
+            found or [Mistake(str(path), "", f"this is no TOML: {error}", "https://toml.io")]
+        ) from error
+
+
+def lines(path: Path) -> dict[str, int]:
+    """The line of every table and setting of a file; none if it is no TOML."""
+    try:
+        text = toml_text.decode(path.read_bytes(), path.name)
+        tomllib.loads(text)
+    except (OSError, toml_text.TextError, tomllib.TOMLDecodeError):
+        # Whoever asked has told that already.
+        return {}
+    return toml_text.lines(text)
 
 
 def _name_imports(tables: dict[str, Any], where: str) -> list[Mistake]:
@@ -197,74 +272,80 @@ def _name_imports(tables: dict[str, Any], where: str) -> list[Mistake]:
     return found
 
 
-def _strangers() -> list[Mistake]:
-    """Variables of ours that name no table; pydantic would pass over them in silence."""
-    found = []
-    for variable in sorted(os.environ):
-        table = variable.removeprefix(PREFIX).split("__")[0].lower()
-        known = [name for name in _known([]) if name != _IMPORTS]
-        if variable.startswith(PREFIX) and variable not in STEERING and table not in known:
-            nearest = _nearest(table, known)
-            found.append(Mistake(f"environment {variable}", table, "there is no such setting", nearest))
+def _strangers(origin: _Origin) -> Iterator[Mistake]:
+    """Variables and secret files that name no table; pydantic would pass over them in silence."""
+    tables = _tables()
+    named = [(f"environment {name}", 0, name) for name in sorted(os.environ)]
+    named += [(str(origin.env.path), line, name) for name, line in origin.env.lines.items()]
+    for where, line, name in named:
+        table = name.upper().removeprefix(PREFIX).split("__")[0].lower()
+        if not name.upper().startswith(PREFIX) or table in tables:
+            continue
+        if name not in STEERING:
+            yield Mistake(where, table, "there is no such setting", nearest(table, tables), line)
+        elif line:
+            wrong = "this says where the settings are, before .env is read"
+            yield Mistake(where, name, wrong, "put it into the environment", line)
+
+
+def strays(path: Path, *secrets: Path) -> list[Mistake]:
+    """Secret files that nothing asks for, and folders of them that cannot be read."""
+    found = [
+        Mistake(str(folder), "", "you may not read it", "run the command with sudo")
+        for folder in secrets
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK) and len(secrets) == 1
+    ]
+    try:
+        ids = _ids(_parse(path), env_file.read(env_file.place(path), PREFIX))
+        files = secret_files.read(secrets)
+    except (ConfigError, OSError):
+        # Told already, as what is wrong.
+        return found
+    for one in files.values():
+        if (meant := _stray(one, ids)) is not None:
+            name = one.name.split("__")
+            subject = ".".join(name[:2] if name[0] in ids else name[:1])
+            found.append(Mistake(str(one.path), subject, "no setting has this name; it is not used", meant))
     return found
 
 
-def _mistake(path: Path, secrets: Path | None, detail: ErrorDetails) -> Mistake:
+def _tables() -> list[str]:
+    return [name for name in known([]) if name != _IMPORTS]
+
+
+def _ids(tables: dict[str, Any], env: env_file.EnvFile) -> dict[str, set[str]]:
+    """The devices, users and relays that the file, the environment and .env name."""
+    found: dict[str, set[str]] = {}
+    for table in NAMED:
+        held = tables.get(table)
+        found[table] = set(held) if isinstance(held, dict) else set()
+        start = f"{PREFIX}{table}__".upper()
+        names = [name.upper() for name in (*os.environ, *env.variables)]
+        found[table] |= {n.removeprefix(start).split("__")[0].lower() for n in names if n.startswith(start)}
+    return found
+
+
+def _stray(one: secret_files.SecretFile, ids: Mapping[str, set[str]]) -> str | None:
+    """What the name of a secret file that nothing asks for should likely be; None: it is asked for."""
+    table, name = one.name.split("__")[:2]
+    if table not in (tables := _tables()):
+        close = difflib.get_close_matches(table, tables, n=1)
+        return f"did you mean {one.name.replace(table, close[0], 1)}?" if close else "remove it"
+    if table not in ids or name in ids[table]:
+        return None
+    close = difflib.get_close_matches(name, sorted(ids[table]), n=1)
+    return f"did you mean {one.name.replace(name, close[0], 1)}?" if close else "remove it"
+
+
+def _mistake(origin: _Origin, detail: ErrorDetails) -> Mistake:
     # Parts with brackets are pydantic's, not the owner's.
     location = [str(part) for part in detail["loc"] if not set(str(part)) & set("[]()")]
-    where = _where(path, secrets, location)
+    where, line = origin.place(location)
     key = ".".join([_IMPORT, *location[1:]] if location[0] == _IMPORTS else location)
-    return Mistake(where, key, _wrong(detail, location), _allowed(detail, location))
-
-
-def _where(path: Path, secrets: Path | None, location: list[str]) -> str:
-    """What the owner must correct: the variable, the secret file, or boondock.toml, in their order."""
-    name = "__".join(location)
-    if PREFIX + name.upper() in os.environ:
-        return f"environment {PREFIX}{name.upper()}"
-    if secrets is not None and (secrets / name).is_file():
-        return str(secrets / name)
-    return str(path)
-
-
-def _wrong(detail: ErrorDetails, location: list[str]) -> str:
-    if detail["type"] == "missing":
-        return "it is missing"
-    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "there is no such setting"
-    if detail["type"] in ("dataclass_type", "dict_type"):
-        # The value may hold secrets.
-        return "this is no table"
-    if location and location[-1] in _SECRET_WORDS:
-        return "this is not allowed"
-    return f"{detail['input']!r} is not allowed"
-
-
-def _allowed(detail: ErrorDetails, location: list[str]) -> str:
-    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return _nearest(location[-1], _known(location[:-1]))
-    if detail["type"] == "missing":
-        return f"a value for {location[-1]}"
-    if detail["type"] in ("dataclass_type", "dict_type"):
-        return f"a table, such as [{'.'.join(location)}]"
-    text = detail["msg"].split(", unable")[0]
-    for start in ("Input should be ", "Value should be "):
-        text = text.removeprefix(start)
-    return text[0].lower() + text[1:]
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else ", ".join(known)
-
-
-def _known(location: list[str]) -> list[str]:
-    """The keys of the table at a location."""
-    table: Any = Settings
-    for part in location:
-        found = {f.name: f.type for f in fields(table)} if is_dataclass(table) else {}
-        table = found.get(part, next(reversed(get_args(table)), None))
-        if isinstance(table, UnionType):
-            # A table that may be absent.
-            table = next((kind for kind in get_args(table) if is_dataclass(kind)), table)
-    return [f.name for f in fields(table)] if is_dataclass(table) else []
+    return Mistake(
+        where,
+        key,
+        sentences.wrong(detail["type"], detail["input"], location),
+        sentences.allowed(detail["type"], detail["input"], detail["msg"], location),
+        line,
+    )

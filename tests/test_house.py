@@ -63,6 +63,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic": ("config/source.py",),
     "pydantic_core": ("config/source.py",),
     "pydantic_settings": ("config/source.py",),
+    "dotenv": ("config/env_file.py",),
     "bleak": ("collector/transports/ble*.py",),
     "dbus_fast": ("collector/transports/ble*.py",),
     "asyncio": ("collector/transports/ble*.py",),

@@ -18,7 +18,14 @@ RS485 = {"kind": "epever_tracer", "port": "/dev/rs485", "unit": 1}
         ({"kind": "ads1115_voltage", "channel": 0}, TANK, "address"),
         ({"kind": "ina219", "address": "0x48"}, TANK, "address"),
         ({"kind": "vedirect", "port": "/dev/rs485"}, RS485, "port"),
-        (RS485 | {"baudrate": 9600}, RS485, "baudrate"),
+        (RS485 | {"baudrate": 9600, "unit": 2}, RS485, "baudrate"),
+        (RS485, RS485, "unit"),
+        ({"kind": "epever_tracer", "port": "/dev/rs485"}, RS485, "unit"),
+        (
+            {"kind": "sunspec", "port": "tcp://Roof"},
+            {"kind": "modbus", "profile": "sdm630", "port": "tcp://roof:502/"},
+            "unit",
+        ),
     ],
 )
 def test_what_both_need_is_told(device: dict[str, object], other: dict[str, object], field: str) -> None:
@@ -36,6 +43,7 @@ def test_what_both_need_is_told(device: dict[str, object], other: dict[str, obje
         # An earlier version may have known this profile.
         (RS485 | {"baudrate": 9600}, {"kind": "modbus", "port": "/dev/rs485", "profile": "gone"}),
         ({"kind": "ina219"}, {"kind": "ina219", "address": "0x20"}),
+        ({"kind": "sunspec", "port": "tcp://roof"}, {"kind": "sunspec", "port": "tcp://roof:503"}),
     ],
 )
 def test_what_both_can_have_is_allowed(device: dict[str, object], other: dict[str, object]) -> None:

@@ -109,7 +109,11 @@ def test_a_kind_is_loaded_only_when_it_is_asked_for() -> None:
             None,
         ),
         (Device(kind="ina219", address=0x41), Device(kind="ina219", bus=3, address=0x41), None),
-        (Device(kind="modbus", profile="sdm630", port="/dev/a"), Device(kind="sunspec", port="/dev/a"), None),
+        (
+            Device(kind="modbus", profile="sdm630", port="/dev/a"),
+            Device(kind="sunspec", port="/dev/a", unit=2),
+            None,
+        ),
     ],
 )
 def test_what_two_devices_of_the_file_cannot_share_is_a_mistake(

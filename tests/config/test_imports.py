@@ -39,10 +39,10 @@ def test_tables_are_found_by_their_device(machine: Machine) -> None:
             '[import]\ndevice = "a"',
             "import: this is no list of tables; allowed: [[import]], once a device",
         ),
-        ("imports = {}", "imports: there is no such setting; allowed: did you mean [[import]]?"),
+        ("imports = {}", "imports: there is no such setting; did you mean [[import]]?"),
         (
             _import('topic = "a"\ntimout = 5\n'),
-            "import.thermo.timout: there is no such setting; allowed: did you mean timeout?",
+            "import.thermo.timout: there is no such setting; did you mean timeout?",
         ),
         (
             _import('topic = "a"\ntimeout = 0\n'),
@@ -50,7 +50,7 @@ def test_tables_are_found_by_their_device(machine: Machine) -> None:
         ),
         (
             _import(entities="[import.entities]\nvolt = { pth = 'v' }\n"),
-            "import.thermo.entities.volt.pth: there is no such setting; allowed: did you mean path?",
+            "import.thermo.entities.volt.pth: there is no such setting; did you mean path?",
         ),
         (
             _import(entities="[import.entities]\nvolt = { scale = nan }\n"),
@@ -63,7 +63,10 @@ def test_tables_are_found_by_their_device(machine: Machine) -> None:
             _import('topic = "a"\navailability = { path = "x" }\n'),
             "import.thermo.availability.topic: it is missing; allowed: a value for topic",
         ),
-        (_import(device="Thermo"), "import.Thermo.device: 'Thermo' is no id; allowed: a-z, 0-9 and _"),
+        (
+            _import(device="Thermo"),
+            "import.Thermo.device: 'Thermo' is no id; allowed: a-z, 0-9 and _, such as thermo",
+        ),
         (
             _import(device="relay"),
             "import.relay.device: this id belongs to the controller; allowed: any other id",

@@ -39,7 +39,7 @@ GUARD = (
         ),
         (
             PUMP + 'only_if = "a.b > 5"',
-            "relay.pump.only_if: 'a.b > 5' is not allowed; allowed: a valid tuple",
+            'relay.pump.only_if: \'a.b > 5\' is not allowed; allowed: a list in brackets, such as ["a", "b"]',
         ),
         (
             PUMP + LAMP + 'never_with = ["lmap"]',
@@ -97,11 +97,14 @@ GUARD = (
         ),
         (
             GUARD + "restor = true",
-            "battery_guard.restor: there is no such setting; allowed: did you mean restore?",
+            "battery_guard.restor: there is no such setting; did you mean restore?",
         ),
         (
             GUARD.replace("11.8", '"low"'),
-            "battery_guard.disconnect_below: 'low' is not allowed; allowed: a valid number",
+            (
+                "battery_guard.disconnect_below: 'low' is not allowed; "
+                "allowed: a number, without a unit and with a point, such as 1.5"
+            ),
         ),
         (
             GUARD + "[relay.battery_guard]\npin = 9",

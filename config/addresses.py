@@ -1,0 +1,93 @@
+"""Ids, addresses and keys as people write them: what is accepted, and what is wrong with the others."""
+
+import re
+from collections.abc import Iterator
+
+ID_ALLOWED = "a-z, 0-9 and _"
+ADDRESS_ALLOWED = "AA:BB:CC:DD:EE:FF"
+KEY_ALLOWED = "32 hexadecimal digits, 0-9 and a-f"
+_SEPARATORS = re.compile(r"[\s:.-]+")
+_HEX = re.compile(r"[0-9A-Fa-f]*\Z")
+_KEY_DIGITS, _ADDRESS_DIGITS = 32, 12
+# Letters that are taken for digits, and what they are likely meant for.
+_LIKELY = {
+    "O": ("the letter O", "0"),
+    "o": ("the letter o", "0"),
+    "l": ("the small letter L", "1"),
+    "I": ("the capital letter i", "1"),
+    "i": ("the letter i", "1"),
+    "S": ("the letter S", "5"),
+    "Z": ("the letter Z", "2"),
+}
+_NAMES = {" ": "a space", "-": "a dash", ":": "a colon", "\n": "a line end", "\t": "a tab", '"': "a quote"}
+_MOST_NAMED = 3
+
+
+def id_allowed(name: str) -> str:
+    """What an id may be, with one that is near the name."""
+    near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return f"{ID_ALLOWED}, such as {near}" if near else ID_ALLOWED
+
+
+def normal(address: str) -> str:
+    """A Bluetooth address as AA:BB:CC:DD:EE:FF, also from one with dashes, spaces or nothing between.
+
+    Any other text is returned as it is.
+    """
+    bare = _SEPARATORS.sub("", address).upper()
+    if len(bare) != _ADDRESS_DIGITS or not _HEX.match(bare):
+        return address
+    return ":".join(bare[at : at + 2] for at in range(0, _ADDRESS_DIGITS, 2))
+
+
+def wrong_address(address: str) -> tuple[str, str] | None:
+    """What is wrong with a Bluetooth address and what is allowed; None: nothing."""
+    if normal(address).count(":") == 5 and _HEX.match(normal(address).replace(":", "")):
+        return None
+    bare = _SEPARATORS.sub("", address)
+    strange = ", ".join(_strange(bare)) if len(bare) == _ADDRESS_DIGITS else ""
+    if strange:
+        return f"{address!r} has {strange}", f"{ADDRESS_ALLOWED}, six pairs of 0-9 and A-F"
+    if bare and _HEX.match(bare) and len(bare) > 1:
+        return f"{address!r} has {len(bare)} digits", f"{ADDRESS_ALLOWED}, twelve digits"
+    return f"{address!r} is no address", ADDRESS_ALLOWED
+
+
+def wrong_key(key: str) -> tuple[str, str] | None:
+    """What is wrong with an encryption key, without the key itself, and what is allowed; None: nothing."""
+    if len(key) == _KEY_DIGITS and _HEX.match(key):
+        return None
+    size = f"it has {len(key)} characters"
+    bare = re.sub(r"\A0[xX]|[\s:-]", "", key.strip("\"'"))
+    if len(bare) == _KEY_DIGITS and _HEX.match(bare):
+        named = ", ".join(_strange(key)) or "more than its digits"
+        return f"{size}, with {named}", "write its 32 digits with nothing before, between or after them"
+    # Anything else may be a secret of another kind: nothing of it is shown.
+    if abs(len(bare) - _KEY_DIGITS) > 8:
+        return size, KEY_ALLOWED
+    strange = ", ".join(_strange(key))
+    if strange and len(key) == _KEY_DIGITS:
+        return f"{size}, but {strange}", KEY_ALLOWED
+    if strange:
+        return f"{size}, and {strange}", KEY_ALLOWED
+    much = len(key) - _KEY_DIGITS
+    return f"{size}, {f'{much} too many' if much > 0 else f'{-much} too few'}", KEY_ALLOWED
+
+
+def _strange(text: str) -> Iterator[str]:
+    """The characters that are no hexadecimal digits, each with its places and what it is likely meant for."""
+    places: dict[str, list[int]] = {}
+    for number, letter in enumerate(text, 1):
+        if not _HEX.match(letter) or letter == "\n":
+            places.setdefault(letter, []).append(number)
+    if text[:2] in ("0x", "0X"):
+        yield "0x before it"
+        places.pop(text[1], None)
+    for letter, at in list(places.items())[:_MOST_NAMED]:
+        name, digit = _LIKELY.get(letter, (_NAMES.get(letter, f"{letter!r}"), ""))
+        where = f"character {at[0]}" if len(at) == 1 else f"characters {', '.join(map(str, at[:4]))}"
+        where += ", …" if len(at) > 4 else ""
+        verb = "is" if len(at) == 1 else "are"
+        yield f"{where} {verb} {name}" + (f" (probably the digit {digit})" if digit else "")
+    if len(places) > _MOST_NAMED:
+        yield "more are no digits"
