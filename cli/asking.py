@@ -12,6 +12,7 @@ from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, Topics, Verb
+from cli.errors import CommandError
 from config.model import Broker
 
 # Seconds until a broker on the same machine or in the same van should have answered.
@@ -23,8 +24,8 @@ T = TypeVar("T")
 Params = Mapping[str, object]
 
 
-class AskError(Exception):
-    """What was asked for cannot be had; the text is for the person at the terminal."""
+class AskError(CommandError):
+    """The broker or a service does not give what was asked for."""
 
 
 class _Error(msgspec.Struct):

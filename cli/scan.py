@@ -6,14 +6,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Literal
 
 import msgspec
 
+from cli import output
 from cli.asking import Asker
 from cli.progress import Progress
 from config.model import Broker
 
-KINDS = ("ble", "modbus", "i2c")
+Kind = Literal["ble", "modbus", "i2c"]
 _TCP = "tcp://"
 _KEY = "VictronConnect shows the key: Settings, Product info, Instant readout via Bluetooth"
 
@@ -24,7 +26,7 @@ Value = str | int | None
 class Wanted:
     """What the command line asks for; None: as the collector does by itself."""
 
-    what: str
+    what: Kind
     port: str | None = None
     baudrate: int | None = None
     units: str | None = None
@@ -81,7 +83,7 @@ class _Step(msgspec.Struct):
     found: list[_Found]
 
 
-def scan(broker: Broker, wanted: Wanted) -> None:
+def scan(broker: Broker, wanted: Wanted, *, as_json: bool) -> None:
     """Scan and print what was found. Raises AskError."""
     transport = wanted.transport
     advice = (
@@ -99,7 +101,7 @@ def scan(broker: Broker, wanted: Wanted) -> None:
     with Asker(broker, service=f"collector_{transport}", advice=advice) as asker:
         report = asker.watch("device_scan", wanted.params(), _Report, _Step, told)
     progress.done()
-    sys.stdout.writelines(f"{line}\n" for line in _lines(report.found))
+    output.show({"found": report.found}, _lines(report.found), as_json=as_json)
 
 
 def _lines(found: Sequence[_Found]) -> Iterator[str]:
