@@ -22,8 +22,6 @@ from config.model import Settings
 
 UNIT = "boondock-mosquitto"
 OUT = Path("/etc/boondock/mosquitto")
-# Where systemd looks for credentials.
-SECRETS = Path("/etc/credstore")
 
 
 class Again(StrEnum):

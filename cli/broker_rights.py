@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from bus.topics import DISCOVERY_PREFIX, STATISTICIAN, SYSTEM, Topics, Verb
 from cli.broker_error import BrokerError
+from cli.broker_passwords import secret_of
 from collector.ownership import TRANSPORTS, transport
 from config.access_rules import OURS, ROLES
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
@@ -69,7 +70,7 @@ class User:
     @property
     def secret(self) -> str:
         """As in LoadCredential of the units."""
-        return f"boondock-{self.name.removeprefix(OURS).replace('_', '-')}-password"
+        return secret_of(self.name)
 
 
 def users(settings: Settings) -> list[User]:

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +14,15 @@ import typer
 from cli.errors import CommandError, SettingsError
 
 if TYPE_CHECKING:
+    from cli.running import Running
     from config.model import Broker, Settings
 
 P = ParamSpec("P")
+
+INSTALLED = Path("/etc/boondock/boondock.toml")
+# Where `boondock broker` keeps the passwords, for systemd.
+CREDENTIALS = Path("/etc/credstore")
+ADMIN = "admin"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Config = Annotated[
@@ -49,17 +57,43 @@ class House:
 
     def settings(self) -> "Settings":
         """All settings. Raises SettingsError."""
-        from config import load  # noqa: PLC0415 — only commands that read settings pay for it
-        from config.mistakes import ConfigError  # noqa: PLC0415 — as above
+        running = self.running()
+        return load_settings(self.config if running is None else Path(running.config))
 
-        try:
-            return load.load(self.config)
-        except ConfigError as error:
-            raise SettingsError(str(error)) from error
+    def running(self) -> "Running | None":
+        """The run in a terminal that is meant, None if another house is."""
+        if self.config is not None or os.environ.get("BOONDOCK_CONFIG") or self.host is not None:
+            return None
+        from cli.running import runs  # noqa: PLC0415 — not for those who name their house
+
+        found = [run for run in runs() if self.broker_port in (None, run.port)]
+        if len(found) > 1:
+            ports = ", ".join(str(run.port) for run in found)
+            print(f"{len(found)} runs go on: this is the newest; others by --port: {ports}", file=sys.stderr)
+        return found[0] if found else None
 
     def broker(self) -> "Broker":
-        """Where the broker is and who we are there. Raises SettingsError, CommandError."""
-        return self._told(self.settings().broker)
+        """Where the broker is and who we are there. Raises CommandError, OSError."""
+        from config.model import Broker  # noqa: PLC0415 — the help needs no settings
+
+        running = self.running()
+        if running is not None and not running.own:
+            return self._told(Broker(host=running.host, port=running.port, base=running.base))
+        if running is not None:
+            settings = load_settings(Path(running.config))
+            return self._told(replace(settings.broker, host=running.host, port=running.port))
+        if self.host is not None and self.config is None and not _file().exists():
+            return self._told(Broker())
+        return self._told(self._settings_of_services().broker)
+
+    def _settings_of_services(self) -> "Settings":
+        path = self.config or _file()
+        if self.config is None and not path.exists():
+            raise SettingsError(
+                f"no house runs here, and there is no {path} nor {INSTALLED}; next: ./scripts/run, or name"
+                " the broker with --host"
+            )
+        return load_settings(path)
 
     def _told(self, broker: "Broker") -> "Broker":
         found = replace(
@@ -68,11 +102,46 @@ class House:
             port=self.broker_port or broker.port,
             username=self.user or broker.username,
         )
-        if self.password_file is None:
+        if self.password_file is not None:
+            if found.username is None:
+                raise CommandError("--password-file: of which user? next: add --user NAME")
+            return replace(found, password=self.password_file.read_text(encoding="utf-8").strip())
+        if self.user is None and (found.username is not None or not self._is_installed()):
             return found
-        if found.username is None:
-            raise CommandError("--password-file is whose? next: add --user")
-        return replace(found, password=self.password_file.read_text(encoding="utf-8").strip())
+        name = self.user or ADMIN
+        password = kept_password(name)
+        return found if password is None else replace(found, username=name, password=password)
+
+    def _is_installed(self) -> bool:
+        """Whether it is the house whose passwords are kept on this machine."""
+        return self.host is None and (self.config or _file()) == INSTALLED and self.running() is None
+
+
+def _file() -> Path:
+    from config import load  # noqa: PLC0415 — only commands that read settings pay for it
+
+    return load.find()
+
+
+def load_settings(path: Path | None) -> "Settings":
+    """The settings of a file, or of the one that the processes use. Raises SettingsError."""
+    from config import load  # noqa: PLC0415 — only commands that read settings pay for it
+    from config.mistakes import ConfigError  # noqa: PLC0415 — as above
+
+    try:
+        return load.load(path)
+    except ConfigError as error:
+        raise SettingsError(str(error)) from error
+
+
+def kept_password(user: str, folder: Path = CREDENTIALS) -> str | None:
+    """The password that `boondock broker` made for a user; None if there is none or it is root's alone."""
+    from cli.broker_passwords import Vault, secret_of  # noqa: PLC0415 — only an installed house has any
+
+    try:
+        return Vault(folder).read(secret_of(user))
+    except PermissionError:
+        return None
 
 
 def talks(function: Callable[Concatenate[House, P], int | None]) -> Callable[P, int | None]:

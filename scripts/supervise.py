@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from bus.topics import Topics, Verb
+from cli import running
 from scripts import broker, demo_van, programs
 from scripts.children import ROOT, Child, Van
 from scripts.places import Places, prepare
@@ -196,6 +197,17 @@ class Run:
 
     def _greet(self, places: Places, own: Path | None, port: int) -> None:
         topics = topics_of(own)
+        running.write(
+            places.temporary,
+            running.Running(
+                config=str(own or programs.DEMO),
+                own=own is not None,
+                host=broker.HOST,
+                port=port,
+                base=topics.base,
+                logs=str(places.logs),
+            ),
+        )
         where = "" if port == broker.PORT else f" -p {port}"
         now = time.time()
         first = time.localtime(now - now % _PERIOD + _PERIOD + _STATISTICS_AFTER)

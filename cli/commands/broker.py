@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import broker, broker_config, output
-from cli.house import Config, House, Json
+from cli.house import CREDENTIALS, Config, Json, load_settings
 
 
 def command(
@@ -16,7 +16,7 @@ def command(
     out: Annotated[Path, typer.Option(metavar="FOLDER")] = broker.OUT,
     secrets: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where the passwords are, for systemd.")
-    ] = broker.SECRETS,
+    ] = CREDENTIALS,
     mosquitto: Annotated[
         broker_config.Version | None, typer.Option(help="Default: the one installed.")
     ] = None,
@@ -48,7 +48,7 @@ def command(
         dry_run=dry_run,
         reload=reload,
     )
-    settings = House(config).settings()
+    settings = load_settings(config)
     if not as_json:
         broker.run(wanted, settings)
         return

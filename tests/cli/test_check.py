@@ -148,7 +148,10 @@ def test_the_version_is_told() -> None:
         (["chekc"], "there is no command 'chekc'; did you mean check? boondock --help lists them"),
         (["check", "--confg", "x"], "No such option: --confg (Possible options: --config, --json); next: "),
         (["export"], "Missing option '--entity'; next: boondock export --help"),
-        (["log", "--limit", "0"], "Invalid value for '--limit': 0 is not in the range 1<=x<=10000; next: "),
+        (
+            ["log", "--limit", "0"],
+            "Invalid value for '--limit': Input should be greater than or equal to 1; next: ",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_told_in_one_line_with_the_next_step(arguments: list[str], said: str) -> None:
