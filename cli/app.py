@@ -15,6 +15,10 @@ from cli.errors import CommandError, sentence
 
 # Each is a module with a function `command`.
 COMMANDS = {
+    "watch": "cli.commands.watch",
+    "set": "cli.commands.set_output",
+    "history": "cli.commands.history",
+    "stats": "cli.commands.stats",
     "check": "cli.commands.check",
     "export": "cli.commands.export",
     "import": "cli.commands.bring_in",

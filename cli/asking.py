@@ -78,6 +78,11 @@ class Asker:
             emit=self._events.put,
         )
 
+    @staticmethod
+    def topics_of(broker: Broker) -> Topics:
+        """The topics of this house."""
+        return Topics(broker.base)
+
     def __enter__(self) -> Self:
         self._connection.start()
         try:

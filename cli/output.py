@@ -1,6 +1,6 @@
 """How commands print: lines for people, or JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -12,3 +12,11 @@ def show(data: object, lines: Iterable[str], *, as_json: bool) -> None:
         return
     for line in lines:
         print(line)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join((f"  {first.ljust(widths[0])}", *cells)).rstrip()

@@ -72,6 +72,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "playhouse": ("statistician/store*.py",),
     "apscheduler": ("*/schedule.py",),
     "segno": ("cli/broker_show.py",),
+    "rich": ("cli/commands/*.py", "cli/output.py"),
+    "plotext": ("cli/plot.py",),
     "typer": ("cli/app.py", "cli/house.py", "cli/commands/*.py"),
     "RPi": ("controller/pins.py", "collector/transports/gpio.py"),
     "victron_ble": ("collector/devices/victron*.py",),
