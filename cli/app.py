@@ -16,6 +16,7 @@ from cli.errors import CommandError, sentence
 # Each is a module with a function `command`.
 COMMANDS = {
     "watch": "cli.commands.watch",
+    "read": "cli.commands.read",
     "set": "cli.commands.set_output",
     "history": "cli.commands.history",
     "stats": "cli.commands.stats",

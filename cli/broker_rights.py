@@ -22,6 +22,8 @@ ASKS_STATISTICIAN = (
     *("metadata", "validate", "outliers", "fixes"),
 )
 ASKS_COLLECTOR = ("devices",)
+# One that keeps a line busy, for those who may switch.
+READS = "read"
 # Requests that hold the keys of devices: for the collector that is asked alone.
 CARRY_KEYS = ("device_add", "device_update")
 # Examples in the table of docs/security.md, and what they stand for.
@@ -239,7 +241,8 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         # Each by its name: no right to write has a wildcard where anything may stand.
         *(topics.requests(service, verb) for service in COLLECTORS for verb in ASKS_COLLECTOR),
     )
-    switched = (topics.below(Verb.SET), topics.home_assistant_status())
+    read = tuple(topics.requests(service, READS) for service in COLLECTORS)
+    switched = (topics.below(Verb.SET), topics.home_assistant_status(), *read)
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")
     return {
         "viewer": _lines(read=seen, write=asked),

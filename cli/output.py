@@ -20,3 +20,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for first, *others in rows:
         cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
         yield "  ".join((f"  {first.ljust(widths[0])}", *cells)).rstrip()
+
+
+def plain(text: str) -> str:
+    """Text from a device or the air, which cannot paint the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

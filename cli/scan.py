@@ -131,7 +131,7 @@ def _row(found: _Found) -> list[str]:
         signal = "" if found.rssi is None else f"{found.rssi} dBm"
         cells = [found.address or "", signal, found.name or "", found.model or found.what or ""]
     ours = found.configured if isinstance(found.configured, str) else ", ".join(found.configured or ())
-    return [_plain(cell) for cell in (*cells, f"is {ours}" if ours else "new")]
+    return [output.plain(cell) for cell in (*cells, f"is {ours}" if ours else "new")]
 
 
 def _title(guess: _Guess) -> str:
@@ -170,7 +170,3 @@ def _id(name: str, taken: set[str]) -> str:
     found = next(one for one in names if one not in taken)
     taken.add(found)
     return found
-
-
-def _plain(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -8,6 +8,7 @@ import msgspec
 from bus.about import About, decode
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading
 from bus.topics import BadTopicError, Topics, Verb
+from cli import output
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,4 +103,4 @@ def shown(value: Value) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.10g}"
-    return "".join(letter if letter.isprintable() else "?" for letter in value)
+    return output.plain(value)

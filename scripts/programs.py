@@ -73,7 +73,7 @@ def the_bus(places: Places) -> Program:
 def the_hardware(places: Places, port: int) -> Program:
     """Return the demo's emulated hardware, whose devices lie in a folder of this run."""
     address = f"unix:path={bus_socket(places)}"
-    argv = [sys.executable, "-P", "-m", "tests.emulators.demo", "--bus-address", address]
+    argv = [sys.executable, "-m", "tests.emulators.demo", "--bus-address", address]
     argv += ["--folder", str(demo_van.folder(places)), "--broker-port", str(port)]
     # What it makes for itself goes with the run, also when it is killed.
     return Program("hardware", argv, _environment() | {"TMPDIR": str(places.runtime)}, _CARRIES)
@@ -101,7 +101,7 @@ def the_services(places: Places, configuration: Path, port: int, *, demo: bool) 
     return [
         Program(
             name,
-            [sys.executable, "-P", "-m", *argv],
+            [sys.executable, "-m", *argv],
             {**environment, **own.get(name, {})},
             _STORES if name == "statistician" else _PUBLISHES,
         )
