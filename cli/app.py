@@ -15,17 +15,21 @@ from cli.errors import CommandError, sentence
 
 # Each is a module with a function `command`.
 COMMANDS = {
-    "watch": "cli.commands.watch",
+    "run": "cli.commands.run",
+    "check": "cli.commands.check",
+    "scan": "cli.commands.scan",
     "read": "cli.commands.read",
+    "watch": "cli.commands.watch",
     "set": "cli.commands.set_output",
     "history": "cli.commands.history",
     "stats": "cli.commands.stats",
-    "check": "cli.commands.check",
     "export": "cli.commands.export",
     "import": "cli.commands.bring_in",
-    "scan": "cli.commands.scan",
+    "fix": "cli.commands.fix",
     "log": "cli.commands.log",
     "broker": "cli.commands.broker",
+    "doctor": "cli.commands.doctor",
+    "dump": "cli.commands.dump",
     "version": "cli.commands.version",
 }
 USAGE = 2
@@ -60,7 +64,7 @@ def one(name: str) -> typer.core.TyperCommand:
     """One command of the table."""
     function = importlib.import_module(COMMANDS[name]).command
     alone = typer.Typer(add_completion=False)
-    alone.command(name)(_ended(name, function))
+    alone.command(name, context_settings=getattr(function, "context_settings", None))(_ended(name, function))
     made = typer.main.get_command(alone)
     assert isinstance(made, typer.core.TyperCommand)  # noqa: S101 — one function makes no group
     return made

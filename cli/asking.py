@@ -49,7 +49,8 @@ _Events = SimpleQueue[MqttEvent]
 class Asker:
     """Asks and publishes; use it in a with block. Every method raises AskError.
 
-    Without a service it only learns which services are online.
+    Without a service it only learns which services are online; a user who may not answer itself gives
+    `awaits_own` False, and it only connects.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Asker:
         *watched: str,
         service: str | None = STATISTICIAN,
         advice: str = "is it running?",
+        awaits_own: bool = True,
     ) -> None:
         self.topics = Topics(broker.base)
         name = f"cli_{secrets.token_hex(6)}"
         self._place = f"{broker.host}:{broker.port}"
         self._user = broker.username
+        self._awaits_own = awaits_own
         self._service = service
         self._absent = f"no {service} is online at {self._place}: {advice}"
         self._reply_to = self.topics.response("cli", name)
@@ -101,7 +104,8 @@ class Asker:
             if isinstance(event, Disconnected):
                 raise AskError(self._unmet(event.reason))
         if self._service is None:
-            self._catch_up(deadline)
+            if self._awaits_own:
+                self._catch_up(deadline)
             return
         while not self.is_online(self._service):
             self._take(self._next(deadline, self._absent))

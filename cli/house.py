@@ -60,6 +60,11 @@ class House:
         running = self.running()
         return load_settings(self.config if running is None else Path(running.config))
 
+    def file(self) -> Path:
+        """The file that the settings are read from."""
+        running = self.running()
+        return Path(running.config) if running is not None else self.config or _file()
+
     def running(self) -> "Running | None":
         """The run in a terminal that is meant, None if another house is."""
         if self.config is not None or os.environ.get("BOONDOCK_CONFIG") or self.host is not None:
@@ -106,13 +111,13 @@ class House:
             if found.username is None:
                 raise CommandError("--password-file: of which user? next: add --user NAME")
             return replace(found, password=self.password_file.read_text(encoding="utf-8").strip())
-        if self.user is None and (found.username is not None or not self._is_installed()):
+        if self.user is None and (found.username is not None or not self.is_installed()):
             return found
         name = self.user or ADMIN
         password = kept_password(name)
         return found if password is None else replace(found, username=name, password=password)
 
-    def _is_installed(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether it is the house whose passwords are kept on this machine."""
         return self.host is None and (self.config or _file()) == INSTALLED and self.running() is None
 

@@ -54,7 +54,7 @@ def range_of(start: str, end: str, zone_name: str | None, now: datetime) -> Rang
     over = times.span(end, now, zone)[1]
     if over <= begin:
         raise CommandError(f"--from {start} is not before --to {end}; next: exchange them")
-    return Range(_iso(begin), _iso(over), zone, zone_name)
+    return Range(iso(begin), iso(over), zone, zone_name)
 
 
 def zone_of(name: str | None) -> tzinfo:
@@ -67,7 +67,8 @@ def zone_of(name: str | None) -> tzinfo:
         raise CommandError(f"there is no time zone {name!r}; allowed is such as Europe/Berlin") from error
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
+    """A moment as requests take it. Raises CommandError."""
     try:
         return to_iso(int(moment.astimezone(UTC).timestamp() * 1000))
     except (ValueError, OverflowError) as error:

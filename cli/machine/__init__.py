@@ -1,0 +1,1 @@
+"""What this machine must have for the settings: ports, buses, pins, groups, secrets, the broker."""
