@@ -12,19 +12,22 @@ from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, Topics, Verb
+from cli.errors import CommandError
 from config.model import Broker
 
 # Seconds until a broker on the same machine or in the same van should have answered.
 PATIENCE_S = 10.0
 ANSWER_S = 60.0
+# Reasons of a broker that knows its users.
+_UNWELCOME = ("Not authorized", "Bad user name or password")
 
 S = TypeVar("S")
 T = TypeVar("T")
 Params = Mapping[str, object]
 
 
-class AskError(Exception):
-    """What was asked for cannot be had; the text is for the person at the terminal."""
+class AskError(CommandError):
+    """The broker or a service does not give what was asked for."""
 
 
 class _Error(msgspec.Struct):
@@ -46,7 +49,8 @@ _Events = SimpleQueue[MqttEvent]
 class Asker:
     """Asks and publishes; use it in a with block. Every method raises AskError.
 
-    Without a service it only learns which services are online.
+    Without a service it only learns which services are online; a user who may not answer itself gives
+    `awaits_own` False, and it only connects.
     """
 
     def __init__(
@@ -55,10 +59,13 @@ class Asker:
         *watched: str,
         service: str | None = STATISTICIAN,
         advice: str = "is it running?",
+        awaits_own: bool = True,
     ) -> None:
         self.topics = Topics(broker.base)
         name = f"cli_{secrets.token_hex(6)}"
         self._place = f"{broker.host}:{broker.port}"
+        self._user = broker.username
+        self._awaits_own = awaits_own
         self._service = service
         self._absent = f"no {service} is online at {self._place}: {advice}"
         self._reply_to = self.topics.response("cli", name)
@@ -73,6 +80,11 @@ class Asker:
             subscriptions=[Subscription(filter=f) for f in filters],
             emit=self._events.put,
         )
+
+    @staticmethod
+    def topics_of(broker: Broker) -> Topics:
+        """The topics of this house."""
+        return Topics(broker.base)
 
     def __enter__(self) -> Self:
         self._connection.start()
@@ -90,12 +102,24 @@ class Asker:
         deadline = time.monotonic() + PATIENCE_S
         while not isinstance(event := self._next(deadline, f"no broker at {self._place}"), Connected):
             if isinstance(event, Disconnected):
-                raise AskError(event.reason)
+                raise AskError(self._unmet(event.reason))
         if self._service is None:
-            self._catch_up(deadline)
+            if self._awaits_own:
+                self._catch_up(deadline)
             return
         while not self.is_online(self._service):
             self._take(self._next(deadline, self._absent))
+
+    def _unmet(self, reason: str) -> str:
+        if not any(word in reason for word in _UNWELCOME):
+            return (
+                f"no broker at {self._place}: {reason}; next: is it running? --host and --port name another"
+            )
+        who = f"user {self._user}" if self._user else "who names no user"
+        return (
+            f"the broker at {self._place} refuses {who} ({reason}); next: run this with sudo, or give --user"
+            " and --password-file (sudo boondock broker --show operator tells a password)"
+        )
 
     def _catch_up(self, deadline: float) -> None:
         """Wait until all that the broker retained has come: our own message comes behind it."""
@@ -117,7 +141,10 @@ class Asker:
         if isinstance(event, Disconnected):
             raise AskError(f"the broker at {self._place} is gone: {event.reason}")
         if isinstance(event, Unpublished):
-            raise AskError(f"the broker refused {event.topic}: {event.reason}; is this user allowed to ask?")
+            raise AskError(
+                f"the broker refused {event.topic}: {event.reason}; is this user allowed to ask?"
+                " next: sudo, or --user admin"
+            )
         if isinstance(event, Message):
             self._seen[event.topic] = event.payload
             self._connection.acknowledge(event)
@@ -128,6 +155,19 @@ class Asker:
     def last(self, topic: str) -> bytes | None:
         """The newest payload seen on a watched topic."""
         return self._seen.get(topic)
+
+    def heard(self, seconds: float) -> Message | None:
+        """The next message on any topic, None if none comes within `seconds`."""
+        try:
+            event = self._events.get(timeout=max(0.0, seconds))
+        except Empty:
+            return None
+        self._take(event)
+        return event if isinstance(event, Message) else None
+
+    def seen(self) -> dict[str, bytes]:
+        """The newest payload of every topic that was heard."""
+        return dict(self._seen)
 
     def wait(self, otherwise: str, *, patience: float = ANSWER_S) -> None:
         """Wait for the next event; `otherwise` says what did not come."""

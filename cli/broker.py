@@ -1,6 +1,5 @@
 """`boondock broker`: the broker's configuration, users, ACL and certificates, from boondock.toml."""
 
-import argparse
 import os
 import signal
 import socket
@@ -8,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from cli import broker_config
@@ -22,7 +22,30 @@ from config.model import Settings
 
 UNIT = "boondock-mosquitto"
 OUT = Path("/etc/boondock/mosquitto")
-_AGAIN = {"certificate": CERTIFICATE, "authority": RENEWED}
+
+
+class Again(StrEnum):
+    """What can be made anew before its time."""
+
+    CERTIFICATE = "certificate"
+    AUTHORITY = "authority"
+
+
+_AGAIN = {Again.CERTIFICATE: CERTIFICATE, Again.AUTHORITY: RENEWED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command line asks for; `renew` and `show` name users, `again` what is made anew."""
+
+    out: Path
+    secrets: Path
+    mosquitto: broker_config.Version | None
+    renew: tuple[str, ...]
+    again: frozenset[Again]
+    show: str | None
+    dry_run: bool
+    reload: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,55 +62,22 @@ class Place:
         return self.out / "mosquitto.conf"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command line takes."""
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        metavar="FOLDER",
-        help="default: %(default)s",
-    )
-    parser.add_argument(
-        "--secrets",
-        type=Path,
-        default=Path("/etc/credstore"),
-        metavar="FOLDER",
-        help="where the passwords are; default: %(default)s, where systemd looks",
-    )
-    parser.add_argument("--mosquitto", choices=broker_config.VERSIONS, help="default: the one installed")
-    parser.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
-    parser.add_argument("--reload", action="store_true", help="tell a running broker, by SIGHUP")
-    parser.add_argument(
-        "--renew", metavar="USER", action="append", default=[], help="give a user a new password"
-    )
-    parser.add_argument(
-        "--again",
-        choices=tuple(_AGAIN),
-        action="append",
-        default=[],
-        help="make the certificate or the authority anew before its time; phones keep what they have",
-    )
-    parser.add_argument("--show", metavar="USER", help="only show a user's password and how to connect")
-    parser.add_argument("--config", type=Path, help="where users and [lan] are said (default: as for check)")
-
-
-def run(arguments: argparse.Namespace, settings: Settings) -> None:
+def run(wanted: Wanted, settings: Settings) -> None:
     """Do what the command line asks for. Raises BrokerError, OSError."""
-    out, secrets = arguments.out.absolute(), arguments.secrets.absolute()
     all_users = users(settings)
     known = [user.name for user in all_users]
-    for name in (*arguments.renew, *([arguments.show] if arguments.show else [])):
+    for name in (*wanted.renew, *([wanted.show] if wanted.show else [])):
         if name not in known:
             raise BrokerError(f"there is no user {name}: there are {', '.join(known)}")
-    papers = certificates(settings, out, secrets, frozenset(_AGAIN[one] for one in arguments.again))
-    if arguments.show:
-        user = next(one for one in all_users if one.name == arguments.show)
-        show(user.name, Vault(secrets).read(user.secret), settings, papers)
+    again = frozenset(_AGAIN[one] for one in wanted.again)
+    papers = certificates(settings, wanted.out, wanted.secrets, again)
+    if wanted.show:
+        user = next(one for one in all_users if one.name == wanted.show)
+        show(user.name, Vault(wanted.secrets).read(user.secret), settings, papers)
         return
-    place = Place(out, secrets, arguments.mosquitto or broker_config.version())
-    Setup(settings, all_users, place, papers, renew=arguments.renew).go(
-        dry_run=arguments.dry_run, reload=arguments.reload
+    place = Place(wanted.out, wanted.secrets, wanted.mosquitto or broker_config.version())
+    Setup(settings, all_users, place, papers, renew=wanted.renew).go(
+        dry_run=wanted.dry_run, reload=wanted.reload
     )
 
 
@@ -121,7 +111,7 @@ class Setup:
         place: Place,
         papers: Papers | Given,
         *,
-        renew: list[str],
+        renew: tuple[str, ...],
     ) -> None:
         self._settings = settings
         self._users = all_users

@@ -9,13 +9,15 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
+from typing import Literal, get_args
 
 from cli.broker_error import BrokerError
 from config.access_rules import is_address
 from config.model import Settings
 
 TEMPLATES = Path(__file__).parents[1] / "mosquitto"
-VERSIONS = ("2.0", "2.1")
+Version = Literal["2.0", "2.1"]
+VERSIONS: tuple[Version, ...] = get_args(Version)
 # In mosquitto.conf what follows this line holds for every broker of ours.
 _SHARED = "# Below: for every broker."
 # In lan.nft what stands before this line removes the table.
@@ -41,7 +43,7 @@ _LISTENING: tuple[str, ...] = (
 _LISTENING += ("listener_allow_anonymous",)
 
 
-def version() -> str:
+def version() -> Version:
     """Which of VERSIONS is installed. Raises BrokerError."""
     program = binary()
     if program is None:

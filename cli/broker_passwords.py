@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bus import keeping
+from config.access_rules import OURS
 
 # The passwords are random and too long to guess, so few rounds do: each login halts the whole broker.
 _ROUNDS = 1000
@@ -18,6 +19,11 @@ _WORDS = 5
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _HASH = re.compile(r"\$7\$(\d{1,7})\$([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+)\Z")
 _NAME = "boondock-*-password"
+
+
+def secret_of(user: str) -> str:
+    """The file of a user's password, as in LoadCredential of the units."""
+    return f"boondock-{user.removeprefix(OURS).replace('_', '-')}-password"
 
 
 def new_password() -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from bus.topics import DISCOVERY_PREFIX, STATISTICIAN, SYSTEM, Topics, Verb
 from cli.broker_error import BrokerError
+from cli.broker_passwords import secret_of
 from collector.ownership import TRANSPORTS, transport
 from config.access_rules import OURS, ROLES
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
@@ -21,6 +22,8 @@ ASKS_STATISTICIAN = (
     *("metadata", "validate", "outliers", "fixes"),
 )
 ASKS_COLLECTOR = ("devices",)
+# One that keeps a line busy, for those who may switch.
+READS = "read"
 # Requests that hold the keys of devices: for the collector that is asked alone.
 CARRY_KEYS = ("device_add", "device_update")
 # Examples in the table of docs/security.md, and what they stand for.
@@ -69,7 +72,7 @@ class User:
     @property
     def secret(self) -> str:
         """As in LoadCredential of the units."""
-        return f"boondock-{self.name.removeprefix(OURS).replace('_', '-')}-password"
+        return secret_of(self.name)
 
 
 def users(settings: Settings) -> list[User]:
@@ -238,7 +241,8 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         # Each by its name: no right to write has a wildcard where anything may stand.
         *(topics.requests(service, verb) for service in COLLECTORS for verb in ASKS_COLLECTOR),
     )
-    switched = (topics.below(Verb.SET), topics.home_assistant_status())
+    read = tuple(topics.requests(service, READS) for service in COLLECTORS)
+    switched = (topics.below(Verb.SET), topics.home_assistant_status(), *read)
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")
     return {
         "viewer": _lines(read=seen, write=asked),

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 import msgspec
 
@@ -20,8 +20,8 @@ from cli.progress import Progress
 from config.model import Broker
 
 STATES = "states"
-PERIODS = ("5minute", "hour", "day", "week", "month", "year", "lifetime", STATES)
-FORMATS = ("csv", "json", "jsonl")
+Period = Literal["5minute", "hour", "day", "week", "month", "year", "lifetime", "states"]
+Format = Literal["csv", "json", "jsonl"]
 _MEANS = ("mean", "min", "max")
 _SUMS = ("state", "sum", "change", "sum_increase", "sum_decrease", "last_reset")
 
@@ -31,7 +31,7 @@ class Wanted:
     """What the command line asks for; times are RFC 3339."""
 
     entities: Sequence[str]
-    period: str
+    period: Period
     start: str | None = None
     end: str | None = None
     time_zone: str | None = None
@@ -71,7 +71,7 @@ class Source:
     records: Iterator[Record]
 
 
-def export(broker: Broker, wanted: Wanted, form: str, target: Path | None) -> None:
+def export(broker: Broker, wanted: Wanted, form: Format, target: Path | None) -> None:
     """Write what is wanted to a file or to standard output. Raises AskError, OSError."""
     with Asker(broker) as asker:
         sources = list(_sources(asker, wanted))
@@ -187,7 +187,7 @@ def _write_json(file: TextIO, sources: list[Source], records: Iterator[Record], 
     file.write("\n]}\n")
 
 
-_WRITERS: dict[str, Callable[[TextIO, list[Source], Iterator[Record], str], None]] = {
+_WRITERS: dict[Format, Callable[[TextIO, list[Source], Iterator[Record], str], None]] = {
     "csv": _write_csv,
     "json": _write_json,
     "jsonl": _write_lines,

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Literal
 
 import msgspec
 
+from cli import output
 from cli.asking import Asker
 from cli.progress import Progress
 from config.model import Broker
 
-KINDS = ("ble", "modbus", "i2c")
+Kind = Literal["ble", "modbus", "i2c"]
 _TCP = "tcp://"
 _KEY = "VictronConnect shows the key: Settings, Product info, Instant readout via Bluetooth"
 
@@ -24,7 +26,7 @@ Value = str | int | None
 class Wanted:
     """What the command line asks for; None: as the collector does by itself."""
 
-    what: str
+    what: Kind
     port: str | None = None
     baudrate: int | None = None
     units: str | None = None
@@ -81,7 +83,7 @@ class _Step(msgspec.Struct):
     found: list[_Found]
 
 
-def scan(broker: Broker, wanted: Wanted) -> None:
+def scan(broker: Broker, wanted: Wanted, *, as_json: bool) -> None:
     """Scan and print what was found. Raises AskError."""
     transport = wanted.transport
     advice = (
@@ -99,7 +101,7 @@ def scan(broker: Broker, wanted: Wanted) -> None:
     with Asker(broker, service=f"collector_{transport}", advice=advice) as asker:
         report = asker.watch("device_scan", wanted.params(), _Report, _Step, told)
     progress.done()
-    sys.stdout.writelines(f"{line}\n" for line in _lines(report.found))
+    output.show({"found": report.found}, _lines(report.found), as_json=as_json)
 
 
 def _lines(found: Sequence[_Found]) -> Iterator[str]:
@@ -129,7 +131,7 @@ def _row(found: _Found) -> list[str]:
         signal = "" if found.rssi is None else f"{found.rssi} dBm"
         cells = [found.address or "", signal, found.name or "", found.model or found.what or ""]
     ours = found.configured if isinstance(found.configured, str) else ", ".join(found.configured or ())
-    return [_plain(cell) for cell in (*cells, f"is {ours}" if ours else "new")]
+    return [output.plain(cell) for cell in (*cells, f"is {ours}" if ours else "new")]
 
 
 def _title(guess: _Guess) -> str:
@@ -168,7 +170,3 @@ def _id(name: str, taken: set[str]) -> str:
     found = next(one for one in names if one not in taken)
     taken.add(found)
     return found
-
-
-def _plain(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

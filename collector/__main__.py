@@ -20,6 +20,7 @@ from bus.topics import Topics, Verb
 from collector.assembly import name_of, nothing_to_scan, receive, roster_of, scan_of
 from collector.checking import find_mistakes
 from collector.ownership import MQTT, TRANSPORTS, Owned, owned_devices
+from collector.reading_now import AskNow, LastFrames, NoReader, Reader
 from collector.readings import Readings
 from collector.roster import Roster
 from collector.scanning import Scan
@@ -86,7 +87,7 @@ class _House:
     process: Process
     publisher: Publisher
     readings: Readings
-    open: Callable[[Collector, Scan], None]
+    open: Callable[[Collector, Scan, Reader], None]
 
 
 def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster, clock: Clock) -> int:
@@ -100,7 +101,7 @@ def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster
     process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
     readings = Readings(publisher, clock=clock, journal=process.journal)
 
-    def let_in(service: Collector, scan: Scan) -> None:
+    def let_in(service: Collector, scan: Scan, reader: Reader) -> None:
         receive(
             transport,
             settings,
@@ -109,6 +110,7 @@ def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster
             readings=readings,
             publisher=publisher,
             scan=scan,
+            reader=reader,
             bus=process.connection,
             topics=topics,
             clock=clock,
@@ -140,7 +142,7 @@ def _run_ble(house: _House) -> int:
         clock=clock,
         journal=journal,
     )
-    house.open(service, BleScan(readings, clock=clock))
+    house.open(service, BleScan(readings, clock=clock), LastFrames(readings, clock=clock))
     if not list(readings):
         log.info("no device is read over Bluetooth yet; listening all the same")
     radio = Radio(
@@ -174,7 +176,7 @@ def _run_polled(house: _House, transport: str) -> int:
     lines = partial(line_of, around=around)
     source = PollingSource(readings, lines, clock=clock, journal=journal, emit=process.emit)
     service = _switching(house, source)
-    house.open(service, scan_of(transport, source, readings))
+    house.open(service, scan_of(transport, source, readings), AskNow(source, readings, clock=clock))
     try:
         return process.run(service)
     finally:
@@ -193,7 +195,8 @@ def _run_imports(house: _House) -> int:
         emit=process.emit,
     )
     service = _switching(house, source)
-    house.open(service, nothing_to_scan(MQTT))
+    why = "what others publish is on their own topics: boondock watch shows it"
+    house.open(service, nothing_to_scan(MQTT), NoReader(house.readings, why))
     return process.run(service)
 
 

@@ -9,6 +9,7 @@ from bus.events import Publishes
 from bus.health import Journal
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.reading_now import Reader
 from collector.readings import Readings
 from collector.reception import open_desk
 from collector.registry import Registry, published
@@ -47,6 +48,7 @@ def receive(
     readings: Readings,
     publisher: Publisher,
     scan: Scan,
+    reader: Reader,
     bus: Publishes,
     topics: Topics,
     clock: Clock,
@@ -66,10 +68,11 @@ def receive(
     registry.start()
     name = name_of(transport)
     access = AccessLog(Path(settings.storage.state) / f"{name}-access.log", clock=clock, journal=journal)
+    verbs = {"device_scan": scan.action(), "read": reader.action()}
     desk = open_desk(
-        name, registry, scan.action(), bus=bus, topics=topics, clock=clock, journal=journal, access=access
+        name, registry, verbs, bus=bus, topics=topics, clock=clock, journal=journal, access=access
     )
-    service.open(desk, scan, published(readings), access)
+    service.open(desk, (scan, reader), published(readings), access)
 
 
 def nothing_to_scan(transport: str) -> Scan:

@@ -71,7 +71,7 @@ def _once(params: type[P], run: Callable[[P], object]) -> Action:
 def open_desk(
     service: str,
     registry: Registry,
-    scan: Action,
+    more: Mapping[str, Action],
     *,
     bus: Publishes,
     topics: Topics,
@@ -79,10 +79,10 @@ def open_desk(
     journal: Journal,
     access: AccessLog,
 ) -> Desk:
-    """The desk at which a collector's requests are answered."""
+    """The desk at which a collector's requests are answered; `more` are the verbs of its transport."""
     return Desk(
         service,
-        {**verbs(registry), "device_scan": scan},
+        {**verbs(registry), **more},
         bus=bus,
         topics=topics,
         journal=journal,

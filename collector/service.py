@@ -1,6 +1,6 @@
 """The collector's service: what a transport hears or asks becomes readings, commands become switches."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from bus.access_log import AccessLog
@@ -44,8 +44,8 @@ class Source(Protocol):
         """Do what is due; return the seconds until it wants to be asked again."""
 
 
-class Scanner(Protocol):
-    """Looks for devices; what a transport tells goes to it too."""
+class Ear(Protocol):
+    """Answers a verb by what a transport tells; that goes to it too."""
 
     def take(self, event: object) -> None:
         """Take an event, its own or not."""
@@ -74,7 +74,7 @@ class Collector:
         self._journal = journal
         self._switching = switching
         self._desk: Desk | None = None
-        self._scanner: Scanner | None = None
+        self._ears: Sequence[Ear] = ()
         self._access: AccessLog | None = None
         self._settled = float("-inf")
         for device in devices:
@@ -104,12 +104,12 @@ class Collector:
     def open(
         self,
         desk: Desk,
-        scanner: Scanner,
+        ears: Sequence[Ear],
         known: Mapping[str, Collection[str] | None],
         access: AccessLog | None = None,
     ) -> None:
         """Answer requests from now on; what an earlier run published and is not `known` is cleared."""
-        self._desk, self._scanner, self._access = desk, scanner, access
+        self._desk, self._ears, self._access = desk, ears, access
         self._publisher.tidy(known)
 
     def handle(self, event: object) -> None:
@@ -124,8 +124,8 @@ class Collector:
             case Switched() if self._switching is not None:
                 self._switching.switched(event)
             case _:
-                if self._scanner is not None:
-                    self._scanner.take(event)
+                for ear in self._ears:
+                    ear.take(event)
                 self._source.handle(event)
 
     def set_aside(self, message: Message, error: Exception | None) -> None:

@@ -64,12 +64,16 @@ class User(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage(Table):
-    """[storage]: where readings wait for the statistician, in memory (`runtime`) and at need on disk."""
+    """[storage]: where readings wait for the statistician, in memory (`runtime`) and at need on disk.
+
+    `card_mb_a_day` is what the owner lets be written to the card, MB a day; `boondock doctor` compares.
+    """
 
     runtime: str = "/run/boondock"
     state: str = "/var/lib/boondock"
     outbox_rows: Annotated[int, Ge(100), Le(100_000_000)] = 500_000
     outbox_mb: Annotated[int, Ge(1), Le(1_000_000)] = 64
+    card_mb_a_day: Annotated[float, Gt(0), Le(1_000_000)] = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

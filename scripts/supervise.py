@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from bus.topics import Topics, Verb
+from cli import running
 from config.load import EXIT_CONFIG, load
 from config.mistakes import ConfigError
 from config.model import Broker, Settings
@@ -226,6 +227,17 @@ class Run:
 
     def _greet(self, places: Places, house: House, kept: Kept) -> None:
         topics, chosen, own = house.topics, house.chosen, house.own
+        running.write(
+            places.temporary,
+            running.Running(
+                config=str(own or programs.DEMO),
+                own=own is not None,
+                host=chosen.broker.host,
+                port=chosen.broker.port,
+                base=topics.base,
+                logs=str(places.logs),
+            ),
+        )
         where = chosen.options
         now = time.time()
         first = time.localtime(now - now % _PERIOD + _PERIOD + _STATISTICS_AFTER)

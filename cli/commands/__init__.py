@@ -1,1 +1,1 @@
-"""The commands of `boondock`, one file a subject."""
+"""What the commands take: one module each, with a function `command` whose docstring is the help."""

@@ -157,11 +157,23 @@ def test_the_version_is_told() -> None:
     assert (done.returncode, done.stdout) == (0, f"boondock {VERSION}\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["chekc"], ["check", "--confg", "x"]])
-def test_a_wrong_command_line_is_told_with_the_usage(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing command; next: boondock --help"),
+        (["chekc"], "there is no command 'chekc'; did you mean check? boondock --help lists them"),
+        (["check", "--confg", "x"], "No such option: --confg (Possible options: --config, --json); next: "),
+        (["export"], "Missing option '--entity'; next: boondock export --help"),
+        (
+            ["log", "--limit", "0"],
+            "Invalid value for '--limit': Input should be greater than or equal to 1; next: ",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line_with_the_next_step(arguments: list[str], said: str) -> None:
     done = boondock(*arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage: boondock")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert done.stderr.startswith(f"boondock: {said}")
 
 
 def test_fifteen_mistakes_of_all_sorts_are_named_at_once() -> None:

@@ -16,6 +16,7 @@ from collector.devices.lines import Line
 from collector.listening import ListeningSource
 from collector.ownership import Owned, owned_devices
 from collector.polling import PollingSource
+from collector.reading_now import AskNow, LastFrames, Reader
 from collector.readings import Readings
 from collector.scan_ble import BleScan
 from collector.scanning import Scan
@@ -79,6 +80,7 @@ def let_in(
     transport: str,
     settings: Settings,
     scan: Scan,
+    reader: Reader,
     *,
     service: Collector,
     readings: Readings,
@@ -96,6 +98,7 @@ def let_in(
         readings=readings,
         publisher=publisher,
         scan=scan,
+        reader=reader,
         bus=bus,
         topics=TOPICS,
         clock=time.clock,
@@ -139,6 +142,7 @@ class BleHouse(Clients):
             "ble",
             self.settings,
             BleScan(self.readings, clock=time.clock),
+            LastFrames(self.readings, clock=time.clock),
             service=self.service,
             readings=self.readings,
             publisher=self.publisher,
@@ -210,6 +214,7 @@ class LineHouse(Clients):
             transport,
             Settings(device=devices, storage=storage),
             scan(self.rig.source, self.rig.readings),
+            AskNow(self.rig.source, self.rig.readings, clock=time.clock),
             service=self.service,
             readings=self.rig.readings,
             publisher=self.service._publisher,

@@ -37,7 +37,21 @@ Json = Any
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with House(tmp_path_factory.mktemp("page"), SETTINGS) as house:
         house.start("collector_ble")
+        _hear(house)
         yield house
+
+
+def _hear(house: House) -> None:
+    """Have the radio hear the solar charger, so that it can be read."""
+    for iv in range(400):
+        record = victron.solar_charger(victron.SolarCharger(), bytes.fromhex("ff" * 16), iv=iv)
+        house.bluez.advertise("C0:11:22:33:44:66", {COMPANY: record})
+        try:
+            house.client.wait(lambda m: m.topic == "camper/state/mppt", patience=0.05)
+        except TimeoutError:
+            continue
+        return
+    raise AssertionError("the solar charger is not heard")
 
 
 def option(line: str, name: str) -> str:

@@ -1,0 +1,33 @@
+"""`boondock doctor`."""
+
+import os
+from pathlib import Path
+
+from cli import doctor, output
+from cli.house import INSTALLED, House, Json, talks
+from cli.machine.finding import wrong
+
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+@talks
+def command(house: House, *, as_json: Json = False) -> int:
+    """Look at everything: machine, broker, users, services, clock, disk, card; 1 if something is wrong."""
+    broker = house.broker()
+    settings, running = house.settings(), house.running()
+    data = None
+    if running is not None:
+        # A run keeps all of it in one folder, whatever its settings say.
+        data = (Path(running.logs).parent, Path(running.logs).parent)
+    elif broker.host in _HERE:
+        data = (Path(settings.statistician.database).parent, Path(settings.storage.state))
+    found = []
+    for finding in doctor.examine(settings, broker, installed=house.is_installed(), data=data):
+        found.append(finding)
+        if not as_json:
+            print(output.plain(str(finding)), flush=True)
+    if as_json:
+        output.show({"well": not wrong(found), "findings": found}, (), as_json=True)
+    elif house.is_installed() and os.geteuid() != 0:
+        print(f"Not all of {INSTALLED.parent} can be read; next: sudo boondock doctor")
+    return 1 if wrong(found) else 0

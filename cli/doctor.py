@@ -1,0 +1,203 @@
+"""`boondock doctor`: what can be looked at of a house: machine, broker, services, clock, disk, card."""
+
+import importlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from bus.clock import synchronised
+from bus.messages import ONLINE, BadMessageError, decode_reading
+from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
+from cli.asking import Asker
+from cli.broker_rights import users
+from cli.errors import CommandError
+from cli.house import kept_password
+from cli.machine.finding import Finding
+from config.model import Broker, Settings
+
+_SECTOR = 512
+_MB = 1_000_000
+_DAY_S = 86_400.0
+# Before that an extrapolation to a day says nothing.
+_EARLY_S = 3600.0
+_LEAST_FREE, _LEAST_SHARE = 200 * _MB, 0.05
+_SLOW_S = 1.0
+
+
+class _Health(msgspec.Struct):
+    problems: dict[str, str] = {}
+
+
+class Checks(Protocol):
+    """What `boondock check --machine` finds."""
+
+    def __call__(self, settings: Settings) -> list[Finding]:
+        """Look at the machine."""
+
+
+def examine(
+    settings: Settings, broker: Broker, *, installed: bool, data: tuple[Path, Path] | None
+) -> Iterator[Finding]:
+    """Look at everything; `installed`: it runs as services; `data`: database and state on this machine."""
+    if data is not None:
+        yield from machine(settings)
+    said: Mapping[str, bytes] = {}
+    try:
+        said, finding = round_trip(broker)
+        yield finding
+    except CommandError as error:
+        yield Finding("broker", str(error), "docs/troubleshooting.md")
+    if installed:
+        yield from as_each_user(settings, broker)
+    topics = Topics(broker.base)
+    yield from services(topics, said)
+    yield from clocks(topics, said)
+    if data is not None:
+        yield clock(synchronised())
+        yield from disk("database", data[0])
+        yield from disk("state", data[1])
+        yield from card(data[1], settings.storage.card_mb_a_day)
+
+
+def machine(settings: Settings) -> list[Finding]:
+    """What the machine lacks for these settings."""
+    try:
+        found: Checks = importlib.import_module("cli.machine.check").machine
+    except ModuleNotFoundError:
+        return []
+    return found(settings)
+
+
+def round_trip(broker: Broker) -> tuple[Mapping[str, bytes], Finding]:
+    """All that is retained about services and devices, and how long the broker took. Raises AskError."""
+    topics = Topics(broker.base)
+    watched = (topics.every(Verb.HEALTH), topics.every(Verb.STATE, levels=1), topics.every(Verb.AVAILABILITY))
+    began = time.monotonic()
+    with Asker(broker, *watched, service=None) as asker:
+        took = time.monotonic() - began
+        said = asker.seen()
+    text = (
+        f"{broker.host}:{broker.port} answers {broker.username or 'without a user'} in {took * 1000:.0f} ms"
+    )
+    return said, Finding(
+        "broker", text, "see what else this machine does: top" if took > _SLOW_S else "", ok=took <= _SLOW_S
+    )
+
+
+def as_each_user(
+    settings: Settings, broker: Broker, password: Callable[[str], str | None] = kept_password
+) -> Iterator[Finding]:
+    """Whether each user of the broker comes in, of those whose password may be read here."""
+    for user in users(settings):
+        known = password(user.name)
+        if known is None:
+            continue
+        login = replace(broker, username=user.name, password=known)
+        try:
+            with Asker(login, service=None, awaits_own=False):
+                yield Finding("user", f"{user.name} comes in", ok=True)
+        except CommandError as error:
+            yield Finding(
+                "user", f"{user.name}: {error}", "sudo boondock broker --reload, then restart the services"
+            )
+
+
+def services(topics: Topics, said: Mapping[str, bytes]) -> Iterator[Finding]:
+    """Which services run, and what each says is wrong."""
+    prefix = topics.service("x").removesuffix("x")
+    states = {
+        topic.removeprefix(prefix): payload for topic, payload in said.items() if topic.startswith(prefix)
+    }
+    if STATISTICIAN not in states:
+        yield Finding(
+            "service", "no statistician was ever here", "boondock run, or systemctl start boondock.target"
+        )
+    for name, payload in sorted(states.items()):
+        if payload != ONLINE:
+            yield Finding(
+                name, "is offline", f"journalctl -u 'boondock*{name.removeprefix('collector_')}*' tells why"
+            )
+            continue
+        problems = _problems(said.get(topics.health(name)))
+        yield from (
+            Finding(name, f"{subject}: {text}", "docs/troubleshooting.md")
+            for subject, text in problems.items()
+        )
+        if not problems:
+            yield Finding(name, "is well", ok=True)
+
+
+def _problems(payload: bytes | None) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(payload, type=_Health).problems if payload else {}
+    except ValueError as error:
+        return {"health": f"cannot be read: {error}"}
+
+
+def clocks(topics: Topics, said: Mapping[str, bytes]) -> Iterator[Finding]:
+    """What the readings say of the clock they were dated by."""
+    doubtful = set()
+    for topic, payload in said.items():
+        try:
+            if topics.is_below(Verb.STATE, topic) and payload and decode_reading(payload).clock != "ok":
+                doubtful.add(topics.parse(topic).name)
+        except (BadTopicError, BadMessageError):
+            # A stranger's: it says nothing of our clock.
+            continue
+    if doubtful:
+        yield Finding(
+            "clock",
+            f"not trusted for {', '.join(sorted(doubtful))}",
+            "timedatectl set-ntp true, or wait for a network",
+        )
+
+
+def clock(synced: bool) -> Finding:  # noqa: FBT001 — its only argument
+    """Whether the machine's clock is set."""
+    if synced:
+        return Finding("clock", f"synchronised; it is {time.strftime('%Y-%m-%d %H:%M:%S %Z')}", ok=True)
+    return Finding(
+        "clock", "not synchronised: times are estimated", "timedatectl set-ntp true, or wait for a network"
+    )
+
+
+def disk(what: str, folder: Path) -> Iterator[Finding]:
+    """Whether a folder's disk has room."""
+    try:
+        room = shutil.disk_usage(folder)
+    except OSError as error:
+        yield Finding("disk", f"{what} {folder}: {error.strerror}", f"sudo boondock doctor, or make {folder}")
+        return
+    enough = room.free >= _LEAST_FREE and room.free >= _LEAST_SHARE * room.total
+    text = f"{what} {folder}: {room.free / _MB:.0f} MB free of {room.total / _MB:.0f}"
+    yield Finding("disk", text, "" if enough else f"free some: du -x -d1 {folder} | sort -n", ok=enough)
+
+
+def card(folder: Path, budget: float, root: Path = Path("/")) -> Iterator[Finding]:
+    """How much is written to the card a day, since the boot, against the owner's budget in MB."""
+    try:
+        device = os.stat(folder).st_dev  # noqa: PTH116 — of the folder, not of a link in it
+        block = root / "sys/dev/block" / f"{os.major(device)}:{os.minor(device)}"
+        stat = (block / "stat").read_text(encoding="ascii")
+        uptime = float((root / "proc/uptime").read_text(encoding="ascii").split()[0])
+    except OSError:
+        yield Finding("card", f"{folder} lies on no disk that counts what is written", ok=True)
+        return
+    written = int(stat.split()[6]) * _SECTOR / _MB
+    if uptime < _EARLY_S:
+        yield Finding(
+            "card", f"{written:.0f} MB written since the boot; too early to say how much a day", ok=True
+        )
+        return
+    a_day = written * _DAY_S / uptime
+    good = a_day <= budget
+    mend = "" if good else "a longer [statistician] commit_interval; or raise [storage] card_mb_a_day"
+    yield Finding(
+        "card", f"{a_day:.0f} MB written a day since the boot; the budget is {budget:g}", mend, ok=good
+    )

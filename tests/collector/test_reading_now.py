@@ -1,0 +1,95 @@
+"""The verb read: one device now, raw and decoded; and what it says where that cannot be."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from collector.devices.description import BadRecordError
+from collector.reading_now import shown
+from config.model import Device
+from tests.clock import FakeTime
+from tests.collector.clients import KEY, BleHouse, Json
+from tests.collector.test_scan_lines import PORT, Wire, _kinds, bus_of
+from tests.emulators import victron
+
+__all__ = ["_kinds"]  # the kind `meter` of those tests
+
+METER = {"house": Device(kind="meter", port=PORT, unit=2)}
+SHUNT = "C0:11:22:33:44:55"
+BATTERY = {"shunt": Device(kind="victron_battery_monitor", address=SHUNT, key=KEY.hex())}
+
+
+def read(house: object, device: str) -> Json:
+    """The answer, after as many turns as a poll takes."""
+    before = len(house.answers("read"))  # type: ignore[attr-defined]  # either house
+    house.send("read", json.dumps({"device": device}).encode())  # type: ignore[attr-defined]  # either house
+    for _ in range(10):
+        house.turn()  # type: ignore[attr-defined]  # either house
+        if told := house.answers("read")[before:]:  # type: ignore[attr-defined]  # either house
+            return told[0]
+    raise AssertionError("no answer to read")
+
+
+def test_a_device_on_a_line_is_asked_at_once_and_its_values_are_published(
+    tmp_path: Path, time: FakeTime
+) -> None:
+    wire = Wire({2: 7})
+    house = bus_of(tmp_path, time, wire, METER)
+    read(house, "house")
+    asked = wire.requests
+    wire.units[2] = 8
+    answer = read(house, "house")
+    assert answer["status"] == "ok", answer
+    assert answer["data"]["values"] == {"power": 8.0}
+    assert answer["data"]["raw"] == [{"asked": "registers(2, 4, 0, 1)", "answer": "[8]"}]
+    assert wire.requests == asked + 1, "one question, no more"
+
+
+def test_a_device_that_answers_nonsense_shows_its_problem(tmp_path: Path, time: FakeTime) -> None:
+    house = bus_of(tmp_path, time, Wire({2: BadRecordError("noise")}), METER)
+    answer = read(house, "house")
+    assert (answer["status"], answer["data"]["values"], answer["data"]["problem"]) == ("ok", {}, "noise")
+
+
+def test_a_device_of_others_is_refused_with_the_names_of_ours(tmp_path: Path, time: FakeTime) -> None:
+    house = bus_of(tmp_path, time, Wire({2: 7}), METER)
+    told = "device: there is no 'hause' here; this collector reads house"
+    assert house.refusal("read", device="hause") == ("not_found", told)
+
+
+def test_of_the_radio_it_is_the_last_frame_heard(tmp_path: Path, time: FakeTime) -> None:
+    house = BleHouse(tmp_path, time, BATTERY)
+    told = "shunt was not heard since the start: is it in range?"
+    assert house.refusal("read", device="shunt") == ("offline", told)
+    frame = victron.battery_monitor(victron.BatteryMonitor(voltage=12.5), KEY, iv=7)
+    house.hear(SHUNT, voltage=13.2)
+    house.hear_bytes(SHUNT, frame, rssi=-70)
+    house.hear_bytes("C0:11:22:33:44:66", frame)
+    time.pass_(4)
+    data = house.data("read", device="shunt")
+    assert data["raw"] == [{"asked": f"advertisement of {SHUNT}, -70 dBm", "answer": frame.hex()}]
+    assert data["values"]["voltage"] == 12.5
+    assert data["ts"] == house.data("read", device="shunt")["ts"], "when it was heard, not when it was asked"
+
+
+def test_of_the_radio_a_frame_under_another_key_says_so(tmp_path: Path, time: FakeTime) -> None:
+    house = BleHouse(tmp_path, time, BATTERY)
+    house.hear(SHUNT, key=bytes(16))
+    data = house.data("read", device="shunt")
+    assert (data["values"], bool(data["problem"])) == ({}, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"\x01\xff", "01ff"),
+        (b"", "(nothing)"),
+        ((1, 258), "[1 258]"),
+        ({0xE7: b"\x00", 0xE0: None}, "{231: 00, 224: None}"),
+        ([{"V": "13200"}], "[{V: 13200}]"),
+        (True, "True"),
+    ],
+)
+def test_what_a_line_gave_is_shown_as_text(value: object, text: str) -> None:
+    assert shown(value) == text
