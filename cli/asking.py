@@ -129,6 +129,10 @@ class Asker:
         """The newest payload seen on a watched topic."""
         return self._seen.get(topic)
 
+    def heard(self) -> dict[str, bytes]:
+        """The newest payload of every topic seen."""
+        return dict(self._seen)
+
     def wait(self, otherwise: str, *, patience: float = ANSWER_S) -> None:
         """Wait for the next event; `otherwise` says what did not come."""
         self._take(self._next(time.monotonic() + patience, otherwise))
