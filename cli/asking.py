@@ -129,8 +129,8 @@ class Asker:
         """The newest payload seen on a watched topic."""
         return self._seen.get(topic)
 
-    def heard(self) -> dict[str, bytes]:
-        """The newest payload of every topic seen."""
+    def seen(self) -> dict[str, bytes]:
+        """The newest payload of every topic that was heard."""
         return dict(self._seen)
 
     def wait(self, otherwise: str, *, patience: float = ANSWER_S) -> None:

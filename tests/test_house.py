@@ -72,6 +72,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "playhouse": ("statistician/store*.py",),
     "apscheduler": ("*/schedule.py",),
     "segno": ("cli/broker_show.py",),
+    "typer": ("cli/app.py", "cli/house.py", "cli/commands/*.py"),
+    "rich": ("cli/install/status.py",),
     "RPi": ("controller/pins.py", "collector/transports/gpio.py"),
     "victron_ble": ("collector/devices/victron*.py",),
 }

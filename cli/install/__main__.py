@@ -5,9 +5,7 @@ import sys
 from pathlib import Path
 
 from cli.install import main
-from cli.install.main import guarded
-
-SOURCE = Path(__file__).resolve().parents[2]
+from cli.install.main import SOURCE, guarded
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,8 @@ from cli.install.steps import STEPS, Context
 from cli.install.system import InstallError, System, describe, refuse_unfit
 
 Say = Callable[[str], None]
+SOURCE = Path(__file__).resolve().parents[2]
+"""The folder of this very copy."""
 STATUS_WAIT_S = 60
 
 

@@ -151,7 +151,11 @@ class Interview:
 
     def _elsewhere(self) -> None:
         table: dict[str, Value] = {
-            "host": self._ask(Question("", "Its name or address", "homeassistant.local", text)),
+            "host": self._ask(
+                Question(
+                    "", "Its name or address (Home Assistant's is often homeassistant.local)", None, text
+                )
+            ),
             "port": self._ask(Question("", "Its port", "1883", whole(1, 65535))),
         }
         user = self._ask(Question("", "User there, - for none", "-", text))

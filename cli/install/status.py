@@ -115,7 +115,7 @@ def _ask(settings: Settings, state: State) -> Mapping[str, bytes]:
     heard: Mapping[str, bytes] = {}
     try:
         with Asker(broker, *watched, service=None) as asker:
-            heard = asker.heard()
+            heard = asker.seen()
         with Asker(broker, service=STATISTICIAN) as asker:
             next(asker.pages("info", {}, _Answer))
             state.reached = True
