@@ -48,6 +48,14 @@ def install(source: Path, *, yes: bool = False, dry_run: bool = False, system: S
     return _look(context)
 
 
+def _answer(prompt: str) -> str:
+    """A line of a person's; one that comes through a pipe is shown, so that a log can be read."""
+    answer = input(prompt)
+    if not sys.stdin.isatty():
+        say(answer)
+    return answer
+
+
 def _plan(system: System, source: Path, *, yes: bool) -> Plan:
     release = HOME / "releases" / Source(source).name()
     known = plan.remembered(system)
@@ -59,7 +67,7 @@ def _plan(system: System, source: Path, *, yes: bool) -> Plan:
         say(f"Going on with the answers of before ({plan.ANSWERS}).")
         return replace(known, source=str(source), release=str(release))
     if not yes:
-        return Interview(system, input, say).plan(source, release)
+        return Interview(system, _answer, say).plan(source, release)
     own = source / "boondock.toml"
     if not own.exists():
         raise InstallError(
