@@ -130,6 +130,9 @@ def _next(context: Context, *, well: bool) -> list[str]:
     lines = ["", "Next:"]
     if not well:
         lines.append("  not all is well: see above; sudo journalctl -u 'boondock-*' -b tells more")
+    lines.append(
+        "  a device without a reading: is it wired, switched on, in reach? docs/devices.md, README.md"
+    )
     if restart_needed(context):
         lines.append("  sudo reboot                          I2C or the serial port is switched on by it")
     lines.append(f"  sudo nano {SETTINGS}   then: sudo boondock install")

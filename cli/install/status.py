@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
 from cli.asking import Asker, AskError
 from cli.broker_passwords import Vault
-from config.model import Broker, Settings
+from config.model import RELAY_DEVICE, Broker, Settings
 
 PASSWORDS = Path("/etc/credstore")
 DATA = Path("/var/lib")
@@ -30,6 +30,7 @@ _IDLE = ("success", "exec-condition")
 _SIGNS = {"ok": "green", "wrong": "red", "idle": "dim"}
 # One step of waiting, seconds.
 _STEP_S = 2.0
+_TELL_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def look(settings: Settings, *, now: float | None = None) -> State:
     topics = Topics(settings.broker.base)
     said = _by_topic(topics, told)
     state.services = list(_services(said))
-    state.devices = list(_devices(said, time.time() if now is None else now))
+    names = {*settings.device, *settings.imports, *([RELAY_DEVICE] if settings.relay else [])}
+    state.devices = list(_devices(names, said, time.time() if now is None else now))
     for topic, payload in said.items():
         if topic.verb is Verb.HEALTH and said.get(Topic(Verb.SERVICE, topic.name)) == ONLINE:
             found = _decoded(payload, _Told)
@@ -181,9 +183,10 @@ def _shown_units() -> list[dict[str, str]]:
     )
 
 
-def _devices(said: Mapping[Topic, bytes], now: float) -> Iterator[Device]:
-    names = sorted({one.name for one in said if one.verb in (Verb.AVAILABILITY, Verb.STATE)})
-    for name in names:
+def _devices(names: set[str], said: Mapping[Topic, bytes], now: float) -> Iterator[Device]:
+    """Those of boondock.toml, and all that were heard."""
+    heard = {one.name for one in said if one.verb in (Verb.AVAILABILITY, Verb.STATE)}
+    for name in sorted(names | heard):
         payload = said.get(Topic(Verb.STATE, name))
         availability = said.get(Topic(Verb.AVAILABILITY, name), b"unknown").decode(errors="replace")
         yield Device(name, availability[:20], None if payload is None else _age(payload, now))
@@ -229,14 +232,19 @@ def _clock() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {sure}, zone {said.get('Timezone', 'unknown')}"
 
 
-def wait(settings: Settings, seconds: float) -> State:
-    """The state once all is well and devices have been heard, or after so many seconds."""
-    deadline = time.monotonic() + seconds
+def wait(settings: Settings, seconds: float, say: Callable[[str], None] = print) -> State:
+    """The state once all is well and every device was heard, or after so many seconds."""
+    began = told = time.monotonic()
     while True:
         state = look(settings)
-        heard = any(one.age is not None for one in state.devices)
-        if (state.well and (heard or not state.devices)) or time.monotonic() >= deadline:
+        silent = [one.name for one in state.devices if one.age is None]
+        now = time.monotonic()
+        if (state.well and not silent) or now - began >= seconds:
             return state
+        if now - told >= _TELL_S:
+            told = now
+            awaited = ", ".join(silent) if state.well else "the services"
+            say(f"  {now - began:.0f} s: waiting for {awaited}")
         time.sleep(_STEP_S)
 
 
