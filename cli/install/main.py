@@ -57,7 +57,7 @@ def _answer(prompt: str) -> str:
 
 
 def _plan(system: System, source: Path, *, yes: bool) -> Plan:
-    release = HOME / "releases" / Source(source).name()
+    release = system.at(HOME / "releases") / Source(source).name()
     known = plan.remembered(system)
     settings = system.at(SETTINGS)
     if settings.exists():

@@ -157,11 +157,7 @@ def current(system: System) -> Path | None:
 
 def tidy(system: System, *keep: Path) -> list[str]:
     """Remove all releases but `keep` and half copies; returns their names."""
-    gone = []
-    for one in sorted(system.at(HOME / "releases").glob("*")):
-        if one not in keep:
-            shutil.rmtree(one)
-            gone.append(one.name)
-    for part in system.at(HOME / "releases").glob(".*.part"):
-        shutil.rmtree(part)
-    return gone
+    gone = [one for one in sorted(system.at(HOME / "releases").iterdir()) if one not in keep]
+    for one in gone:
+        shutil.rmtree(one)
+    return [one.name for one in gone if not one.name.startswith(".")]

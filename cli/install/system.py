@@ -21,7 +21,7 @@ class InstallError(Exception):
     """What went wrong and what to do next, for the person at the terminal."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class System:
     """Files and commands of one machine; `root` is another folder in tests."""
 

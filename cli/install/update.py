@@ -79,7 +79,7 @@ class Update:
         shutil.rmtree(work, ignore_errors=True)
         try:
             folder = unpacked(self._system, source.resolve(), work)
-            path = HOME / "releases" / Source(folder).name()
+            path = self._system.at(HOME / "releases") / Source(folder).name()
             release = Release(self._system, folder, path)
             self._say(f"New: {path.name}. Preparing it while the house goes on.")
             if not release.done():
@@ -185,6 +185,7 @@ class Update:
         Link(self._system.at(HOME / "current"), old).do(Journal(self._system.at(JOURNAL)))
         self._apply(Release(self._system, old, old))
         self._start()
+        shutil.rmtree(self._system.at(COPY), ignore_errors=True)
         self._system.at(PENDING).unlink(missing_ok=True)
         self._say(
             f"{old.name} runs again; no reading was lost. The new version's log: journalctl -u 'boondock-*'"
@@ -241,4 +242,3 @@ class Update:
             self._copy(file, part)
             part.replace(database.with_name(file.name))
         os.sync()
-        shutil.rmtree(copy)
