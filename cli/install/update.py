@@ -183,7 +183,11 @@ class Update:
         self._release()
         self._restore_database()
         Link(self._system.at(HOME / "current"), old).do(Journal(self._system.at(JOURNAL)))
-        self._apply(Release(self._system, old, old))
+        try:
+            self._apply(Release(self._system, old, old))
+        except InstallError as error:
+            # The units of before may do; a house that stands still is worse.
+            self._say(f"Its units could not be written again: {error}")
         self._start()
         shutil.rmtree(self._system.at(COPY), ignore_errors=True)
         self._system.at(PENDING).unlink(missing_ok=True)
