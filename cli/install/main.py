@@ -13,6 +13,7 @@ from cli.install.questions import Interview
 from cli.install.release import HOME, Source, current
 from cli.install.steps import STEPS, Context
 from cli.install.system import InstallError, System, describe, refuse_unfit
+from cli.install.units import STOP
 
 Say = Callable[[str], None]
 SOURCE = Path(__file__).resolve().parents[2]
@@ -170,6 +171,7 @@ def uninstall(*, purge: bool = False, dry_run: bool = False) -> int:
         for line in engine.would_undo(context, purge=purge):
             say(line)
         return 0
+    system.succeeds(*STOP)
     whole = engine.undo(context, say, purge=purge)
     system.succeeds("systemctl", "daemon-reload")
     system.succeeds("sh", "-c", "systemctl reset-failed 'boondock*'")

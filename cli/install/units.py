@@ -14,6 +14,11 @@ PROCESSES: Mapping[str, str] = {
 BROKER = "boondock-mosquitto.service"
 TARGET = "boondock.target"
 RESUME = "boondock-update.service"
+STOP = (
+    *("systemctl", "stop", TARGET, "boondock-mosquitto-watch.path", "boondock-collector@*.service"),
+    *("boondock-controller.service", "boondock-statistician.service", BROKER),
+)
+"""Stops the house and waits for the end of each: to stop the target alone waits for none."""
 _HEAD = "# Written by the installer from boondock.toml; `sudo boondock install` writes it again.\n[Service]\n"
 
 

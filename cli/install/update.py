@@ -16,7 +16,7 @@ from cli.install.changes import JOURNAL, Journal, Link
 from cli.install.plan import SETTINGS
 from cli.install.release import HOME, Release, Source, current, tidy, unpacked
 from cli.install.system import InstallError, System, load, save
-from cli.install.units import TARGET
+from cli.install.units import STOP, TARGET
 from config.model import Settings
 
 PENDING = "/var/lib/boondock-install/update.json"
@@ -97,7 +97,7 @@ class Update:
 
     def _switch(self, new: Release) -> None:
         self._say("Stopping the house.")
-        self._system.run("systemctl", "stop", TARGET)
+        self._system.run(*STOP)
         self._keep_database()
         Link(self._system.at(HOME / "current"), new.path).do(Journal(self._system.at(JOURNAL)))
         self._hold()
@@ -179,7 +179,7 @@ class Update:
         self._note(old, new, back=True)
         self._say(f"The new version is not well: {why}")
         self._say(f"Going back to {old.name}.")
-        self._system.succeeds("systemctl", "stop", TARGET)
+        self._system.succeeds(*STOP)
         self._release()
         self._restore_database()
         Link(self._system.at(HOME / "current"), old).do(Journal(self._system.at(JOURNAL)))
