@@ -19,6 +19,7 @@ from config.load import EXIT_CONFIG, load_or_exit
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model import Statistician as StatisticianSettings
 from statistician import absent_services, announcing
+from statistician.hold import FILE, Hold
 from statistician.ingest import BATCH
 from statistician.late import Late
 from statistician.records import StoreError
@@ -95,10 +96,12 @@ def _announcing(
 ) -> announcing.Announcing:
     """The service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
+    hold = Path(settings.storage.runtime) / FILE
+    bus = Hold(connection, topics, hold, monotonic=clock.monotonic)
 
     def make(store: Store) -> Statistician:
         return Statistician(
-            connection,
+            bus,
             topics,
             store,
             settings.statistician,

@@ -74,7 +74,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "apscheduler": ("*/schedule.py",),
     "typer": ("cli/app.py", "cli/house.py", "cli/commands/*.py"),
     "segno": ("cli/broker_show.py",),
-    "rich": ("cli/commands/*.py", "cli/output.py"),
+    "rich": ("cli/commands/*.py", "cli/output.py", "cli/install/*.py"),
     "plotext": ("cli/plot.py",),
     "RPi": ("pins/rpi.py",),
     "gpiod": ("pins/gpiod_lines.py",),

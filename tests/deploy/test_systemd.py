@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.install.units import BROKER, broker_text
 from collector.ownership import TRANSPORTS
+from config import load
 from controller.broker_restart import FILE
 
 ROOT = Path(__file__).parents[2]
@@ -22,12 +24,12 @@ MOST_EXPOSED = 2.0
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units as installed, but that /opt/boondock is this checkout."""
+    """The units as installed, but that the current release is this checkout."""
     for source in UNITS.glob("boondock*"):
         if source.is_dir():
             shutil.copytree(source, tmp_path / source.name)
         else:
-            text = source.read_text().replace("/opt/boondock", str(ROOT))
+            text = source.read_text().replace("/opt/boondock/current", str(ROOT))
             (tmp_path / source.name).write_text(text)
     for name in COLLECTORS:
         shutil.copy(tmp_path / "boondock-collector@.service", tmp_path / name)
@@ -64,8 +66,9 @@ def test_the_sandbox_is_tight(installed: Path, unit: str) -> None:
 @pytest.mark.parametrize("unit", PROCESSES)
 def test_what_a_unit_starts_exists(unit: str) -> None:
     [start] = [line for line in lines(unit) if line.startswith("ExecStart=")]
-    program, flag, module = start.removeprefix("ExecStart=").split()[:3]
-    assert (program, flag) == ("/opt/boondock/.venv/bin/python", "-m")
+    program, isolated, flag, module = start.removeprefix("ExecStart=").split()[:4]
+    assert (program, isolated, flag) == ("/opt/boondock/current/.venv/bin/python", "-I", "-m")
+    assert not any(line.startswith("WorkingDirectory=") for line in lines(unit)), "none that could be gone"
     assert importlib.util.find_spec(f"{module}.__main__")
 
 
@@ -136,10 +139,51 @@ def test_only_ports_and_inverters_may_be_elsewhere_on_the_local_network() -> Non
     assert not any("IPAddressAllow=any" in line for unit in SERVICES for line in lines(unit))
 
 
-def test_the_target_wants_every_service() -> None:
+def test_the_target_wants_every_process_but_no_broker_that_was_not_asked_for() -> None:
     wanted = re.findall(r"boondock\S+\.service", (UNITS / "boondock.target").read_text())
-    assert sorted(wanted) == sorted(SERVICES)
+    assert sorted(wanted) == sorted(PROCESSES)
     assert f"{WATCH}.path" in (UNITS / "boondock.target").read_text()
+    assert "WantedBy=boondock.target" in lines(BROKER), "enabled by the installer, if it is the house's own"
+
+
+def test_no_unit_stops_a_broker_that_was_here_before() -> None:
+    every = [line for unit in [*SERVICES, "boondock.target"] for line in lines(unit)]
+    assert not [line for line in every if line.startswith("Conflicts=")]
+
+
+@pytest.mark.parametrize("unit", PROCESSES)
+@pytest.mark.parametrize("users", [True, False], ids=["own broker", "broker elsewhere"])
+def test_a_unit_gives_its_process_these_settings(
+    unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, users: bool
+) -> None:
+    toml = tmp_path / "boondock.toml"
+    toml.write_text('[broker]\nhost = "192.168.1.9"\nusername = "van"\n[device.pi]\nkind = "raspberry_pi"\n')
+    transport = re.search(r"@(\w+)", unit)
+    instance = transport[1] if transport else ""
+    drop_in = broker_text(re.sub(r"@\w+", "@", unit), {"host": "192.168.1.9"}, [], users=users)
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    for line in [*lines(unit), *drop_in.splitlines()]:
+        name, _, value = line.partition("=")
+        value = value.replace("%i", instance).replace("%d", str(credentials))
+        if name == "Environment":
+            key, _, text = value.partition("=")
+            monkeypatch.setenv(key, text.replace("%S", "/var/lib").replace("%t", "/run"))
+        if name == "LoadCredential" and value.startswith("boondock.toml:"):
+            (credentials / "boondock.toml").write_text(toml.read_text())
+        if name == "LoadCredential" and value.startswith("broker__password:"):
+            (credentials / "broker__password").write_text(f"{value.partition(':')[2]}\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    settings = load.load()
+    process = unit.removeprefix("boondock-").removesuffix(".service").replace("@", "_")
+    user, password = (f"boondock_{process}", f"boondock-{process.replace('_', '-')}-password")
+    assert (settings.broker.username, settings.broker.password) == (
+        (user, password) if users else ("van", None)
+    )
+    assert settings.storage.state == f"/var/lib/boondock-{process.replace('_', '-')}"
+    assert settings.storage.runtime == f"/run/boondock-{process.replace('_', '-')}"
+    assert settings.clock.folder == "/var/lib/boondock-clock"
+    assert "LoadCredential=secrets:/etc/boondock/secrets" in lines(unit), "keys in secret files reach it, too"
 
 
 def test_the_broker_is_restarted_for_the_file_that_the_controller_writes() -> None:

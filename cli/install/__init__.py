@@ -1,0 +1,1 @@
+"""Installs a house for good: on bare Python, for it runs before anything else is there."""

@@ -1,0 +1,58 @@
+"""`python -m cli.install`: `boondock install` and its kin, where only Python is there."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from cli.install import main
+from cli.install.main import SOURCE, guarded
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/install", description="Installs Boondock for good.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    install = verbs.add_parser("install", help="install, or bring in line with boondock.toml")
+    install.add_argument(
+        "--yes", action="store_true", help="ask nothing: take the boondock.toml of this folder"
+    )
+    install.add_argument("--dry-run", action="store_true", help="show every file and command, change nothing")
+    update = verbs.add_parser("update", help="to another version")
+    update.add_argument(
+        "source", type=Path, nargs="?", help="a folder, a clone or an archive of the new version"
+    )
+    update.add_argument(
+        "--resume", action="store_true", help="only decide about an update that was interrupted"
+    )
+    uninstall = verbs.add_parser("uninstall", help="give back what was there before")
+    uninstall.add_argument("--purge", action="store_true", help="data, settings and users, too")
+    uninstall.add_argument("--dry-run", action="store_true", help="show what would be given back")
+    status = verbs.add_parser("status", help="services, devices, problems, disk, clock")
+    status.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait so long until all is well")
+    status.add_argument("--json", action="store_true", help="for programs")
+    guests = verbs.add_parser("guests", help="users in a broker that was here before")
+    guests.add_argument("--config", type=Path, required=True)
+    guests.add_argument("--check", action="store_true")
+    guests.add_argument("--remove", action="store_true")
+    verbs.add_parser("apply", help="units and broker of this release, for update")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.verb == "install":
+        return main.install(SOURCE, yes=arguments.yes, dry_run=arguments.dry_run)
+    if arguments.verb == "uninstall":
+        return main.uninstall(purge=arguments.purge, dry_run=arguments.dry_run)
+    if arguments.verb == "apply":
+        return main.apply(SOURCE)
+    # These need the libraries of a release.
+    from cli.install import commands  # noqa: PLC0415 — see above
+
+    if arguments.verb == "status":
+        return commands.status(wait=arguments.wait, as_json=arguments.json)
+    if arguments.verb == "guests":
+        return commands.guests(arguments.config, check=arguments.check, remove=arguments.remove)
+    return commands.update(arguments.source, resume=arguments.resume)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: _run(_parser().parse_args())))

@@ -1,0 +1,207 @@
+"""install, update, uninstall: what the commands do, for the command line and for bare Python."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cli.install import engine, plan
+from cli.install.changes import JOURNAL
+from cli.install.plan import SETTINGS, Plan
+from cli.install.questions import Interview
+from cli.install.release import HOME, Source, current
+from cli.install.steps import STEPS, Context
+from cli.install.system import InstallError, System, describe, refuse_unfit
+from cli.install.units import STOP
+
+Say = Callable[[str], None]
+SOURCE = Path(__file__).resolve().parents[2]
+"""The folder of this very copy."""
+STATUS_WAIT_S = 60
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal, at once."""
+    print(line, flush=True)
+
+
+def install(source: Path, *, yes: bool = False, dry_run: bool = False, system: System | None = None) -> int:
+    """Install a house from a folder, or go on with one that was interrupted; returns the exit code.
+
+    Raises InstallError.
+    """
+    system = system or System()
+    if not dry_run:
+        need_root("install")
+        refuse_unfit(system)
+    say(describe(system))
+    context = Context(_plan(system, source.resolve(), yes=yes), system)
+    if dry_run:
+        say("\n".join(engine.show(STEPS, context)))
+        say("Nothing was changed.")
+        return 0
+    plan.remember(system, context.plan)
+    count = engine.do(STEPS, context, say)
+    # Their files hold the secrets now.
+    plan.remember(system, replace(context.plan, secrets={}))
+    say(f"{count} changes made." if count else "Everything was in place; nothing was changed.")
+    return _look(context)
+
+
+def _answer(prompt: str) -> str:
+    """A line of a person's; one that comes through a pipe is shown, so that a log can be read."""
+    answer = input(prompt)
+    if not sys.stdin.isatty():
+        say(answer)
+    return answer
+
+
+def _plan(system: System, source: Path, *, yes: bool) -> Plan:
+    release = system.at(HOME / "releases") / Source(source).name()
+    known = plan.remembered(system)
+    settings = system.at(SETTINGS)
+    if settings.exists():
+        say(f"{SETTINGS} is there: it is kept, and decides; no questions are asked.")
+        return _of_file(system, settings, source, release, known)
+    if known is not None:
+        say(f"Going on with the answers of before ({plan.ANSWERS}).")
+        return replace(known, source=str(source), release=str(release))
+    if not yes:
+        return Interview(system, _answer, say).plan(source, release)
+    own = source / "boondock.toml"
+    if not own.exists():
+        raise InstallError(
+            f"--yes takes {own}, which does not exist\n"
+            "next: copy config/example.toml to boondock.toml and write what you have, or leave --yes out"
+        )
+    return _of_file(system, own, source, release, known)
+
+
+def _of_file(system: System, file: Path, source: Path, release: Path, known: Plan | None) -> Plan:
+    """What a boondock.toml says; which broker of this machine was chosen stays chosen."""
+    try:
+        toml = file.read_text(encoding="utf-8")
+    except PermissionError as error:
+        raise InstallError(f"{file} may be read by root: use sudo") from error
+    except (OSError, ValueError) as error:
+        raise InstallError(f"{file} cannot be read: {error}") from error
+    settings = plan.parsed(toml, str(file))
+    broker = plan.broker_of(settings, system)
+    if known is not None and plan.ELSEWHERE not in (known.broker, broker):
+        broker = known.broker
+    return Plan(
+        source=str(source),
+        release=str(release),
+        toml=toml,
+        broker=broker,
+        secrets={} if known is None else known.secrets,
+        time_zone=None if known is None else known.time_zone,
+        i2c=plan.needs_i2c(settings),
+        uart=plan.needs_uart(settings),
+    )
+
+
+def apply(release: Path) -> int:
+    """Do those steps that an update does, from a release that stands. Raises InstallError."""
+    system = System()
+    need_root("install")
+    known = plan.remembered(system)
+    context = Context(_of_file(system, system.at(SETTINGS), release, release, known), system)
+    count = engine.do((one for one in STEPS if one.again), context, say)
+    say(f"{count} changes made.")
+    return 0
+
+
+def _look(context: Context) -> int:
+    """Wait for readings, show the state of everything and what to do next."""
+    say("Waiting for readings …")
+    argv = [str(context.release.python), "-I", "-m", "cli.install", "status", "--wait", str(STATUS_WAIT_S)]
+    try:
+        context.system.run(*argv, live=True)
+        well = True
+    except InstallError:
+        well = False
+    for line in _next(context, well=well):
+        say(line)
+    return 0 if well else 1
+
+
+def _next(context: Context, *, well: bool) -> list[str]:
+    lines = ["", "Next:"]
+    if not well:
+        lines.append("  not all is well: see above; sudo journalctl -u 'boondock-*' -b tells more")
+    lines.append(
+        "  a device without a reading: is it wired, switched on, in reach? docs/devices.md, README.md"
+    )
+    if restart_needed(context):
+        lines.append("  sudo reboot                          I2C or the serial port is switched on by it")
+    lines.append(f"  sudo nano {SETTINGS}   then: sudo boondock install")
+    lines.append("  sudo boondock status                 services, devices, problems, disk, clock")
+    if context.plan.users:
+        lines.append(
+            "  sudo boondock broker --show operator the password for your phone; also: viewer, admin"
+        )
+        lines.append(
+            "                                       (all of them: /etc/credstore/boondock-*-password)"
+        )
+    lines.append(
+        "  sudo boondock update FOLDER          a new version; it goes back by itself if it is not well"
+    )
+    lines.append("  sudo boondock uninstall              gives back what was there before; keeps your data")
+    return lines
+
+
+def restart_needed(context: Context) -> bool:
+    """Whether the machine must be restarted before a wire works."""
+    wanted = context.plan
+    i2c = wanted.i2c and not any(context.at("/dev").glob("i2c-*"))
+    return i2c or (wanted.uart and not context.at("/dev/serial0").exists())
+
+
+def uninstall(*, purge: bool = False, dry_run: bool = False) -> int:
+    """Give back what was there before; with `purge` data, settings and users go, too. Raises InstallError."""
+    system = System()
+    need_root("uninstall")
+    if current(system) is None and not system.at(JOURNAL).exists():
+        raise InstallError("nothing is installed here")
+    known = plan.remembered(system) or Plan("", "", "", plan.OWN)
+    context = Context(known, system)
+    if dry_run:
+        for line in engine.would_undo(context, purge=purge):
+            say(line)
+        return 0
+    system.succeeds(*STOP)
+    whole = engine.undo(context, say, purge=purge)
+    system.succeeds("systemctl", "daemon-reload")
+    system.succeeds("sh", "-c", "systemctl reset-failed 'boondock*'")
+    system.succeeds("sh", "-c", "rm -rf /run/boondock-* /run/private/boondock-*")
+    if purge and whole:
+        gone = "/etc/boondock /var/lib/boondock-* /var/lib/private/boondock-* /var/cache/boondock-*"
+        system.run("sh", "-c", f"rm -rf {gone}")
+        say("Boondock is gone, with its data and settings.")
+    else:
+        say("Boondock is gone.")
+        say("Kept: /etc/boondock (settings), /etc/credstore (passwords), /var/lib/boondock-* (data).")
+        say("To remove these, too: install again and run sudo boondock uninstall --purge")
+    say("Debian's packages stay; to remove them: sudo apt-get remove mosquitto mosquitto-clients bluez")
+    return 0 if whole else 1
+
+
+def need_root(verb: str) -> None:
+    """Raise InstallError for anybody but root."""
+    if os.geteuid() != 0:
+        command = "./scripts/install" if verb == "install" else f"boondock {verb}"
+        raise InstallError(f"this changes the system: sudo {command}")
+
+
+def guarded(do: Callable[[], int]) -> int:
+    """The exit code of a command; what went wrong is told in its own words."""
+    try:
+        return do()
+    except InstallError as error:
+        print(f"boondock: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nboondock: interrupted; run the same command again, it goes on from here", file=sys.stderr)
+        return 130

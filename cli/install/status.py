@@ -1,0 +1,275 @@
+"""`boondock status`: the whole house on one screen, as the units, the broker and the machine tell it."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bus.messages import ONLINE
+from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
+from cli.asking import Asker, AskError
+from cli.broker_passwords import Vault
+from config.model import RELAY_DEVICE, Broker, Settings
+
+PASSWORDS = Path("/etc/credstore")
+DATA = Path("/var/lib")
+_UNITS = "boondock*.service"
+# What the broker says it heard from a service that was killed stands until its keep-alive has passed.
+_SECTOR = 512
+_DAY_S = 86_400
+# Results of systemd for a unit that ended as it should: it has nothing to do.
+_IDLE = ("success", "exec-condition")
+_SIGNS = {"ok": "green", "wrong": "red", "idle": "dim"}
+# One step of waiting, seconds.
+_STEP_S = 2.0
+_TELL_S = 10.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A unit as systemd has it, and what its process says of itself; `state` is ok, wrong or idle."""
+
+    name: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device: availability, and how old its newest reading is, seconds."""
+
+    name: str
+    availability: str
+    age: float | None
+
+
+@dataclass
+class State:
+    """All of it; `problems` are sentences, `wrong` those that make it not well."""
+
+    services: list[Service] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+    reached: bool = False
+
+    @property
+    def well(self) -> bool:
+        """Whether every service that has something to do runs, and the statistician answers."""
+        return self.reached and all(one.state != "wrong" for one in self.services)
+
+
+class _Stamp(msgspec.Struct):
+    ts: str | None = None
+
+
+class _Told(msgspec.Struct):
+    version: str = ""
+    problems: dict[str, str] = {}
+
+
+class _Answer(msgspec.Struct):
+    """Any answer: that there is one is enough."""
+
+
+def as_admin(broker: Broker, folder: Path = PASSWORDS) -> Broker:
+    """The broker as `admin`, where the house's own broker has such a user and we may read its password."""
+    if broker.username is not None or broker.password is not None:
+        return broker
+    try:
+        password = Vault(folder).read("boondock-admin-password")
+    except OSError:
+        return broker
+    return broker if password is None else replace(broker, username="admin", password=password)
+
+
+def look(settings: Settings, *, now: float | None = None) -> State:
+    """The state of everything now."""
+    state = State()
+    told = _ask(settings, state)
+    topics = Topics(settings.broker.base)
+    said = _by_topic(topics, told)
+    state.services = list(_services(said))
+    names = {*settings.device, *settings.imports, *([RELAY_DEVICE] if settings.relay else [])}
+    state.devices = list(_devices(names, said, time.time() if now is None else now))
+    for topic, payload in said.items():
+        if topic.verb is Verb.HEALTH and said.get(Topic(Verb.SERVICE, topic.name)) == ONLINE:
+            found = _decoded(payload, _Told)
+            state.problems += [f"{topic.name}: {subject}: {why}" for subject, why in found.problems.items()]
+    state.problems += [f"{one.name}: {one.text}" for one in state.services if one.state == "wrong"]
+    state.facts = dict(_facts())
+    return state
+
+
+def _ask(settings: Settings, state: State) -> Mapping[str, bytes]:
+    """All that is retained; whether the statistician answers goes into `state`."""
+    broker = as_admin(settings.broker)
+    topics = Topics(broker.base)
+    watched = (topics.every(Verb.HEALTH), topics.every(Verb.AVAILABILITY), topics.every(Verb.STATE, levels=1))
+    heard: Mapping[str, bytes] = {}
+    try:
+        with Asker(broker, *watched, service=None) as asker:
+            heard = asker.seen()
+        with Asker(broker, service=STATISTICIAN) as asker:
+            next(asker.pages("info", {}, _Answer))
+            state.reached = True
+    except (AskError, msgspec.ValidationError) as error:
+        state.problems.append(str(error))
+    return heard
+
+
+def _by_topic(topics: Topics, told: Mapping[str, bytes]) -> dict[Topic, bytes]:
+    found = {}
+    for name, payload in told.items():
+        try:
+            found[topics.parse(name)] = payload
+        except BadTopicError:  # a stranger's, such as one with capital letters
+            continue
+    return found
+
+
+def _decoded(payload: bytes, kind: type[_Told]) -> _Told:
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except msgspec.DecodeError:
+        return kind()
+
+
+def _services(said: Mapping[Topic, bytes]) -> Iterator[Service]:
+    for unit in _shown_units():
+        name = unit["Id"].removesuffix(".service").removeprefix("boondock-")
+        yield _service(name, unit, said)
+
+
+def _service(name: str, unit: Mapping[str, str], said: Mapping[Topic, bytes]) -> Service:
+    process = name.replace("@", "_")
+    active, result = unit.get("ActiveState", ""), unit.get("Result", "")
+    if active == "active":
+        if process == "mosquitto":
+            return Service(name, "ok", "running")
+        if said.get(Topic(Verb.SERVICE, process)) != ONLINE:
+            return Service(name, "wrong", "runs, but the broker does not hear it")
+        rebooted = unit.get("NRestarts", "0")
+        return Service(name, "ok", "online" + (f", restarted {rebooted} times" if rebooted != "0" else ""))
+    if active == "inactive" and result in _IDLE:
+        return Service(name, "idle", "nothing to do: boondock.toml has no device for it")
+    code = unit.get("ExecMainStatus", "")
+    text = "its settings are wrong" if code == "78" else f"{active}: {result}, exit code {code}"
+    return Service(name, "wrong", f"{text}; sudo journalctl -u {unit['Id']} -n 20")
+
+
+def _shown_units() -> list[dict[str, str]]:
+    """The units of the house that systemd has loaded, but those that only wait for something."""
+    keys = "Id,ActiveState,SubState,Result,ExecMainStatus,NRestarts,LoadState,Type"
+    argv = ["systemctl", "show", "--no-pager", f"--property={keys}", _UNITS]
+    try:
+        text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout  # noqa: S603 — systemctl with fixed words
+    except OSError:
+        return []
+    units = [
+        dict(line.split("=", 1) for line in part.splitlines() if "=" in line) for part in text.split("\n\n")
+    ]
+    return sorted(
+        (one for one in units if one.get("Type") == "notify" and one.get("LoadState") == "loaded"),
+        key=lambda one: one["Id"],
+    )
+
+
+def _devices(names: set[str], said: Mapping[Topic, bytes], now: float) -> Iterator[Device]:
+    """Those of boondock.toml, and all that were heard."""
+    heard = {one.name for one in said if one.verb in (Verb.AVAILABILITY, Verb.STATE)}
+    for name in sorted(names | heard):
+        payload = said.get(Topic(Verb.STATE, name))
+        availability = said.get(Topic(Verb.AVAILABILITY, name), b"unknown").decode(errors="replace")
+        yield Device(name, availability[:20], None if payload is None else _age(payload, now))
+
+
+def _age(payload: bytes, now: float) -> float | None:
+    try:
+        stamp = msgspec.json.decode(payload, type=_Stamp).ts
+        return None if stamp is None else max(0.0, now - datetime.fromisoformat(stamp).timestamp())
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def _facts() -> Iterator[tuple[str, str]]:
+    usage = shutil.disk_usage(DATA)
+    yield "disk", f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free"
+    yield "card", _wear()
+    yield "clock", _clock()
+    yield "up for", f"{time.clock_gettime(time.CLOCK_BOOTTIME) / 3600:.1f} h"
+
+
+def _wear() -> str:
+    """What was written to the disk of the data since the machine started, MB a day."""
+    device = os.stat(DATA).st_dev  # noqa: PTH116 — the device's number is wanted
+    block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    try:
+        sectors = int((block / "stat").read_text(encoding="ascii").split()[6])
+    except (OSError, ValueError, IndexError):
+        return "what is written to it cannot be read here"
+    up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    mb = sectors * _SECTOR / 1e6
+    return f"{mb:.0f} MB written since the start, {mb * _DAY_S / max(up, 60.0):.0f} MB a day at this rate"
+
+
+def _clock() -> str:
+    argv = ["timedatectl", "show", "-p", "NTPSynchronized", "-p", "Timezone"]
+    try:
+        text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout  # noqa: S603 — timedatectl with fixed words
+    except OSError:
+        text = ""
+    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    sure = "synchronised" if said.get("NTPSynchronized") == "yes" else "not synchronised"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {sure}, zone {said.get('Timezone', 'unknown')}"
+
+
+def wait(settings: Settings, seconds: float, say: Callable[[str], None] = print) -> State:
+    """The state once all is well and every device was heard, or after so many seconds."""
+    began = told = time.monotonic()
+    while True:
+        state = look(settings)
+        silent = [one.name for one in state.devices if one.age is None]
+        now = time.monotonic()
+        if (state.well and not silent) or now - began >= seconds:
+            return state
+        if now - told >= _TELL_S:
+            told = now
+            awaited = ", ".join(silent) if state.well else "the services"
+            say(f"  {now - began:.0f} s: waiting for {awaited}")
+        time.sleep(_STEP_S)
+
+
+def show(state: State, console: Console | None = None) -> None:
+    """Print it."""
+    console = console or Console(highlight=False)
+    services = Table("service", "state", box=None, pad_edge=False)
+    for one in state.services:
+        services.add_row(one.name, f"[{_SIGNS[one.state]}]{one.text}")
+    devices = Table("device", "availability", "newest reading", box=None, pad_edge=False)
+    for device in state.devices:
+        age = "none yet" if device.age is None else f"{device.age:.0f} s ago"
+        devices.add_row(device.name, device.availability, age)
+    console.print(services)
+    console.print()
+    console.print(devices if state.devices else "No device has been heard yet.")
+    console.print()
+    for name, text in state.facts.items():
+        console.print(f"{name:8} {text}", markup=False)
+    console.print()
+    for problem in state.problems:
+        console.print(f"! {problem}", markup=False, style="red")
+    console.print("All is well." if state.well and not state.problems else f"{len(state.problems)} problems.")
+
+
+def as_json(state: State) -> bytes:
+    """The same for programs."""
+    return msgspec.json.encode(asdict(state) | {"well": state.well})

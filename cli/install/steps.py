@@ -1,0 +1,262 @@
+"""The steps of an installation, one row each; install, --dry-run, resume and update follow."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.install import boot_config, mosquitto, units
+from cli.install.changes import PYTHON, Change, Command, File, Folder, Gone, Link, Service
+from cli.install.plan import ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan, addresses, kinds, tables
+from cli.install.release import HOME, Release
+from cli.install.system import System, known_group, known_user
+
+UNITS = "/etc/systemd/system"
+COMMAND = "/usr/local/bin/boondock"
+STARTED = "/var/lib/boondock-install/started"
+_BROKER_FILES = "/etc/boondock/mosquitto"
+_DROP_IN = "20-broker.conf"
+# The release is named by its real path: what a running command still loads never comes from another release.
+_COMMAND_TEXT = """#!/bin/sh
+exec "$(readlink -f /opt/boondock/current)/.venv/bin/python" -I -m cli "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step needs to know."""
+
+    plan: Plan
+    system: System
+
+    @property
+    def release(self) -> Release:
+        """The release to install."""
+        return Release(self.system, Path(self.plan.source), Path(self.plan.release))
+
+    def at(self, path: str) -> Path:
+        """Where a file of the machine is."""
+        return self.system.at(path)
+
+    def boondock(self, *words: str) -> list[str]:
+        """A command of the release that is installed."""
+        return [str(self.release.python), "-I", "-m", "cli", *words]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row: `again` says that an update does it, too."""
+
+    title: str
+    changes: Callable[[Context], Iterator[Change]]
+    again: bool = True
+
+
+def packages(context: Context) -> Iterator[Change]:
+    """Debian packages besides those that scripts/setup installs."""
+    settings, system = context.plan.settings, context.system
+    wanted = {"bluez": "bluetoothctl"} if any(one.startswith("victron") for one in kinds(settings)) else {}
+    if context.plan.broker == OWN and settings.get("lan", {}).get("listen"):
+        wanted |= {"nftables": "nft", "openssl": "openssl"}
+    missing = [package for package, program in wanted.items() if not system.has(program)]
+    if wanted:
+        apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+        env = {"DEBIAN_FRONTEND": "noninteractive"}
+        yield Command(system, [*apt, "update"], lambda: not missing, env=env)
+        # Debian's, and so are its settings: uninstall leaves them, others may use them by then.
+        argv = [*apt, "install", "--yes", "--no-install-recommends", *(missing or wanted)]
+        yield Command(system, argv, lambda: all(map(system.has, wanted.values())), env=env)
+
+
+def wires(context: Context) -> Iterator[Change]:
+    """I2C and the serial port on, as raspi-config does; both need a restart of the machine."""
+    plan, system = context.plan, context.system
+    if plan.i2c:
+        yield File(context.at("/etc/modules-load.d/boondock.conf"), "i2c-dev\n")
+    folder = boot_config.folder(system.root)
+    if folder is None:
+        return
+    config, cmdline = folder / "config.txt", folder / "cmdline.txt"
+    text = before = config.read_text(encoding="utf-8", errors="surrogateescape")
+    text = boot_config.with_i2c(text) if plan.i2c else text
+    text = boot_config.with_uart(text) if plan.uart else text
+    if text != before:
+        yield File(config, text, mode=config.stat().st_mode & 0o777)
+    if plan.uart and cmdline.exists():
+        line = cmdline.read_text(encoding="utf-8", errors="surrogateescape")
+        yield File(cmdline, boot_config.without_console(line), mode=cmdline.stat().st_mode & 0o777)
+
+
+def time_zone(context: Context) -> Iterator[Change]:
+    """The machine's time zone: days and months of the statistics begin by it."""
+    zone, system = context.plan.time_zone, context.system
+    if zone is not None:
+        before = zone_of(system)
+        argv = ["timedatectl", "set-timezone", zone]
+        undo = ["timedatectl", "set-timezone", before] if before else []
+        yield Command(system, argv, lambda: zone_of(system) == zone, undo=undo)
+
+
+def zone_of(system: System) -> str:
+    """The time zone of the machine now."""
+    return system.ask("timedatectl", "show", "-p", "Timezone", "--value")
+
+
+def software(context: Context) -> Iterator[Change]:
+    """The release: a copy of the files, its Python environment, bytecode."""
+    yield context.release
+
+
+def settings(context: Context) -> Iterator[Change]:
+    """boondock.toml and the secret files; what is there already is the user's and stays."""
+    plan = context.plan
+    yield Folder(context.at("/etc/boondock"))
+    yield Folder(context.at(SECRETS), mode=0o700)
+    for name, text in plan.secrets.items():
+        yield File(context.at(f"{SECRETS}/{name}"), f"{text}\n", mode=0o600, secret=True, keep=True)
+    file = context.at(SETTINGS)
+    if not file.exists():
+        yield File(
+            file, plan.toml, mode=0o644 if plan.secrets or not _holds_secrets(plan) else 0o600, keep=True
+        )
+    advice = f"next: correct {SETTINGS} (sudo nano {SETTINGS}), then run the same command again"
+    argv = context.boondock("check", "--config", str(file))
+    yield Command(context.system, argv, lambda: context.system.succeeds(*argv), advice=advice)
+
+
+def _holds_secrets(plan: Plan) -> bool:
+    devices = tables(plan.settings, "device").values()
+    return "password" in plan.settings.get("broker", {}) or any(
+        {"key", "route_b_id", "route_b_password"} & one.keys() for one in devices
+    )
+
+
+def accounts(context: Context) -> Iterator[Change]:
+    """Users of the processes, and groups that they ask for."""
+    file = context.at("/etc/sysusers.d/boondock.conf")
+    text = (context.release.source / "systemd/sysusers.d/boondock.conf").read_text(encoding="utf-8")
+    users = [line.split()[1] for line in text.splitlines() if line.startswith("u ")]
+    groups = [line.split()[1] for line in text.splitlines() if line.startswith("g ")]
+    yield File(file, text)
+
+    def there() -> bool:
+        return all(map(known_user, users)) and all(map(known_group, groups))
+
+    if not there():
+        ours = [one for one in users if not known_user(one)]
+        gone = "; ".join(f"userdel {one}" for one in ours) or "true"
+        undo = ["sh", "-c", gone]
+        yield Command(context.system, ["systemd-sysusers", str(file)], there, undo=undo, purge=True)
+
+
+def broker(context: Context) -> Iterator[Change]:
+    """Our own broker with a user a process, or what an existing one needs."""
+    plan, system = context.plan, context.system
+    if plan.broker == OWN:
+        argv = context.boondock("broker", "--config", str(context.at(SETTINGS)))
+
+        def written() -> bool:
+            return "Nothing would change." in system.ask(*argv, "--dry-run")
+
+        if _installed(system):
+            yield Service(system, mosquitto.UNIT, on=False)
+        undo = ["sh", "-c", f"rm -rf {_BROKER_FILES} /etc/credstore/boondock-*"]
+        yield Command(system, argv, written, undo=undo, purge=True)
+    elif plan.broker == EXISTING and (found := mosquitto.read(system.root)) is not None:
+        yield from _existing(context, found)
+
+
+def _installed(system: System) -> bool:
+    return bool(system.word("systemctl", "list-unit-files", "--no-legend", mosquitto.UNIT))
+
+
+def _existing(context: Context, found: mosquitto.Found) -> Iterator[Change]:
+    system = context.system
+    include = File(context.at(mosquitto.INCLUDE), mosquitto.include_text(found))
+    fresh = not include.done()
+    yield include
+    if context.plan.users:
+        words = ["guests", "--config", str(context.at(SETTINGS))]
+        argv = [str(context.release.python), "-I", "-m", "cli.install", *words]
+        undo = [PYTHON, "-I", "-m", "cli.install", *words, "--remove"]
+        yield Command(system, argv, lambda: system.succeeds(*argv, "--check"), undo=undo)
+    restart = ["systemctl", "restart", mosquitto.UNIT]
+    # Its settings are taken up by a start alone; its other clients connect again by themselves.
+    yield Command(system, restart, lambda: not fresh and include.done())
+
+
+def unit_files(context: Context) -> Iterator[Change]:
+    """The units, and drop-ins that make them follow boondock.toml."""
+    plan, system = context.plan, context.system
+    source, target = Path(plan.source) / "systemd", context.at(UNITS)
+    files = [one for one in sorted(source.rglob("boondock*/*.conf")) if one.is_file()]
+    files += sorted(one for one in source.glob("boondock*") if one.is_file())
+    written = {target / one.relative_to(source): one.read_text(encoding="utf-8") for one in files}
+    written |= {target / f"{unit}.d" / _DROP_IN: text for unit, text in drop_ins(plan).items()}
+    for path, text in written.items():
+        yield File(path, text) if text else Gone(path)
+    names = [units.TARGET, units.BROKER, *(one for one in units.PROCESSES if "@" not in one)]
+    yield Command(system, ["systemctl", "daemon-reload"], lambda: _loaded(system, names))
+
+
+def drop_ins(plan: Plan) -> dict[str, str]:
+    """The drop-ins by unit; an empty text says that there is none."""
+    settings = plan.settings
+    table = settings.get("broker", {})
+    host = str(table.get("host", "127.0.0.1"))
+    found = addresses(host) if plan.broker == ELSEWHERE else []
+    texts = {unit: units.broker_text(unit, table, found, users=plan.users) for unit in units.PROCESSES}
+    return texts | {units.BROKER: units.lan_text(settings.get("lan", {}))}
+
+
+def _loaded(system: System, names: Sequence[str]) -> bool:
+    """Whether systemd has read all units as they are now."""
+    said = system.word("systemctl", "show", "--property=NeedDaemonReload,LoadState", *names)
+    return bool(said) and "NeedDaemonReload=yes" not in said and "not-found" not in said
+
+
+def command(context: Context) -> Iterator[Change]:
+    """`current` is this release, and `boondock` on the PATH."""
+    yield Link(context.at(str(HOME / "current")), Path(context.plan.release))
+    yield File(context.at(COMMAND), _COMMAND_TEXT, mode=0o755)
+
+
+def start(context: Context) -> Iterator[Change]:
+    """Everything starts now and with the machine."""
+    plan, system = context.plan, context.system
+    yield Folder(context.at("/var/lib/boondock-install"), mode=0o700)
+    # Started by the restart below, once.
+    yield Service(system, units.TARGET, on=True, now=False)
+    yield Service(system, units.RESUME, on=True, now=False)
+    if plan.broker == OWN:
+        yield Service(system, units.BROKER, on=True, now=False)
+    elif system.word("systemctl", "is-enabled", units.BROKER) == "enabled":
+        yield Service(system, units.BROKER, on=False)
+    marker = File(context.at(STARTED), f"{_state(context)}\n", mode=0o600)
+    yield Command(system, ["systemctl", "restart", units.TARGET], marker.done)
+    yield marker
+
+
+def _state(context: Context) -> str:
+    """What the running processes were started with."""
+    digest = hashlib.sha256(context.plan.release.encode())
+    for path in (context.at(SETTINGS), *sorted(context.at(UNITS).rglob("boondock*"))):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    for path in sorted(context.at(SECRETS).glob("*")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+STEPS = (
+    Step("Debian packages", packages),
+    Step("I2C and the serial port", wires, again=False),
+    Step("time zone", time_zone, again=False),
+    Step("software", software),
+    Step("settings and secrets", settings),
+    Step("users and groups", accounts),
+    Step("broker", broker),
+    Step("units", unit_files),
+    Step("the command boondock", command),
+    Step("start", start, again=False),
+)

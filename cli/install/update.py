@@ -1,0 +1,248 @@
+"""`boondock update`: another version beside this one, watched, and back to this one if it is not well.
+
+An update that was interrupted stands in PENDING; the next start of the house decides about it (--resume).
+"""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cli.install import status as house
+from cli.install.changes import JOURNAL, Journal, Link
+from cli.install.plan import SETTINGS
+from cli.install.release import HOME, Release, Source, current, tidy, unpacked
+from cli.install.system import InstallError, System, load, save
+from cli.install.units import STOP, TARGET
+from config.model import Settings
+
+PENDING = "/var/lib/boondock-install/update.json"
+COPY = "/var/lib/boondock-install/before-update"
+DATABASE = "/var/lib/boondock-statistician/statistics.db"
+HOLD = "/run/boondock-statistician/hold"
+HEALTHY_WITHIN_S = 90.0
+# Well for so long without a break: a process that ends and starts again is not.
+STEADY_S = 10.0
+# Longer than all that is done while watermarks wait; then they go on by themselves.
+_HOLD_S = 600.0
+_STEP_S = 2.0
+_CHUNK = 4 * 1024 * 1024
+_RESERVE = 64 * 1024 * 1024
+
+
+class Update:
+    """One update, of `settings` the broker is asked."""
+
+    def __init__(self, system: System, settings: Settings, say: Callable[[str], None]) -> None:
+        self._system = system
+        self._settings = settings
+        self._say = say
+
+    def go(self, source: Path | None, *, resume: bool) -> int:
+        """Update from a folder, a clone or an archive; 1 if it went back. Raises InstallError."""
+        pending = load(self._system.at(PENDING))
+        if pending is not None:
+            self._say("An update was interrupted; deciding about it first.")
+            kept = self._resume(Path(pending["from"]), Path(pending["to"]), back=pending["back"])
+            if resume or not kept:
+                return 0 if resume else 1
+        if resume:
+            return 0
+        if source is None:
+            raise InstallError(
+                "name the new version: boondock update FOLDER, a clone or an archive (.tar.gz)"
+            )
+        old = current(self._system)
+        if old is None:
+            raise InstallError("nothing is installed here: sudo ./scripts/install")
+        new = self._prepared(source)
+        if new.path == old:
+            self._say(f"{old.name} is what runs already.")
+            return 0
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            # A terminal that goes away must not leave a house that stands still.
+            signal.signal(number, signal.SIG_IGN)
+        self._note(old, new.path)
+        try:
+            self._switch(new)
+        except (InstallError, OSError, KeyboardInterrupt) as error:
+            self._back(old, new.path, str(error) or "interrupted")
+            return 1
+        return 0 if self._judge(old, new.path) else 1
+
+    def _prepared(self, source: Path) -> Release:
+        """The new release, whole, with settings that are right for it; the house is not touched."""
+        work = self._system.at(HOME / "unpacked")
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            folder = unpacked(self._system, source.resolve(), work)
+            path = self._system.at(HOME / "releases") / Source(folder).name()
+            release = Release(self._system, folder, path)
+            self._say(f"New: {path.name}. Preparing it while the house goes on.")
+            if not release.done():
+                release.do(Journal(self._system.at(JOURNAL)))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        try:
+            self._system.run(str(release.python), "-I", "-m", "cli", "check", "--config", SETTINGS)
+        except InstallError as error:
+            raise InstallError(
+                f"the new version does not take the settings; nothing was changed\n{error}\n"
+                f"next: correct {SETTINGS} as its CHANGELOG.md says, then update again"
+            ) from error
+        return release
+
+    def _switch(self, new: Release) -> None:
+        self._say("Stopping the house.")
+        self._system.run(*STOP)
+        self._keep_database()
+        Link(self._system.at(HOME / "current"), new.path).do(Journal(self._system.at(JOURNAL)))
+        self._hold()
+        self._apply(new)
+        self._start()
+
+    def _apply(self, release: Release) -> None:
+        """Units, users and the broker's files as this release has them."""
+        self._system.run(str(release.python), "-I", "-m", "cli.install", "apply")
+
+    def _start(self) -> None:
+        self._say("Starting the house.")
+        self._system.run("systemctl", "start", TARGET)
+
+    def _hold(self) -> None:
+        """Let watermarks wait: the collectors keep what the copy of the database does not have."""
+        hold = self._system.at(HOLD)
+        if hold.parent.is_dir():
+            hold.write_text(f"{time.clock_gettime(time.CLOCK_BOOTTIME) + _HOLD_S:.0f}\n", encoding="ascii")
+            hold.chmod(0o644)
+
+    def _release(self) -> None:
+        self._system.at(HOLD).unlink(missing_ok=True)
+
+    def _judge(self, old: Path, new: Path) -> bool:
+        """Watch the house; keep the new version or go back. Whether it is kept."""
+        self._say(f"Watching it for up to {HEALTHY_WITHIN_S:.0f} s.")
+        why = self._watch()
+        if why is not None:
+            self._back(old, new, why)
+            return False
+        self._release()
+        self._system.at(PENDING).unlink(missing_ok=True)
+        shutil.rmtree(self._system.at(COPY), ignore_errors=True)
+        gone = tidy(self._system, old, new)
+        self._say(f"{new.name} is well, and stays. {old.name} is kept beside it.")
+        if gone:
+            self._say(f"Removed: {', '.join(gone)}.")
+        return True
+
+    def _watch(self) -> str | None:
+        """Why the house is not well; None once it is, for a while."""
+        began = time.monotonic()
+        well_since: float | None = None
+        restarts = ""
+        why = "it was not watched"
+        while time.monotonic() - began < HEALTHY_WITHIN_S + STEADY_S:
+            state = house.look(self._settings)
+            now, seen = time.monotonic(), json.dumps([one.text for one in state.services])
+            if not state.well:
+                why, well_since = "; ".join(state.problems) or "services are not online", None
+            elif well_since is None or seen != restarts:
+                well_since = now
+            elif now - well_since >= STEADY_S:
+                return None
+            if well_since is None and now - began >= HEALTHY_WITHIN_S:
+                return why
+            restarts = seen
+            time.sleep(_STEP_S)
+        return f"it does not stay well for {STEADY_S:.0f} s: {why}"
+
+    def _note(self, old: Path, new: Path, *, back: bool = False) -> None:
+        save(self._system.at(PENDING), {"from": str(old), "to": str(new), "back": back})
+
+    def _resume(self, old: Path, new: Path, *, back: bool) -> bool:
+        """Decide about an update that a power cut ended; whether the new version is kept."""
+        if back:
+            self._back(old, new, "it was being taken back")
+            return False
+        if current(self._system) == new:
+            return self._judge(old, new)
+        self._say(f"It had not begun: {old.name} goes on.")
+        self._system.at(PENDING).unlink()
+        self._system.run("systemctl", "start", TARGET)
+        return False
+
+    def _back(self, old: Path, new: Path, why: str) -> None:
+        """The old version on the copy of its database; what came meanwhile the collectors still have."""
+        self._note(old, new, back=True)
+        self._say(f"The new version is not well: {why}")
+        self._say(f"Going back to {old.name}.")
+        self._system.succeeds(*STOP)
+        self._release()
+        self._restore_database()
+        Link(self._system.at(HOME / "current"), old).do(Journal(self._system.at(JOURNAL)))
+        try:
+            self._apply(Release(self._system, old, old))
+        except InstallError as error:
+            # The units of before may do; a house that stands still is worse.
+            self._say(f"Its units could not be written again: {error}")
+        self._start()
+        shutil.rmtree(self._system.at(COPY), ignore_errors=True)
+        self._system.at(PENDING).unlink(missing_ok=True)
+        self._say(
+            f"{old.name} runs again; no reading was lost. The new version's log: journalctl -u 'boondock-*'"
+        )
+
+    def _files(self) -> list[Path]:
+        database = self._system.at(DATABASE)
+        return [one for one in (database, Path(f"{database}-wal")) if one.exists()]
+
+    def _keep_database(self) -> None:
+        """Copy the database of the house that stands still. Raises InstallError if there is no room."""
+        copy = self._system.at(COPY)
+        shutil.rmtree(copy, ignore_errors=True)
+        files = self._files()
+        size = sum(one.stat().st_size for one in files)
+        copy.mkdir(mode=0o700, parents=True)
+        free = shutil.disk_usage(copy).free
+        if free < size + _RESERVE:
+            raise InstallError(
+                f"a copy of the database is {size / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; make room"
+            )
+        for file in files:
+            self._copy(file, copy / file.name)
+        (copy / "whole").touch()
+        os.sync()
+
+    def _copy(self, source: Path, target: Path) -> None:
+        """Copy a file with its rights; on a large one it tells how far it is."""
+        size, done, told = source.stat().st_size, 0, time.monotonic()
+        with source.open("rb") as reading, target.open("wb") as writing:
+            while piece := reading.read(_CHUNK):
+                writing.write(piece)
+                done += len(piece)
+                if time.monotonic() - told >= 2:
+                    told = time.monotonic()
+                    self._say(f"  copying the database: {done / 1e6:.0f} of {size / 1e6:.0f} MB")
+            writing.flush()
+            os.fsync(writing.fileno())
+        shutil.copystat(source, target)
+        found = source.stat()
+        os.chown(target, found.st_uid, found.st_gid)
+
+    def _restore_database(self) -> None:
+        """Put the copy back, if there is a whole one: else the database was not touched yet."""
+        copy = self._system.at(COPY)
+        if not (copy / "whole").exists():
+            return
+        database = self._system.at(DATABASE)
+        for name in ("-wal", "-shm"):
+            Path(f"{database}{name}").unlink(missing_ok=True)
+        # The database last: until then the copy is what counts, and a power cut begins this anew.
+        for file in sorted(copy.glob(f"{database.name}*"), reverse=True):
+            part = database.with_name(f"{file.name}.part")
+            self._copy(file, part)
+            part.replace(database.with_name(file.name))
+        os.sync()

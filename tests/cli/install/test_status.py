@@ -1,0 +1,115 @@
+"""The house on one screen: what is well, what is not, and what it is called."""
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bus.topics import Topic, Topics, Verb
+from cli.install import status
+from cli.install.status import Device, Service, State, as_admin
+from config.model import Broker
+
+NOW = datetime(2026, 11, 21, 6, 40, 20, tzinfo=UTC).timestamp()
+ONLINE = {Topic(Verb.SERVICE, "collector_host"): b"online"}
+
+
+def unit(**more: str) -> dict[str, str]:
+    return {"Id": "boondock-collector@host.service", "ActiveState": "active", "Result": "success"} | more
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "state", "text"),
+    [
+        (unit(), ONLINE, "ok", "online"),
+        (unit(NRestarts="3"), ONLINE, "ok", "restarted 3 times"),
+        (unit(), {}, "wrong", "the broker does not hear it"),
+        (unit(ActiveState="inactive"), {}, "idle", "has no device"),
+        (
+            unit(ActiveState="failed", Result="exit-code", ExecMainStatus="78"),
+            {},
+            "wrong",
+            "settings are wrong",
+        ),
+        (unit(ActiveState="activating", Result="watchdog", ExecMainStatus="6"), {}, "wrong", "watchdog"),
+        (
+            unit(ActiveState="failed", Result="exit-code", ExecMainStatus="216"),
+            {},
+            "wrong",
+            "journalctl -u boon",
+        ),
+    ],
+)
+def test_a_service_is_what_systemd_and_the_broker_say(
+    found: dict[str, str], said: dict[Topic, bytes], state: str, text: str
+) -> None:
+    service = status._service("collector@host", found, said)
+    assert service.state == state
+    assert text in service.text
+
+
+def test_a_device_is_as_old_as_its_reading_and_one_that_was_never_heard_is_listed() -> None:
+    said = {
+        Topic(Verb.STATE, "mppt"): b'{"ts": "2026-11-21T06:40:10.000Z", "power": 84}',
+        Topic(Verb.AVAILABILITY, "mppt"): b"online",
+        Topic(Verb.STATE, "thermo"): b"{}",
+        Topic(Verb.STATE, "broken"): b"21.5",
+    }
+    assert list(status._devices({"tank"}, said, NOW)) == [
+        Device("broken", "unknown", None),
+        Device("mppt", "online", 10.0),
+        Device("tank", "unknown", None),
+        Device("thermo", "unknown", None),
+    ]
+
+
+def test_topics_of_strangers_do_not_stop_it() -> None:
+    topics = Topics()
+    assert status._by_topic(topics, {"camper/state/Fridge": b"1", topics.state("pi"): b"{}"}) == {
+        Topic(Verb.STATE, "pi"): b"{}"
+    }
+
+
+@pytest.mark.parametrize(
+    ("services", "reached", "well"),
+    [
+        ([Service("a", "ok", ""), Service("b", "idle", "")], True, True),
+        ([Service("a", "ok", "")], False, False),
+        ([Service("a", "wrong", "")], True, False),
+    ],
+)
+def test_all_is_well_if_all_run_and_the_statistician_answers(
+    services: list[Service], *, reached: bool, well: bool
+) -> None:
+    assert State(services=services, reached=reached).well is well
+
+
+def test_the_screen_has_everything() -> None:
+    state = State(
+        [Service("controller", "ok", "online")],
+        [Device("mppt", "online", 10.0), Device("tank", "offline", None)],
+        ["collector_ble: radio: [is] off"],
+        {"disk": "1 of 2 GB free"},
+        reached=True,
+    )
+    out = io.StringIO()
+    status.show(state, Console(file=out, width=100))
+    for words in (
+        "controller  online",
+        "10 s ago",
+        "none yet",
+        "disk     1 of 2",
+        "! collector_ble: radio: [is] off",
+        "1 problem",
+    ):
+        assert words in out.getvalue()
+
+
+def test_root_is_admin_where_the_house_has_users(tmp_path: Path) -> None:
+    assert as_admin(Broker(), tmp_path).username is None
+    (tmp_path / "boondock-admin-password").write_text("pw\n")
+    assert (as_admin(Broker(), tmp_path).username, as_admin(Broker(), tmp_path).password) == ("admin", "pw")
+    own = Broker(username="anna", password="x")  # noqa: S106 — of nobody
+    assert as_admin(own, tmp_path) is own

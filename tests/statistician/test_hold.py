@@ -1,0 +1,72 @@
+"""While an update may go back no collector is told to forget a reading."""
+
+from pathlib import Path
+
+import pytest
+
+from bus.events import Message
+from statistician.hold import FILE, Hold
+from tests.statistician.rig import TOPICS, Notes
+
+FIRST, SECOND = TOPICS.watermark("ble-1"), TOPICS.watermark("i2c-2")
+MESSAGE = Message(topic="camper/state/mppt", payload=b"{}", qos=1, retain=False, mid=1, generation=1)
+
+
+class Van:
+    """What the statistician publishes on, and the time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / FILE
+        self.now = 1000.0
+        self.notes = Notes()
+        self.bus = Hold(self.notes, TOPICS, self.file, monotonic=lambda: self.now)
+
+    def said(self) -> list[tuple[str, str]]:
+        return [(topic, payload.decode()) for kind, topic, payload in self.notes.log if kind == "publish"]
+
+
+@pytest.fixture
+def van(tmp_path: Path) -> Van:
+    return Van(tmp_path)
+
+
+def test_without_the_file_nothing_waits(van: Van) -> None:
+    van.bus.publish(FIRST, b"1", retain=True)
+    assert van.said() == [(FIRST, "1")]
+
+
+def test_watermarks_wait_and_the_newest_of_each_stream_follows(van: Van) -> None:
+    van.file.write_text("1090")
+    for mark in (b"1", b"2"):
+        van.bus.publish(FIRST, mark, retain=True)
+    van.bus.publish(SECOND, b"7", retain=True)
+    van.bus.publish("camper/health/statistician", b"{}", retain=True)
+    van.bus.acknowledge(MESSAGE)
+    assert van.said() == [("camper/health/statistician", "{}")]
+    van.file.unlink()
+    van.bus.acknowledge(MESSAGE)
+    assert van.said()[1:] == [(FIRST, "2"), (SECOND, "7")]
+
+
+def test_a_watermark_after_the_hold_is_newer_than_the_one_that_waited(van: Van) -> None:
+    van.file.write_text("1090")
+    van.bus.publish(FIRST, b"1", retain=True)
+    van.file.unlink()
+    van.bus.publish(FIRST, b"5", retain=True)
+    van.bus.publish("camper/health/statistician", b"{}", retain=True)
+    assert van.said() == [(FIRST, "5"), ("camper/health/statistician", "{}")]
+
+
+def test_a_hold_that_nobody_ends_ends_by_itself(van: Van) -> None:
+    van.file.write_text("1090")
+    van.bus.publish(FIRST, b"1", retain=True)
+    van.now = 1090.0
+    van.bus.publish(SECOND, b"2", retain=True)
+    assert van.said() == [(FIRST, "1"), (SECOND, "2")]
+
+
+@pytest.mark.parametrize("text", ["", "soon", "nan"])
+def test_a_file_that_says_nothing_holds_nothing(van: Van, text: str) -> None:
+    van.file.write_text(text)
+    van.bus.publish(FIRST, b"1", retain=True)
+    assert van.said() == [(FIRST, "1")]
