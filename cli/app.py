@@ -30,6 +30,12 @@ COMMANDS = {
     "broker": "cli.commands.broker",
     "doctor": "cli.commands.doctor",
     "dump": "cli.commands.dump",
+    "backup": "cli.commands.backup",
+    "restore": "cli.commands.restore",
+    "status": "cli.commands.status",
+    "install": "cli.commands.install",
+    "update": "cli.commands.update",
+    "uninstall": "cli.commands.uninstall",
     "version": "cli.commands.version",
 }
 USAGE = 2

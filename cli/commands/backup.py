@@ -14,7 +14,7 @@ from cli.asking import AskError
 from cli.backup.archive import Reader
 from cli.backup.make import Kept, back_up, kept, target_of
 from cli.backup.sources import House
-from config import load
+from config import load, secret_files
 from config.mistakes import ConfigError
 
 _SECRET = "it holds keys and passwords: keep it where nobody else can read it"  # noqa: S105 — a sentence
@@ -22,7 +22,7 @@ _SECRET = "it holds keys and passwords: keep it where nobody else can read it"  
 
 def command(
     *,
-    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to; default: [backup] to.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to; default: the setting backup.to.")] = None,
     keep: Annotated[int | None, typer.Option(min=1, help="How many backups stay there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="A whole one, not only what changed.")] = False,
     shown: Annotated[bool, typer.Option("--list", help="Only show the backups that are there.")] = False,
@@ -44,7 +44,7 @@ def command(
         return 0
     try:
         path = config or load.find()
-        house = House(load.load(path), path, load.secrets())
+        house = House(load.load(path), path, secret_files.places()[0])
     except ConfigError as error:
         print(error, file=sys.stderr)
         return load.EXIT_CONFIG
