@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from annotated_types import Ge, Gt, Le
 
 from config.model import (
+    Backup,
     BatteryGuard,
     Ble,
     Broker,
@@ -86,6 +87,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "state": "folder on disk, for when the statistician is away, and for relays",
             "outbox_rows": "readings that may wait; beyond it the oldest are dropped and counted",
             "outbox_mb": "the same in MB",
+            "card_mb_a_day": "what you let be written to the card, MB a day; `boondock doctor` compares",
         },
     ),
     "[clock]": (
@@ -205,10 +207,24 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "backups": "folder of the daily copies, best on another disk; default: beside the database",
         },
     ),
+    "[backup]": (
+        Backup,
+        "The nightly backup of everything ([update-backup-restore.md](update-backup-restore.md)).",
+        {
+            "to": "its folder, best on a USB disk or on another machine",
+            "keep": "how many are kept",
+            "at": "when, in local time",
+            "mounted": "only if a disk is mounted there; default: so below /media, /mnt and /run/media",
+        },
+    ),
     "[controller]": (
         Controller,
         "The relays together.",
-        {"name": "for people", "pins": "what drives them"},
+        {
+            "name": "for people",
+            "pins": "how the board's pins are reached; simulated switches none",
+            "chip": "the chip they are on, by path, name or label; default: that of a Raspberry Pi's header",
+        },
     ),
     "[relay.<id>]": (
         Relay,
