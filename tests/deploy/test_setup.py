@@ -171,11 +171,22 @@ def set_up(checkout: Checkout, folder: Path, said: str, *, compiled: bool = Fals
             "PIP_CONFIG_FILE=/dev/null",
         ),
         ("gcc: fatal error: Killed signal terminated program cc1", "swap"),
-        ("error: command 'gcc' failed: No such file or directory", "install gcc g++ libc6-dev python3-dev"),
-        ("error: command 'arm-linux-gnueabihf-gcc' failed: No such file or directory", "install gcc"),
-        ("unable to execute 'g++': No such file or directory\nerror: command 'g++' failed", "install gcc"),
+        (
+            "error: command 'gcc' failed: No such file or directory",
+            "--reinstall gcc g++ libc6-dev python3-dev",
+        ),
+        ("error: command 'arm-linux-gnueabihf-gcc' failed: No such file or directory", "--reinstall gcc"),
+        (
+            "unable to execute 'g++': No such file or directory\nerror: command 'g++' failed",
+            "--reinstall gcc",
+        ),
         ("msgspec/_core.c:2:10: fatal error: Python.h: No such file or directory", "python3-dev"),
         ("/usr/bin/ld: cannot find crt1.o: No such file or directory", "libc6-dev"),
+        (
+            "sh: 1: cc: Permission denied\nerror: The C compiler cannot build a minimal program\n"
+            "  ERROR: Failed building wheel for pycryptodome",
+            "--reinstall gcc",
+        ),
         ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: 'x'", "chown"),
         ("Temporary failure resolving 'deb.debian.org'", "Internet"),
         (
