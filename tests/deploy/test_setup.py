@@ -183,8 +183,7 @@ def set_up(checkout: Checkout, folder: Path, said: str, *, compiled: bool = Fals
         ("msgspec/_core.c:2:10: fatal error: Python.h: No such file or directory", "python3-dev"),
         ("/usr/bin/ld: cannot find crt1.o: No such file or directory", "libc6-dev"),
         (
-            "sh: 1: cc: Permission denied\nerror: The C compiler cannot build a minimal program\n"
-            "  ERROR: Failed building wheel for pycryptodome",
+            "sh: 1: cc: Permission denied\n  ERROR: Failed building wheel for pycryptodome",
             "--reinstall gcc",
         ),
         ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: 'x'", "chown"),
