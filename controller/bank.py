@@ -43,7 +43,8 @@ class Bank:
         """Open every pin at its boot level; one that boots on stays off if it is `withheld`."""
         self._withheld = withheld or self._withheld
         self._tried = now
-        self._journal.fact("pins", self._pins.told)
+        if self._relays:
+            self._journal.fact("pins", self._pins.told)
         if self._memory.problem is not None:
             text = f"{self._memory.problem}; every relay counts as off until it is switched"
             self._journal.problem("memory", text, self._clock.wall())

@@ -1,4 +1,4 @@
-"""scripts/setup where apt only takes notes: what the demo gets, and what a van of one's own never gets."""
+"""scripts/setup where apt only takes notes: what a start and a machine get, and how a failure is told."""
 
 import hashlib
 import os
@@ -55,6 +55,10 @@ class Checkout:
         path.unlink(missing_ok=True)
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
+
+    def lacks(self, program: str) -> None:
+        """A program that the machine has not."""
+        (self._bin / program).unlink(missing_ok=True)
 
     def apt_ends_with(self, status: int) -> None:
         """From now on."""
@@ -121,3 +125,107 @@ def test_a_demo_that_cannot_have_it_runs_all_the_same_and_asks_no_more(checkout:
 def test_an_unknown_word_is_refused(checkout: Checkout) -> None:
     done = checkout.run("setup", "production")
     assert (done.returncode, "scripts/setup [demo|dev]" in done.stderr) == (1, True)
+
+
+# A Python that makes environments of itself and whose pip says what the file SAID holds; COMPILED is 1 on a
+# machine that has no wheels.
+PYTHON = """#!/bin/sh
+for last; do :; done
+case "$*" in
+    *version_info*) echo 3.11.2 ;;
+    *maxsize*) exit "$COMPILED" ;;
+    *Python.h*) exit 1 ;;
+    *"-m venv"*) mkdir -p "$last/bin" && cp "$0" "$last/bin/python" ;;
+    *"install --require-hashes"*) cat "$SAID"; exit 1 ;;
+esac
+"""
+
+
+def set_up(checkout: Checkout, folder: Path, said: str, *, compiled: bool = False) -> str:
+    """What a first set-up says whose installation of Python packages fails with these words."""
+    python = folder / "python3"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    (folder / "said").write_text(said)
+    shutil.rmtree(checkout.root / ".venv")
+    done = checkout.run("setup", PYTHON=str(python), SAID=str(folder / "said"), COMPILED=str(int(compiled)))
+    assert done.returncode == 1
+    return done.stdout + done.stderr
+
+
+@needs_setup
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "df -h"),
+        ("E: You don't have enough free space in /var/cache/apt/archives/.", "df -h"),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate is not yet valid",
+            "timedatectl",
+        ),
+        ("E: Release file for http://x/InRelease is not valid yet (invalid for another 5d)", "timedatectl"),
+        ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (apt)", "wait until"),
+        ("E: dpkg was interrupted, you must manually run 'sudo dpkg --configure -a'", "dpkg --configure"),
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
+            "PIP_CONFIG_FILE=/dev/null",
+        ),
+        ("gcc: fatal error: Killed signal terminated program cc1", "swap"),
+        (
+            "error: command 'gcc' failed: No such file or directory",
+            "--reinstall gcc g++ libc6-dev python3-dev",
+        ),
+        ("error: command 'arm-linux-gnueabihf-gcc' failed: No such file or directory", "--reinstall gcc"),
+        (
+            "unable to execute 'g++': No such file or directory\nerror: command 'g++' failed",
+            "--reinstall gcc",
+        ),
+        ("msgspec/_core.c:2:10: fatal error: Python.h: No such file or directory", "python3-dev"),
+        ("/usr/bin/ld: cannot find crt1.o: No such file or directory", "libc6-dev"),
+        (
+            "sh: 1: cc: Permission denied\n  ERROR: Failed building wheel for pycryptodome",
+            "--reinstall gcc",
+        ),
+        ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: 'x'", "chown"),
+        ("Temporary failure resolving 'deb.debian.org'", "Internet"),
+        (
+            "NewConnectionError: Failed to establish a new connection: [Errno -2] Name or service not known",
+            "Internet",
+        ),
+        ("urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool: Read timed out.", "Internet"),
+        ("File has unexpected size (346968 != 368052). Mirror sync in progress?", "wait a few minutes"),
+        ("ERROR: something that nobody has seen before, resolver or not", "the end of that file"),
+        ("", "the end of that file"),
+    ],
+)
+def test_a_failure_is_told_by_its_kind(checkout: Checkout, tmp_path: Path, said: str, advice: str) -> None:
+    told = set_up(checkout, tmp_path, said)
+    (line,) = [line for line in told.splitlines() if line.startswith("setup: next: ")]
+    assert advice in line
+    assert ("Internet" in line) is (advice == "Internet")
+
+
+@needs_setup
+def test_an_earlier_steps_words_are_no_cause(checkout: Checkout, tmp_path: Path) -> None:
+    told = set_up(checkout, tmp_path, "No space left on device\n== another step\nConnection refused\n")
+    assert "df -h" not in told
+    assert "Internet" in told
+
+
+@needs_setup
+def test_a_machine_without_ready_packages_gets_a_compiler_and_is_told_so(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    for name in ("gcc", "g++"):
+        checkout.lacks(name)
+    assert "are compiled now" in set_up(checkout, tmp_path, "", compiled=True)
+    asked = checkout.asked_of_apt()
+    assert all(f" {name}" in asked for name in ("gcc", "g++", "python3-dev")), asked
+
+
+@needs_setup
+def test_a_machine_with_ready_packages_gets_none(checkout: Checkout, tmp_path: Path) -> None:
+    for name in ("gcc", "g++"):
+        checkout.lacks(name)
+    assert "are compiled now" not in set_up(checkout, tmp_path, "")
+    assert checkout.asked_of_apt() == ""
