@@ -21,6 +21,8 @@ _LIKELY = {
 }
 _NAMES = {" ": "a space", "-": "a dash", ":": "a colon", "\n": "a line end", "\t": "a tab", '"': "a quote"}
 _MOST_NAMED = 3
+# A text of so many digits more or less may have been meant for a key.
+_NEAR = 8
 
 
 def id_allowed(name: str) -> str:
@@ -62,16 +64,15 @@ def wrong_key(key: str) -> tuple[str, str] | None:
     if len(bare) == _KEY_DIGITS and _HEX.match(bare):
         named = ", ".join(_strange(key)) or "more than its digits"
         return f"{size}, and {named}", "write its 32 digits with nothing before, between or after them"
+    if "=" in key:
+        return f"{size}, also an =", "write its 32 digits alone, without a name and quotes"
     # Anything else may be a secret of another kind: nothing of it is shown.
-    if abs(len(bare) - _KEY_DIGITS) > 8:
-        return size, KEY_ALLOWED
-    strange = ", ".join(_strange(key))
-    if strange and len(key) == _KEY_DIGITS:
-        return f"{size}, but {strange}", KEY_ALLOWED
-    if strange:
-        return f"{size}, and {strange}", KEY_ALLOWED
+    strange = ", ".join(_strange(key)) if abs(len(bare) - _KEY_DIGITS) <= _NEAR else ""
     much = len(key) - _KEY_DIGITS
-    return f"{size}, {f'{much} too many' if much > 0 else f'{-much} too few'}", KEY_ALLOWED
+    if strange:
+        return f"{size}, {'and' if much else 'but'} {strange}", KEY_ALLOWED
+    count = f", {much} too many" if much > 0 else f", {-much} too few"
+    return f"{size}{count if abs(much) <= _NEAR else ''}", KEY_ALLOWED
 
 
 def _strange(text: str) -> Iterator[str]:
