@@ -66,7 +66,8 @@ def find_doubts(settings: Settings, where: str) -> list[Mistake]:
     """What may be right and is likely not; no process refuses it."""
     found = [Mistake(where, *doubt) for doubt in references.doubts(settings)]
     if settings.broker.port == _TLS_PORT and settings.broker.tls_ca is None:
-        found.append(Mistake(where, "broker.port", f"{_TLS_PORT} is the port for TLS", "write tls_ca, too"))
+        allowed = "write tls_ca = the file of its certificate authority, too"
+        found.append(Mistake(where, "broker.port", f"{_TLS_PORT} is the port for TLS", allowed))
     return found
 
 

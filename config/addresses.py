@@ -21,6 +21,8 @@ _LIKELY = {
 }
 _NAMES = {" ": "a space", "-": "a dash", ":": "a colon", "\n": "a line end", "\t": "a tab", '"': "a quote"}
 _MOST_NAMED = 3
+# A text of so many digits more or less may have been meant for a key.
+_NEAR = 8
 
 
 def id_allowed(name: str) -> str:
@@ -47,7 +49,7 @@ def wrong_address(address: str) -> tuple[str, str] | None:
     bare = _SEPARATORS.sub("", address)
     strange = ", ".join(_strange(bare)) if len(bare) == _ADDRESS_DIGITS else ""
     if strange:
-        return f"{address!r} has {strange}", f"{ADDRESS_ALLOWED}, six pairs of 0-9 and A-F"
+        return f"in {address!r} {strange}", f"{ADDRESS_ALLOWED}, six pairs of 0-9 and A-F"
     if bare and _HEX.match(bare) and len(bare) > 1:
         return f"{address!r} has {len(bare)} digits", f"{ADDRESS_ALLOWED}, twelve digits"
     return f"{address!r} is no address", ADDRESS_ALLOWED
@@ -61,17 +63,16 @@ def wrong_key(key: str) -> tuple[str, str] | None:
     bare = re.sub(r"\A0[xX]|[\s:-]", "", key.strip("\"'"))
     if len(bare) == _KEY_DIGITS and _HEX.match(bare):
         named = ", ".join(_strange(key)) or "more than its digits"
-        return f"{size}, with {named}", "write its 32 digits with nothing before, between or after them"
+        return f"{size}, and {named}", "write its 32 digits with nothing before, between or after them"
+    if "=" in key:
+        return f"{size}, also an =", "write its 32 digits alone, without a name and quotes"
     # Anything else may be a secret of another kind: nothing of it is shown.
-    if abs(len(bare) - _KEY_DIGITS) > 8:
-        return size, KEY_ALLOWED
-    strange = ", ".join(_strange(key))
-    if strange and len(key) == _KEY_DIGITS:
-        return f"{size}, but {strange}", KEY_ALLOWED
-    if strange:
-        return f"{size}, and {strange}", KEY_ALLOWED
+    strange = ", ".join(_strange(key)) if abs(len(bare) - _KEY_DIGITS) <= _NEAR else ""
     much = len(key) - _KEY_DIGITS
-    return f"{size}, {f'{much} too many' if much > 0 else f'{-much} too few'}", KEY_ALLOWED
+    if strange:
+        return f"{size}, {'and' if much else 'but'} {strange}", KEY_ALLOWED
+    count = f", {much} too many" if much > 0 else f", {-much} too few"
+    return f"{size}{count if abs(much) <= _NEAR else ''}", KEY_ALLOWED
 
 
 def _strange(text: str) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _strange(text: str) -> Iterator[str]:
         if not _HEX.match(letter) or letter == "\n":
             places.setdefault(letter, []).append(number)
     if text[:2] in ("0x", "0X"):
-        yield "0x before it"
+        yield "0x is before it"
         places.pop(text[1], None)
     for letter, at in list(places.items())[:_MOST_NAMED]:
         name, digit = _LIKELY.get(letter, (_NAMES.get(letter, f"{letter!r}"), ""))

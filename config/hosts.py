@@ -10,7 +10,8 @@ _FORM = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\s]*)(?::(?P<port>\d*))?(?P<path>/.*)?\Z"
 )
 _NAME = re.compile(r"[\w](?:[\w.-]{0,251}[\w.])?\Z")
-_TLS = ("mqtts", "ssl", "tls", "wss", "https")
+_TLS_PORT = 8883
+_TLS = ("mqtts", "ssl", "tls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,19 @@ def wrong_host(text: str) -> Host | None:
         shown = "this" if "@" in text else repr(text)
         return Host(f"{shown} is no name of a machine", ALLOWED)
     more = list(_more(text, form["scheme"], form["user"], form["port"], form["path"]))
-    wrong = f"{' and '.join(more) or 'this form'} does not belong into it"
+    verb = "do" if len(more) > 1 else "does"
+    wrong = f"{' and '.join(more)} {verb} not belong into it"
     write = [f'host = "{host}"']
-    if form["port"]:
-        write.append(f"port = {form['port']}")
+    if not more and host != text:
+        more = ["a comma"]
+    tls = (form["scheme"] or "").lower() in _TLS
+    if port := form["port"] or (tls and _TLS_PORT):
+        write.append(f"port = {port}")
     if form["user"]:
         user, _, password = form["user"].partition(":")
         write.append(f'username = "{user}"')
         write += ["the password into the secret file broker__password"] if password else []
-    if (form["scheme"] or "").lower() in _TLS:
+    if tls:
         write.append("tls_ca = the file of its certificate authority")
     return Host(wrong, f"write {', '.join(write)}", host)
 

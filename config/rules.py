@@ -42,7 +42,7 @@ def _general(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield (
             "broker.base",
             f"{settings.broker.base!r} is no base topic",
-            "levels of A-Z a-z 0-9 _ - joined by /",
+            _base_meant(settings.broker.base),
         )
     if settings.broker.password is not None and settings.broker.username is None:
         yield "broker.username", "there is a password but no user", "the user the password belongs to"
@@ -50,6 +50,11 @@ def _general(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "backup.to", f"{settings.backup.to!r} is no whole path", "a folder, such as /media/usb"
     if not _AT.match(settings.backup.at):
         yield "backup.at", f"{settings.backup.at!r} is no time of day", "hours and minutes, such as 03:30"
+
+
+def _base_meant(base: str) -> str:
+    bare = base.strip("/# ")
+    return f'did you mean "{bare}"?' if _BASE.match(bare) else "levels of A-Z a-z 0-9 _ - joined by /"
 
 
 def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:

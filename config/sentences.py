@@ -22,6 +22,7 @@ _NEEDED = {
     "kind": 'kind = "…", one of docs/devices.md',
     "pin": "pin = the BCM number of the output, 0 to 27",
 }
+NO_ID = "the table has no id"
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _NO_TABLE = ("dataclass_type", "dict_type")
 # So many settings are no help in a sentence.
@@ -59,7 +60,7 @@ def wrong(kind: str, value: object, location: list[str]) -> str:
         return "it stands before the first [table]" if at_top else "there is no such setting"
     if kind in _NO_TABLE:
         # The value may hold secrets.
-        return "the table has no id" if _has_no_id(location) else "this is no table"
+        return NO_ID if _has_no_id(location) else "this is no table"
     if location and location[-1] in SECRETS:
         return "this is not allowed"
     return f"{str(value).lower() if isinstance(value, bool) else repr(value)} is not allowed"

@@ -140,7 +140,7 @@ def read(path: Path, *secrets: Path) -> Settings:
         # A whole table in one variable or secret file; the text names the table and holds no value.
         allowed = f"a variable a setting, such as {PREFIX}BROKER__PORT, or a secret file of that name"
         raise ConfigError([Mistake("environment and secret files", "", str(error), allowed)]) from error
-    found = [*misnamed, *_unusable(files.values()), *(_mistake(origin, detail) for detail in details)]
+    found = [*misnamed, *_unusable(files.values()), *_once(_mistake(origin, detail) for detail in details)]
     if settings is not None:
         found += unsaid([origin.at(m) for m in rules.check(settings, str(path))], found)
     if found or settings is None:
@@ -170,6 +170,17 @@ def _made(origin: _Origin, tables: dict[str, Any]) -> type[_Source]:
             )
 
     return Source
+
+
+def _once(found: Iterable[Mistake]) -> Iterator[Mistake]:
+    """The mistakes; that a table has no id only once, and not for each of its settings."""
+    told = set()
+    for one in found:
+        table = one.key.partition(".")[0]
+        if one.wrong != sentences.NO_ID or table not in told:
+            yield one
+        if one.wrong == sentences.NO_ID:
+            told.add(table)
 
 
 def _unusable(files: Iterable[secret_files.SecretFile]) -> Iterator[Mistake]:

@@ -21,6 +21,7 @@ _FALSE = ("false", "no", "off", "n", "f", "nein", "non", "disabled")
 _SETTING = re.compile(r"(?P<key>\s*[\w.-]+\s*=\s*)(?P<value>[^#]*?)(?P<rest>\s*(#.*)?)\Z")
 _KEY_LIKE = re.compile(r"[0-9A-Fa-f]{24,}")
 _LONG = re.compile(r"[0-9A-Za-z+/]{12,}")
+_BLANK = "\t\u00a0\u3000"
 _PAIR = ("'", '"')
 HIDDEN = "…"
 
@@ -63,8 +64,8 @@ def _parts(hint: Any) -> Iterator[Any]:  # noqa: ANN401 — a type as `typing` t
 _TYPES = _types()
 
 
-def find(line: str, message: str, *, is_open: bool) -> Repair:
-    """What is wrong with a line, and the line as it was likely meant; `message` is the library's."""
+def find(line: str, *, is_open: bool) -> Repair:
+    """What is wrong with a line, and how it was likely meant; `is_open`: it begins what never ends."""
     if is_open:
         return _unclosed(line)
     for tried in (_one_by_one(line), _all_together(line)):
@@ -76,8 +77,9 @@ def find(line: str, message: str, *, is_open: bool) -> Repair:
         return _of_value(_name_of(line), found["value"])
     if line.lstrip().startswith("["):
         return Repair("this header is not right", "write [table] or [table.name] alone in the line")
-    what = message[0].lower() + message[1:]
-    return Repair(f"this is no TOML ({what})", "write [table], or name = value, or # and a comment")
+    return Repair(
+        "this is neither a table nor a setting", "write [table], or name = value, or # and a comment"
+    )
 
 
 def _of_value(name: str, value: str) -> Repair:
@@ -146,8 +148,8 @@ def _typed(line: str) -> tuple[str, str]:
             plain = unicodedata.normalize("NFKC", letter)
         strange = strange or (letter if plain != letter else "")
         out += plain
-    name = unicodedata.name(strange, "a control character").lower() if strange else ""
-    seen = f"{strange} ({name})" if strange.isprintable() and strange.strip() else name
+    name = unicodedata.name(strange, "control character").lower() if strange else ""
+    seen = f"{strange} ({name})" if strange.isprintable() and strange.strip() else f"a {name}"
     return f"there is {seen}, which TOML does not know", out
 
 
@@ -173,7 +175,11 @@ def _header(line: str) -> tuple[str, str]:
         return wrong, line
     rest = [re.sub(r"[^a-z0-9_.]+", "_", part.strip("\"' ").lower()).strip("_") for part in more]
     name = ".".join([first.lower(), *filter(None, rest)])
-    if not first:
+    if (
+        not first
+        or not re.fullmatch(r"[\w.\/: -]+", inner.replace('"', "").replace("'", ""))
+        or inner.count(":") > 1
+    ):
         return wrong, line
     text = f"[[{name}]]" if name == "import" or bare.startswith("[[") else f"[{name}]"
     return wrong, f"{text}  # {comment.strip()}" if comment.strip() else text
@@ -285,10 +291,10 @@ def _hidden(line: str) -> str:
 
 def masked(line: str, column: int) -> tuple[str, int]:
     """The line without what may be a secret, and the column of the mistake in it."""
-    # A tab would put the mark elsewhere.
-    line = "".join(letter if letter.isprintable() else " " if letter == "\t" else "?" for letter in line)
     shown = _hidden(line)
     if shown != line:
         same = next((n for n, pair in enumerate(zip(shown, line, strict=False)) if pair[0] != pair[1]), 0)
         column = min(column, same + 1, len(shown) + 1)
-    return shown, column
+    # A tab would put the mark elsewhere.
+    plain = (letter if letter.isprintable() else " " if letter in _BLANK else "?" for letter in shown)
+    return "".join(plain), column

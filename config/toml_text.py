@@ -91,7 +91,8 @@ def lines(text: str) -> dict[str, int]:
     for table, name in names.items():
         named = {k.replace(table, name, 1): n for k, n in found.items() if f"{k}.".startswith(f"{table}.")}
         found = {**named, **found}
-    return found
+    # pydantic takes [Device.x] for [device.x].
+    return {name.lower(): line for name, line in found.items()} | found
 
 
 def _table(path: str, header: _Statement, counts: dict[str, int]) -> str:
@@ -104,12 +105,13 @@ def _table(path: str, header: _Statement, counts: dict[str, int]) -> str:
 
 
 def line_of(key: str, known: Mapping[str, int]) -> int:
-    """The line of a key, else of the table it belongs to; 0 if that stands nowhere."""
+    """The line of a key, else of its table, else of the first thing in it; 0 if there is none."""
+    below = [line for name, line in known.items() if name.startswith(f"{key}.")]
     while key:
         if key in known:
             return known[key]
         key = key.rpartition(".")[0]
-    return 0
+    return min(below, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,6 @@ class _Broken:
     column: int
     text: str
     open: bool
-    # As the library says it.
-    message: str
 
 
 def _statements(text: str) -> Iterator[_Statement | _Broken]:
@@ -134,7 +134,7 @@ def _statements(text: str) -> Iterator[_Statement | _Broken]:
             size += 1
         if broken is not None:
             column = broken.column if size == 1 else len(rows[at]) + 1
-            yield _Broken(at + 1, column, rows[at], broken.open, broken.message)
+            yield _Broken(at + 1, column, rows[at], broken.open)
             size = _swallowed(rows, at)
         elif held.strip() and not held.lstrip().startswith("#"):
             yield _Statement(at + 1, held, tomllib.loads(held))
@@ -163,12 +163,12 @@ def _broken(held: str, line: int) -> _Broken | None:
         column = len(held.split("\n", maxsplit=1)[0]) + 1 if place is None else int(place[3])
         # At the end: more lines may close it. A word alone ends there too, but opens nothing.
         is_open = place is None and _OPENS.search(held) is not None
-        return _Broken(line, column, held, is_open, str(error) if place is None else place[1])
+        return _Broken(line, column, held, is_open)
     return None
 
 
 def _told(broken: _Broken, where: str) -> Mistake:
-    repair = toml_repairs.find(broken.text, broken.message, is_open=broken.open)
+    repair = toml_repairs.find(broken.text, is_open=broken.open)
     shown, column = toml_repairs.masked(broken.text, broken.column)
     return Mistake(where, "", repair.wrong, repair.allowed, broken.line, column, shown)
 
