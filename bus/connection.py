@@ -1,4 +1,4 @@
-"""A process's connection to the broker: birth, last will, replay, back-off. The only file with paho."""
+"""A process's connection to the broker: birth, last will, replay, back-off."""
 
 import logging
 import secrets
@@ -8,17 +8,16 @@ import time
 from collections.abc import Callable
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from bus.client import Client
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
-from bus.packets import PUBACK, PUBLISH, Cutter, MalformedError, Publication, acknowledgements, publication
-from bus.reasons import Cuts, hung_up, trust, unreachable, words
+from bus.packets import MalformedError, Publication
+from bus.reasons import Cuts, hung_up, unreachable, words
 from bus.replay import Replay
 
 log = logging.getLogger(__name__)
@@ -37,82 +36,8 @@ _FAILURE = 0x80
 # MQTT 5, 2.4: topic name invalid, payload format invalid. All other refusals may end.
 _FOREVER = (0x90, 0x99)
 _HANDED = 1000
-# Bytes that are read at once, and the bits of a packet's first byte that say what it is.
-_READ = 65536
-_KIND = 0xF0
 # The user property of a birth.
 _INSTANCE = "instance"
-
-
-class _Client(mqtt.Client):
-    """paho's client, which reads all that has come at once, and hands publications on by itself.
-
-    paho reads a packet byte by byte, with a system call each. All packets but PUBLISH are for its handlers.
-    """
-
-    def __init__(self, link: Link, take: Callable[[Publication], None]) -> None:
-        super().__init__(
-            CallbackAPIVersion.VERSION2, client_id=link.client_id, protocol=mqtt.MQTTv5, manual_ack=True
-        )
-        self._take = take
-        self._cutter = Cutter()
-        self._cut: object = None
-        self._tls_ca = link.tls_ca
-        self.failure: Exception = OSError("never tried")
-
-    def reconnect(self) -> MQTTErrorCode:
-        """Connect, and remember in `failure` why it failed. Raises OSError, after which paho tries again."""
-        try:
-            if self._tls_ca is not None:
-                # Each time: the file may have come late, or be renewed.
-                self._ssl, self._ssl_context = True, trust(self._tls_ca)
-            return super().reconnect()
-        except (OSError, ValueError) as error:
-            self.failure = error
-            # Of another error paho's thread would die.
-            raise OSError(str(error)) from error
-
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Take what has come; of TLS one record, of which paho's loop asks for the next."""
-        del max_packets
-        if self._sock is not self._cut:
-            self._cutter, self._cut = Cutter(), self._sock
-        try:
-            data = self._sock_recv(_READ)
-        except BlockingIOError:
-            return mqtt.MQTT_ERR_SUCCESS
-        except OSError as error:
-            log.debug("nothing can be read: %s", error)
-            data = b""
-        if not data:
-            return self._loop_rc_handle(mqtt.MQTT_ERR_CONN_LOST)
-        with self._msgtime_mutex:
-            self._last_bytes_received = time.monotonic()
-        try:
-            for first, body in self._cutter.cut(data):
-                reason = self._packet(first, body)
-                if reason != mqtt.MQTT_ERR_SUCCESS:
-                    return self._loop_rc_handle(reason)
-        except (MalformedError, MalformedPacket) as error:
-            log.warning("the broker sends what is no MQTT 5: %s", error)
-            return self._loop_rc_handle(mqtt.MQTT_ERR_PROTOCOL)
-        return mqtt.MQTT_ERR_SUCCESS
-
-    def _packet(self, first: int, body: bytes) -> MQTTErrorCode:
-        if first & _KIND == PUBLISH:
-            self._take(publication(first, body))
-            return mqtt.MQTT_ERR_SUCCESS
-        self._in_packet |= {"command": first, "remaining_length": len(body), "packet": bytearray(body)}
-        self._in_packet["pos"] = 0
-        return self._packet_handle()
-
-    def rename(self, client_id: str) -> None:
-        """Be this client from the next connection on."""
-        self._client_id = client_id.encode()
-
-    def acknowledge(self, mids: list[int]) -> None:
-        """Send a PUBACK for each packet id in one write; from any thread."""
-        self._packet_queue(PUBACK, acknowledgements(mids), 0, 0)
 
 
 class Connection:
@@ -145,7 +70,7 @@ class Connection:
         self.generation = 0
         # Grows with whatever the broker says.
         self.heard = 0
-        self._resumed = False
+        self._resumed = self._trial = False
         # Of this connection: whether the broker has said anything, and whether it let us in.
         self._answered = self._accepted = False
         self._since, self._cuts = 0.0, Cuts()
@@ -155,8 +80,8 @@ class Connection:
         self.last_refusal: str | None = None
         self._client = self._make_client()
 
-    def _make_client(self) -> _Client:
-        client = _Client(self._link, self._received)
+    def _make_client(self) -> Client:
+        client = Client(self._link, self._received)
         if self._link.username is not None:
             client.username_pw_set(self._link.username, self._link.password)
         if self._birth_topic is not None:
@@ -174,16 +99,25 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us and the connection stands."""
-        return bool(self._client.is_connected())
+        """Whether the broker has accepted us and the connection stands, and is no trial."""
+        return bool(self._client.is_connected()) and not self._trial
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether the broker has accepted us, for a trial."""
+        return bool(self._client.is_connected()) and self._trial
 
     @property
     def largest(self) -> int:
         """The largest packet the broker takes, bytes."""
         return self._largest
 
-    def start(self) -> None:
-        """Connect in the background; never blocks, never gives up."""
+    def start(self, *, trial: bool = False) -> None:
+        """Connect in the background; never blocks, never gives up.
+
+        A `trial` says the birth and hears who else says it, and nothing else until `settle`.
+        """
+        self._trial = trial
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it untyped
         properties.SessionExpiryInterval = self._link.session_s
         properties.ReceiveMaximum = self._link.receive_maximum
@@ -191,14 +125,26 @@ class Connection:
             self._link.host,
             self._link.port,
             keepalive=KEEPALIVE,
-            clean_start=self._link.session_s == 0,
+            clean_start=trial or self._link.session_s == 0,
             properties=properties,
         )
         self._client.loop_start()
 
+    def settle(self) -> None:
+        """End the trial: hear and say everything."""
+        self._trial, self._introduced = False, 0
+        self._subscribe(self._client, list(self._subscriptions))
+
+    def leave(self, why: str) -> None:
+        """Leave the broker without a word, to whom else our name belongs; `start` comes back."""
+        self._answered, self._accepted = True, False
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._emit(Disconnected(why))
+
     def stop(self) -> None:
         """Say `offline`, disconnect and end the network thread."""
-        if self._birth_topic is not None and self.connected:
+        if self._birth_topic is not None and self._client.is_connected():
             goodbye = self._client.publish(self._birth_topic, OFFLINE, qos=1, retain=True)
             try:
                 goodbye.wait_for_publish(1.0)
@@ -241,7 +187,7 @@ class Connection:
 
     def announce(self) -> None:
         """Say `online` on the birth topic, and which process it is."""
-        if self._birth_topic is None or not self.connected:
+        if self._birth_topic is None or not self._client.is_connected():
             return
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left it untyped
         properties.UserProperty = (_INSTANCE, self._link.instance)
@@ -309,7 +255,7 @@ class Connection:
         self._resumed = flags.session_present
         # Online means that we listen: whoever waits for the birth may send at once.
         with self._lock:
-            wanted = list(self._subscriptions)
+            wanted = [s for s in self._subscriptions if not self._trial or s.filter == self._birth_topic]
             self._asked.clear()
         if wanted:
             self._subscribe(client, wanted)
@@ -342,6 +288,8 @@ class Connection:
     def _introduce(self, client: mqtt.Client) -> None:
         self._introduced = self.generation
         self.announce()
+        if self._trial:
+            return
         for topic, payload, qos in self._replay.all():
             client.publish(topic, payload, qos=qos, retain=True)
         self._emit(Connected(self.generation, resumed=self._resumed))

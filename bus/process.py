@@ -23,7 +23,7 @@ from bus.flood import FloodGate
 from bus.health import Journal
 from bus.in_hand import InHand, Verdict
 from bus.inbox import Inbox
-from bus.rivals import Rivals
+from bus.rivals import Rivals, Step
 from bus.topics import Topics, Verb
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ _FAULT_TOLD_S = 3600.0
 _FAULT_PAUSE_S = 1.0
 # After so many in a row only a new start may help.
 _MOST_FAILURES = 5
+_ONE_EACH = "give each house a [broker] base of its own; of one house end one of the two"
 _FLOOD = "a client sends without pause: what is too much is dropped and counted; find it and end it"
 
 EXIT_OK = 0
@@ -291,15 +292,34 @@ class Process:
             sd_notify.notify("WATCHDOG=1")
 
     def _look_for_rivals(self, now: float) -> None:
-        if self._rivals.due(now):
+        rivals = self._rivals
+        if rivals.away:
+            self._stay_away(rivals.step(now, there=self.connection.on_trial))
+            return
+        if rivals.due(now):
             self.connection.announce()
-            text = f"another {self.name} is on this broker: end one of them; the younger ends by itself"
+            text = (
+                f"another {self.name} is on this broker with the base topic {self.topics.base}: {_ONE_EACH}"
+            )
             if self.journal.problem("instance", text, self.clock.wall()):
                 log.warning("%s", text)
-        elif not self._rivals.present(now):
+        elif not rivals.present(now):
             self.journal.solved("instance")
-        if self._rivals.lost:
-            self._stop = Stop(EXIT_RESTART, f"another {self.name} is running, and was there first")
+        if rivals.lost:
+            rivals.leave(now)
+            self._stay_away(Step.LEAVE)
+
+    def _stay_away(self, step: Step) -> None:
+        """Leave the broker to an older process of our name, and come back once that is gone."""
+        if step is Step.LEAVE:
+            self.connection.leave(
+                f"another {self.name} with the base topic {self.topics.base} was on this broker first: "
+                f"this one stays off it until that is gone, and keeps its readings; {_ONE_EACH}"
+            )
+        elif step is Step.LOOK:
+            self.connection.start(trial=True)
+        elif step is Step.ENTER:
+            self.connection.settle()
 
     def _tell_clock(self) -> None:
         self.journal.fact("clock", self.clock.told())

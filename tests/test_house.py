@@ -59,7 +59,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "minimalmodbus": ("collector/transports/modbus_rtu.py",),
     "sunspec2": ("collector/devices/sunspec.py",),
     "momonga": ("collector/transports/route_b.py",),
-    "paho": ("bus/connection.py",),
+    "paho": ("bus/connection.py", "bus/client.py"),
     "pydantic": ("config/source.py",),
     "pydantic_core": ("config/source.py",),
     "pydantic_settings": ("config/source.py",),

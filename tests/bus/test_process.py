@@ -3,17 +3,20 @@
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 
 import pytest
 from paho.mqtt.client import MQTTMessage
 
 from bus.clock import Clock, clock_of
-from bus.events import Link, Message
+from bus.events import Link, Message, Sent
 from bus.inbox import OF_ONE
-from bus.process import EXIT_RESTART, HEALTH_EVERY_S, Process, Stop
+from bus.process import HEALTH_EVERY_S, Process
 from bus.topics import Topics
 from config.model import Broker
+from scripts.broker import wait_until
 from tests.broker import Mosquitto
 from tests.client import PATIENCE, Client
 from tests.clock import NOON_MS, Machine
@@ -117,12 +120,12 @@ def test_the_loop_that_works_is_the_one_that_tells_the_watchdog(
     assert service.turns == [0, 1, 1, 2, 2, 3]
 
 
-def test_the_younger_of_two_on_a_broker_ends_with_a_sentence(
+def test_the_younger_of_two_on_a_broker_leaves_it_with_a_sentence_and_comes_back_when_the_other_is_gone(
     machine: Machine, broker: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     house = machine.process()
     topic = "camper/service/idle"
-    client = Client(broker.port, topic)
+    client = Client(broker.port, topic, "camper/about/+")
     made = [_named(instance, broker.port, clock_of(house)) for instance in ("1-old", "2-young")]
     for one in made:
         one.connection.start()
@@ -134,15 +137,39 @@ def test_the_younger_of_two_on_a_broker_ends_with_a_sentence(
         machine.pass_(10)
         for one in made:
             one._look_after(Idle(), machine.boottime)
-        if made[1]._stop is not None:
+        if made[1]._rivals.away:
             break
         for one in made:
             # At first only the older has heard of the other.
             _take(one, 2 if turn else 1)
-    assert made[1]._stop == Stop(EXIT_RESTART, "another idle is running, and was there first")
-    assert made[0]._stop is None
-    assert "another idle is on this broker: end one of them" in caplog.text
-    assert {m.payload for m in client.messages} == {b"online"}, "clients see what they always saw"
+    old, young = made
+    assert [one._rivals.away for one in made] == [False, True]
+    assert (
+        "another idle is on this broker with the base topic camper: give each house a [broker] base"
+        in caplog.text
+    )
+    assert _go_on(lambda: "broker" in young.journal.problems, machine, old, young)
+    assert "was on this broker first: this one stays off it" in young.journal.problems["broker"]
+    assert young.connection.publish("camper/about/idle", b"{}", retain=True) is Sent.LATER
+    # A will that comes after all is contradicted by the older.
+    assert _go_on(lambda: client.latest(topic) == b"online", machine, old, young)
+    for _ in range(3):
+        machine.pass_(31)
+        assert _go_on(lambda: young.connection.on_trial, machine, young)
+        assert _go_on(lambda: not young.connection.on_trial, machine, old, young)
+    assert _go_on(lambda: client.latest(topic) == b"online", machine, old, young)
+    assert client.latest("camper/about/idle") is None
+    assert "instance" in old.journal.problems
+
+    old.connection.stop()
+    machine.pass_(31)
+    assert _go_on(lambda: young.connection.on_trial, machine, young)
+    _go_on(lambda: False, machine, young, seconds=1)
+    machine.pass_(6)
+    assert _go_on(lambda: young.connection.connected and not young.journal.problems, machine, young)
+    about = Client(broker.port, "camper/about/idle")
+    assert about.on("camper/about/idle") == b"{}", "what it had to say is said now"
+    about.close()
     for one in made:
         one.connection.stop()
     client.close()
@@ -170,6 +197,20 @@ def says(message: MQTTMessage) -> str | None:
 def _named(instance: str, port: int, clock: Clock) -> Process:
     link = Link.of(Broker(port=port), "idle", instance, instance=instance)
     return Process("idle", link=link, topics=Topics(), clock=clock, subscriptions=[])
+
+
+def _go_on(true: Callable[[], bool], machine: Machine, *processes: Process, seconds: float = 20) -> bool:
+    """Let processes take what comes, until something is true; False if it does not become so."""
+
+    def look() -> bool:
+        for one in processes:
+            with suppress(Empty):
+                while True:
+                    one._dispatch(Idle(), one._inbox.get())
+            one._look_after(Idle(), machine.boottime)
+        return true()
+
+    return wait_until(look, lambda: False, seconds)
 
 
 def _take(process: Process, count: int) -> None:

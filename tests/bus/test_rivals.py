@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus.rivals import PATIENCE_S, Rivals
+from bus.rivals import PATIENCE_S, Rivals, Step
 
 OLD, YOUNG = "000000000000100-aa", "000000000000200-bb"
 
@@ -61,3 +61,17 @@ def test_they_do_not_shout_at_each_other() -> None:
         one.hear(OLD, now)
         said += one.due(now)
     assert said == 5
+
+
+def test_who_left_looks_every_half_minute_and_comes_back_once_nobody_answers() -> None:
+    young = Rivals(YOUNG)
+    young.leave(100)
+    assert {young.step(now, there=False) for now in range(100, 130)} == {Step.WAIT}
+    assert (young.step(130, there=False), young.step(131, there=True)) == (Step.LOOK, Step.WAIT)
+    young.hear(OLD, 132)
+    assert (young.step(132, there=True), young.step(133, there=False)) == (Step.LEAVE, Step.WAIT)
+    assert young.step(162, there=False) is Step.LOOK
+    # The broker is away for an hour: that is no silence of the other.
+    assert {young.step(now, there=False) for now in range(163, 3_763)} == {Step.WAIT}
+    assert [young.step(now, there=True) for now in range(3_763, 3_769)] == [Step.WAIT] * 5 + [Step.ENTER]
+    assert not young.away
