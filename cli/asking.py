@@ -1,5 +1,6 @@
 """A client of the broker that asks services and waits for their answers."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,9 @@ ANSWER_S = 60.0
 _QUIET_S = 0.3
 # Reasons of a broker that knows its users.
 _UNWELCOME = ("Not authorized", "Bad user name or password")
+
+# What the connection notes for a service's log is told here as an error, or is none.
+logging.getLogger("bus").addHandler(logging.NullHandler())
 
 S = TypeVar("S")
 T = TypeVar("T")
