@@ -144,6 +144,11 @@ def run(arguments: Sequence[str]) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
+    except SystemExit as error:
+        # What typer makes of a broken pipe while it prints the help.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _nobody_reads()
     return code if isinstance(code, int) else 0
 
 

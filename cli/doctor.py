@@ -59,7 +59,7 @@ def examine(
     yield from services(topics, said)
     yield from clocks(topics, said)
     if data is not None:
-        yield clock(synchronised())
+        yield clock(synced=synchronised())
         yield from disk("database", data[0])
         yield from disk("state", data[1])
         yield from card(data[1], settings.storage.card_mb_a_day)
@@ -158,7 +158,7 @@ def clocks(topics: Topics, said: Mapping[str, bytes]) -> Iterator[Finding]:
         )
 
 
-def clock(synced: bool) -> Finding:  # noqa: FBT001 — its only argument
+def clock(*, synced: bool) -> Finding:
     """Whether the machine's clock is set."""
     if synced:
         return Finding("clock", f"synchronised; it is {time.strftime('%Y-%m-%d %H:%M:%S %Z')}", ok=True)

@@ -44,6 +44,9 @@ def test_a_device_on_a_line_is_asked_at_once_and_its_values_are_published(
     assert answer["data"]["values"] == {"power": 8.0}
     assert answer["data"]["raw"] == [{"asked": "registers(2, 4, 0, 1)", "answer": "[8]"}]
     assert wire.requests == asked + 1, "one question, no more"
+    time.pass_(2)
+    house.service.tick(time.monotonic_s)
+    assert house.rig.said("house")[-1]["power"] == 8.0
 
 
 def test_a_device_that_answers_nonsense_shows_its_problem(tmp_path: Path, time: FakeTime) -> None:
