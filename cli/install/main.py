@@ -96,7 +96,8 @@ def _of_file(system: System, file: Path, source: Path, release: Path, known: Pla
         toml=toml,
         broker=broker,
         secrets={} if known is None else known.secrets,
-        time_zone=None if known is None else known.time_zone,
+        # It was asked for once; who travels sets another.
+        time_zone=None,
         i2c=plan.needs_i2c(settings),
         uart=plan.needs_uart(settings),
     )
