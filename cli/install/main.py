@@ -58,7 +58,9 @@ def _answer(prompt: str) -> str:
 
 
 def _plan(system: System, source: Path, *, yes: bool) -> Plan:
-    release = system.at(HOME / "releases") / Source(source).name()
+    releases = system.at(HOME / "releases")
+    # `boondock install` runs from a release: that one is meant.
+    release = source if source.parent == releases else releases / Source(source).name()
     known = plan.remembered(system)
     settings = system.at(SETTINGS)
     if settings.exists():
