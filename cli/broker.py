@@ -210,8 +210,7 @@ class Setup:
 
     def _advice_to_phones(self, *, fresh: bool, renewed: bool) -> Iterator[str]:
         if fresh:
-            yield f"The unit keeps the network out until systemctl edit {UNIT} adds, below [Service]:"
-            yield "IPAddressAllow=192.168.0.0/16    (your network, or any)"
+            yield "The unit lets the network in after: sudo boondock install"
             if broker_config.binary("nft") is None:
                 yield "One device may take all connections until nft can count them: apt install nftables"
         if isinstance(self._papers, Papers) and (fresh or renewed):

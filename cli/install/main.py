@@ -58,7 +58,9 @@ def _answer(prompt: str) -> str:
 
 
 def _plan(system: System, source: Path, *, yes: bool) -> Plan:
-    release = system.at(HOME / "releases") / Source(source).name()
+    releases = system.at(HOME / "releases")
+    # `boondock install` runs from a release: that one is meant.
+    release = source if source.parent == releases else releases / Source(source).name()
     known = plan.remembered(system)
     settings = system.at(SETTINGS)
     if settings.exists():
@@ -96,7 +98,8 @@ def _of_file(system: System, file: Path, source: Path, release: Path, known: Pla
         toml=toml,
         broker=broker,
         secrets={} if known is None else known.secrets,
-        time_zone=None if known is None else known.time_zone,
+        # It was asked for once; who travels sets another.
+        time_zone=None,
         i2c=plan.needs_i2c(settings),
         uart=plan.needs_uart(settings),
     )

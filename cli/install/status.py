@@ -31,6 +31,8 @@ _SIGNS = {"ok": "green", "wrong": "red", "idle": "dim"}
 # One step of waiting, seconds.
 _STEP_S = 2.0
 _TELL_S = 10.0
+# What is read while we look is a little younger than our look at the clock.
+_AHEAD_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,12 @@ class Device:
 
 @dataclass
 class State:
-    """All of it; `problems` are sentences, `wrong` those that make it not well."""
+    """All of it. `faults` are sentences on what makes it not well, `problems` what services tell besides."""
 
     services: list[Service] = field(default_factory=list)
     devices: list[Device] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     reached: bool = False
 
@@ -104,7 +107,7 @@ def look(settings: Settings, *, now: float | None = None) -> State:
         if topic.verb is Verb.HEALTH and said.get(Topic(Verb.SERVICE, topic.name)) == ONLINE:
             found = _decoded(payload, _Told)
             state.problems += [f"{topic.name}: {subject}: {why}" for subject, why in found.problems.items()]
-    state.problems += [f"{one.name}: {one.text}" for one in state.services if one.state == "wrong"]
+    state.faults += [f"{one.name}: {one.text}" for one in state.services if one.state == "wrong"]
     state.facts = dict(_facts())
     return state
 
@@ -122,7 +125,7 @@ def _ask(settings: Settings, state: State) -> Mapping[str, bytes]:
             next(asker.pages("info", {}, _Answer))
             state.reached = True
     except (AskError, msgspec.ValidationError) as error:
-        state.problems.append(str(error))
+        state.faults.append(str(error))
     return heard
 
 
@@ -195,7 +198,7 @@ def _devices(names: set[str], said: Mapping[Topic, bytes], now: float) -> Iterat
 def _age(payload: bytes, now: float) -> float | None:
     try:
         stamp = msgspec.json.decode(payload, type=_Stamp).ts
-        return None if stamp is None else max(0.0, now - datetime.fromisoformat(stamp).timestamp())
+        return None if stamp is None else now - datetime.fromisoformat(stamp).timestamp()
     except (msgspec.DecodeError, ValueError):
         return None
 
@@ -256,8 +259,7 @@ def show(state: State, console: Console | None = None) -> None:
         services.add_row(one.name, f"[{_SIGNS[one.state]}]{one.text}")
     devices = Table("device", "availability", "newest reading", box=None, pad_edge=False)
     for device in state.devices:
-        age = "none yet" if device.age is None else f"{device.age:.0f} s ago"
-        devices.add_row(device.name, device.availability, age)
+        devices.add_row(device.name, device.availability, _aged(device.age))
     console.print(services)
     console.print()
     console.print(devices if state.devices else "No device has been heard yet.")
@@ -265,9 +267,18 @@ def show(state: State, console: Console | None = None) -> None:
     for name, text in state.facts.items():
         console.print(f"{name:8} {text}", markup=False)
     console.print()
-    for problem in state.problems:
+    problems = [*state.faults, *state.problems]
+    for problem in problems:
         console.print(f"! {problem}", markup=False, style="red")
-    console.print("All is well." if state.well and not state.problems else f"{len(state.problems)} problems.")
+    console.print("All is well." if state.well and not problems else f"{len(problems)} problems.")
+
+
+def _aged(age: float | None) -> str:
+    if age is None:
+        return "none yet"
+    if age < -_AHEAD_S:
+        return f"{-age:.0f} s ahead of this machine's clock"
+    return f"{max(0.0, age):.0f} s ago"
 
 
 def as_json(state: State) -> bytes:

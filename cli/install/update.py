@@ -110,6 +110,8 @@ class Update:
 
     def _start(self) -> None:
         self._say("Starting the house.")
+        # So that restarts are counted from here.
+        self._system.succeeds("systemctl", "reset-failed", "boondock*")
         self._system.run("systemctl", "start", TARGET)
 
     def _hold(self) -> None:
@@ -148,7 +150,7 @@ class Update:
             state = house.look(self._settings)
             now, seen = time.monotonic(), json.dumps([one.text for one in state.services])
             if not state.well:
-                why, well_since = "; ".join(state.problems) or "services are not online", None
+                why, well_since = "; ".join(state.faults) or "services are not online", None
             elif well_since is None or seen != restarts:
                 well_since = now
             elif now - well_since >= STEADY_S:
@@ -190,6 +192,7 @@ class Update:
             self._say(f"Its units could not be written again: {error}")
         self._start()
         shutil.rmtree(self._system.at(COPY), ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         self._system.at(PENDING).unlink(missing_ok=True)
         self._say(
             f"{old.name} runs again; no reading was lost. The new version's log: journalctl -u 'boondock-*'"

@@ -22,6 +22,7 @@ class Van:
         self.bus = Hold(self.notes, TOPICS, self.file, monotonic=lambda: self.now)
 
     def said(self) -> list[tuple[str, str]]:
+        """Topics and payloads that went out."""
         return [(topic, payload.decode()) for kind, topic, payload in self.notes.log if kind == "publish"]
 
 

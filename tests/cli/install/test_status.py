@@ -91,6 +91,7 @@ def test_the_screen_has_everything() -> None:
         [Service("controller", "ok", "online")],
         [Device("mppt", "online", 10.0), Device("tank", "offline", None)],
         ["collector_ble: radio: [is] off"],
+        ["host: failed"],
         {"disk": "1 of 2 GB free"},
         reached=True,
     )
@@ -102,9 +103,17 @@ def test_the_screen_has_everything() -> None:
         "none yet",
         "disk     1 of 2",
         "! collector_ble: radio: [is] off",
-        "1 problem",
+        "! host: failed",
+        "2 problems",
     ):
         assert words in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("age", "text"), [(None, "none yet"), (3.4, "3 s ago"), (-1.0, "0 s ago"), (-7200.0, "7200 s ahead")]
+)
+def test_an_age_is_told(age: float | None, text: str) -> None:
+    assert text in status._aged(age)
 
 
 def test_root_is_admin_where_the_house_has_users(tmp_path: Path) -> None:

@@ -14,9 +14,7 @@ from cli.install.update import COPY, DATABASE, HOLD, PENDING, Update
 from config.model import Settings
 
 WELL = State(services=[Service("statistician", "ok", "online")], reached=True)
-SICK = State(
-    services=[Service("controller", "wrong", "failed")], problems=["controller: failed"], reached=True
-)
+SICK = State(services=[Service("controller", "wrong", "failed")], faults=["controller: failed"], reached=True)
 
 
 class House(System):
@@ -132,6 +130,7 @@ def test_a_version_that_never_gets_well_goes_back_with_its_data(house: House) ->
     assert not house.at(f"{DATABASE}-shm").exists()
     assert nothing_left(house)
     assert "controller: failed" in "\n".join(house.said)
+    assert not (house.root / "opt/boondock/releases/2").exists(), "it would only take room"
 
 
 def test_a_version_that_ends_again_and_again_goes_back(house: House) -> None:
