@@ -15,7 +15,6 @@ from cli.broker_rights import COLLECTORS
 from cli.naming import toml
 from config.model import Settings
 
-_COUNTERS = ("total", "total_increasing")
 _NEXT = "sudo boondock broker --reload; sudo systemctl restart boondock.target"
 
 T = TypeVar("T")
@@ -26,29 +25,13 @@ class _Device(msgspec.Struct):
     where: str
 
 
-class _Entity(msgspec.Struct):
-    entity: str
-    heard: str | None = None
-    state_class: str | None = None
+class _Info(msgspec.Struct):
+    now: str
 
 
 class _Summary(msgspec.Struct):
     entities: list[str] = []
     more_entities: int = 0
-
-
-class _States(msgspec.Struct):
-    rows: list[tuple[str, msgspec.Raw]]
-
-
-class _Params(msgspec.Struct):
-    device: str | None = None
-    at: int | str | None = None
-
-
-class _Fix(msgspec.Struct):
-    verb: str
-    params: _Params
 
 
 class _About(msgspec.Struct):
@@ -123,7 +106,7 @@ def replace(where: Where, old: str, new: str | None, at: int | None) -> Iterator
     """Let the history of a device go on with other hardware, and its counters from where they were.
 
     `new` is the device that takes its place and its name; None: `old` has been it since `at` (ms; None: now).
-    Yields what was done; broken off, it goes on when asked again. Raises AskError.
+    Yields what was done. Raises AskError.
     """
     if new is not None:
         at = yield from _take_over(where, old, new)
@@ -138,69 +121,27 @@ def _replaced(where: Where, device: str, at: int | None) -> str:
 
 
 def _take_over(where: Where, old: str, new: str) -> Generator[str, None, int]:
-    """Give a device the name and the history of another; returns since when it counts, ms.
-
-    Each step is one that is done already when it is asked for again.
-    """
+    """Give a device the name of another, whose history goes on; returns since when it counts, ms."""
     for name in (old, new):
         if where.has(name):
             raise AskError(
                 f"{name} stands in {where.config}: give [device.{old}] the settings of the new one,"
                 f" restart, then: boondock replace {old} --at TIME"
             )
+    if old == new:
+        raise AskError(f"for other hardware under the same name: boondock replace {old}")
     owner = _owners(where)
-    fresh, known = new in owner, bool(_entities(where, old))
-    # Once it has the history of the old one its own beginning is written nowhere else.
-    said = _said_before(where, old)
-    at = _first_reading(where, new) if fresh and known else said
-    if at is None or not (fresh or _entities(where, new)):
+    if new not in owner:
         there = ", ".join(sorted(owner)) or "none"
-        raise AskError(f"there is no {new} that could take the place of {old}; added over MQTT: {there}")
-    if fresh and known and at != said:
-        # While it still says which of its entities are counters.
-        yield _replaced(where, old, at)
-    if fresh and old in owner:
+        raise AskError(f"there is no {new} that was added over MQTT; there are: {there}")
+    if old in owner:
         _ask(where, owner[old], "device_remove", {"device": old}, msgspec.Raw)
         yield f"{owner[old]} reads the old {old} no more"
-    if fresh and known:
-        yield _moved(where, "device_rename", {"device": old, "to": new})
-    if fresh:
-        yield _called(where, owner[new], new, old)
-    yield _moved(where, "device_rename", {"device": new, "to": old})
+    # Between the last reading of the one and the first of the other under this name.
+    at = from_iso(_ask(where, STATISTICIAN, "info", {}, _Info).now)
+    yield f"should this be broken off: boondock replace {old} --at {to_iso(at)}"
+    yield _called(where, owner[new], new, old)
     return at
-
-
-def _entities(where: Where, device: str) -> list[_Entity]:
-    """The entities of a device that the statistician has heard; none if it does not know it."""
-    with Asker(where.settings.broker) as asker:
-        return [
-            one
-            for page in asker.pages("entities", {}, list[_Entity])
-            for one in page
-            if one.entity.startswith(f"{device}.") and one.heard is not None
-        ]
-
-
-def _first_reading(where: Where, device: str) -> int:
-    """Just before the first reading of a device's counters, ms."""
-    counters = [one.entity for one in _entities(where, device) if one.state_class in _COUNTERS]
-    firsts: list[int] = []
-    for entity in counters:
-        params: dict[str, object] = {"entity": entity, "start": 0, "limit": 1}
-        firsts += [from_iso(ts) for ts, _ in _ask(where, STATISTICIAN, "history", params, _States).rows]
-    if not firsts:
-        raise AskError(f"{device} has no counter that was read: wait for its first readings, then ask again")
-    return min(firsts) - 1
-
-
-def _said_before(where: Where, device: str) -> int | None:
-    """Since when another device counts, as was said before; ms, None if it was not."""
-    with Asker(where.settings.broker) as asker:
-        for page in asker.pages("fixes", {}, list[_Fix]):
-            for fix in page:
-                if fix.verb == "device_replaced" and fix.params.device == device:
-                    return fix.params.at if isinstance(fix.params.at, int) else None
-    return None
 
 
 def _owners(where: Where) -> dict[str, str]:
