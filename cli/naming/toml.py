@@ -12,8 +12,9 @@ from cli.asking import AskError
 from config import load
 from config.mistakes import ConfigError
 
-# Keys whose texts are names of devices.
-_OF_DEVICES = r"device|devices"
+# Keys whose texts are names of devices, and those whose texts are device.entity.
+_OF_DEVICES = ("device", "devices")
+_OF_ENTITIES = ("source", "only_if", "feedback", "commands")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Line:
 
 def lines(text: str, old: str, new: str) -> Iterator[Line]:
     """The lines to change: tables, names of devices, and device.entity in quotes."""
-    word, within = re.escape(old), False
+    word, of = re.escape(old), ""
     table = re.compile(rf"^(\s*\[\s*device\s*\.\s*[\"']?){word}(?=[\"']?\s*[\].])")
     entity = re.compile(rf"([\"']){word}(?=\.[a-z0-9_]+\s*([<>=!\"']|$))")
     named = re.compile(rf"([\"']){word}(?=\1)")
@@ -40,11 +41,13 @@ def lines(text: str, old: str, new: str) -> Iterator[Line]:
             continue
         if found := key.match(line):
             # A list may go on over several lines.
-            within = re.fullmatch(_OF_DEVICES, found[1]) is not None
+            of = found[1]
         elif line.lstrip().startswith("["):
-            within = False
-        changed = entity.sub(rf"\g<1>{new}", table.sub(rf"\g<1>{new}", line))
-        if within:
+            of = ""
+        changed = table.sub(rf"\g<1>{new}", line)
+        if of in _OF_ENTITIES:
+            changed = entity.sub(rf"\g<1>{new}", changed)
+        if of in _OF_DEVICES:
             changed = named.sub(rf"\g<1>{new}", changed)
         if changed != line:
             yield Line(number, line, changed)
