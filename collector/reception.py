@@ -13,7 +13,7 @@ from bus.health import Journal
 from bus.requests import Action, Listing, Part, Parts, Place, Refused, action
 from bus.topics import Topics
 from collector.registry import Registry
-from collector.roster_params import Settings, Which, Whose, masked
+from collector.roster_params import Renamed, Settings, Which, Whose, masked
 
 P = TypeVar("P", bound=Struct)
 
@@ -33,6 +33,7 @@ def verbs(registry: Registry) -> Mapping[str, Action]:
         "devices": action(Nothing, _devices(registry), key=tuple[str]),
         "device_add": _once(Settings, registry.add),
         "device_update": _once(Settings, registry.update),
+        "device_rename": _once(Renamed, lambda a: registry.rename(a.device, a.to)),
         "device_remove": _once(Which, removed),
         "entity_enable": _once(Whose, lambda a: registry.enable(a.device, a.entity, enabled=True)),
         "entity_disable": _once(Whose, lambda a: registry.enable(a.device, a.entity, enabled=False)),

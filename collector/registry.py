@@ -1,7 +1,7 @@
 """The devices of a collector as clients see and change them: boondock.toml's, read-only, and the roster's."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -169,6 +169,24 @@ class Registry:
             name, before, replace(before, disabled=disabled if enabled else (*disabled, entity))
         )
 
+    def rename(self, name: str, to: str) -> Entry:
+        """Go on with a device under another name; what the broker retains of the old one is cleared."""
+        device = self._added(name)
+        if to in self._roster.devices or to in self._roster.unread or self._is_in_file(to):
+            raise Refused(Code.INVALID, f"to: there is a {to} already")
+        others = {n: d for n, d in self._roster.devices.items() if n != name}
+        fresh = self._fit(to, device, others)
+        owned = self._idle(name)
+        self._write(lambda: self._roster.rename(name, to))
+        self._journal.solved(f"registry.{name}")
+        if owned is not None:
+            self._reads.remove(name)
+            self._solve(owned)
+        self._publisher.forget(name)
+        self._reads.add(fresh)
+        log.info("%s is called %s now, as was asked over MQTT", name, to)
+        return self.entry(to)
+
     def remove(self, name: str) -> None:
         """Read it no more, and clear what the broker retains of it."""
         if name in self._settings.device and name in self._roster.devices:
@@ -221,8 +239,9 @@ class Registry:
             raise Refused(Code.NOT_FOUND, f"device: there is no {name[:64]!r}; added over MQTT: {listed}")
         return found
 
-    def _fit(self, name: str, device: Device) -> Owned:
-        if mistakes := wrong_with(self._settings, self._roster.devices, name, device):
+    def _fit(self, name: str, device: Device, others: Mapping[str, Device] | None = None) -> Owned:
+        beside = self._roster.devices if others is None else others
+        if mistakes := wrong_with(self._settings, beside, name, device):
             raise Refused(Code.INVALID, "; ".join(mistakes))
         where = ownership.transport(device)
         if where != self._which:
@@ -238,8 +257,11 @@ class Registry:
         return self._readings.get(name)
 
     def _keep(self, name: str, device: Device | None) -> None:
+        self._write(lambda: self._roster.put(name, device))
+
+    def _write(self, write: Callable[[], None]) -> None:
         try:
-            self._roster.put(name, device)
+            write()
         except OSError as error:
             text = error.strerror or str(error)
             raise Refused(Code.INTERNAL, f"{self._roster.path}: {text}; nothing was changed") from error

@@ -66,12 +66,19 @@ class Roster:
 
     def put(self, name: str, device: Device | None) -> None:
         """Keep a device, or with None no longer. Raises OSError; nothing is changed then."""
-        if self._locked:
-            raise OSError(self.problem)
         devices = {n: d for n, d in self.devices.items() if n != name}
         unread = {n: raw for n, raw in self.unread.items() if n != name}
         if device is not None:
             devices[name] = device
+        self._keep(devices, unread)
+
+    def rename(self, name: str, to: str) -> None:
+        """Keep a device under another name. Raises OSError; nothing is changed then."""
+        self._keep({to if n == name else n: d for n, d in self.devices.items()}, self.unread)
+
+    def _keep(self, devices: dict[str, Device], unread: dict[str, msgspec.Raw]) -> None:
+        if self._locked:
+            raise OSError(self.problem)
         entries = {n: msgspec.Raw(msgspec.json.encode(said(d))) for n, d in devices.items()}
         keeping.write(self.path, msgspec.json.encode(_File(devices={**unread, **entries})))
         self.devices, self.unread = devices, unread

@@ -30,6 +30,12 @@ class Which(Struct, forbid_unknown_fields=True):
     device: _NAME
 
 
+class Renamed(Which):
+    """Names a device, and what it is to be called."""
+
+    to: _NAME
+
+
 class Whose(Struct, forbid_unknown_fields=True):
     """Names an entity of a device."""
 

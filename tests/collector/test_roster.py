@@ -390,3 +390,38 @@ def test_a_key_is_never_said(house: BleHouse, caplog: pytest.LogCaptureFixture) 
     text = (said + caplog.text.encode() + str(house.readings.get("shunt")).encode()).lower()
     assert SECRET.encode() not in text
     assert b"passw0rd1234" not in text
+
+
+def test_another_name_is_the_same_device_and_nothing_of_the_old_one_stays(house: BleHouse) -> None:
+    house.data("device_add", **SHUNT, name="Shunt", heartbeat=20)
+    house.hear(ADDRESS)
+    entry = house.data("device_rename", device="shunt", to="house_battery")
+    assert (entry["device"], entry["name"], entry["settings"]["heartbeat"]) == (
+        "house_battery",
+        "Shunt",
+        20.0,
+    )
+    assert not [topic for topic in house.retained() if "/shunt" in topic]
+    house.hear(ADDRESS, voltage=12.5)
+    assert json.loads(house.retained()["camper/state/house_battery"])["voltage"] == 12.5
+    assert set(devices(house)) == {"mppt", "house_battery"}
+    house.start(FILED)
+    assert set(devices(house)) == {"mppt", "house_battery"}
+
+
+@pytest.mark.parametrize(
+    ("to", "sentence"),
+    [
+        ("shunt", "to: there is a shunt already"),
+        ("mppt", "to: there is a mppt already"),
+        ("Shunt 2", "this is no id"),
+        ("relay", "belongs to the controller"),
+        ("", "this is no id"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(house: BleHouse, to: str, sentence: str) -> None:
+    house.data("device_add", **SHUNT)
+    code, text = house.refusal("device_rename", device="shunt", to=to)
+    assert (code, sentence in text) == ("invalid", True), text
+    assert house.refusal("device_rename", device="mppt", to="roof")[0] == "denied"
+    assert set(devices(house)) == {"mppt", "shunt"}

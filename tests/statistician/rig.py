@@ -93,6 +93,8 @@ class Rig:
         self.stepped = 0
         # Whether a `Connected` says what was missed.
         self.broker_tells = False
+        # Where the clock's file would be.
+        self.anchor: Path | None = None
         # Which start of the machine it is.
         self.boot = "first"
         self.settings = settings or Settings()
@@ -128,6 +130,7 @@ class Rig:
             broker_tells=self.broker_tells,
             house=self.house,
             ask=self.asked.append,
+            anchor=self.anchor,
         )
         self.settle()
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bus import backup_report
+from bus.backup_report import BackupReport
 from bus.messages import of_device
 from bus.outbox import Outbox
 from statistician import store_backup
@@ -271,3 +273,18 @@ def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path
     # 4 and 5 were on the damaged disk only: gone, and counted.
     assert volts == [12.0, 1.0, 2.0, 3.0, 6.0, 7.0]
     assert rig.journal.counters["readings_lost"] == 2
+
+
+def test_how_the_backup_of_everything_went_is_told(rig: Rig, tmp_path: Path) -> None:
+    rig.close()
+    rig.anchor = tmp_path / "house-clock.json"
+    rig.start()
+    backup_report.write(tmp_path, BackupReport(START, "no disk is mounted at /media/usb"))
+    rig.run_until(rig.now + 2 * MINUTE)
+    assert rig.journal.problems["backup_of_everything"] == "no disk is mounted at /media/usb"
+    backup_report.write(tmp_path, BackupReport(START, None, "/media/usb/x.zip", START))
+    rig.run_until(rig.now + 2 * MINUTE)
+    assert "backup_of_everything" not in rig.journal.problems
+    assert rig.journal.facts["backup_of_everything"].startswith("/media/usb/x.zip of 2026")
+    rig.run_until(START + 4 * DAY + HOUR)
+    assert "4 days old" in rig.journal.problems["backup_of_everything"]

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from bus.about import Entity
+from bus.messages import from_iso
 from statistician.periods import DAY, HOUR
+from statistician.store_snapshot import Snapshot
 from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, SECOND, START
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS
 from tests.statistician.test_imports import body
 
 VAN = {
@@ -215,3 +217,44 @@ def test_it_goes_along_when_names_are_merged(rig: AskingRig) -> None:
     rig.data("recompile", start=START)
     rig.run_until(START + 2 * HOUR + 2 * MINUTE)
     assert changes(rig, "bus.charged") == [11.0, 1.0 + 25.0]
+
+
+@pytest.mark.parametrize("first", [0.0, 95.0, 111.0, 4000.0])
+@pytest.mark.parametrize("restart", [False, True])
+def test_another_device_that_takes_the_name_is_no_step_and_no_reset(
+    rig: AskingRig, *, first: float, restart: bool
+) -> None:
+    feed(rig, OLD, 100.0)
+    rig.run_until(REPLACED)
+    # As `boondock replace van other` asks: the old one is removed, the other gets its name.
+    rig.message(TOPICS.about("van"), b"")
+    at = from_iso(rig.data("info")["now"])
+    if restart:
+        rig.restart()
+    rig.describe("van", VAN)
+    feed(rig, NEW, first)
+    rig.data("device_replaced", device="van", at=at)
+    rig.run_until(START + 2 * HOUR + 2 * MINUTE)
+    rig.commit()
+    # 12 until minute 60, and 10 from minute 65 to 115.
+    assert sum(changes(rig, "van.charged")) == sum(changes(rig, "van.net")) == 22.0
+
+
+def test_a_restored_copy_goes_on_with_the_sums_of_the_true_order(rig: AskingRig) -> None:
+    feed(rig, range(0, 61, 5), 100.0)
+    rig.commit()
+    copy = rig.path.with_name("copy.db")
+    with Snapshot(rig.path) as snapshot:
+        copy.write_bytes(b"".join(snapshot))
+    feed(rig, range(65, 91, 5), 113.0)
+    rig.close()
+    # What came in between is lost with the database, but not what the counter grew by.
+    for end in ("-wal", "-shm"):
+        rig.path.with_name(f"{rig.path.name}{end}").unlink(missing_ok=True)
+    copy.replace(rig.path)
+    rig.start()
+    feed(rig, range(95, 121, 5), 119.0)
+    rig.run_until(START + 2 * HOUR + 2 * MINUTE)
+    rig.commit()
+    # The reading of minute 120 is of the next hour.
+    assert sum(changes(rig, "van.charged")) == 123.0 - 100.0

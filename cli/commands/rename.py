@@ -1,0 +1,31 @@
+"""`boondock rename`."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.naming.devices import Where, rename
+from config import load
+from config.mistakes import ConfigError
+
+
+def command(
+    old: Annotated[str, typer.Argument(metavar="DEVICE", help="A device, or device.entity.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
+    *,
+    edit: Annotated[bool, typer.Option("--edit", help="Change boondock.toml; the old one is kept.")] = False,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings.")] = None,
+) -> int:
+    """Let a device or an entity be called otherwise; history, statistics and Home Assistant follow."""
+    path = config or load.find()
+    try:
+        where = Where(load.load(path), path, load.secrets())
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return load.EXIT_CONFIG
+    for line in rename(where, old, new, datetime.now(UTC), edit=edit):
+        print(line, flush=True)
+    return 0

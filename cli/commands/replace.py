@@ -1,0 +1,40 @@
+"""`boondock replace`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus.messages import from_iso
+from cli.asking import AskError
+from cli.naming.devices import Where, replace
+from config import load
+from config.mistakes import ConfigError
+
+
+def command(
+    old: Annotated[str, typer.Argument(metavar="DEVICE", help="The device that was replaced.")],
+    new: Annotated[
+        str | None, typer.Argument(metavar="NEW", help="The device that takes its place and its name.")
+    ] = None,
+    *,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When, such as 2026-11-20T11:00:00Z; default: now."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings.")] = None,
+) -> int:
+    """Let the history of a device go on with new hardware; its counters add nothing at the change."""
+    path = config or load.find()
+    try:
+        where = Where(load.load(path), path, load.secrets())
+        moment = None if at is None else from_iso(at)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return load.EXIT_CONFIG
+    except ValueError as error:
+        raise AskError(f"--at: {error}; write it as 2026-11-20T11:00:00Z") from error
+    for line in replace(where, old, new, moment):
+        print(line, flush=True)
+    return 0
