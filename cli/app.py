@@ -30,6 +30,8 @@ COMMANDS = {
     "broker": "cli.commands.broker",
     "doctor": "cli.commands.doctor",
     "dump": "cli.commands.dump",
+    "rename": "cli.commands.rename",
+    "replace": "cli.commands.replace",
     "backup": "cli.commands.backup",
     "restore": "cli.commands.restore",
     "status": "cli.commands.status",

@@ -11,6 +11,7 @@ from bus.clock import house_clock
 from bus.desk import Desk
 from bus.events import Subscription
 from bus.owner import owner_of_devices
+from bus.pins.choice import make_pins
 from bus.process import set_up_logging
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
@@ -20,7 +21,6 @@ from controller.bank import Bank
 from controller.broker_restart import BrokerRestart
 from controller.memory import Memory
 from controller.service import Controller
-from pins.choice import make_pins
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from bus.clock import Clock
 from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.messages import OFF, ON
+from bus.pins.engine import PinError, Pins
 from config.model import Relay
 from controller import policy
 from controller.memory import Memory
 from controller.policy import Position
-from pins.engine import PinError, Pins
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from bus.about import Entity
 from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import OFF, ON, Value
+from bus.pins.engine import PinError
 from config.model import Relay
 from config.relay_rules import FAULT, has_feedback
 from controller import feedback
 from controller.bank import Bank
 from controller.feedback import Watch
 from controller.states import States
-from pins.engine import PinError
 
 log = logging.getLogger(__name__)
 

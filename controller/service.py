@@ -16,6 +16,7 @@ from bus.events import Connected, Disconnected, Message, Sent, Unpublished
 from bus.faults import why_aside
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
+from bus.pins.engine import PinError
 from bus.publisher import Publisher
 from bus.topics import BadTopicError, Topic, Topics, Verb
 from config.model import RELAY_DEVICE, Relay, Settings
@@ -32,7 +33,6 @@ from controller.services import MOST_DEVICES, MOST_OUTPUTS, Services
 from controller.standstill import Standstill
 from controller.states import States
 from controller.supervisor import Supervisor
-from pins.engine import PinError
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSES = ("collector", "statistician", "controller")
-PACKAGES = ("bus", "config", "pins", *PROCESSES, "cli")
+PACKAGES = ("bus", "config", *PROCESSES, "cli")
 # Not shipped: they may import the tests and print to people.
 WORKSHOPS = ("tests", "bench", "scripts")
 

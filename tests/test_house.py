@@ -18,6 +18,7 @@ from tests.house import PACKAGES, PROCESSES, ROOT, WORKSHOPS, Found, Module, mod
 # From the ground up; a file may import from its own floor and those below. The first row that fits counts.
 GROUND, PURE, ADAPTERS, SERVICE, ROOF = range(5)
 FLOORS: tuple[tuple[str, int], ...] = (
+    ("bus/pins/*", ADAPTERS),
     ("*/__main__.py", ROOF),
     ("bus/*", GROUND),
     ("config/*", GROUND),
@@ -49,7 +50,6 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("collector/transports/*", ADAPTERS),
     ("statistician/store*.py", ADAPTERS),
     ("*/schedule.py", ADAPTERS),
-    ("pins/*", ADAPTERS),
     ("controller/memory.py", ADAPTERS),
     ("*", SERVICE),
 )
@@ -76,8 +76,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "segno": ("cli/broker_show.py",),
     "rich": ("cli/commands/*.py", "cli/output.py", "cli/install/*.py"),
     "plotext": ("cli/plot.py",),
-    "RPi": ("pins/rpi.py",),
-    "gpiod": ("pins/gpiod_lines.py",),
+    "RPi": ("bus/pins/rpi.py",),
+    "gpiod": ("bus/pins/gpiod_lines.py",),
     "victron_ble": ("collector/devices/victron*.py",),
 }
 IMPURE = frozenset(
@@ -243,8 +243,8 @@ def modules_say_what_they_are(module: Module) -> Found:
 
 # The rule, the folders it holds in, and a planted file it must catch: a rule that catches nothing is none.
 RULES: tuple[tuple[Callable[[Module], Found], tuple[str, ...], tuple[str, str]], ...] = (
-    (imports_go_down, PACKAGES, ("controller/policy.py", "from pins import engine")),
-    (imports_go_down, PACKAGES, ("pins/engine.py", "from controller.bank import Bank")),
+    (imports_go_down, PACKAGES, ("controller/policy.py", "from bus.pins.engine import Pins")),
+    (imports_go_down, PACKAGES, ("bus/pins/engine.py", "from controller.bank import Bank")),
     (imports_go_down, PACKAGES, ("statistician/service.py", "import statistician.__main__")),
     (imports_go_down, PACKAGES, ("bus/outbox.py", "from statistician.store import Store")),
     (processes_do_not_know_each_other, PACKAGES, ("controller/bank.py", "from collector import ownership")),

@@ -22,7 +22,9 @@ _SECRET = "it holds keys and passwords: keep it where nobody else can read it"  
 
 def command(
     *,
-    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to; default: the setting backup.to.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to; default: the setting backup.to.")
+    ] = None,
     keep: Annotated[int | None, typer.Option(min=1, help="How many backups stay there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="A whole one, not only what changed.")] = False,
     shown: Annotated[bool, typer.Option("--list", help="Only show the backups that are there.")] = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.naming.devices import Where, rename
-from config import load
+from config import load, secret_files
 from config.mistakes import ConfigError
 
 
@@ -22,7 +22,7 @@ def command(
     """Let a device or an entity be called otherwise; history, statistics and Home Assistant follow."""
     path = config or load.find()
     try:
-        where = Where(load.load(path), path, load.secrets())
+        where = Where(load.load(path), path, secret_files.places()[0])
     except ConfigError as error:
         print(error, file=sys.stderr)
         return load.EXIT_CONFIG

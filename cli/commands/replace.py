@@ -9,7 +9,7 @@ import typer
 from bus.messages import from_iso
 from cli.asking import AskError
 from cli.naming.devices import Where, replace
-from config import load
+from config import load, secret_files
 from config.mistakes import ConfigError
 
 
@@ -28,7 +28,7 @@ def command(
     """Let the history of a device go on with new hardware; its counters add nothing at the change."""
     path = config or load.find()
     try:
-        where = Where(load.load(path), path, load.secrets())
+        where = Where(load.load(path), path, secret_files.places()[0])
         moment = None if at is None else from_iso(at)
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -7,9 +7,9 @@ Pins are polled: a contact stays as it is for seconds, and RPi.GPIO's edge detec
 import logging
 from collections.abc import Callable
 
+from bus.pins.engine import NoPinsError, PinError, Pins
 from collector.devices.description import LineError, RefusedError
 from config.model import Pull
-from pins.engine import NoPinsError, PinError, Pins
 
 log = logging.getLogger(__name__)
 

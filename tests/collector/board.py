@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bus.pins.choice import make_inputs
+from bus.pins.engine import Pins
 from config.model import Controller
-from pins.choice import make_inputs
-from pins.engine import Pins
 from tests.emulators import gpio_board
 from tests.emulators.gpio_board import Board
 

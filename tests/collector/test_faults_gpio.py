@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from bus.pins import rpi as rpi_library
 from collector.lines import Surroundings, line_of
 from config.model import Device
-from pins import rpi as rpi_library
 from tests.clock import FakeTime
 from tests.collector import board as boards
 from tests.collector.rig import Rig

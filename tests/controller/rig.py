@@ -11,6 +11,8 @@ from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
 from bus.outbox import Outbox
+from bus.pins.engine import Pins
+from bus.pins.rpi import RpiLines
 from bus.publisher import Publisher
 from bus.topics import Topics
 from config.model import BatteryGuard, Broker, Relay, Settings
@@ -19,8 +21,6 @@ from controller.bank import Bank
 from controller.broker_restart import BrokerRestart
 from controller.memory import Memory
 from controller.service import Controller
-from pins.engine import Pins
-from pins.rpi import RpiLines
 from tests.clock import FakeTime
 from tests.controller.gpio import Gpio
 from tests.fake_bus import FakeBus

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bus.pins.engine import NoPinsError
 from config.model import Pull
-from pins.engine import NoPinsError
 
 # The chip of the header, by board: Pi Zero to 3, Pi 4, Pi 5.
 _HEADERS = {

@@ -2,10 +2,10 @@
 
 from functools import partial
 
+from bus.pins.engine import Lines, NoPinsError, Pins, SimulatedLines
+from bus.pins.gpiod_lines import GpiodLines
+from bus.pins.rpi import RpiLines
 from config.model import Controller
-from pins.engine import Lines, NoPinsError, Pins, SimulatedLines
-from pins.gpiod_lines import GpiodLines
-from pins.rpi import RpiLines
 
 
 def make_pins(settings: Controller, consumer: str) -> Pins:

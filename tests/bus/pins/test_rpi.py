@@ -6,10 +6,10 @@ from types import ModuleType
 
 import pytest
 
+from bus.pins.choice import make_pins
+from bus.pins.engine import PinError, Pins
+from bus.pins.rpi import RpiLines
 from config.model import Controller
-from pins.choice import make_pins
-from pins.engine import PinError, Pins
-from pins.rpi import RpiLines
 from tests.controller.gpio import Gpio, plug_in
 
 

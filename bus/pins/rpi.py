@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from types import ModuleType
 
+from bus.pins.engine import NoPinsError, PinError
 from config.model import Pull
-from pins.engine import NoPinsError, PinError
 
 # Asked for its function only, to see whether the chip can be reached; any pin would do.
 _ANY_PIN = 4

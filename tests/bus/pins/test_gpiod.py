@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from bus.pins import gpiod_lines
+from bus.pins.choice import make_inputs, make_pins
+from bus.pins.engine import NoPinsError, PinError, Pins
 from config.model import Controller
-from pins import gpiod_lines
-from pins.choice import make_inputs, make_pins
-from pins.engine import NoPinsError, PinError, Pins
 from tests.collector import board as boards
 from tests.emulators import gpio_board
 from tests.emulators.gpio_board import Board
@@ -100,7 +100,7 @@ def test_a_group_that_is_lost_while_running_moves_no_pin(board: Board, gpiod: Pi
 _HELPER = """
 import os, sys
 from config.model import Controller
-from pins.choice import make_pins
+from bus.pins.choice import make_pins
 pins = make_pins(Controller(pins="gpiod", chip=os.environ["BOONDOCK_CONTROLLER__CHIP"]), "boondock child")
 pins.open(17, high=True)
 print("open", flush=True)
