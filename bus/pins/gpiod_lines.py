@@ -156,22 +156,19 @@ def _find(gpiod: ModuleType, wanted: str | None) -> _Chip:
 
 def _chips(gpiod: ModuleType, wanted: str | None) -> tuple[list[_Chip], list[str]]:
     """Return the chips by number, and the paths that may not be opened."""
-    paths = {str(path): path for path in _DEV.glob("gpiochip*")}
-    if wanted is not None and "/" in wanted:
-        paths = {wanted: Path(wanted)}
-    chips: dict[Path, _Chip] = {}
+    paths = [wanted] if wanted and "/" in wanted else [str(path) for path in _DEV.glob("gpiochip*")]
+    chips = []
     refused = []
     for path in sorted(paths, key=_number):
         try:
             with gpiod.Chip(path) as chip:
-                # Older Pi 5 systems link gpiochip4 to gpiochip0: one chip is listed once, by its own name.
-                chips.setdefault(paths[path].resolve(), _Chip(path, chip.get_info().label))
+                chips.append(_Chip(path, chip.get_info().label))
         except PermissionError:
             refused.append(path)
         except OSError:
             # No GPIO chip, or gone since it was listed.
             continue
-    return list(chips.values()), refused
+    return chips, refused
 
 
 def _number(path: str) -> int:

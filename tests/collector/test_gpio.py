@@ -95,6 +95,14 @@ def test_a_line_that_another_program_holds_is_refused_and_its_holder_named(board
     line.close()
 
 
+def test_a_chip_that_may_no_longer_be_opened_is_the_lines_matter(board: Board) -> None:
+    line = made(board, "gpiod")
+    line.open()
+    board.forbid()
+    with pytest.raises(LineError, match="group gpio"):
+        line.read(22, "up")
+
+
 def test_a_pull_that_changes_takes_effect_at_once(board: Board, line: Gpio) -> None:
     assert line.read(22, "up") is True
     assert line.read(22, "down") is False

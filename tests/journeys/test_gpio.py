@@ -47,6 +47,7 @@ class Inputs(House):
 
     def __init__(self, folder: Path, backend: str) -> None:
         super().__init__(folder, SETTINGS)
+        self.backend = backend
         self.board = Board(folder / "board", backend)
 
     def said(self, device: str, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -111,7 +112,9 @@ def test_a_contact_and_a_tank_become_rows(house: Inputs) -> None:
     health = house.client.wait(
         lambda m: m.topic == "camper/health/collector_gpio" and b"which one is stuck?" in m.payload
     )
-    assert json.loads(health.payload)["facts"]["pins"].startswith("simulated: ")
+    pins = json.loads(health.payload)["facts"]["pins"]
+    assert pins.startswith("simulated: ")
+    assert ("RPi.GPIO" in pins) is (house.backend == "rpi")
     board.wire(5, "low")
     full = house.said("waste", lambda r: r["level"] == 50)
     assert full["volume"] == 30

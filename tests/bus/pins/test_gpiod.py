@@ -53,6 +53,13 @@ def test_opening_again_moves_nothing_and_no_pin_moves_another(board: Board, pins
     assert (board.edges(17), board.edges(27), board.level(22)) == (["high"], ["low"], None)
 
 
+def test_opening_again_does_not_let_go_in_between(board: Board, gpiod: Pins) -> None:
+    (board.folder / "persist").unlink()
+    gpiod.open(17, high=True)
+    gpiod.open(17, high=True)
+    assert board.edges(17) == ["high"]
+
+
 def test_an_input_is_no_output(pins: Pins) -> None:
     pins.open_input(17, "up")
     with pytest.raises(PinError, match="pin 17 cannot be set"):
@@ -173,10 +180,18 @@ def test_the_chip_is_the_headers_else_the_first_else_the_one_named(
         assert f"{labels[chosen]}, {machine}/dev/gpiochip{chosen};" in pins.told
 
 
-def test_a_pi_5_with_a_link_has_its_chip_once(machine: Path) -> None:
+def test_a_pi_5_with_a_link_has_its_chip_by_both_names(machine: Path) -> None:
     furnish(machine, PI, "pinctrl-rp1")
     (machine / "dev" / "gpiochip4").symlink_to("gpiochip0")
     assert f"{machine}/dev/gpiochip0;" in make_pins(Controller(), "test").told
+    assert f"{machine}/dev/gpiochip4;" in make_pins(Controller(chip="gpiochip4"), "test").told
+
+
+def test_chip_2_comes_before_chip_10(machine: Path) -> None:
+    furnish(machine, "Radxa ROCK 3C", *[f"gpio{n}" for n in range(12)])
+    for number in (0, 1):
+        (machine / "dev" / f"gpiochip{number}").unlink()
+    assert f"{machine}/dev/gpiochip2;" in make_pins(Controller(), "test").told
 
 
 @pytest.mark.parametrize(
