@@ -35,7 +35,7 @@ def wrong_host(text: str) -> Host | None:
         host = host.replace(",", ".")
     if form is None or not _is_good(host):
         # What holds an @ may hold a password.
-        shown = "this" if "@" in text else repr(text)
+        shown = "this" if re.search("[@/]", text) else repr(text)
         return Host(f"{shown} is no name of a machine", ALLOWED)
     more = list(_more(text, form["scheme"], form["user"], form["port"], form["path"]))
     verb = "do" if len(more) > 1 else "does"

@@ -20,7 +20,14 @@ _TRUE = ("true", "yes", "on", "y", "t", "ja", "oui", "si", "enabled")
 _FALSE = ("false", "no", "off", "n", "f", "nein", "non", "disabled")
 _SETTING = re.compile(r"(?P<key>\s*[\w.-]+\s*=\s*)(?P<value>[^#]*?)(?P<rest>\s*(#.*)?)\Z")
 _KEY_LIKE = re.compile(r"[0-9A-Fa-f]{24,}")
-_LONG = re.compile(r"[0-9A-Za-z+/]{12,}")
+_WORD = re.compile(r"\w+")
+# A word of a broken line that is no longer is no secret; an id may be so long.
+_SHORTEST, _LONGEST_NAME = 5, 24
+# A table or another setting in the value, which may be a secret; a user and a password in a URL.
+_SECRETIVE = re.compile(r"[{=]")
+_URL = re.compile(r"[@/]")
+# Settings whose values have braces or equals signs, and never a secret.
+_LISTS = ("steps", "levels", "only_if", "calibration", "map")
 _BLANK = "\t\u00a0\u3000"
 _PAIR = ("'", '"')
 HIDDEN = "…"
@@ -171,7 +178,11 @@ def _header(line: str) -> tuple[str, str]:
     known = {field.name for field in fields(Settings)} | {"import"}
     inner = bare.strip("[](){}<> \t")
     first, *more = re.split(r"\s*[./:\s]\s*", inner, maxsplit=1)
-    if "=" in bare or not (bare[:1] in "[({<" or bare[-1:] in "])}>" or first.lower() in known):
+    if (
+        "=" in bare
+        or ('"' in bare and not bare.startswith("["))
+        or not (bare[:1] in "[({<" or bare[-1:] in "])}>" or first.lower() in known)
+    ):
         return wrong, line
     rest = [re.sub(r"[^a-z0-9_.]+", "_", part.strip("\"' ").lower()).strip("_") for part in more]
     name = ".".join([first.lower(), *filter(None, rest)])
@@ -275,18 +286,39 @@ def _name_of(line: str) -> str:
 
 
 def _hidden(line: str) -> str:
-    """A line without what may be a secret: the value of a secret, or of a name that we do not know."""
+    """A line without what may be a secret: only values of settings that we know, and that hold none."""
+    bare = line.lstrip()
+    if bare.startswith("#"):
+        return f"#{_hidden(bare[1:])}"
+    if bare.startswith("[") and "=" not in bare and '"' not in bare:
+        return _WORD.sub(lambda found: HIDDEN if len(found[0]) >= _LONGEST_NAME else found[0], line)
+    found = re.match(r"[^=:]*[=:]+\s*[\"']?", line) or re.match(r"\s*[\w.-]+\s+[\"']?", line)
     name = _name_of(line)
-    if line.lstrip()[:1] in ("[", "#"):
-        return line
-    if name in _TYPES and name not in SECRETS:
-        return _KEY_LIKE.sub(HIDDEN, line)
-    found = re.match(r"[^=:]*[=:]+\s*[\"']?", line) or re.match(r"\s*[\w.-]+\s*", line)
-    rest = "" if found is None else line[found.end() :].rstrip()
-    if found is None or not rest:
-        return _LONG.sub(HIDDEN, line)
-    quote = rest[-1:] if rest[-1:] in _PAIR else ""
-    return f"{_LONG.sub(HIDDEN, found[0])}{HIDDEN}{quote}"
+    if found is None or (name not in _TYPES and not set(found[0]) & set("=:")):
+        # Of words without a value, only ours: the rest of a broken secret may be among them.
+        return _shown_words(line)
+    start, rest = found[0], line[found.end() :]
+    if name not in _TYPES:
+        alone = re.fullmatch(r"\s*[\w.-]{1,24}\s*[=:]+\s*[\"']?", start)
+        return f"{start if alone else _shown_words(start)}{_covered(rest)}"
+    secretive = _SECRETIVE.search(rest) and name not in _LISTS
+    if name in SECRETS or secretive or (name == "host" and _URL.search(rest)):
+        return f"{start}{_covered(rest)}"
+    return _KEY_LIKE.sub(HIDDEN, line)
+
+
+def _shown_words(text: str) -> str:
+    return _WORD.sub(lambda word: word[0] if _is_ours(word[0]) else HIDDEN, text)
+
+
+def _is_ours(word: str) -> bool:
+    return len(word) < _SHORTEST or word.lower() in _TYPES or word.lower() in _TRUE or word.lower() in _FALSE
+
+
+def _covered(rest: str) -> str:
+    """What stands for a value, with the quote at its end."""
+    rest = rest.rstrip()
+    return f"{HIDDEN}{rest[-1] if rest[-1:] in _PAIR else ''}" if rest else ""
 
 
 def masked(line: str, column: int) -> tuple[str, int]:

@@ -12,6 +12,9 @@ from config.mistakes import Mistake
 
 _PLACE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)\Z")
 _HEADER = re.compile(r"\s*\[+[\w.\"'-]+\]+\s*(#.*)?\Z")
+# Of one setting: each more is another look at all before it.
+_MOST_LINES = 200
+_MOST_TOLD = 20
 _OPENS = re.compile(r"'''|\"\"\"|=\s*\[")
 _BEGINS = re.compile(r"\s*[\w.-]+\s*=")
 _WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -66,6 +69,12 @@ def mistakes(text: str, where: str) -> list[Mistake]:
             good.append(one)
         else:
             found.append(_told(one, where))
+    if len(found) > _MOST_TOLD:
+        wrong = f"{len(found) - _MOST_TOLD} more lines are wrong"
+        return [
+            *found[:_MOST_TOLD],
+            Mistake(where, "", wrong, "run boondock check again when these are right"),
+        ]
     return found or list(_twice(good, where))
 
 
@@ -129,7 +138,8 @@ def _statements(text: str) -> Iterator[_Statement | _Broken]:
         held = f"{rows[at]}\n"
         size = 1
         broken = None
-        while (broken := _broken(held, at + 1)) is not None and broken.open and at + size < len(rows):
+        end = min(len(rows), at + _MOST_LINES)
+        while (broken := _broken(held, at + 1)) is not None and broken.open and at + size < end:
             held += f"{rows[at + size]}\n"
             size += 1
         if broken is not None:

@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the model: python -m scripts.settings. A test compares the two."""
+"""Writes docs/reference.md from the model: python -m scripts.settings. A test compares the two."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,19 +28,14 @@ from config.model import (
 from config.model_import import Availability, Import, ImportEntity
 from scripts.devices import SETTINGS as OF_KINDS
 
-PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
 _HEAD = """\
-# Settings
+# Every setting
 
-Every setting of `boondock.toml`, made from the code by `python -m scripts.settings`.
-[config/example.toml](../config/example.toml) shows them in place; `boondock check` says what is wrong with
-yours, and where. A process reads the file when it starts.
-
-Each may also come from the environment, `BOONDOCK_<TABLE>__<KEY>` in capitals, such as
-`BOONDOCK_BROKER__PORT=1884` or `BOONDOCK_DEVICE__SMARTSHUNT__NAME="House battery"`, or from a file of that
-name in small letters among the secret files: `device__smartshunt__key`. The environment counts before the
-secret file, and that before `boondock.toml`.
+Made from the code by `python -m scripts.settings`. [config/example.toml](../config/example.toml) shows the settings
+in place; [settings.md](settings.md) says where they may stand, and how to find what is wrong with them. A process
+reads them when it starts.
 """
 
 TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {

@@ -93,3 +93,26 @@ def test_every_line_of_a_file_is_found_by_the_key_in_it(machine: Machine) -> Non
         ("import.b.entities", 10),
         ("relay.pump.never_with", 14),
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'password = "hunterhunter',
+        "password hunterhunter",
+        'password: "hunterhunter"',
+        'username = "u", password = "hunterhunter"',
+        'x = { username = "u", password == "hunterhunter" }',
+        'host = "mqtt://u:hunterhunter@h"-',
+        'host  "mqtt://u:hunterhunter@h"',
+        'broker.password  "hunterhunter"',
+        'password = "hu\nnterhunter"',
+        'p{ssword = "hunterhunter"',
+        '# password = "hunterhunter"\x00',
+        'pass word = "hunterhunter" # “',
+        "kind = \"x\"\tkey = 'hunterhunter'",
+    ],
+)
+def test_a_secret_in_a_broken_line_is_not_shown(machine: Machine, line: str) -> None:
+    machine.says(f"[broker]\n{line}\n")
+    assert not re.search("nterhunter", _said(machine))

@@ -1,4 +1,4 @@
-"""docs/settings.md says what the model does, of every setting."""
+"""docs/reference.md says what the model does, of every setting."""
 
 from dataclasses import fields, is_dataclass
 from types import UnionType
