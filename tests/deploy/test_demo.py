@@ -121,7 +121,9 @@ def test_the_meters_go_on_where_they_ended(start: Callable[..., Started], tmp_pa
     assert demo.becomes("shore_meter", "grid_import_energy", lambda wh: 130_250 <= float(wh) < 130_500), (
         run.text()
     )
-    assert demo.becomes("epever", "pv_energy_total", lambda wh: 2_500_000 <= float(wh) < 2_501_000), run.text()
+    assert demo.becomes("epever", "pv_energy_total", lambda wh: 2_500_000 <= float(wh) < 2_501_000), (
+        run.text()
+    )
     assert demo.becomes("mppt", "yield_today", lambda wh: 480 <= float(wh) < 520), run.text()
     first = next(
         json.loads(m.payload) for m in demo.client.messages if m.topic == TOPICS.state("shore_meter")
