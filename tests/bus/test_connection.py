@@ -223,6 +223,30 @@ def test_what_is_retained_is_said_again_when_it_is_asked_for(broker: Mosquitto, 
     client.close()
 
 
+def test_a_trial_says_its_birth_and_nothing_else_until_it_is_settled(broker: Mosquitto) -> None:
+    client = Client(broker.port, "camper/#")
+    client.publish("camper/about/fridge", "x", retain=True)
+    events: queue.SimpleQueue[MqttEvent] = queue.SimpleQueue()
+    link = Link(host="127.0.0.1", port=broker.port, client_id="tester")
+    about, births = Subscription(filter="camper/about/+"), Subscription(filter=BIRTH, retained=False)
+    tried = Connection(link, birth_topic=BIRTH, subscriptions=[about, births], emit=events.put)
+    assert tried.publish("camper/about/mine", b"{}", retain=True) is Sent.LATER
+    tried.start(trial=True)
+    assert client.on(BIRTH) == b"online"
+    heard = events.get(timeout=40)
+    assert isinstance(heard, Message)
+    assert (heard.topic, tried.on_trial, tried.connected) == (BIRTH, True, False)
+    assert tried.publish("camper/about/mine", b"{}", retain=True) is Sent.LATER
+    assert client.latest("camper/about/mine") is None
+    tried.settle()
+    assert client.on("camper/about/mine") == b"{}"
+    seen = [events.get(timeout=40) for _ in range(3)]
+    assert {type(one) for one in seen} >= {Connected, Message}
+    assert "camper/about/fridge" in {one.topic for one in seen if isinstance(one, Message)}
+    tried.stop()
+    client.close()
+
+
 def test_a_process_may_start_before_its_broker(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
     owner = Owner(broker.port)

@@ -160,11 +160,15 @@ def test_nothing_that_listens_and_no_such_name() -> None:
     assert sentence(link(port)) == (
         f"no broker at 127.0.0.1:{port}: nothing listens there; is it running, and is [broker] port right?"
     )
-    for name in ("no.such.host.invalid", "a..b"):
-        assert sentence(link(port, host=name)) == (
-            f"no broker at {name}:{port}: nobody knows this name here; "
-            "check [broker] host, or use the address"
-        )
+    unknown = "nobody knows this name here; check [broker] host, or use the address"
+    assert sentence(link(port, host="a..b")) == f"no broker at a..b:{port}: {unknown}"
+    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert reasons.unreachable(link(1, host="van.local"), error) == f"no broker at van.local:1: {unknown}"
+    for other, word in (
+        (TimeoutError(), "is that machine on"),
+        (OSError(113, "No route to host"), "No route"),
+    ):
+        assert word in reasons.unreachable(link(1, host="van.local"), other)
 
 
 def certificate(folder: Path, name: str, *, days: int = 30) -> Path:
