@@ -33,9 +33,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 _HEAD = """\
 # Every setting
 
-Made from the code by `python -m scripts.settings`. [config/example.toml](../config/example.toml) shows the settings
-in place; [settings.md](settings.md) says where they may stand, and how to find what is wrong with them. A process
-reads them when it starts.
+Made from the code by `python -m scripts.settings`. [config/example.toml](../config/example.toml) shows the
+settings in place; [settings.md](settings.md) says where they may stand, and how to find what is wrong with
+them. A process reads them when it starts.
 """
 
 TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
