@@ -21,6 +21,8 @@ class SecretFile:
     text: str | None
     wrong: str = ""
     allowed: str = ""
+    # It is root's alone, in a folder that nobody named: as if it were not there for who may not read it.
+    hidden: bool = False
 
 
 def places(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
@@ -72,7 +74,10 @@ def _read(name: str, path: Path) -> SecretFile:
         return SecretFile(name, path, None, error.wrong, error.allowed)
     except OSError as error:
         wrong = error.strerror or str(error)
-        return SecretFile(name, path, None, f"it cannot be read: {wrong}", "run the command with sudo")
+        hidden = isinstance(error, PermissionError) and path.parent == FOLDER
+        return SecretFile(
+            name, path, None, f"it cannot be read: {wrong}", "run the command with sudo", hidden
+        )
     if not text:
         return SecretFile(name, path, None, "the file is empty", "one line, the secret itself")
     if "\n" in text:

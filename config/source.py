@@ -186,7 +186,7 @@ def _once(found: Iterable[Mistake]) -> Iterator[Mistake]:
 def _unusable(files: Iterable[secret_files.SecretFile]) -> Iterator[Mistake]:
     """Secret files that are there and say nothing."""
     for one in files:
-        if one.text is None:
+        if one.text is None and not one.hidden:
             yield Mistake(str(one.path), one.name.replace("__", "."), one.wrong, one.allowed)
 
 
@@ -317,6 +317,8 @@ def strays(path: Path, *secrets: Path) -> list[Mistake]:
             name = one.name.split("__")
             subject = ".".join(name[:2] if name[0] in ids else name[:1])
             found.append(Mistake(str(one.path), subject, "no setting has this name; it is not used", meant))
+        elif one.hidden:
+            found.append(Mistake(str(one.path), one.name.replace("__", "."), one.wrong, one.allowed))
     return found
 
 

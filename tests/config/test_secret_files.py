@@ -67,6 +67,30 @@ def test_a_folder_that_is_roots_alone_is_passed_over(
     assert _key(machine) == KEY
 
 
+def test_a_file_that_is_roots_alone_in_the_folder_that_nobody_named_is_a_warning(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secret_files, "FOLDER", machine.secrets)
+    machine.secret("broker__password", "x")
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "broker__password":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    # Root, as whom these tests may run, may read everything.
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    found = load.examine(machine.file, find_mistakes)
+    assert found.mistakes == []
+    assert list(map(str, found.warnings)) == [
+        (
+            f"{machine.secrets / 'broker__password'}: broker.password: it cannot be read: Permission denied; "
+            "run the command with sudo"
+        )
+    ]
+
+
 @pytest.mark.parametrize("text", [f"{KEY}\n", f"{KEY}\r\n", f"\ufeff{KEY}", f"  {KEY}\t\n\n", KEY.upper()])
 def test_what_an_editor_adds_does_no_harm(machine: Machine, text: str) -> None:
     machine.says(SHUNT)
