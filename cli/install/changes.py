@@ -96,6 +96,8 @@ class File:
             found = self.path.stat()
             owner = (found.st_uid, found.st_gid)
         if not self.keep:
+            if not self.path.parent.exists():
+                journal.note("folder", str(self.path.parent))
             journal.note("file", str(self.path), before=_content(self.path))
         put(self.path, self.text.encode(errors="surrogateescape"), mode=mode, owner=owner)
         if not self.keep:

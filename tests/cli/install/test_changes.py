@@ -120,6 +120,12 @@ def test_a_folder_is_given_back_if_it_is_empty(machine: Machine, journal: Journa
     assert [one.name for one in tmp_path.iterdir() if one.is_dir()] == ["full"]
 
 
+def test_a_folder_that_a_file_needed_goes_with_it(machine: Machine, journal: Journal, tmp_path: Path) -> None:
+    File(tmp_path / "x.service.d" / "20-broker.conf", "[Service]\n").do(journal)
+    assert all_back(machine, journal) == []
+    assert not (tmp_path / "x.service.d").exists()
+
+
 def test_a_link_points_to_the_newest(machine: Machine, journal: Journal, tmp_path: Path) -> None:
     for target in ("a", "b"):
         change = Link(tmp_path / "current", Path(target))
