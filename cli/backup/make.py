@@ -208,15 +208,18 @@ def _write(house: House, part: Path, base: Path | None, now: datetime) -> None:
         file = stack.enter_context(create(part))
         reader = None if base is None else stack.enter_context(Reader(base))
         with Writer(file, now.isoformat(), reader, pause) as writer:
-            _fill(house, writer)
+            _fill(house, writer, part.parent)
         file.flush()
         os.fsync(file.fileno())
     progress.done()
 
 
-def _fill(house: House, writer: Writer) -> None:
+def _fill(house: House, writer: Writer, target: Path) -> None:
     for item in house.items():
         there = inside(house.root, item.path)
+        if target in (there, *there.parents):
+            # No backups of backups.
+            continue
         try:
             if item.folder:
                 writer.folder(item, there)

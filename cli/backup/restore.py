@@ -180,12 +180,10 @@ def _write(reader: Reader, done: Plan, fresh: list[tuple[Path, Path]], tell: Cal
 
 def _give(path: Path, entry: Entry, missing: set[str]) -> None:
     """Give a file its rights, and as root its owner, by name: numbers are others on another machine."""
-    path.chmod(entry.mode)
-    if os.geteuid() != 0:
-        return
-    user = _id(entry.owner, lambda name: pwd.getpwnam(name).pw_uid, missing)
-    group = _id(entry.group, lambda name: grp.getgrnam(name).gr_gid, missing)
-    os.chown(path, user, group)
+    if os.geteuid() == 0:
+        user = _id(entry.owner, lambda name: pwd.getpwnam(name).pw_uid, missing)
+        group = _id(entry.group, lambda name: grp.getgrnam(name).gr_gid, missing)
+        os.chown(path, user, group)
     path.chmod(entry.mode)
 
 

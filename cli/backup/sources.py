@@ -63,6 +63,7 @@ _LEFT_OUT = (
         "backups",
         f"{BEFORE}*",
         "boondock-backup",
+        "boondock-install",
         "__pycache__",
         "logs",
     ),

@@ -35,6 +35,7 @@ FILES = {
     "var/lib/boondock-collector-ble/collector_ble-announced.json": "[]",
 }
 STRANGERS = {
+    "var/lib/boondock-install/update.json": "of this machine's software",
     "etc/credstore/nginx.key": "not ours",
     "var/lib/mosquitto/mosquitto.db": "not ours",
     "var/lib/boondock-backup/notes.txt": "no backup of backups",

@@ -1,6 +1,7 @@
 """Backups: one file, changes of it, read back before it counts; what goes wrong is a sentence and health."""
 
 import errno
+import json
 import os
 import shutil
 import sqlite3
@@ -18,6 +19,7 @@ from cli.backup import make
 from cli.backup.archive import Reader, Writer
 from cli.backup.make import Target, back_up, kept
 from cli.backup.restore import plan, restore
+from cli.commands.backup import command
 from statistician.store import Store
 from statistician.store_snapshot import Snapshot
 from tests.cli.backup_rig import (
@@ -44,6 +46,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_fresh_card_becomes_the_same_house(tmp_path: Path, root: Path) -> None:
     made(tmp_path, root)
     (root / "etc/credstore/boondock-viewer-password").write_text("changed")
+    (root / "etc/boondock/mosquitto/ca.crt").chmod(0o644)
     fill(root / DATABASE, 2990, 100)
     path = made(tmp_path, root, 1)
     assert path.name.endswith("-changes.zip")
@@ -61,6 +64,7 @@ def test_a_fresh_card_becomes_the_same_house(tmp_path: Path, root: Path) -> None
     restored = tree(fresh)
     restored.pop("var/lib/boondock-clock/backup.json", None)
     assert restored == tree(root)
+    assert (fresh / "etc/boondock/mosquitto/ca.crt").stat().st_mode & 0o777 == 0o644
     secret = fresh / "etc/boondock/secrets/device__mppt__key"
     assert secret.stat().st_mode & 0o777 == 0o600
 
@@ -129,16 +133,17 @@ def test_a_writer_that_never_rests_is_caught_at_one_moment(tmp_path: Path, root:
 def test_the_snapshot_keeps_the_writers_lock(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     Store(path).close()
-    fill(path, 0, 10)
+    # More than is read at once.
+    fill(path, 0, 5000)
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
-        writer.execute("INSERT INTO house VALUES (100, 'before')")
+        writer.execute("INSERT INTO house VALUES (10000, 'before')")
         with Snapshot(path) as snapshot:
             pages = iter(snapshot)
             first = next(pages)
             writer.execute("UPDATE house SET text = 'after'")
             writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
             (tmp_path / "copy.db").write_bytes(first + b"".join(pages))
-    assert (100, "before") in rows(tmp_path / "copy.db")
+    assert (10000, "before") in rows(tmp_path / "copy.db")
     assert (0, "after") in rows(path)
 
 
@@ -217,6 +222,41 @@ def test_a_disk_that_is_not_mounted_is_not_replaced_by_the_card(tmp_path: Path, 
     report = backup_report.read(root / "var/lib/boondock-clock")
     assert report is not None
     assert "no disk is mounted" in str(report.problem)
+
+
+def test_backups_within_the_house_are_not_backed_up(root: Path) -> None:
+    where = Target(root / "etc/boondock/backups-of-mine", 7)
+    back_up(house_in(root), where, "van", NOW)
+    second = back_up(house_in(root), where, "van", NOW + timedelta(days=1))
+    with Reader(second) as reader:
+        assert not [entry.path for entry in reader.manifest.entries if "of-mine" in entry.path]
+
+
+def test_the_command_says_what_it_did_and_lists_it(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = tmp_path / "own.toml"
+    lines = (f'[storage]\nstate = "{tmp_path}/state"', f'[statistician]\ndatabase = "{root / DATABASE}"')
+    toml.write_text("\n".join(lines) + f'\n[backup]\nto = "{tmp_path}/usb"\nat = "04:05"\n')
+    monkeypatch.setenv("BOONDOCK_SECRETS", str(tmp_path / "secrets"))
+    assert command(config=toml, as_json=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert Path(said["file"]).stat().st_size == said["bytes"]
+    assert command(config=toml) == 0
+    assert "read back and good; it holds keys and passwords" in capsys.readouterr().out
+    assert command(config=toml, shown=True) == 0
+    assert len(capsys.readouterr().out.splitlines()) in (1, 2)
+    assert command(config=toml, timer=True) == 0
+    assert "OnCalendar=*-*-* 04:05\n" in capsys.readouterr().out
+    assert command(verify=Path(said["file"])) == 0
+    assert "good" in capsys.readouterr().out
+    with pytest.raises(AskError, match="there is no backup in"):
+        command(config=toml, to=tmp_path / "empty", shown=True)
+    toml.write_text('[backup]\nto = "usb"\nat = "25:00"\n')
+    assert command(config=toml) == 78
+    mistakes = capsys.readouterr().err
+    assert "backup.to" in mistakes
+    assert "backup.at" in mistakes
 
 
 def test_two_at_a_time_are_refused(tmp_path: Path, root: Path) -> None:

@@ -146,6 +146,17 @@ def test_a_newer_one_is_refused(tmp_path: Path, root: Path, what: str, value: ob
         restored(tmp_path / "newer.zip", root)
 
 
+@pytest.mark.parametrize("member", ["house/etc/boondock/boondock.toml", f"house/{DATABASE}"])
+def test_what_was_changed_in_a_whole_zip_file_is_refused(tmp_path: Path, root: Path, member: str) -> None:
+    path = made(tmp_path, root)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "other.zip", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, content[:-1] + b"?" if name == member else content)
+    with pytest.raises(AskError, match="is damaged"):
+        restored(tmp_path / "other.zip", root)
+
+
 def test_readings_that_wait_are_not_replaced(tmp_path: Path, root: Path) -> None:
     outbox = root / "var/lib/boondock-collector-ble/collector_ble.outbox"
     fill(outbox, 0, 5)
