@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from cli import broker
-from cli.broker_error import BrokerError
+from cli.errors import CommandError
 from cli.machine.check import machine
 from cli.machine.finding import Finding, wrong
 from collector import checking
@@ -57,7 +57,7 @@ def _json(path: Path, mistakes: list[Mistake], warnings: list[str], findings: li
 def _of_broker(settings: Settings, out: Path) -> list[str]:
     try:
         return list(broker.warnings(settings, out))
-    except (BrokerError, OSError) as error:
+    except (CommandError, OSError) as error:
         return [f"the broker's certificate cannot be checked: {error}"]
 
 

@@ -2,11 +2,12 @@
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli import output
+from cli.house import Config, Json
 from cli.naming.devices import Where, rename
 from config import load, secret_files
 from config.mistakes import ConfigError
@@ -17,7 +18,8 @@ def command(
     new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
     *,
     edit: Annotated[bool, typer.Option("--edit", help="Change boondock.toml; the old one is kept.")] = False,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings.")] = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> int:
     """Let a device or an entity be called otherwise; history, statistics and Home Assistant follow."""
     path = config or load.find()
@@ -26,6 +28,11 @@ def command(
     except ConfigError as error:
         print(error, file=sys.stderr)
         return load.EXIT_CONFIG
+    done = []
     for line in rename(where, old, new, datetime.now(UTC), edit=edit):
-        print(line, flush=True)
+        done.append(line)
+        if not as_json:
+            print(line, flush=True)
+    if as_json:
+        output.show({"done": done}, (), as_json=True)
     return 0

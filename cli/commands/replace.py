@@ -1,13 +1,14 @@
 """`boondock replace`."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bus.messages import from_iso
+from cli import output
 from cli.asking import AskError
+from cli.house import Config, Json
 from cli.naming.devices import Where, replace
 from config import load, secret_files
 from config.mistakes import ConfigError
@@ -23,7 +24,8 @@ def command(
         str | None,
         typer.Option(metavar="TIME", help="When, such as 2026-11-20T11:00:00Z; default: now."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings.")] = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> int:
     """Let the history of a device go on with new hardware; its counters add nothing at the change."""
     path = config or load.find()
@@ -35,6 +37,11 @@ def command(
         return load.EXIT_CONFIG
     except ValueError as error:
         raise AskError(f"--at: {error}; write it as 2026-11-20T11:00:00Z") from error
+    done = []
     for line in replace(where, old, new, moment):
-        print(line, flush=True)
+        done.append(line)
+        if not as_json:
+            print(line, flush=True)
+    if as_json:
+        output.show({"done": done}, (), as_json=True)
     return 0
