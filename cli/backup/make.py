@@ -45,11 +45,6 @@ _SAID = {
 Tell = Callable[[str], None]
 
 
-def drop_in(at: str) -> str:
-    """What makes boondock-backup.timer start at `at` (hours:minutes, local time)."""
-    return f"[Timer]\nOnCalendar=\nOnCalendar=*-*-* {at}\n"
-
-
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A backup in a folder."""

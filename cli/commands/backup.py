@@ -12,7 +12,7 @@ import typer
 
 from cli.asking import AskError
 from cli.backup.archive import Reader
-from cli.backup.make import Kept, back_up, drop_in, kept, target_of
+from cli.backup.make import Kept, back_up, kept, target_of
 from cli.backup.sources import House
 from config import load, secret_files
 from config.mistakes import ConfigError
@@ -31,9 +31,6 @@ def command(
     verify: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Only read a backup and say whether it is good.")
     ] = None,
-    timer: Annotated[
-        bool, typer.Option("--timer", help="Only print the drop-in of the timer for [backup] at.")
-    ] = False,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
@@ -53,9 +50,6 @@ def command(
     except ConfigError as error:
         print(error, file=sys.stderr)
         return load.EXIT_CONFIG
-    if timer:
-        print(drop_in(house.settings.backup.at), end="")
-        return 0
     target = target_of(house, to, keep)
     if shown:
         found = kept(target.folder) if target.folder.is_dir() else []

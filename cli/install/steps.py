@@ -206,6 +206,7 @@ def drop_ins(plan: Plan) -> dict[str, str]:
     host = str(table.get("host", "127.0.0.1"))
     found = addresses(host) if plan.broker == ELSEWHERE else []
     texts = {unit: units.broker_text(unit, table, found, users=plan.users) for unit in units.PROCESSES}
+    texts[units.BACKUP] = units.backup_text(settings.get("backup", {}))
     return texts | {units.BROKER: units.lan_text(settings.get("lan", {}))}
 
 
@@ -228,6 +229,7 @@ def start(context: Context) -> Iterator[Change]:
     # Started by the restart below, once.
     yield Service(system, units.TARGET, on=True, now=False)
     yield Service(system, units.RESUME, on=True, now=False)
+    yield Service(system, units.BACKUP, on=True)
     if plan.broker == OWN:
         yield Service(system, units.BROKER, on=True, now=False)
     elif system.word("systemctl", "is-enabled", units.BROKER) == "enabled":

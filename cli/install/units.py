@@ -19,7 +19,9 @@ STOP = (
     *("boondock-controller.service", "boondock-statistician.service", BROKER),
 )
 """Stops the house and waits for the end of each: to stop the target alone waits for none."""
-_HEAD = "# Written by the installer from boondock.toml; `sudo boondock install` writes it again.\n[Service]\n"
+BACKUP = "boondock-backup.timer"
+_WRITTEN = "# Written by the installer from boondock.toml; `sudo boondock install` writes it again.\n"
+_HEAD = f"{_WRITTEN}[Service]\n"
 
 
 def broker_text(unit: str, broker: Mapping[str, Any], found: Sequence[str], *, users: bool) -> str:
@@ -44,6 +46,12 @@ def broker_text(unit: str, broker: Mapping[str, Any], found: Sequence[str], *, u
 def lan_text(lan: Mapping[str, Any]) -> str:
     """The drop-in of our own broker: the local network may come in where [lan] opens a port."""
     return f"{_HEAD}IPAddressAllow={PRIVATE}\n" if lan.get("listen") else ""
+
+
+def backup_text(backup: Mapping[str, Any]) -> str:
+    """The drop-in of the nightly backup's timer: `at`, hours:minutes of local time; empty if nothing is said."""
+    at = backup.get("at")
+    return f"{_WRITTEN}[Timer]\nOnCalendar=\nOnCalendar=*-*-* {at}\n" if at is not None else ""
 
 
 def is_here(host: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.install.units import PRIVATE, PROCESSES, broker_text, is_here, lan_text
+from cli.install.units import PRIVATE, PROCESSES, backup_text, broker_text, is_here, lan_text
 
 UNIT = "boondock-collector@.service"
 
@@ -49,3 +49,10 @@ def test_each_process_is_the_user_that_the_broker_knows() -> None:
 def test_the_network_comes_in_where_lan_opens_a_port() -> None:
     assert lan_text({}) == lan_text({"listen": []}) == ""
     assert allowed(lan_text({"listen": ["wlan0"]})) == PRIVATE
+
+
+def test_the_backup_is_made_when_the_settings_say() -> None:
+    assert backup_text({}) == backup_text({"keep": 3}) == ""
+    lines = backup_text({"at": "02:10"}).splitlines()
+    # The empty one takes back the timer's own.
+    assert lines[1:] == ["[Timer]", "OnCalendar=", "OnCalendar=*-*-* 02:10"]
