@@ -49,7 +49,7 @@ def lan_text(lan: Mapping[str, Any]) -> str:
 
 
 def backup_text(backup: Mapping[str, Any]) -> str:
-    """The drop-in of the nightly backup's timer: `at`, hours:minutes of local time; empty if nothing is said."""
+    """The drop-in of the nightly backup: `at`, hours:minutes local time; empty if it says nothing."""
     at = backup.get("at")
     return f"{_WRITTEN}[Timer]\nOnCalendar=\nOnCalendar=*-*-* {at}\n" if at is not None else ""
 

@@ -246,8 +246,6 @@ def test_the_command_says_what_it_did_and_lists_it(
     assert "read back and good; it holds keys and passwords" in capsys.readouterr().out
     assert command(config=toml, shown=True) == 0
     assert len(capsys.readouterr().out.splitlines()) in (1, 2)
-    assert command(config=toml, timer=True) == 0
-    assert "OnCalendar=*-*-* 04:05\n" in capsys.readouterr().out
     assert command(verify=Path(said["file"])) == 0
     assert "good" in capsys.readouterr().out
     with pytest.raises(AskError, match="there is no backup in"):
