@@ -76,7 +76,7 @@ def test_what_a_unit_starts_exists(unit: str) -> None:
 def test_a_process_is_watched_and_keeps_its_readings(unit: str) -> None:
     assert {
         "Type=notify",
-        "WatchdogSec=60",
+        f"WatchdogSec={20 if 'controller' in unit else 60}",
         "Restart=on-failure",
         "RestartPreventExitStatus=78",
         "StartLimitIntervalSec=0",
