@@ -116,13 +116,12 @@ class Asker:
             self._take(self._next(deadline, self._absent))
 
     def _unmet(self, reason: str) -> str:
-        if not any(word in reason for word in _UNWELCOME):
-            return (
-                f"no broker at {self._place}: {reason}; next: is it running? --host and --port name another"
-            )
+        said = next((word for word in _UNWELCOME if word in reason), None)
+        if said is None:
+            return f"{reason}; next: is it the right one? --host and --port name another"
         who = f"user {self._user}" if self._user else "who names no user"
         return (
-            f"the broker at {self._place} refuses {who} ({reason}); next: run this with sudo, or give --user"
+            f"the broker at {self._place} refuses {who} ({said}); next: run this with sudo, or give --user"
             " and --password-file (sudo boondock broker --show operator tells a password)"
         )
 

@@ -13,6 +13,7 @@ import pytest
 from cli.broker_config import needs_restart, render
 from cli.broker_passwords import hashed, new_password, verifies
 from cli.broker_rights import users
+from cli.install.units import PROCESSES, broker_text
 from config.model import Settings
 from tests.client import PATIENCE, Client
 from tests.journeys.house import House
@@ -264,10 +265,9 @@ def test_traps_of_2_0_11_are_not_in_any_template() -> None:
 
 def test_the_units_find_each_password_where_it_is_written() -> None:
     written = {user.secret: user.name for user in users(Settings())}
-    for name in ("statistician", "controller", "collector@"):
-        unit = (ROOT / "systemd" / f"boondock-{name}.service").read_text()
-        for transport in ("ble", "mqtt") if name.endswith("@") else ("",):
-            text = unit.replace("%i", transport)
+    for unit in PROCESSES:
+        for transport in ("ble", "mqtt") if "@" in unit else ("",):
+            text = broker_text(unit, {}, [], users=True).replace("%i", transport)
             found = re.search(r"^LoadCredential=broker__password:(\S+)$", text, re.MULTILINE)
             user = re.search(r"^Environment=BOONDOCK_BROKER__USERNAME=(\S+)$", text, re.MULTILINE)
             assert found

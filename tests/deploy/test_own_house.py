@@ -115,7 +115,7 @@ def test_a_broker_with_tls_and_a_password_is_used(house: Callable[..., Started],
         ("", "Not authorized"),
     ):
         line = refused(house(f"{table}{wrong}\n"))
-        assert line.startswith(f"run: the broker at {ADDRESS}:{network.port} refused us: "), line
+        assert line.startswith(f"run: the broker at {ADDRESS}:{network.port} refuses user "), line
         assert word in line
     bare = f"[broker]\nhost = '{ADDRESS}'\nport = {network.port}\n"
     assert "does it want TLS ([broker] tls_ca)?" in refused(house(bare))

@@ -91,6 +91,8 @@ class House:
             "BOONDOCK_STORAGE__STATE": str(self.folder / "state"),
             "BOONDOCK_STATISTICIAN__DATABASE": str(self.database),
             "BOONDOCK_CLOCK__TRUSTED": "true",
+            # So that each can be started, whatever the devices.
+            "BOONDOCK_COLLECTOR__RUN": '["ble"]',
             "DBUS_SYSTEM_BUS_ADDRESS": self.dbus.address,
         }
         environment |= self._variables.get(name, {})

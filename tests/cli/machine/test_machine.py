@@ -235,7 +235,7 @@ def test_bluetooth_is_looked_at_from_the_adapter_to_bluetoothd(pi: Path) -> None
 
 
 def test_a_radio_that_no_device_needs_is_told_how_to_leave_it_out(pi: Path) -> None:
-    assert _found(pi, collector=Collector()) == [
+    assert _found(pi, collector=Collector(run=("ble",))) == [
         (
             "ble.adapter: this machine has no Bluetooth adapter, and no device needs one "
             "-> write run = [] below [collector]"
