@@ -111,7 +111,7 @@ def test_a_broker_with_tls_and_a_password_is_used(house: Callable[..., Started],
     client.close()
     run.ends(signal.SIGINT)
     for wrong, word in (
-        ("password = 'other'", "Not authorized (check [broker] username"),
+        ("password = 'other'", "(Not authorized)"),
         ("", "Not authorized"),
     ):
         line = refused(house(f"{table}{wrong}\n"))

@@ -45,7 +45,9 @@ class House:
     ) -> None:
         self.folder = folder
         self.database = folder / "statistics.db"
-        (folder / "boondock.toml").write_text(settings, encoding="utf-8")
+        # So that each collector can be started, whatever the devices.
+        more = "" if "[collector]" in settings else '\n[collector]\nrun = ["ble"]\n'
+        (folder / "boondock.toml").write_text(settings + more, encoding="utf-8")
         self.dbus = PrivateBus()
         self.broker = broker or Mosquitto(folder)
         self._login = login
@@ -91,8 +93,6 @@ class House:
             "BOONDOCK_STORAGE__STATE": str(self.folder / "state"),
             "BOONDOCK_STATISTICIAN__DATABASE": str(self.database),
             "BOONDOCK_CLOCK__TRUSTED": "true",
-            # So that each can be started, whatever the devices.
-            "BOONDOCK_COLLECTOR__RUN": '["ble"]',
             "DBUS_SYSTEM_BUS_ADDRESS": self.dbus.address,
         }
         environment |= self._variables.get(name, {})
