@@ -201,7 +201,7 @@ def test_check_says_when_the_end_is_near(tmp_path: Path, issuer: Issuer, days: i
     (tmp_path / "server.pem").write_bytes(issuer.key.read_bytes() + issuer.chain.read_bytes())
     done = boondock("check", "--config", str(config), "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"warning: {said}"), done.stderr
+    assert done.stderr.startswith(f"warning: {said}") if said else not done.stderr, done.stderr
     assert ("renew it where it comes from" in done.stderr) == bool(said)
 
 
