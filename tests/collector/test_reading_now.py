@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from collector.devices.description import BadRecordError
-from collector.reading_now import shown
+from collector.reading_now import LastFrames, shown
+from collector.transports.ble_events import Advertisement
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, BleHouse, Json
@@ -73,7 +74,17 @@ def test_of_the_radio_it_is_the_last_frame_heard(tmp_path: Path, time: FakeTime)
     data = house.data("read", device="shunt")
     assert data["raw"] == [{"asked": f"advertisement of {SHUNT}, -70 dBm", "answer": frame.hex()}]
     assert data["values"]["voltage"] == 12.5
-    assert data["ts"] == house.data("read", device="shunt")["ts"], "when it was heard, not when it was asked"
+    time.pass_(60)
+    later = house.data("read", device="shunt")
+    assert data["ts"] == later["ts"], "when it was heard, not when it was asked"
+
+
+def test_of_strangers_on_the_air_nothing_is_kept(tmp_path: Path, time: FakeTime) -> None:
+    frames = LastFrames(BleHouse(tmp_path, time, BATTERY).readings, clock=time.clock)
+    for number in range(3):
+        frames.take(Advertisement(f"C0:11:22:33:55:0{number}", b"\x10", None, -60, time.monotonic_s))
+    frames.take(Advertisement(SHUNT, b"\x10", None, -60, time.monotonic_s))
+    assert list(frames._frames) == [SHUNT]
 
 
 def test_of_the_radio_a_frame_under_another_key_says_so(tmp_path: Path, time: FakeTime) -> None:
