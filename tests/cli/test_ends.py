@@ -101,12 +101,16 @@ def test_a_target_that_is_a_folder_is_told_in_one_line(folder: Path) -> None:
 
 # Becomes another user once all is imported: that one may read neither the settings nor the secrets.
 NOBODY = """
-import encodings.idna, os, sys
+import contextlib, encodings.idna, io, os, sys
 from config import source
 from cli import app
 for name in app.COMMANDS:
     app.one(name)
 import cli.running, cli.broker_passwords
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    # What a command line loads is loaded now: the checkout may be root's alone, too.
+    app.run([sys.argv[1], "--help"])
+    app.run([sys.argv[1], "--no-such-option"])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)
 sys.exit(app.run(sys.argv[1:]))
