@@ -14,6 +14,17 @@ def show(data: object, lines: Iterable[str], *, as_json: bool) -> None:
         print(line)
 
 
+def told(lines: Iterable[str], *, as_json: bool) -> None:
+    """Print each line as soon as it comes, or all of them as one object of JSON, `done`."""
+    done = []
+    for line in lines:
+        done.append(line)
+        if not as_json:
+            print(line, flush=True)
+    if as_json:
+        show({"done": done}, (), as_json=True)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows as lines: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

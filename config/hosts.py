@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 ALLOWED = "a name or an address alone, such as van.local or 192.168.1.10"
 _FORM = re.compile(
@@ -21,6 +21,15 @@ class Host:
     wrong: str
     allowed: str
     bare: str = ""
+
+
+def is_here(host: str) -> bool:
+    """Whether a host is this machine: its loopback, or the address that stands for all of its own."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return host.lower().rstrip(".") in ("localhost", "localhost.localdomain", "ip6-localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def wrong_host(text: str) -> Host | None:

@@ -1,6 +1,5 @@
 """The broker of one run: one that is there already, or a Mosquitto of its own."""
 
-import ipaddress
 import os
 import pwd
 import shlex
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from config.hosts import is_here
 from config.model import Broker
 
 HOST = "127.0.0.1"
@@ -61,15 +61,6 @@ class Chosen:
             words += ["-u", broker.username]
         said = shlex.join(words) + (' -P "$PASSWORD"' if "-u" in words else "")
         return f" {said}" if said else ""
-
-
-def is_here(host: str) -> bool:
-    """Tell whether a host is this machine's loopback."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower().rstrip(".") in ("localhost", "localhost.localdomain", "ip6-localhost")
-    return address.is_loopback or address.is_unspecified
 
 
 def choose(wanted: Broker, port: int | None) -> Chosen:

@@ -6,8 +6,7 @@ from pathlib import Path
 from cli import doctor, output
 from cli.house import INSTALLED, House, Json, talks
 from cli.machine.finding import wrong
-
-_HERE = ("localhost", "127.0.0.1", "::1")
+from config.hosts import is_here
 
 
 @talks
@@ -19,7 +18,7 @@ def command(house: House, *, as_json: Json = False) -> int:
     if running is not None:
         # A run keeps all of it in one folder, whatever its settings say.
         data = (Path(running.logs).parent, Path(running.logs).parent)
-    elif broker.host in _HERE:
+    elif is_here(broker.host):
         data = (Path(settings.statistician.database).parent, Path(settings.storage.state))
     found = []
     for finding in doctor.examine(settings, broker, installed=house.is_installed(), data=data):

@@ -28,11 +28,5 @@ def command(
     except ConfigError as error:
         print(error, file=sys.stderr)
         return load.EXIT_CONFIG
-    done = []
-    for line in rename(where, old, new, datetime.now(UTC), edit=edit):
-        done.append(line)
-        if not as_json:
-            print(line, flush=True)
-    if as_json:
-        output.show({"done": done}, (), as_json=True)
+    output.told(rename(where, old, new, datetime.now(UTC), edit=edit), as_json=as_json)
     return 0

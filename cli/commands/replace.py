@@ -37,11 +37,5 @@ def command(
         return load.EXIT_CONFIG
     except ValueError as error:
         raise AskError(f"--at: {error}; write it as 2026-11-20T11:00:00Z") from error
-    done = []
-    for line in replace(where, old, new, moment):
-        done.append(line)
-        if not as_json:
-            print(line, flush=True)
-    if as_json:
-        output.show({"done": done}, (), as_json=True)
+    output.told(replace(where, old, new, moment), as_json=as_json)
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.install import mosquitto
 from cli.install.system import InstallError, System, load, save
-from cli.install.units import is_here
+from config.hosts import is_here
 
 ANSWERS = "/var/lib/boondock-install/answers.json"
 SETTINGS = "/etc/boondock/boondock.toml"

@@ -16,7 +16,7 @@ from rich.table import Table
 from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
 from cli.asking import Asker, AskError
-from cli.broker_passwords import Vault
+from cli.house import kept_password
 from config.model import RELAY_DEVICE, Broker, Settings
 
 PASSWORDS = Path("/etc/credstore")
@@ -87,10 +87,7 @@ def as_admin(broker: Broker, folder: Path = PASSWORDS) -> Broker:
     """The broker as `admin`, where the house's own broker has such a user and we may read its password."""
     if broker.username is not None or broker.password is not None:
         return broker
-    try:
-        password = Vault(folder).read("boondock-admin-password")
-    except OSError:
-        return broker
+    password = kept_password("admin", folder)
     return broker if password is None else replace(broker, username="admin", password=password)
 
 

@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from config.hosts import is_here
+
 PRIVATE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fe80::/10 fc00::/7"
 # The unit, and the user of our own broker that it is; %i is the collector's transport.
 PROCESSES: Mapping[str, str] = {
@@ -52,14 +54,6 @@ def backup_text(backup: Mapping[str, Any]) -> str:
     """The drop-in of the nightly backup: `at`, hours:minutes local time; empty if it says nothing."""
     at = backup.get("at")
     return f"{_WRITTEN}[Timer]\nOnCalendar=\nOnCalendar=*-*-* {at}\n" if at is not None else ""
-
-
-def is_here(host: str) -> bool:
-    """Whether a broker's host is this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _allowed(host: str, found: Iterable[str]) -> str:

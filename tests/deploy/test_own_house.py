@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from bus.topics import Topics
+from config.hosts import is_here
 from config.model import Broker, Lan, Settings, Statistician, Storage, User
 from scripts import broker as run_broker
-from scripts.broker import BrokerError, Chosen, choose, is_here
+from scripts.broker import BrokerError, Chosen, choose
 from scripts.kept import Kept, left_out
 from scripts.places import CannotStartError, Places
 from tests.broker import Mosquitto

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cli.install.units import PRIVATE, PROCESSES, backup_text, broker_text, is_here, lan_text
+from cli.install.units import PRIVATE, PROCESSES, backup_text, broker_text, lan_text
+from config.hosts import is_here
 
 UNIT = "boondock-collector@.service"
 
