@@ -39,7 +39,7 @@ class Now(Struct, frozen=True):
 
 
 class Reader(Protocol):
-    """The verb, and an ear for what the transport tells."""
+    """The verb, which listens to what the transport tells."""
 
     def action(self) -> Action:
         """The verb read."""

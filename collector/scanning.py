@@ -23,7 +23,7 @@ class Step(Struct, frozen=True):
 
 
 class Scan(Protocol):
-    """A way to scan: the verb device_scan, and an ear for what the transport tells."""
+    """A way to scan: the verb device_scan, which listens to what the transport tells."""
 
     def action(self) -> Action:
         """The verb."""

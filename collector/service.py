@@ -44,7 +44,7 @@ class Source(Protocol):
         """Do what is due; return the seconds until it wants to be asked again."""
 
 
-class Ear(Protocol):
+class Listener(Protocol):
     """Answers a verb by what a transport tells; that goes to it too."""
 
     def take(self, event: object) -> None:
@@ -74,7 +74,7 @@ class Collector:
         self._journal = journal
         self._switching = switching
         self._desk: Desk | None = None
-        self._ears: Sequence[Ear] = ()
+        self._listeners: Sequence[Listener] = ()
         self._access: AccessLog | None = None
         self._settled = float("-inf")
         for device in devices:
@@ -104,12 +104,12 @@ class Collector:
     def open(
         self,
         desk: Desk,
-        ears: Sequence[Ear],
+        listeners: Sequence[Listener],
         known: Mapping[str, Collection[str] | None],
         access: AccessLog | None = None,
     ) -> None:
         """Answer requests from now on; what an earlier run published and is not `known` is cleared."""
-        self._desk, self._ears, self._access = desk, ears, access
+        self._desk, self._listeners, self._access = desk, listeners, access
         self._publisher.tidy(known)
 
     def handle(self, event: object) -> None:
@@ -124,8 +124,8 @@ class Collector:
             case Switched() if self._switching is not None:
                 self._switching.switched(event)
             case _:
-                for ear in self._ears:
-                    ear.take(event)
+                for listener in self._listeners:
+                    listener.take(event)
                 self._source.handle(event)
 
     def set_aside(self, message: Message, error: Exception | None) -> None:

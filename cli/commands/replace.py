@@ -1,6 +1,5 @@
 """`boondock replace`."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,8 +9,6 @@ from cli import output
 from cli.asking import AskError
 from cli.house import Config, Json
 from cli.naming.devices import Where, replace
-from config import load, secret_files
-from config.mistakes import ConfigError
 
 
 def command(
@@ -26,16 +23,11 @@ def command(
     ] = None,
     config: Config = None,
     as_json: Json = False,
-) -> int:
+) -> None:
     """Let the history of a device go on with new hardware; its counters add nothing at the change."""
-    path = config or load.find()
+    where = Where.of(config)
     try:
-        where = Where(load.load(path), path, secret_files.places()[0])
         moment = None if at is None else from_iso(at)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return load.EXIT_CONFIG
     except ValueError as error:
         raise AskError(f"--at: {error}; write it as 2026-11-20T11:00:00Z") from error
     output.told(replace(where, old, new, moment), as_json=as_json)
-    return 0

@@ -29,10 +29,10 @@ def _parser() -> argparse.ArgumentParser:
     status = verbs.add_parser("status", help="services, devices, problems, disk, clock")
     status.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait so long until all is well")
     status.add_argument("--json", action="store_true", help="for programs")
-    guests = verbs.add_parser("guests", help="users in a broker that was here before")
-    guests.add_argument("--config", type=Path, required=True)
-    guests.add_argument("--check", action="store_true")
-    guests.add_argument("--remove", action="store_true")
+    users = verbs.add_parser("broker-users", help="users in a broker that was here before")
+    users.add_argument("--config", type=Path, required=True)
+    users.add_argument("--check", action="store_true")
+    users.add_argument("--remove", action="store_true")
     verbs.add_parser("apply", help="units and broker of this release, for update")
     return parser
 
@@ -49,8 +49,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.verb == "status":
         return commands.status(wait=arguments.wait, as_json=arguments.json)
-    if arguments.verb == "guests":
-        return commands.guests(arguments.config, check=arguments.check, remove=arguments.remove)
+    if arguments.verb == "broker-users":
+        return commands.broker_users(arguments.config, check=arguments.check, remove=arguments.remove)
     return commands.update(arguments.source, resume=arguments.resume)
 
 

@@ -1,4 +1,4 @@
-"""The commands that need a release's libraries: status, update, guests."""
+"""The commands that need a release's libraries: status, update, broker-users."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from cli.install import main
 from cli.install import status as house
 from cli.install import update as updating
-from cli.install.guests import Guests
+from cli.install.broker_users import BrokerUsers
 from cli.install.system import InstallError, System
 from config import load
 from config.mistakes import ConfigError
@@ -30,9 +30,9 @@ def status(*, wait: float = 0.0, as_json: bool = False) -> int:
     return 0 if state.well else 1
 
 
-def guests(config: Path, *, check: bool = False, remove: bool = False) -> int:
+def broker_users(config: Path, *, check: bool = False, remove: bool = False) -> int:
     """Add our users to a broker that was here before, look for them, or take them out."""
-    mine = Guests(System(), _settings(config))
+    mine = BrokerUsers(System(), _settings(config))
     if check:
         return 0 if mine.there() else 1
     if remove:

@@ -176,7 +176,7 @@ def _existing(context: Context, found: mosquitto.Found) -> Iterator[Change]:
     fresh = not include.done()
     yield include
     if context.plan.users:
-        words = ["guests", "--config", str(context.at(SETTINGS))]
+        words = ["broker-users", "--config", str(context.at(SETTINGS))]
         argv = [str(context.release.python), "-I", "-m", "cli.install", *words]
         undo = [PYTHON, "-I", "-m", "cli.install", *words, "--remove"]
         yield Command(system, argv, lambda: system.succeeds(*argv, "--check"), undo=undo)

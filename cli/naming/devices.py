@@ -12,7 +12,9 @@ from bus.messages import from_iso, to_iso
 from bus.topics import ID, STATISTICIAN, Topics
 from cli.asking import Asker, AskError
 from cli.broker_rights import COLLECTORS
+from cli.house import load_settings
 from cli.naming import toml
+from config import load, secret_files
 from config.model import Settings
 
 _NEXT = "sudo boondock broker --reload; sudo systemctl restart boondock.target"
@@ -45,6 +47,11 @@ class Where:
     settings: Settings
     config: Path
     secrets: Path
+
+    @classmethod
+    def of(cls, config: Path | None) -> "Where":
+        """Return those of a file, or of the one that the processes use. Raises SettingsError."""
+        return cls(load_settings(config), config or load.find(), secret_files.places()[0])
 
     def has(self, device: str) -> bool:
         """Whether boondock.toml has a device."""

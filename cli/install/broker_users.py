@@ -12,7 +12,7 @@ from config.model import Settings
 _VAULT = "/etc/credstore"
 
 
-class Guests:
+class BrokerUsers:
     """The users of `settings` in the files that the existing broker names."""
 
     def __init__(self, system: System, settings: Settings) -> None:
