@@ -36,6 +36,8 @@ steps = {{ voltage = 0.0005 }}
 """
 # A reading of it goes out each second.
 _STEP_S = 1.5
+# Fewer readings would say little of what is lost, however short the walk was.
+_LEAST_MADE = 8
 _COMMAND_EVERY_S = 0.05
 _IDLE_COMMANDS = 200
 # The collector of the shunt lives: what nobody measured cannot be lost.
@@ -76,6 +78,7 @@ class Source:
         self._shunt = shunt
         self.made: list[float] = []
         self._end = threading.Event()
+        self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -84,9 +87,12 @@ class Source:
             volts = round(10 + len(self.made) / 1000, 3)
             self._shunt.volts = volts
             self.made.append(volts)
+            if len(self.made) >= _LEAST_MADE:
+                self._enough.set()
 
     def stop(self) -> list[float]:
-        """Rise no more, and tell what there was; the last may not have been said."""
+        """Rise no more once there was enough, and tell what there was; the last may not have been said."""
+        self._enough.wait(_SETTLE_S)
         self._end.set()
         self._thread.join()
         return self.made[1:-1]

@@ -100,12 +100,17 @@ class Connection:
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted us and the connection stands, and is no trial."""
-        return bool(self._client.is_connected()) and not self._trial
+        return self._stands and not self._trial
 
     @property
     def on_trial(self) -> bool:
         """Whether the broker has accepted us, for a trial."""
-        return bool(self._client.is_connected()) and self._trial
+        return self._stands and self._trial
+
+    @property
+    def _stands(self) -> bool:
+        # paho calls a lost connection connected until our callback has returned.
+        return self._accepted and bool(self._client.is_connected())
 
     @property
     def largest(self) -> int:
@@ -144,7 +149,7 @@ class Connection:
 
     def stop(self) -> None:
         """Say `offline`, disconnect and end the network thread."""
-        if self._birth_topic is not None and self._client.is_connected():
+        if self._birth_topic is not None and self._stands:
             goodbye = self._client.publish(self._birth_topic, OFFLINE, qos=1, retain=True)
             try:
                 goodbye.wait_for_publish(1.0)
@@ -187,7 +192,7 @@ class Connection:
 
     def announce(self) -> None:
         """Say `online` on the birth topic, and which process it is."""
-        if self._birth_topic is None or not self._client.is_connected():
+        if self._birth_topic is None or not self._stands:
             return
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left it untyped
         properties.UserProperty = (_INSTANCE, self._link.instance)
@@ -244,7 +249,7 @@ class Connection:
                 Disconnected(f"the broker at {self._place} refused us: {words(reason.value, str(reason))}")
             )
             return
-        self._accepted, self._since = True, time.monotonic()
+        self._since = time.monotonic()
         if isinstance(wire := client.socket(), socket.socket):
             # Without it a QoS 1 round trip waits 40 ms for a delayed TCP acknowledgement.
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -252,6 +257,7 @@ class Connection:
         # What paho still holds belongs to an old connection; the outbox and the replay send it again.
         client.drop_out_messages()
         self.generation += 1
+        self._accepted = True
         self._resumed = flags.session_present
         # Online means that we listen: whoever waits for the birth may send at once.
         with self._lock:

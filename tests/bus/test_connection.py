@@ -115,6 +115,26 @@ def wait_until(is_so: Callable[[], bool]) -> bool:
     return is_so()
 
 
+def test_it_is_no_longer_connected_when_it_says_so(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path).start()
+    seen: queue.SimpleQueue[tuple[bool, bool]] = queue.SimpleQueue()
+
+    def emit(event: MqttEvent) -> None:
+        seen.put((isinstance(event, Connected), connection.connected))
+
+    connection = Connection(
+        Link(host="127.0.0.1", port=broker.port, client_id="tester"),
+        birth_topic=None,
+        subscriptions=[],
+        emit=emit,
+    )
+    connection.start()
+    assert seen.get(timeout=30) == (True, True)
+    broker.stop()
+    assert seen.get(timeout=30) == (False, False)
+    connection.stop()
+
+
 def test_a_ping_is_answered_by_a_broker_that_lives_and_counts_as_nothing_else_does(
     broker: Mosquitto, start: Start
 ) -> None:
