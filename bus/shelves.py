@@ -118,14 +118,16 @@ class Shelves:
         return stream == self.stream or stream in kept
 
     def renew(self) -> None:
-        """Move all rows in reach to a new stream, in their order."""
+        """Move the rows in reach to a new stream, in their order; those on disk wait while /run fails.
+
+        What the file in /run says is the end of a stream must stay it: the next process may go on from there.
+        """
         self.stream = stream = self._another()
         above = max(self.newest, self._disk.newest if self._disk else 0)
-        self._with_disk(lambda disk: disk.renumber(stream, above), None)
-        if self._disk:
-            above = self._disk.newest
-        if self.stream == stream:
-            self._in_memory(lambda memory: memory.renumber(stream, above))
+        behind = above + self.on_disk
+        self._in_memory(lambda memory: memory.renumber(stream, behind))
+        if self._memory.path is not None:
+            self._with_disk(lambda disk: disk.renumber(stream, above), None)
 
     def empty(self, seq: int) -> None:
         """Replace a row's payload by an empty object."""

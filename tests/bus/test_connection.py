@@ -122,12 +122,8 @@ def test_it_is_no_longer_connected_when_it_says_so(tmp_path: Path) -> None:
     def emit(event: MqttEvent) -> None:
         seen.put((isinstance(event, Connected), connection.connected))
 
-    connection = Connection(
-        Link(host="127.0.0.1", port=broker.port, client_id="tester"),
-        birth_topic=None,
-        subscriptions=[],
-        emit=emit,
-    )
+    link = Link(host="127.0.0.1", port=broker.port, client_id="tester")
+    connection = Connection(link, birth_topic=None, subscriptions=[], emit=emit)
     connection.start()
     assert seen.get(timeout=30) == (True, True)
     broker.stop()

@@ -45,11 +45,26 @@ def test_a_kill_while_rows_move_to_a_new_stream_loses_none(tmp_path: Path) -> No
     fill(outbox, 3)
     outbox.settle(SPILL_AFTER_S)
     fill(outbox, 2, now=SPILL_AFTER_S)
-    for file in (tmp_path / "run").iterdir():
+    for file in (tmp_path / "disk").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     outbox.hear(outbox.stream, REFUSED, SPILL_AFTER_S)
-    for file in (tmp_path / "run").iterdir():
+    for file in (tmp_path / "disk").iterdir():
         file.write_bytes((tmp_path / file.name).read_bytes())  # the second half never happened
     sent = send_all(make(tmp_path))
     assert [r["v"] for r in sent] == [0, 1, 2, 0, 1]
     assert len({r["seq"] for r in sent}) == 5
+
+
+def test_no_stream_ends_elsewhere_than_its_file_says(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 2)
+    outbox.settle(SPILL_AFTER_S)
+    first = outbox.stream
+    outbox._shelves._memory._db.execute("PRAGMA query_only = 1")
+    outbox.hear(first, REFUSED, SPILL_AFTER_S)
+    # The statistician has the first of the two; the next process goes on at the third.
+    assert [(r["stream"], r["seq"]) for r in send_all(outbox, SPILL_AFTER_S)] == [(first, 1), (first, 2)]
+    outbox.watermark(first, 2, SPILL_AFTER_S)
+    again = make(tmp_path)
+    assert again.append("t", b"{}", 0.0).seq == 3
+    assert again.stream == first
