@@ -28,7 +28,7 @@ def _own(settings: Settings, name: str, table: Import, now: float) -> Owned:
     imported = Imported(table)
     kind = ImportKind(
         name="import",
-        title="Device that publishes in its own words",
+        title="Device that publishes in its own format",
         manufacturer=table.manufacturer or "",
         rows=imported.rows,
         source="its [[import]] table",

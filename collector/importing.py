@@ -1,4 +1,4 @@
-"""Hears devices that publish in their own words, and passes commands on to them."""
+"""Hears devices that publish in their own format, and passes commands on to them."""
 
 import logging
 import math

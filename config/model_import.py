@@ -1,4 +1,4 @@
-"""The settings of devices that publish in their own words, and what topics their tables name."""
+"""The settings of devices that publish in their own format, and what topics their tables name."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from config.model_table import Seconds, Table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportEntity(Table):
-    """[import.entities]: one value of a device that publishes in its own words.
+    """[import.entities]: one value of a device that publishes in its own format.
 
     `path` is where it stands in the JSON (none: the whole payload), `topic` or `topics` where it is said, if
     elsewhere than the others. `unit` is the device's; kW, kWh, mA and the like become ours, and `precision`
@@ -53,7 +53,7 @@ class Availability(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import(Table):
-    """[[import]]: a device that publishes in its own words; its id is the table's `device`.
+    """[[import]]: a device that publishes in its own format; its id is the table's `device`.
 
     After `timeout` seconds of silence it is offline. `time` is the path of its own time. `retained` takes
     what the broker kept of it for said now.

@@ -140,7 +140,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
     ),
     "[[import]]": (
         Import,
-        "A device that publishes in its own words; [bring-your-own.md](bring-your-own.md) has examples.",
+        "A device that publishes in its own format; [bring-your-own.md](bring-your-own.md) has examples.",
         {
             "topic": "where it says its values, without wildcards",
             "topics": "the same, several",

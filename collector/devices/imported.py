@@ -1,4 +1,4 @@
-"""Devices that publish in their own words: where a value stands in a payload. Pure."""
+"""Devices that publish in their own format: where a value stands in a payload. Pure."""
 
 import re
 from collections.abc import Mapping
