@@ -27,10 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes minutes, unless all is asked for."""
-    if not config.getoption("--all"):
-        for item in items:
-            if "long" in item.keywords:
+    """Leave out what takes minutes, unless all is asked for: then it has an hour."""
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(pytest.mark.timeout(3600))
+            if not config.getoption("--all"):
                 item.add_marker(pytest.mark.skip(reason="takes minutes: --all runs it"))
 
 
