@@ -3,7 +3,7 @@
 import difflib
 from dataclasses import fields, is_dataclass
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from config.mistakes import SECRETS
 from config.model import Settings
@@ -24,7 +24,7 @@ _NEEDED = {
 }
 NO_ID = "the table has no id"
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-_NO_TABLE = ("dataclass_type", "dict_type")
+NO_TABLE = ("dataclass_type", "dict_type")
 # So many settings are no help in a sentence.
 _MANY = 20
 # How other programs call our settings.
@@ -58,7 +58,7 @@ def wrong(kind: str, value: object, location: list[str]) -> str:
     if kind in _UNKNOWN:
         at_top = len(location) == 1 and not isinstance(value, dict | list)
         return "it stands before the first [table]" if at_top else "there is no such setting"
-    if kind in _NO_TABLE:
+    if kind in NO_TABLE:
         # The value may hold secrets.
         return NO_ID if _has_no_id(location) else "this is no table"
     if location and location[-1] in SECRETS:
@@ -80,7 +80,7 @@ def allowed(kind: str, value: object, message: str, location: list[str]) -> str:
         return _meant(location, value)
     if kind == "missing":
         return _NEEDED.get(location[-1], f"a value for {location[-1]}")
-    if kind in _NO_TABLE:
+    if kind in NO_TABLE:
         if location[0] in NAMED and (len(location) == 1 or _has_no_id(location)):
             return f"write [{location[0]}.{NAMED[location[0]]}], with an id of your own"
         return f"a table, such as [{'.'.join(location)}]"
@@ -121,11 +121,24 @@ def nearest(word: str, among: list[str]) -> str:
 
 def known(location: list[str]) -> list[str]:
     """The keys of the table at a location."""
-    table: Any = Settings
-    for part in location:
-        found = {f.name: f.type for f in fields(table)} if is_dataclass(table) else {}
-        table = found.get(part, next(reversed(get_args(table)), None))
-        if isinstance(table, UnionType):
-            # A table that may be absent.
-            table = next((kind for kind in get_args(table) if is_dataclass(kind)), table)
+    table = _kind(location)
     return [f.name for f in fields(table)] if is_dataclass(table) else []
+
+
+def container(location: list[str]) -> type | None:
+    """What JSON has for the setting at a location: a list, a dict, or None if it is neither."""
+    kind = _kind(location)
+    if get_origin(kind) is tuple:
+        return list
+    return dict if is_dataclass(kind) or get_origin(kind) is dict else None
+
+
+def _kind(location: list[str]) -> Any:  # noqa: ANN401 — an annotation
+    """The annotation of the setting at a location; of one that may be absent that of its value."""
+    kind: Any = Settings
+    for part in location:
+        found = {f.name: f.type for f in fields(kind)} if is_dataclass(kind) else {}
+        kind = found.get(part, next(reversed(get_args(kind)), None))
+        if isinstance(kind, UnionType):
+            kind = next((one for one in get_args(kind) if is_dataclass(one) or get_origin(one)), kind)
+    return kind

@@ -1,6 +1,7 @@
 """Reads and validates the settings with pydantic; config/load.py runs this in a child of its own."""
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,11 +53,30 @@ _IMPORT, _IMPORTS = "import", "imports"
 
 
 class _Environment(EnvSettingsSource):
-    """Takes only tables for JSON: a key or password of digits is a text, not a number."""
+    """Reads JSON only where a setting is a list or a table: a key or password of digits is a text."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 — pydantic's signature
-        decoded = super().decode_complex_value(field_name, field, value)
-        return decoded if isinstance(decoded, dict) else value
+        whole = field is not None and field is self.settings_cls.model_fields.get(field_name)
+        return super().decode_complex_value(field_name, field, value) if whole else value
+
+    def explode_env_vars(
+        self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]
+    ) -> dict[str, Any]:
+        texts = super().explode_env_vars(field_name, field, env_vars)
+        return {key: _from_json([field_name, key], value) for key, value in texts.items()}
+
+
+def _from_json(location: list[str], value: object) -> object:
+    """The value of a setting; a list or a table is read from JSON, what is no JSON stays the text it is."""
+    if isinstance(value, dict):
+        return {key: _from_json([*location, key], one) for key, one in value.items()}
+    if not isinstance(value, str) or (wanted := sentences.container(location)) is None:
+        return value
+    try:
+        read = json.loads(value)
+    except ValueError:
+        return value
+    return read if isinstance(read, wanted) else value
 
 
 class _Texts(_Environment):
@@ -77,14 +97,17 @@ class _Origin:
 
     def place(self, location: list[str]) -> tuple[str, int]:
         """What the owner must correct, and its line if that is known already."""
-        name = "__".join(location)
-        variable = PREFIX + name.upper()
-        if variable in os.environ:
-            return f"environment {variable}", 0
-        if variable in (lines := {key.upper(): line for key, line in self.env.lines.items()}):
-            return str(self.env.path), lines[variable]
-        if name in self.secrets:
-            return str(self.secrets[name].path), 0
+        lines = {key.upper(): line for key, line in self.env.lines.items()}
+        # A list or a table may stand whole in one variable.
+        for end in range(len(location), 0, -1):
+            name = "__".join(location[:end])
+            variable = PREFIX + name.upper()
+            if variable in os.environ:
+                return f"environment {variable}", 0
+            if variable in lines:
+                return str(self.env.path), lines[variable]
+            if name in self.secrets:
+                return str(self.secrets[name].path), 0
         return str(self.path), 0
 
     def at(self, mistake: Mistake) -> Mistake:
@@ -355,10 +378,7 @@ def _mistake(origin: _Origin, detail: ErrorDetails) -> Mistake:
     location = [str(part) for part in detail["loc"] if not set(str(part)) & set("[]()")]
     where, line = origin.place(location)
     key = ".".join([_IMPORT, *location[1:]] if location[0] == _IMPORTS else location)
-    return Mistake(
-        where,
-        key,
-        sentences.wrong(detail["type"], detail["input"], location),
-        sentences.allowed(detail["type"], detail["input"], detail["msg"], location),
-        line,
-    )
+    allowed = sentences.allowed(detail["type"], detail["input"], detail["msg"], location)
+    if where != str(origin.path) and detail["type"] in sentences.NO_TABLE:
+        allowed = 'JSON, such as {"a": 1}, or a variable for each of its settings'
+    return Mistake(where, key, sentences.wrong(detail["type"], detail["input"], location), allowed, line)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -102,6 +103,92 @@ def test_a_password_or_a_name_that_looks_like_json_stays_a_text(machine: Machine
     settings = machine.settings()
     said = (settings.broker.password, settings.broker.username, settings.device["shunt"].name)
     assert said == (text, text, text)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', '["a"]', "[]", "{}"])
+def test_a_text_with_brackets_stays_a_text(machine: Machine, text: str) -> None:
+    machine.env(
+        BOONDOCK_BROKER__USERNAME="van", BOONDOCK_BROKER__PASSWORD=text, BOONDOCK_CONTROLLER__NAME=text
+    )
+    settings = machine.settings()
+    assert (settings.broker.password, settings.controller.name) == (text, text)
+
+
+# As pydantic-settings and python-dotenv document it: JSON where a setting is a list or a table.
+JSON: dict[str, tuple[str, Callable[[Settings], object], object]] = {
+    "COLLECTOR__RUN": ('["ble", "i2c"]', lambda s: s.collector.run, ("ble", "i2c")),
+    "LAN__LISTEN": ('["eth0"]', lambda s: s.lan.listen, ("eth0",)),
+    "USER__PHONE__TOPICS": ('["zigbee2mqtt/#"]', lambda s: s.user["phone"].topics, ("zigbee2mqtt/#",)),
+    "DEVICE__SHUNT__DISABLED": ('["rssi"]', lambda s: s.device["shunt"].disabled, ("rssi",)),
+    "DEVICE__SHUNT__STEPS": ('{"soc": 2}', lambda s: s.device["shunt"].steps, {"soc": 2.0}),
+    "DEVICE__SHUNT__STEPS__SOC": ("2", lambda s: s.device["shunt"].steps, {"soc": 2.0}),
+    "DEVICE__SHUNT": ('{"name": "7"}', lambda s: s.device["shunt"].name, "7"),
+    "RELAY__PUMP__ONLY_IF": ('["shunt.soc > 5"]', lambda s: s.relay["pump"].only_if, ("shunt.soc > 5",)),
+    "RELAY__PUMP": ('{"pin": 5}', lambda s: s.relay["pump"].pin, 5),
+    "BROKER": ('{"username": "van", "password": "123"}', lambda s: s.broker.password, "123"),
+    "PUBLISH__SCALARS": ("FALSE", lambda s: s.publish.scalars, False),
+    "PUBLISH__HEARTBEAT": ("2.5", lambda s: s.publish.heartbeat, 2.5),
+}
+
+
+@pytest.mark.parametrize("from_file", [False, True], ids=["environment", ".env"])
+@pytest.mark.parametrize("name", JSON)
+def test_a_variable_may_hold_a_list_or_a_table(machine: Machine, name: str, from_file: bool) -> None:  # noqa: FBT001 — a parameter of the test
+    text, of, expected = JSON[name]
+    machine.says(DEVICE + f'key = "{FIRST}"\n[relay.pump]\npin = 17')
+    if from_file:
+        machine.file.with_name(".env").write_text(f"BOONDOCK_{name}='{text}'\n")
+    else:
+        machine.env(**{f"BOONDOCK_{name}": text})
+    assert of(machine.settings()) == expected
+
+
+LIST = 'allowed: a list in brackets, such as ["a", "b"]'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("COLLECTOR__RUN", "ble,i2c", f"collector.run: 'ble,i2c' is not allowed; {LIST}"),
+        ("COLLECTOR__RUN", "['ble']", f"collector.run: \"['ble']\" is not allowed; {LIST}"),
+        ("COLLECTOR__RUN", "", f"collector.run: '' is not allowed; {LIST}"),
+        (
+            "COLLECTOR__RUN",
+            '["blue"]',
+            (
+                "collector.run.0: 'blue' is not allowed; "
+                "allowed: 'ble', 'serial', 'tcp', 'i2c', 'gpio', 'host' or 'mqtt'"
+            ),
+        ),
+        (
+            "DEVICE__SHUNT__STEPS",
+            "0.5",
+            (
+                "device.shunt.steps: this is no table; "
+                'allowed: JSON, such as {"a": 1}, or a variable for each of its settings'
+            ),
+        ),
+        (
+            "DEVICE__SHUNT__STEPS",
+            '{"soc": "x"}',
+            (
+                "device.shunt.steps.soc: 'x' is not allowed; "
+                "allowed: a number, without a unit and with a point, such as 1.5"
+            ),
+        ),
+        (
+            "BROKER",
+            '{"port": "x"}',
+            "broker.port: 'x' is not allowed; allowed: a whole number, without a unit",
+        ),
+    ],
+)
+def test_a_wrong_list_or_table_is_named_with_its_variable(
+    machine: Machine, name: str, text: str, said: str
+) -> None:
+    machine.says(DEVICE + f'key = "{FIRST}"')
+    machine.env(**{f"BOONDOCK_{name}": text})
+    assert machine.mistakes() == [f"environment BOONDOCK_{name}: {said}"]
 
 
 def test_environment_beats_secret_file_beats_configuration(machine: Machine) -> None:
