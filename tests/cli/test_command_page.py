@@ -13,14 +13,10 @@ def test_the_page_is_the_commands_help() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "next: python -m tests.cli.command_page"
 
 
-# They ask and show how far they are; `status --json` says how it ended.
-TALK = {"install", "update", "uninstall"}
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_prints_json_and_has_help(name: str) -> None:
     options = {option for parameter in one(name).params for option in parameter.opts}
-    assert ("--json" in options) is (name not in TALK)
+    assert "--json" in options
     assert one(name).help
 
 
