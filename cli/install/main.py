@@ -69,7 +69,7 @@ def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
     settings = system.at(SETTINGS)
     if settings.exists():
         report.ask(f"{SETTINGS} is there: it is kept, and decides; no questions are asked.")
-        return _of_file(system, settings, source, release, known)
+        return of_file(system, settings, source, release, known)
     if known is not None:
         report.ask(f"Going on with the answers of before ({plan.ANSWERS}).")
         return replace(known, source=str(source), release=str(release))
@@ -81,10 +81,10 @@ def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
             f"--yes takes {own}, which does not exist\n"
             "next: copy config/example.toml to boondock.toml and write what you have, or leave --yes out"
         )
-    return _of_file(system, own, source, release, known)
+    return of_file(system, own, source, release, known)
 
 
-def _of_file(system: System, file: Path, source: Path, release: Path, known: Plan | None) -> Plan:
+def of_file(system: System, file: Path, source: Path, release: Path, known: Plan | None) -> Plan:
     """What a boondock.toml says; which broker of this machine was chosen stays chosen."""
     try:
         toml = file.read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def apply(release: Path, report: Report) -> int:
     system = System()
     need_root("install")
     known = plan.remembered(system)
-    context = Context(_of_file(system, system.at(SETTINGS), release, release, known), system)
+    context = Context(of_file(system, system.at(SETTINGS), release, release, known), system)
     count = engine.do((one for one in STEPS if one.again), context, report.say)
     report.ask(f"{count} changes made.")
     return 0
@@ -144,6 +144,9 @@ def _next(context: Context, *, well: bool) -> list[str]:
     )
     if restart_needed(context):
         lines.append("  sudo reboot                          I2C or the serial port is switched on by it")
+    lines.append(
+        "  sudo boondock configure              one part of the answers again: a device, an output, …"
+    )
     lines.append(f"  sudo nano {SETTINGS}   then: sudo boondock install")
     lines.append("  sudo boondock status                 services, devices, problems, disk, clock")
     if context.plan.users:

@@ -351,7 +351,7 @@ def test_the_broker_has_nothing_to_complain_of(secured: SecuredBroker) -> None:
 
 @pytest.mark.parametrize(
     ("host", "told"),
-    [("192.0.2.7", True), ("ha.invalid", True), ("127.0.0.1", False), ("localhost", False), ("::1", False)],
+    [("192.0.2.7", True), ("127.0.0.1", False), ("localhost", False), ("::1", False)],
 )
 def test_a_broker_on_another_machine_is_told(tmp_path: Path, host: str, told: bool) -> None:  # noqa: FBT001 — a case
     config = tmp_path / "boondock.toml"
