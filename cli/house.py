@@ -66,13 +66,13 @@ class House:
         running = self.running()
         return Path(running.config) if running is not None else self.config or _file()
 
-    def devices(self, table: str = "device") -> "dict[str, dict[str, Any]]":
-        """The tables [device.…] as they are written, unchecked; none where there is no file to be read."""
+    def tables(self, name: str) -> "dict[str, dict[str, Any]]":
+        """The tables [name.…] as they are written, unchecked; none where there is no file to be read."""
         from cli.install import plan  # noqa: PLC0415 — only a few commands need it
 
         try:
             text = self.file().read_text(encoding="utf-8-sig")
-            return plan.tables(tomllib.loads(text), table)
+            return plan.tables(tomllib.loads(text), name)
         except (OSError, ValueError):  # what is wrong with it, `boondock check` tells
             return {}
 

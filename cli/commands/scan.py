@@ -44,13 +44,13 @@ def command(
     """
     if what == "serial":
         print("Listening for a few seconds …", file=sys.stderr)
-        _show(serial.scan(System(), serial.ports(house.devices())), as_json=as_json)
+        _show(serial.scan(System(), serial.ports(house.tables("device"))), as_json=as_json)
         return
     if what == "lan":
         from cli.scan import lan  # noqa: PLC0415 — zeroconf takes long to load
 
         print("Listening, then asking each address of the own network …", file=sys.stderr)
-        _show(lan.scan(System(), house.devices(), seconds or lan.SECONDS), as_json=as_json)
+        _show(lan.scan(System(), house.tables("device"), seconds or lan.SECONDS), as_json=as_json)
         return
     if what == "modbus" and port is None:
         raise CommandError("--port is needed: which port shall be asked?")
