@@ -36,6 +36,7 @@ COMMANDS = {
     "restore": "cli.commands.restore",
     "status": "cli.commands.status",
     "install": "cli.commands.install",
+    "configure": "cli.commands.configure",
     "update": "cli.commands.update",
     "uninstall": "cli.commands.uninstall",
     "version": "cli.commands.version",

@@ -18,7 +18,8 @@ from cli.broker_passwords import Vault, password_file
 from cli.broker_rights import User, acl, users
 from cli.broker_show import show
 from cli.broker_tls import CERTIFICATE, RENEWED, Papers, server_pem
-from config.model import Settings
+from config.hosts import is_here
+from config.model import Broker, Settings
 
 UNIT = "boondock-mosquitto"
 OUT = Path("/etc/boondock/mosquitto")
@@ -64,6 +65,8 @@ class Place:
 
 def run(wanted: Wanted, settings: Settings) -> None:
     """Do what the command line asks for. Raises BrokerError, OSError."""
+    if not _is_mine(settings.broker.host):
+        print(elsewhere(settings.broker), file=sys.stderr)
     all_users = users(settings)
     known = [user.name for user in all_users]
     for name in (*wanted.renew, *([wanted.show] if wanted.show else [])):
@@ -79,6 +82,25 @@ def run(wanted: Wanted, settings: Settings) -> None:
     Setup(settings, all_users, place, papers, renew=wanted.renew).go(
         dry_run=wanted.dry_run, reload=wanted.reload
     )
+
+
+def elsewhere(broker: Broker) -> str:
+    """What a person should know where the broker is on another machine."""
+    return (
+        f"[broker] names {broker.host}:{broker.port}, which is not this machine: nothing that is written here"
+        " changes that broker; next: docs/broker-elsewhere.md, or sudo boondock configure broker"
+    )
+
+
+def _is_mine(host: str) -> bool:
+    """Whether a host is this machine: nobody can listen at the address of another one."""
+    if is_here(host):
+        return True
+    try:
+        socket.create_server((host, 0)).close()
+    except OSError:
+        return False
+    return True
 
 
 def certificates(

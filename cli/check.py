@@ -21,7 +21,7 @@ def check(path: Path, out: Path, *, on_machine: bool = False, as_json: bool = Fa
     Warnings go to standard error, also those of the broker's certificate in `out`: they are no mistakes. With
     `on_machine` this machine is looked at, too; 78 also if something of it must be mended.
     """
-    found = load.examine(path, checking.find_mistakes, checking.find_doubts)
+    found = examine(path)
     warnings = [str(warning) for warning in found.warnings]
     findings: list[Finding] = []
     if found.settings is not None and not found.mistakes:
@@ -33,6 +33,11 @@ def check(path: Path, out: Path, *, on_machine: bool = False, as_json: bool = Fa
     else:
         _tell(path, found, warnings, findings)
     return load.EXIT_CONFIG if found.mistakes or wrong(findings) else 0
+
+
+def examine(path: Path) -> load.Examined:
+    """What a configuration file says, and everything that is or may be wrong with it."""
+    return load.examine(path, checking.find_mistakes, checking.find_doubts)
 
 
 def _tell(path: Path, found: load.Examined, warnings: list[str], findings: list[Finding]) -> None:

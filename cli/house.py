@@ -4,10 +4,11 @@ import functools
 import inspect
 import os
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
@@ -64,6 +65,16 @@ class House:
         """The file that the settings are read from."""
         running = self.running()
         return Path(running.config) if running is not None else self.config or _file()
+
+    def tables(self, name: str) -> "dict[str, dict[str, Any]]":
+        """The tables [name.…] as they are written, unchecked; none where there is no file to be read."""
+        from cli.install import plan  # noqa: PLC0415 — only a few commands need it
+
+        try:
+            text = self.file().read_text(encoding="utf-8-sig")
+            return plan.tables(tomllib.loads(text), name)
+        except (OSError, ValueError):  # what is wrong with it, `boondock check` tells
+            return {}
 
     def running(self) -> "Running | None":
         """The run in a terminal that is meant, None if another house is."""

@@ -48,7 +48,7 @@ def decode(data: bytes, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Statement:
+class Statement:
     """A header or a setting: its first line, its text, the tables it makes alone."""
 
     line: int
@@ -57,15 +57,21 @@ class _Statement:
 
     @property
     def is_header(self) -> bool:
+        """Whether it begins a table."""
         return self.text.lstrip().startswith("[")
+
+
+def statements(text: str) -> list[Statement]:
+    """The statements of a good text, in their order."""
+    return [one for one in _statements(text) if isinstance(one, Statement)]
 
 
 def mistakes(text: str, where: str) -> list[Mistake]:
     """Every mistake of syntax; a name that is there twice only if there is nothing else."""
     found: list[Mistake] = []
-    good: list[_Statement] = []
+    good: list[Statement] = []
     for one in _statements(text):
-        if isinstance(one, _Statement):
+        if isinstance(one, Statement):
             good.append(one)
         else:
             found.append(_told(one, where))
@@ -84,9 +90,7 @@ def lines(text: str) -> dict[str, int]:
     table = ""
     counts: dict[str, int] = {}
     names: dict[str, str] = {}
-    for one in _statements(text):
-        if not isinstance(one, _Statement):
-            continue
+    for one in statements(text):
         paths = list(_paths(one.made))
         if one.is_header:
             table = _table(paths[-1], one, counts)
@@ -104,7 +108,7 @@ def lines(text: str) -> dict[str, int]:
     return {name.lower(): line for name, line in found.items()} | found
 
 
-def _table(path: str, header: _Statement, counts: dict[str, int]) -> str:
+def _table(path: str, header: Statement, counts: dict[str, int]) -> str:
     """The table that a header begins; those of a list are counted from 0."""
     if header.text.lstrip().startswith("[["):
         counts[path] = counts.get(path, -1) + 1
@@ -131,7 +135,7 @@ class _Broken:
     open: bool
 
 
-def _statements(text: str) -> Iterator[_Statement | _Broken]:
+def _statements(text: str) -> Iterator[Statement | _Broken]:
     rows = text.split("\n")
     at = 0
     while at < len(rows):
@@ -147,7 +151,7 @@ def _statements(text: str) -> Iterator[_Statement | _Broken]:
             yield _Broken(at + 1, column, rows[at], broken.open)
             size = _swallowed(rows, at)
         elif held.strip() and not held.lstrip().startswith("#"):
-            yield _Statement(at + 1, held, tomllib.loads(held))
+            yield Statement(at + 1, held, tomllib.loads(held))
         at += size
 
 
@@ -183,7 +187,7 @@ def _told(broken: _Broken, where: str) -> Mistake:
     return Mistake(where, "", repair.wrong, repair.allowed, broken.line, column, shown)
 
 
-def _twice(statements: list[_Statement], where: str) -> Iterator[Mistake]:
+def _twice(statements: list[Statement], where: str) -> Iterator[Mistake]:
     """The first statement that the ones before it do not allow."""
     held = ""
     first: dict[str, int] = {}

@@ -76,6 +76,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "segno": ("cli/broker_show.py",),
     "rich": ("cli/commands/*.py", "cli/output.py", "cli/install/*.py"),
     "plotext": ("cli/plot.py",),
+    "zeroconf": ("cli/scan/mdns.py",),
     "RPi": ("bus/pins/rpi.py",),
     "gpiod": ("bus/pins/gpiod_lines.py",),
     "victron_ble": ("collector/devices/victron*.py",),
@@ -128,6 +129,7 @@ def floor(path: str) -> int:
 CLI_MAY = (
     "collector.checking",
     "collector.ownership",
+    "collector.scan_serial",
     "statistician.store_snapshot",
     "statistician.store_backup",
     "statistician.store_models",

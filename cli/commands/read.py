@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli import output, reading
+from cli import completing, output, reading
 from cli.house import House, Json, talks
 from cli.watching import shown
 
@@ -12,7 +12,7 @@ from cli.watching import shown
 @talks
 def command(
     house: House,
-    device: Annotated[str, typer.Argument(help="Its id, such as mppt.")],
+    device: Annotated[str, typer.Argument(autocompletion=completing.devices, help="Its id, such as mppt.")],
     *,
     as_json: Json = False,
 ) -> None:

@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
-from cli import output
+from cli import completing, output
 from cli.house import Config, Json
 from cli.naming.devices import Where, rename
 
 
 def command(
-    old: Annotated[str, typer.Argument(metavar="DEVICE", help="A device, or device.entity.")],
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEVICE", autocompletion=completing.devices, help="A device, or device.entity."
+        ),
+    ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
     *,
     edit: Annotated[bool, typer.Option("--edit", help="Change boondock.toml; the old one is kept.")] = False,

@@ -5,14 +5,19 @@ from typing import Annotated
 import typer
 
 from bus.messages import from_iso
-from cli import output
+from cli import completing, output
 from cli.asking import AskError
 from cli.house import Config, Json
 from cli.naming.devices import Where, replace
 
 
 def command(
-    old: Annotated[str, typer.Argument(metavar="DEVICE", help="The device that was replaced.")],
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEVICE", autocompletion=completing.devices, help="The device that was replaced."
+        ),
+    ],
     new: Annotated[
         str | None, typer.Argument(metavar="NEW", help="The device that takes its place and its name.")
     ] = None,

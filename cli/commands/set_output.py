@@ -5,14 +5,19 @@ from typing import Annotated
 import typer
 
 from bus.zone import machine_zone
-from cli import output, switching, tables, times
+from cli import completing, output, switching, tables, times
 from cli.house import House, Json, talks
 
 
 @talks
 def command(
     house: House,
-    entity: Annotated[str, typer.Argument(metavar="DEVICE.ENTITY", help="Such as relay.pump.")],
+    entity: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEVICE.ENTITY", autocompletion=completing.outputs, help="Such as relay.pump."
+        ),
+    ],
     value: Annotated[str, typer.Argument(help="ON, OFF, TOGGLE, a number, or one of its options.")],
     *,
     for_: Annotated[

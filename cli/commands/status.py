@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cli.install import commands, main
+from cli.install import commands
+from cli.install.report import guarded
 
 
 def command(
@@ -13,4 +14,4 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Show services, devices, problems, disk, card and clock on one screen; 1 if the house is not well."""
-    return main.guarded(lambda: commands.status(wait=wait, as_json=as_json))
+    return guarded(lambda _: commands.status(wait=wait, as_json=as_json))

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from cli.install import commands, main
+from cli.house import Json
+from cli.install import commands
+from cli.install.report import guarded
 
 
 def command(
@@ -16,6 +18,7 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Only decide about an update that was interrupted.")
     ] = False,
+    as_json: Json = False,
 ) -> int:
     """Update the house; it goes back by itself if the new version is not well within 90 seconds."""
-    return main.guarded(lambda: commands.update(source, resume=resume))
+    return guarded(lambda report: commands.update(source, report, resume=resume), as_json=as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import output, times
+from cli import completing, output, times
 from cli.asking import Asker
 from cli.errors import CommandError
 from cli.house import House, Json, talks
@@ -24,7 +24,11 @@ def command(
     house: House,
     devices: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[DEVICE or DEVICE.ENTITY]...", help="What to show; default: all."),
+        typer.Argument(
+            metavar="[DEVICE or DEVICE.ENTITY]...",
+            autocompletion=completing.shown,
+            help="What to show; default: all.",
+        ),
     ] = None,
     *,
     seconds: Annotated[

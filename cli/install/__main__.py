@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from cli.install import main
-from cli.install.main import SOURCE, guarded
+from cli.install.main import SOURCE
+from cli.install.report import Report, guarded
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -16,6 +17,7 @@ def _parser() -> argparse.ArgumentParser:
         "--yes", action="store_true", help="ask nothing: take the boondock.toml of this folder"
     )
     install.add_argument("--dry-run", action="store_true", help="show every file and command, change nothing")
+    install.add_argument("--json", action="store_true", help="for programs: one object at the end")
     update = verbs.add_parser("update", help="to another version")
     update.add_argument(
         "source", type=Path, nargs="?", help="a folder, a clone or an archive of the new version"
@@ -37,13 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace, report: Report) -> int:
     if arguments.verb == "install":
-        return main.install(SOURCE, yes=arguments.yes, dry_run=arguments.dry_run)
+        return main.install(SOURCE, report, yes=arguments.yes, dry_run=arguments.dry_run)
     if arguments.verb == "uninstall":
-        return main.uninstall(purge=arguments.purge, dry_run=arguments.dry_run)
+        return main.uninstall(report, purge=arguments.purge, dry_run=arguments.dry_run)
     if arguments.verb == "apply":
-        return main.apply(SOURCE)
+        return main.apply(SOURCE, report)
     # These need the libraries of a release.
     from cli.install import commands  # noqa: PLC0415 — see above
 
@@ -51,8 +53,14 @@ def _run(arguments: argparse.Namespace) -> int:
         return commands.status(wait=arguments.wait, as_json=arguments.json)
     if arguments.verb == "broker-users":
         return commands.broker_users(arguments.config, check=arguments.check, remove=arguments.remove)
-    return commands.update(arguments.source, resume=arguments.resume)
+    return commands.update(arguments.source, report, resume=arguments.resume)
+
+
+def _main() -> int:
+    arguments = _parser().parse_args()
+    as_json = arguments.verb == "install" and arguments.json
+    return guarded(lambda report: _run(arguments, report), as_json=as_json)
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: _run(_parser().parse_args())))
+    sys.exit(_main())

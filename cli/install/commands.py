@@ -7,6 +7,7 @@ from cli.install import main
 from cli.install import status as house
 from cli.install import update as updating
 from cli.install.broker_users import BrokerUsers
+from cli.install.report import Report
 from cli.install.system import InstallError, System
 from config import load
 from config.mistakes import ConfigError
@@ -44,7 +45,10 @@ def broker_users(config: Path, *, check: bool = False, remove: bool = False) -> 
     return 0
 
 
-def update(source: Path | None, *, resume: bool = False) -> int:
+def update(source: Path | None, report: Report, *, resume: bool = False) -> int:
     """Bring the house to another version. Raises InstallError."""
     main.need_root("update")
-    return updating.Update(System(), _settings(), main.say).go(source, resume=resume)
+    code = updating.Update(System(), _settings(), report.say).go(source, resume=resume)
+    if code:
+        report.fail("the new version was not well, and the old one runs again\nnext: sudo boondock status")
+    return code

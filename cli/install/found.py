@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli.install.system import System
 
@@ -19,10 +20,11 @@ _ADS1115 = range(0x48, 0x4C)
 
 @dataclass(frozen=True)
 class Port:
-    """A serial port by its lasting name, and which kind of device its name speaks for."""
+    """A serial port by its lasting name, which kind of device its name speaks for, and what USB says."""
 
     path: str
     kind: str | None
+    usb: str | None = None
 
 
 def ports(system: System) -> list[Port]:
@@ -30,7 +32,9 @@ def ports(system: System) -> list[Port]:
     named = sorted(system.at("/dev/serial/by-id").glob("*"))
     found = [
         Port(
-            f"/dev/serial/by-id/{one.name}", next((kind for word, kind in _CABLES if word in one.name), None)
+            f"/dev/serial/by-id/{one.name}",
+            next((kind for word, kind in _CABLES if word in one.name), None),
+            _usb(system, one),
         )
         for one in named
     ]
@@ -41,10 +45,27 @@ def ports(system: System) -> list[Port]:
         for one in sorted(system.at("/dev").glob(pattern))
         if os.path.realpath(one) not in real
     ]
-    found += [Port(f"/dev/{one.name}", None) for one in bare]
+    found += [Port(f"/dev/{one.name}", None, _usb(system, one)) for one in bare]
     if system.at("/dev/serial0").exists():
         found.append(Port("/dev/serial0", None))
     return found
+
+
+def _usb(system: System, port: Path) -> str | None:
+    """Vendor, product and what the adapter calls itself; None where it is not on USB."""
+    tty = system.at(f"/sys/class/tty/{Path(os.path.realpath(port)).name}/device").resolve()
+    adapter = next((one for one in (tty, *tty.parents[:3]) if (one / "idVendor").exists()), None)
+    if adapter is None:
+        return None
+    words = [_word(adapter / name) for name in ("idVendor", "idProduct", "manufacturer", "product")]
+    return " ".join(filter(None, (":".join(words[:2]), *words[2:])))
+
+
+def _word(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:  # not every adapter has all of them
+        return ""
 
 
 def has_pins(system: System) -> bool:

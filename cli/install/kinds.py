@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-Value = str | int | float | bool | list[list[float]] | dict[str, int]
+Value = str | int | float | bool | list[str] | list[list[float]] | dict[str, int]
 
 
 class AnswerError(ValueError):
@@ -21,6 +21,7 @@ class Question:
     default: str | None
     take: Callable[[str], Value]
     secret: bool = False
+    wire: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ _VICTRON = (
     Question("address", "Bluetooth address", None, mac),
     Question("key", "Encryption key", None, key, secret=True),
 )
-_TCP = Question("port", "Address, such as tcp://192.168.1.40", None, text)
+_TCP = Question("port", "Address, such as tcp://192.168.1.40", None, text, wire=TCP)
 
 KINDS: tuple[Kind, ...] = (
     Kind("victron", "a Victron device with Instant Readout", BLE, "victron", _VICTRON),
@@ -222,14 +223,28 @@ RELAY: tuple[Question, ...] = (
 )
 
 
-def toml_value(value: Value) -> str:
+def toml_value(value: Value | list[float]) -> str:
     """A value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{json.dumps(k)} = {toml_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list):
-        return "[" + ", ".join("[" + ", ".join(f"{one:g}" for one in pair) + "]" for pair in value) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, float):
+        return f"{value:.12g}"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value)
+
+
+def shown(value: Value) -> str:
+    """A value as a person would answer it."""
+    if isinstance(value, bool):
+        return "y" if value else "n"
+    pairs = list(value.items()) if isinstance(value, dict) else value
+    if isinstance(pairs, list):
+        return ", ".join(
+            one if isinstance(one, str) else "=".join(f"{part}" for part in one) for one in pairs
+        )
     return str(value)

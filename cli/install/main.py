@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,76 +10,81 @@ from cli.install.changes import JOURNAL
 from cli.install.plan import SETTINGS, Plan
 from cli.install.questions import Interview
 from cli.install.release import HOME, Source, current
+from cli.install.report import Report
 from cli.install.steps import STEPS, Context
 from cli.install.system import InstallError, System, describe, refuse_unfit
 from cli.install.units import STOP
 
-Say = Callable[[str], None]
 SOURCE = Path(__file__).resolve().parents[2]
 """The folder of this very copy."""
 STATUS_WAIT_S = 60
 
 
-def say(line: str) -> None:
-    """A line for the person at the terminal, at once."""
-    print(line, flush=True)
-
-
-def install(source: Path, *, yes: bool = False, dry_run: bool = False, system: System | None = None) -> int:
+def install(source: Path, report: Report, *, yes: bool = False, dry_run: bool = False) -> int:
     """Install a house from a folder, or go on with one that was interrupted; returns the exit code.
 
     Raises InstallError.
     """
-    system = system or System()
+    system = System()
     if not dry_run:
         need_root("install")
         refuse_unfit(system)
-    say(describe(system))
-    context = Context(_plan(system, source.resolve(), yes=yes), system)
+    report.ask(describe(system))
+    return carry_out(
+        Context(_plan(system, source.resolve(), report, yes=yes), system), report, dry_run=dry_run
+    )
+
+
+def carry_out(context: Context, report: Report, *, dry_run: bool = False) -> int:
+    """Do all steps of a plan that are not done, and look whether readings come; returns the exit code.
+
+    With `dry_run` they are shown only. Raises InstallError.
+    """
+    system = context.system
     if dry_run:
-        say("\n".join(engine.show(STEPS, context)))
-        say("Nothing was changed.")
+        report.say("\n".join(engine.show(STEPS, context)))
+        report.ask("Nothing was changed.")
         return 0
     plan.remember(system, context.plan)
-    count = engine.do(STEPS, context, say)
+    count = engine.do(STEPS, context, report.say)
     # Their files hold the secrets now.
     plan.remember(system, replace(context.plan, secrets={}))
-    say(f"{count} changes made." if count else "Everything was in place; nothing was changed.")
-    return _look(context)
+    report.ask(f"{count} changes made." if count else "Everything was in place; nothing was changed.")
+    return _look(context, report)
 
 
-def _answer(prompt: str) -> str:
+def answer(prompt: str) -> str:
     """A line of a person's; one that comes through a pipe is shown, so that a log can be read."""
-    answer = input(prompt)
+    typed = input(prompt)
     if not sys.stdin.isatty():
-        say(answer)
-    return answer
+        print(typed, flush=True)
+    return typed
 
 
-def _plan(system: System, source: Path, *, yes: bool) -> Plan:
+def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
     releases = system.at(HOME / "releases")
     # `boondock install` runs from a release: that one is meant.
     release = source if source.parent == releases else releases / Source(source).name()
     known = plan.remembered(system)
     settings = system.at(SETTINGS)
     if settings.exists():
-        say(f"{SETTINGS} is there: it is kept, and decides; no questions are asked.")
-        return _of_file(system, settings, source, release, known)
+        report.ask(f"{SETTINGS} is there: it is kept, and decides; no questions are asked.")
+        return of_file(system, settings, source, release, known)
     if known is not None:
-        say(f"Going on with the answers of before ({plan.ANSWERS}).")
+        report.ask(f"Going on with the answers of before ({plan.ANSWERS}).")
         return replace(known, source=str(source), release=str(release))
     if not yes:
-        return Interview(system, _answer, say).plan(source, release)
+        return Interview(system, answer, report.ask).plan(source, release)
     own = source / "boondock.toml"
     if not own.exists():
         raise InstallError(
             f"--yes takes {own}, which does not exist\n"
             "next: copy config/example.toml to boondock.toml and write what you have, or leave --yes out"
         )
-    return _of_file(system, own, source, release, known)
+    return of_file(system, own, source, release, known)
 
 
-def _of_file(system: System, file: Path, source: Path, release: Path, known: Plan | None) -> Plan:
+def of_file(system: System, file: Path, source: Path, release: Path, known: Plan | None) -> Plan:
     """What a boondock.toml says; which broker of this machine was chosen stays chosen."""
     try:
         toml = file.read_text(encoding="utf-8")
@@ -105,28 +109,29 @@ def _of_file(system: System, file: Path, source: Path, release: Path, known: Pla
     )
 
 
-def apply(release: Path) -> int:
+def apply(release: Path, report: Report) -> int:
     """Do those steps that an update does, from a release that stands. Raises InstallError."""
     system = System()
     need_root("install")
     known = plan.remembered(system)
-    context = Context(_of_file(system, system.at(SETTINGS), release, release, known), system)
-    count = engine.do((one for one in STEPS if one.again), context, say)
-    say(f"{count} changes made.")
+    context = Context(of_file(system, system.at(SETTINGS), release, release, known), system)
+    count = engine.do((one for one in STEPS if one.again), context, report.say)
+    report.ask(f"{count} changes made.")
     return 0
 
 
-def _look(context: Context) -> int:
+def _look(context: Context, report: Report) -> int:
     """Wait for readings, show the state of everything and what to do next."""
-    say("Waiting for readings …")
+    report.ask("Waiting for readings …")
     argv = [str(context.release.python), "-I", "-m", "cli.install", "status", "--wait", str(STATUS_WAIT_S)]
     try:
         context.system.run(*argv, live=True)
         well = True
     except InstallError:
         well = False
-    for line in _next(context, well=well):
-        say(line)
+    if not well:
+        report.fail("not all is well: sudo boondock status shows what is wrong")
+    report.advise(_next(context, well=well))
     return 0 if well else 1
 
 
@@ -139,6 +144,9 @@ def _next(context: Context, *, well: bool) -> list[str]:
     )
     if restart_needed(context):
         lines.append("  sudo reboot                          I2C or the serial port is switched on by it")
+    lines.append(
+        "  sudo boondock configure              one part of the answers again: a device, an output, …"
+    )
     lines.append(f"  sudo nano {SETTINGS}   then: sudo boondock install")
     lines.append("  sudo boondock status                 services, devices, problems, disk, clock")
     if context.plan.users:
@@ -162,7 +170,7 @@ def restart_needed(context: Context) -> bool:
     return i2c or (wanted.uart and not context.at("/dev/serial0").exists())
 
 
-def uninstall(*, purge: bool = False, dry_run: bool = False) -> int:
+def uninstall(report: Report, *, purge: bool = False, dry_run: bool = False) -> int:
     """Give back what was there before; with `purge` data, settings and users go, too. Raises InstallError."""
     system = System()
     need_root("uninstall")
@@ -172,22 +180,26 @@ def uninstall(*, purge: bool = False, dry_run: bool = False) -> int:
     context = Context(known, system)
     if dry_run:
         for line in engine.would_undo(context, purge=purge):
-            say(line)
+            report.say(line)
         return 0
     system.succeeds(*STOP)
-    whole = engine.undo(context, say, purge=purge)
+    whole = engine.undo(context, report.say, purge=purge)
     system.succeeds("systemctl", "daemon-reload")
     system.succeeds("sh", "-c", "systemctl reset-failed 'boondock*'")
     system.succeeds("sh", "-c", "rm -rf /run/boondock-* /run/private/boondock-*")
     if purge and whole:
         gone = "/etc/boondock /var/lib/boondock-* /var/lib/private/boondock-* /var/cache/boondock-*"
         system.run("sh", "-c", f"rm -rf {gone}")
-        say("Boondock is gone, with its data and settings.")
+        report.say("Boondock is gone, with its data and settings.")
     else:
-        say("Boondock is gone.")
-        say("Kept: /etc/boondock (settings), /etc/credstore (passwords), /var/lib/boondock-* (data).")
-        say("To remove these, too: install again and run sudo boondock uninstall --purge")
-    say("Debian's packages stay; to remove them: sudo apt-get remove mosquitto mosquitto-clients bluez")
+        report.say("Boondock is gone.")
+        report.say("Kept: /etc/boondock (settings), /etc/credstore (passwords), /var/lib/boondock-* (data).")
+        report.advise(["To remove these, too: install again and run sudo boondock uninstall --purge"])
+    report.say(
+        "Debian's packages stay; to remove them: sudo apt-get remove mosquitto mosquitto-clients bluez"
+    )
+    if not whole:
+        report.fail("not all could be given back: see the lines with cannot be taken back")
     return 0 if whole else 1
 
 
@@ -196,15 +208,3 @@ def need_root(verb: str) -> None:
     if os.geteuid() != 0:
         command = "./scripts/install" if verb == "install" else f"boondock {verb}"
         raise InstallError(f"this changes the system: sudo {command}")
-
-
-def guarded(do: Callable[[], int]) -> int:
-    """The exit code of a command; what went wrong is told in its own words."""
-    try:
-        return do()
-    except InstallError as error:
-        print(f"boondock: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nboondock: interrupted; run the same command again, it goes on from here", file=sys.stderr)
-        return 130

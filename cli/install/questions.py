@@ -1,10 +1,12 @@
 """Asks what is wired where, and makes a plan of the answers."""
 
-import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cli.install import found, mosquitto, plan
 from cli.install.kinds import (
@@ -16,6 +18,7 @@ from cli.install.kinds import (
     Kind,
     Question,
     Value,
+    shown,
     text,
     toml_value,
     whole,
@@ -24,6 +27,7 @@ from cli.install.kinds import (
 from cli.install.plan import ELSEWHERE, EXISTING, OWN, Plan
 from cli.install.steps import zone_of
 from cli.install.system import InstallError, System
+from config.hosts import is_here
 
 Read = Callable[[str], str]
 _ID = re.compile(r"[^a-z0-9_]+")
@@ -34,18 +38,48 @@ _TABLES = {
 }
 
 
+PARTS = {
+    "outputs": "an output: a relay",
+    "device": "a device",
+    "broker": "the MQTT broker",
+    "phone": "phones on the local network",
+    "zone": "the time zone",
+}
+_NETWORK = "tcp://"
+_NONE, _SAME = "-", "as it is"
+_LOGIN = ("host", "port", "username", "password", "tls_ca")
+
+
 @dataclass
 class Draft:
-    """boondock.toml in the making."""
+    """boondock.toml in the making: values by table and key, None takes one away; secrets by their files."""
 
-    lines: list[str] = field(default_factory=list)
+    tables: dict[str, dict[str, Value | None]] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=lambda: {"alarm", "rule", "relay"})
 
-    def table(self, name: str, values: Mapping[str, Value]) -> None:
+    def table(self, name: str, values: Mapping[str, Value | None]) -> None:
         """A table; empty ones are left out."""
         if values:
-            self.lines += [f"[{name}]", *(f"{key} = {toml_value(one)}" for key, one in values.items()), ""]
+            self.tables[name] = dict(values)
+
+    def text(self) -> str:
+        """As a new file."""
+        return "\n".join(
+            "\n".join(
+                [f"[{name}]", *(f"{key} = {one}" for key, one in values.items() if one is not None), ""]
+            )
+            for name, values in self.texts().items()
+            if any(one is not None for one in values.values())
+        )
+
+    def texts(self) -> dict[str, dict[str, str | None]]:
+        """The values as TOML writes them."""
+        return {
+            name: {key: None if one is None else toml_value(one) for key, one in values.items()}
+            for name, values in self.tables.items()
+        }
 
     def id_for(self, name: str) -> str:
         """An id made of what a person calls it, no other has it."""
@@ -59,60 +93,115 @@ class Draft:
 
 
 class Interview:
-    """One run of questions; `read` gives an answer to a prompt, EOFError ends everything unchanged."""
+    """One run of questions; `read` gives an answer to a prompt, EOFError ends everything unchanged.
 
-    def __init__(self, system: System, read: Read, say: Callable[[str], None]) -> None:
+    Without `read` every default is taken. `known` is what boondock.toml says already.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        read: Read | None,
+        say: Callable[[str], None],
+        known: Mapping[str, Any] | None = None,
+    ) -> None:
         self._system = system
         self._read = read
         self._say = say
-        self._draft = Draft()
-        self._i2c = self._uart = False
+        self._known = known or {}
+        self.draft = Draft()
+        self.draft.ids |= {*plan.tables(self._known, "device"), *plan.tables(self._known, "relay")}
+        self.zone: str | None = None
+        self.broker: str | None = None
 
     def plan(self, source: Path, release: Path) -> Plan:
-        """The plan. Raises InstallError where the answers end."""
+        """The plan of a new house. Raises InstallError where the answers end."""
         self._say(
             "Questions, each with a default in brackets: Enter takes it. Nothing is changed before the end."
         )
-        try:
-            zone = self._zone()
-            broker = self._broker()
+        with self._whole("start again; without a terminal use --yes and a boondock.toml in this folder"):
+            self._zone()
+            self._broker()
+            if self.broker == OWN:
+                self._phones()
             self._devices()
             self._relays()
-            self._draft.table("device.pi", {"kind": "raspberry_pi"})
-            toml = "\n".join(self._draft.lines)
+            self.draft.table("device.pi", {"kind": "raspberry_pi"})
+            toml = self.draft.text()
             self._say("")
             self._say(f"This will be {plan.SETTINGS}; keys and passwords go into files of their own:")
             self._say("\n".join(f"    {line}" for line in toml.splitlines()))
-            if not self._ask(Question("", "Install this", "y", yes)):
-                raise InstallError("nothing was changed")
-        except (EOFError, KeyboardInterrupt):
-            raise InstallError(
-                "the answers ended: nothing was changed\n"
-                "next: start again; without a terminal use --yes and a boondock.toml in this folder"
-            ) from None
+            self._agree("Install this")
+        settings = plan.parsed(toml, plan.SETTINGS)
         return Plan(
             source=str(source),
             release=str(release),
             toml=toml,
-            broker=broker,
-            secrets=self._draft.secrets,
-            time_zone=zone,
-            i2c=self._i2c,
-            uart=self._uart,
+            broker=self.broker or OWN,
+            secrets=self.draft.secrets,
+            time_zone=self.zone,
+            i2c=plan.needs_i2c(settings),
+            uart=plan.needs_uart(settings),
         )
+
+    def part(self, name: str | None) -> str:
+        """Ask about one part of a house that there is; returns which. Raises InstallError."""
+        with self._whole("start again"):
+            if name is None:
+                if self._read is None:
+                    raise InstallError(f"--yes of which part?\nnext: name one: {', '.join(PARTS)}")
+                name = self._choose("What shall be changed:", list(PARTS.items()), 1)
+            asked = {"outputs": self._output, "device": self._one_device, "phone": self._phones}
+            asked |= {"broker": self._broker, "zone": self._zone}
+            asked[name]()
+        return name
+
+    def agree(self, question: str) -> None:
+        """Ask whether to go on. Raises InstallError if not."""
+        with self._whole("start again"):
+            self._agree(question)
+
+    def _agree(self, question: str) -> None:
+        if not self._ask(Question("", question, "y", yes)):
+            raise InstallError("nothing was changed")
+
+    @contextmanager
+    def _whole(self, step: str) -> Iterator[None]:
+        """Let answers that end be an InstallError."""
+        try:
+            yield
+        except (EOFError, KeyboardInterrupt):
+            raise InstallError(f"the answers ended: nothing was changed\nnext: {step}") from None
 
     def _ask(self, question: Question) -> Value:
         """An answer that can be; a wrong one is asked for again."""
-        shown = "" if question.default is None else f" [{question.default}]"
+        default = "" if question.default is None else f" [{question.default}]"
         while True:
-            answer = self._read(f"{question.text}{shown}: ").strip() or question.default
+            answer = question.default
+            if self._read is not None:
+                answer = self._read(f"{question.text}{default}: ").strip() or question.default
+            elif answer is None:
+                raise InstallError(f"--yes has no answer to: {question.text}\nnext: leave --yes out")
             if answer is None:
                 self._say("  an answer is needed here")
                 continue
             try:
                 return question.take(answer)
             except AnswerError as error:
+                if self._read is None:
+                    raise InstallError(f"{question.text}: {error}\nnext: leave --yes out") from error
                 self._say(f"  {error}")
+
+    def _again(self, question: Question, old: Mapping[str, Any]) -> Value | None:
+        """A new answer; None: it stays as it is, which is the default."""
+        there = old.get(question.key)
+        default = _SAME if question.secret or there is None else shown(there)
+
+        def take(value: str) -> Value:
+            return value if value == default else question.take(value)
+
+        answer = self._ask(replace(question, default=default, take=take))
+        return None if answer in (default, there) else answer
 
     def _choose(self, prompt: str, options: Sequence[tuple[str, str]], default: int) -> str:
         """One of the options by its number; returns its word."""
@@ -122,7 +211,7 @@ class Interview:
         answer = self._ask(Question("", "Number", str(default), whole(1, len(options))))
         return options[int(str(answer)) - 1][0]
 
-    def _zone(self) -> str | None:
+    def _zone(self) -> None:
         known = found.zones(self._system)
         now = zone_of(self._system) or "Etc/UTC"
 
@@ -132,61 +221,123 @@ class Interview:
                 raise AnswerError(f"such as Europe/Berlin; near that: {', '.join(near[:5]) or 'nothing'}")
             return value
 
-        return str(self._ask(Question("", "Time zone", now, take)))
+        self.zone = str(self._ask(Question("", "Time zone", now, take)))
 
-    def _broker(self) -> str:
+    def _broker(self) -> None:
         there = mosquitto.read(self._system.root) if plan.keeps(self._system) else None
         options = [OWN, *([EXISTING] if there is not None else []), ELSEWHERE]
-        default = 2 if there is not None else 1
-        broker = self._choose("The MQTT broker:", [(one, _TABLES[one]) for one in options], default)
-        if broker == ELSEWHERE:
-            self._elsewhere()
-        elif broker == EXISTING and there is not None:
-            self._draft.table("broker", {"port": there.port} if there.port != 1883 else {})
-        elif self._ask(Question("", "Shall phones on the local network reach it, encrypted (y/n)", "n", yes)):
-            likely = found.interfaces(self._system)
-            name = self._ask(Question("", "Which network interface", likely[0] if likely else "wlan0", text))
-            self._draft.lines += ["[lan]", f"listen = [{json.dumps(name)}]", ""]
-        return broker
+        now = plan.broker_of(self._known, self._system)
+        default = options.index(now) + 1 if now in options else 1
+        self.broker = self._choose("The MQTT broker:", [(one, _TABLES[one]) for one in options], default)
+        old = self._known.get("broker", {})
+        if self.broker == ELSEWHERE:
+            self._elsewhere(old if now == ELSEWHERE else {k: v for k, v in old.items() if k == "base"})
+            return
+        table: dict[str, Value | None] = dict.fromkeys(_LOGIN if now == ELSEWHERE else ())
+        if now == ELSEWHERE:
+            self.draft.gone.add("broker__password")
+        if self.broker == EXISTING and there is not None:
+            table["port"] = there.port if there.port != 1883 else None
+        self.draft.table("broker", {k: v for k, v in table.items() if v != old.get(k)})
 
-    def _elsewhere(self) -> None:
-        table: dict[str, Value] = {
-            "host": self._ask(
-                Question(
-                    "", "Its name or address (Home Assistant's is often homeassistant.local)", None, text
-                )
-            ),
-            "port": self._ask(Question("", "Its port", "1883", whole(1, 65535))),
+    def _phones(self) -> None:
+        host = str(self._known.get("broker", {}).get("host", "127.0.0.1"))
+        if not is_here(host):
+            raise InstallError(f"phones reach the broker on {host} as it is set up there\nnext: set it there")
+        listening = self._known.get("lan", {}).get("listen", [])
+        words = "Shall phones on the local network reach it, encrypted (y/n)"
+        if not self._ask(Question("", words, shown(bool(listening)), yes)):
+            self.draft.table("lan", {"listen": None} if listening else {})
+            return
+        likely = found.interfaces(self._system)
+        default = ", ".join(listening) or (likely[0] if likely else "wlan0")
+        answer = str(self._ask(Question("", "Which network interface", default, text)))
+        names = [one.strip() for one in answer.split(",") if one.strip()]
+        self.draft.table("lan", {"listen": names} if names != list(listening) else {})
+
+    def _elsewhere(self, old: Mapping[str, Any]) -> None:
+        """Where it is, with the answers of before as defaults."""
+
+        def ask(key: str, words: str, default: str | None, take: Callable[[str], Value] = text) -> Value:
+            return self._ask(Question(key, words, shown(old[key]) if key in old else default, take))
+
+        table: dict[str, Value | None] = {
+            "host": ask("host", "Its name or address (Home Assistant's is often homeassistant.local)", None),
+            "port": ask("port", "Its port", "1883", whole(1, 65535)),
+            "username": ask("username", "User there, - for none", _NONE),
         }
-        user = self._ask(Question("", "User there, - for none", "-", text))
-        if user != "-":
-            table["username"] = user
-            self._draft.secrets["broker__password"] = str(
-                self._ask(Question("", "Password of that user", None, text))
+        if table["username"] == _NONE:
+            table["password"] = None
+            self.draft.gone.add("broker__password")
+        else:
+            same = _SAME if table["username"] == old.get("username") else None
+            password = str(self._ask(Question("", "Password of that user", same, text)))
+            if password != same:
+                self.draft.secrets["broker__password"] = password
+        table["tls_ca"] = ask("tls_ca", "File with its certificate authority (TLS), - for none", _NONE)
+        table["base"] = ask("base", "First level of all topics; each van on one broker its own", "camper")
+        before = dict(self._known.get("broker", {}))
+        implied = {"username": _NONE, "tls_ca": _NONE, "base": "camper"}
+        table = {key: None if one == implied.get(key) else one for key, one in table.items()}
+        self.draft.table("broker", {k: one for k, one in table.items() if one != before.get(k)})
+
+    def _one_device(self) -> None:
+        """Change a device, or add some."""
+        there = plan.tables(self._known, "device")
+        name = self._which("Which device:", {n: str(one.get("kind")) for n, one in there.items()})
+        if not name:
+            self._devices()
+            return
+        kind = _kind_of(there[name])
+        if kind is None:
+            raise InstallError(
+                f"there are no questions about {name}, of kind {there[name].get('kind')}\n"
+                "next: change it in boondock.toml by hand"
             )
-        authority = self._ask(
-            Question("", "File with its certificate authority (TLS), - for none", "-", text)
-        )
-        if authority != "-":
-            table["tls_ca"] = authority
-        base = self._ask(
-            Question("", "First level of all topics; each van on one broker its own", "camper", text)
-        )
-        if base != "camper":
-            table["base"] = base
-        self._draft.table("broker", table)
+        self._changed(f"device.{name}", kind.questions, there[name])
+
+    def _output(self) -> None:
+        """Change a relay, or add some."""
+        there = plan.tables(self._known, "relay")
+        name = self._which("Which output:", {n: f"pin {one.get('pin')}" for n, one in there.items()})
+        if name:
+            self._changed(f"relay.{name}", RELAY, there[name])
+        else:
+            self._relays()
+
+    def _which(self, prompt: str, there: Mapping[str, str]) -> str:
+        """One of those that there are; empty: a new one."""
+        options = [("", "a new one"), *((name, f"{name} ({what})") for name, what in there.items())]
+        return self._choose(prompt, options, 1) if there else ""
+
+    def _changed(self, table: str, questions: Sequence[Question], old: Mapping[str, Any]) -> None:
+        """Ask again; only what is answered otherwise is changed."""
+        values: dict[str, Value | None] = {}
+        for question in questions:
+            answer = self._again(question, old)
+            if answer is None:
+                continue
+            if question.secret:
+                self.draft.secrets[f"{table.replace('.', '__')}__{question.key}"] = str(answer)
+            else:
+                values[question.key] = _port(answer) if question.wire == TCP else answer
+        self.draft.table(table, values)
 
     def _devices(self) -> None:
-        taken = set()
+        there = plan.tables(self._known, "device").values()
+        taken = {os.path.realpath(self._system.at(str(one.get("port")))) for one in there}
         for port in found.ports(self._system):
+            if os.path.realpath(self._system.at(port.path)) in taken:
+                continue
             serial = [one for one in KINDS if one.wire == SERIAL]
             options = [*((one.kind, one.title) for one in serial), ("", "nothing of these")]
             default = next((n for n, one in enumerate(serial, 1) if one.kind == port.kind), len(options))
             kind = self._choose(f"Found the port {port.path}. On it is", options, default)
             if kind:
-                taken.add(port.path)
                 self._device(next(one for one in serial if one.kind == kind), {"port": port.path})
         for address in found.chips(self._system):
+            if address in [one.get("address") for one in there]:
+                continue
             likely = [one for one in KINDS if one.kind in found.kinds_at(address)]
             if likely:
                 self._chip(address, likely)
@@ -208,30 +359,39 @@ class Interview:
             self._device(KINDS[int(answer)], {})
 
     def _device(self, kind: Kind, given: Mapping[str, Value]) -> None:
-        name = self._draft.id_for(str(self._ask(Question("", "Its name", kind.name, text))))
+        name = self.draft.id_for(str(self._ask(Question("", "Its name", kind.name, text))))
         values: dict[str, Value] = {"kind": kind.kind}
         for question in kind.questions:
             answer = given[question.key] if question.key in given else self._ask(question)
             if question.secret:
-                self._draft.secrets[f"device__{name}__{question.key}"] = str(answer)
-            elif kind.wire == TCP and question.key == "port" and not str(answer).startswith("tcp://"):
-                values["port"] = f"tcp://{answer}"
+                self.draft.secrets[f"device__{name}__{question.key}"] = str(answer)
             else:
-                values[question.key] = answer
-        self._draft.table(f"device.{name}", values)
-        self._i2c |= kind.kind in plan.I2C_KINDS
-        self._uart |= plan.needs_uart({"device": {name: values}})
+                values[question.key] = _port(answer) if question.wire == TCP else answer
+        self.draft.table(f"device.{name}", values)
 
     def _relays(self) -> None:
         first = True
         for name in self._names():
-            if first and not found.has_pins(self._system):
+            if first and not found.has_pins(self._system) and "pins" not in self._known.get("controller", {}):
                 pins = self._ask(Question("", "This machine has no pins. Simulate them (y/n)", "y", yes))
-                self._draft.table("controller", {"pins": "simulated"} if pins else {})
+                self.draft.table("controller", {"pins": "simulated"} if pins else {})
             first = False
             values = {one.key: self._ask(one) for one in RELAY}
-            self._draft.table(f"relay.{self._draft.id_for(name)}", values)
+            self.draft.table(f"relay.{self.draft.id_for(name)}", values)
 
     def _names(self) -> Iterator[str]:
         while (name := str(self._ask(Question("", "A relay: its name, - for no more", "-", text)))) != "-":
             yield name
+
+
+def _port(answer: Value) -> str:
+    """The port of a device on the network."""
+    return str(answer) if str(answer).startswith(_NETWORK) else f"{_NETWORK}{answer}"
+
+
+def _kind_of(device: Mapping[str, Any]) -> Kind | None:
+    """The row of questions for a device of boondock.toml."""
+    name = str(device.get("kind"))
+    name = "victron" if name.startswith("victron") else name
+    wires = {TCP} if str(device.get("port", "")).startswith(_NETWORK) else {one.wire for one in KINDS} - {TCP}
+    return next((one for one in KINDS if one.kind == name and one.wire in wires), None)

@@ -67,7 +67,7 @@ class System:
             done = subprocess.run(  # noqa: S603 — commands of this package
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=None if live else subprocess.PIPE,
+                stdout=sys.stdout if live else subprocess.PIPE,
                 stderr=None if live else subprocess.STDOUT,
                 text=True,
                 check=False,

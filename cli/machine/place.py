@@ -59,14 +59,29 @@ class Place:
 
     def holder(self, path: str) -> tuple[int, str] | None:
         """Another program's process that has a device open: id and name; root sees all, others their own."""
+        found = (one for one in self.holders(path) if "collector" not in one[2])
+        return next(((number, name) for number, name, _ in found), None)
+
+    def holders(self, path: str) -> Iterator[tuple[int, str, list[str]]]:
+        """Every process but this one that has a device open or, whoever asks, locked as our collectors do."""
         real = os.path.realpath(self.at(path))
+        locked = self._lockers(real)
         for number, name, line in self.processes():
-            if "collector" in line or number == os.getpid():
+            if number == os.getpid():
                 continue
-            for fd in self.at(f"/proc/{number}/fd").glob("*"):
-                if os.path.realpath(fd) == real:
-                    return number, name
-        return None
+            opened = self.at(f"/proc/{number}/fd").glob("*")
+            if number in locked or any(os.path.realpath(fd) == real for fd in opened):
+                yield number, name, line
+
+    def _lockers(self, real: str) -> set[int]:
+        """The processes that have a file locked; the kernel names files by device and inode."""
+        try:
+            found = os.stat(real)  # noqa: PTH116 — a real path already
+        except OSError:
+            return set()
+        file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        rows = (line.split() for line in self.text("/proc/locks").splitlines())
+        return {int(row[4]) for row in rows if len(row) > 5 and row[5] == file and row[4].isdigit()}
 
     def may_use(self, subject: str, path: str, group: str) -> Finding:
         """Whether the units' users, or the one who asks, may read and write a device."""

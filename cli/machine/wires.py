@@ -80,16 +80,17 @@ def _port(place: Place, subject: str, port: str) -> Iterator[Finding]:
         yield Finding(
             subject, f"{port} is used by {name} (process {number})", f"stop {name}: sudo kill {number}"
         )
-    real = f"/{os.path.relpath(os.path.realpath(found), os.path.realpath(place.root))}"
-    if real in _BOARD or port == "/dev/serial0":
-        yield from _console(place, subject, port)
+    if (file := console(place, port)) is not None:
+        yield Finding(subject, f"Linux uses {port} as its console ({file})", _CONSOLE_OFF)
 
 
-def _console(place: Place, subject: str, port: str) -> Iterator[Finding]:
-    for file in _CMDLINES:
-        if any(word.split(",")[0] in _CONSOLES for word in place.text(file).split()):
-            yield Finding(subject, f"Linux uses {port} as its console ({file})", _CONSOLE_OFF)
-            return
+def console(place: Place, port: str) -> str | None:
+    """The file that makes a port the console of Linux; None if it is none."""
+    real = f"/{os.path.relpath(os.path.realpath(place.at(port)), os.path.realpath(place.root))}"
+    if real not in _BOARD and port != "/dev/serial0":
+        return None
+    words = ((file, word) for file in _CMDLINES for word in place.text(file).split())
+    return next((file for file, word in words if word.split(",")[0] in _CONSOLES), None)
 
 
 def buses(place: Place, devices: dict[str, int]) -> Iterator[Finding]:

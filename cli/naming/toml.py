@@ -75,13 +75,9 @@ def changed(text: str, old: str, new: str) -> str:
 def edit(path: Path, secrets: Path, old: str, new: str, now: datetime) -> list[str]:
     """Change the file and the names of its secret files; the old one is kept. Raises AskError, OSError."""
     text = path.read_text(encoding="utf-8")
-    fresh, stamp = changed(text, old, new), now.strftime("%Y%m%dT%H%M%S")
-    copy = path.with_name(f"{path.name}.before-{stamp}")
+    fresh = changed(text, old, new)
     moved = secret_files(secrets, old, new)
-    found = path.stat()
-    mode, owner = found.st_mode & 0o777, (found.st_uid, found.st_gid)
-    keeping.write(copy, text.encode(), mode=mode, owner=owner)
-    keeping.write(path, fresh.encode(), mode=mode, owner=owner)
+    copy = replace_kept(path, fresh.encode(), now)
     for one, other in moved:
         one.replace(other)
     try:
@@ -89,10 +85,19 @@ def edit(path: Path, secrets: Path, old: str, new: str, now: datetime) -> list[s
     except ConfigError as error:
         for one, other in moved:
             other.replace(one)
-        keeping.write(path, text.encode(), mode=mode, owner=owner)
-        copy.unlink()
+        copy.replace(path)
         raise AskError(f"nothing was changed, for then {str(error).splitlines()[0]}") from error
     return [f"changed {path}; the old one is {copy.name}"] + [f"moved {a} to {b.name}" for a, b in moved]
+
+
+def replace_kept(path: Path, content: bytes, now: datetime, *, private: bool = False) -> Path:
+    """Write a user's file anew, `private` for its owner alone; return the copy of the old. Raises OSError."""
+    found = path.stat()
+    mode, owner = found.st_mode & 0o777, (found.st_uid, found.st_gid)
+    copy = path.with_name(f"{path.name}.before-{now:%Y%m%dT%H%M%S}")
+    keeping.write(copy, path.read_bytes(), mode=mode, owner=owner)
+    keeping.write(path, content, mode=0o600 if private else mode, owner=owner)
+    return copy
 
 
 def secret_files(secrets: Path, old: str, new: str) -> list[tuple[Path, Path]]:

@@ -15,7 +15,7 @@ HEAD = """\
 
 One command for everything that people do with the house in a terminal. This page is made from the command's
 own help: `boondock COMMAND --help` says the same. `boondock --install-completion` teaches your shell to
-complete commands and options with the Tab key.
+complete commands, options, and the names of devices and outputs with the Tab key.
 
 Without options a command talks to the house that runs here: a run or the demo that you have started in
 another terminal (`./scripts/run`), else the one of `$BOONDOCK_CONFIG`, `./boondock.toml` or

@@ -347,3 +347,16 @@ def test_the_broker_has_nothing_to_complain_of(secured: SecuredBroker) -> None:
     log = (secured.folder / "mosquitto.log").read_text()
     assert "Error" not in log
     assert "Warning" not in log
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("192.0.2.7", True), ("127.0.0.1", False), ("localhost", False), ("::1", False)],
+)
+def test_a_broker_on_another_machine_is_told(tmp_path: Path, host: str, told: bool) -> None:  # noqa: FBT001 — a case
+    config = tmp_path / "boondock.toml"
+    config.write_text(f'[broker]\nhost = "{host}"\nport = 1884\n')
+    done = boondock_broker(config, tmp_path / "out", tmp_path / "kept", "--dry-run", "--mosquitto", "2.0")
+    said = f"[broker] names {host}:1884, which is not this machine: "
+    assert (done.returncode, said in done.stderr) == (0, told), done.stderr
+    assert ("next: docs/broker-elsewhere.md" in done.stderr) is told

@@ -1,0 +1,1 @@
+"""`boondock scan`: what collectors find, what is on serial ports, what is on the local network."""
