@@ -37,7 +37,7 @@ class _Health(msgspec.Struct):
 class Checks(Protocol):
     """What `boondock check --machine` finds."""
 
-    def __call__(self, settings: Settings) -> list[Finding]:
+    def __call__(self, settings: Settings, *, ask_broker: bool) -> list[Finding]:
         """Look at the machine."""
 
 
@@ -47,17 +47,18 @@ def examine(
     """Look at everything; `installed`: it runs as services; `data`: database and state on this machine."""
     if data is not None:
         yield from machine(settings)
-    said: Mapping[str, bytes] = {}
     try:
         said, finding = round_trip(broker)
-        yield finding
     except CommandError as error:
-        yield Finding("broker", str(error), "docs/troubleshooting.md")
-    if installed:
-        yield from as_each_user(settings, broker)
-    topics = Topics(broker.base)
-    yield from services(topics, said)
-    yield from clocks(topics, said)
+        why, _, mend = str(error).partition("; next: ")
+        yield Finding("broker", why, mend or "docs/troubleshooting.md")
+    else:
+        yield finding
+        if installed:
+            yield from as_each_user(settings, broker)
+        topics = Topics(broker.base)
+        yield from services(topics, said)
+        yield from clocks(topics, said)
     if data is not None:
         yield clock(synced=synchronised())
         yield from disk("database", data[0])
@@ -71,7 +72,7 @@ def machine(settings: Settings) -> list[Finding]:
         found: Checks = importlib.import_module("cli.machine.check").machine
     except ModuleNotFoundError:
         return []
-    return found(settings)
+    return found(settings, ask_broker=False)
 
 
 def round_trip(broker: Broker) -> tuple[Mapping[str, bytes], Finding]:

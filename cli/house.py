@@ -160,6 +160,14 @@ def kept_password(user: str, folder: Path = CREDENTIALS) -> str | None:
         return None
 
 
+def as_admin(broker: "Broker", folder: Path = CREDENTIALS) -> "Broker":
+    """The broker as `admin`, where the house's own broker has such a user and we may read its password."""
+    if broker.username is not None or broker.password is not None:
+        return broker
+    password = kept_password(ADMIN, folder)
+    return broker if password is None else replace(broker, username=ADMIN, password=password)
+
+
 def talks(function: Callable[Concatenate[House, P], int | None]) -> Callable[P, int | None]:
     """Give a command the options that say which house it talks to; it gets them as its first argument."""
 

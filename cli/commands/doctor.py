@@ -6,6 +6,7 @@ from pathlib import Path
 from cli import doctor, output
 from cli.house import INSTALLED, House, Json, talks
 from cli.machine.finding import wrong
+from cli.machine.place import STATE, Place
 from config.hosts import is_here
 
 
@@ -18,6 +19,9 @@ def command(house: House, *, as_json: Json = False) -> int:
     if running is not None:
         # A run keeps all of it in one folder, whatever its settings say.
         data = (Path(running.logs).parent, Path(running.logs).parent)
+    elif is_here(broker.host) and house.is_installed() and Place(Path("/")).has_units:
+        # The units say where, whatever boondock.toml does.
+        data = (Path(STATE), Path(STATE))
     elif is_here(broker.host):
         data = (Path(settings.statistician.database).parent, Path(settings.storage.state))
     found = []

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from rich.table import Table
 from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
 from cli.asking import Asker, AskError
-from cli.house import kept_password
-from config.model import RELAY_DEVICE, Broker, Settings
+from cli.house import as_admin
+from config.model import RELAY_DEVICE, Settings
 
-PASSWORDS = Path("/etc/credstore")
 DATA = Path("/var/lib")
 _UNITS = "boondock*.service"
 # What the broker says it heard from a service that was killed stands until its keep-alive has passed.
@@ -81,14 +80,6 @@ class _Told(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     """Any answer: that there is one is enough."""
-
-
-def as_admin(broker: Broker, folder: Path = PASSWORDS) -> Broker:
-    """The broker as `admin`, where the house's own broker has such a user and we may read its password."""
-    if broker.username is not None or broker.password is not None:
-        return broker
-    password = kept_password("admin", folder)
-    return broker if password is None else replace(broker, username="admin", password=password)
 
 
 def look(settings: Settings, *, now: float | None = None) -> State:

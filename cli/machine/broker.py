@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from cli.asking import Asker, AskError
+from cli.house import CREDENTIALS, as_admin
 from cli.machine.finding import Finding
 from cli.machine.place import Place
 from cli.machine.wires import reached
@@ -28,7 +29,7 @@ def broker(place: Place, settings: Broker) -> Iterator[Finding]:
         yield Finding("broker", f"no broker: {found.text}", mend)
         return
     if settings.username is None or settings.password is not None:
-        yield _login(settings)
+        yield _login(as_admin(settings, place.at(str(CREDENTIALS))) if place.has_units else settings, place)
     else:
         text = (
             f"{settings.host}:{settings.port} answers; the password of {settings.username} is not known here"
@@ -36,11 +37,12 @@ def broker(place: Place, settings: Broker) -> Iterator[Finding]:
         yield Finding("broker", text, ok=True)
 
 
-def _login(settings: Broker) -> Finding:
+def _login(settings: Broker, place: Place) -> Finding:
     who = settings.username or "nobody"
     try:
         with Asker(settings, service=None):
             return Finding("broker", f"{settings.host}:{settings.port} lets {who} in", ok=True)
     except AskError as error:
+        why = str(error).partition("; next: ")[0]
         mend = "write username below [broker] and the password into the secret file broker__password"
-        return Finding("broker", str(error), mend)
+        return Finding("broker", why, "sudo boondock check --machine" if place.has_units else mend)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cli.machine.finding import Finding
 
+STATE = "/var/lib/boondock-statistician"
+"""Where the unit of the statistician keeps its database and state."""
 UNIT = "etc/systemd/system/boondock-collector@.service"
 _TRANSPORTS_GROUP = {"serial": "dialout", "i2c": "i2c", "gpio": "gpio", "ble": "bluetooth"}
 

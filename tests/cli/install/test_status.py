@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from bus.topics import Topic, Topics, Verb
+from cli.house import as_admin
 from cli.install import status
-from cli.install.status import Device, Service, State, as_admin
+from cli.install.status import Device, Service, State
 from config.model import Broker
 
 NOW = datetime(2026, 11, 21, 6, 40, 20, tzinfo=UTC).timestamp()
