@@ -173,7 +173,8 @@ def disk(what: str, folder: Path) -> Iterator[Finding]:
     try:
         room = shutil.disk_usage(folder)
     except OSError as error:
-        yield Finding("disk", f"{what} {folder}: {error.strerror}", f"sudo boondock doctor, or make {folder}")
+        mend = "sudo boondock doctor" if isinstance(error, PermissionError) else f"make the folder {folder}"
+        yield Finding("disk", f"{what} {folder}: {error.strerror}", mend)
         return
     enough = room.free >= _LEAST_FREE and room.free >= _LEAST_SHARE * room.total
     text = f"{what} {folder}: {room.free / _MB:.0f} MB free of {room.total / _MB:.0f}"
