@@ -24,6 +24,7 @@ from statistician.store_space import RESERVE, free, sync
 _FRESH = ".restoring"
 _STAMP = "%Y%m%dT%H%M%S"
 # Readings that wait here are newer than those of the backup, and stand nowhere else.
+_PRIVATE = Path("/var/lib/private")
 _OUTBOX = ".outbox"
 STOP = "sudo systemctl stop boondock.target"
 START = "sudo systemctl start boondock.target"
@@ -156,7 +157,7 @@ def _write(reader: Reader, done: Plan, fresh: list[tuple[Path, Path]], tell: Cal
         if entry.folder:
             if not target.is_dir():
                 target.mkdir(mode=0o700, parents=True)
-                _give(target, entry, missing)
+                _give(target, entry, missing, done.root)
             continue
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}{_FRESH}")
@@ -168,7 +169,7 @@ def _write(reader: Reader, done: Plan, fresh: list[tuple[Path, Path]], tell: Cal
                 progress.show(written / max(total, 1), entry.path)
             file.flush()
             os.fsync(file.fileno())
-        _give(part, entry, missing)
+        _give(part, entry, missing, done.root)
         if entry.part is Part.DATABASE and (problem := verify(part)):
             raise AskError(f"the database in {reader.path} is damaged: {problem}")
     progress.done()
@@ -178,13 +179,26 @@ def _write(reader: Reader, done: Plan, fresh: list[tuple[Path, Path]], tell: Cal
         )
 
 
-def _give(path: Path, entry: Entry, missing: set[str]) -> None:
+def _give(path: Path, entry: Entry, missing: set[str], root: Path) -> None:
     """Give a file its rights, and as root its owner, by name: numbers are others on another machine."""
     if os.geteuid() == 0:
         user = _id(entry.owner, lambda name: pwd.getpwnam(name).pw_uid, missing)
         group = _id(entry.group, lambda name: grp.getgrnam(name).gr_gid, missing)
-        os.chown(path, user, group)
+        os.chown(path, *(_owner_of_service(path, root) or (user, group)))
     path.chmod(entry.mode)
+
+
+def _owner_of_service(path: Path, root: Path) -> tuple[int, int] | None:
+    """User and group in the folder that systemd keeps for a service with a dynamic user; None elsewhere.
+
+    systemd.exec(5), DynamicUser=: since 257 the files there belong to `nobody` and are mapped to the user of
+    the service, before that they belong to it. It puts them right only if the folder itself is another's.
+    """
+    private, real = inside(root, _PRIVATE).resolve(), path.parent.resolve()
+    if private not in real.parents:
+        return None
+    found = (private / real.relative_to(private).parts[0]).stat()
+    return found.st_uid, found.st_gid
 
 
 def _id(name: str, lookup: Callable[[str], int], missing: set[str]) -> int:

@@ -187,3 +187,16 @@ def test_what_is_no_backup_is_said(tmp_path: Path, root: Path) -> None:
         restored(no_file, root)
     with pytest.raises(AskError, match="there is no"):
         restored(no_file.with_name("absent.zip"), root)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_what_a_service_keeps_is_its_own_whatever_number_it_has_here(tmp_path: Path, root: Path) -> None:
+    fresh = tmp_path / "fresh"
+    kept = fresh / "var/lib/private/boondock-controller"
+    kept.mkdir(parents=True)
+    os.chown(kept, 4242, 4343)
+    (fresh / "var/lib/boondock-controller").symlink_to("private/boondock-controller")
+    restored(made(tmp_path, root), fresh)
+    there = (kept / "relays.json").stat()
+    assert (there.st_uid, there.st_gid) == (4242, 4343)
+    assert (fresh / "etc/boondock/boondock.toml").stat().st_uid == 0
