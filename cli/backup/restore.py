@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from bus.health import VERSION
 from bus.lock import LockedError, hold
@@ -24,8 +25,8 @@ from statistician.store_space import RESERVE, free, sync
 _FRESH = ".restoring"
 _STAMP = "%Y%m%dT%H%M%S"
 # Readings that wait here are newer than those of the backup, and stand nowhere else.
-_PRIVATE = Path("/var/lib/private")
 _OUTBOX = ".outbox"
+_PRIVATE = Path("/var/lib/private")
 STOP = "sudo systemctl stop boondock.target"
 START = "sudo systemctl start boondock.target"
 
@@ -97,26 +98,45 @@ def _numbers(version: str) -> list[int]:
 
 
 @contextmanager
-def alone(done: Plan) -> Iterator[None]:
-    """Keep every process of the house from starting meanwhile. Raises AskError if one runs."""
+def alone(done: Plan, patience: float) -> Iterator[None]:
+    """Keep every process of the house from starting meanwhile; one that runs has `patience` seconds to end.
+
+    Raises AskError.
+    """
     folders = {inside(done.root, Path(one.path)).parent for one in done.entries}
     folders |= {inside(done.root, path).parent for path in done.moved}
     with ExitStack() as stack:
         for folder in sorted(folders):
             for lock in (*sorted(folder.glob("*.id")), *sorted(folder.glob("*.db.lock"))):
-                try:
-                    held = hold(lock, f"{lock.name.partition('.')[0]} is running", 0)
-                except LockedError as error:
-                    raise AskError(f"{error}: {STOP} (or end ./scripts/run with Ctrl-C)") from error
+                held = _held(lock, patience)
                 if held is not None:
                     stack.enter_context(held)
         yield
 
 
-def restore(reader: Reader, done: Plan, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Do what is planned. Raises AskError, OSError; until all is written and checked nothing is changed."""
+def _held(lock: Path, patience: float) -> IO[bytes] | None:
+    """Hold the lock of a process; one that is just being stopped has so many seconds. Raises AskError."""
+    name = lock.name.partition(".")[0]
+    progress = Progress()
+    for wait in (0, patience):
+        try:
+            return hold(lock, f"{name} is running", wait)
+        except LockedError as error:
+            if wait == patience:
+                raise AskError(f"{error}: {STOP} (or end ./scripts/run with Ctrl-C)") from error
+            progress.show(0, f"{name} runs; waiting {patience:.0f} s for its end")
+    return None
+
+
+def restore(
+    reader: Reader, done: Plan, tell: Callable[[str], None] = lambda _: None, *, patience: float = 0
+) -> None:
+    """Do what is planned. Raises AskError, OSError; until all is written and checked nothing is changed.
+
+    Processes that still run have `patience` seconds to end.
+    """
     fresh: list[tuple[Path, Path]] = []
-    with alone(done):
+    with alone(done, patience):
         _has_room(done)
         try:
             _write(reader, done, fresh, tell)

@@ -13,6 +13,9 @@ from cli.backup.archive import Reader
 from cli.backup.restore import START, Plan, aside, plan, restore
 from cli.backup.sources import Part
 
+# systemctl returns before the last service has ended.
+_PATIENCE_S = 20.0
+
 
 def command(
     file: Annotated[Path, typer.Argument(help="A backup; one with changes needs the whole one beside it.")],
@@ -27,7 +30,7 @@ def command(
     with Reader(file.absolute()) as reader:
         done = plan(reader, root.absolute(), datetime.now(UTC), only)
         if not dry_run:
-            restore(reader, done, told.append)
+            restore(reader, done, told.append, patience=_PATIENCE_S)
     if as_json:
         print(msgspec.json.encode(_data(done, told)).decode())
         return 0

@@ -14,9 +14,12 @@ import pytest
 from bus.identity import identify
 from cli.asking import AskError
 from cli.backup.archive import Reader
+from cli.backup.restore import plan, restore
 from cli.backup.sources import Part
+from cli.progress import Progress
 from tests.cli.backup_rig import (
     DATABASE,
+    NOW,
     TOML,
     fill,
     installed,
@@ -114,17 +117,43 @@ def test_a_part_alone(tmp_path: Path, root: Path, only: Part) -> None:
     assert (root / "var/lib/boondock-controller/relays.json").read_text() == "y"
 
 
+def controller(root: Path) -> int:
+    """A controller that runs; its process id."""
+    process = os.fork()
+    if process == 0:
+        identify(root / "var/lib/boondock-controller", "controller", 0)
+        threading.Event().wait()
+    deadline = threading.Event()
+    while not (root / "var/lib/boondock-controller/controller.id").exists():
+        deadline.wait(0.01)
+    return process
+
+
+def test_a_process_that_is_being_stopped_has_time_to_end(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, fresh = made(tmp_path, root), tmp_path / "fresh"
+    holder = controller(fresh)
+    said: list[tuple[float, str]] = []
+
+    def show(_: Progress, share: float, text: str) -> None:
+        if not said:
+            os.kill(holder, 9)
+            os.waitpid(holder, 0)
+        said.append((share, text))
+
+    monkeypatch.setattr(Progress, "show", show)
+    with Reader(path) as reader:
+        restore(reader, plan(reader, fresh, NOW), patience=30)
+    assert said[0] == (0, "controller runs; waiting 30 s for its end")
+    assert rows(fresh / DATABASE) == rows(root / DATABASE)
+
+
 def test_it_is_refused_while_a_process_runs(tmp_path: Path, root: Path) -> None:
     path = made(tmp_path, root)
     before = tree(root)
-    holder = os.fork()
-    if holder == 0:
-        identify(root / "var/lib/boondock-controller", "controller", 0)
-        threading.Event().wait()
+    holder = controller(root)
     try:
-        deadline = threading.Event()
-        while not (root / "var/lib/boondock-controller/controller.id").exists():
-            deadline.wait(0.01)
         with pytest.raises(AskError, match=r"controller is running.*sudo systemctl stop boondock.target"):
             restored(path, root)
     finally:
