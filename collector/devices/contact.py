@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from collector.devices.description import Value
 from collector.devices.lines import GpioLine
 from config.model import Device, Pull
 
@@ -47,8 +46,3 @@ def contact(settings: Device, pin: int, debounce: float) -> Contact:
     pull: Pull = settings.pull or DEFAULT_PULL
     active_low = settings.active_low if settings.active_low is not None else pull == "up"
     return Contact(pin, pull, active_low, settings.debounce if settings.debounce is not None else debounce)
-
-
-def on_off(closed: bool | None) -> Value:  # noqa: FBT001 — the value itself
-    """The value of a boolean entity."""
-    return None if closed is None else "ON" if closed else "OFF"

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bus.about import BINARY_SENSOR_CLASSES, Entity
-from collector.devices.contact import Contact, contact, on_off
+from collector.devices.contact import Contact, contact
 from collector.devices.description import Decoded, GpioKind, Row, SettingError
 from collector.devices.lines import GpioLine
+from collector.devices.rows import on_off
 from config.model import Device
 
 _EVERY_S = 0.2

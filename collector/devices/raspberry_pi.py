@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bus.about import MEASUREMENT, TOTAL_INCREASING, Entity
-from collector.devices.contact import on_off
 from collector.devices.description import Decoded, HostKind, Row, Values
 from collector.devices.lines import HostLine, HostText, Space
+from collector.devices.rows import on_off
 from config.model import Device
 
 _MB = 1_000_000

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from collector.devices.description import Kind
+from collector.devices.victron.records import RECORDS
 
 
 class Reached(StrEnum):
@@ -31,21 +32,9 @@ LINES: tuple[tuple[str, Reached, str], ...] = (
     ("sunspec", PORT, "sunspec"),
     ("tank_sender", I2C, "tank_sender"),
     ("tank_switches", GPIO, "tank_switches"),
-    ("vedirect", PORT, "vedirect"),
-    ("victron", BLE, "victron_auto"),
-    ("victron_ac_charger", BLE, "victron_ac_charger"),
-    ("victron_battery_monitor", BLE, "victron_battery_monitor"),
-    ("victron_battery_sense", BLE, "victron_battery_sense"),
-    ("victron_dc_dc_converter", BLE, "victron_dc_dc_converter"),
-    ("victron_dc_energy_meter", BLE, "victron_dc_energy_meter"),
-    ("victron_inverter", BLE, "victron_inverter"),
-    ("victron_lynx_bms", BLE, "victron_lynx_bms"),
-    ("victron_multi_rs", BLE, "victron_multi_rs"),
-    ("victron_orion_xs", BLE, "victron_orion_xs"),
-    ("victron_smart_battery_protect", BLE, "victron_smart_battery_protect"),
-    ("victron_smart_lithium", BLE, "victron_smart_lithium"),
-    ("victron_solar_charger", BLE, "victron_solar_charger"),
-    ("victron_ve_bus", BLE, "victron_ve_bus"),
+    ("vedirect", PORT, "vedirect.engine"),
+    ("victron", BLE, "victron.engine"),
+    *((name, BLE, "victron.engine") for name in RECORDS),
 )
 
 
@@ -59,7 +48,7 @@ class _Kinds(Mapping[str, Kind]):
     def __getitem__(self, name: str) -> Kind:
         if name not in self._loaded:
             module = importlib.import_module(f"{__package__}.{self._files[name]}")
-            self._loaded[name] = module.KIND
+            self._loaded[name] = module.KINDS[name] if hasattr(module, "KINDS") else module.KIND
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:

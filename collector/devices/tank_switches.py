@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bus.about import Entity
-from collector.devices.common_entities import measured
-from collector.devices.contact import Contact, contact, on_off
+from collector.devices.contact import Contact, contact
 from collector.devices.description import Decoded, GpioKind, Row, SettingError, Values
 from collector.devices.lines import GpioLine
+from collector.devices.rows import measured, on_off
 from config.model import Device
 
 _EVERY_S = 1.0

@@ -6,7 +6,7 @@ import pytest
 
 from bus.events import Message
 from collector.devices import registry
-from collector.devices.victron_scan import recognise
+from collector.devices.victron.engine import recognise
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, TOPICS, BleHouse, Json

@@ -13,7 +13,7 @@ from bus.topics import Topics
 from collector.checking import check
 from collector.devices.description import BadRecordError, ImplausibleError, WrongKeyError, WrongKindError
 from collector.devices.registry import KINDS
-from collector.devices.victron_auto import BY_RECORD_TYPE
+from collector.devices.victron.engine import BY_RECORD_TYPE
 from collector.listening import ListeningSource
 from collector.ownership import owned_devices
 from collector.readings import Readings

@@ -4,10 +4,20 @@ from collections.abc import Mapping
 
 from collector.devices.description import Decoded, Rows, SettingError, Tested, Values, VeDirectKind
 from collector.devices.lines import VeDirectLine
-from collector.devices.vedirect_fields import ALL_ROWS, FIELDS, REASON_BITS, ROWS, Family
-from collector.devices.vedirect_texts import NOT_AVAILABLE, number
-from collector.devices.victron import MANUFACTURER, Record, boolean, power, require_within
-from collector.devices.victron_codes import OFF_REASON_ROWS, OFF_REASONS, read_off_reasons, read_reasons
+from collector.devices.rows import on_off
+from collector.devices.vedirect.labels import (
+    ALL_ROWS,
+    FIELDS,
+    NOT_AVAILABLE,
+    REASON_BITS,
+    ROWS,
+    Family,
+    number,
+)
+from collector.devices.victron.codes import OFF_REASON_ROWS, OFF_REASONS, read_off_reasons, read_reasons
+from collector.devices.victron.engine import MANUFACTURER
+from collector.devices.victron.fields import power, require_within
+from collector.devices.victron.library import MODELS
 from config.model import Device
 
 # A family is a range of product ids (VE.Direct Protocol, table of PIDs); a product that is not listed shows
@@ -95,7 +105,7 @@ def _model(product: int | None, fields: Mapping[str, str]) -> str | None:
     if product is None:
         # A BMV-600 has no product id.
         return f"BMV-{fields['BMV']}" if "BMV" in fields else None
-    return _MODELS.get(product) or Record(product, b"").model or f"VE.Direct 0x{product:04X}"
+    return _MODELS.get(product) or MODELS.get(product) or f"VE.Direct 0x{product:04X}"
 
 
 def _read_bits(family: Family, fields: Mapping[str, str], values: Values) -> list[str]:
@@ -105,13 +115,11 @@ def _read_bits(family: Family, fields: Mapping[str, str], values: Values) -> lis
         if label in fields and of in ROWS[family]:
             reasons = _bits(fields[label])
             known = sum(1 << bit for bit in REASON_BITS[family])
-            said = read_reasons((reasons or 0) & known, REASON_BITS[family], of) | {
-                of: boolean(on=bool(reasons))
-            }
+            said = read_reasons((reasons or 0) & known, REASON_BITS[family], of) | {of: on_off(bool(reasons))}
             values |= said if reasons is not None else dict.fromkeys(said)
     if "alarm" in ROWS[family] and fields.get("Alarm", "").upper() in ("ON", "OFF"):
         on = "ON" in (values.get("alarm"), fields["Alarm"].upper())
-        values["alarm"] = boolean(on=on)
+        values["alarm"] = on_off(on)
     if "OR" in fields and "off_reason" in ROWS[family]:
         reasons = _bits(fields["OR"])
         if reasons is None:
