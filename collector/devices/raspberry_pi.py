@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bus.about import MEASUREMENT, TOTAL_INCREASING, Entity
+from bus.about import TOTAL_INCREASING
 from collector.devices.description import Decoded, HostKind, Row, Values
 from collector.devices.lines import HostLine, HostText, Space
-from collector.devices.rows import on_off
+from collector.devices.rows import flag, measured, on_off
 from config.model import Device
 
 _MB = 1_000_000
@@ -31,81 +31,39 @@ _UNDER_VOLTAGE = 1
 _FIELD = re.compile(r"(\w+):\s+(\d+) kB")
 
 
-def _number(
-    name: str,
-    unit: str | None,
-    device_class: str | None,
-    *,
-    precision: int,
-    step: float,
-    state_class: str = MEASUREMENT,
-    optional: bool = False,
-    diagnostic: bool = False,
-) -> Row:
-    entity = Entity(
-        name=name,
-        unit=unit,
-        device_class=device_class,
-        state_class=state_class,
-        precision=precision,
-        diagnostic=diagnostic,
-    )
-    return Row(entity=entity, step=step, optional=optional)
-
-
-def _share(name: str, *, optional: bool = False) -> Row:
-    return _number(name, "%", None, precision=1, step=1, optional=optional)
-
-
-def _megabytes(name: str, *, optional: bool = False, written: bool = False) -> Row:
-    state_class = TOTAL_INCREASING if written else MEASUREMENT
-    return _number(
+def _megabytes(name: str, *, optional: bool = True, state_class: str | None = None) -> Row:
+    return measured(
         name,
         "MB",
-        "data_size",
-        precision=0,
-        step=10,
+        device_class="data_size",
         state_class=state_class,
+        step=10,
         optional=optional,
         diagnostic=True,
     )
 
 
-def _flag(name: str, device_class: str | None, *, optional: bool = False, diagnostic: bool = False) -> Row:
-    entity = Entity(name=name, device_class=device_class, boolean=True, diagnostic=diagnostic)
-    return Row(entity=entity, optional=optional)
-
-
 ROWS: Mapping[str, Row] = MappingProxyType(
     {
-        "cpu_temperature": _number(
-            "CPU temperature", "°C", "temperature", precision=1, step=0.5, optional=True
-        ),
-        **{key: _flag(name, "problem", optional=True) for key, name in _FLAGS},
+        "cpu_temperature": measured("CPU temperature", "°C", step=0.5, optional=True),
+        **{key: flag(name, "problem", optional=True) for key, name in _FLAGS},
         **{
-            f"{key}_since_boot": _flag(f"{name} since boot", "problem", optional=True, diagnostic=True)
+            f"{key}_since_boot": flag(f"{name} since boot", "problem", optional=True, diagnostic=True)
             for key, name in _FLAGS
         },
-        "disk_free": _megabytes("Free disk"),
-        "disk_used": _share("Disk used"),
-        "system_disk_free": _megabytes("Free system disk", optional=True),
-        "system_disk_used": _share("System disk used", optional=True),
-        "card_written": _megabytes("Written to the card since boot", optional=True, written=True),
-        "memory_free": _megabytes("Free memory", optional=True),
-        "memory_used": _share("Memory used", optional=True),
-        "load": _number("Load", None, None, precision=2, step=0.1, optional=True),
-        "uptime": _number(
-            "Uptime",
-            "s",
-            "duration",
-            precision=0,
-            step=math.inf,
-            state_class=TOTAL_INCREASING,
-            optional=True,
-            diagnostic=True,
+        "disk_free": _megabytes("Free disk", optional=False),
+        "disk_used": measured("Disk used", "%", step=1),
+        "system_disk_free": _megabytes("Free system disk"),
+        "system_disk_used": measured("System disk used", "%", step=1, optional=True),
+        "card_written": _megabytes("Written to the card since boot", state_class=TOTAL_INCREASING),
+        "memory_free": _megabytes("Free memory"),
+        "memory_used": measured("Memory used", "%", step=1, optional=True),
+        "load": measured("Load", None, precision=2, step=0.1, optional=True),
+        "uptime": measured(
+            "Uptime", "s", state_class=TOTAL_INCREASING, step=math.inf, optional=True, diagnostic=True
         ),
-        "clock_synchronised": _flag("Clock synchronised", None, diagnostic=True),
-        "broker": _flag("Broker", "connectivity", optional=True, diagnostic=True),
+        "clock_synchronised": flag("Clock synchronised", diagnostic=True),
+        "broker": flag("Broker", "connectivity", optional=True, diagnostic=True),
     }
 )
 

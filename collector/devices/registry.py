@@ -22,16 +22,16 @@ BLE, PORT, I2C, GPIO, HOST = Reached
 
 # Name of the kind, how its devices are reached, the file that describes it.
 LINES: tuple[tuple[str, Reached, str], ...] = (
-    ("ads1115_voltage", I2C, "ads1115"),
+    ("ads1115_voltage", I2C, "i2c.ads1115"),
     ("epever_tracer", PORT, "epever"),
-    ("gpio_input", GPIO, "gpio_input"),
-    ("ina219", I2C, "ina219"),
+    ("gpio_input", GPIO, "gpio"),
+    ("ina219", I2C, "i2c.ina219"),
     ("modbus", PORT, "modbus"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", PORT, "route_b_meter"),
     ("sunspec", PORT, "sunspec"),
-    ("tank_sender", I2C, "tank_sender"),
-    ("tank_switches", GPIO, "tank_switches"),
+    ("tank_sender", I2C, "i2c.tank_sender"),
+    ("tank_switches", GPIO, "gpio"),
     ("vedirect", PORT, "vedirect.engine"),
     ("victron", BLE, "victron.engine"),
     *((name, BLE, "victron.engine") for name in RECORDS),

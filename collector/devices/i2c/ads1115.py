@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bus.about import MEASUREMENT, Entity
 from collector.devices.description import (
     BadRecordError,
     Decoded,
     I2cKind,
     NoAnswerError,
-    Row,
     Rows,
     SettingError,
 )
-from collector.devices.i2c_chip import chip_address, read_word, signed, write_word
+from collector.devices.i2c.chip import chip_address, read_word, signed, write_word
 from collector.devices.lines import I2cLine
+from collector.devices.rows import measured
 from config.model import Device
 
 _CONVERSION, _CONFIG = 0, 1
@@ -34,16 +33,7 @@ DEFAULT_GAIN = 4.096
 # By what its pin ADDR is tied to.
 _ADDRESSES = range(0x48, 0x4C)
 
-ROWS: Rows = MappingProxyType(
-    {
-        "voltage": Row(
-            entity=Entity(
-                name="Voltage", unit="V", device_class="voltage", state_class=MEASUREMENT, precision=2
-            ),
-            step=0.02,
-        ),
-    }
-)
+ROWS: Rows = MappingProxyType({"voltage": measured("Voltage", "V", precision=2, step=0.02)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from itertools import pairwise
 from statistics import median_low
 from types import MappingProxyType
 
-from bus.about import MEASUREMENT, Entity
-from collector.devices.ads1115 import Input, input_of
-from collector.devices.description import Decoded, I2cKind, Row, Rows, SettingError, Values
+from collector.devices.description import Decoded, I2cKind, Rows, SettingError, Values
+from collector.devices.i2c.ads1115 import Input, input_of
 from collector.devices.lines import I2cLine
+from collector.devices.rows import measured
 from config.model import Device
 
 # 25 s at five seconds a poll: a van takes that long to stand still after a bend.
@@ -30,18 +30,10 @@ _TABLE = "at least two pairs [raw, %], the raw ones all rising or all falling, s
 
 ROWS: Rows = MappingProxyType(
     {
-        "level": Row(entity=Entity(name="Level", unit="%", state_class=MEASUREMENT, precision=0), step=1),
-        "volume": Row(
-            entity=Entity(
-                name="Volume", unit="L", device_class="volume_storage", state_class=MEASUREMENT, precision=1
-            ),
-            step=1,
-        ),
+        "level": measured("Level", "%", precision=0, step=1),
+        "volume": measured("Volume", "L", precision=1, step=1),
         # For the owner who makes the table; in the table's unit, ohms or volts, so that it names none.
-        "raw": Row(
-            entity=Entity(name="Raw value", state_class=MEASUREMENT, precision=2, diagnostic=True),
-            step=math.inf,
-        ),
+        "raw": measured("Raw value", None, precision=2, step=math.inf, diagnostic=True),
     }
 )
 

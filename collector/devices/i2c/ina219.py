@@ -7,19 +7,18 @@ watts and a charger there shows negative ones. The voltage is that at VIN-.
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bus.about import MEASUREMENT, Entity
 from collector.devices.description import (
     BadRecordError,
     Decoded,
     I2cKind,
     NoAnswerError,
-    Row,
     Rows,
     SettingError,
     Values,
 )
-from collector.devices.i2c_chip import chip_address, read_word, signed, write_word
+from collector.devices.i2c.chip import chip_address, read_word, signed, write_word
 from collector.devices.lines import I2cLine
+from collector.devices.rows import measured
 from config.model import Device
 
 # By what its pins A0 and A1 are tied to.
@@ -40,22 +39,9 @@ _READY, _OVERFLOW = 2, 1
 
 ROWS: Rows = MappingProxyType(
     {
-        "voltage": Row(
-            entity=Entity(
-                name="Voltage", unit="V", device_class="voltage", state_class=MEASUREMENT, precision=2
-            ),
-            step=0.02,
-        ),
-        "current": Row(
-            entity=Entity(
-                name="Current", unit="A", device_class="current", state_class=MEASUREMENT, precision=3
-            ),
-            step=0.01,
-        ),
-        "power": Row(
-            entity=Entity(name="Power", unit="W", device_class="power", state_class=MEASUREMENT, precision=1),
-            step=0.1,
-        ),
+        "voltage": measured("Voltage", "V", precision=2, step=0.02),
+        "current": measured("Current", "A", precision=3, step=0.01),
+        "power": measured("Power", "W", precision=1, step=0.1),
     }
 )
 

@@ -1,0 +1,1 @@
+"""Chips on an I2C bus, and what hangs on them; one file per kind."""
