@@ -81,7 +81,7 @@ class ListeningSource:
         self._journal = journal
         self._emit = emit
         self._silence = _SILENCE
-        self._by_address: dict[str, str] = {}
+        self._by_address: dict[str, Owned] = {}
         self._trust: dict[str, Trust] = {}
 
     @property
@@ -91,7 +91,7 @@ class ListeningSource:
 
     def add(self, device: Owned) -> None:
         """Listen for this device."""
-        self._by_address[str(device.settings.address).upper()] = device.id
+        self._by_address[str(device.settings.address).upper()] = device
         self._trust[device.id] = Trust()
 
     def change(self, device: Owned) -> None:
@@ -100,8 +100,8 @@ class ListeningSource:
         self.add(device)
 
     def remove(self, device_id: str) -> None:
-        """Its frames are a stranger's from now on."""
-        self._by_address = {a: d for a, d in self._by_address.items() if d != device_id}
+        """Stop decoding this device's frames."""
+        self._by_address = {a: d for a, d in self._by_address.items() if d.id != device_id}
         del self._trust[device_id]
 
     def handle(self, event: object) -> None:
@@ -118,11 +118,11 @@ class ListeningSource:
                 self._journal.count("foreign_heard")
 
     def tick(self, _now: float) -> float:
-        """The radio asks for nothing."""
+        """Do nothing: there is nothing to poll."""
         return _TICK_S
 
     def _advertisement(self, frame: Advertisement) -> None:
-        device = self._readings.get(self._by_address.get(frame.address, ""))
+        device = self._by_address.get(frame.address)
         if device is None:
             self._journal.count("strangers_heard")
             return

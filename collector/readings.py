@@ -52,7 +52,8 @@ class Readings:
             self._publisher.about(device.id, device.about())
         for entity in decoded.unknown:
             self._journal.count(f"unknown_code.{device.id}.{entity}")
-        self._explain(device, decoded)
+        if decoded.reasons or self._journal.problems:
+            self._explain(device, decoded)
         for earlier in decoded.earlier:
             self._publisher.reading(
                 device.id, device.enabled(earlier.values), ts=earlier.ts, late=True, dated=True
@@ -93,10 +94,8 @@ class Readings:
             self._publish(device, report)
 
     def _publish(self, device: Owned, report: Report) -> None:
-        ts = report.ts
-        if ts is None:
-            ts = self._clock.wall() - int((self._clock.monotonic() - report.at) * 1000)
         dated = report.ts is not None
+        ts = report.ts if report.ts is not None else round(report.at * 1000) + self._clock.offset()
         self._publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset, dated=dated)
         self._publisher.availability(device.id, online=True)
 

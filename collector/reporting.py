@@ -108,13 +108,13 @@ class Reporter:
         return known
 
     def _moved(self, values: Values) -> bool:
-        if values.keys() - self._told.keys():
-            return True
-        return any(self._stepped(entity, value) for entity, value in values.items())
-
-    def _stepped(self, entity: str, value: float | str | None) -> bool:
-        old = self._told[entity]
-        if isinstance(value, str) or isinstance(old, str) or value is None or old is None:
-            return value != old
-        step = self.steps.get(entity, 0.0)
-        return abs(value - old) >= step * (1 - _SLACK) if step else value != old
+        for entity, value in values.items():
+            if entity not in self._told:
+                return True
+            old, step = self._told[entity], self.steps.get(entity, 0.0)
+            if isinstance(value, str) or isinstance(old, str) or value is None or old is None or not step:
+                if value != old:
+                    return True
+            elif abs(value - old) >= step * (1 - _SLACK):
+                return True
+        return False

@@ -146,7 +146,8 @@ def _require_lithium(record: Record) -> None:
     if any(flags & one and flags & other for one, other in _CONTRADICTIONS):
         raise ImplausibleError(f"implausible: flags {flags:#010x} contradict each other")
     voltage = record.values["voltage"]
-    cells = [value for cell in _CELLS if (value := cell.value(record)) is not None]
+    said = (record.values.get(cell.entity) for cell in _CELLS)
+    cells = [value for value in said if isinstance(value, float)]
     if isinstance(voltage, float):
         excess = voltage - sum(cells)
         too_low = excess < -_SUM_TOLERANCE and _CELL_BELOW not in cells
@@ -186,7 +187,7 @@ SMART_LITHIUM = Layout(
     fields=(
         Number("voltage", volts("Voltage"), 104, 12, 100),
         degrees_field("Temperature", 120),
-        Cells(_CELLS, _FEWEST_CELLS),
+        Cells(_CELLS),
         # 0 stands until the battery was charged to 100 % once.
         Code("balancer", "Balancer", 116, 4, "balancer", absent=(0x0F, 0), diagnostic=True),
         *_LITHIUM_FLAGS,

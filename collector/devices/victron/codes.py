@@ -37,12 +37,15 @@ def reason_rows(bits: Iterable[int], of: str = "alarm") -> dict[str, Row]:
 
 def read_reasons(reasons: int, bits: Iterable[int], of: str = "alarm") -> Values:
     """Read values of `reason_rows`. Raises ImplausibleError for bits that such a device never sets."""
-    each: Values = {f"{of}_{REASONS[bit][0]}": on_off(bool(reasons >> bit & 1)) for bit in bits}
-    foreign = reasons & ~sum(1 << bit for bit in bits)
+    values: Values = {of: "ON" if reasons else "OFF"}
+    foreign = reasons
+    for bit in bits:
+        values[f"{of}_{REASONS[bit][0]}"] = "ON" if reasons >> bit & 1 else "OFF"
+        foreign &= ~(1 << bit)
     # One of another kind of device may be new firmware; several, or the undefined bits, are noise.
     if foreign.bit_count() > 1 or foreign & _UNDEFINED_REASONS:
         raise ImplausibleError(f"implausible: {of} bits {reasons:#06x}")
-    return {of: on_off(reasons != 0), **each}
+    return values
 
 
 OFF_REASONS = (

@@ -32,28 +32,25 @@ _BY_NUMBER = {layout.number: name for name, layout in RECORDS.items()}
 # github.com/keshavdv/victron-ble, devices/__init__.py.
 _BATTERY_SENSE_MODELS = (0xA3A4, 0xA3A5)
 # Header: extra-manufacturer-data-2022-12-14.pdf; check byte: keshavdv/victron-ble, devices/base.py.
-_PREFIX = 0x10
+_PREFIX = b"\x10"
 _TYPE = 4
 _CHECK = 7
 _HEADER = 8
 _KEY_LENGTH = 16
 
 
-def record_type(raw: bytes) -> int:
-    """Return the number of the type of manufacturer data of company 0x02E1. Raises BadRecordError."""
-    if raw[:1] != bytes([_PREFIX]):
+def _header(raw: bytes) -> tuple[int, int]:
+    """Return the number of the record's type and the model id. Raises BadRecordError."""
+    if raw[:1] != _PREFIX:
         raise BadRecordError("not an Instant Readout record: is Instant Readout on in VictronConnect?")
     if len(raw) < _HEADER:
         raise BadRecordError(f"a record's header has {_HEADER} bytes, this frame {len(raw)}")
     return _type(raw)
 
 
-def _type(raw: bytes) -> int:
-    return BATTERY_SENSE if _model_id(raw) in _BATTERY_SENSE_MODELS else raw[_TYPE]
-
-
-def _model_id(raw: bytes) -> int:
-    return int.from_bytes(raw[2:4], "little")
+def _type(raw: bytes) -> tuple[int, int]:
+    model_id = int.from_bytes(raw[2:4], "little")
+    return BATTERY_SENSE if model_id in _BATTERY_SENSE_MODELS else raw[_TYPE], model_id
 
 
 def _named(number: int) -> str | None:
@@ -68,26 +65,22 @@ def type_name(number: int) -> str:
 
 def decode(layout: Layout, raw: bytes, key: bytes) -> Decoded:
     """Read a record in the units of its rows, into the battery positive. Raises DecodeError."""
-    found = record_type(raw)
+    found, model_id = _header(raw)
     if found != layout.number:
         raise WrongKindError(f"configured as {type_name(layout.number)}, but it is a {type_name(found)}")
-    _check_key(key, check_byte=raw[_CHECK])
+    if len(key) != _KEY_LENGTH:
+        raise WrongKeyError(f"an encryption key has {_KEY_LENGTH} bytes, this one {len(key)}")
+    if key[0] != raw[_CHECK]:
+        raise WrongKeyError(
+            "the key is not this device's: copy it from VictronConnect, Product info, Instant readout details"
+        )
     whole = _HEADER + layout.length
     if len(raw) < whole:
         raise BadRecordError(f"a {type_name(found)} record has {whole} bytes, this frame {len(raw)}")
     # What lies beyond the layout is noise.
     record = Record(int.from_bytes(decrypt(raw, key)[: layout.length], "little"))
     layout.read(record)
-    return Decoded(record.values, MODELS.get(_model_id(raw)), (*record.unknown, *record.unknown_reasons))
-
-
-def _check_key(key: bytes, *, check_byte: int) -> None:
-    if len(key) != _KEY_LENGTH:
-        raise WrongKeyError(f"an encryption key has {_KEY_LENGTH} bytes, this one {len(key)}")
-    if key[0] != check_byte:
-        raise WrongKeyError(
-            "the key is not this device's: copy it from VictronConnect, Product info, Instant readout details"
-        )
+    return Decoded(record.values, MODELS.get(model_id), (*record.unknown, *record.unknown_reasons))
 
 
 def _kind(name: str, layout: Layout) -> BleKind:
@@ -110,7 +103,7 @@ BY_RECORD_TYPE: Mapping[int, BleKind] = MappingProxyType(
 
 def decode_any(raw: bytes, key: bytes) -> Decoded:
     """Read a record as the kind it says it is, with its rows. Raises DecodeError."""
-    found = record_type(raw)
+    found, _ = _header(raw)
     kind = BY_RECORD_TYPE.get(found)
     if kind is None:
         known = ", ".join(sorted(type_name(number) for number in BY_RECORD_TYPE))
@@ -146,10 +139,10 @@ class Recognised:
 
 def recognise(data: bytes, kinds: Iterable[str]) -> Recognised:
     """Guess from manufacturer data of company 0x02E1, without its key; `kinds` are those there are."""
-    if len(data) <= _TYPE or data[0] != _PREFIX:
+    if len(data) <= _TYPE or data[:1] != _PREFIX:
         return Recognised("Victron device without Instant Readout: turn it on in VictronConnect", None, None)
-    number = _type(data)
-    model, what = MODELS.get(_model_id(data)), _named(number)
+    number, model_id = _type(data)
+    model, what = MODELS.get(model_id), _named(number)
     if what is None:
         return Recognised(f"record type {number:#04x}, which nobody has described", model, None)
     own = _BY_NUMBER.get(number, _ANY.name)

@@ -78,23 +78,20 @@ class Number(Struct, frozen=True):
         """The number's entity."""
         return {self.entity: self.row}
 
-    def value(self, record: Record) -> float | None:
-        """Return the value, None if it is not available."""
+    def read(self, record: Record) -> None:
+        """Add the value."""
         number = record.number >> self.start & (1 << self.length) - 1
         if number in self.absent:
-            return None
+            if not self.row.optional:
+                record.values[self.entity] = None
+            return
         if self.signed and number >> self.length - 1:
             number -= 1 << self.length
         number *= self.times
         value = number if self.per == 1 else number / self.per
-        return round(value + self.plus, 2) if self.plus else value
-
-    def read(self, record: Record) -> None:
-        """Add the value."""
-        value = self.value(record)
-        if value is None and self.row.optional:
-            return
-        if self.within is not None:
+        if self.plus:
+            value = round(value + self.plus, 2)
+        if self.within is not None and not self.within[0] <= value <= self.within[1]:
             require_within(self.entity, value, *self.within)
         record.values[self.entity] = value
 
@@ -241,14 +238,14 @@ class OneOf(Struct, frozen=True):
         """Add the value of the one it is, null included."""
         number = self.numbers.get(record.bits(self.start, self.length))
         if number is not None:
-            record.values[number.entity] = number.value(record)
+            number.read(record)
+            record.values.setdefault(number.entity, None)
 
 
 class Cells(Struct, frozen=True):
-    """Numbers of which only the first `least` are said, unless one of the others is available."""
+    """Numbers of which the optional ones are said, null included, once one of them is available."""
 
     numbers: tuple[Number, ...]
-    least: int
 
     @property
     def rows(self) -> Rows:
@@ -257,10 +254,11 @@ class Cells(Struct, frozen=True):
 
     def read(self, record: Record) -> None:
         """Add the values of those that exist, null included."""
-        values = {number.entity: number.value(record) for number in self.numbers}
-        more = any(value is not None for value in list(values.values())[self.least :])
-        shown = self.numbers if more else self.numbers[: self.least]
-        record.values |= {number.entity: values[number.entity] for number in shown}
+        for number in self.numbers:
+            number.read(record)
+        if any(number.entity in record.values for number in self.numbers if number.row.optional):
+            for number in self.numbers:
+                record.values.setdefault(number.entity, None)
 
 
 class Layout(Struct, frozen=True, kw_only=True):
@@ -276,7 +274,7 @@ class Layout(Struct, frozen=True, kw_only=True):
     length: int
     fields: tuple[Field, ...]
     trouble: str | None = None
-    check: Callable[[Record], None] = lambda record: None  # noqa: ARG005 — most need none
+    check: Callable[[Record], None] | None = None
     source: str = SOURCE
     tested: tuple[Tested, ...] = (Tested.VECTORS, Tested.TWIN)
 
@@ -289,7 +287,8 @@ class Layout(Struct, frozen=True, kw_only=True):
         """Fill in the record's values. Raises ImplausibleError."""
         for one in self.fields:
             one.read(record)
-        self.check(record)
+        if self.check is not None:
+            self.check(record)
         if record.unknown and self.trouble is not None:
             _require_credible(record, self.trouble)
 
