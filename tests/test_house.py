@@ -101,6 +101,7 @@ TOP = frozenset(
         "README.md",
         "README.ja.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "LICENSE",
         ".dockerignore",
     }

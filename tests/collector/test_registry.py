@@ -1,8 +1,11 @@
 """Every kind in the registry describes itself in words that Home Assistant accepts, and in our units."""
 
+import ast
 import re
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +23,10 @@ from collector.devices.description import (
 )
 from collector.devices.registry import KINDS, kind
 from config.model import Device, Settings
+from tests.collector.fake_i2c import FakeI2c
+from tests.emulators import i2c_chips, victron_records
 from tests.home_assistant import faults
-from tests.house import ROOT
+from tests.house import ROOT, Module
 
 # The contract's units: never kilo, never milli; the rest is arithmetic of the device.
 _UNITS = {"V", "A", "W", "Wh", "Ah", "°C", "%", "Hz", "s", "L", "VA", "var", "dBm", "MB", None}
@@ -131,3 +136,80 @@ def test_a_port_is_a_path_or_a_url_that_only_carries_bytes() -> None:
         for port in ports
     ]
     assert found == [[], [], [], [], ["device.a.port"], ["device.a.port"]]
+
+
+def _strings(tree: ast.AST) -> set[str]:
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+@cache
+def _with_twin() -> frozenset[str]:
+    """The kinds that the assignments to TWINS in tests/emulators name."""
+    found: set[str] = set()
+    for path in (ROOT / "tests" / "emulators").rglob("*.py"):
+        for node in Module.at(path).tree.body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            if isinstance(target, ast.Name) and target.id == "TWINS":
+                found |= _strings(node)
+    return frozenset(found)
+
+
+@cache
+def _with_test() -> frozenset[str]:
+    """All that is named in tests of a collector, and the records whose twins tell numbers for them."""
+    found = {name for name, twin in victron_records.TWINS.items() if twin.numbers}
+    for path in (ROOT / "tests" / "collector").rglob("test_*.py"):
+        if path != Path(__file__):
+            found |= _strings(Module.at(path).tree)
+    return frozenset(found)
+
+
+def _unproven(name: str) -> list[str]:
+    missing = []
+    if name not in _with_twin():
+        missing.append(
+            f"{name} has no twin: write one from the protocol's description in tests/emulators "
+            "and name the kind in that file's TWINS (CONTRIBUTING.md)"
+        )
+    if name not in _with_test():
+        missing.append(
+            f"{name} has no test: read the kind from its twin in a file tests/collector/test_*.py, or give "
+            "the twin of a Victron record its `numbers` (CONTRIBUTING.md)"
+        )
+    return missing
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_every_kind_has_a_twin_and_a_test(name: str) -> None:
+    assert not _unproven(name), "; ".join(_unproven(name))
+
+
+def test_a_kind_without_both_is_told_by_name() -> None:
+    twin, test = _unproven("victron_toaster")
+    assert twin.startswith("victron_toaster has no twin")
+    assert test.startswith("victron_toaster has no test")
+
+
+# What a chip's kind must be told, whatever the chip.
+_CHIP_SETTINGS = {"channel": 0, "calibration": ((0.5, 0.0), (2.5, 100.0))}
+
+
+@pytest.mark.parametrize("name", [name for name, of in KINDS.items() if isinstance(of, I2cKind)])
+def test_every_chip_is_read_from_its_twin(name: str) -> None:
+    of, line = KINDS[name], FakeI2c()
+    assert isinstance(of, I2cKind)
+    assert name in i2c_chips.TWINS, (
+        f"{name} is a chip: name its twin in TWINS of tests/emulators/i2c_chips.py"
+    )
+    settings = {key: value for key, value in _CHIP_SETTINGS.items() if key in of.needs}
+    poller = of.make(Device(kind=name, **settings))  # type: ignore[arg-type]  # settings by name
+    (address,) = {getattr(poller, "address", None)}
+    assert isinstance(address, int)
+    line.chips.at = {address: i2c_chips.TWINS[name](lambda: line.now)}
+    said = poller.poll(line, 1.0).values
+    required = {entity for entity, row in poller.rows.items() if not row.optional}
+    assert required <= said.keys() <= poller.rows.keys()

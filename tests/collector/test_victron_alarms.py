@@ -4,7 +4,7 @@ import pytest
 
 from collector.devices.description import Values
 from tests.collector.kinds import ble_kind
-from tests.collector.test_victron_noise import LAYOUTS
+from tests.emulators.victron_records import TWINS
 
 _KEY = bytes.fromhex("64ba49f1a8562e45197a8e1fe50d7658")
 # VE_REG_ALARM_REASON in the order of its bits (VE.Direct-Protocol-3.32.pdf, field AR).
@@ -53,7 +53,7 @@ _OFF_KINDS = ("victron_dc_dc_converter", "victron_orion_xs", "victron_smart_batt
 
 
 def _values(kind: str, **numbers: int) -> Values:
-    return ble_kind(kind).decode(LAYOUTS[kind].sealed({}, _KEY, raw=numbers), _KEY).values
+    return ble_kind(kind).decode(TWINS[kind].sealed({}, _KEY, raw=numbers), _KEY).values
 
 
 def _on(kind: str, **numbers: int) -> set[str]:
@@ -101,7 +101,7 @@ def test_several_off_reasons_at_once(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", _OFF_KINDS)
 def test_an_off_reason_nobody_has_described_is_unknown(kind: str) -> None:
-    decoded = ble_kind(kind).decode(LAYOUTS[kind].sealed({}, _KEY, raw={"off_reason": 1 << 20}), _KEY)
+    decoded = ble_kind(kind).decode(TWINS[kind].sealed({}, _KEY, raw={"off_reason": 1 << 20}), _KEY)
     assert decoded.unknown == ("off_reason",)
     assert decoded.values["off_reason"] is None
     assert _values(kind, off_reason=1 << 20 | 1)["off_reason"] == "several"

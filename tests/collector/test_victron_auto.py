@@ -22,14 +22,14 @@ from collector.transports.ble import Advertisement
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.collector.kinds import ble_kind
-from tests.collector.test_victron_noise import LAYOUTS
 from tests.emulators import victron, victron_records
+from tests.emulators.victron_records import TWINS
 from tests.fake_bus import FakeBus
 
 _KEY = bytes.fromhex("64ba49f1a8562e45197a8e1fe50d7658")
 _ADDRESS = "C0:11:22:33:44:55"
 _FRAMES = {
-    **{name: layout.sealed({}, _KEY) for name, layout in LAYOUTS.items()},
+    **{name: layout.sealed({}, _KEY) for name, layout in TWINS.items()},
     "victron_battery_monitor": victron.battery_monitor(victron.BatteryMonitor(), _KEY),
     "victron_solar_charger": victron.solar_charger(victron.SolarCharger(), _KEY),
 }

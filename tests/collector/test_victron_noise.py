@@ -10,35 +10,21 @@ from collector.devices.description import BadRecordError, DecodeError, Implausib
 from collector.listening import Trust
 from tests.collector.kinds import ble_kind
 from tests.collector.test_victron_vectors import check
-from tests.emulators import victron_records as records
 from tests.emulators.victron import SMARTSHUNT_500A, seal
-from tests.emulators.victron_records import Layout
+from tests.emulators.victron_records import TWINS
 
 _KEY = bytes.fromhex("64ba49f1a8562e45197a8e1fe50d7658")
-LAYOUTS: dict[str, Layout] = {
-    "victron_ac_charger": records.AC_CHARGER,
-    "victron_battery_sense": records.BATTERY_SENSE,
-    "victron_dc_dc_converter": records.DC_DC_CONVERTER,
-    "victron_dc_energy_meter": records.DC_ENERGY_METER,
-    "victron_inverter": records.INVERTER,
-    "victron_lynx_bms": records.LYNX_BMS,
-    "victron_multi_rs": records.MULTI_RS,
-    "victron_orion_xs": records.ORION_XS,
-    "victron_smart_battery_protect": records.SMART_BATTERY_PROTECT,
-    "victron_smart_lithium": records.SMART_LITHIUM,
-    "victron_ve_bus": records.VE_BUS,
-}
-_FRAMES = {name: (layout.readout_type, layout.model_id) for name, layout in LAYOUTS.items()} | {
+_FRAMES = {name: (layout.readout_type, layout.model_id) for name, layout in TWINS.items()} | {
     "victron_battery_monitor": (0x02, SMARTSHUNT_500A),
     "victron_solar_charger": (0x01, 0xA042),
 }
-_kinds = pytest.mark.parametrize("name", sorted(LAYOUTS))
+_kinds = pytest.mark.parametrize("name", sorted(TWINS))
 
 
 @_kinds
 def test_a_record_of_nothing_available_is_read_and_is_null(name: str) -> None:
     of = ble_kind(name)
-    decoded = of.decode(LAYOUTS[name].sealed({}, _KEY), _KEY)
+    decoded = of.decode(TWINS[name].sealed({}, _KEY), _KEY)
     check(decoded, of)
     assert decoded.unknown == ()
     assert {value for value in decoded.values.values() if isinstance(value, int | float)} == set()
@@ -46,7 +32,7 @@ def test_a_record_of_nothing_available_is_read_and_is_null(name: str) -> None:
 
 @_kinds
 def test_a_record_cut_anywhere_is_bad(name: str) -> None:
-    raw = LAYOUTS[name].sealed({}, _KEY)
+    raw = TWINS[name].sealed({}, _KEY)
     for length in range(len(raw)):
         with pytest.raises(BadRecordError):
             ble_kind(name).decode(raw[:length], _KEY)
@@ -54,7 +40,7 @@ def test_a_record_cut_anywhere_is_bad(name: str) -> None:
 
 @_kinds
 def test_any_flipped_bit_gives_values_or_a_decode_error(name: str) -> None:
-    of, raw = ble_kind(name), LAYOUTS[name].sealed({}, _KEY)
+    of, raw = ble_kind(name), TWINS[name].sealed({}, _KEY)
     for bit in range(len(raw) * 8):
         flipped = (int.from_bytes(raw, "little") ^ 1 << bit).to_bytes(len(raw), "little")
         try:
@@ -70,7 +56,7 @@ def test_a_wrong_key_with_the_right_first_byte_is_nearly_always_noticed(name: st
     passed = 0
     for iv in range(5000):
         try:
-            ble_kind(name).decode(LAYOUTS[name].sealed({}, _KEY, iv=iv), wrong)
+            ble_kind(name).decode(TWINS[name].sealed({}, _KEY, iv=iv), wrong)
         except ImplausibleError:
             continue
         passed += 1

@@ -6,81 +6,11 @@ import pytest
 
 from collector.devices.description import Decoded, ImplausibleError, Value
 from tests.collector.kinds import ble_kind
-from tests.collector.test_victron_noise import LAYOUTS
 from tests.emulators.victron import seal
+from tests.emulators.victron_records import TWINS
 
 _KEY = bytes.fromhex("64ba49f1a8562e45197a8e1fe50d7658")
-# Field of the record, entity, and values at the ends of what such a device says, and between.
-_NUMBERS: dict[str, tuple[tuple[str, str, tuple[float, ...]], ...]] = {
-    "victron_ac_charger": (
-        ("voltage_1", "voltage", (0.0, 13.49, 66.0)),
-        ("current_1", "current", (0.0, 0.4, 130.0)),
-        ("voltage_2", "voltage_2", (0.0, 27.6, 66.0)),
-        ("current_2", "current_2", (0.0, 15.0, 130.0)),
-        ("voltage_3", "voltage_3", (0.0, 12.01, 66.0)),
-        ("current_3", "current_3", (0.0, 9.9, 130.0)),
-        ("temperature", "temperature", (-40, -1, 0, 86)),
-        ("ac_current", "ac_current", (0.0, 2.4, 40.0)),
-    ),
-    "victron_battery_sense": (
-        ("voltage", "voltage", (0.0, 12.22, 100.0)),
-        ("temperature", "temperature", (-60.0, -18.5, 0.0, 22.5, 125.0)),
-    ),
-    "victron_dc_dc_converter": (
-        ("input_voltage", "input_voltage", (0.0, 13.15, 100.0)),
-        ("output_voltage", "output_voltage", (0.0, 14.2, 100.0)),
-    ),
-    "victron_dc_energy_meter": (
-        ("voltage", "voltage", (0.0, 12.52, 100.0)),
-        ("current", "current", (-2000.0, -0.002, 0.0, 0.001, 2000.0)),
-    ),
-    "victron_inverter": (
-        ("voltage", "voltage", (0.0, 12.4, 100.0)),
-        ("ac_apparent_power", "ac_apparent_power", (0, 745, 12_000)),
-        ("ac_voltage", "ac_voltage", (0.0, 230.01, 300.0)),
-        ("ac_current", "ac_current", (0.0, 3.3, 100.0)),
-    ),
-    "victron_lynx_bms": (
-        ("voltage", "voltage", (0.0, 26.99, 70.0)),
-        ("current", "current", (-1200.0, -0.6, 0.0, 1200.0)),
-        ("soc", "soc", (0.0, 99.5, 100.0)),
-        ("consumed", "consumed_charge", (-10_000.0, -4.4, 0.0)),
-        ("temperature", "temperature", (-40, 0, 86)),
-    ),
-    "victron_multi_rs": (
-        ("voltage", "voltage", (0.0, 51.71, 100.0)),
-        ("current", "current", (-400.0, -12.8, 0.0, 400.0)),
-        ("ac_in_power", "ac_in_power", (-15_000, -1, 0, 15_000)),
-        ("ac_out_power", "ac_out_power", (-15_000, -1, 722, 15_000)),
-        ("pv_power", "pv_power", (0, 20_000)),
-        ("yield_today", "yield_today", (0, 5320, 200_000)),
-    ),
-    "victron_orion_xs": (
-        ("output_voltage", "output_voltage", (0.0, 13.6, 100.0)),
-        ("output_current", "output_current", (-150.0, -0.2, 0.0, 20.5, 150.0)),
-        ("input_voltage", "input_voltage", (0.0, 14.1, 100.0)),
-        ("input_current", "input_current", (-150.0, -0.2, 0.0, 21.0, 150.0)),
-    ),
-    "victron_smart_battery_protect": (
-        ("input_voltage", "input_voltage", (0.0, 13.07, 100.0)),
-        ("output_voltage", "output_voltage", (0.0, 0.12, 100.0)),
-    ),
-    "victron_smart_lithium": (
-        ("voltage", "voltage", (0.0, 13.24, 40.94)),
-        *((f"cell_{n}", f"cell_{n}_voltage", (2.6, 2.61, 3.31, 3.85, 3.86)) for n in range(1, 9)),
-        ("temperature", "temperature", (-40, 0, 86)),
-    ),
-    "victron_ve_bus": (
-        ("error", "ve_bus_error", (0, 26, 63)),
-        ("voltage", "voltage", (0.0, 12.43, 100.0)),
-        ("current", "current", (-2000.0, -5.9, 0.0, 2000.0)),
-        ("ac_in_power", "ac_in_power", (-100_000, -1, 0, 100_000)),
-        ("ac_out_power", "ac_out_power", (-100_000, -1, 45, 100_000)),
-        ("temperature", "temperature", (-40, 0, 86)),
-        ("soc", "soc", (0, 100)),
-    ),
-}
-_CASES = [(kind, *case) for kind, cases in _NUMBERS.items() for case in cases]
+_CASES = [(kind, *case) for kind, layout in TWINS.items() for case in layout.numbers]
 
 
 def _says(kind: str, /, **values: float | None) -> Decoded:
@@ -88,7 +18,7 @@ def _says(kind: str, /, **values: float | None) -> Decoded:
 
 
 def _sends(kind: str, values: Mapping[str, float | None], raw: Mapping[str, int] | None = None) -> Decoded:
-    return ble_kind(kind).decode(LAYOUTS[kind].sealed(values, _KEY, raw=raw), _KEY)
+    return ble_kind(kind).decode(TWINS[kind].sealed(values, _KEY, raw=raw), _KEY)
 
 
 @pytest.mark.parametrize(("kind", "field", "entity", "values"), _CASES)
@@ -103,7 +33,7 @@ def test_a_number_comes_back_as_it_was_sent(
 def test_a_number_not_available_is_null(
     kind: str, field: str, entity: str, values: tuple[float, ...]
 ) -> None:
-    others = {name: between[len(between) // 2] for name, _, between in _NUMBERS[kind] if name != field}
+    others = {name: between[len(between) // 2] for name, _, between in TWINS[kind].numbers if name != field}
     # Eight cells at 3.31 V and no total contradict nothing.
     others.pop("voltage", None)
     decoded = _says(kind, **others)
@@ -122,7 +52,7 @@ _BOUNDED = [
 
 @pytest.mark.parametrize(("kind", "field", "values"), _BOUNDED)
 def test_one_step_beyond_is_implausible(kind: str, field: str, values: tuple[float, ...]) -> None:
-    per_unit = LAYOUTS[kind].fields[field].per_unit
+    per_unit = TWINS[kind].fields[field].per_unit
     end = values[-1] if per_unit > 0 else values[0]
     with pytest.raises(ImplausibleError, match=r"^implausible: "):
         _says(kind, **{field: end + 1 / per_unit})

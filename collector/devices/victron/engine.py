@@ -83,7 +83,8 @@ def decode(layout: Layout, raw: bytes, key: bytes) -> Decoded:
     return Decoded(record.values, MODELS.get(model_id), (*record.unknown, *record.unknown_reasons))
 
 
-def _kind(name: str, layout: Layout) -> BleKind:
+def kind_of(name: str, layout: Layout) -> BleKind:
+    """Describe the kind that reads one type of record."""
     return BleKind(
         name=name,
         title=layout.title,
@@ -97,7 +98,7 @@ def _kind(name: str, layout: Layout) -> BleKind:
 
 
 BY_RECORD_TYPE: Mapping[int, BleKind] = MappingProxyType(
-    {layout.number: _kind(name, layout) for name, layout in RECORDS.items()}
+    {layout.number: kind_of(name, layout) for name, layout in RECORDS.items()}
 )
 
 
