@@ -64,7 +64,7 @@ def test_the_record_of_the_example_is_read_from_its_twin() -> None:
     for field, entity, values in twin.numbers:
         for value in values:
             assert kind.decode(twin.sealed({field: value}, _KEY), _KEY).values[entity] == value
-    assert {entity for _, entity, _ in twin.numbers} == kind.rows.keys() - {"rssi", "device_state"}
+    assert {entity for _, entity, _ in twin.numbers} == kind.rows.keys() - {"rssi", "device_state", "charger_error"}
 
 
 def _module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -85,7 +85,7 @@ def test_the_chip_of_the_example_passes_its_own_test(monkeypatch: pytest.MonkeyP
     assert isinstance(kind, I2cKind)
     assert [fault for one in kind.rows.values() for fault in faults(one.entity)] == []
     line = eval(blocks["collector/devices/registry.py"], {"I2C": I2C})  # noqa: S307 — the page is ours
-    assert line == ((kind.name, I2C, f"i2c.{stem}"),)
+    assert line == (kind.name, I2C, f"i2c.{stem}")
 
     names = dict(vars(i2c_chips))
     exec(blocks["tests/emulators/i2c_chips.py"], names)  # noqa: S102 — the page is ours
