@@ -64,7 +64,11 @@ def test_the_record_of_the_example_is_read_from_its_twin() -> None:
     for field, entity, values in twin.numbers:
         for value in values:
             assert kind.decode(twin.sealed({field: value}, _KEY), _KEY).values[entity] == value
-    assert {entity for _, entity, _ in twin.numbers} == kind.rows.keys() - {"rssi", "device_state", "charger_error"}
+    assert {entity for _, entity, _ in twin.numbers} == kind.rows.keys() - {
+        "rssi",
+        "device_state",
+        "charger_error",
+    }
 
 
 def _module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
