@@ -16,7 +16,7 @@ from collector.devices.description import (
     SettingError,
     Values,
 )
-from collector.devices.i2c.chip import chip_address, read_word, signed, write_word
+from collector.devices.i2c import chip_address, read_word, signed, write_word
 from collector.devices.lines import I2cLine
 from collector.devices.rows import measured
 from config.model import Device

@@ -22,9 +22,6 @@ from collector.devices.victron.library import MODELS, decrypt
 from collector.devices.victron.records import BATTERY_SENSE, RECORDS
 
 MANUFACTURER = "Victron Energy"
-COMPANY = 0x02E1
-"""Victron's Bluetooth SIG company identifier, under which every record is advertised."""
-
 # What nobody reads yet: extra-manufacturer-data-2022-12-14.pdf, table of record types; 0x0E:
 # github.com/victronenergy/dbus-ble-sensors, src/victron.c.
 _UNREAD = {0x06: "inverter RS", 0x07: "GX device", 0x0E: "Smart BMS"}

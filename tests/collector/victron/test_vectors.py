@@ -17,10 +17,10 @@ from collector.devices.description import (
     WrongKindError,
 )
 from tests.collector.kinds import ble_kind
-from tests.emulators import victron_records
 from tests.emulators.victron import seal
+from tests.emulators.victron_records import TWINS
 
-_FILE = Path(__file__).parents[1] / "captures" / "victron_ble_vectors.json"
+_FILE = Path(__file__).parents[2] / "captures" / "victron_ble_vectors.json"
 _VECTORS = json.loads(_FILE.read_text())["vectors"]
 _READABLE = [vector for vector in _VECTORS if "expected" in vector]
 _KINDS = {
@@ -35,14 +35,6 @@ _KINDS = {
     "SmartLithium": "victron_smart_lithium",
     "SolarCharger": "victron_solar_charger",
     "VEBus": "victron_ve_bus",
-}
-# Captures of these were published without their frame.
-_LAYOUTS = {
-    "BatterySense": victron_records.BATTERY_SENSE,
-    "DcEnergyMeter": victron_records.DC_ENERGY_METER,
-    "LynxSmartBMS": victron_records.LYNX_BMS,
-    "MultiRS": victron_records.MULTI_RS,
-    "SmartLithium": victron_records.SMART_LITHIUM,
 }
 _NAMES = {
     "ac_in_state": "ac_input",
@@ -83,7 +75,8 @@ def _frame(vector: Vector) -> tuple[bytes, bytes]:
     """The advertisement and its key."""
     if "raw" in vector:
         return bytes.fromhex(vector["raw"]), bytes.fromhex(vector["key"])
-    key, layout = bytes(range(16)), _LAYOUTS[vector["device"]]
+    # Captures of these were published without their frame.
+    key, layout = bytes(range(16)), TWINS[_KINDS[vector["device"]]]
     plain = bytes.fromhex(vector["decrypted"])
     return seal(plain, key, readout_type=layout.readout_type, model_id=layout.model_id, iv=1), key
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from collector.devices.description import BadRecordError, DecodeError, ImplausibleError
 from collector.listening import Trust
 from tests.collector.kinds import ble_kind
-from tests.collector.test_victron_vectors import check
+from tests.collector.victron.test_vectors import check
 from tests.emulators.victron import SMARTSHUNT_500A, seal
 from tests.emulators.victron_records import TWINS
 
