@@ -108,8 +108,9 @@ LYNX_BMS = Layout(
 # that github.com/victronenergy/dbus-ble-sensors, src/victron-smartlithium.c, reads from this record.
 _LITHIUM_ALARMS = (9, 11, 15, 18, 20, 22, 23, 24, 29, 30)
 _LITHIUM_WARNINGS = (10, 12, 13, 14, 16, 17, 19, 21, 27, 28)
-# Bits that never stand together: charging and discharging, too hot and too cold; and a reserved one.
-_CONTRADICTIONS = ((1 << 4, 1 << 5), (0b11 << 15, 0b1011110 << 16 & ~(1 << 16)))
+_CHARGING, _DISCHARGING = 1 << 4, 1 << 5
+_HOT, _COLD = (sum(1 << bit for bit in bits) for bits in ((15, 16), (17, 18, 19, 20, 22)))
+_NEVER_TOGETHER = ((_CHARGING, _DISCHARGING), (_HOT, _COLD))
 _RESERVED_FLAG = 1 << 31
 # VE_REG_SMART_LITHIUM_ERROR_FLAGS, same file, in the order of the bits.
 _LITHIUM_ERRORS = (
@@ -143,7 +144,7 @@ def _require_lithium(record: Record) -> None:
     flags, errors = record.bits(0, 32), record.bits(32, 16)
     if flags & _RESERVED_FLAG or (errors >> len(_LITHIUM_ERRORS)).bit_count() > 1:
         raise ImplausibleError(f"implausible: flags {flags:#010x}, errors {errors:#06x}")
-    if any(flags & one and flags & other for one, other in _CONTRADICTIONS):
+    if any(flags & one and flags & other for one, other in _NEVER_TOGETHER):
         raise ImplausibleError(f"implausible: flags {flags:#010x} contradict each other")
     voltage = record.values["voltage"]
     said = (record.values.get(cell.entity) for cell in _CELLS)
