@@ -95,6 +95,11 @@ def transport(device: Device) -> str:
     return "tcp" if (device.port or "").startswith(TCP) else "serial"
 
 
+def kinds_reached(how: str) -> frozenset[str]:
+    """Return the names of the kinds that are reached over `how`, a word of registry.Reached."""
+    return frozenset(name for name in registry.KINDS if registry.reached(name) == how)
+
+
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
     """The devices of a transport, which `check` has passed; `now` in monotonic seconds."""
     return [

@@ -50,9 +50,9 @@ def test_every_bluetooth_kind_has_a_signal_strength(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "key", "entity"), _ENTITIES, ids=lambda part: str(part)[:24])
 def test_an_entity_is_one_home_assistant_accepts(name: str, key: str, entity: Entity) -> None:
-    assert re.fullmatch(r"[a-z0-9_]+", key), name
-    assert list(faults(entity)) == []
-    assert entity.unit in _UNITS
+    assert re.fullmatch(r"[a-z0-9_]+", key), f"{name}: the id {key} may have a-z, 0-9 and _"
+    assert list(faults(entity)) == [], f"{name}.{key}: Home Assistant's words, or another unit"
+    assert entity.unit in _UNITS, f"{name}.{key}: {entity.unit} is none of the contract's units; convert it"
 
 
 def test_the_lists_find_faults() -> None:
@@ -78,7 +78,8 @@ _FAMILIES = {
 
 def test_a_kind_is_reached_as_its_line_says() -> None:
     for name, of in KINDS.items():
-        assert isinstance(of, _FAMILIES[registry.reached(name)]), name
+        how = registry.reached(name)
+        assert isinstance(of, _FAMILIES[how]), f"{name}: LINES says {how}, its KIND is a {type(of).__name__}"
 
 
 def test_a_kind_is_loaded_only_when_it_is_asked_for() -> None:
