@@ -161,11 +161,14 @@ def _with_twin() -> frozenset[str]:
 
 @cache
 def _with_test() -> frozenset[str]:
-    """All that is named in tests of a collector, and the records whose twins tell numbers for them."""
+    """All that is named in tests that use a twin, and the records whose twins tell numbers for them."""
     found = {name for name, twin in victron_records.TWINS.items() if twin.numbers}
     for path in (ROOT / "tests" / "collector").rglob("test_*.py"):
-        if path != Path(__file__):
-            found |= _strings(Module.at(path).tree)
+        module = Module.at(path)
+        # By itself, or by what the tests of a wire share.
+        twins = any(name.startswith(("tests.emulators", "tests.collector")) for _, name in module.imports)
+        if twins and path != Path(__file__):
+            found |= _strings(module.tree)
     return frozenset(found)
 
 
