@@ -39,17 +39,6 @@ _MARKS: tuple[tuple[frozenset[str], Family], ...] = (
 )
 # Those that victron-ble 0.9.3 does not name, or differently from the protocol's table.
 _MODELS = {0xA05E: "SmartSolar Charger MPPT 250/45", 0xA07F: "All-In-1 SmartSolar Charger MPPT 75/15"}
-_BOUNDS: Mapping[str, tuple[float, float]] = {
-    # A meter of nothing may say a few mV below 0.
-    "voltage": (-1, 100),
-    # The largest shunt Victron sells is for 2000 A.
-    "current": (-2000, 2000),
-    "soc": (0, 100),
-    "solar_voltage": (-1, 600),
-    "yield_today": (0, 200_000),
-    "ac_voltage": (0, 300),
-}
-_SOLAR_POWER = (0, 20_000)
 _KNOWN = frozenset({"PID", "BMV", "Alarm", "AR", "WARN", "OR"}).union(*FIELDS.values())
 # A BMV says its values and its history in turns; a damaged block may come between.
 _KEPT_BLOCKS = 4
@@ -75,14 +64,12 @@ def decode(fields: Mapping[str, str]) -> Decoded:
         except ValueError:
             values[field.entity] = None
             unknown.append(field.entity)
+        if field.within is not None:
+            require_within(field.entity, values[field.entity], *field.within)
     exact = power(values.get("voltage"), values.get("current"))
     if family is Family.MONITOR and exact is not None:
         values["power"] = exact
     unknown += _read_bits(family, fields, values)
-    for entity, (least, most) in _BOUNDS.items():
-        require_within(entity, values.get(entity), least, most)
-    if family is Family.SOLAR:
-        require_within("power", values.get("power"), *_SOLAR_POWER)
     return Decoded(values, _model(product, fields), tuple(unknown), ROWS[family])
 
 
@@ -157,13 +144,13 @@ class VeDirect:
         self._polled = now
         for _ in range(_MOST_READS):
             for block in line.blocks():
-                self._take(block)
+                self._merge(block)
             # The history of a BMV alone is no picture.
             if self._picture().get("V", NOT_AVAILABLE) != NOT_AVAILABLE:
                 break
         return decode(self._picture())
 
-    def _take(self, block: Mapping[str, str]) -> None:
+    def _merge(self, block: Mapping[str, str]) -> None:
         product = self._texts.get("PID")
         if product is not None and block.get("PID", product[0]) != product[0]:
             # Another device was plugged in.

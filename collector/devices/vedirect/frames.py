@@ -55,16 +55,16 @@ class Frames:
         """The blocks that end in these bytes, oldest first: text by label."""
         blocks: list[Mapping[str, str]] = []
         for byte in data:
-            block = self._take(byte)
+            block = self._feed_byte(byte)
             if block is not None:
                 blocks.append(block)
         return blocks
 
-    def _take(self, byte: int) -> Mapping[str, str] | None:
+    def _feed_byte(self, byte: int) -> Mapping[str, str] | None:
         if self._at is _At.CHECKSUM:
             return self._end(byte)
         if self._hex is not None:
-            if self._take_hex(byte):
+            if self._feed_hex(byte):
                 return None
             # It was no HEX frame: the byte may begin a field.
             self._damage()
@@ -72,10 +72,10 @@ class Frames:
             self._hex = 0
             return None
         self._sum = self._sum + byte & 0xFF
-        self._take_text(byte)
+        self._feed_text(byte)
         return None
 
-    def _take_hex(self, byte: int) -> bool:
+    def _feed_hex(self, byte: int) -> bool:
         assert self._hex is not None  # noqa: S101 — asked only inside a HEX frame
         self._hex += 1
         if byte == _LF:
@@ -86,7 +86,7 @@ class Frames:
         self._hex = None
         return False
 
-    def _take_text(self, byte: int) -> None:
+    def _feed_text(self, byte: int) -> None:
         match self._at:
             case _At.START | _At.SKIPPING:
                 if byte == _CR:
@@ -100,13 +100,13 @@ class Frames:
                 else:
                     self._damage(byte)
             case _At.LABEL:
-                self._take_label(byte)
+                self._feed_label(byte)
             case _At.VALUE:
-                self._take_value(byte)
+                self._feed_value(byte)
 
-    def _take_label(self, byte: int) -> None:
+    def _feed_label(self, byte: int) -> None:
         if byte != _TAB:
-            self._take_character(byte, _LONGEST_LABEL, least=0x21)
+            self._feed_character(byte, _LONGEST_LABEL, least=0x21)
             return
         self._label = self._text.decode("ascii")
         self._text.clear()
@@ -118,15 +118,15 @@ class Frames:
         else:
             self._at = _At.VALUE
 
-    def _take_value(self, byte: int) -> None:
+    def _feed_value(self, byte: int) -> None:
         if byte != _CR:
-            self._take_character(byte, _LONGEST_VALUE, least=0x20)
+            self._feed_character(byte, _LONGEST_VALUE, least=0x20)
             return
         if not self._damaged:
             self._fields[self._label] = self._text.decode("ascii")
         self._at = _At.LINE_END
 
-    def _take_character(self, byte: int, most: int, *, least: int) -> None:
+    def _feed_character(self, byte: int, most: int, *, least: int) -> None:
         if least <= byte < 0x7F and len(self._text) < most:
             self._text.append(byte)
         else:

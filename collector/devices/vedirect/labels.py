@@ -28,6 +28,11 @@ MODES = {1: "charger", 2: "inverter", 4: "off", 5: "eco", 253: "hibernate"}
 # What a SmartShunt is set to measure.
 METER_TYPES = dict(sorted(WORDS["meter_type"].items()))
 CHARGER_ERRORS = {**WORDS["charger_error"], 19: "current_reversed"}
+Bounds = tuple[float, float]
+# A meter of nothing may say a few mV below 0.
+_BATTERY_V = (-1, 100)
+# The largest shunt Victron sells is for 2000 A.
+_BATTERY_A = (-2000, 2000)
 # The protocol's numbers have 32 bits; what is much longer is none.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}|0[xX][0-9A-Fa-f]{1,8}")
 
@@ -43,11 +48,15 @@ class Family(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A label's entity, its row, and `read`: the value of the text; ValueError if it is none."""
+    """A label's entity, its row, and `read`: the value of the text; ValueError if it is none.
+
+    No such device says a number outside `within`.
+    """
 
     entity: str
     row: Row
     read: Callable[[str], Value]
+    within: Bounds | None = None
 
 
 def number(said: str) -> int:
@@ -114,8 +123,15 @@ def _code(
     return Field(entity, status(name, words.values(), diagnostic=diagnostic, optional=optional), _word(words))
 
 
-def _as_bluetooth(entity: str, rows: Rows, read: Callable[[str], Value], *, optional: bool = False) -> Field:
-    return Field(entity, as_optional(rows[entity]) if optional else rows[entity], read)
+def _as_bluetooth(
+    entity: str,
+    rows: Rows,
+    read: Callable[[str], Value],
+    *,
+    within: Bounds | None = None,
+    optional: bool = False,
+) -> Field:
+    return Field(entity, as_optional(rows[entity]) if optional else rows[entity], read, within)
 
 
 def _said(entity: str, name: str, read: Callable[[str], Value]) -> Field:
@@ -150,12 +166,12 @@ _DEVICE: dict[str, Field] = {
     "SER#": Field("serial_number", serial_number(), str),
 }
 _MONITOR: dict[str, Field] = {
-    "V": _as_bluetooth("voltage", _MONITOR_ROWS, _milli),
-    "I": _as_bluetooth("current", _MONITOR_ROWS, _milli),
+    "V": _as_bluetooth("voltage", _MONITOR_ROWS, _milli, within=_BATTERY_V),
+    "I": _as_bluetooth("current", _MONITOR_ROWS, _milli, within=_BATTERY_A),
     # Finer than what the device says it is, V times I replaces it.
     "P": _as_bluetooth("power", _MONITOR_ROWS, _one),
     # Those set to measure a consumer or a source have no battery to tell about.
-    "SOC": _as_bluetooth("soc", _MONITOR_ROWS, _tenth, optional=True),
+    "SOC": _as_bluetooth("soc", _MONITOR_ROWS, _tenth, within=(0, 100), optional=True),
     "CE": _as_bluetooth("consumed_charge", _MONITOR_ROWS, _milli, optional=True),
     "TTG": _as_bluetooth("time_remaining", _MONITOR_ROWS, _minutes, optional=True),
     "VS": _as_bluetooth("starter_voltage", _MONITOR_ROWS, _milli),
@@ -189,19 +205,19 @@ _MONITOR: dict[str, Field] = {
     "H18": _counter("energy_charged", "Energy charged"),
 }
 _CHARGER: dict[str, Field] = {
-    "V": _as_bluetooth("voltage", _SOLAR_ROWS, _milli),
-    "I": _as_bluetooth("current", _SOLAR_ROWS, _milli),
+    "V": _as_bluetooth("voltage", _SOLAR_ROWS, _milli, within=_BATTERY_V),
+    "I": _as_bluetooth("current", _SOLAR_ROWS, _milli, within=_BATTERY_A),
     "CS": _as_bluetooth("charge_state", _SOLAR_ROWS, _word(WORDS["charge_state"])),
     "ERR": _code("charger_error", "Charger error", CHARGER_ERRORS, diagnostic=True),
     "LOAD": Field("load", flag("Load output", optional=True), _switch),
     "IL": _as_bluetooth("load_current", _SOLAR_ROWS, _milli),
 }
 _SUN: dict[str, Field] = {
-    "PPV": _as_bluetooth("power", _SOLAR_ROWS, _one),
-    "VPV": Field("solar_voltage", volts("Solar voltage"), _milli),
+    "PPV": _as_bluetooth("power", _SOLAR_ROWS, _one, within=(0, 20_000)),
+    "VPV": Field("solar_voltage", volts("Solar voltage"), _milli, within=(-1, 600)),
     "MPPT": _code("tracker_state", "Tracker", TRACKER_STATES, optional=True),
     "H19": _counter("yield_total", "Yield"),
-    "H20": _as_bluetooth("yield_today", _SOLAR_ROWS, _energy),
+    "H20": _as_bluetooth("yield_today", _SOLAR_ROWS, _energy, within=(0, 200_000)),
     "H21": _highest("highest_power_today", "Highest power today"),
     # A day's result, not a counter: it goes up and down.
     "H22": Field(
@@ -218,10 +234,10 @@ _SUN: dict[str, Field] = {
     "HSDS": _said("day_number", "Day number", _one),
 }
 _INVERTER: dict[str, Field] = {
-    "V": _as_bluetooth("voltage", _INVERTER_ROWS, _milli),
+    "V": _as_bluetooth("voltage", _INVERTER_ROWS, _milli, within=_BATTERY_V),
     "CS": _as_bluetooth("device_state", _INVERTER_ROWS, _word(WORDS["inverter_state"])),
     "MODE": _code("mode", "Mode", MODES),
-    "AC_OUT_V": _as_bluetooth("ac_voltage", _INVERTER_ROWS, _hundredth),
+    "AC_OUT_V": _as_bluetooth("ac_voltage", _INVERTER_ROWS, _hundredth, within=(0, 300)),
     "AC_OUT_I": _as_bluetooth("ac_current", _INVERTER_ROWS, _tenth),
     # Old firmware does not have it.
     "AC_OUT_S": _as_bluetooth("ac_apparent_power", _INVERTER_ROWS, _one, optional=True),
