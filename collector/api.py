@@ -41,7 +41,7 @@ class Nothing(Struct, forbid_unknown_fields=True):
 
 
 def verbs(registry: Registry) -> Mapping[str, Action]:
-    """The verbs of every collector."""
+    """Return the verbs of every collector."""
 
     def removed(asked: Which) -> object:
         registry.remove(asked.device)
@@ -88,12 +88,12 @@ def _once(params: type[P], run: Callable[[P], object]) -> Action:
 
 
 def name_of(transport: str) -> str:
-    """The service that reads a transport."""
+    """Return the service that reads a transport."""
     return f"collector_{transport}"
 
 
 def roster_of(storage: model.Storage, transport: str) -> Roster:
-    """The devices that were added to a collector over MQTT."""
+    """Return the devices that were added to a collector over MQTT."""
     return Roster(Path(storage.state) / f"{name_of(transport)}-devices.json")
 
 
@@ -140,12 +140,12 @@ def open_to_clients(
 
 
 def nothing_to_scan(transport: str) -> Scan:
-    """The scan of a transport that has nothing to scan; its answer says why."""
+    """Return the scan of a transport that has nothing to scan; its answer says why."""
     return scanning.Nothing(_NOTHING[transport])
 
 
 def scan_of(transport: str, source: "PollingSource", readings: Readings) -> Scan:
-    """How a transport whose devices are asked is scanned."""
+    """Return the scan of a transport whose devices are asked."""
     if transport == "i2c":
         from collector.scan_i2c import I2cScan  # noqa: PLC0415 — only the collector that needs it
 

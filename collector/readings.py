@@ -26,7 +26,7 @@ class Readings:
         return iter(list(self._devices.values()))
 
     def get(self, device_id: str) -> Owned | None:
-        """The device of that id, None if it is not ours (any more)."""
+        """Return the device of that id, None if it is not ours (any more)."""
         return self._devices.get(device_id)
 
     def add(self, device: Owned) -> None:
@@ -42,7 +42,7 @@ class Readings:
     def said(
         self, device: Owned, decoded: Decoded, at: float, *, at_once: bool = False, ts: int | None = None
     ) -> None:
-        """The device said this at monotonic second `at`; `at_once` does not wait for the cadence.
+        """Take what the device said at monotonic second `at`; `at_once` does not wait for the cadence.
 
         `ts` is when it was measured if the device said so, ms since 1970 UTC.
         """
@@ -109,7 +109,7 @@ class Readings:
         self._offline(device, silent)
 
     def gone(self, device: Owned, why: str) -> None:
-        """The device is known to be away: offline now."""
+        """Say that the device is known to be away: offline now."""
         if device.reporter.online is False:
             return
         self.complain(device, why)

@@ -51,14 +51,14 @@ class Reporter:
     def offer(
         self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> None:
-        """The device said these values at monotonic second `now`, and that they are of `ts` if it knows."""
+        """Take what the device said at monotonic second `now`, of `ts` if it knows when."""
         self._newest = Report(values, ts, now, last_reset or {})
         self._heard = now
 
     def at_once(
         self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> Report:
-        """A reading that goes out whatever the cadence says, such as after a command."""
+        """Return a reading that goes out whatever the cadence says, such as after a command."""
         self._heard = now
         self._told |= values
         self.online = True
@@ -68,12 +68,12 @@ class Reporter:
         return Report(values, ts, now, last_reset or {})
 
     def known(self, entity: str) -> float | str | None:
-        """What the device last said of an entity; None if that is unknown."""
+        """Return what the device last said of an entity; None if that is unknown."""
         newest = self._newest.values if self._newest is not None else {}
         return newest.get(entity, self._told.get(entity))
 
     def due(self, now: float) -> Report | None:
-        """The reading to publish now, if any; it counts as published."""
+        """Return the reading to publish now, if any; it counts as published."""
         newest = self._newest
         if newest is None:
             return None
@@ -89,7 +89,7 @@ class Reporter:
         return newest
 
     def silent(self, now: float) -> list[str] | None:
-        """The entities that become unknown if the device has just been silent too long, else None.
+        """Return the entities that become unknown if the device has just been silent too long, else None.
 
         An empty list: it was never heard at all.
         """
@@ -99,7 +99,7 @@ class Reporter:
         return self.gone()
 
     def gone(self) -> list[str]:
-        """It is not there any more: the entities that become unknown by that."""
+        """Note that it is not there any more; return the entities that become unknown by that."""
         self.online = False
         self._newest = None
         known = [entity for entity, value in self._told.items() if value is not None]
@@ -124,9 +124,8 @@ class Reporter:
 class Coalescer(Reporter):
     """Decides for a device that says its values piece by piece: each is judged by itself.
 
-    What one message leaves out is neither news nor unknown.
-
-    What waits for `min_interval` goes out in one reading, dated by its newest; nothing waits longer.
+    What one message leaves out is neither news nor unknown. What waits for `min_interval`
+    goes out in one reading, dated by its newest; nothing waits longer.
     """
 
     _told_when: dict[str, float] = field(default_factory=dict)
@@ -134,7 +133,7 @@ class Coalescer(Reporter):
     def offer(
         self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> None:
-        """The device said these of its values at `now`, or at `ts`."""
+        """Take those of its values that the device said at `now`, or at `ts`."""
         self._heard = now
         waits = self._newest
         if waits is None and not self._worth(values, now):
@@ -145,13 +144,13 @@ class Coalescer(Reporter):
     def at_once(
         self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> Report:
-        """A reading that goes out whatever the cadence says."""
+        """Return a reading that goes out whatever the cadence says, such as after a command."""
         self._told_when |= dict.fromkeys(values, now)
         # Without an argument-free super: slots make the dataclass anew.
         return Reporter.at_once(self, values, ts, now, last_reset)
 
     def due(self, now: float) -> Report | None:
-        """The reading to publish now, if any; it counts as published."""
+        """Return the reading to publish now, if any; it counts as published."""
         newest = self._newest
         if newest is None or now - self._told_at < self.cadence.min_interval:
             return None

@@ -39,11 +39,11 @@ class Contact:
     _since: float = 0.0
 
     def poll(self, line: GpioLine, now: float) -> bool | None:
-        """Whether it is closed; None until that is known. Raises DecodeError or LineError."""
+        """Return whether it is closed; None until that is known. Raises DecodeError or LineError."""
         return self.see(line.read(self.pin, self.pull) is not self.active_low, now)
 
     def see(self, closed: bool, now: float) -> bool | None:  # noqa: FBT001 — what a poll saw
-        """What counts after a poll at monotonic second `now` saw it closed or open."""
+        """Return what counts after a poll at monotonic second `now` saw it closed or open."""
         if closed is not self._candidate:
             self._candidate = closed
             self._since = now
@@ -53,7 +53,7 @@ class Contact:
 
 
 def contact(settings: Device, pin: int, debounce: float) -> Contact:
-    """The contact on a pin as a device's settings say; `debounce` is its kind's default.
+    """Set up the contact on a pin as a device's settings say; `debounce` is its kind's default.
 
     On a pull-up a contact goes to ground, so it is closed when the pin is low; else when the pin is high.
     """
@@ -75,7 +75,7 @@ class GpioInput:
     contact: Contact
 
     def poll(self, line: GpioLine, now: float) -> Decoded:
-        """Its value once a level has stood still. Raises DecodeError or LineError."""
+        """Return its value once a level has stood still. Raises DecodeError or LineError."""
         closed = self.contact.poll(line, now)
         return Decoded({} if closed is None else {"input": on_off(closed)})
 
@@ -134,12 +134,12 @@ class TankSwitches:
 
 
 def height(closed: Mapping[float, bool]) -> float:
-    """The highest closed switch, %; 0 while even the lowest is open."""
+    """Return the highest closed switch, %; 0 while even the lowest is open."""
     return max((level for level, state in closed.items() if state), default=0.0)
 
 
 def contradiction(closed: Mapping[float, bool]) -> str | None:
-    """What is wrong when a switch is closed above one that is open."""
+    """Say what is wrong when a switch is closed above one that is open; None if nothing is."""
     top = height(closed)
     for level, state in sorted(closed.items(), reverse=True):
         if level < top and not state:

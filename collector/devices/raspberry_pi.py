@@ -75,7 +75,7 @@ class RaspberryPi:
     rows: Mapping[str, Row]
 
     def poll(self, line: HostLine, _now: float) -> Decoded:
-        """All it says of itself. A broker that is OFF is heard of once it is back."""
+        """Read all it says of itself. A broker that is OFF is heard of once it is back."""
         ours, system = line.space()
         values: Values = {
             "cpu_temperature": temperature(line.text(HostText.TEMPERATURE)),
@@ -119,23 +119,23 @@ def _disk(name: str, space: Space) -> Values:
 
 
 def temperature(text: str | None) -> float | None:
-    """°C of a thermal zone's millidegrees; None if no living machine has it."""
+    """Return °C of a thermal zone's millidegrees; None if no living machine has it."""
     degrees = None if text is None or not re.fullmatch(r"-?\d{1,7}\s*", text) else int(text) / 1000
     return round(degrees, 1) if degrees is not None and -60 <= degrees <= 150 else None
 
 
 def throttled(text: str | None) -> int | None:
-    """The firmware's bits; hexadecimal without 0x (drivers/firmware/raspberrypi.c, get_throttled_show)."""
+    """Read the firmware's bits, hexadecimal without 0x: drivers/firmware/raspberrypi.c, get_throttled_show."""
     return None if text is None or not re.fullmatch(r"[0-9a-f]{1,8}\s*", text) else int(text, 16)
 
 
 def switch(text: str | None) -> bool | None:
-    """A 0 or 1, as alarms of hwmon are (Documentation/hwmon/sysfs-interface.rst)."""
+    """Return a 0 or 1, as alarms of hwmon are (Documentation/hwmon/sysfs-interface.rst)."""
     return {"0": False, "1": True}.get((text or "").strip())
 
 
 def memory(text: str | None) -> Values:
-    """Free MB and used % of /proc/meminfo; available is what programs can get, caches given up."""
+    """Return free MB and used % of /proc/meminfo; available is what programs can get, caches given up."""
     found = {key: int(number) * _KIB for key, number in _FIELD.findall(text or "")}
     whole, free = found.get("MemTotal"), found.get("MemAvailable")
     if not whole or free is None or free > whole:
@@ -144,13 +144,13 @@ def memory(text: str | None) -> Values:
 
 
 def first_number(text: str | None) -> float | None:
-    """What /proc/loadavg (load of the last minute) and /proc/uptime (s) begin with."""
+    """Return what /proc/loadavg (load of the last minute) and /proc/uptime (s) begin with."""
     found = re.match(r"\d{1,12}\.\d\d\b", text or "")
     return float(found[0]) if found else None
 
 
 def written(text: str | None) -> float | None:
-    """MB written to the SD card since the machine's start, from its stat file."""
+    """Return MB written to the SD card since the machine's start, from its stat file."""
     fields = (text or "").split()
     if len(fields) <= _SECTORS_WRITTEN or not all(re.fullmatch(r"\d{1,20}", f) for f in fields):
         return None
@@ -158,7 +158,7 @@ def written(text: str | None) -> float | None:
 
 
 def model(text: str | None) -> str | None:
-    """The board's name; device trees end texts with a NUL."""
+    """Return the board's name; device trees end texts with a NUL."""
     return (text or "").strip("\0\n ") or None
 
 

@@ -66,12 +66,12 @@ _REACHED = {name: reached for name, reached, _ in LINES}
 
 
 def reached(name: str) -> Reached:
-    """How a kind's devices are reached, without loading it. Raises KeyError."""
+    """Return how a kind's devices are reached, without loading it. Raises KeyError."""
     return _REACHED[name]
 
 
 def kind(name: str) -> Kind:
-    """The kind of that name. Raises ValueError listing the names that exist."""
+    """Return the kind of that name. Raises ValueError listing the names that exist."""
     found = KINDS.get(name)
     if found is None:
         raise ValueError(f"there is no kind of device {name!r}: allowed are {', '.join(sorted(KINDS))}")

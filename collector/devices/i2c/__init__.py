@@ -9,7 +9,7 @@ from config.model import Device
 
 
 def chip_address(device: Device, addresses: range) -> int:
-    """The setting `address`, a number or a text such as "0x40"; the first of the chip's is the default.
+    """Read the setting `address`, a number or a text such as "0x40"; the chip's first is the default.
 
     Raises SettingError.
     """
@@ -26,7 +26,7 @@ def chip_address(device: Device, addresses: range) -> int:
 
 
 def read_word(line: I2cLine, address: int, register: int) -> int:
-    """A register, 0 to 65535. Raises DecodeError or LineError."""
+    """Read a register, 0 to 65535. Raises DecodeError or LineError."""
     data = line.read(address, register, 2)
     if len(data) != 2:
         raise BadRecordError(f"{address:#04x} sent {len(data)} bytes instead of 2")
@@ -39,5 +39,5 @@ def write_word(line: I2cLine, address: int, register: int, value: int) -> None:
 
 
 def signed(word: int) -> int:
-    """A register in two's complement as a number."""
+    """Read a register in two's complement as a number."""
     return word - 0x10000 if word & 0x8000 else word

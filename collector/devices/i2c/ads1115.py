@@ -45,7 +45,7 @@ class Input:
     gain: float
 
     def volts(self, line: I2cLine) -> float | None:
-        """The voltage to ground now; None if it is at or beyond full scale. Raises DecodeError or LineError.
+        """Measure the voltage to ground; None at or beyond full scale. Raises DecodeError or LineError.
 
         The chip may be shared: every conversion brings its own settings and is checked to have had them.
         """
@@ -73,7 +73,7 @@ class Input:
 
 
 def input_of(device: Device) -> Input:
-    """The input that the settings describe. Raises SettingError."""
+    """Set up the input that the settings describe. Raises SettingError."""
     gain = device.gain if device.gain is not None else DEFAULT_GAIN
     if gain not in _PGA:
         raise SettingError("gain", f"{gain:g} is none of this chip's", ", ".join(f"{g:g}" for g in _PGA))
@@ -112,7 +112,7 @@ class Ads1115Voltage:
 
 
 def make(device: Device) -> Ads1115Voltage:
-    """The voltage that the settings describe. Raises SettingError."""
+    """Set up the voltage that the settings describe. Raises SettingError."""
     return Ads1115Voltage(input_of(device), device.divider if device.divider is not None else 1.0)
 
 

@@ -67,7 +67,7 @@ class Setup:
 
 
 def setup(shunt: float, max_current: float) -> Setup:
-    """The finest range that takes `max_current` A through `shunt` ohms. Raises SettingError.
+    """Choose the finest range that takes `max_current` A through `shunt` ohms. Raises SettingError.
 
     Calibration as in section 8.5.1, for the end of the range instead of `max_current`: what the shunt's
     converter can tell is not lost to an overflow of the current register.
@@ -88,7 +88,7 @@ def setup(shunt: float, max_current: float) -> Setup:
 
 
 def decode(registers: Registers, chip: Setup, correction: float) -> Decoded:
-    """Values of one measurement; what lies beyond the chip's ranges is None with a reason."""
+    """Read one measurement; what lies beyond the chip's ranges is None with a reason."""
     reasons: dict[str, str] = {}
     voltage: float | None = (registers.bus >> 3) * _BUS_STEP_V
     if registers.bus >> 3 >= _BUS_END:
@@ -164,7 +164,7 @@ class Ina219:
 
 
 def make(device: Device) -> Ina219:
-    """The chip that the settings describe. Raises SettingError."""
+    """Set up the chip that the settings describe. Raises SettingError."""
     return Ina219(
         chip_address(device, _ADDRESSES),
         setup(

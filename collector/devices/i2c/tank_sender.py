@@ -48,7 +48,7 @@ class Table:
     high: float
 
     def share(self, raw: float) -> float:
-        """The share in % on the straight line between the neighbours, held at the ends."""
+        """Return the share in % on the straight line between the neighbours, held at the ends."""
         if raw <= self.raws[0]:
             return self.shares[0]
         for (left, first), (right, second) in pairwise(zip(self.raws, self.shares, strict=True)):
@@ -58,7 +58,7 @@ class Table:
 
 
 def table(calibration: tuple[tuple[float, float], ...]) -> Table:
-    """The table of the setting `calibration`. Raises SettingError."""
+    """Build the table of the setting `calibration`. Raises SettingError."""
     if len(calibration) < 2:
         raise SettingError("calibration", f"{len(calibration)} pairs make no table", _TABLE)
     if not all(math.isfinite(number) for pair in calibration for number in pair):
@@ -142,7 +142,7 @@ class TankSender:
 
 
 def make(device: Device) -> TankSender:
-    """The tank that the settings describe. Raises SettingError."""
+    """Set up the tank that the settings describe. Raises SettingError."""
     if device.pull_up is not None and device.supply is None:
         raise SettingError("supply", "it is missing beside pull_up", "the volts that the pull-up hangs on")
     if device.supply is not None and device.pull_up is None:

@@ -47,7 +47,7 @@ _MOST_READS = 3
 
 
 def decode(fields: Mapping[str, str]) -> Decoded:
-    """Values of a device's fields, current into the battery positive, and its family's rows.
+    """Read a device's fields, current into the battery positive, and its family's rows.
 
     Raises DecodeError.
     """
@@ -138,7 +138,7 @@ class VeDirect:
         self._polled = float("-inf")
 
     def poll(self, line: VeDirectLine, now: float) -> Decoded:
-        """What it says now. Raises DecodeError or LineError."""
+        """Return what it says now. Raises DecodeError or LineError."""
         if now - self._polled > _KEPT_S:
             self._texts = {}
         self._polled = now
@@ -164,7 +164,7 @@ class VeDirect:
 
 
 def make(settings: Device) -> VeDirect:
-    """The device of these settings. Raises SettingError."""
+    """Set up the device of these settings. Raises SettingError."""
     if (settings.port or "").startswith("tcp://"):
         raise SettingError(
             "port", "tcp:// is for Modbus TCP", "a path, or a pyserial URL such as socket://van.local:2323"

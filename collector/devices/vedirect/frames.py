@@ -52,7 +52,7 @@ class Frames:
         self._fields: dict[str, str] = {}
 
     def feed(self, data: bytes) -> list[Mapping[str, str]]:
-        """The blocks that end in these bytes, oldest first: text by label."""
+        """Return the blocks that end in these bytes, oldest first: text by label."""
         blocks: list[Mapping[str, str]] = []
         for byte in data:
             block = self._feed_byte(byte)

@@ -74,7 +74,7 @@ def _charger_error(start: int) -> Code:
 
 
 def _require_charger(record: Record) -> None:
-    """The largest charger with Bluetooth gives 100 A, all outputs together."""
+    """Refuse more than 130 A of all outputs: the largest charger with Bluetooth gives 100 A."""
     currents = (record.values.get(entity) for entity in ("current", "current_2", "current_3"))
     together = sum(current for current in currents if isinstance(current, float))
     if together > 130:
@@ -82,7 +82,7 @@ def _require_charger(record: Record) -> None:
 
 
 def _require_sense(record: Record) -> None:
-    """A Smart Battery Sense says nothing in the other fields of a battery monitor."""
+    """Refuse a Smart Battery Sense that fills in the other fields of a battery monitor."""
     if record.bits(64, 2) != _AUX_TEMPERATURE or record.bits(66, 22) not in _NO_CURRENT:
         raise ImplausibleError("implausible: a Smart Battery Sense measures a temperature and no current")
     read_reasons(record.bits(32, 16), range(8))
