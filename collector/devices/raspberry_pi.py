@@ -125,7 +125,7 @@ def temperature(text: str | None) -> float | None:
 
 
 def throttled(text: str | None) -> int | None:
-    """Read the firmware's bits, hexadecimal without 0x: drivers/firmware/raspberrypi.c, get_throttled_show."""
+    """Read the firmware's bits, hexadecimal: drivers/firmware/raspberrypi.c, get_throttled_show."""
     return None if text is None or not re.fullmatch(r"[0-9a-f]{1,8}\s*", text) else int(text, 16)
 
 
