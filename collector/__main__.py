@@ -17,7 +17,7 @@ from bus.owner import has_left, owner_of_devices
 from bus.process import EXIT_OK, Process, set_up_logging
 from bus.publisher import Publisher
 from bus.topics import Topics, Verb
-from collector.assembly import name_of, nothing_to_scan, receive, roster_of, scan_of
+from collector.api import name_of, nothing_to_scan, open_to_clients, roster_of, scan_of
 from collector.checking import find_mistakes
 from collector.ownership import MQTT, TRANSPORTS, Owned, owned_devices
 from collector.reading_now import AskNow, LastFrames, NoReader, Reader
@@ -102,7 +102,7 @@ def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster
     readings = Readings(publisher, clock=clock, journal=process.journal)
 
     def let_in(service: Collector, scan: Scan, reader: Reader) -> None:
-        receive(
+        open_to_clients(
             transport,
             settings,
             roster,

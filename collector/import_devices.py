@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from bus.events import Subscription
 from collector.devices.description import Kind
 from collector.devices.imported import Imported
-from collector.gathering import Gatherer
 from collector.ownership import Owned
-from collector.reporting import Cadence
+from collector.reporting import Cadence, Coalescer
 from config.model import Device, Settings
 from config.model_import import Import
 
@@ -38,7 +37,7 @@ def _own(settings: Settings, name: str, table: Import, now: float) -> Owned:
     cadence = Cadence(general.min_interval, general.heartbeat, table.timeout)
     steps = {entity: row.step for entity, row in imported.rows.items()}
     device = Device(kind=kind.name, name=table.name, timeout=table.timeout)
-    return Owned(name, device, kind, Gatherer(cadence, steps, now), imported.rows, model=table.model)
+    return Owned(name, device, kind, Coalescer(cadence, steps, now), imported.rows, model=table.model)
 
 
 def subscriptions(settings: Settings) -> list[Subscription]:

@@ -8,7 +8,6 @@ from bus.health import Journal
 from bus.process import EXIT_RESTART, Stop
 from collector.devices.description import BadRecordError, BleKind, Decoded, DecodeError, ImplausibleError
 from collector.devices.rows import RSSI
-from collector.devices.trust import Trust
 from collector.ownership import Owned
 from collector.readings import Readings
 from collector.transports.ble import Advertisement, Heard, RadioGone, RadioState, Rung
@@ -17,6 +16,58 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
 _SILENCE = "nothing heard: is it in range, is Instant Readout on, is the address right?"
+_RECORDS_TO_TRUST = 3
+_RECORDS_TO_SUSPECT = 5
+
+
+class Trust:
+    """Judges one device by its records: a key whose first byte fits by chance decrypts to noise.
+
+    Repeats of a record, as radios deliver them, count once.
+    """
+
+    def __init__(self) -> None:
+        self._trusted = True
+        self._recent: set[bytes] = set()
+        self._implausible_in_row = 0
+
+    @property
+    def trusted(self) -> bool:
+        """Whether readings of this device may be published."""
+        return self._trusted
+
+    @property
+    def complaint(self) -> str | None:
+        """What the owner should do, after 5 different implausible records in a row; else None."""
+        if self._implausible_in_row < _RECORDS_TO_SUSPECT:
+            return None
+        return (
+            "the key is probably wrong although its first byte matches: copy it again from VictronConnect, "
+            "Product info, Instant readout details"
+        )
+
+    def plausible(self, record: bytes) -> bool:
+        """Count a plausible record; True if its values may be published."""
+        if self._trusted:
+            return True
+        if self._implausible_in_row:
+            self._implausible_in_row = 0
+            self._recent.clear()
+        self._recent.add(record)
+        self._trusted = len(self._recent) >= _RECORDS_TO_TRUST
+        return self._trusted
+
+    def implausible(self, record: bytes) -> None:
+        """Count an implausible record: the device is believed again after 3 different plausible ones."""
+        self._trusted = False
+        if not self._implausible_in_row:
+            self._recent.clear()
+        if record in self._recent:
+            return
+        self._implausible_in_row += 1
+        # Beyond the limit the count says nothing new, and the set must not grow for ever.
+        if self._implausible_in_row <= _RECORDS_TO_SUSPECT:
+            self._recent.add(record)
 
 
 class ListeningSource:
@@ -30,7 +81,7 @@ class ListeningSource:
         self._journal = journal
         self._emit = emit
         self._silence = _SILENCE
-        self._by_address: dict[str, str] = {}
+        self._by_address: dict[str, Owned] = {}
         self._trust: dict[str, Trust] = {}
 
     @property
@@ -40,7 +91,7 @@ class ListeningSource:
 
     def add(self, device: Owned) -> None:
         """Listen for this device."""
-        self._by_address[str(device.settings.address).upper()] = device.id
+        self._by_address[str(device.settings.address).upper()] = device
         self._trust[device.id] = Trust()
 
     def change(self, device: Owned) -> None:
@@ -49,8 +100,8 @@ class ListeningSource:
         self.add(device)
 
     def remove(self, device_id: str) -> None:
-        """Its frames are a stranger's from now on."""
-        self._by_address = {a: d for a, d in self._by_address.items() if d != device_id}
+        """Stop decoding this device's frames."""
+        self._by_address = {a: d for a, d in self._by_address.items() if d.id != device_id}
         del self._trust[device_id]
 
     def handle(self, event: object) -> None:
@@ -67,11 +118,11 @@ class ListeningSource:
                 self._journal.count("foreign_heard")
 
     def tick(self, _now: float) -> float:
-        """The radio asks for nothing."""
+        """Do nothing: there is nothing to poll."""
         return _TICK_S
 
     def _advertisement(self, frame: Advertisement) -> None:
-        device = self._readings.get(self._by_address.get(frame.address, ""))
+        device = self._by_address.get(frame.address)
         if device is None:
             self._journal.count("strangers_heard")
             return

@@ -64,12 +64,13 @@ class Owned:
         if decoded.rows is not None:
             self.rows = decoded.rows
             self.reporter.steps = _steps(self.rows, self.settings)
-        values = decoded.values.items()
-        optional = {e for e, v in values if v is not None and e in self.rows and self.rows[e].optional}
-        changed = changed or bool(optional - self.seen)
+        for entity, value in decoded.values.items():
+            row = self.rows.get(entity)
+            if value is not None and row is not None and row.optional and entity not in self.seen:
+                self.seen.add(entity)
+                changed = True
         changed = changed or decoded.model not in (None, self.model)
         changed = changed or decoded.manufacturer not in (None, self.manufacturer)
-        self.seen |= optional
         self.model = decoded.model or self.model
         self.manufacturer = decoded.manufacturer or self.manufacturer
         return changed
@@ -92,6 +93,11 @@ def transport(device: Device) -> str:
     if how is not Reached.PORT:
         return str(how)
     return "tcp" if (device.port or "").startswith(TCP) else "serial"
+
+
+def kinds_reached(how: str) -> frozenset[str]:
+    """Return the names of the kinds that are reached over `how`, a word of registry.Reached."""
+    return frozenset(name for name in registry.KINDS if registry.reached(name) == how)
 
 
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:

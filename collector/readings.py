@@ -26,7 +26,7 @@ class Readings:
         return iter(list(self._devices.values()))
 
     def get(self, device_id: str) -> Owned | None:
-        """The device of that id, None if it is not ours (any more)."""
+        """Return the device of that id, None if it is not ours (any more)."""
         return self._devices.get(device_id)
 
     def add(self, device: Owned) -> None:
@@ -42,7 +42,7 @@ class Readings:
     def said(
         self, device: Owned, decoded: Decoded, at: float, *, at_once: bool = False, ts: int | None = None
     ) -> None:
-        """The device said this at monotonic second `at`; `at_once` does not wait for the cadence.
+        """Take what the device said at monotonic second `at`; `at_once` does not wait for the cadence.
 
         `ts` is when it was measured if the device said so, ms since 1970 UTC.
         """
@@ -52,7 +52,8 @@ class Readings:
             self._publisher.about(device.id, device.about())
         for entity in decoded.unknown:
             self._journal.count(f"unknown_code.{device.id}.{entity}")
-        self._explain(device, decoded)
+        if decoded.reasons or self._journal.problems:
+            self._explain(device, decoded)
         for earlier in decoded.earlier:
             self._publisher.reading(
                 device.id, device.enabled(earlier.values), ts=earlier.ts, late=True, dated=True
@@ -93,10 +94,8 @@ class Readings:
             self._publish(device, report)
 
     def _publish(self, device: Owned, report: Report) -> None:
-        ts = report.ts
-        if ts is None:
-            ts = self._clock.wall() - int((self._clock.monotonic() - report.at) * 1000)
         dated = report.ts is not None
+        ts = report.ts if report.ts is not None else round(report.at * 1000) + self._clock.offset()
         self._publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset, dated=dated)
         self._publisher.availability(device.id, online=True)
 
@@ -110,7 +109,7 @@ class Readings:
         self._offline(device, silent)
 
     def gone(self, device: Owned, why: str) -> None:
-        """The device is known to be away: offline now."""
+        """Say that the device is known to be away: offline now."""
         if device.reporter.online is False:
             return
         self.complain(device, why)

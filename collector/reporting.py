@@ -51,14 +51,14 @@ class Reporter:
     def offer(
         self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> None:
-        """The device said these values at monotonic second `now`, and that they are of `ts` if it knows."""
+        """Take what the device said at monotonic second `now`, of `ts` if it knows when."""
         self._newest = Report(values, ts, now, last_reset or {})
         self._heard = now
 
     def at_once(
         self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
     ) -> Report:
-        """A reading that goes out whatever the cadence says, such as after a command."""
+        """Return a reading that goes out whatever the cadence says, such as after a command."""
         self._heard = now
         self._told |= values
         self.online = True
@@ -68,12 +68,12 @@ class Reporter:
         return Report(values, ts, now, last_reset or {})
 
     def known(self, entity: str) -> float | str | None:
-        """What the device last said of an entity; None if that is unknown."""
+        """Return what the device last said of an entity; None if that is unknown."""
         newest = self._newest.values if self._newest is not None else {}
         return newest.get(entity, self._told.get(entity))
 
     def due(self, now: float) -> Report | None:
-        """The reading to publish now, if any; it counts as published."""
+        """Return the reading to publish now, if any; it counts as published."""
         newest = self._newest
         if newest is None:
             return None
@@ -89,7 +89,7 @@ class Reporter:
         return newest
 
     def silent(self, now: float) -> list[str] | None:
-        """The entities that become unknown if the device has just been silent too long, else None.
+        """Return the entities that become unknown if the device has just been silent too long, else None.
 
         An empty list: it was never heard at all.
         """
@@ -99,7 +99,7 @@ class Reporter:
         return self.gone()
 
     def gone(self) -> list[str]:
-        """It is not there any more: the entities that become unknown by that."""
+        """Note that it is not there any more; return the entities that become unknown by that."""
         self.online = False
         self._newest = None
         known = [entity for entity, value in self._told.items() if value is not None]
@@ -108,13 +108,62 @@ class Reporter:
         return known
 
     def _moved(self, values: Values) -> bool:
-        if values.keys() - self._told.keys():
-            return True
-        return any(self._stepped(entity, value) for entity, value in values.items())
+        for entity, value in values.items():
+            if entity not in self._told:
+                return True
+            old, step = self._told[entity], self.steps.get(entity, 0.0)
+            if isinstance(value, str) or isinstance(old, str) or value is None or old is None or not step:
+                if value != old:
+                    return True
+            elif abs(value - old) >= step * (1 - _SLACK):
+                return True
+        return False
 
-    def _stepped(self, entity: str, value: float | str | None) -> bool:
-        old = self._told[entity]
-        if isinstance(value, str) or isinstance(old, str) or value is None or old is None:
-            return value != old
-        step = self.steps.get(entity, 0.0)
-        return abs(value - old) >= step * (1 - _SLACK) if step else value != old
+
+@dataclass(slots=True)
+class Coalescer(Reporter):
+    """Decides for a device that says its values piece by piece: each is judged by itself.
+
+    What one message leaves out is neither news nor unknown. What waits for `min_interval`
+    goes out in one reading, dated by its newest; nothing waits longer.
+    """
+
+    _told_when: dict[str, float] = field(default_factory=dict)
+
+    def offer(
+        self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
+    ) -> None:
+        """Take those of its values that the device said at `now`, or at `ts`."""
+        self._heard = now
+        waits = self._newest
+        if waits is None and not self._worth(values, now):
+            return
+        before, resets = (waits.values, waits.last_reset) if waits is not None else ({}, {})
+        self._newest = Report({**before, **values}, ts, now, {**resets, **(last_reset or {})})
+
+    def at_once(
+        self, values: Values, ts: int | None, now: float, last_reset: Mapping[str, int] | None = None
+    ) -> Report:
+        """Return a reading that goes out whatever the cadence says, such as after a command."""
+        self._told_when |= dict.fromkeys(values, now)
+        # Without an argument-free super: slots make the dataclass anew.
+        return Reporter.at_once(self, values, ts, now, last_reset)
+
+    def due(self, now: float) -> Report | None:
+        """Return the reading to publish now, if any; it counts as published."""
+        newest = self._newest
+        if newest is None or now - self._told_at < self.cadence.min_interval:
+            return None
+        self._newest = None
+        self._told |= newest.values
+        self._told_at = now
+        self._told_when |= dict.fromkeys(newest.values, now)
+        self.online = True
+        return newest
+
+    def _worth(self, values: Values, now: float) -> bool:
+        if self.online is not True:
+            return True
+        if self._moved(values):
+            return True
+        return any(now - self._told_when[entity] >= self.cadence.heartbeat for entity in values)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from bus.clock import Clock
 from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
 from collector.devices.registry import KINDS
-from collector.devices.victron_scan import Recognised, recognise
+from collector.devices.victron.engine import Recognised, recognise
 from collector.readings import Readings
 from collector.scanning import MOST, OneAtATime, Seconds, Step, report
 from collector.transports.ble_events import Advertisement

@@ -9,16 +9,16 @@ from typing import Any
 
 from cli.install import mosquitto
 from cli.install.system import InstallError, System, load, save
+from collector.ownership import kinds_reached
 from config.hosts import is_here
 
 ANSWERS = "/var/lib/boondock-install/answers.json"
 SETTINGS = "/etc/boondock/boondock.toml"
 SECRETS = "/etc/boondock/secrets"
 OWN, EXISTING, ELSEWHERE = "own", "existing", "elsewhere"
-# How the kinds of devices are wired, as far as the machine must be prepared for it; a test holds it
-# against the collector's own table.
-I2C_KINDS = frozenset({"ads1115_voltage", "ina219", "tank_sender"})
-PIN_KINDS = frozenset({"gpio_input", "tank_switches"})
+# How the kinds of devices are wired, as far as the machine must be prepared for it.
+I2C_KINDS = kinds_reached("i2c")
+PIN_KINDS = kinds_reached("gpio")
 _UARTS = ("/dev/serial0", "/dev/serial1", "/dev/ttyAMA", "/dev/ttyS")
 
 

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from bus.commands import Switch
 from bus.messages import OFF, ON
 from collector.devices import epever_readings, epever_settings
-from collector.devices.common_entities import measured
 from collector.devices.description import (
     Decoded,
     DecodeError,
@@ -22,6 +21,7 @@ from collector.devices.description import (
 )
 from collector.devices.epever_fields import Block, Code, Number
 from collector.devices.lines import ModbusLine
+from collector.devices.rows import measured
 from config.model import Device
 
 _BLOCKS = (*epever_readings.BLOCKS, *epever_settings.BLOCKS)

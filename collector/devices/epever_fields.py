@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bus.about import Entity
-from collector.devices.common_entities import measured, status
 from collector.devices.description import Row
+from collector.devices.rows import measured, status
 
 
 @dataclass(frozen=True, slots=True)

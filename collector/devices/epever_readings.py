@@ -1,6 +1,5 @@
 """What an Epever controller measures: one request a block, none across an address that it refuses."""
 
-from collector.devices.common_entities import measured
 from collector.devices.epever_fields import (
     Bit,
     Block,
@@ -15,6 +14,7 @@ from collector.devices.epever_fields import (
     volts,
     watts,
 )
+from collector.devices.rows import measured
 
 COILS, DISCRETE, INPUT = 1, 2, 4
 LOAD_COIL = 0x0002

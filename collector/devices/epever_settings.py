@@ -1,7 +1,7 @@
 """What an Epever controller is made for and set to: read now and then, for it hardly changes."""
 
-from collector.devices.common_entities import measured
 from collector.devices.epever_fields import Block, Field, Number, amperes, code, volts, watts
+from collector.devices.rows import measured
 
 HOLDING, INPUT = 3, 4
 LOAD_MODE = 0x903D

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from bus.about import MEASUREMENT, Entity
 from bus.messages import OFF, ON
-from collector.devices.common_entities import MEASURES
 from collector.devices.description import Row, Value
+from collector.devices.rows import MEASURES
 from config.model_import import ImportEntity
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)

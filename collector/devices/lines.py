@@ -41,7 +41,7 @@ class VeDirectLine(Line, Protocol):
     """A VE.Direct port that one device talks on by itself."""
 
     def blocks(self) -> Sequence[Mapping[str, str]]:
-        """The whole blocks that came since the last call, at least one, oldest first: texts by label.
+        """Return the whole blocks that came since the last call, at least one, oldest first: texts by label.
 
         Raises BadRecordError when bytes come but no whole block.
         """
@@ -51,7 +51,7 @@ class RouteBLine(Line, Protocol):
     """A Wi-SUN stick joined to a smart meter; a meter that falls silent is a lost line, to be joined anew."""
 
     def properties(self, codes: tuple[int, ...]) -> Mapping[int, bytes | None]:
-        """The data of these ECHONET Lite properties (EPC) as the meter sent them; None: it gives none."""
+        """Return the data of these ECHONET Lite properties (EPC) as the meter sent them, None for no data."""
 
     def choose_day(self, days_ago: int) -> None:
         """Set the day (0: today, to 99) whose half hours E2 and E4 give. Raises RefusedError."""
@@ -80,7 +80,7 @@ class GpioLine(Line, Protocol):
     """The board's pins, numbered as BCM."""
 
     def read(self, pin: int, pull: Pull) -> bool:
-        """Whether a pin is high; at its first use it becomes an input with this pull.
+        """Return whether a pin is high; at its first use it becomes an input with this pull.
 
         Raises RefusedError for a pin that is an output, or that another program holds.
         """
@@ -111,16 +111,16 @@ class HostLine(Line, Protocol):
     """The computer we run on; what it does not have is None, never an error."""
 
     def text(self, what: HostText) -> str | None:
-        """What the kernel says, as it stands in its file."""
+        """Return what the kernel says, as it stands in its file."""
 
     def space(self) -> tuple[Space, Space | None]:
-        """The file system that our data is on, and that of the system if it is another one."""
+        """Return the file system that our data is on, and that of the system if it is another one."""
 
     def since_boot(self, bits: int) -> int:
-        """All bits that were ever given here since the machine's start, these included."""
+        """Return all bits that were ever given here since the machine's start, these included."""
 
     def clock_synchronised(self) -> bool:
-        """Whether the clock was set by a time server."""
+        """Return whether the clock was set by a time server."""
 
     def broker_up(self) -> bool | None:
-        """Whether the broker serves us; None if nobody knows."""
+        """Return whether the broker serves us; None if nobody knows."""

@@ -6,7 +6,6 @@ from functools import cache
 from types import MappingProxyType
 
 from collector import profiles
-from collector.devices.common_entities import SERIAL_NUMBER
 from collector.devices.description import (
     Decoded,
     DecodeError,
@@ -24,6 +23,7 @@ from collector.devices.modbus_decode import Reading, decode
 from collector.devices.modbus_profile import Block, Profile
 from collector.devices.profile_build import build
 from collector.devices.profile_table import ProfileError
+from collector.devices.rows import SERIAL_NUMBER
 from config.model import Device
 
 # A block that a model does not have is asked ever less often: the firmware may be newer one day.

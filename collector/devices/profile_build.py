@@ -7,7 +7,10 @@ from decimal import Decimal
 
 from bus.about import STATE_CLASSES, Entity
 from collector.devices import modbus_words
-from collector.devices.common_entities import (
+from collector.devices.description import Row
+from collector.devices.modbus_profile import Block, Direction, Mark, Profile, Value
+from collector.devices.profile_table import ProfileError, Table
+from collector.devices.rows import (
     MEASURES,
     SERIAL_NUMBER,
     common,
@@ -16,9 +19,6 @@ from collector.devices.common_entities import (
     status,
     text,
 )
-from collector.devices.description import Row
-from collector.devices.modbus_profile import Block, Direction, Mark, Profile, Value
-from collector.devices.profile_table import ProfileError, Table
 
 _ID = re.compile(r"[a-z0-9_]+")
 # Modbus Application Protocol V1.1b3, 6.3 and 6.4: 1 to 125 registers in one request.

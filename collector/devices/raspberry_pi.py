@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bus.about import MEASUREMENT, TOTAL_INCREASING, Entity
-from collector.devices.contact import on_off
+from bus.about import TOTAL_INCREASING
 from collector.devices.description import Decoded, HostKind, Row, Values
 from collector.devices.lines import HostLine, HostText, Space
+from collector.devices.rows import flag, measured, on_off
 from config.model import Device
 
 _MB = 1_000_000
@@ -31,81 +31,39 @@ _UNDER_VOLTAGE = 1
 _FIELD = re.compile(r"(\w+):\s+(\d+) kB")
 
 
-def _number(
-    name: str,
-    unit: str | None,
-    device_class: str | None,
-    *,
-    precision: int,
-    step: float,
-    state_class: str = MEASUREMENT,
-    optional: bool = False,
-    diagnostic: bool = False,
-) -> Row:
-    entity = Entity(
-        name=name,
-        unit=unit,
-        device_class=device_class,
-        state_class=state_class,
-        precision=precision,
-        diagnostic=diagnostic,
-    )
-    return Row(entity=entity, step=step, optional=optional)
-
-
-def _share(name: str, *, optional: bool = False) -> Row:
-    return _number(name, "%", None, precision=1, step=1, optional=optional)
-
-
-def _megabytes(name: str, *, optional: bool = False, written: bool = False) -> Row:
-    state_class = TOTAL_INCREASING if written else MEASUREMENT
-    return _number(
+def _megabytes(name: str, *, optional: bool = True, state_class: str | None = None) -> Row:
+    return measured(
         name,
         "MB",
-        "data_size",
-        precision=0,
-        step=10,
+        device_class="data_size",
         state_class=state_class,
+        step=10,
         optional=optional,
         diagnostic=True,
     )
 
 
-def _flag(name: str, device_class: str | None, *, optional: bool = False, diagnostic: bool = False) -> Row:
-    entity = Entity(name=name, device_class=device_class, boolean=True, diagnostic=diagnostic)
-    return Row(entity=entity, optional=optional)
-
-
 ROWS: Mapping[str, Row] = MappingProxyType(
     {
-        "cpu_temperature": _number(
-            "CPU temperature", "°C", "temperature", precision=1, step=0.5, optional=True
-        ),
-        **{key: _flag(name, "problem", optional=True) for key, name in _FLAGS},
+        "cpu_temperature": measured("CPU temperature", "°C", step=0.5, optional=True),
+        **{key: flag(name, "problem", optional=True) for key, name in _FLAGS},
         **{
-            f"{key}_since_boot": _flag(f"{name} since boot", "problem", optional=True, diagnostic=True)
+            f"{key}_since_boot": flag(f"{name} since boot", "problem", optional=True, diagnostic=True)
             for key, name in _FLAGS
         },
-        "disk_free": _megabytes("Free disk"),
-        "disk_used": _share("Disk used"),
-        "system_disk_free": _megabytes("Free system disk", optional=True),
-        "system_disk_used": _share("System disk used", optional=True),
-        "card_written": _megabytes("Written to the card since boot", optional=True, written=True),
-        "memory_free": _megabytes("Free memory", optional=True),
-        "memory_used": _share("Memory used", optional=True),
-        "load": _number("Load", None, None, precision=2, step=0.1, optional=True),
-        "uptime": _number(
-            "Uptime",
-            "s",
-            "duration",
-            precision=0,
-            step=math.inf,
-            state_class=TOTAL_INCREASING,
-            optional=True,
-            diagnostic=True,
+        "disk_free": _megabytes("Free disk", optional=False),
+        "disk_used": measured("Disk used", "%", step=1),
+        "system_disk_free": _megabytes("Free system disk"),
+        "system_disk_used": measured("System disk used", "%", step=1, optional=True),
+        "card_written": _megabytes("Written to the card since boot", state_class=TOTAL_INCREASING),
+        "memory_free": _megabytes("Free memory"),
+        "memory_used": measured("Memory used", "%", step=1, optional=True),
+        "load": measured("Load", None, precision=2, step=0.1, optional=True),
+        "uptime": measured(
+            "Uptime", "s", state_class=TOTAL_INCREASING, step=math.inf, optional=True, diagnostic=True
         ),
-        "clock_synchronised": _flag("Clock synchronised", None, diagnostic=True),
-        "broker": _flag("Broker", "connectivity", optional=True, diagnostic=True),
+        "clock_synchronised": flag("Clock synchronised", diagnostic=True),
+        "broker": flag("Broker", "connectivity", optional=True, diagnostic=True),
     }
 )
 
@@ -117,7 +75,7 @@ class RaspberryPi:
     rows: Mapping[str, Row]
 
     def poll(self, line: HostLine, _now: float) -> Decoded:
-        """All it says of itself. A broker that is OFF is heard of once it is back."""
+        """Read all it says of itself. A broker that is OFF is heard of once it is back."""
         ours, system = line.space()
         values: Values = {
             "cpu_temperature": temperature(line.text(HostText.TEMPERATURE)),
@@ -161,23 +119,23 @@ def _disk(name: str, space: Space) -> Values:
 
 
 def temperature(text: str | None) -> float | None:
-    """°C of a thermal zone's millidegrees; None if no living machine has it."""
+    """Return °C of a thermal zone's millidegrees; None if no living machine has it."""
     degrees = None if text is None or not re.fullmatch(r"-?\d{1,7}\s*", text) else int(text) / 1000
     return round(degrees, 1) if degrees is not None and -60 <= degrees <= 150 else None
 
 
 def throttled(text: str | None) -> int | None:
-    """The firmware's bits; hexadecimal without 0x (drivers/firmware/raspberrypi.c, get_throttled_show)."""
+    """Read the firmware's bits, hexadecimal: drivers/firmware/raspberrypi.c, get_throttled_show."""
     return None if text is None or not re.fullmatch(r"[0-9a-f]{1,8}\s*", text) else int(text, 16)
 
 
 def switch(text: str | None) -> bool | None:
-    """A 0 or 1, as alarms of hwmon are (Documentation/hwmon/sysfs-interface.rst)."""
+    """Return a 0 or 1, as alarms of hwmon are (Documentation/hwmon/sysfs-interface.rst)."""
     return {"0": False, "1": True}.get((text or "").strip())
 
 
 def memory(text: str | None) -> Values:
-    """Free MB and used % of /proc/meminfo; available is what programs can get, caches given up."""
+    """Return free MB and used % of /proc/meminfo; available is what programs can get, caches given up."""
     found = {key: int(number) * _KIB for key, number in _FIELD.findall(text or "")}
     whole, free = found.get("MemTotal"), found.get("MemAvailable")
     if not whole or free is None or free > whole:
@@ -186,13 +144,13 @@ def memory(text: str | None) -> Values:
 
 
 def first_number(text: str | None) -> float | None:
-    """What /proc/loadavg (load of the last minute) and /proc/uptime (s) begin with."""
+    """Return what /proc/loadavg (load of the last minute) and /proc/uptime (s) begin with."""
     found = re.match(r"\d{1,12}\.\d\d\b", text or "")
     return float(found[0]) if found else None
 
 
 def written(text: str | None) -> float | None:
-    """MB written to the SD card since the machine's start, from its stat file."""
+    """Return MB written to the SD card since the machine's start, from its stat file."""
     fields = (text or "").split()
     if len(fields) <= _SECTORS_WRITTEN or not all(re.fullmatch(r"\d{1,20}", f) for f in fields):
         return None
@@ -200,7 +158,7 @@ def written(text: str | None) -> float | None:
 
 
 def model(text: str | None) -> str | None:
-    """The board's name; device trees end texts with a NUL."""
+    """Return the board's name; device trees end texts with a NUL."""
     return (text or "").strip("\0\n ") or None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from collector.devices.description import Kind
+from collector.devices.victron.records import RECORDS
 
 
 class Reached(StrEnum):
@@ -21,31 +22,19 @@ BLE, PORT, I2C, GPIO, HOST = Reached
 
 # Name of the kind, how its devices are reached, the file that describes it.
 LINES: tuple[tuple[str, Reached, str], ...] = (
-    ("ads1115_voltage", I2C, "ads1115"),
+    ("ads1115_voltage", I2C, "i2c.ads1115"),
     ("epever_tracer", PORT, "epever"),
-    ("gpio_input", GPIO, "gpio_input"),
-    ("ina219", I2C, "ina219"),
+    ("gpio_input", GPIO, "gpio"),
+    ("ina219", I2C, "i2c.ina219"),
     ("modbus", PORT, "modbus"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", PORT, "route_b_meter"),
     ("sunspec", PORT, "sunspec"),
-    ("tank_sender", I2C, "tank_sender"),
-    ("tank_switches", GPIO, "tank_switches"),
-    ("vedirect", PORT, "vedirect"),
-    ("victron", BLE, "victron_auto"),
-    ("victron_ac_charger", BLE, "victron_ac_charger"),
-    ("victron_battery_monitor", BLE, "victron_battery_monitor"),
-    ("victron_battery_sense", BLE, "victron_battery_sense"),
-    ("victron_dc_dc_converter", BLE, "victron_dc_dc_converter"),
-    ("victron_dc_energy_meter", BLE, "victron_dc_energy_meter"),
-    ("victron_inverter", BLE, "victron_inverter"),
-    ("victron_lynx_bms", BLE, "victron_lynx_bms"),
-    ("victron_multi_rs", BLE, "victron_multi_rs"),
-    ("victron_orion_xs", BLE, "victron_orion_xs"),
-    ("victron_smart_battery_protect", BLE, "victron_smart_battery_protect"),
-    ("victron_smart_lithium", BLE, "victron_smart_lithium"),
-    ("victron_solar_charger", BLE, "victron_solar_charger"),
-    ("victron_ve_bus", BLE, "victron_ve_bus"),
+    ("tank_sender", I2C, "i2c.tank_sender"),
+    ("tank_switches", GPIO, "gpio"),
+    ("vedirect", PORT, "vedirect.engine"),
+    ("victron", BLE, "victron.engine"),
+    *((name, BLE, "victron.engine") for name in RECORDS),
 )
 
 
@@ -59,7 +48,7 @@ class _Kinds(Mapping[str, Kind]):
     def __getitem__(self, name: str) -> Kind:
         if name not in self._loaded:
             module = importlib.import_module(f"{__package__}.{self._files[name]}")
-            self._loaded[name] = module.KIND
+            self._loaded[name] = module.KINDS[name] if hasattr(module, "KINDS") else module.KIND
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
@@ -77,12 +66,12 @@ _REACHED = {name: reached for name, reached, _ in LINES}
 
 
 def reached(name: str) -> Reached:
-    """How a kind's devices are reached, without loading it. Raises KeyError."""
+    """Return how a kind's devices are reached, without loading it. Raises KeyError."""
     return _REACHED[name]
 
 
 def kind(name: str) -> Kind:
-    """The kind of that name. Raises ValueError listing the names that exist."""
+    """Return the kind of that name. Raises ValueError listing the names that exist."""
     found = KINDS.get(name)
     if found is None:
         raise ValueError(f"there is no kind of device {name!r}: allowed are {', '.join(sorted(KINDS))}")

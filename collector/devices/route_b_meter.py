@@ -1,12 +1,11 @@
 """Japanese smart meters on route B: what they report, and what they remember of the hours we were off."""
 
-import math
 import re
 from collections import deque
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from bus.about import MEASUREMENT, TOTAL, TOTAL_INCREASING, Entity
+from bus.about import TOTAL, Entity
 from collector.devices import route_b_properties as properties
 from collector.devices.description import (
     BadRecordError,
@@ -21,6 +20,7 @@ from collector.devices.description import (
 )
 from collector.devices.lines import RouteBLine
 from collector.devices.route_b_properties import DAY_MS, HALF_HOUR_MS, Said, in_wh, midnight
+from collector.devices.rows import BLE_ROWS, RSSI, as_optional, measured
 from config.model import Device
 
 # A longer pause between two answers than this, seconds, leaves hours to fill in.
@@ -32,52 +32,17 @@ _ID = re.compile(r"[0-9A-Fa-f]{32}")
 _PASSWORD = re.compile(r"[0-9A-Za-z]{12}")
 
 
-def _energy(name: str, *, optional: bool = False) -> Row:
-    entity = Entity(name=name, unit="Wh", device_class="energy", state_class=TOTAL_INCREASING, precision=0)
-    return Row(entity=entity, step=1, optional=optional)
-
-
-def _current(name: str, *, optional: bool = False) -> Row:
-    entity = Entity(name=name, unit="A", device_class="current", state_class=MEASUREMENT, precision=1)
-    return Row(entity=entity, step=0.1, optional=optional)
-
-
 ROWS: Rows = MappingProxyType(
     {
-        "grid_power": Row(
-            entity=Entity(
-                name="Grid power", unit="W", device_class="power", state_class=MEASUREMENT, precision=0
-            ),
-            step=1,
-        ),
-        "current_r": _current("Current of phase R"),
-        "current_t": _current("Current of phase T", optional=True),
-        "grid_import_energy": _energy("Grid import"),
-        "grid_export_energy": _energy("Grid export", optional=True),
-        "last_half_hour_energy": Row(
-            entity=Entity(
-                name="Import of the last half hour",
-                unit="Wh",
-                device_class="energy",
-                state_class=TOTAL,
-                precision=0,
-            )
-        ),
+        "grid_power": measured("Grid power", "W"),
+        "current_r": measured("Current of phase R", "A", precision=1, step=0.1),
+        "current_t": measured("Current of phase T", "A", precision=1, step=0.1, optional=True),
+        "grid_import_energy": measured("Grid import", "Wh", step=1),
+        "grid_export_energy": measured("Grid export", "Wh", step=1, optional=True),
+        "last_half_hour_energy": measured("Import of the last half hour", "Wh", state_class=TOTAL),
         "coefficient": Row(entity=Entity(name="Coefficient", precision=0, diagnostic=True)),
         "energy_unit": Row(entity=Entity(name="Energy unit", unit="Wh", precision=1, diagnostic=True)),
-        "signal_strength": Row(
-            entity=Entity(
-                name="Signal strength",
-                unit="dBm",
-                device_class="signal_strength",
-                state_class=MEASUREMENT,
-                precision=0,
-                diagnostic=True,
-            ),
-            # It wanders while nothing moves.
-            step=math.inf,
-            optional=True,
-        ),
+        "signal_strength": as_optional(BLE_ROWS[RSSI]),
     }
 )
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from collector.devices.common_entities import SERIAL_NUMBER
 from collector.devices.description import (
     BadRecordError,
     Decoded,
@@ -22,6 +21,7 @@ from collector.devices.description import (
 )
 from collector.devices.lines import ModbusLine
 from collector.devices.modbus import check_port
+from collector.devices.rows import SERIAL_NUMBER
 from collector.devices.sunspec_models import (
     BATTERY,
     EXPORT_POSITIVE,

@@ -5,9 +5,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from collector.devices.common_entities import SERIAL_NUMBER, common, measured, serial_number, status
 from collector.devices.description import Row, Value, Values
 from collector.devices.modbus_words import rounded
+from collector.devices.rows import SERIAL_NUMBER, common, measured, serial_number, status
 from collector.devices.sunspec_models import (
     CHARGE_STATES,
     INTO_BATTERY,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from collector.devices.description import BadRecordError, LineError, NoAnswerError
-from collector.devices.vedirect_frames import Frames
+from collector.devices.vedirect.frames import Frames
 from collector.transports.serial_port import close_port, forget_received, guarded, open_port
 
 # Victron Energy, VE.Direct Protocol, "Serial port configuration": 19200 bit/s, 8N1.

@@ -11,7 +11,7 @@ from bus.manifest import Manifest
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.assembly import receive, roster_of
+from collector.api import open_to_clients, roster_of
 from collector.devices.lines import Line
 from collector.listening import ListeningSource
 from collector.ownership import Owned, owned_devices
@@ -90,7 +90,7 @@ def let_in(
     journal: Journal,
 ) -> None:
     """Open the desk, as the process does."""
-    receive(
+    open_to_clients(
         transport,
         settings,
         roster_of(settings.storage, transport),

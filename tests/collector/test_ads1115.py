@@ -2,8 +2,8 @@
 
 import pytest
 
-from collector.devices.ads1115 import Ads1115Voltage, make
 from collector.devices.description import BadRecordError, NoAnswerError, SettingError
+from collector.devices.i2c.ads1115 import Ads1115Voltage, make
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 

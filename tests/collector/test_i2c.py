@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.devices import ads1115, ina219
 from collector.devices.description import LineError, NoAnswerError, RefusedError
+from collector.devices.i2c import ads1115, ina219
 from collector.transports.i2c import I2cBus
 from config.model import Device
 from tests.emulators.i2c_child import PYTHON, ROOT, Bed, in_bed, needs_bed, running

@@ -2,9 +2,9 @@
 
 import pytest
 
-from collector.devices import ina219
 from collector.devices.description import BadRecordError, NoAnswerError, SettingError
-from collector.devices.ina219 import Ina219, Registers, decode, make, setup
+from collector.devices.i2c import ina219
+from collector.devices.i2c.ina219 import Ina219, Registers, decode, make, setup
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 

@@ -1,8 +1,11 @@
 """Every kind in the registry describes itself in words that Home Assistant accepts, and in our units."""
 
+import ast
 import re
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +23,10 @@ from collector.devices.description import (
 )
 from collector.devices.registry import KINDS, kind
 from config.model import Device, Settings
+from tests.collector.fake_i2c import FakeI2c
+from tests.emulators import i2c_chips, victron_records
 from tests.home_assistant import faults
-from tests.house import ROOT
+from tests.house import ROOT, Module
 
 # The contract's units: never kilo, never milli; the rest is arithmetic of the device.
 _UNITS = {"V", "A", "W", "Wh", "Ah", "°C", "%", "Hz", "s", "L", "VA", "var", "dBm", "MB", None}
@@ -45,9 +50,9 @@ def test_every_bluetooth_kind_has_a_signal_strength(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "key", "entity"), _ENTITIES, ids=lambda part: str(part)[:24])
 def test_an_entity_is_one_home_assistant_accepts(name: str, key: str, entity: Entity) -> None:
-    assert re.fullmatch(r"[a-z0-9_]+", key), name
-    assert list(faults(entity)) == []
-    assert entity.unit in _UNITS
+    assert re.fullmatch(r"[a-z0-9_]+", key), f"{name}: the id {key} may have a-z, 0-9 and _"
+    assert list(faults(entity)) == [], f"{name}.{key}: Home Assistant's words, or another unit"
+    assert entity.unit in _UNITS, f"{name}.{key}: {entity.unit} is none of the contract's units; convert it"
 
 
 def test_the_lists_find_faults() -> None:
@@ -73,7 +78,8 @@ _FAMILIES = {
 
 def test_a_kind_is_reached_as_its_line_says() -> None:
     for name, of in KINDS.items():
-        assert isinstance(of, _FAMILIES[registry.reached(name)]), name
+        how = registry.reached(name)
+        assert isinstance(of, _FAMILIES[how]), f"{name}: LINES says {how}, its KIND is a {type(of).__name__}"
 
 
 def test_a_kind_is_loaded_only_when_it_is_asked_for() -> None:
@@ -131,3 +137,83 @@ def test_a_port_is_a_path_or_a_url_that_only_carries_bytes() -> None:
         for port in ports
     ]
     assert found == [[], [], [], [], ["device.a.port"], ["device.a.port"]]
+
+
+def _strings(tree: ast.AST) -> set[str]:
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+@cache
+def _with_twin() -> frozenset[str]:
+    """The kinds that the assignments to TWINS in tests/emulators name."""
+    found: set[str] = set()
+    for path in (ROOT / "tests" / "emulators").rglob("*.py"):
+        for node in Module.at(path).tree.body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            if isinstance(target, ast.Name) and target.id == "TWINS":
+                found |= _strings(node)
+    return frozenset(found)
+
+
+@cache
+def _with_test() -> frozenset[str]:
+    """All that is named in tests that use a twin, and the records whose twins tell numbers for them."""
+    found = {name for name, twin in victron_records.TWINS.items() if twin.numbers}
+    for path in (ROOT / "tests" / "collector").rglob("test_*.py"):
+        module = Module.at(path)
+        # By itself, or by what the tests of a wire share.
+        twins = any(name.startswith(("tests.emulators", "tests.collector")) for _, name in module.imports)
+        if twins and path != Path(__file__):
+            found |= _strings(module.tree)
+    return frozenset(found)
+
+
+def _unproven(name: str) -> list[str]:
+    missing = []
+    if name not in _with_twin():
+        missing.append(
+            f"{name} has no twin: write one from the protocol's description in tests/emulators "
+            "and name the kind in that file's TWINS (CONTRIBUTING.md)"
+        )
+    if name not in _with_test():
+        missing.append(
+            f"{name} has no test: read the kind from its twin in a file tests/collector/test_*.py, or give "
+            "the twin of a Victron record its `numbers` (CONTRIBUTING.md)"
+        )
+    return missing
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_every_kind_has_a_twin_and_a_test(name: str) -> None:
+    assert not _unproven(name), "; ".join(_unproven(name))
+
+
+def test_a_kind_without_both_is_told_by_name() -> None:
+    twin, test = _unproven("victron_toaster")
+    assert twin.startswith("victron_toaster has no twin")
+    assert test.startswith("victron_toaster has no test")
+
+
+# What a chip's kind must be told, whatever the chip.
+_CHIP_SETTINGS = {"channel": 0, "calibration": ((0.5, 0.0), (2.5, 100.0))}
+
+
+@pytest.mark.parametrize("name", [name for name, of in KINDS.items() if isinstance(of, I2cKind)])
+def test_every_chip_is_read_from_its_twin(name: str) -> None:
+    of, line = KINDS[name], FakeI2c()
+    assert isinstance(of, I2cKind)
+    assert name in i2c_chips.TWINS, (
+        f"{name} is a chip: name its twin in TWINS of tests/emulators/i2c_chips.py"
+    )
+    settings = {key: value for key, value in _CHIP_SETTINGS.items() if key in of.needs}
+    poller = of.make(Device(kind=name, **settings))  # type: ignore[arg-type]  # settings by name
+    (address,) = {getattr(poller, "address", None)}
+    assert isinstance(address, int)
+    line.chips.at = {address: i2c_chips.TWINS[name](lambda: line.now)}
+    said = poller.poll(line, 1.0).values
+    required = {entity for entity, row in poller.rows.items() if not row.optional}
+    assert required <= said.keys() <= poller.rows.keys()

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.assembly import roster_of
+from collector.api import roster_of
 from collector.devices.description import LineError
 from collector.devices.registry import KINDS
 from collector.ownership import TRANSPORTS

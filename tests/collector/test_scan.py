@@ -6,11 +6,11 @@ import pytest
 
 from bus.events import Message
 from collector.devices import registry
-from collector.devices.victron_scan import recognise
+from collector.devices.victron.engine import recognise
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, TOPICS, BleHouse, Json
-from tests.emulators import victron
+from tests.emulators import victron, victron_records
 
 ADDRESS = "C0:11:22:33:44:77"
 OTHER = "C0:11:22:33:44:88"
@@ -142,6 +142,14 @@ def test_a_kind_is_guessed_without_the_key(
     known = recognise(data, kinds)
     assert (known.what, known.kind) == (what, kind)
     assert model is None or known.model == model
+
+
+@pytest.mark.parametrize("name", sorted(victron_records.TWINS))
+def test_a_record_is_recognised_as_the_kind_that_reads_it(name: str) -> None:
+    record = victron_records.TWINS[name].sealed({}, KEY)
+    assert recognise(record, registry.KINDS).kind == name
+    # A house that reads only the general kind.
+    assert recognise(record, ("victron",)).kind == "victron"
 
 
 @pytest.mark.parametrize("data", [b"", b"\x10", b"\x02\x00\x00\x00\x00\x00", b"\x10\x02\x89\xa3"])

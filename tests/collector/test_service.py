@@ -53,14 +53,16 @@ class Setup:
         )
         self._iv = 0
 
-    def hear(self, says: victron.BatteryMonitor, *, key: bytes = KEY, cut: int | None = None) -> None:
+    def hear(
+        self, says: victron.BatteryMonitor, *, key: bytes = KEY, cut: int | None = None, rssi: int = -61
+    ) -> None:
         """One advertisement of the shunt."""
         self._iv += 1
-        self.hear_bytes(victron.battery_monitor(says, key, iv=self._iv)[:cut])
+        self.hear_bytes(victron.battery_monitor(says, key, iv=self._iv)[:cut], rssi=rssi)
 
-    def hear_bytes(self, data: bytes, address: str = ADDRESS) -> None:
+    def hear_bytes(self, data: bytes, address: str = ADDRESS, rssi: int = -61) -> None:
         """One advertisement, whatever it says."""
-        self.service.handle(Advertisement(address, data, "SmartShunt", -61, self.time.monotonic_s))
+        self.service.handle(Advertisement(address, data, "SmartShunt", rssi, self.time.monotonic_s))
 
     def pass_(self, seconds: float) -> None:
         """Let time pass as the process's loop would."""
@@ -107,6 +109,15 @@ def test_what_an_auxiliary_input_is_appears_when_it_is_used(setup: Setup) -> Non
     assert about["entities"]["temperature"]["unit"] == "°C"
     assert about["model"] == "SmartShunt 500A/50mV"
     assert setup.readings()[0]["temperature"] == 0.0
+
+
+def test_a_signal_that_wanders_makes_no_reading_and_rides_along(setup: Setup) -> None:
+    setup.hear(victron.BatteryMonitor(voltage=13.2))
+    setup.pass_(10)
+    setup.hear(victron.BatteryMonitor(voltage=13.2), rssi=-90)
+    assert [reading["rssi"] for reading in setup.readings()] == [-61]
+    setup.hear(victron.BatteryMonitor(voltage=13.3), rssi=-75)
+    assert [reading["rssi"] for reading in setup.readings()] == [-61, -75]
 
 
 def test_silence_is_offline_and_unknown_and_a_problem_until_it_returns(setup: Setup) -> None:

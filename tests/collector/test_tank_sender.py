@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.devices.description import Decoded, SettingError
-from collector.devices.tank_sender import ROWS, TankSender, make, table
+from collector.devices.i2c.tank_sender import ROWS, TankSender, make, table
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 

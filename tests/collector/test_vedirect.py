@@ -6,12 +6,11 @@ from dataclasses import replace
 import pytest
 from victron_ble.devices.dc_energy_meter import MeterType
 
-from collector.devices import vedirect
 from collector.devices.description import ImplausibleError, SettingError, Value, Values
 from collector.devices.registry import KINDS
-from collector.devices.vedirect import KIND, VeDirect, decode
-from collector.devices.vedirect_fields import ROWS, Family
-from collector.devices.vedirect_texts import CHARGER_ERRORS, METER_TYPES
+from collector.devices.vedirect import engine as vedirect
+from collector.devices.vedirect.engine import KIND, VeDirect, decode
+from collector.devices.vedirect.labels import CHARGER_ERRORS, METER_TYPES, ROWS, Family
 from config.model import Device
 from tests.emulators.vedirect import BMV_702, Mppt, Phoenix, SmartShunt
 

@@ -11,6 +11,9 @@ from typing import Self
 
 from tests.emulators.modbus_rtu import Tables
 
+# The kinds that are read from it.
+TWINS = ("epever_tracer",)
+
 CAPTURE = Path(__file__).parents[1] / "captures" / "epever_tracer2215bn.json"
 LOAD_COIL = 0x0002
 LOAD_MODE = 0x903D

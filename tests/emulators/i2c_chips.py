@@ -178,6 +178,14 @@ class Ads1115:
         self._ends = None if self._config & 0x0100 else self._now() + self._period
 
 
+# What stands for the chip of each kind, of one that has just been switched on.
+TWINS: dict[str, Callable[[Callable[[], float]], Chip]] = {
+    "ads1115_voltage": Ads1115,
+    "ina219": Ina219,
+    "tank_sender": Ads1115,
+}
+
+
 @dataclass(slots=True)
 class Chips:
     """A bus as the kernel's driver sees it: transfers to addresses; an OSError has the driver's number."""

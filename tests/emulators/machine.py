@@ -8,6 +8,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+# The kinds that are read from it.
+TWINS = ("raspberry_pi",)
+
 MODEL = "Raspberry Pi Zero 2 W Rev 1.0\0"
 MEMINFO = """\
 MemTotal:         436236 kB

@@ -6,6 +6,9 @@ and its registers behind the length, not implemented ones as 0xFFFF (unsigned), 
 
 from collections.abc import Sequence
 
+# The kinds that are read from it.
+TWINS = ("sunspec",)
+
 N, S = 0xFFFF, 0x8000
 """Not implemented: unsigned, signed and scale factors."""
 

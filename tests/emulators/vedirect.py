@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+# The kinds that are read from it.
+TWINS = ("vedirect",)
+
 SMARTSHUNT_500A, MPPT_75_15, PHOENIX_12_500, BMV_702 = "0xA389", "0xA053", "0xA251", "0x204"
 HEX_FRAMES = (b":A0002000148\n", b":7F0ED0071000D\n", b":5A30FAA\n")
 

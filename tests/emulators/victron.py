@@ -6,6 +6,13 @@ from dataclasses import dataclass, field
 from Crypto.Cipher import AES
 from Crypto.Util import Counter
 
+# The kinds that are read from it.
+TWINS = (
+    "victron",
+    "victron_battery_monitor",
+    "victron_solar_charger",
+)
+
 SOLAR_CHARGER = 0x01
 BATTERY_MONITOR = 0x02
 

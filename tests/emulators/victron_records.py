@@ -25,11 +25,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A record's type, a model that sends it, and its fields from the least significant bit up."""
+    """A record's type, a model that sends it, and its fields from the least significant bit up.
+
+    `numbers` are its measurements: field, our entity, and values at the ends of what such a device says, and
+    between.
+    """
 
     readout_type: int
     model_id: int
     fields: Mapping[str, Field]
+    numbers: tuple[tuple[str, str, tuple[float, ...]], ...] = ()
 
     def plain(self, values: Mapping[str, float | None], raw: Mapping[str, int] | None = None) -> bytes:
         """The record with these values, the rest "not available"; `raw` sets fields to numbers."""
@@ -78,6 +83,12 @@ INVERTER = Layout(
         "ac_voltage": Field(15, 100, 0x7FFF),
         "ac_current": Field(11, 10, 0x7FF),
     },
+    numbers=(
+        ("voltage", "voltage", (0.0, 12.4, 100.0)),
+        ("ac_apparent_power", "ac_apparent_power", (0, 745, 12_000)),
+        ("ac_voltage", "ac_voltage", (0.0, 230.01, 300.0)),
+        ("ac_current", "ac_current", (0.0, 3.3, 100.0)),
+    ),
 )
 DC_DC_CONVERTER = Layout(
     0x04,
@@ -89,6 +100,10 @@ DC_DC_CONVERTER = Layout(
         "output_voltage": _VOLTS,
         "off_reason": _OFF_REASON,
     },
+    numbers=(
+        ("input_voltage", "input_voltage", (0.0, 13.15, 100.0)),
+        ("output_voltage", "output_voltage", (0.0, 14.2, 100.0)),
+    ),
 )
 SMART_LITHIUM = Layout(
     0x05,
@@ -101,6 +116,11 @@ SMART_LITHIUM = Layout(
         "balancer": Field(4, absent=0xF),
         "temperature": _CELSIUS,
     },
+    numbers=(
+        ("voltage", "voltage", (0.0, 13.24, 40.94)),
+        *((f"cell_{n}", f"cell_{n}_voltage", (2.6, 2.61, 3.31, 3.85, 3.86)) for n in range(1, 9)),
+        ("temperature", "temperature", (-40, 0, 86)),
+    ),
 )
 AC_CHARGER = Layout(
     0x08,
@@ -117,6 +137,16 @@ AC_CHARGER = Layout(
         "temperature": _CELSIUS,
         "ac_current": Field(9, 10, 0x1FF),
     },
+    numbers=(
+        ("voltage_1", "voltage", (0.0, 13.49, 66.0)),
+        ("current_1", "current", (0.0, 0.4, 130.0)),
+        ("voltage_2", "voltage_2", (0.0, 27.6, 66.0)),
+        ("current_2", "current_2", (0.0, 15.0, 130.0)),
+        ("voltage_3", "voltage_3", (0.0, 12.01, 66.0)),
+        ("current_3", "current_3", (0.0, 9.9, 130.0)),
+        ("temperature", "temperature", (-40, -1, 0, 86)),
+        ("ac_current", "ac_current", (0.0, 2.4, 40.0)),
+    ),
 )
 SMART_BATTERY_PROTECT = Layout(
     0x09,
@@ -131,6 +161,10 @@ SMART_BATTERY_PROTECT = Layout(
         "output_voltage": _VOLTS_UNSIGNED,
         "off_reason": _OFF_REASON,
     },
+    numbers=(
+        ("input_voltage", "input_voltage", (0.0, 13.07, 100.0)),
+        ("output_voltage", "output_voltage", (0.0, 0.12, 100.0)),
+    ),
 )
 LYNX_BMS = Layout(
     0x0A,
@@ -146,6 +180,13 @@ LYNX_BMS = Layout(
         "consumed": _CONSUMED,
         "temperature": _CELSIUS,
     },
+    numbers=(
+        ("voltage", "voltage", (0.0, 26.99, 70.0)),
+        ("current", "current", (-1200.0, -0.6, 0.0, 1200.0)),
+        ("soc", "soc", (0.0, 99.5, 100.0)),
+        ("consumed", "consumed_charge", (-10_000.0, -4.4, 0.0)),
+        ("temperature", "temperature", (-40, 0, 86)),
+    ),
 )
 MULTI_RS = Layout(
     0x0B,
@@ -161,6 +202,14 @@ MULTI_RS = Layout(
         "pv_power": _WATTS,
         "yield_today": _YIELD,
     },
+    numbers=(
+        ("voltage", "voltage", (0.0, 51.71, 100.0)),
+        ("current", "current", (-400.0, -12.8, 0.0, 400.0)),
+        ("ac_in_power", "ac_in_power", (-15_000, -1, 0, 15_000)),
+        ("ac_out_power", "ac_out_power", (-15_000, -1, 722, 15_000)),
+        ("pv_power", "pv_power", (0, 20_000)),
+        ("yield_today", "yield_today", (0, 5320, 200_000)),
+    ),
 )
 VE_BUS = Layout(
     0x0C,
@@ -177,6 +226,15 @@ VE_BUS = Layout(
         "temperature": _CELSIUS,
         "soc": Field(7, absent=0x7F),
     },
+    numbers=(
+        ("error", "ve_bus_error", (0, 26, 63)),
+        ("voltage", "voltage", (0.0, 12.43, 100.0)),
+        ("current", "current", (-2000.0, -5.9, 0.0, 2000.0)),
+        ("ac_in_power", "ac_in_power", (-100_000, -1, 0, 100_000)),
+        ("ac_out_power", "ac_out_power", (-100_000, -1, 45, 100_000)),
+        ("temperature", "temperature", (-40, 0, 86)),
+        ("soc", "soc", (0, 100)),
+    ),
 )
 DC_ENERGY_METER = Layout(
     0x0D,
@@ -189,6 +247,10 @@ DC_ENERGY_METER = Layout(
         "aux_mode": Field(2, absent=3),
         "current": _MILLIAMPERES,
     },
+    numbers=(
+        ("voltage", "voltage", (0.0, 12.52, 100.0)),
+        ("current", "current", (-2000.0, -0.002, 0.0, 0.001, 2000.0)),
+    ),
 )
 ORION_XS = Layout(
     0x0F,
@@ -202,6 +264,12 @@ ORION_XS = Layout(
         "input_current": Field(16, 10, 0xFFFF),
         "off_reason": _OFF_REASON,
     },
+    numbers=(
+        ("output_voltage", "output_voltage", (0.0, 13.6, 100.0)),
+        ("output_current", "output_current", (-150.0, -0.2, 0.0, 20.5, 150.0)),
+        ("input_voltage", "input_voltage", (0.0, 14.1, 100.0)),
+        ("input_current", "input_current", (-150.0, -0.2, 0.0, 21.0, 150.0)),
+    ),
 )
 # A battery monitor's record in which only a voltage and a temperature are filled in.
 BATTERY_SENSE = Layout(
@@ -217,4 +285,23 @@ BATTERY_SENSE = Layout(
         "consumed": _CONSUMED,
         "soc": Field(10, 10, 0x3FF),
     },
+    numbers=(
+        ("voltage", "voltage", (0.0, 12.22, 100.0)),
+        ("temperature", "temperature", (-60.0, -18.5, 0.0, 22.5, 125.0)),
+    ),
 )
+
+# By the kind that reads it; those of a battery monitor and a solar charger are in tests.emulators.victron.
+TWINS: Mapping[str, Layout] = {
+    "victron_ac_charger": AC_CHARGER,
+    "victron_battery_sense": BATTERY_SENSE,
+    "victron_dc_dc_converter": DC_DC_CONVERTER,
+    "victron_dc_energy_meter": DC_ENERGY_METER,
+    "victron_inverter": INVERTER,
+    "victron_lynx_bms": LYNX_BMS,
+    "victron_multi_rs": MULTI_RS,
+    "victron_orion_xs": ORION_XS,
+    "victron_smart_battery_protect": SMART_BATTERY_PROTECT,
+    "victron_smart_lithium": SMART_LITHIUM,
+    "victron_ve_bus": VE_BUS,
+}

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+# The kinds that are read from it.
+TWINS = ("route_b_meter",)
+
 METER, STICK = "FE80:0000:0000:0000:021D:1290:1234:5678", "FE80:0000:0000:0000:021D:1291:0000:0001"
 MAC = "001D129012345678"
 RBID, PASSWORD = "0011223344556677889900AABBCCDDEE", "AB12CD34EF56"

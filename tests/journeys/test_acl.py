@@ -15,7 +15,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from cli.broker_rights import ASKS_COLLECTOR, ASKS_STATISTICIAN, CARRY_KEYS, COLLECTORS, table
 from cli.broker_rights import users as broker_users
-from collector.reception import verbs
+from collector.api import verbs
 from collector.registry import Registry
 from config.model import Settings
 from statistician.fixes import Fixes

@@ -10,6 +10,12 @@ import json
 import os
 from pathlib import Path
 
+# The kinds that are read from it.
+TWINS = (
+    "gpio_input",
+    "tank_switches",
+)
+
 FOLDER = "TWIN_GPIO_BOARD"
 """The variable that names the board's folder to RPi.GPIO."""
 

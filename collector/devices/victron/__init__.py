@@ -1,0 +1,1 @@
+"""Victron devices over Bluetooth: the table of records, the kinds of field, the engine that reads them."""
