@@ -24,7 +24,7 @@ from bus.shelves import Shelves
 from bus.topics import Topics
 from cli.broker_files import File
 from cli.broker_passwords import Vault, hashes, password_file
-from collector.roster import Roster
+from collector.device_store import Roster
 from config.model import Device
 from config.model import Statistician as Settings
 from controller.memory import Memory

@@ -19,10 +19,10 @@ from bus.publisher import Publisher
 from bus.topics import Topics, Verb
 from collector.assembly import name_of, nothing_to_scan, receive, roster_of, scan_of
 from collector.checking import find_mistakes
-from collector.ownership import MQTT, TRANSPORTS, Owned, owned_devices
+from collector.device import MQTT, TRANSPORTS, Owned, owned_devices
+from collector.device_store import Roster
 from collector.reading_now import AskNow, LastFrames, NoReader, Reader
 from collector.readings import Readings
-from collector.roster import Roster
 from collector.scanning import Scan
 from collector.service import Collector
 from config.load import load_or_exit
@@ -67,13 +67,13 @@ def main() -> int:
 def _devices(settings: Settings, transport: str, now: float) -> list[Owned]:
     if transport != MQTT:
         return owned_devices(settings, transport, now)
-    from collector.import_devices import owned_imports  # noqa: PLC0415 — only the collector that needs it
+    from collector.importing import owned_imports  # noqa: PLC0415 — only the collector that needs it
 
     return owned_imports(settings, now)
 
 
 def _foreign(settings: Settings) -> list[Subscription]:
-    from collector.import_devices import subscriptions  # noqa: PLC0415 — only the collector that needs it
+    from collector.importing import subscriptions  # noqa: PLC0415 — only the collector that needs it
 
     return subscriptions(settings)
 
@@ -127,8 +127,7 @@ def _run_ble(house: _House) -> int:
     # Only here, so that no other collector carries the radio.
     from collector.listening import ListeningSource  # noqa: PLC0415 — see above
     from collector.scan_ble import BleScan  # noqa: PLC0415 — see above
-    from collector.transports.ble import Radio  # noqa: PLC0415 — see above
-    from collector.transports.ble_ladder import Ladder  # noqa: PLC0415 — see above
+    from collector.transports.ble.radio import Ladder, Radio  # noqa: PLC0415 — see above
 
     settings, process, readings = house.settings, house.process, house.readings
     clock, journal = process.clock, process.journal
@@ -202,8 +201,7 @@ def _run_imports(house: _House) -> int:
 
 def _switching(house: _House, source: "SwitchingSource") -> Collector:
     """The service of a source whose devices obey."""
-    from collector.switching import Switching  # noqa: PLC0415 — the radio's process needs none
-    from collector.timers import Timers  # noqa: PLC0415 — the same
+    from collector.switching import Switching, Timers  # noqa: PLC0415 — the radio's process needs none
 
     process, readings = house.process, house.readings
     clock, journal = process.clock, process.journal

@@ -9,11 +9,11 @@ from bus.events import Publishes
 from bus.health import Journal
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.device_store import Roster
 from collector.reading_now import Reader
 from collector.readings import Readings
 from collector.reception import open_desk
 from collector.registry import Registry, published
-from collector.roster import Roster
 from collector.scanning import Nothing, Scan
 from collector.service import Collector
 from config.model import Settings, Storage
@@ -83,11 +83,11 @@ def nothing_to_scan(transport: str) -> Scan:
 def scan_of(transport: str, source: "PollingSource", readings: Readings) -> Scan:
     """How a transport whose devices are asked is scanned."""
     if transport == "i2c":
-        from collector.scan_i2c import I2cScan  # noqa: PLC0415 — only the collector that needs it
+        from collector.scan_lines import I2cScan  # noqa: PLC0415 — only the collector that needs it
 
         return I2cScan(source, readings)
     if transport in ("serial", "tcp"):
-        from collector.scan_modbus import ModbusScan, guesses_of  # noqa: PLC0415 — the same
+        from collector.scan_lines import ModbusScan, guesses_of  # noqa: PLC0415 — the same
 
         return ModbusScan(source, readings, guesses_of, tcp=transport == "tcp")
     return nothing_to_scan(transport)

@@ -1,18 +1,22 @@
-"""What is wrong with the devices of boondock.toml that only their kinds can tell."""
+"""What is wrong with devices and [[import]] tables of boondock.toml that only their kinds can tell."""
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields
 
+from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
+from bus.discovery import SENSORS
+from bus.messages import RESERVED
 from collector import references
 from collector.conflicts import conflicts, on_bus_pins
 from collector.devices import registry
 from collector.devices.description import Kind, ModbusKind, PolledKind, SettingError
-from collector.import_checks import wrong_with
+from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
 from collector.schedule import BadCronError, check_cron
 from config.mistakes import ConfigError, Mistake
 from config.model import INTEGRAL, Device, Settings
+from config.model_import import Import, ImportEntity
 
 # Settings that a device of any kind may have, and those of any kind that is asked.
 _COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
@@ -58,7 +62,7 @@ def find_mistakes(settings: Settings, where: str) -> list[Mistake]:
     found += [Mistake(where, *wrong) for wrong in on_bus_pins(settings)]
     found += [Mistake(where, *wrong) for wrong in references.mistakes(settings)]
     for name, table in settings.imports.items():
-        found += [Mistake(where, f"import.{name}.{k}", w, a) for k, w, a in wrong_with(table)]
+        found += [Mistake(where, f"import.{name}.{k}", w, a) for k, w, a in wrong_with_import(table)]
     return found
 
 
@@ -169,3 +173,79 @@ def _entities(kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
     for key in ("steps", "disabled"):
         for entity in sorted(set(getattr(device, key)) - rows.keys()):
             yield f"{key}.{entity}", "there is no such entity", ", ".join(sorted(rows))
+
+
+Wrong = tuple[str, str, str]
+
+_OF_NUMBERS = ("unit", "state_class", "precision", "scale", "offset", "step")
+_OF_SWITCHES = ("payload_on", "payload_off")
+_NO_LINE = "no such line here"
+
+
+def wrong_with_import(table: Import) -> Iterator[Wrong]:
+    """Field, what is wrong, what is allowed; the table has passed config's own rules."""
+    if table.time is not None:
+        yield from _path("time", table.time)
+    if table.availability is not None and table.availability.path is not None:
+        yield from _path("availability.path", table.availability.path)
+    for name, one in table.entities.items():
+        key = f"entities.{name}"
+        if name in RESERVED:
+            yield key, "a reading uses this word for itself", "any other id"
+        if one.path is not None:
+            yield from _path(f"{key}.path", one.path)
+        yield from _form(key, one)
+
+
+def _path(key: str, text: str) -> Iterator[Wrong]:
+    try:
+        parse_path(text)
+    except BadPathError as error:
+        yield key, f"{text!r} is no path", str(error)
+
+
+def _form(key: str, one: ImportEntity) -> Iterator[Wrong]:
+    if is_switch(one):
+        yield from _strange(key, one, (*_OF_NUMBERS, "range", "options", "map"), "its values are ON and OFF")
+        if set(map(str, one.on)) & set(map(str, one.off)):
+            yield f"{key}.off", "a payload cannot mean ON and OFF", "other payloads than in `on`"
+        if one.device_class is not None and one.device_class not in BINARY_SENSOR_CLASSES:
+            yield _no_class(key, one.device_class, "binary sensor", BINARY_SENSOR_CLASSES)
+    elif is_enumeration(one):
+        yield from _strange(
+            key, one, (*_OF_NUMBERS, "range", "device_class", *_OF_SWITCHES), "its values are words"
+        )
+        for said, word in one.map.items():
+            if one.options and word not in one.options:
+                yield f"{key}.map.{said}", f"{word!r} is none of its options", ", ".join(one.options)
+    elif is_number(one):
+        yield from _strange(key, one, _OF_SWITCHES, "its values are numbers")
+        yield from _classes(key, one)
+
+
+def _strange(key: str, one: ImportEntity, names: tuple[str, ...], why: str) -> Iterator[Wrong]:
+    for name in names:
+        if getattr(one, name) not in (None, (), {}):
+            yield f"{key}.{name}", why, _NO_LINE
+
+
+def _no_class(key: str, name: str, what: str, known: Iterable[str]) -> Wrong:
+    return f"{key}.device_class", f"Home Assistant has no {what} of class {name!r}", ", ".join(sorted(known))
+
+
+def _classes(key: str, one: ImportEntity) -> Iterator[Wrong]:
+    entity = row_of(key, one).entity
+    if entity.device_class is None:
+        return
+    if entity.device_class not in SENSORS:
+        yield _no_class(key, entity.device_class, "sensor", SENSORS)
+        return
+    units, state_classes = SENSORS[entity.device_class]
+    if entity.unit not in units:
+        allowed = ", ".join(unit or "no unit" for unit in units)
+        yield f"{key}.unit", f"{one.unit or 'no unit'} does not go with {entity.device_class}", allowed
+    elif entity.state_class not in (None, *state_classes):
+        wrong = f"{entity.state_class} does not go with {entity.device_class}"
+        # Without a line of its own a unit means measurement.
+        field = "state_class" if one.state_class or entity.state_class != MEASUREMENT else "device_class"
+        yield f"{key}.{field}", wrong, f"state_class = {' or '.join(state_classes)}"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from collector.device import TCP, baudrate
 from collector.devices import registry
 from collector.devices.description import I2cKind, ModbusKind, PolledKind, Poller, SettingError
-from collector.ownership import TCP, baudrate
 from config.model import Device, Relay, Settings
 
 _FIRST_BUS = 1

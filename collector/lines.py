@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from collector.device import TCP, Owned, baudrate
 from collector.devices.description import GpioKind, HostKind, I2cKind, ModbusKind, RouteBKind, VeDirectKind
 from collector.devices.lines import Line
 from collector.devices.modbus_address import tcp_address
-from collector.ownership import TCP, Owned, baudrate
 from config.model import Controller
 
 log = logging.getLogger(__name__)

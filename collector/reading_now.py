@@ -8,14 +8,14 @@ from msgspec import Struct
 from bus.clock import Clock
 from bus.messages import Value, to_iso
 from bus.requests import Action, Code, Listing, Part, Parts, Place, Refused, Wait, action
+from collector.device import Owned
+from collector.device_store import Which
 from collector.devices.description import BleKind, Decoded, DecodeError
 from collector.devices.lines import Line
 from collector.devices.rows import RSSI
-from collector.ownership import Owned
+from collector.polling import Failure, Job
 from collector.readings import Readings
-from collector.roster_params import Which
-from collector.transports.ble_events import Advertisement
-from collector.worker import Failure, Job
+from collector.transports.ble.events import Advertisement
 
 # Characters of a raw answer, and how many questions are told: an answer has bounds.
 _LONGEST, _MOST = 400, 60
@@ -73,7 +73,7 @@ class LastFrames:
         frame = self._frames.get(str(device.settings.address).upper())
         if frame is None:
             raise Refused(Code.OFFLINE, f"{name} was not heard since the start: is it in range?")
-        assert isinstance(device.kind, BleKind)  # noqa: S101 — ownership.transport sorted them
+        assert isinstance(device.kind, BleKind)  # noqa: S101 — device.transport sorted them
         raw = [Raw(f"advertisement of {frame.address}, {frame.rssi} dBm", frame.data.hex())]
         ts = to_iso(self._clock.wall() - int((self._clock.monotonic() - frame.at) * 1000))
         try:

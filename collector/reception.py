@@ -12,8 +12,8 @@ from bus.events import Publishes
 from bus.health import Journal
 from bus.requests import Action, Listing, Part, Parts, Place, Refused, action
 from bus.topics import Topics
+from collector.device_store import DeviceSettings, Renamed, Which, Whose, masked
 from collector.registry import Registry
-from collector.roster_params import Renamed, Settings, Which, Whose, masked
 
 P = TypeVar("P", bound=Struct)
 
@@ -31,8 +31,8 @@ def verbs(registry: Registry) -> Mapping[str, Action]:
 
     return {
         "devices": action(Nothing, _devices(registry), key=tuple[str]),
-        "device_add": _once(Settings, registry.add),
-        "device_update": _once(Settings, registry.update),
+        "device_add": _once(DeviceSettings, registry.add),
+        "device_update": _once(DeviceSettings, registry.update),
         "device_rename": _once(Renamed, lambda a: registry.rename(a.device, a.to)),
         "device_remove": _once(Which, removed),
         "entity_enable": _once(Whose, lambda a: registry.enable(a.device, a.entity, enabled=True)),

@@ -12,13 +12,11 @@ from bus.health import Journal
 from bus.publisher import Publisher
 from bus.requests import Code, Refused
 from bus.topics import ID
-from collector import ownership
+from collector.device import Owned, own, transport
+from collector.device_store import SECRETS, Roster, changed, shown, wrong_with
+from collector.device_store import Which as Asked
 from collector.devices import registry as kinds
-from collector.ownership import Owned, own
 from collector.readings import Readings
-from collector.roster import Roster, wrong_with
-from collector.roster_params import SECRETS, changed, shown
-from collector.roster_params import Which as Asked
 from config.model import Device, Settings
 
 log = logging.getLogger(__name__)
@@ -243,7 +241,7 @@ class Registry:
         beside = self._roster.devices if others is None else others
         if mistakes := wrong_with(self._settings, beside, name, device):
             raise Refused(Code.INVALID, "; ".join(mistakes))
-        where = ownership.transport(device)
+        where = transport(device)
         if where != self._which:
             raise Refused(
                 Code.INVALID, f"kind: such a {device.kind} is read by collector_{where}: ask that service"

@@ -11,10 +11,10 @@ from bus.about import Entity
 from bus.commands import Switch
 from bus.events import Message
 from bus.topics import Topics
+from collector.device import Owned
 from collector.devices import registry
 from collector.devices.description import Decoded, ModbusKind, NoAnswerError, Row, Values
 from collector.devices.lines import Line
-from collector.ownership import Owned
 from config.model import Device, Relay
 from tests.clock import FakeTime
 from tests.collector.rig import Rig as CollectorRig

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.transports.ble_ladder import Ladder, Step
+from collector.transports.ble.radio import Ladder, Step
 
 
 def _started(now: float = 0.0) -> Ladder:

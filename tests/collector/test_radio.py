@@ -10,9 +10,8 @@ from typing import TypeVar
 
 import pytest
 
-from collector.transports.ble import Radio
-from collector.transports.ble_events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
-from collector.transports.ble_ladder import Ladder, Step
+from collector.transports.ble.events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
+from collector.transports.ble.radio import Ladder, Radio, Step
 from tests.collector.kinds import ble_kind
 from tests.emulators import demo, victron
 from tests.emulators.bluez import FakeBluez
@@ -324,6 +323,7 @@ def test_the_demos_van_reaches_the_radio(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_importing_the_radio_needs_neither_bleak_nor_a_bus() -> None:
     code = (
-        "import sys, collector.transports.ble; sys.exit('bleak' in sys.modules or 'dbus_fast' in sys.modules)"
+        "import sys, collector.transports.ble.radio\n"
+        "sys.exit('bleak' in sys.modules or 'dbus_fast' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.assembly import roster_of
+from collector.device import TRANSPORTS
+from collector.device_store import DeviceSettings
 from collector.devices.description import LineError
 from collector.devices.registry import KINDS
-from collector.ownership import TRANSPORTS
-from collector.roster_params import Settings
 from collector.scanning import Nothing
 from config.model import Storage
 from tests.clock import FakeTime
@@ -41,7 +41,7 @@ JUNK = st.one_of(
         st.sampled_from(["voltage", "power", "x"]), st.integers() | st.text(max_size=3), max_size=2
     ),
 )
-NAMES = tuple(name for name in Settings.__struct_fields__ if name not in ("device", "kind"))
+NAMES = tuple(name for name in DeviceSettings.__struct_fields__ if name not in ("device", "kind"))
 
 
 class Dark:

@@ -9,10 +9,10 @@ import pytest
 
 from bus.about import MEASUREMENT, Entity
 from bus.commands import Switch
+from collector.device import Owned
 from collector.devices import registry
 from collector.devices.description import Decoded, I2cKind, ModbusKind, Row, VeDirectKind
 from collector.devices.lines import Line
-from collector.ownership import Owned
 from collector.scanning import Nothing
 from config.model import Device
 from tests.clock import FakeTime

@@ -1,4 +1,4 @@
-"""The devices a collector owns: settings, kind and what has been learned of each."""
+"""One device of a collector: settings, kind, what has been learned of it, and which collector reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
