@@ -8,7 +8,6 @@ from pathlib import Path
 from collector.device import TCP, Owned, baudrate
 from collector.devices.description import GpioKind, HostKind, I2cKind, ModbusKind, RouteBKind, VeDirectKind
 from collector.devices.lines import Line
-from collector.devices.modbus_address import tcp_address
 from config.model import Controller
 
 log = logging.getLogger(__name__)
@@ -70,6 +69,7 @@ def _modbus_rtu(device: Owned) -> tuple[str, Callable[[], Line]]:
 
 
 def _modbus_tcp(device: Owned) -> tuple[str, Callable[[], Line]]:
+    from collector.devices.modbus.device import tcp_address  # noqa: PLC0415 — see above
     from collector.transports.modbus_tcp import ModbusTcp  # noqa: PLC0415 — see above
 
     host, port = tcp_address(device.settings.port or "")

@@ -301,6 +301,6 @@ def _probe(port: str, speed: int | None) -> Owned:
 def guesses_of(read: Read) -> Sequence[object]:
     """What a unit may be, by what it lets read."""
     # All profiles are read for it: only when someone scans.
-    from collector.devices.modbus_guess import guesses  # noqa: PLC0415 — see above
+    from collector.devices.modbus.guess import guesses  # noqa: PLC0415 — see above
 
     return guesses(read)

@@ -18,7 +18,7 @@ from collector.devices.description import (
     Tested,
     VeDirectKind,
 )
-from collector.devices.modbus import shipped
+from collector.devices.modbus.device import shipped
 from collector.devices.registry import KINDS
 from config.model import INTEGRAL
 
@@ -179,16 +179,17 @@ def _appendix() -> Iterator[str]:
     yield "Each is a file in [collector/profiles](../collector/profiles). Copy one to write your own, and"
     yield "name its path as `profile`."
     yield ""
-    for profile in shipped():
-        seen = "seen on hardware" if profile.seen else "never seen on hardware"
+    for profile in (one for one in shipped() if one.about.kind == "modbus"):
+        about = profile.about
+        seen = "seen on hardware" if about.seen_on_hardware else "never seen on hardware"
         yield f"### {profile.name}"
         yield ""
-        yield f"{profile.title}, {seen}. Source: {profile.source}."
+        yield f"{about.title}, {seen}. Source: {about.source}."
         yield ""
-        yield from (f"- {note}" for note in profile.notes)
-        if profile.notes:
+        yield from (f"- {note}" for note in about.notes)
+        if about.notes:
             yield ""
-        yield from _entities(profile.rows)
+        yield from _entities(profile.rows())
 
 
 def main() -> None:

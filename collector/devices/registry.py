@@ -22,13 +22,13 @@ BLE, PORT, I2C, GPIO, HOST = Reached
 # Name of the kind, how its devices are reached, the file that describes it.
 LINES: tuple[tuple[str, Reached, str], ...] = (
     ("ads1115_voltage", I2C, "ads1115"),
-    ("epever_tracer", PORT, "epever"),
+    ("epever_tracer", PORT, "modbus.device"),
     ("gpio_input", GPIO, "gpio_input"),
     ("ina219", I2C, "ina219"),
-    ("modbus", PORT, "modbus"),
+    ("modbus", PORT, "modbus.device"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", PORT, "route_b_meter"),
-    ("sunspec", PORT, "sunspec"),
+    ("sunspec", PORT, "modbus.sunspec"),
     ("tank_sender", I2C, "tank_sender"),
     ("tank_switches", GPIO, "tank_switches"),
     ("vedirect", PORT, "vedirect"),
@@ -59,7 +59,7 @@ class _Kinds(Mapping[str, Kind]):
     def __getitem__(self, name: str) -> Kind:
         if name not in self._loaded:
             module = importlib.import_module(f"{__package__}.{self._files[name]}")
-            self._loaded[name] = module.KIND
+            self._loaded[name] = module.KINDS[name] if hasattr(module, "KINDS") else module.KIND
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
