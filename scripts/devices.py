@@ -177,7 +177,7 @@ def _appendix() -> Iterator[str]:
     yield "## Profiles of kind modbus"
     yield ""
     yield "Each is a file in [collector/profiles](../collector/profiles). Copy one to write your own, and"
-    yield "name its path as `profile`."
+    yield "name its path as `profile`: [profile-format.md](profile-format.md)."
     yield ""
     for profile in (one for one in shipped() if one.about.kind == "modbus"):
         about = profile.about

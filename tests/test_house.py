@@ -102,6 +102,7 @@ TOP = frozenset(
         "README.ja.md",
         "CHANGELOG.md",
         "LICENSE",
+        "CONTRIBUTING.md",
         ".dockerignore",
     }
     | {"requirements.lock", "requirements-dev.lock", "requirements-gpio.lock", "Dockerfile"}
@@ -124,9 +125,10 @@ def floor(path: str) -> int:
     return next(height for pattern, height in FLOORS if fnmatch(path, pattern))
 
 
-# What the command needs of a process: the mistakes and the names of collectors; the files of a database.
+# What the command needs of a process: mistakes, names and profiles of collectors; the files of a database.
 CLI_MAY = (
     "collector.checking",
+    "collector.own_profile",
     "collector.device",
     "statistician.store_snapshot",
     "statistician.store_backup",

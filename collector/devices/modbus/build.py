@@ -231,7 +231,10 @@ def allowed(hint: Any) -> str:  # noqa: ANN401 — a type as `typing` takes it a
         return f"a list of: {allowed(inner[0])}"
     if origin is dict:
         return 'words by number, such as {0 = "off", 0x0200 = "on"}'
-    return ", or ".join(allowed(one) for one in inner if one is not type(None)) or "a table"
+    words = dict.fromkeys(allowed(one) for one in inner if one is not type(None))
+    if {int, Decimal} <= set(inner):
+        del words[_PLAIN[int]]
+    return ", or ".join(words) or "a table"
 
 
 def _bounded(hint: Any, bounds: Meta) -> str:  # noqa: ANN401 — a type as `typing` takes it apart
