@@ -14,7 +14,6 @@ from collector.devices.description import (
     Row,
     Values,
 )
-from collector.devices.registry import Reached
 from collector.reporting import Cadence, Reporter
 from collector.schedule import longest_interval
 from config.model import INTEGRAL, Device, Settings
@@ -88,10 +87,8 @@ class Owned:
 
 def transport(device: Device) -> str:
     """Which collector reads the device, whose kind exists."""
-    how = registry.reached(device.kind)
-    if how is not Reached.PORT:
-        return str(how)
-    return "tcp" if (device.port or "").startswith(TCP) else "serial"
+    (collector, *_) = registry.wire(device.kind).collectors
+    return "tcp" if collector == "serial" and (device.port or "").startswith(TCP) else collector
 
 
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:

@@ -12,7 +12,7 @@ from bus.events import Message, Publishes, Sent, Subscription
 from bus.health import Journal
 from bus.messages import OFF, ON, Value, Values
 from collector.device import Owned
-from collector.devices.description import Decoded, Earlier, Kind, NoAnswerError
+from collector.devices.description import Decoded, Earlier, Kind, NoAnswerError, Wire
 from collector.devices.imported import BadPayloadError, Heard, Imported, is_online, payload_of
 from collector.gathering import Gatherer
 from collector.polling import Switched
@@ -240,6 +240,7 @@ class ImportingSource:
 class ImportKind(Kind):
     """What is known of a device from its [[import]] table alone."""
 
+    wire: Wire = Wire.MQTT
     imported: Imported
 
 

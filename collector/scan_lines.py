@@ -152,9 +152,9 @@ def _chip(bus: int) -> Owned:
 
 
 def _chips() -> Iterator[I2cKind]:
-    for name, reached, _ in LINES:
+    for name, wire, _ in LINES:
         # The others need not be loaded.
-        if reached is I2C and isinstance(kind := KINDS[name], I2cKind):
+        if wire is I2C and isinstance(kind := KINDS[name], I2cKind):
             yield kind
 
 

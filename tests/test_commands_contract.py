@@ -110,7 +110,7 @@ def device(tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> I
         make=lambda _device: Toy(),
     )
     monkeypatch.setattr(registry, "KINDS", {"toy": kind})
-    monkeypatch.setattr(registry, "_REACHED", {"toy": registry.PORT})
+    monkeypatch.setattr(registry, "_WIRES", {"toy": registry.MODBUS})
     wire = Wire()
 
     def line_of(_device: Owned) -> tuple[str, Callable[[], Line]]:

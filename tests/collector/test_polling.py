@@ -85,7 +85,7 @@ def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
         make=lambda device: Toy(str(device.name)),  # type: ignore[arg-type, return-value]  # the wire is a toy
     )
     monkeypatch.setattr(registry, "KINDS", {"toy": kind})
-    monkeypatch.setattr(registry, "_REACHED", {"toy": registry.PORT})
+    monkeypatch.setattr(registry, "_WIRES", {"toy": registry.MODBUS})
 
 
 @pytest.fixture

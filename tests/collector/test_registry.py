@@ -9,15 +9,7 @@ import pytest
 from bus.about import Entity
 from collector.checking import find_mistakes
 from collector.devices import registry
-from collector.devices.description import (
-    BleKind,
-    GpioKind,
-    HostKind,
-    I2cKind,
-    ModbusKind,
-    RouteBKind,
-    VeDirectKind,
-)
+from collector.devices.description import BleKind, PolledKind
 from collector.devices.registry import KINDS, kind
 from config.model import Device, Settings
 from tests.home_assistant import faults
@@ -62,18 +54,10 @@ def test_the_lists_find_faults() -> None:
     assert [len(list(faults(entity))) for entity in wrong] == [1] * len(wrong)
 
 
-_FAMILIES = {
-    registry.BLE: (BleKind,),
-    registry.PORT: (ModbusKind, VeDirectKind, RouteBKind),
-    registry.I2C: (I2cKind,),
-    registry.GPIO: (GpioKind,),
-    registry.HOST: (HostKind,),
-}
-
-
 def test_a_kind_is_reached_as_its_line_says() -> None:
     for name, of in KINDS.items():
-        assert isinstance(of, _FAMILIES[registry.reached(name)]), name
+        assert of.wire is registry.wire(name), name
+        assert isinstance(of, BleKind if of.wire is registry.BLE else PolledKind), name
 
 
 def test_a_kind_is_loaded_only_when_it_is_asked_for() -> None:

@@ -70,8 +70,8 @@ def house(
         "chip": I2cKind(**_about("chip"), takes=("bus", "address", "channel"), every=1.0, make=Toy),
     }
     monkeypatch.setattr(registry, "KINDS", kinds)
-    reached = {"toy": registry.PORT, "cable": registry.PORT, "chip": registry.I2C}
-    monkeypatch.setattr(registry, "_REACHED", reached)
+    reached = {"toy": registry.MODBUS, "cable": registry.MODBUS, "chip": registry.I2C}
+    monkeypatch.setattr(registry, "_WIRES", reached)
 
     def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
         return str(device.settings.port), lambda: wires[str(device.settings.port)]

@@ -110,7 +110,7 @@ def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
         make=Meter,
     )
     monkeypatch.setattr(registry, "KINDS", {**registry.KINDS, "meter": meter})
-    monkeypatch.setitem(registry._REACHED, "meter", registry.PORT)
+    monkeypatch.setitem(registry._WIRES, "meter", registry.MODBUS)
 
 
 def bus_of(folder: Path, time: FakeTime, wire: Wire, devices: dict[str, Device] | None = None) -> LineHouse:
