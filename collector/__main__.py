@@ -20,7 +20,7 @@ from bus.topics import Topics, Verb
 from collector.assembly import name_of, nothing_to_scan, receive, roster_of, scan_of
 from collector.checking import find_mistakes
 from collector.device import MQTT, TRANSPORTS, Owned, owned_devices
-from collector.device_store import Roster
+from collector.device_store import DeviceStore
 from collector.reading_now import AskNow, LastFrames, NoReader, Reader
 from collector.readings import Readings
 from collector.scanning import Scan
@@ -46,11 +46,11 @@ def main() -> int:
     settings = load_or_exit(find_mistakes, sd_notify.notify)
     clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
-    roster = roster_of(settings.storage, transport)
+    store = roster_of(settings.storage, transport)
     # What the last device has left at the broker and at Home Assistant is still to be taken back.
     left = has_left(name_of(transport), settings)
     # What is wrong with the file of those that were added over MQTT must be told.
-    added = roster.devices or roster.unread or roster.problem
+    added = store.devices or store.unread or store.problem
     if not (devices or added or left or transport in settings.collector.run):
         log.info(
             "the %s collector has no device, in boondock.toml or added over MQTT: nothing to do; "
@@ -61,7 +61,7 @@ def main() -> int:
         # systemd takes an end without this for a failed start.
         sd_notify.notify("READY=1\nSTATUS=nothing to read")
         return EXIT_OK
-    return run(settings, transport, devices, roster, clock)
+    return run(settings, transport, devices, store, clock)
 
 
 def _devices(settings: Settings, transport: str, now: float) -> list[Owned]:
@@ -90,7 +90,7 @@ class _House:
     open: Callable[[Collector, Scan, Reader], None]
 
 
-def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster, clock: Clock) -> int:
+def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceStore, clock: Clock) -> int:
     """Run a collector until it is asked to stop; returns the exit code."""
     name = name_of(transport)
     topics = Topics(settings.broker.base)
@@ -105,7 +105,7 @@ def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster
         receive(
             transport,
             settings,
-            roster,
+            store,
             service=service,
             readings=readings,
             publisher=publisher,

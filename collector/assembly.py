@@ -9,7 +9,7 @@ from bus.events import Publishes
 from bus.health import Journal
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.device_store import Roster
+from collector.device_store import DeviceStore
 from collector.reading_now import Reader
 from collector.readings import Readings
 from collector.reception import open_desk
@@ -34,15 +34,15 @@ def name_of(transport: str) -> str:
     return f"collector_{transport}"
 
 
-def roster_of(storage: Storage, transport: str) -> Roster:
+def roster_of(storage: Storage, transport: str) -> DeviceStore:
     """The devices that were added to a collector over MQTT."""
-    return Roster(Path(storage.state) / f"{name_of(transport)}-devices.json")
+    return DeviceStore(Path(storage.state) / f"{name_of(transport)}-devices.json")
 
 
 def receive(
     transport: str,
     settings: Settings,
-    roster: Roster,
+    roster: DeviceStore,
     *,
     service: Collector,
     readings: Readings,

@@ -126,7 +126,7 @@ class _File(msgspec.Struct):
     devices: dict[str, msgspec.Raw] = {}
 
 
-class Roster:
+class DeviceStore:
     """Devices by id. `problem` says why the file could not be used, `unread` which entries could not."""
 
     def __init__(self, path: Path) -> None:
