@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bus import keeping
 from collector import checking
-from collector.conflicts import Wrong, conflicts, taken_by_relays
+from collector.checking import Wrong, conflicts, taken_by_relays
 from config import rules
 from config.addresses import normal
 from config.model import INTEGRAL, Device, Settings
