@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
@@ -11,15 +10,15 @@ from bus.requests import Action, Code, Listing, Parts, Place, Progress, Refused,
 from collector.device import TCP, Owned, baudrate
 from collector.devices.description import (
     BadRecordError,
-    Decoded,
     I2cKind,
+    Kind,
     ModbusKind,
     NoAnswerError,
     RefusedError,
-    Rows,
+    Wire,
 )
 from collector.devices.lines import Line, ModbusLine
-from collector.devices.registry import I2C, KINDS, LINES
+from collector.devices.registry import I2C, KINDS, LINES, MODBUS
 from collector.polling import Failure, Job, PollingSource
 from collector.readings import Readings
 from collector.reporting import Cadence, Reporter
@@ -69,23 +68,14 @@ class LineScan:
         return self._told.value
 
 
-class Nobody:
-    """Stands for a device that a scan has not found yet."""
-
-    rows: Rows = MappingProxyType({})
-
-    def poll(self, _line: Line, _now: float) -> Decoded:
-        """It is never asked."""
-        return Decoded({})
-
-
-def stranger(kind: ModbusKind | I2cKind, settings: Device) -> Owned:
-    """What stands on a line that no device is on, so that the line can be had."""
-    reporter = Reporter(Cadence(1.0, 1.0, 1.0), {}, 0.0)
-    return Owned("scan", settings, kind, reporter, kind.rows, Nobody())
+def _placeholder(wire: Wire, settings: Device) -> Owned:
+    """Stand for what is not found yet, so that the line of these settings can be had."""
+    kind = Kind(wire=wire, name=settings.kind, title="", manufacturer="", rows={}, source="")
+    return Owned(settings.kind, settings, kind, Reporter(Cadence(1.0, 1.0, 1.0), {}, 0.0), kind.rows)
 
 
 _FIRST_BUS = 1
+_SCAN = "scan"
 
 
 class AskBus(Struct, forbid_unknown_fields=True):
@@ -116,7 +106,7 @@ class I2cScan(LineScan):
         return action(AskBus, lambda asked, _place: self._one.run(self._parts(asked.bus)))
 
     def _parts(self, bus: int) -> Parts:
-        line = self._source.visit(next(self._on(bus), None) or _chip(bus))
+        line = self._source.visit(next(self._on(bus), None) or _placeholder(I2C, Device(kind=_SCAN, bus=bus)))
         try:
             self._put(line, _addresses)
             while self._told is None:
@@ -141,14 +131,6 @@ class I2cScan(LineScan):
 
 def _addresses(line: _Scannable) -> list[int]:
     return line.scan()
-
-
-def _chip(bus: int) -> Owned:
-    """What stands on an I2C bus."""
-    kind = I2cKind(
-        name="scan", title="", manufacturer="", rows={}, source="", every=1.0, make=lambda _: Nobody()
-    )
-    return stranger(kind, Device(kind=kind.name, bus=bus))
 
 
 def _chips() -> Iterator[I2cKind]:
@@ -226,9 +208,9 @@ class ModbusScan(LineScan):
                     Code.DENIED, f"baudrates: {users[0].id} sets the speed of this port: leave it out"
                 )
             return users[:1]
-        if self._tcp:
-            return [_probe(asked.port, None)]
-        return [_probe(asked.port, speed) for speed in asked.baudrates or BAUDRATES]
+        speeds = (None,) if self._tcp else asked.baudrates or BAUDRATES
+        probes = [Device(kind=_SCAN, port=asked.port, baudrate=speed, unit=1) for speed in speeds]
+        return [_placeholder(MODBUS, probe) for probe in probes]
 
     def _speed(self, owned: Owned) -> int | None:
         return None if self._tcp else baudrate(owned.settings, owned.poller)
@@ -288,14 +270,6 @@ class ModbusScan(LineScan):
         guesses, note = answer
         ours = {(d.settings.port, d.settings.unit or 1): d.id for d in self._readings}
         return [Unit(port, baudrate, unit, guesses, note, ours.get((port, unit)))]
-
-
-def _probe(port: str, speed: int | None) -> Owned:
-    """What stands on a Modbus line that no device is on."""
-    kind = ModbusKind(
-        name="scan", title="", manufacturer="", rows={}, source="", every=1.0, make=lambda _: Nobody()
-    )
-    return stranger(kind, Device(kind=kind.name, port=port, baudrate=speed, unit=1))
 
 
 def guesses_of(read: Read) -> Sequence[object]:
