@@ -24,7 +24,7 @@ from bus.shelves import Shelves
 from bus.topics import Topics
 from cli.broker_files import File
 from cli.broker_passwords import Vault, hashes, password_file
-from collector.roster import Roster
+from collector.device_store import DeviceStore
 from config.model import Device
 from config.model import Statistician as Settings
 from controller.memory import Memory
@@ -193,18 +193,18 @@ def _check_outbox(folder: Path, said: Said) -> Faults:
 
 
 def _registry(folder: Path, tell: Tell) -> None:
-    roster = Roster(folder / "ble-devices.json")
+    store = DeviceStore(folder / "ble-devices.json")
     for number in range(1, _ROUNDS):
         device = Device(kind="victron", name="x" * (number * 37 % 1000) + f" {number}")
-        roster.put(f"d{number % 7}", device)
+        store.put(f"d{number % 7}", device)
         tell(version=number)
 
 
 def _check_registry(folder: Path, said: Said) -> Faults:
-    roster = Roster(folder / "ble-devices.json")
-    if roster.problem or roster.unread:
-        yield roster.problem or f"unread: {list(roster.unread)}"
-    newest = max((int((d.name or "0").split()[-1]) for d in roster.devices.values()), default=0)
+    store = DeviceStore(folder / "ble-devices.json")
+    if store.problem or store.unread:
+        yield store.problem or f"unread: {list(store.unread)}"
+    newest = max((int((d.name or "0").split()[-1]) for d in store.devices.values()), default=0)
     yield from _version(newest, said)
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from bus.topics import DISCOVERY_PREFIX, STATISTICIAN, SYSTEM, Topics, Verb
 from cli.broker_error import BrokerError
 from cli.broker_passwords import secret_of
-from collector.ownership import TRANSPORTS, transport
+from collector.device import TRANSPORTS, transport
 from config.access_rules import OURS, ROLES
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model_import import topics_of

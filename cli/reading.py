@@ -1,12 +1,16 @@
 """`boondock read`: one device now, by the collector that has it."""
 
+import time
+
 import msgspec
 
 from bus.about import decode
-from bus.messages import Value
+from bus.messages import Value, to_iso
 from bus.topics import BadTopicError, Verb
 from cli.asking import Asker, AskError
 from cli.broker_rights import COLLECTORS, READS
+from cli.errors import SettingsError
+from config.mistakes import ConfigError
 from config.model import Broker
 
 
@@ -48,3 +52,17 @@ def read(broker: Broker, device: str) -> tuple[Now, dict[str, str | None]]:
     with Asker(broker, service=about.service) as asker:
         now = next(asker.pages(READS, {"device": device}, Now))
     return now, {name: entity.unit for name, entity in about.entities.items()}
+
+
+def read_profile(profile: str, port: str, unit: int | None) -> tuple[Now, dict[str, str | None]]:
+    """Return a device as a profile reads it now, and the units of its entities. Raises SettingsError."""
+    # A collector's reader and its transports, which a question to the broker does not need.
+    from collector import own_profile  # noqa: PLC0415 — as above
+
+    try:
+        found, units = own_profile.read(profile, port, unit)
+    except ConfigError as error:
+        raise SettingsError(str(error)) from error
+    raw = [Raw(one.asked, one.answer) for one in found.raw]
+    problem = None if found.why is None else str(found.why)
+    return Now(port, to_iso(time.time_ns() // 1_000_000), raw, own_profile.values_of(found), problem), units

@@ -19,10 +19,10 @@ from bus.publisher import Publisher
 from bus.topics import Topics, Verb
 from collector.api import name_of, nothing_to_scan, open_to_clients, roster_of, scan_of
 from collector.checking import find_mistakes
-from collector.ownership import MQTT, TRANSPORTS, Owned, owned_devices
+from collector.device import MQTT, TRANSPORTS, Owned, owned_devices
+from collector.device_store import DeviceStore
 from collector.reading_now import AskNow, LastFrames, NoReader, Reader
 from collector.readings import Readings
-from collector.roster import Roster
 from collector.scanning import Scan
 from collector.service import Collector
 from config.load import load_or_exit
@@ -46,11 +46,11 @@ def main() -> int:
     settings = load_or_exit(find_mistakes, sd_notify.notify)
     clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
-    roster = roster_of(settings.storage, transport)
+    store = roster_of(settings.storage, transport)
     # What the last device has left at the broker and at Home Assistant is still to be taken back.
     left = has_left(name_of(transport), settings)
     # What is wrong with the file of those that were added over MQTT must be told.
-    added = roster.devices or roster.unread or roster.problem
+    added = store.devices or store.unread or store.problem
     if not (devices or added or left or transport in settings.collector.run):
         log.info(
             "the %s collector has no device, in boondock.toml or added over MQTT: nothing to do; "
@@ -61,19 +61,19 @@ def main() -> int:
         # systemd takes an end without this for a failed start.
         sd_notify.notify("READY=1\nSTATUS=nothing to read")
         return EXIT_OK
-    return run(settings, transport, devices, roster, clock)
+    return run(settings, transport, devices, store, clock)
 
 
 def _devices(settings: Settings, transport: str, now: float) -> list[Owned]:
     if transport != MQTT:
         return owned_devices(settings, transport, now)
-    from collector.import_devices import owned_imports  # noqa: PLC0415 — only the collector that needs it
+    from collector.importing import owned_imports  # noqa: PLC0415 — only the collector that needs it
 
     return owned_imports(settings, now)
 
 
 def _foreign(settings: Settings) -> list[Subscription]:
-    from collector.import_devices import subscriptions  # noqa: PLC0415 — only the collector that needs it
+    from collector.importing import subscriptions  # noqa: PLC0415 — only the collector that needs it
 
     return subscriptions(settings)
 
@@ -90,7 +90,7 @@ class _House:
     open: Callable[[Collector, Scan, Reader], None]
 
 
-def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster, clock: Clock) -> int:
+def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceStore, clock: Clock) -> int:
     """Run a collector until it is asked to stop; returns the exit code."""
     name = name_of(transport)
     topics = Topics(settings.broker.base)
@@ -105,7 +105,7 @@ def run(settings: Settings, transport: str, devices: list[Owned], roster: Roster
         open_to_clients(
             transport,
             settings,
-            roster,
+            store,
             service=service,
             readings=readings,
             publisher=publisher,
@@ -127,8 +127,7 @@ def _run_ble(house: _House) -> int:
     # Only here, so that no other collector carries the radio.
     from collector.listening import ListeningSource  # noqa: PLC0415 — see above
     from collector.scan_ble import BleScan  # noqa: PLC0415 — see above
-    from collector.transports.ble import Radio  # noqa: PLC0415 — see above
-    from collector.transports.ble_ladder import Ladder  # noqa: PLC0415 — see above
+    from collector.transports.ble.radio import Ladder, Radio  # noqa: PLC0415 — see above
 
     settings, process, readings = house.settings, house.process, house.readings
     clock, journal = process.clock, process.journal
@@ -202,8 +201,7 @@ def _run_imports(house: _House) -> int:
 
 def _switching(house: _House, source: "SwitchingSource") -> Collector:
     """The service of a source whose devices obey."""
-    from collector.switching import Switching  # noqa: PLC0415 — the radio's process needs none
-    from collector.timers import Timers  # noqa: PLC0415 — the same
+    from collector.switching import Switching, Timers  # noqa: PLC0415 — the radio's process needs none
 
     process, readings = house.process, house.readings
     clock, journal = process.clock, process.journal

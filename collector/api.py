@@ -15,11 +15,10 @@ from bus.publisher import Publisher
 from bus.requests import Action, Listing, Part, Parts, Place, Refused, action
 from bus.topics import Topics
 from collector import scanning
+from collector.device_store import DeviceSettings, DeviceStore, Renamed, Which, Whose, masked
 from collector.reading_now import Reader
 from collector.readings import Readings
 from collector.registry import Registry, published
-from collector.roster import Roster
-from collector.roster_params import Renamed, Settings, Which, Whose, masked
 from collector.scanning import Scan
 from collector.service import Collector
 from config import model
@@ -49,8 +48,8 @@ def verbs(registry: Registry) -> Mapping[str, Action]:
 
     return {
         "devices": action(Nothing, _devices(registry), key=tuple[str]),
-        "device_add": _once(Settings, registry.add),
-        "device_update": _once(Settings, registry.update),
+        "device_add": _once(DeviceSettings, registry.add),
+        "device_update": _once(DeviceSettings, registry.update),
         "device_rename": _once(Renamed, lambda a: registry.rename(a.device, a.to)),
         "device_remove": _once(Which, removed),
         "entity_enable": _once(Whose, lambda a: registry.enable(a.device, a.entity, enabled=True)),
@@ -92,15 +91,15 @@ def name_of(transport: str) -> str:
     return f"collector_{transport}"
 
 
-def roster_of(storage: model.Storage, transport: str) -> Roster:
+def roster_of(storage: model.Storage, transport: str) -> DeviceStore:
     """Return the devices that were added to a collector over MQTT."""
-    return Roster(Path(storage.state) / f"{name_of(transport)}-devices.json")
+    return DeviceStore(Path(storage.state) / f"{name_of(transport)}-devices.json")
 
 
 def open_to_clients(
     transport: str,
     settings: model.Settings,
-    roster: Roster,
+    roster: DeviceStore,
     *,
     service: Collector,
     readings: Readings,
@@ -147,11 +146,11 @@ def nothing_to_scan(transport: str) -> Scan:
 def scan_of(transport: str, source: "PollingSource", readings: Readings) -> Scan:
     """Return the scan of a transport whose devices are asked."""
     if transport == "i2c":
-        from collector.scan_i2c import I2cScan  # noqa: PLC0415 — only the collector that needs it
+        from collector.scan_lines import I2cScan  # noqa: PLC0415 — only the collector that needs it
 
         return I2cScan(source, readings)
     if transport in ("serial", "tcp"):
-        from collector.scan_modbus import ModbusScan, guesses_of  # noqa: PLC0415 — the same
+        from collector.scan_lines import ModbusScan, guesses_of  # noqa: PLC0415 — the same
 
         return ModbusScan(source, readings, guesses_of, tcp=transport == "tcp")
     return nothing_to_scan(transport)

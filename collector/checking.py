@@ -1,18 +1,25 @@
-"""What is wrong with the devices of boondock.toml that only their kinds can tell."""
+"""What is wrong with devices and [[import]] tables of boondock.toml that only their kinds can tell."""
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from typing import Any
 
+from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
+from bus.discovery import SENSORS
+from bus.messages import RESERVED
 from collector import references
-from collector.conflicts import conflicts, on_bus_pins
+from collector.device import TCP, baudrate
 from collector.devices import registry
-from collector.devices.description import Kind, ModbusKind, PolledKind, SettingError
-from collector.import_checks import wrong_with
+from collector.devices.description import I2cKind, Kind, ModbusKind, PolledKind, Poller, SettingError
+from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
 from collector.schedule import BadCronError, check_cron
 from config.mistakes import ConfigError, Mistake
-from config.model import INTEGRAL, Device, Settings
+from config.model import INTEGRAL, Device, Relay, Settings
+from config.model_import import Import, ImportEntity
+
+Wrong = tuple[str, str, str]
 
 # Settings that a device of any kind may have, and those of any kind that is asked.
 _COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
@@ -58,7 +65,7 @@ def find_mistakes(settings: Settings, where: str) -> list[Mistake]:
     found += [Mistake(where, *wrong) for wrong in on_bus_pins(settings)]
     found += [Mistake(where, *wrong) for wrong in references.mistakes(settings)]
     for name, table in settings.imports.items():
-        found += [Mistake(where, f"import.{name}.{k}", w, a) for k, w, a in wrong_with(table)]
+        found += [Mistake(where, f"import.{name}.{k}", w, a) for k, w, a in wrong_with_import(table)]
     return found
 
 
@@ -80,7 +87,7 @@ def _crowded(devices: dict[str, Device]) -> Iterator[tuple[str, str, str, str]]:
         before[name] = device
 
 
-def mistakes(name: str, device: Device) -> Iterator[tuple[str, str, str]]:
+def mistakes(name: str, device: Device) -> Iterator[Wrong]:
     """What is wrong with a device's settings: field, what is wrong, what is allowed."""
     kind = registry.KINDS.get(device.kind)
     if kind is None:
@@ -103,7 +110,7 @@ def mistakes(name: str, device: Device) -> Iterator[tuple[str, str, str]]:
     yield from _entities(kind, device)
 
 
-def _port(kind: Kind, port: str) -> Iterator[tuple[str, str, str]]:
+def _port(kind: Kind, port: str) -> Iterator[Wrong]:
     allowed = f"a path such as /dev/ttyUSB0, or {', '.join(_SCHEMES)}"
     if "://" in port and not port.startswith(_SCHEMES):
         # pyserial knows more, such as one that writes whatever it hears into a file.
@@ -130,7 +137,7 @@ def _kind_meant(name: str) -> str:
     return f"did you mean {close[0]}? docs/devices.md lists all kinds" if close else ", ".join(known)
 
 
-def _missing(name: str, kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
+def _missing(name: str, kind: Kind, device: Device) -> Iterator[Wrong]:
     for key in kind.needs:
         if getattr(device, key) in (None, (), {}):
             hint = _HINTS.get(key, "{key} = …")
@@ -147,7 +154,7 @@ _HINTS = {
 }
 
 
-def _superfluous(kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
+def _superfluous(kind: Kind, device: Device) -> Iterator[Wrong]:
     known = (*_COMMON, *kind.needs, *kind.takes, *(_ASKED if isinstance(kind, PolledKind) else ()))
     for one in fields(Device):
         default = one.default_factory() if one.default_factory is not MISSING else one.default
@@ -156,7 +163,7 @@ def _superfluous(kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
             yield one.name, f"a device of kind {kind.name} has no such setting", allowed
 
 
-def _entities(kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
+def _entities(kind: Kind, device: Device) -> Iterator[Wrong]:
     rows = kind.rows
     if isinstance(kind, PolledKind) and all(getattr(device, key) not in (None, (), {}) for key in kind.needs):
         try:
@@ -169,3 +176,207 @@ def _entities(kind: Kind, device: Device) -> Iterator[tuple[str, str, str]]:
     for key in ("steps", "disabled"):
         for entity in sorted(set(getattr(device, key)) - rows.keys()):
             yield f"{key}.{entity}", "there is no such entity", ", ".join(sorted(rows))
+
+
+_OF_NUMBERS = ("unit", "state_class", "precision", "scale", "offset", "step")
+_OF_SWITCHES = ("payload_on", "payload_off")
+_NO_LINE = "no such line here"
+
+
+def wrong_with_import(table: Import) -> Iterator[Wrong]:
+    """Field, what is wrong, what is allowed; the table has passed config's own rules."""
+    if table.time is not None:
+        yield from _path("time", table.time)
+    if table.availability is not None and table.availability.path is not None:
+        yield from _path("availability.path", table.availability.path)
+    for name, one in table.entities.items():
+        key = f"entities.{name}"
+        if name in RESERVED:
+            yield key, "a reading uses this word for itself", "any other id"
+        if one.path is not None:
+            yield from _path(f"{key}.path", one.path)
+        yield from _form(key, one)
+
+
+def _path(key: str, text: str) -> Iterator[Wrong]:
+    try:
+        parse_path(text)
+    except BadPathError as error:
+        yield key, f"{text!r} is no path", str(error)
+
+
+def _form(key: str, one: ImportEntity) -> Iterator[Wrong]:
+    if is_switch(one):
+        yield from _strange(key, one, (*_OF_NUMBERS, "range", "options", "map"), "its values are ON and OFF")
+        if set(map(str, one.on)) & set(map(str, one.off)):
+            yield f"{key}.off", "a payload cannot mean ON and OFF", "other payloads than in `on`"
+        if one.device_class is not None and one.device_class not in BINARY_SENSOR_CLASSES:
+            yield _no_class(key, one.device_class, "binary sensor", BINARY_SENSOR_CLASSES)
+    elif is_enumeration(one):
+        yield from _strange(
+            key, one, (*_OF_NUMBERS, "range", "device_class", *_OF_SWITCHES), "its values are words"
+        )
+        for said, word in one.map.items():
+            if one.options and word not in one.options:
+                yield f"{key}.map.{said}", f"{word!r} is none of its options", ", ".join(one.options)
+    elif is_number(one):
+        yield from _strange(key, one, _OF_SWITCHES, "its values are numbers")
+        yield from _classes(key, one)
+
+
+def _strange(key: str, one: ImportEntity, names: tuple[str, ...], why: str) -> Iterator[Wrong]:
+    for name in names:
+        if getattr(one, name) not in (None, (), {}):
+            yield f"{key}.{name}", why, _NO_LINE
+
+
+def _no_class(key: str, name: str, what: str, known: Iterable[str]) -> Wrong:
+    return f"{key}.device_class", f"Home Assistant has no {what} of class {name!r}", ", ".join(sorted(known))
+
+
+def _classes(key: str, one: ImportEntity) -> Iterator[Wrong]:
+    entity = row_of(key, one).entity
+    if entity.device_class is None:
+        return
+    if entity.device_class not in SENSORS:
+        yield _no_class(key, entity.device_class, "sensor", SENSORS)
+        return
+    units, state_classes = SENSORS[entity.device_class]
+    if entity.unit not in units:
+        allowed = ", ".join(unit or "no unit" for unit in units)
+        yield f"{key}.unit", f"{one.unit or 'no unit'} does not go with {entity.device_class}", allowed
+    elif entity.state_class not in (None, *state_classes):
+        wrong = f"{entity.state_class} does not go with {entity.device_class}"
+        # Without a line of its own a unit means measurement.
+        field = "state_class" if one.state_class or entity.state_class != MEASUREMENT else "device_class"
+        yield f"{key}.{field}", wrong, f"state_class = {' or '.join(state_classes)}"
+
+
+_FIRST_BUS = 1
+_MODBUS_TCP = 502
+# BCM numbers that a bus takes: I2C 0 and 1, and the board's own serial port under all its names.
+_I2C_PINS = {0: {0: "SDA", 1: "SCL"}, 1: {2: "SDA", 3: "SCL"}}
+_SERIAL_PINS = {14: "TXD", 15: "RXD"}
+_SERIAL_PORTS = ("/dev/serial0", "/dev/ttyAMA0", "/dev/ttyS0")
+
+
+def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterator[Wrong]:
+    """Where a device needs what another one has: field, what is wrong, what is allowed.
+
+    All of them have passed `mistakes`.
+    """
+    chip = _chip(device)
+    for other, its in others.items():
+        if other == name:
+            continue
+        for pin in sorted(_pins(device) & _pins(its)):
+            yield "pin" if device.pin == pin else "levels", f"{other} has pin {pin} already", "one use a pin"
+        if device.port is not None and _place(device.port) == _place(its.port):
+            yield from _port_shared(device, other, its)
+        if chip is not None and chip == _chip(its) and not _beside(device, its):
+            yield "address", f"{other} is the chip at {chip[1]:#04x} already", "one device a chip, or channel"
+
+
+def bus_pins(devices: Mapping[str, Device]) -> dict[int, str]:
+    """The pins that buses of these devices take, each with what it is and for whom."""
+    found: dict[int, str] = {}
+    for name, device in devices.items():
+        if isinstance(registry.KINDS.get(device.kind), I2cKind):
+            bus = _FIRST_BUS if device.bus is None else device.bus
+            for pin, line in _I2C_PINS.get(bus, {}).items():
+                found.setdefault(pin, f"{line} of I2C bus {bus}, which {name} uses")
+        if device.port in _SERIAL_PORTS:
+            for pin, line in _SERIAL_PINS.items():
+                found.setdefault(pin, f"{line} of {device.port}, which {name} uses")
+    return found
+
+
+def on_bus_pins(settings: Settings) -> Iterator[Wrong]:
+    """Relays and inputs on a pin that a bus takes: key, what is wrong, what is allowed."""
+    taken = bus_pins(settings.device)
+    uses = [(f"relay.{name}.pin", relay.pin) for name, relay in settings.relay.items()]
+    uses += [
+        (f"relay.{name}.feedback_pin", relay.feedback_pin)
+        for name, relay in settings.relay.items()
+        if relay.feedback_pin is not None
+    ]
+    for name, device in settings.device.items():
+        uses += [(f"device.{name}.pin", device.pin)] if device.pin is not None else []
+        uses += [(f"device.{name}.levels.{level}", pin) for level, pin in device.levels.items()]
+    for key, pin in uses:
+        if pin in taken:
+            yield key, f"pin {pin} is {taken[pin]}", "another pin"
+
+
+def taken_by_relays(device: Device, relays: Mapping[str, Relay]) -> Iterator[Wrong]:
+    """Pins that the controller switches or watches, also those that this device's bus takes."""
+    taken = bus_pins({"it": device})
+    for relay, its in relays.items():
+        for pin in sorted(_pins(device).intersection({its.pin, its.feedback_pin})):
+            yield "pin" if device.pin == pin else "levels", f"relay.{relay} has pin {pin}", "other pins"
+        for pin in sorted(set(taken) & {its.pin, its.feedback_pin} - {None}):
+            field = "port" if device.port in _SERIAL_PORTS else "bus"
+            yield (
+                field,
+                f"relay.{relay} has pin {pin}, which the bus needs",
+                "another bus, or another relay pin",
+            )
+
+
+def _pins(device: Device) -> set[int]:
+    return {*device.levels.values(), *(() if device.pin is None else (device.pin,))}
+
+
+def _is_serial(device: Device) -> bool:
+    kind = registry.KINDS.get(device.kind)
+    return isinstance(kind, PolledKind) and device.port is not None and not device.port.startswith(TCP)
+
+
+def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
+    # Modbus is a bus: all on it listen, at one speed. Everything else on a port is alone there.
+    if not all(isinstance(registry.KINDS.get(one.kind), ModbusKind) for one in (device, its)):
+        yield "port", f"{other} has {device.port} for itself", "a port of its own"
+        return
+    if _is_serial(device) and (speed := _speed(its)) != _speed(device):
+        yield "baudrate", f"{other} is on {device.port} with {speed}", f"{speed} on that port"
+    if (unit := _unit(device)) is not None and unit == _unit(its):
+        yield "unit", f"{other} is unit {unit} on {device.port} already", "one device a unit"
+
+
+def _place(port: str | None) -> str | None:
+    """A port in one spelling: that of Modbus TCP is 502 unless it is said."""
+    if port is None or not port.startswith(TCP):
+        return port
+    host = port.removeprefix(TCP).rstrip("/").lower()
+    return f"{TCP}{host}" if ":" in host else f"{TCP}{host}:{_MODBUS_TCP}"
+
+
+def _unit(device: Device) -> int | None:
+    return device.unit or getattr(_made(device), "unit", None)
+
+
+def _speed(device: Device) -> int:
+    return baudrate(device, _made(device))
+
+
+def _made(device: Device) -> Poller[Any] | None:
+    """The device; None if it cannot be made, such as one that an earlier version took."""
+    kind = registry.KINDS.get(device.kind)
+    try:
+        return kind.make(device) if isinstance(kind, PolledKind) else None
+    except SettingError:
+        return None
+
+
+def _chip(device: Device) -> tuple[int, int] | None:
+    if not isinstance(registry.KINDS.get(device.kind), I2cKind):
+        return None
+    # As the kind has it: most owners leave it out.
+    address = getattr(_made(device), "address", None)
+    return None if address is None else (_FIRST_BUS if device.bus is None else device.bus, address)
+
+
+def _beside(device: Device, its: Device) -> bool:
+    """Whether they are two channels of one chip, such as a tank's sender beside a battery's voltage."""
+    channels = (device.channel, its.channel)
+    return None not in channels and device.channel != its.channel

@@ -1,4 +1,4 @@
-"""Hears devices that publish in their own format, and passes commands on to them."""
+"""The devices of [[import]] tables: what others publish becomes values, commands become their payloads."""
 
 import logging
 import math
@@ -8,16 +8,17 @@ from typing import cast
 
 from bus.clock import BUILD_DATE_MS, Clock
 from bus.commands import Switch, Wanted
-from bus.events import Message, Publishes, Sent
+from bus.events import Message, Publishes, Sent, Subscription
 from bus.health import Journal
 from bus.messages import OFF, ON, Value, Values
-from collector.devices.description import Decoded, Earlier, NoAnswerError
-from collector.devices.imported import BadPayloadError, Heard, Imported, is_online
-from collector.devices.imported_values import payload_of
-from collector.import_devices import ImportKind
-from collector.ownership import Owned
+from collector.device import Owned
+from collector.devices.description import Decoded, Earlier, Kind, NoAnswerError, Wire
+from collector.devices.imported import BadPayloadError, Heard, Imported, is_online, payload_of
 from collector.polling import Switched
 from collector.readings import Readings
+from collector.reporting import Cadence, Coalescer
+from config.model import Device, Settings
+from config.model_import import Import
 
 log = logging.getLogger(__name__)
 
@@ -232,3 +233,46 @@ class ImportingSource:
         known = device.known.get(entity)
         state = "it said nothing of it" if known is None else f"it is still {known}"
         self._fail(device_id, pending.ticket, f"not obeyed within {_PATIENCE_S:g} s: {state}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportKind(Kind):
+    """What is known of a device from its [[import]] table alone."""
+
+    wire: Wire = Wire.MQTT
+    imported: Imported
+
+
+def owned_imports(settings: Settings, now: float) -> list[Owned]:
+    """The devices of all [[import]] tables, which the checks have passed; `now` in monotonic seconds."""
+    return [_own(settings, name, table, now) for name, table in settings.imports.items()]
+
+
+def _own(settings: Settings, name: str, table: Import, now: float) -> Owned:
+    imported = Imported(table)
+    kind = ImportKind(
+        name="import",
+        title="Device that publishes in its own words",
+        manufacturer=table.manufacturer or "",
+        rows=imported.rows,
+        source="its [[import]] table",
+        imported=imported,
+    )
+    general = settings.publish
+    cadence = Cadence(general.min_interval, general.heartbeat, table.timeout)
+    steps = {entity: row.step for entity, row in imported.rows.items()}
+    device = Device(kind=kind.name, name=table.name, timeout=table.timeout)
+    return Owned(name, device, kind, Coalescer(cadence, steps, now), imported.rows, model=table.model)
+
+
+def subscriptions(settings: Settings) -> list[Subscription]:
+    """All topics that the [[import]] tables name, once each."""
+    retained: dict[str, bool] = {}
+    for table in settings.imports.values():
+        for topic in Imported(table).topics:
+            retained[topic] = retained.get(topic, False) or table.retained
+        if table.availability is not None:
+            retained[table.availability.topic] = True
+    return [
+        Subscription(filter=topic, retained=wanted, as_published=False) for topic, wanted in retained.items()
+    ]

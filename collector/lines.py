@@ -1,14 +1,13 @@
 """Which line a device hangs on: its name, shared by all on it, and how it is made."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collector.devices.description import GpioKind, HostKind, I2cKind, ModbusKind, RouteBKind, VeDirectKind
+from collector.device import TCP, Owned, baudrate
+from collector.devices.description import Wire
 from collector.devices.lines import Line
-from collector.devices.modbus_address import tcp_address
-from collector.ownership import TCP, Owned, baudrate
 from config.model import Controller
 
 log = logging.getLogger(__name__)
@@ -30,66 +29,59 @@ class Surroundings:
     tell_pins: Callable[[str], None] = log.debug
 
 
+Named = tuple[str, Callable[[], Line]]
 _NOWHERE = Surroundings()
 
 
-def line_of(device: Owned, around: Surroundings = _NOWHERE) -> tuple[str, Callable[[], Line]]:
+def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
     """The name of the device's line, and what makes the line.
 
     The name holds all that the line is made of: with other settings it is another line.
     """
-    match device.kind:
-        case GpioKind():
-            return _gpio(around)
-        case HostKind():
-            return _host(around)
-        case I2cKind():
-            return _i2c(device)
-        case ModbusKind():
-            over_tcp = (device.settings.port or "").startswith(TCP)
-            return _modbus_tcp(device) if over_tcp else _modbus_rtu(device)
-        case RouteBKind():
-            return _route_b(device)
-        case VeDirectKind():
-            return _vedirect(device)
-    raise NotImplementedError(device.kind.name)
+    return _LINES[device.kind.wire](device, around)
 
 
-def _i2c(device: Owned) -> tuple[str, Callable[[], Line]]:
+def _i2c(device: Owned, _around: Surroundings) -> Named:
     from collector.transports.i2c import I2cBus  # noqa: PLC0415 — see above
 
     bus = device.settings.bus if device.settings.bus is not None else 1
     return f"i2c-{bus}", lambda: I2cBus(bus)
 
 
-def _modbus_rtu(device: Owned) -> tuple[str, Callable[[], Line]]:
+def _modbus(device: Owned, around: Surroundings) -> Named:
+    over_tcp = (device.settings.port or "").startswith(TCP)
+    return (_modbus_tcp if over_tcp else _modbus_rtu)(device, around)
+
+
+def _modbus_rtu(device: Owned, _around: Surroundings) -> Named:
     from collector.transports.modbus_rtu import ModbusRtu  # noqa: PLC0415 — see above
 
     port, speed = device.settings.port or "", baudrate(device.settings, device.poller)
     return f"{port} at {speed} baud", lambda: ModbusRtu(port, speed)
 
 
-def _modbus_tcp(device: Owned) -> tuple[str, Callable[[], Line]]:
+def _modbus_tcp(device: Owned, _around: Surroundings) -> Named:
+    from collector.devices.modbus.device import tcp_address  # noqa: PLC0415 — see above
     from collector.transports.modbus_tcp import ModbusTcp  # noqa: PLC0415 — see above
 
     host, port = tcp_address(device.settings.port or "")
     return f"{host}:{port}", lambda: ModbusTcp(host, port)
 
 
-def _gpio(around: Surroundings) -> tuple[str, Callable[[], Line]]:
+def _gpio(_device: Owned, around: Surroundings) -> Named:
     from bus.pins.choice import make_inputs  # noqa: PLC0415 — see above
     from collector.transports.gpio import Gpio  # noqa: PLC0415 — see above
 
     return "gpio", lambda: Gpio(make_inputs(around.controller, "boondock collector_gpio"), around.tell_pins)
 
 
-def _host(around: Surroundings) -> tuple[str, Callable[[], Line]]:
+def _host(_device: Owned, around: Surroundings) -> Named:
     from collector.transports.host import Host  # noqa: PLC0415 — see above
 
     return "host", lambda: Host(state=around.state, runtime=around.runtime, broker_up=around.broker_up)
 
 
-def _route_b(device: Owned) -> tuple[str, Callable[[], Line]]:
+def _route_b(device: Owned, _around: Surroundings) -> Named:
     from collector.transports.route_b import RouteB  # noqa: PLC0415 — see above
 
     settings = device.settings
@@ -98,8 +90,18 @@ def _route_b(device: Owned) -> tuple[str, Callable[[], Line]]:
     return f"route B at {port}, session {hash((who, password)):x}", lambda: RouteB(port, who, password)
 
 
-def _vedirect(device: Owned) -> tuple[str, Callable[[], Line]]:
+def _vedirect(device: Owned, _around: Surroundings) -> Named:
     from collector.transports.vedirect import VeDirect  # noqa: PLC0415 — see above
 
     port = device.settings.port or ""
     return f"VE.Direct at {port}", lambda: VeDirect(port)
+
+
+_LINES: Mapping[Wire, Callable[[Owned, Surroundings], Named]] = {
+    Wire.GPIO: _gpio,
+    Wire.HOST: _host,
+    Wire.I2C: _i2c,
+    Wire.MODBUS: _modbus,
+    Wire.ROUTE_B: _route_b,
+    Wire.VE_DIRECT: _vedirect,
+}

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from bus.clock import Clock
 from bus.health import Journal
 from bus.process import EXIT_RESTART, Stop
+from collector.device import Owned
 from collector.devices.description import BadRecordError, BleKind, Decoded, DecodeError, ImplausibleError
 from collector.devices.rows import RSSI
-from collector.ownership import Owned
 from collector.readings import Readings
-from collector.transports.ble import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.transports.ble.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class ListeningSource:
             self._readings.said(device, decoded, frame.at)
 
     def _decode(self, device: Owned, frame: Advertisement) -> Decoded | None:
-        assert isinstance(device.kind, BleKind)  # noqa: S101 — ownership.transport sorted them
+        assert isinstance(device.kind, BleKind)  # noqa: S101 — device.transport sorted them
         trust = self._trust[device.id]
         try:
             decoded = device.kind.decode(frame.data, device.key)

@@ -8,14 +8,14 @@ from msgspec import Struct
 from bus.clock import Clock
 from bus.messages import Value, to_iso
 from bus.requests import Action, Code, Listing, Part, Parts, Place, Refused, Wait, action
+from collector.device import Owned
+from collector.device_store import Which
 from collector.devices.description import BleKind, Decoded, DecodeError
 from collector.devices.lines import Line
 from collector.devices.rows import RSSI
-from collector.ownership import Owned
+from collector.polling import Failure, Job
 from collector.readings import Readings
-from collector.roster_params import Which
-from collector.transports.ble_events import Advertisement
-from collector.worker import Failure, Job
+from collector.transports.ble.events import Advertisement
 
 # Characters of a raw answer, and how many questions are told: an answer has bounds.
 _LONGEST, _MOST = 400, 60
@@ -73,7 +73,7 @@ class LastFrames:
         frame = self._frames.get(str(device.settings.address).upper())
         if frame is None:
             raise Refused(Code.OFFLINE, f"{name} was not heard since the start: is it in range?")
-        assert isinstance(device.kind, BleKind)  # noqa: S101 — ownership.transport sorted them
+        assert isinstance(device.kind, BleKind)  # noqa: S101 — device.transport sorted them
         raw = [Raw(f"advertisement of {frame.address}, {frame.rssi} dBm", frame.data.hex())]
         ts = to_iso(self._clock.wall() - int((self._clock.monotonic() - frame.at) * 1000))
         try:
@@ -96,7 +96,9 @@ class Asks(Protocol):
         """Have a job done on a line."""
 
 
-class _Answered(Struct, frozen=True):
+class Answered(Struct, frozen=True):
+    """What one poll brought: bytes, and values or why there are none; `at` in monotonic seconds."""
+
     device: str
     raw: list[Raw]
     decoded: Decoded | None
@@ -112,7 +114,7 @@ class AskNow:
         self._readings = readings
         self._clock = clock
         # By device; None: still asked.
-        self._told: dict[str, _Answered | None] = {}
+        self._told: dict[str, Answered | None] = {}
 
     def action(self) -> Action:
         """The verb read."""
@@ -120,7 +122,7 @@ class AskNow:
 
     def take(self, event: object) -> None:
         """Take what a poll brought."""
-        if isinstance(event, _Answered) and event.device in self._told:
+        if isinstance(event, Answered) and event.device in self._told:
             self._told[event.device] = event
 
     def _parts(self, name: str) -> Parts:
@@ -130,7 +132,7 @@ class AskNow:
         self._told[name] = None
         line = self._source.visit(device)
         try:
-            self._source.put(line, _poll(device))
+            self._source.put(line, poll_job(device))
             while (told := self._told[name]) is None:
                 yield Wait.WAIT
         finally:
@@ -146,15 +148,16 @@ class AskNow:
         yield Part((), Now(name, ts, told.raw, dict(told.decoded.values)))
 
 
-def _poll(device: Owned) -> Job:
+def poll_job(device: Owned) -> Job:
+    """Return a poll of a device that notes every request and its answer."""
     poller = device.poller
     assert poller is not None  # noqa: S101 — devices that are asked have one
     raw: list[Raw] = []
 
     def run(line: Line, now: float) -> object:
-        return _Answered(device.id, raw, poller.poll(_Recorded(line, raw), now), now, None)
+        return Answered(device.id, raw, poller.poll(_Recorded(line, raw), now), now, None)
 
-    return Job(run, lambda why, at: _Answered(device.id, raw, None, at, why))
+    return Job(run, lambda why, at: Answered(device.id, raw, None, at, why))
 
 
 class _Recorded:

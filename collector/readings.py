@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from bus.clock import Clock
 from bus.health import Journal
 from bus.publisher import Publisher
+from collector.device import Owned
 from collector.devices.description import Decoded
-from collector.ownership import Owned
 from collector.reporting import Report
 
 log = logging.getLogger(__name__)

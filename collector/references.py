@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bus.about import Entity
 from collector.devices import registry
 from collector.devices.description import PolledKind, SettingError
-from collector.devices.imported_values import row_of
+from collector.devices.imported import row_of
 from config.conditions import Condition, parse
 from config.model import INTEGRAL, RELAY_DEVICE, Device, Settings
 from config.relay_rules import FAULT, GUARD, has_feedback

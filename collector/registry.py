@@ -1,4 +1,4 @@
-"""The devices of a collector as clients see and change them: boondock.toml's, read-only, and the roster's."""
+"""The devices of a collector as clients see and change them: boondock.toml's, read-only, and its store's."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,13 +12,11 @@ from bus.health import Journal
 from bus.publisher import Publisher
 from bus.requests import Code, Refused
 from bus.topics import ID
-from collector import ownership
+from collector.device import Owned, own, transport
+from collector.device_store import SECRETS, DeviceStore, changed, shown, wrong_with
+from collector.device_store import Which as Asked
 from collector.devices import registry as kinds
-from collector.ownership import Owned, own
 from collector.readings import Readings
-from collector.roster import Roster, wrong_with
-from collector.roster_params import SECRETS, changed, shown
-from collector.roster_params import Which as Asked
 from config.model import Device, Settings
 
 log = logging.getLogger(__name__)
@@ -65,7 +63,7 @@ class Registry:
         self,
         which: str,
         settings: Settings,
-        roster: Roster,
+        store: DeviceStore,
         *,
         reads: Reads,
         readings: Readings,
@@ -75,7 +73,7 @@ class Registry:
     ) -> None:
         self._which = which
         self._settings = settings
-        self._roster = roster
+        self._store = store
         self._reads = reads
         self._readings = readings
         self._publisher = publisher
@@ -83,13 +81,13 @@ class Registry:
         self._journal = journal
 
     def start(self) -> None:
-        """Read the roster's devices, as far as they can be; health says why others cannot."""
-        if self._roster.problem is not None:
-            self._problem("registry", self._roster.problem)
-        for name in self._roster.unread:
+        """Read the devices of the store, as far as they can be; health says why others cannot."""
+        if self._store.problem is not None:
+            self._problem("registry", self._store.problem)
+        for name in self._store.unread:
             self._problem(f"registry.{name}", "its entry cannot be read: remove it and add it again")
         good: dict[str, Device] = {}
-        for name, device in self._roster.devices.items():
+        for name, device in self._store.devices.items():
             text = self._unfit(name, device, good)
             if text is None:
                 good[name] = device
@@ -111,13 +109,13 @@ class Registry:
     def entries(self) -> Iterator[Entry]:
         """Every device of this collector by id, those that cannot be read too."""
         running = {device.id: device for device in self._readings}
-        for name in sorted({*running, *self._roster.devices, *self._roster.unread}):
+        for name in sorted({*running, *self._store.devices, *self._store.unread}):
             yield self.entry(name)
 
     def entry(self, name: str) -> Entry:
         """One device."""
         owned = self._readings.get(name)
-        device = self._roster.devices.get(name, Device(kind="")) if owned is None else owned.settings
+        device = self._store.devices.get(name, Device(kind="")) if owned is None else owned.settings
         problems = self._journal.problems
         return Entry(
             device=name,
@@ -137,9 +135,9 @@ class Registry:
         name = asked.device
         if name in self._settings.device:
             raise _in_file(name)
-        if name in self._roster.devices or name in self._roster.unread:
+        if name in self._store.devices or name in self._store.unread:
             raise Refused(Code.INVALID, f"device: there is a {name} already; device_update changes it")
-        if len(self._roster.devices) >= MOST:
+        if len(self._store.devices) >= MOST:
             raise Refused(Code.LIMIT, f"{MOST} devices were added already")
         device = changed(asked, Device(kind=""))
         if not device.kind:
@@ -172,12 +170,12 @@ class Registry:
     def rename(self, name: str, to: str) -> Entry:
         """Go on with a device under another name; what the broker retains of the old one is cleared."""
         device = self._added(name)
-        if to in self._roster.devices or to in self._roster.unread or self._is_in_file(to):
+        if to in self._store.devices or to in self._store.unread or self._is_in_file(to):
             raise Refused(Code.INVALID, f"to: there is a {to} already")
-        others = {n: d for n, d in self._roster.devices.items() if n != name}
+        others = {n: d for n, d in self._store.devices.items() if n != name}
         fresh = self._fit(to, device, others)
         owned = self._idle(name)
-        self._write(lambda: self._roster.rename(name, to))
+        self._write(lambda: self._store.rename(name, to))
         self._journal.solved(f"registry.{name}")
         if owned is not None:
             self._reads.remove(name)
@@ -189,12 +187,12 @@ class Registry:
 
     def remove(self, name: str) -> None:
         """Read it no more, and clear what the broker retains of it."""
-        if name in self._settings.device and name in self._roster.devices:
+        if name in self._settings.device and name in self._store.devices:
             # The file's has taken its place: that one stays.
             self._keep(name, None)
             self._journal.solved(f"registry.{name}")
             return
-        if name not in self._roster.unread:
+        if name not in self._store.unread:
             self._added(name)
         owned = self._idle(name)
         self._keep(name, None)
@@ -233,17 +231,17 @@ class Registry:
     def _added(self, name: str) -> Device:
         if self._is_in_file(name):
             raise _in_file(name)
-        found = self._roster.devices.get(name)
+        found = self._store.devices.get(name)
         if found is None:
-            listed = ", ".join(sorted(self._roster.devices)) or "none"
+            listed = ", ".join(sorted(self._store.devices)) or "none"
             raise Refused(Code.NOT_FOUND, f"device: there is no {name[:64]!r}; added over MQTT: {listed}")
         return found
 
     def _fit(self, name: str, device: Device, others: Mapping[str, Device] | None = None) -> Owned:
-        beside = self._roster.devices if others is None else others
+        beside = self._store.devices if others is None else others
         if mistakes := wrong_with(self._settings, beside, name, device):
             raise Refused(Code.INVALID, "; ".join(mistakes))
-        where = ownership.transport(device)
+        where = transport(device)
         if where != self._which:
             raise Refused(
                 Code.INVALID, f"kind: such a {device.kind} is read by collector_{where}: ask that service"
@@ -257,14 +255,14 @@ class Registry:
         return self._readings.get(name)
 
     def _keep(self, name: str, device: Device | None) -> None:
-        self._write(lambda: self._roster.put(name, device))
+        self._write(lambda: self._store.put(name, device))
 
     def _write(self, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
             text = error.strerror or str(error)
-            raise Refused(Code.INTERNAL, f"{self._roster.path}: {text}; nothing was changed") from error
+            raise Refused(Code.INTERNAL, f"{self._store.path}: {text}; nothing was changed") from error
 
     def _solve(self, owned: Owned) -> None:
         for entity in owned.rows:

@@ -10,7 +10,7 @@ from collector.devices.registry import KINDS
 from collector.devices.victron.engine import Recognised, recognise
 from collector.readings import Readings
 from collector.scanning import MOST, OneAtATime, Seconds, Step, report
-from collector.transports.ble_events import Advertisement
+from collector.transports.ble.events import Advertisement
 
 
 class Listen(Struct, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from bus.faults import why_aside
 from bus.health import Journal
 from bus.publisher import Publisher
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
-from collector.ownership import Owned
+from collector.device import Owned
 from collector.polling import Switched
 from collector.readings import Readings
 from collector.switching import Switching

@@ -5,20 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bus.about import Entity
-from collector.devices.description import (
-    BleKind,
-    GpioKind,
-    HostKind,
-    I2cKind,
-    Kind,
-    ModbusKind,
-    PolledKind,
-    RouteBKind,
-    Row,
-    Tested,
-    VeDirectKind,
-)
-from collector.devices.modbus import shipped
+from collector.devices.description import Kind, PolledKind, Row, Tested, Wire
+from collector.devices.modbus.device import shipped
 from collector.devices.registry import KINDS
 from config.model import INTEGRAL
 
@@ -51,15 +39,6 @@ What a device that is silent for `timeout` was last heard to say becomes unknown
 Signs: into the battery is positive, import from the grid is positive, solar power is never negative.
 """
 _WORDS = {Tested.TWIN: "twin", Tested.CAPTURE: "capture", Tested.VECTORS: "vectors"}
-_TRANSPORTS: tuple[tuple[type[Kind], str], ...] = (
-    (BleKind, "Bluetooth, collector `ble`"),
-    (VeDirectKind, "VE.Direct, collector `serial`"),
-    (ModbusKind, "Modbus RTU or TCP, collector `serial` or `tcp`"),
-    (RouteBKind, "Wi-SUN stick, collector `serial`"),
-    (I2cKind, "I2C, collector `i2c`"),
-    (GpioKind, "pins, collector `gpio`"),
-    (HostKind, "the machine, collector `host`"),
-)
 SETTINGS: Mapping[str, str] = {
     "active_low": "true: a low level means ON",
     "address": "Bluetooth address, or the chip's address on the bus",
@@ -99,18 +78,21 @@ def page() -> str:
 
 
 def _sorted() -> list[Kind]:
-    order = [family for family, _ in _TRANSPORTS]
-    return sorted(KINDS.values(), key=lambda kind: (order.index(type(kind)), kind.name))
+    order = list(Wire)
+    return sorted(KINDS.values(), key=lambda kind: (order.index(kind.wire), kind.name))
+
+
+def _over(kind: Kind) -> str:
+    return f"{kind.wire.title}, collector {' or '.join(f'`{one}`' for one in kind.wire.collectors)}"
 
 
 def _overview() -> Iterator[str]:
     yield "| kind | device | read over | tested on | seen on hardware |"
     yield "|---|---|---|---|---|"
     for kind in _sorted():
-        over = dict(_TRANSPORTS)[type(kind)]
         seen = "yes" if kind.seen else "no"
         tested = ", ".join(_WORDS[one] for one in kind.tested)
-        yield f"| [`{kind.name}`](#{kind.name}) | {kind.title} | {over} | {tested} | {seen} |"
+        yield f"| [`{kind.name}`](#{kind.name}) | {kind.title} | {_over(kind)} | {tested} | {seen} |"
     yield f"| `{INTEGRAL}` | energy from the power of another device | the statistician | | |"
     yield ""
 
@@ -118,7 +100,7 @@ def _overview() -> Iterator[str]:
 def _section(kind: Kind) -> Iterator[str]:
     yield f"## {kind.name}"
     yield ""
-    yield f"{kind.title}, read over {dict(_TRANSPORTS)[type(kind)]}."
+    yield f"{kind.title}, read over {_over(kind)}."
     if isinstance(kind, PolledKind):
         yield f"Asked every {kind.every:g} s unless told otherwise."
     yield ""
@@ -177,18 +159,19 @@ def _appendix() -> Iterator[str]:
     yield "## Profiles of kind modbus"
     yield ""
     yield "Each is a file in [collector/profiles](../collector/profiles). Copy one to write your own, and"
-    yield "name its path as `profile`."
+    yield "name its path as `profile`: [profile-format.md](profile-format.md)."
     yield ""
-    for profile in shipped():
-        seen = "seen on hardware" if profile.seen else "never seen on hardware"
+    for profile in (one for one in shipped() if one.about.kind == "modbus"):
+        about = profile.about
+        seen = "seen on hardware" if about.seen_on_hardware else "never seen on hardware"
         yield f"### {profile.name}"
         yield ""
-        yield f"{profile.title}, {seen}. Source: {profile.source}."
+        yield f"{about.title}, {seen}. Source: {about.source}."
         yield ""
-        yield from (f"- {note}" for note in profile.notes)
-        if profile.notes:
+        yield from (f"- {note}" for note in about.notes)
+        if about.notes:
             yield ""
-        yield from _entities(profile.rows)
+        yield from _entities(profile.rows())
 
 
 def main() -> None:

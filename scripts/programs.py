@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from collector.ownership import TRANSPORTS
+from collector.device import TRANSPORTS
 from config.model import Broker
 from scripts import broker, demo_van
 from scripts.children import ROOT, Program

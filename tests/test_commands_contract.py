@@ -11,10 +11,10 @@ from bus.about import Entity
 from bus.commands import Switch
 from bus.events import Message
 from bus.topics import Topics
+from collector.device import Owned
 from collector.devices import registry
 from collector.devices.description import Decoded, ModbusKind, NoAnswerError, Row, Values
 from collector.devices.lines import Line
-from collector.ownership import Owned
 from config.model import Device, Relay
 from tests.clock import FakeTime
 from tests.collector.rig import Rig as CollectorRig
@@ -110,7 +110,7 @@ def device(tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> I
         make=lambda _device: Toy(),
     )
     monkeypatch.setattr(registry, "KINDS", {"toy": kind})
-    monkeypatch.setattr(registry, "_REACHED", {"toy": registry.PORT})
+    monkeypatch.setattr(registry, "_WIRES", {"toy": registry.MODBUS})
     wire = Wire()
 
     def line_of(_device: Owned) -> tuple[str, Callable[[], Line]]:
@@ -182,7 +182,7 @@ def test_both_say_the_same_word_for_word(
     for side in (relay, device):
         side.send("pump", payload)
         (answer,) = side.answers("pump")
-        answers.append({key: value for key, value in answer.items() if key not in ("ts", "until", "actual")})
+        answers.append({key: value for key, value in answer.items() if key not in ("ts", "until")})
         assert (answer["code"], side.state()) == (code, after)
         assert answer.keys() == {"id", "status", "code", "message", "value", "actual", "until", "ts"}
     assert answers[0] == answers[1]

@@ -57,16 +57,16 @@ HOMES: dict[str, tuple[str, ...]] = {
     "msgspec": ("*",),
     "annotated_types": ("config/model*.py",),
     "minimalmodbus": ("collector/transports/modbus_rtu.py",),
-    "sunspec2": ("collector/devices/sunspec.py",),
+    "sunspec2": ("collector/devices/modbus/sunspec.py",),
     "momonga": ("collector/transports/route_b.py",),
     "paho": ("bus/connection.py", "bus/client.py"),
     "pydantic": ("config/source.py",),
     "pydantic_core": ("config/source.py",),
     "pydantic_settings": ("config/source.py",),
     "dotenv": ("config/env_file.py",),
-    "bleak": ("collector/transports/ble*.py",),
-    "dbus_fast": ("collector/transports/ble*.py",),
-    "asyncio": ("collector/transports/ble*.py",),
+    "bleak": ("collector/transports/ble/*.py",),
+    "dbus_fast": ("collector/transports/ble/*.py",),
+    "asyncio": ("collector/transports/ble/*.py",),
     "serial": ("collector/transports/serial_port.py",),
     "smbus2": ("collector/transports/i2c.py",),
     "peewee": ("statistician/store*.py",),
@@ -126,10 +126,11 @@ def floor(path: str) -> int:
     return next(height for pattern, height in FLOORS if fnmatch(path, pattern))
 
 
-# What the command needs of a process: the mistakes and the names of collectors; the files of a database.
+# What the command needs of a process: mistakes, names and profiles of collectors; the files of a database.
 CLI_MAY = (
     "collector.checking",
-    "collector.ownership",
+    "collector.device",
+    "collector.own_profile",
     "collector.scan_serial",
     "statistician.store_snapshot",
     "statistician.store_backup",
@@ -250,7 +251,7 @@ RULES: tuple[tuple[Callable[[Module], Found], tuple[str, ...], tuple[str, str]],
     (imports_go_down, PACKAGES, ("bus/pins/engine.py", "from controller.bank import Bank")),
     (imports_go_down, PACKAGES, ("statistician/service.py", "import statistician.__main__")),
     (imports_go_down, PACKAGES, ("bus/outbox.py", "from statistician.store import Store")),
-    (processes_do_not_know_each_other, PACKAGES, ("controller/bank.py", "from collector import ownership")),
+    (processes_do_not_know_each_other, PACKAGES, ("controller/bank.py", "from collector import device")),
     (processes_do_not_know_each_other, PACKAGES, ("cli/__main__.py", "from collector import service")),
     (processes_do_not_know_each_other, PACKAGES, ("controller/bank.py", "import cli")),
     (the_ground_is_level, PACKAGES, ("bus/events.py", "from config.load import load")),

@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.install import mosquitto
 from cli.install.system import InstallError, System, load, save
-from collector.ownership import kinds_reached
+from collector.device import kinds_of
 from config.hosts import is_here
 
 ANSWERS = "/var/lib/boondock-install/answers.json"
@@ -17,8 +17,8 @@ SETTINGS = "/etc/boondock/boondock.toml"
 SECRETS = "/etc/boondock/secrets"
 OWN, EXISTING, ELSEWHERE = "own", "existing", "elsewhere"
 # How the kinds of devices are wired, as far as the machine must be prepared for it.
-I2C_KINDS = kinds_reached("i2c")
-PIN_KINDS = kinds_reached("gpio")
+I2C_KINDS = kinds_of("i2c")
+PIN_KINDS = kinds_of("gpio")
 _UARTS = ("/dev/serial0", "/dev/serial1", "/dev/ttyAMA", "/dev/ttyS")
 
 

@@ -10,7 +10,7 @@ from cli.machine.pins import pins
 from cli.machine.place import Place, group_of
 from cli.machine.secrets import secrets
 from cli.machine.wires import bluetooth, buses, ports
-from collector.ownership import transport
+from collector.device import transport
 from config.model import INTEGRAL, Settings
 
 _LIBRARIES = {"ble": ("bleak", "dbus_fast"), "serial": ("serial", "minimalmodbus"), "i2c": ("smbus2",)}

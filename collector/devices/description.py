@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from bus.about import Entity
@@ -65,6 +65,23 @@ class Tested(StrEnum):
     VECTORS = "the library's published vectors"
 
 
+class Wire(Enum):
+    """What a device hangs on: its name for people, and the collectors that read such devices."""
+
+    BLE = ("Bluetooth", "ble")
+    VE_DIRECT = ("VE.Direct", "serial")
+    MODBUS = ("Modbus RTU or TCP", "serial", "tcp")
+    ROUTE_B = ("Wi-SUN stick", "serial")
+    I2C = ("I2C", "i2c")
+    GPIO = ("pins", "gpio")
+    HOST = ("the machine", "host")
+    MQTT = ("MQTT, in the device's own format", "mqtt")
+
+    def __init__(self, title: str, *collectors: str) -> None:
+        self.title = title
+        self.collectors = collectors
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of a device's table.
@@ -113,6 +130,7 @@ class Kind:
     `source` is where its protocol was read; `seen` says whether it ever ran on the real hardware.
     """
 
+    wire: Wire
     name: str
     title: str
     manufacturer: str
@@ -130,6 +148,7 @@ class Kind:
 class BleKind(Kind):
     """A device that advertises; `decode(frame, key)` raises DecodeError."""
 
+    wire: Wire = Wire.BLE
     decode: Callable[[bytes, bytes], Decoded]
 
 
@@ -163,38 +182,47 @@ class PolledKind(Kind, Generic[L]):
     make: Callable[[Device], Poller[L]]
 
 
+# Each gives the type of its line, and the wire.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModbusKind(PolledKind[ModbusLine]):
     """It speaks Modbus, on a serial port or over TCP."""
 
-    __slots__ = ()
+    wire: Wire = Wire.MODBUS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VeDirectKind(PolledKind[VeDirectLine]):
     """It speaks VE.Direct text."""
 
-    __slots__ = ()
+    wire: Wire = Wire.VE_DIRECT
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteBKind(PolledKind[RouteBLine]):
     """It is a Japanese smart meter on route B."""
 
-    __slots__ = ()
+    wire: Wire = Wire.ROUTE_B
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
     """It is a chip on an I2C bus, with one of `addresses`; what hangs on another kind's chip names none."""
 
+    wire: Wire = Wire.I2C
     addresses: range = range(0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpioKind(PolledKind[GpioLine]):
     """It is one or several inputs of the board."""
 
-    __slots__ = ()
+    wire: Wire = Wire.GPIO
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostKind(PolledKind[HostLine]):
     """It is the computer we run on."""
 
-    __slots__ = ()
+    wire: Wire = Wire.HOST

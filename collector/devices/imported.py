@@ -1,15 +1,220 @@
-"""Devices that publish in their own format: where a value stands in a payload. Pure."""
+"""What an [[import]] table makes of payloads: paths into JSON, values, payloads of commands. Pure."""
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import msgspec
 
-from bus.messages import from_iso
-from collector.devices.description import Values
-from collector.devices.imported_values import BadValueError, Meaning, float_of, row_of, word_of
+from bus.about import MEASUREMENT, Entity
+from bus.messages import OFF, ON, from_iso
+from collector.devices.description import Row, Value, Values
+from collector.devices.rows import MEASURES
 from config.model_import import Availability, Import, ImportEntity, topics_of
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+# Nothing in a van or a house is as large; beyond it a float has no decimals left.
+_MOST = 1e15
+_LONGEST_TEXT = 255
+_MILLI = 1e-3
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
+)
+
+# A foreign unit: ours, the factor and what is added.
+UNITS: Mapping[str, tuple[str, float, float]] = MappingProxyType(
+    {
+        "mV": ("V", 1e-3, 0),
+        "kV": ("V", 1e3, 0),
+        "mA": ("A", 1e-3, 0),
+        "mW": ("W", 1e-3, 0),
+        "kW": ("W", 1e3, 0),
+        "MW": ("W", 1e6, 0),
+        "kWh": ("Wh", 1e3, 0),
+        "MWh": ("Wh", 1e6, 0),
+        "kVA": ("VA", 1e3, 0),
+        "kvar": ("var", 1e3, 0),
+        "mAh": ("Ah", 1e-3, 0),
+        "kHz": ("Hz", 1e3, 0),
+        "°F": ("°C", 5 / 9, -160 / 9),
+        "K": ("°C", 1, -273.15),
+        "ms": ("s", 1e-3, 0),
+        "min": ("s", 60, 0),
+        "h": ("s", 3600, 0),
+        "d": ("s", 86_400, 0),
+        "mL": ("L", 1e-3, 0),
+        "m³": ("L", 1e3, 0),
+    }
+)
+
+
+class BadValueError(ValueError):
+    """What was found is none of the entity's values; the text says why."""
+
+
+def is_switch(one: ImportEntity) -> bool:
+    """Whether its values are ON and OFF."""
+    others = one.range or one.options or one.map
+    return bool(one.on or one.off or (one.command_topic and not others))
+
+
+def is_enumeration(one: ImportEntity) -> bool:
+    """Whether its values are words of a list."""
+    return bool(one.options or one.map) and not is_switch(one)
+
+
+def is_number(one: ImportEntity) -> bool:
+    """Whether a setting says that its values are numbers; else numbers and texts pass as they are."""
+    says = (
+        one.unit,
+        one.device_class,
+        one.state_class,
+        one.precision,
+        one.scale,
+        one.offset,
+        one.step,
+        one.range,
+    )
+    return any(said is not None for said in says) and not is_switch(one) and not is_enumeration(one)
+
+
+def row_of(key: str, one: ImportEntity) -> Row:
+    """The entity as clients see it; what its table leaves out follows from the unit."""
+    name = one.name or key.replace("_", " ").capitalize()
+    command = one.command_topic is not None
+    if is_switch(one):
+        entity = Entity(
+            name=name,
+            device_class=one.device_class,
+            boolean=True,
+            command=command,
+            diagnostic=one.diagnostic,
+        )
+        return Row(entity=entity)
+    if is_enumeration(one):
+        words = one.options or tuple(dict.fromkeys(one.map.values()))
+        entity = Entity(
+            name=name, device_class="enum", options=words, command=command, diagnostic=one.diagnostic
+        )
+        return Row(entity=entity)
+    unit, factor, _ = UNITS.get(one.unit or "", (one.unit, 1.0, 0.0))
+    measure = MEASURES.get(unit or "")
+    if measure is not None and factor == _MILLI:
+        # Who counts in thousandths means small values.
+        measure = replace(measure, precision=3, step=0.0)
+    implied = None if unit is None else MEASUREMENT
+    entity = Entity(
+        name=name,
+        unit=unit,
+        device_class=one.device_class or (measure.device_class if measure else None),
+        state_class=one.state_class or (measure.state_class if measure else implied),
+        precision=one.precision if one.precision is not None or measure is None else measure.precision,
+        range=one.range,
+        step=one.command_step,
+        command=command,
+        diagnostic=one.diagnostic,
+    )
+    step = one.step if one.step is not None else measure.step if measure else 0.0
+    return Row(entity=entity, step=step)
+
+
+def payload_of(one: ImportEntity, value: float | str) -> str:
+    """A value of ours as the device takes it: the way back of its table."""
+    if is_switch(one):
+        return (one.payload_on or ON) if value == ON else (one.payload_off or OFF)
+    if isinstance(value, str):
+        return next((said for said, word in one.map.items() if word == value), value)
+    meaning = Meaning.of(one)
+    return f"{(value - meaning.add) / meaning.factor:.12g}"
+
+
+def word_of(value: object) -> str | None:
+    """A value as it is compared with the words of a table: without case and blanks."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        number = float_of(value)
+        return None if number is None else f"{number:g}"
+    return value.strip().casefold() if isinstance(value, str) else None
+
+
+def float_of(value: float) -> float | None:
+    """A finite float, None if there is none of this number."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def words_of(one: ImportEntity) -> dict[str, str]:
+    """What an entity's payloads mean, by word: ON and OFF, or an enumeration's words."""
+    if not is_switch(one):
+        words = {str(word_of(option)): option for option in one.options}
+        return words | {str(word_of(said)): word for said, word in one.map.items()}
+    # What the table says of a side takes the place of what is usual for it.
+    usual = {w: m for w, m in _WORDS.items() if not (one.on if m == ON else one.off)}
+    said = {word_of(v): ON for v in one.on} | {word_of(v): OFF for v in one.off}
+    return usual | {str(word): meaning for word, meaning in said.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """How what was found of one entity becomes its value; `plain`: in a payload without JSON or types."""
+
+    plain: bool
+    words: Mapping[str, str]
+    number: bool
+    factor: float
+    add: float
+
+    @classmethod
+    def of(cls, one: ImportEntity) -> "Meaning":
+        """What an entity's table says."""
+        _, factor, add = UNITS.get(one.unit or "", ("", 1.0, 0.0))
+        scale, offset = 1.0 if one.scale is None else one.scale, one.offset or 0.0
+        words = words_of(one) if is_switch(one) or is_enumeration(one) else {}
+        return cls(one.path is None, words, is_number(one), scale * factor, offset * factor + add)
+
+    def value(self, found: object) -> Value:
+        """What was found, as ours. Raises BadValueError."""
+        if found is None:
+            return None
+        if self.words:
+            word = self.words.get(word_of(found) or "")
+            if word is None:
+                raise BadValueError(f"{_shown(found)} is none of {', '.join(sorted(self.words))}")
+            return word
+        # What looks like a number is one.
+        if (self.number or self.plain) and isinstance(found, str) and _NUMBER.match(found.strip()):
+            found = float(found)
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return self._converted(found)
+        if self.number or not isinstance(found, str):
+            hint = "; on = [true] makes it ON and OFF" if isinstance(found, bool) else ""
+            raise BadValueError(f"{_shown(found)} is no {'number' if self.number else 'value'}{hint}")
+        if len(found) > _LONGEST_TEXT:
+            raise BadValueError(f"the text has {len(found)} characters; allowed are {_LONGEST_TEXT}")
+        return found
+
+    def _converted(self, found: float) -> float | None:
+        number = float_of(found)
+        if number is None:
+            return None
+        number = number * self.factor + self.add
+        if not math.isfinite(number) or abs(number) > _MOST:
+            return None
+        # 0.1 kWh are 100 Wh, not 100.00000000000001.
+        return float(f"{number:.12g}")
+
+
+def _shown(found: object) -> str:
+    if isinstance(found, dict | list):
+        return "an object" if isinstance(found, dict) else "a list"
+    return repr(found)[:40] if isinstance(found, str | bool | float) else "a number"
+
 
 Path = tuple[str | int, ...]
 _LEVEL = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")

@@ -2,37 +2,26 @@
 
 import importlib
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 
-from collector.devices.description import Kind
+from collector.devices.description import Kind, Wire
 from collector.devices.victron.records import RECORDS
 
+BLE, I2C, GPIO, HOST = Wire.BLE, Wire.I2C, Wire.GPIO, Wire.HOST
+MODBUS, ROUTE_B, VE_DIRECT = Wire.MODBUS, Wire.ROUTE_B, Wire.VE_DIRECT
 
-class Reached(StrEnum):
-    """How a device is reached; a port may be serial or on the network."""
-
-    BLE = "ble"
-    PORT = "port"
-    I2C = "i2c"
-    GPIO = "gpio"
-    HOST = "host"
-
-
-BLE, PORT, I2C, GPIO, HOST = Reached
-
-# Name of the kind, how its devices are reached, the file that describes it.
-LINES: tuple[tuple[str, Reached, str], ...] = (
+# Name of the kind, what its devices hang on (as its own row says), the file that describes it.
+LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ads1115_voltage", I2C, "i2c.ads1115"),
-    ("epever_tracer", PORT, "epever"),
+    ("epever_tracer", MODBUS, "modbus.device"),
     ("gpio_input", GPIO, "gpio"),
     ("ina219", I2C, "i2c.ina219"),
-    ("modbus", PORT, "modbus"),
+    ("modbus", MODBUS, "modbus.device"),
     ("raspberry_pi", HOST, "raspberry_pi"),
-    ("route_b_meter", PORT, "route_b_meter"),
-    ("sunspec", PORT, "sunspec"),
+    ("route_b_meter", ROUTE_B, "route_b_meter"),
+    ("sunspec", MODBUS, "modbus.sunspec"),
     ("tank_sender", I2C, "i2c.tank_sender"),
     ("tank_switches", GPIO, "gpio"),
-    ("vedirect", PORT, "vedirect.engine"),
+    ("vedirect", VE_DIRECT, "vedirect.engine"),
     ("victron", BLE, "victron.engine"),
     *((name, BLE, "victron.engine") for name in RECORDS),
 )
@@ -62,12 +51,12 @@ class _Kinds(Mapping[str, Kind]):
 
 
 KINDS: Mapping[str, Kind] = _Kinds()
-_REACHED = {name: reached for name, reached, _ in LINES}
+_WIRES = {name: wire for name, wire, _ in LINES}
 
 
-def reached(name: str) -> Reached:
-    """Return how a kind's devices are reached, without loading it. Raises KeyError."""
-    return _REACHED[name]
+def wire(name: str) -> Wire:
+    """Return what a kind's devices hang on, without loading it. Raises KeyError."""
+    return _WIRES[name]
 
 
 def kind(name: str) -> Kind:

@@ -12,16 +12,16 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.api import open_to_clients, roster_of
+from collector.device import Owned, owned_devices
 from collector.devices.lines import Line
 from collector.listening import ListeningSource
-from collector.ownership import Owned, owned_devices
 from collector.polling import PollingSource
 from collector.reading_now import AskNow, LastFrames, Reader
 from collector.readings import Readings
 from collector.scan_ble import BleScan
 from collector.scanning import Scan
 from collector.service import Collector
-from collector.transports.ble import Advertisement
+from collector.transports.ble.radio import Advertisement
 from config.model import Device, Settings, Storage
 from tests.clock import FakeTime
 from tests.collector.rig import Rig

@@ -277,4 +277,39 @@ MORE_CASES = (
         {INPUT: {0: (0x4248, 0x0000), 24: (0xC47A, 0x0000)}},
         {"frequency": 50.0, "active_power": -1000},
     ),
+    Case(
+        "epever_tracer",
+        {
+            1: {2: (1,)},
+            HOLDING: {0x903D: (1,)},
+            INPUT: {
+                # 17.50 V, 6.86 A, 120.05 W; 13.20 V, 9.09 A, 120.00 W
+                0x3100: (1750, 686, 12_005, 0, 1320, 909, 12_000, 0),
+                0x310C: (1320, 200, 2640, 0, 0xFC18, 2889, 2889),
+                0x311A: (70,),
+                0x3200: (0x0010, 0x4009),
+                0x331B: (0xFDA8, 0xFFFF),  # -6.00 A
+            },
+        },
+        {
+            "pv_voltage": 17.5,
+            "pv_power": 120.05,
+            "voltage": 13.2,
+            "load_power": 26.4,
+            "battery_temperature": -10.0,
+            "soc": 70,
+            "battery_status": "normal",
+            "battery_temperature_status": "high",
+            "running": "ON",
+            "fault": "OFF",
+            "charge_state": "boost",
+            "pv_status": "no_power",
+            "load": "ON",
+            "load_mode": "light",
+            "current": -6.0,
+            "power": -79.2,
+            "pv_energy_total": None,
+        },
+        "Epever Epever Tracer charge controller over RS485",
+    ),
 )

@@ -11,15 +11,13 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.checking import check
+from collector.device import Owned, owned_devices
 from collector.devices.lines import Line
 from collector.lines import line_of
-from collector.ownership import Owned, owned_devices
-from collector.polling import PollingSource
+from collector.polling import Job, PollingSource, Worker
 from collector.readings import Readings
 from collector.service import Collector
-from collector.switching import Switching
-from collector.timers import Timers
-from collector.worker import Job, Worker
+from collector.switching import Switching, Timers
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus

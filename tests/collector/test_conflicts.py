@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.conflicts import conflicts
+from collector.checking import conflicts
 from config.model import Device
 
 TANK = {"kind": "tank_sender", "channel": 0, "calibration": ((0.1, 0), (2.0, 100))}

@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 
 from bus.commands import Switch
 from collector.checking import check
-from collector.devices import epever, epever_readings, epever_settings
 from collector.devices.description import Decoded, LineError, NoAnswerError, RefusedError
-from collector.devices.epever import ROWS, Tracer, decode
-from collector.devices.epever_fields import Block, Number
+from collector.devices.modbus.decode import decode as decoded
+from collector.devices.modbus.device import KINDS, ModbusDevice, load
+from collector.devices.modbus.profile import Block, as_list
 from collector.transports.modbus_rtu import ModbusRtu
 from config.mistakes import ConfigError
 from config.model import Device, Settings
 from tests.emulators import epever as twin
 from tests.emulators.modbus_rtu import Slave
 
-BLOCKS = {block.address: block for block in (*epever_readings.BLOCKS, *epever_settings.BLOCKS)}
+EPEVER = KINDS["epever_tracer"]
+ROWS = EPEVER.rows
+BLOCKS = {block.address: block for block in load("epever_tracer").blocks}
 HOUR = 3600.0
 # What its own display and EPSolar's program make of the captured registers; 0x331B is torn, see below.
 CAPTURED: dict[str, float | str | None] = {
@@ -85,6 +87,18 @@ CAPTURED: dict[str, float | str | None] = {
 }
 
 
+def made() -> ModbusDevice:
+    """The controller as settings without a word describe it."""
+    device = EPEVER.make(Device(kind="epever_tracer"))
+    assert isinstance(device, ModbusDevice)
+    return device
+
+
+def decode(block: Block, words: tuple[int, ...]) -> Decoded:
+    """What a block tells."""
+    return decoded(block, words, ROWS)
+
+
 @dataclass
 class Wire:
     """A controller on a bus, and the line to it."""
@@ -92,7 +106,7 @@ class Wire:
     tracer: twin.Tracer
     slave: Slave
     line: ModbusRtu
-    asked: Tracer = field(default_factory=lambda: epever.make(Device(kind="epever_tracer")))
+    asked: ModbusDevice = field(default_factory=made)
 
     def poll(self, now: float = 0.0) -> Decoded:
         """Ask it; forgets what was asked before."""
@@ -142,9 +156,10 @@ def test_no_request_but_the_one_it_lacks_spans_a_hole_of_the_real_one(wire: Wire
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=lambda block: f"{block.address:#x}")
 def test_both_words_of_32_bits_come_in_one_request(block: Block) -> None:
-    for number in block.fields:
-        last = number.address + (isinstance(number, Number) and number.long)
-        assert block.address <= number.address <= last < block.address + block.count
+    for value in block.values:
+        (address,) = as_list(value.address)
+        last = address + value.size - 1
+        assert block.address <= address <= last < block.address + block.count
 
 
 @pytest.mark.parametrize(
@@ -226,19 +241,21 @@ def test_a_code_that_nobody_described_is_counted() -> None:
 
 def test_nonsense_is_unknown_with_the_reason(wire: Wire) -> None:
     # The words of -0.01 A, or 0 A, read apart.
-    assert wire.poll().reasons == {"current": "the controller says -655.36, which cannot be"}
+    assert wire.poll().reasons == {
+        "current": "-655.36 A is not plausible: is the profile, or the kind, the right one for this model?"
+    }
 
 
 @given(st.data())
 def test_any_registers_are_values_in_bounds_or_unknown(data: st.DataObject) -> None:
     block = data.draw(st.sampled_from(list(BLOCKS.values())))
     said = decode(block, tuple(data.draw(st.integers(0, 0xFFFF)) for _ in range(block.count)))
-    assert said.values.keys() == {number.entity for number in block.fields}
-    for number in block.fields:
-        value = said.values[number.entity]
-        if isinstance(number, Number) and value is not None:
-            assert isinstance(value, float | int)
-            assert number.least <= value <= number.most
+    assert said.values.keys() == set(block.entities)
+    for one in block.values:
+        value = said.values[one.id]
+        if isinstance(value, float | int):
+            assert one.max is not None
+            assert (one.min or 0) <= value <= one.max
 
 
 @pytest.mark.parametrize(("pv", "load", "sign"), [(120.0, 26.0, 1), (0.0, 26.0, -1)])
@@ -254,7 +271,7 @@ def test_net_current_and_power_are_positive_into_the_battery(
 
 
 def test_ratings_and_settings_are_read_at_first_and_then_hourly(wire: Wire) -> None:
-    settings = {block.address for block in epever_settings.BLOCKS}
+    settings = {block.address for block in BLOCKS.values() if block.every == HOUR}
     wire.poll(0.0)
     assert settings <= set(wire.addresses)
     wire.tracer.holding[0x903D] = 1

@@ -14,12 +14,11 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.device import owned_devices
 from collector.listening import ListeningSource
-from collector.ownership import owned_devices
 from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble import Event, Radio, RadioState, Rung
-from collector.transports.ble_ladder import Ladder
+from collector.transports.ble.radio import Event, Ladder, Radio, RadioState, Rung
 from config.model import Device, Settings
 from tests.clock import NOON_MS
 from tests.emulators import victron
@@ -263,7 +262,7 @@ def test_a_device_that_was_silent_before_the_radio_failed_keeps_its_reason(van: 
 
 
 def test_a_scan_that_somebody_ended_is_begun_again(van: Van, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.transports.ble_watch._SCAN_BACK_WITHIN", 0.1)
+    monkeypatch.setattr("collector.transports.ble.bluez._SCAN_BACK_WITHIN", 0.1)
     van.start()
     van.hears()
     van.bluez.end_scans()
@@ -310,7 +309,7 @@ def test_what_is_not_the_scan_s_end_leaves_it_alone(
     mode: str,
     signals: list[tuple[str, str, str, str, list[object]]],
 ) -> None:
-    monkeypatch.setattr("collector.transports.ble_watch._SCAN_BACK_WITHIN", 0.2)
+    monkeypatch.setattr("collector.transports.ble.bluez._SCAN_BACK_WITHIN", 0.2)
     van.start(mode)
     van.hears()
     for signal in signals:

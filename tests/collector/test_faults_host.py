@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from collector.device import Owned
 from collector.devices.lines import Line
 from collector.lines import line_of
-from collector.ownership import Owned
 from collector.transports.host import Host
 from config.model import Device
 from tests.clock import FakeTime

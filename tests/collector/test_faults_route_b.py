@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
+from collector.device import Owned
 from collector.devices.lines import Line
-from collector.ownership import Owned
 from collector.transports.route_b import Patience, RouteB
 from config.model import Device
 from tests.clock import FakeTime

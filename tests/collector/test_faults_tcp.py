@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from collector.device import Owned
 from collector.devices.lines import Line
-from collector.devices.modbus_address import tcp_address
+from collector.devices.modbus.device import tcp_address
 from collector.lines import line_of
-from collector.ownership import Owned
 from collector.transports.modbus_tcp import ModbusTcp
 from config.model import Device
 from tests.clock import FakeTime

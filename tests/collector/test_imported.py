@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.devices.imported import BadPathError, BadPayloadError, Imported, is_online, parse_path
-from collector.devices.imported_values import UNITS
-from collector.import_checks import wrong_with
+from collector.checking import wrong_with_import
+from collector.devices.imported import UNITS, BadPathError, BadPayloadError, Imported, is_online, parse_path
 from config.model_import import Availability, Import, ImportEntity
 from tests.collector.import_tables import PLUG
 
@@ -307,7 +306,8 @@ def test_words_never_come_from_elsewhere(body: object) -> None:
     ],
 )
 def test_mistakes_name_the_setting(entity: Table, wrong: str) -> None:
-    [(field, text, allowed)] = wrong_with(Import(topic="t", entities={"value": ImportEntity(**entity)}))
+    table = Import(topic="t", entities={"value": ImportEntity(**entity)})
+    [(field, text, allowed)] = wrong_with_import(table)
     assert f"{field}: {text}".startswith(f"entities.value.{wrong}")
     assert allowed
 
@@ -316,9 +316,9 @@ def test_mistakes_of_the_table_itself() -> None:
     bad = Import(
         topic="t", time="[", availability=Availability(topic="a", path="."), entities={"ts": ImportEntity()}
     )
-    assert [re.sub(r"'.*'", "…", f"{f}: {w}") for f, w, _ in wrong_with(bad)] == [
+    assert [re.sub(r"'.*'", "…", f"{f}: {w}") for f, w, _ in wrong_with_import(bad)] == [
         "time: … is no path",
         "availability.path: … is no path",
         "entities.ts: a reading uses this word for itself",
     ]
-    assert list(wrong_with(PLUG)) == []
+    assert list(wrong_with_import(PLUG)) == []

@@ -14,8 +14,7 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.import_devices import owned_imports, subscriptions
-from collector.importing import ImportingSource
+from collector.importing import ImportingSource, owned_imports, subscriptions
 from collector.readings import Readings
 from collector.service import Collector
 from collector.switching import Switching

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from collector.device import own
 from collector.lines import line_of
-from collector.ownership import own
 from config.model import Device, Settings
 
 METER = {

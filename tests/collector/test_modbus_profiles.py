@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from collector.checking import check
 from collector.devices.description import NoAnswerError, RefusedError, SettingError
-from collector.devices.modbus import ModbusDevice, make, shipped
-from collector.devices.modbus_guess import guesses
-from collector.devices.modbus_profile import Profile
-from collector.devices.profile_build import build
-from collector.devices.profile_table import ProfileError
+from collector.devices.modbus.build import build
+from collector.devices.modbus.device import ModbusDevice, make, shipped
+from collector.devices.modbus.guess import guesses
+from collector.devices.modbus.profile import Profile, ProfileError, as_list
 from config.mistakes import ConfigError
 from config.model import Device, Settings
 from tests.collector import test_registry
@@ -54,8 +53,8 @@ class Registers:
         return tuple(table.get(a, 0) for a in range(address, address + count))
 
     def bits(self, unit: int, function: int, address: int, count: int) -> tuple[bool, ...]:
-        """No profile reads bits."""
-        raise NotImplementedError
+        """As registers of 0 and 1."""
+        return tuple(bool(word) for word in self.registers(unit, function, address, count))
 
     def write_coil(self, unit: int, address: int, *, on: bool) -> None:
         """No profile writes."""
@@ -77,8 +76,24 @@ def built(text: str) -> Profile:
     return build(tomllib.loads(text, parse_float=Decimal))
 
 
-def test_every_shipped_profile_has_a_case() -> None:
-    assert sorted(case.profile for case in ALL) == [profile.name for profile in shipped()]
+@pytest.mark.parametrize("name", [profile.name for profile in shipped()])
+def test_every_shipped_profile_has_a_case(name: str) -> None:
+    assert not _without_case(name), _without_case(name)
+
+
+def _without_case(name: str) -> str:
+    if name in (case.profile for case in ALL):
+        return ""
+    return (
+        f"collector/profiles/{name}.toml has no case: add Case({name!r}, its registers, what they mean) "
+        "to MORE_CASES of tests/collector/profile_cases_more.py (CONTRIBUTING.md, Add a Modbus device)"
+    )
+
+
+def test_a_profile_without_a_case_is_told_by_name_and_what_to_add() -> None:
+    assert _without_case("toaster").startswith(
+        "collector/profiles/toaster.toml has no case: add Case('toaster'"
+    )
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.profile)
@@ -91,34 +106,36 @@ def test_registers_become_values_in_our_units_and_signs(case: Case) -> None:
 
 @pytest.mark.parametrize("profile", shipped(), ids=lambda profile: profile.name)
 def test_a_profile_says_where_it_was_read_and_is_honest(profile: Profile) -> None:
-    assert profile.source
-    assert profile.notes
-    assert not profile.seen
-    assert profile.marks
-    for key, row in profile.rows.items():
+    assert profile.about.source
+    assert profile.about.notes
+    assert not profile.about.seen_on_hardware
+    assert profile.identify.marks
+    for key, row in profile.rows().items():
         test_registry.test_an_entity_is_one_home_assistant_accepts(profile.name, key, row.entity)
         if key.startswith("pv_") and row.entity.unit == "W":
-            value = next(v for block in profile.blocks for v in block.values if v.entity == key)
-            assert value.kind.startswith("u") or value.floor == 0, f"{key} could be negative"
+            value = next(v for block in profile.blocks for v in block.values if v.id == key)
+            assert value.type.startswith("u") or value.floor == 0, f"{key} could be negative"
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.profile)
 @given(data=st.data())
 def test_any_registers_at_all_give_values_or_unknown(case: Case, data: st.DataObject) -> None:
-    line = Registers({3: {}, 4: {}})
-    word = st.integers(0, 0xFFFF)
-    line.tables = {3: {}, 4: {}}
+    line = Registers({})
+    line.tables = {1: {}, 2: {}, 3: {}, 4: {}}
     for block in device(case.profile).profile.blocks:
+        word = st.integers(0, 0xFFFF if block.function > 2 else 1)
         words = data.draw(st.lists(word, min_size=block.count, max_size=block.count))
         line.tables[block.function] |= dict(enumerate(words, block.address))
     poller = device(case.profile)
     decoded = poller.poll(line, 0)
+    described = [*(v for b in poller.profile.blocks for v in b.values), *poller.profile.products]
+    digits = {one.id: one.decimals for one in described}
     for entity, value in decoded.values.items():
         row = poller.rows[entity].entity
         if row.options is not None:
             assert value is None or value in row.options
         elif isinstance(value, float | int):
-            assert value == round(value, row.precision)
+            assert value == round(value, digits.get(entity) or row.precision)
             assert abs(value) < 1e22
             if entity == "pv_power":
                 assert value >= 0
@@ -320,11 +337,13 @@ def test_a_port_that_is_none_is_a_mistake_of_the_configuration() -> None:
         make(Device(kind="modbus", port="tcp://", profile="sdm630"))
 
 
-@pytest.mark.parametrize("profile", [p for p in shipped() if p.certain], ids=lambda profile: profile.name)
+@pytest.mark.parametrize(
+    "profile", [p for p in shipped() if p.identify.certain], ids=lambda profile: profile.name
+)
 def test_what_a_unit_calls_itself_tells_its_profile(profile: Profile) -> None:
     line = Registers(next(case for case in ALL if case.profile == profile.name).words)
-    for mark in profile.marks:
-        words: tuple[int, ...] = (mark.equals[0],) if mark.equals else ()
+    for mark in profile.identify.marks:
+        words: tuple[int, ...] = tuple(as_list(mark.equals)[:1])
         letters = mark.starts[0].encode().ljust(2 * mark.size, b"\0") if mark.starts else b""
         words = words or tuple(letters[n] << 8 | letters[n + 1] for n in range(0, len(letters), 2))
         line.tables.setdefault(mark.function, {}).update(enumerate(words, mark.address))

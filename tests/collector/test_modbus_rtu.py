@@ -16,8 +16,7 @@ from collector.devices.description import (
     NoAnswerError,
     RefusedError,
 )
-from collector.transports.modbus_rtu import ModbusRtu
-from collector.transports.modbus_rtu_wire import Wire
+from collector.transports.modbus_rtu import ModbusRtu, Wire
 from tests.emulators.modbus_rtu import Slave, Tables, sealed
 from tests.emulators.tunnel import Tunnel
 

@@ -10,6 +10,7 @@ import pytest
 
 from bus.about import MEASUREMENT, Entity
 from bus.process import EXIT_RESTART, Stop
+from collector.device import Owned
 from collector.devices import registry
 from collector.devices.description import (
     BadRecordError,
@@ -21,8 +22,7 @@ from collector.devices.description import (
     Row,
 )
 from collector.devices.lines import Line
-from collector.ownership import Owned
-from collector.worker import Job, Worker, WorkerGone
+from collector.polling import Job, Worker, WorkerGone
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.rig import Rig
@@ -85,7 +85,7 @@ def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
         make=lambda device: Toy(str(device.name)),  # type: ignore[arg-type, return-value]  # the wire is a toy
     )
     monkeypatch.setattr(registry, "KINDS", {"toy": kind})
-    monkeypatch.setattr(registry, "_REACHED", {"toy": registry.PORT})
+    monkeypatch.setattr(registry, "_WIRES", {"toy": registry.MODBUS})
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from collector.devices.description import BadRecordError
 from collector.reading_now import LastFrames, shown
-from collector.transports.ble_events import Advertisement
+from collector.transports.ble.events import Advertisement
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, BleHouse, Json

@@ -12,15 +12,7 @@ import pytest
 from bus.about import Entity
 from collector.checking import find_mistakes
 from collector.devices import registry
-from collector.devices.description import (
-    BleKind,
-    GpioKind,
-    HostKind,
-    I2cKind,
-    ModbusKind,
-    RouteBKind,
-    VeDirectKind,
-)
+from collector.devices.description import BleKind, PolledKind
 from collector.devices.registry import KINDS, kind
 from config.model import Device, Settings
 from tests.collector.fake_i2c import FakeI2c
@@ -67,19 +59,10 @@ def test_the_lists_find_faults() -> None:
     assert [len(list(faults(entity))) for entity in wrong] == [1] * len(wrong)
 
 
-_FAMILIES = {
-    registry.BLE: (BleKind,),
-    registry.PORT: (ModbusKind, VeDirectKind, RouteBKind),
-    registry.I2C: (I2cKind,),
-    registry.GPIO: (GpioKind,),
-    registry.HOST: (HostKind,),
-}
-
-
 def test_a_kind_is_reached_as_its_line_says() -> None:
     for name, of in KINDS.items():
-        how = registry.reached(name)
-        assert isinstance(of, _FAMILIES[how]), f"{name}: LINES says {how}, its KIND is a {type(of).__name__}"
+        assert of.wire is registry.wire(name), name
+        assert isinstance(of, BleKind if of.wire is registry.BLE else PolledKind), name
 
 
 def test_a_kind_is_loaded_only_when_it_is_asked_for() -> None:
@@ -202,10 +185,10 @@ def test_a_kind_without_both_is_told_by_name() -> None:
 _CHIP_SETTINGS = {"channel": 0, "calibration": ((0.5, 0.0), (2.5, 100.0))}
 
 
-@pytest.mark.parametrize("name", [name for name, of in KINDS.items() if isinstance(of, I2cKind)])
+@pytest.mark.parametrize("name", [name for name, of in KINDS.items() if of.wire is registry.I2C])
 def test_every_chip_is_read_from_its_twin(name: str) -> None:
     of, line = KINDS[name], FakeI2c()
-    assert isinstance(of, I2cKind)
+    assert isinstance(of, PolledKind)
     assert name in i2c_chips.TWINS, (
         f"{name} is a chip: name its twin in TWINS of tests/emulators/i2c_chips.py"
     )

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from bus.about import MEASUREMENT, Entity
+from collector.device import Owned
 from collector.devices import registry
 from collector.devices.description import (
     BadRecordError,
@@ -20,9 +21,7 @@ from collector.devices.description import (
 )
 from collector.devices.lines import Line, ModbusLine
 from collector.lines import line_of
-from collector.ownership import Owned
-from collector.scan_i2c import I2cScan
-from collector.scan_modbus import ModbusScan, Read
+from collector.scan_lines import I2cScan, ModbusScan, Read
 from collector.scanning import Nothing
 from config.model import Device
 from tests.clock import FakeTime
@@ -111,7 +110,7 @@ def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
         make=Meter,
     )
     monkeypatch.setattr(registry, "KINDS", {**registry.KINDS, "meter": meter})
-    monkeypatch.setitem(registry._REACHED, "meter", registry.PORT)
+    monkeypatch.setitem(registry._WIRES, "meter", registry.MODBUS)
 
 
 def bus_of(folder: Path, time: FakeTime, wire: Wire, devices: dict[str, Device] | None = None) -> LineHouse:

@@ -12,11 +12,11 @@ from bus.outbox import Outbox
 from bus.process import EXIT_RESTART, Stop
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.device import owned_devices
 from collector.listening import ListeningSource
-from collector.ownership import owned_devices
 from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.transports.ble.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.emulators import victron

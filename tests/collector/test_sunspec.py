@@ -12,11 +12,10 @@ from collector.devices.description import (
     NoAnswerError,
     RefusedError,
 )
-from collector.devices.modbus import make
-from collector.devices.modbus_guess import guesses
-from collector.devices.sunspec import SunSpecDevice
-from collector.devices.sunspec_models import KNOWN
-from collector.devices.sunspec_values import row
+from collector.devices.modbus.device import make
+from collector.devices.modbus.guess import guesses
+from collector.devices.modbus.sunspec import SunSpecDevice
+from collector.devices.modbus.sunspec_points import KNOWN, row
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.modbus_tcp import ModbusTcp
 from config.model import Device

@@ -8,12 +8,12 @@ import pytest
 
 from collector.devices.description import BadRecordError, DecodeError, LineError, NoAnswerError
 from collector.devices.lines import ModbusLine
-from collector.transports import modbus_rtu_wire, vedirect
+from collector.polling import Job, Worker
+from collector.transports import modbus_rtu, vedirect
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.modbus_tcp import ModbusTcp
 from collector.transports.serial_port import open_port
 from collector.transports.vedirect import VeDirect
-from collector.worker import Job, Worker
 from tests.clock import FakeTime
 from tests.emulators.modbus_rtu import Slave, Tables, sealed
 from tests.emulators.modbus_tcp import HOST, HostileServer
@@ -61,7 +61,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
         opened.append(Counted(port, baudrate, timeout=timeout))
         return opened[-1]
 
-    monkeypatch.setattr(modbus_rtu_wire, "open_port", open_counted)
+    monkeypatch.setattr(modbus_rtu, "open_port", open_counted)
     monkeypatch.setattr(vedirect, "open_port", open_counted)
     return opened
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.ownership import TRANSPORTS
+from collector.device import TRANSPORTS
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]

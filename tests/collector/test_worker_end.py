@@ -13,13 +13,12 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.device import Owned
 from collector.devices.description import Decoded, LineError, ModbusKind, Rows
 from collector.devices.lines import Line
-from collector.ownership import Owned
-from collector.polling import PollingSource
+from collector.polling import Job, PollingSource, Worker, WorkerGone
 from collector.readings import Readings
 from collector.reporting import Cadence, Reporter
-from collector.worker import Job, Worker, WorkerGone
 from config.model import Device
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from collector.ownership import TRANSPORTS
+from collector.device import TRANSPORTS
 from scripts.programs import SERVICES
 
 Compose = dict[str, dict[str, Any]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bus.topics import Topics
-from collector.ownership import TRANSPORTS
+from collector.device import TRANSPORTS
 from config.model import Broker
 from scripts import demo_van, places, programs
 from tests.client import Client

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.install.units import BROKER, broker_text
-from collector.ownership import TRANSPORTS
+from collector.device import TRANSPORTS
 from config import load
 from controller.broker_restart import FILE
 

@@ -6,8 +6,8 @@ import msgspec
 
 from bus.about import About, Entity, encode
 from bus.messages import ON, Reading, Values, encode_reading
-from collector.devices import modbus
 from collector.devices.description import Rows
+from collector.devices.modbus import device as modbus
 from collector.devices.registry import KINDS
 
 NUMBER, TEXT = 42.5, "HQ2132"
@@ -16,7 +16,7 @@ NUMBER, TEXT = 42.5, "HQ2132"
 def devices() -> dict[str, About]:
     """By id: every kind and every shipped Modbus profile that has a table of its own."""
     tables: dict[str, Rows] = {name: kind.rows for name, kind in KINDS.items()}
-    tables |= {f"profile_{profile.name}": profile.rows for profile in modbus.shipped()}
+    tables |= {f"profile_{profile.name}": profile.rows() for profile in modbus.shipped()}
     return {
         f"every_{name}": About(
             name=f"Every {name}",

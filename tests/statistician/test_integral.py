@@ -15,7 +15,8 @@ from bus.about import About, Entity
 from bus.clock import Clock
 from bus.events import Sent
 from bus.health import Journal
-from collector import checking, ownership
+from collector import checking
+from collector.device import owned_devices
 from config import rules
 from config.model import Device, Settings
 from statistician.integral import Integral, Sign
@@ -393,7 +394,7 @@ def test_mistakes_in_its_settings_are_lines(device: Device, lines: list[str]) ->
 def test_no_collector_owns_it() -> None:
     settings = Settings(device={"solar_energy": SOLAR})
     checking.check(settings, "boondock.toml")
-    assert ownership.owned_devices(settings, "ble", 0.0) == []
+    assert owned_devices(settings, "ble", 0.0) == []
 
 
 def test_what_a_backlog_tells_of_yesterday_is_never_said_as_the_present_energy(sun: Sun) -> None:

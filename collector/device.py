@@ -1,4 +1,4 @@
-"""The devices a collector owns: settings, kind and what has been learned of each."""
+"""One device of a collector: settings, kind, what has been learned of it, and which collector reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,6 @@ from collector.devices.description import (
     Row,
     Values,
 )
-from collector.devices.registry import Reached
 from collector.reporting import Cadence, Reporter
 from collector.schedule import longest_interval
 from config.model import INTEGRAL, Device, Settings
@@ -89,15 +88,13 @@ class Owned:
 
 def transport(device: Device) -> str:
     """Which collector reads the device, whose kind exists."""
-    how = registry.reached(device.kind)
-    if how is not Reached.PORT:
-        return str(how)
-    return "tcp" if (device.port or "").startswith(TCP) else "serial"
+    (collector, *_) = registry.wire(device.kind).collectors
+    return "tcp" if collector == "serial" and (device.port or "").startswith(TCP) else collector
 
 
-def kinds_reached(how: str) -> frozenset[str]:
-    """Return the names of the kinds that are reached over `how`, a word of registry.Reached."""
-    return frozenset(name for name in registry.KINDS if registry.reached(name) == how)
+def kinds_of(collector: str) -> frozenset[str]:
+    """Return the names of the kinds that a collector reads."""
+    return frozenset(name for name in registry.KINDS if collector in registry.wire(name).collectors)
 
 
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:

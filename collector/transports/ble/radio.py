@@ -5,17 +5,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from collector.transports.ble_events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
-from collector.transports.ble_ladder import Ladder, Step
+from collector.transports.ble.events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
 
 if TYPE_CHECKING:
     from bleak.backends.device import BLEDevice
     from bleak.backends.scanner import AdvertisementData
 
-    from collector.transports.ble_bluez import Mode
-    from collector.transports.ble_watch import Watch
+    from collector.transports.ble.bluez import Mode, Watch
 
 __all__ = ["Advertisement", "Event", "Heard", "Radio", "RadioGone", "RadioState", "Rung"]
 
@@ -25,6 +24,86 @@ _HEARD_EVERY = 1.0
 _NO_SIGNAL = -127
 _STOP_PATIENCE = 3.0
 _JOIN_PATIENCE = 10.0
+_LAST_RUNG = 3
+_POWER_CYCLE_RUNG = 2
+
+
+class Step(Enum):
+    """What the radio must do now."""
+
+    WAIT = auto()
+    START = auto()
+    POWER_CYCLE = auto()
+    EXIT = auto()
+
+
+class Ladder:
+    """Climbs one rung per `silence` seconds without an advertisement; all times are monotonic seconds."""
+
+    # Failed starts climb by the same clock: whatever the cause, three silences after the last
+    # advertisement the process is restarted. In between they are retried, ever later.
+
+    def __init__(
+        self, *, silence: float = 90.0, first_retry: float = 1.0, longest_retry: float = 30.0
+    ) -> None:
+        self._silence = silence
+        self._first_retry = first_retry
+        self._longest_retry = longest_retry
+        self._running = False
+        self._rung = 0
+        self._failures = 0
+        self._quiet_since: float | None = None
+        self._retry_at = 0.0
+
+    @property
+    def rung(self) -> int:
+        """0 while all is well, then 1 new scanner, 2 power-cycle, 3 exit."""
+        return self._rung
+
+    def started(self, now: float) -> None:
+        """The scanner runs: it has the whole silence to hear something."""
+        self._running = True
+        self._failures = 0
+        self._quiet_since = now
+
+    def failed(self, now: float) -> float:
+        """A start or power-cycle failed; the seconds until the next attempt."""
+        self._running = False
+        delay = min(self._longest_retry, self._first_retry * (1 << self._failures))
+        # Past the cap the exponent says nothing new, and must not overflow in a long outage.
+        self._failures = min(self._failures + 1, 16)
+        self._retry_at = now + delay
+        return delay
+
+    def heard(self, now: float) -> None:
+        """Any advertisement: the radio works, back to the ground."""
+        self._rung = 0
+        self._quiet_since = now
+
+    def step(self, now: float) -> Step:
+        """What to do now; START and POWER_CYCLE must be answered with started() or failed()."""
+        if self._quiet_since is None:
+            self._quiet_since = now
+        if now >= self._quiet_since + self._silence:
+            return self._climb(now)
+        if not self._running and now >= self._retry_at:
+            return Step.START
+        return Step.WAIT
+
+    def wait(self, now: float) -> float:
+        """Seconds until step() can say something new, if nothing happens before."""
+        silent_at = (now if self._quiet_since is None else self._quiet_since) + self._silence
+        due = silent_at if self._running else min(silent_at, self._retry_at)
+        return max(0.0, due - now)
+
+    def _climb(self, now: float) -> Step:
+        self._running = False
+        self._retry_at = now
+        self._quiet_since = now
+        self._rung = min(self._rung + 1, _LAST_RUNG)
+        if self._rung == _LAST_RUNG:
+            return Step.EXIT
+        return Step.POWER_CYCLE if self._rung == _POWER_CYCLE_RUNG else Step.START
 
 
 class Radio:
@@ -97,7 +176,7 @@ class Radio:
             self._emit(RadioState(Rung.NEW_SCANNER, "nothing heard: trying a new scanner"))
 
     def _attempt(self, step: Step) -> None:
-        from collector.transports.ble_bluez import advice, troubles  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports.ble.bluez import advice, troubles  # noqa: PLC0415 — D-Bus only where it is used
 
         try:
             # A fresh loop is a fresh D-Bus connection, for bleak keeps one per loop: bluetoothd forgets what
@@ -117,23 +196,23 @@ class Radio:
             return
 
     async def _session(self, step: Step) -> None:
-        from collector.transports import ble_bluez, ble_watch  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports.ble import bluez  # noqa: PLC0415 — D-Bus only where it is used
 
         self._make_cancellable()
-        asyncio.get_running_loop().set_exception_handler(ble_bluez.unretrieved)
+        asyncio.get_running_loop().set_exception_handler(bluez.unretrieved)
         if step is Step.POWER_CYCLE:
             async with asyncio.timeout(self._patience):
-                await ble_bluez.power_cycle(self._adapter)
+                await bluez.power_cycle(self._adapter)
         # Only an active scan is what BlueZ calls discovering.
         scan = self._mode == "active"
         # Before the scanner starts: an end in between must not be missed. After our own power-cycle.
-        async with ble_watch.watching(self._adapter, self._patience, scan=scan) as watch:
+        async with bluez.watching(self._adapter, self._patience, scan=scan) as watch:
             await self._scan(watch)
 
     async def _scan(self, watch: "Watch") -> None:
-        from collector.transports import ble_bluez  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports.ble import bluez  # noqa: PLC0415 — D-Bus only where it is used
 
-        scanner = ble_bluez.scanner(self._adapter, self._mode, _VICTRON, self._detected)
+        scanner = bluez.scanner(self._adapter, self._mode, _VICTRON, self._detected)
         try:
             async with asyncio.timeout(self._patience):
                 await scanner.start()
@@ -142,13 +221,13 @@ class Radio:
             self._emit(RadioState(Rung.SCANNING, f"{self._mode} scan on {self._adapter}"))
             while delay := self._ladder.wait(self._monotonic()):
                 await watch.quiet(delay)
-        except ble_bluez.troubles():
+        except bluez.troubles():
             # What the watch saw is the cause of whatever else went wrong.
             watch.check()
             raise
         finally:
             # A scanner that cannot be stopped is given up: closing its bus connection ends its scan.
-            with suppress(*ble_bluez.troubles()):
+            with suppress(*bluez.troubles()):
                 async with asyncio.timeout(min(_STOP_PATIENCE, self._patience)):
                     await scanner.stop()
 

@@ -247,7 +247,7 @@ def test_a_setting_that_is_wrong_is_named_with_what_is_allowed(
 def test_a_device_of_another_collector_is_sent_there(
     house: BleHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.ownership.transport", lambda *_: "serial")
+    monkeypatch.setattr("collector.registry.transport", lambda *_: "serial")
     code, text = house.refusal("device_add", **SHUNT)
     assert (code, "collector_serial" in text) == ("invalid", True)
 

@@ -35,18 +35,17 @@ def text(words: tuple[int, ...]) -> str | None:
     return found if found.isprintable() else None
 
 
-def not_available(kind: str, convention: str) -> frozenset[int]:
-    """The raw numbers that mean `not available` in a maker's convention."""
+def not_available(kind: str, convention: str) -> list[int]:
+    """Return the raw numbers that mean `not available` in a maker's convention.
+
+    `highest`: unsigned all ones and signed the highest; `lowest`: signed the lowest.
+    """
     if convention == "none" or kind in ("f32", "str"):
-        return frozenset()
+        return []
     bits = SIZES[kind] * 16
     if kind.startswith("u"):
-        return frozenset({2**bits - 1})
-    return frozenset({2 ** (bits - 1) - 1 if convention == "highest" else -(2 ** (bits - 1))})
-
-
-CONVENTIONS = ("none", "highest", "lowest")
-"""No value means `not available`; unsigned all ones and signed the highest; or signed the lowest."""
+        return [2**bits - 1]
+    return [2 ** (bits - 1) - 1 if convention == "highest" else -(2 ** (bits - 1))]
 
 
 def rounded(value: Decimal, precision: int) -> float:

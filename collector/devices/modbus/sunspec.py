@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from collector.devices.description import (
@@ -17,12 +17,11 @@ from collector.devices.description import (
     Rows,
     Tested,
     Value,
-    Values,
 )
 from collector.devices.lines import ModbusLine
-from collector.devices.modbus import check_port
-from collector.devices.rows import SERIAL_NUMBER
-from collector.devices.sunspec_models import (
+from collector.devices.modbus.device import check_port
+from collector.devices.modbus.engine import BlockReader
+from collector.devices.modbus.sunspec_points import (
     BATTERY,
     EXPORT_POSITIVE,
     KNOWN,
@@ -30,8 +29,15 @@ from collector.devices.sunspec_models import (
     POINTS,
     STATES,
     STORAGE,
+    Model,
+    directed,
+    number,
+    row,
+    shown,
+    text,
+    trackers,
 )
-from collector.devices.sunspec_values import Model, directed, number, row, shown, text, trackers
+from collector.devices.rows import SERIAL_NUMBER
 from config.model import Device
 
 # SunSpec Device Information Model Specification 1.1, 6.2: "SunS" at one of these.
@@ -74,29 +80,45 @@ class _Reader:
         return data
 
 
+@dataclass(frozen=True, slots=True)
+class _ModelBlock:
+    """A model as a block of the engine: read at each poll, and not to be missed."""
+
+    model: Model
+    every: float = 0.0
+    optional: bool = False
+    entities: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name it by its place, for a model may stand there twice."""
+        return str(self.model.model_addr)
+
+
 @dataclass(slots=True)
 class SunSpecDevice:
     """One configured device; its models are found at the first poll, and again after a failure."""
 
     unit: int
-    _models: tuple[Model, ...] = ()
+    _blocks: tuple[_ModelBlock, ...] = ()
     _identity: tuple[str | None, str | None, str | None] = (None, None, None)
     _rows: dict[str, Row] = field(default_factory=dict)
     _place: int = 0
+    _reader: BlockReader[_ModelBlock] = field(default_factory=lambda: BlockReader(strict=True))
 
     @property
     def rows(self) -> Rows:
         """Nothing until it has answered."""
         return self._rows
 
-    def poll(self, line: ModbusLine, _now: float) -> Decoded:
+    def poll(self, line: ModbusLine, now: float) -> Decoded:
         """Read every model we know. Raises what the line raises; RefusedError if it is no SunSpec device."""
         try:
-            if not self._models:
+            if not self._blocks:
                 self._discover(line)
-            return self._read(line)
+            return self._read(line, now)
         except (DecodeError, LineError):
-            self._models = ()
+            self._blocks = ()
             raise
 
     def _base(self, line: ModbusLine) -> int:
@@ -127,31 +149,30 @@ class SunSpecDevice:
             _refresh(reader, commons[0])
             texts = [text(commons[0], name) for name in ("Mn", "Md", "SN")]
             self._identity = (texts[0], texts[1], texts[2])
-        models = tuple(model for model in found if model.model_id in KNOWN)
-        if not models:
+        blocks = tuple(_ModelBlock(model) for model in found if model.model_id in KNOWN)
+        if not blocks:
             ids = ", ".join(str(model.model_id) for model in found) or "none"
             raise RefusedError(f"unit {self.unit} has no SunSpec model that we read; it has: {ids}")
-        self._models = models
+        self._blocks = blocks
 
-    def _read(self, line: ModbusLine) -> Decoded:
+    def _read(self, line: ModbusLine, now: float) -> Decoded:
         reader = _Reader(line, self.unit)
-        values: Values = {}
-        unknown: list[str] = []
-        storage = any(model.model_id in STORAGE for model in self._models)
-        for model in self._models:
-            _refresh(reader, model)
-            for entity, value in self._values(model, unknown):
-                if values.get(entity) is None:
-                    values[entity] = value
-        values |= trackers(self._models, storage=storage, dc_power=values.get("dc_power"))
+
+        def read(block: _ModelBlock) -> Decoded:
+            _refresh(reader, block.model)
+            unknown: list[str] = []
+            return Decoded(dict(self._values(block.model, unknown)), unknown=tuple(unknown))
+
+        told = self._reader.poll(self._blocks, read, now)
+        models, values = tuple(block.model for block in self._blocks), told.values
+        storage = any(model.model_id in STORAGE for model in models)
+        values |= trackers(models, storage=storage, dc_power=values.get("dc_power"))
         maker, name, serial = self._identity
         if serial is not None:
             values[SERIAL_NUMBER] = serial
         for entity in values:
             self._rows.setdefault(entity, row(entity))
-        return Decoded(
-            values, name or None, tuple(unknown), rows=dict(self._rows), manufacturer=maker or None
-        )
+        return replace(told, model=name or None, rows=dict(self._rows), manufacturer=maker or None)
 
     def _values(self, model: Model, unknown: list[str]) -> Iterator[tuple[str, Value]]:
         turned = model.model_id in METERS and (self._identity[0] or "").startswith(EXPORT_POSITIVE)

@@ -1,0 +1,294 @@
+"""Profiles: which registers of a Modbus device mean what; docs/profile-format.md is the page of it. Pure."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bus.about import Entity
+from collector.devices.description import Row, Rows
+from collector.devices.modbus.words import SIZES
+from collector.devices.rows import (
+    MEASURES,
+    SERIAL_NUMBER,
+    common,
+    measured,
+    serial_number,
+    status,
+    text,
+)
+
+# Modbus Application Protocol V1.1b3, 6.1 to 6.4: 1 to 125 registers in one request.
+LAST_REGISTER = 0xFFFF
+Register = Annotated[int, Meta(ge=0, le=LAST_REGISTER)]
+Count = Annotated[int, Meta(ge=1, le=125)]
+Letters = Annotated[int, Meta(ge=1, le=60)]
+Place = Annotated[int, Meta(ge=0, le=15)]
+Id = Annotated[str, Meta(pattern="^[a-z0-9_]+$")]
+TEXT = r"\S"
+Text = Annotated[str, Meta(pattern=TEXT)]
+Number = int | Decimal
+Order = Literal["big", "little"]
+Type = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "str", "bit"]
+Unit = Literal["V", "A", "W", "Wh", "VA", "var", "Hz", "°C", "s", "%", "Ah", "L"]
+COIL = 1
+BIT_FUNCTIONS = (COIL, 2)
+MODEL = "model"
+
+
+class ProfileError(Exception):
+    """A profile cannot be used: where, what is wrong, what is allowed."""
+
+    def __init__(self, where: str, wrong: str, allowed: str) -> None:
+        super().__init__(f"{where}: {wrong}; allowed: {allowed}")
+        self.where, self.wrong, self.allowed = where, wrong, allowed
+
+
+class _Table(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class Direction(_Table):
+    """Where a value without sign flows: bits or codes of a register."""
+
+    address: Register
+    positive: Register | None = None
+    negative: Register | None = None
+    positive_bit: Place | None = None
+    negative_bit: Place | None = None
+
+
+class Command(_Table):
+    """A coil that obeys; where a model has the entity `only_when`, only while that one `is`."""
+
+    only_when: Id | None = None
+    is_: str = msgspec.field(default="", name="is")
+    hint: str = ""
+
+
+class Described(_Table):
+    """How an entity is described; what a shared id implies need not be said."""
+
+    id: Id
+    name: Text | None = None
+    unit: Unit | None = None
+    device_class: Text | None = None
+    state_class: Literal["measurement", "total", "total_increasing"] | None = None
+    precision: Annotated[int, Meta(ge=0, le=6)] | None = None
+    decimals: Annotated[int, Meta(ge=0, le=6)] | None = None
+    step: Number | None = None
+    diagnostic: bool = False
+    daily: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name the entity for people."""
+        return self.name or self.id.replace("_", " ").capitalize()
+
+    def measured(self, where: str, *, optional: bool) -> Row:
+        """Return the row of a number. Raises ProfileError."""
+        step = None if self.step is None else float(self.step)
+        shared = common(self.id, precision=self.precision, step=step, optional=optional)
+        if shared is not None and self.unit is None:
+            return shared
+        if self.unit is None:
+            raise ProfileError(f"{where}.unit", "it is missing", ", ".join(MEASURES))
+        return measured(
+            self.title,
+            self.unit,
+            device_class=self.device_class,
+            state_class=self.state_class,
+            precision=self.precision,
+            step=step,
+            diagnostic=self.diagnostic,
+            daily=self.daily,
+            optional=optional,
+        )
+
+
+class Value(Described, kw_only=True):
+    """One entity: `scale` times (registers `address` less `subtract`) plus `offset`, in its row's unit.
+
+    `scale_register` holds a power of ten. A value below `floor` is the floor, one beyond `min` or `max` is
+    unknown. Several registers in `address` may be partly `invalid`: a string that is not there.
+    """
+
+    type: Type
+    address: Register | Annotated[list[Register], Meta(min_length=1)]
+    subtract: Register | list[Register] = []
+    count: Count | None = None
+    word_order: Order | None = None
+    scale: Number = 1
+    sign: Literal[1, -1] = 1
+    scale_register: Register | None = None
+    offset: Number = 0
+    floor: Number | None = None
+    min: Number | None = None
+    max: Number | None = None
+    invalid: int | list[int] = []
+    options: Annotated[dict[str, str], Meta(min_length=1)] | None = None
+    bit: Place | None = None
+    bits: Annotated[list[Place], Meta(min_length=2, max_length=2)] | None = None
+    direction: Direction | None = None
+    command: Command | None = None
+
+    @property
+    def size(self) -> int:
+        """Count the registers of each address."""
+        return (self.count or 1) if self.type == "str" else SIZES.get(self.type, 1)
+
+
+class Block(_Table):
+    """One request; `every` seconds if that is more than the device's; `optional`: some models refuse it."""
+
+    name: Text
+    address: Register
+    count: Count
+    values: Annotated[list[Value], Meta(min_length=1)]
+    function: Annotated[int, Meta(ge=1, le=4)] = 3
+    every: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    optional: bool = False
+
+    @property
+    def entities(self) -> list[str]:
+        """List the entities that it tells."""
+        return [value.id for value in self.values]
+
+
+class Identity(_Table):
+    """Where the device keeps its model or its serial number."""
+
+    address: Register
+    type: Literal["str", "u32", "u64"] = "str"
+    count: Letters | None = None
+    function: Literal[3, 4] = 3
+
+
+class Mark(_Table):
+    """Registers that tell this device from others: one of the numbers, a range, or a text it starts with."""
+
+    address: Register
+    type: Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "str"]
+    function: Literal[3, 4] = 3
+    count: Letters | None = None
+    equals: int | list[int] = []
+    starts: list[str] = []
+    min: Number | None = None
+    max: Number | None = None
+
+    @property
+    def size(self) -> int:
+        """Count the registers."""
+        return (self.count or 1) if self.type == "str" else SIZES[self.type]
+
+
+class Identify(_Table):
+    """How a scan recognises the device."""
+
+    marks: list[Mark] = []
+    certain: bool = False
+
+
+class Product(Described, kw_only=True):
+    """An entity that is two others multiplied, such as power."""
+
+    of: Annotated[list[Id], Meta(min_length=2, max_length=2)]
+
+
+class About(_Table):
+    """What a device of some maker reports, where that was read and whether it ran on the hardware."""
+
+    name: Id
+    title: Text
+    manufacturer: Text
+    source: Text
+    kind: Id = "modbus"
+    seen_on_hardware: bool = False
+    notes: list[str] = []
+    unit: Annotated[int, Meta(ge=1, le=247)] = 1
+    baudrate: Annotated[int, Meta(ge=300, le=4_000_000)] = 9600
+    word_order: Order = "big"
+    not_available: Literal["none", "highest", "lowest"] = "none"
+    retry: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    strict: bool = False
+
+
+class Profile(_Table):
+    """A whole file; `build` makes one."""
+
+    about: About = msgspec.field(name="profile")
+    blocks: Annotated[list[Block], Meta(min_length=1)] = msgspec.field(name="block")
+    model: Identity | None = None
+    serial_number: Identity | None = None
+    identify: Identify = msgspec.field(default_factory=Identify)
+    products: list[Product] = msgspec.field(default_factory=list, name="product")
+
+    @property
+    def name(self) -> str:
+        """Name it as the setting `profile` does."""
+        return self.about.name
+
+    def requests(self) -> Iterator[Block]:
+        """All blocks, and those of the model and the serial number, which are read once."""
+        yield from self.blocks
+        for entity, one in ((MODEL, self.model), (SERIAL_NUMBER, self.serial_number)):
+            if one is not None:
+                yield _once(entity, one)
+
+    def rows(self) -> Rows:
+        """Return the description of every entity. Raises ProfileError."""
+        rows: dict[str, Row] = {}
+        for where, one, row in self._described():
+            if one in rows:
+                raise ProfileError(where, "the id is used twice", "each id once")
+            rows[one] = row
+        return rows
+
+    def _described(self) -> Iterator[tuple[str, str, Row]]:
+        for block in self.blocks:
+            for value in block.values:
+                where = f"block[{block.name}].values[{value.id}]"
+                yield where, value.id, _row(value, where, optional=block.optional)
+        if self.serial_number is not None:
+            yield SERIAL_NUMBER, SERIAL_NUMBER, serial_number()
+        for product in self.products:
+            where = f"product[{product.id}]"
+            yield where, product.id, product.measured(where, optional=True)
+
+
+def _once(entity: str, one: Identity) -> Block:
+    value = Value(id=entity, type=one.type, address=[one.address], count=one.count)
+    return Block(
+        name=entity,
+        function=one.function,
+        address=one.address,
+        count=value.size,
+        every=float("inf"),
+        optional=True,
+        values=[value],
+    )
+
+
+def _row(value: Value, where: str, *, optional: bool) -> Row:
+    if value.options is not None:
+        words = tuple(dict.fromkeys(value.options.values()))
+        return status(value.title, words, diagnostic=value.diagnostic, optional=optional)
+    if value.type == "str":
+        return text(value.title, diagnostic=value.diagnostic, optional=optional)
+    if value.type == "bit":
+        entity = Entity(
+            name=value.title,
+            boolean=True,
+            device_class=value.device_class,
+            diagnostic=value.diagnostic,
+            command=value.command is not None,
+        )
+        return Row(entity=entity, optional=optional)
+    return value.measured(where, optional=optional)
+
+
+def as_list(one: int | list[int]) -> list[int]:
+    """Return the list, or the one as a list."""
+    return one if isinstance(one, list) else [one]
