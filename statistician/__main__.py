@@ -23,7 +23,6 @@ from statistician.hold import FILE, Hold
 from statistician.ingest import BATCH
 from statistician.late import Late
 from statistician.records import StoreError
-from statistician.replay import main as replay
 from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
@@ -161,5 +160,13 @@ def _open(settings: StatisticianSettings) -> Store:
     return Store(Path(settings.database), backups, alone=True)
 
 
+def _command() -> int:
+    if sys.argv[1:2] != ["replay"]:
+        return main()
+    from statistician.replay.command import main as replay  # noqa: PLC0415 — the service does not pay for it
+
+    return replay(sys.argv[2:])
+
+
 if __name__ == "__main__":
-    sys.exit(replay(sys.argv[2:]) if sys.argv[1:2] == ["replay"] else main())
+    sys.exit(_command())

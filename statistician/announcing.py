@@ -12,8 +12,8 @@ from bus.events import Connected, Message, Publishes, Subscription
 from bus.health import Journal
 from bus.process import KeepsMessages
 from bus.topics import HOME_ASSISTANT, ID, BadTopicError, Topics, Verb
+from statistician.api.registry import SERVICE
 from statistician.publish import empty
-from statistician.requests.registry import SERVICE
 
 # By then the broker has sent all that it retains, and strangers that start with the machine have spoken.
 _RETAINED_S = 60.0

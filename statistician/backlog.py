@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bus.messages import BadMessageError, Reading
 from bus.topics import Topic, check_id
-from statistician.entity_clock import TOLERANCE
+from statistician.clock.entity_clock import TOLERANCE
 from statistician.streams import service_of
 
 # Of an outbox that is drained meanwhile more are rarely ahead.

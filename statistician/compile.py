@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from bus.faults import spares
-from statistician.algorithm import Row, hourly
-from statistician.collecting import keeping, open_period
-from statistician.live import Entities, LiveEntity
+from statistician.arithmetic.algorithm import Row, hourly
+from statistician.arithmetic.collecting import keeping, open_period
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at, ends_hour, hour_of, is_due, period_of
 from statistician.new_day import new_day
-from statistician.periods import HOUR, MINUTES_5, due_at, ends_hour, hour_of, is_due, period_of
 from statistician.records import EntityRecord, Event, Heard, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity

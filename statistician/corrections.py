@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bus.faults import fault_in
-from statistician.algorithm import Row, hourly
-from statistician.collecting import keeping, open_period
-from statistician.live import Entities
+from statistician.arithmetic.algorithm import Row, hourly
+from statistician.arithmetic.collecting import keeping, open_period
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
 from statistician.new_day import new_day
-from statistician.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
 from statistician.records import Event, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity

@@ -7,13 +7,13 @@ from bus.about import TOTAL_INCREASING
 from bus.health import Journal
 from bus.messages import Reading, to_iso
 from bus.topics import Topics
-from statistician.algorithm import LARGEST, countable
-from statistician.counters import Counter, Held, HeldReading, subject, told
-from statistician.live import LiveEntity
-from statistician.periods import DAY
+from statistician.arithmetic.algorithm import LARGEST, countable
+from statistician.arithmetic.counters import Counter, Held, HeldReading, subject, told
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import DAY
+from statistician.arithmetic.units import canonical, conversion, unit_class
 from statistician.records import Batch, State
 from statistician.store import Store
-from statistician.units import canonical, conversion, unit_class
 
 # Entities whose readings health tells of at a time.
 _MOST_TOLD = 50

@@ -11,12 +11,12 @@ from bus.health import Journal
 from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
 from bus.topics import Topics
 from config.model import INTEGRAL, Device
-from statistician.entity_clock import Move
-from statistician.integral import MOST_WATTS, Integral
-from statistician.live import Entities, LiveEntity
+from statistician.arithmetic.integral import MOST_WATTS, Integral
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.units import canonical, conversion
+from statistician.clock.entity_clock import Move
 from statistician.records import EntityRecord, State
 from statistician.store import Store
-from statistician.units import canonical, conversion
 
 ENERGY = "energy"
 _POWER = "power"

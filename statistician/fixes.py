@@ -6,6 +6,7 @@ import msgspec
 
 from bus.messages import to_iso
 from statistician import fixes_import, fixes_metadata, fixes_rename, fixes_rows, fixes_states
+from statistician.arithmetic.live import Entities
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.fixes_ground import Change, FixError, Ground, whole_of
@@ -27,7 +28,6 @@ from statistician.fixes_params import (
     Summary,
     UndoFix,
 )
-from statistician.live import Entities
 from statistician.publish import Aggregates
 from statistician.records import Span
 from statistician.store import Store

@@ -7,11 +7,11 @@ from typing import Literal
 from bus.messages import from_iso
 from bus.requests import LATEST_MS
 from bus.topics import ID
-from statistician.algorithm import LARGEST
+from statistician.arithmetic.algorithm import LARGEST
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.periods import horizon
 from statistician.compile import Compiler
 from statistician.fixes_params import Summary
-from statistician.live import Entities, LiveEntity
-from statistician.periods import horizon
 from statistician.records import EntityRecord, Span
 from statistician.store import Store
 from statistician.store_fixes import Undo

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
-from statistician.algorithm import Row
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.periods import HOUR, hour_of
+from statistician.arithmetic.units import canonical, convert, difference
 from statistician.fixes_ground import Change, FixError, Ground, finite, full_name, moment, parts
 from statistician.fixes_join import Joined, Joint, ends, join, moved, separate
 from statistician.fixes_params import ImportedRow, ImportStatistics, Summary
-from statistician.periods import HOUR, hour_of
 from statistician.records import EntityRecord, Since, StoredRow, Table
 from statistician.store_fixes import Undo
-from statistician.units import canonical, convert, difference
 
 # Rows of one request: most of a year.
 MOST_ROWS = 8_000

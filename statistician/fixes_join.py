@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from bus.about import TOTAL
-from statistician.algorithm import RESET_BELOW, Row, accumulator
+from statistician.arithmetic.algorithm import RESET_BELOW, Row, accumulator
+from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at
 from statistician.fixes_ground import Ground
-from statistician.periods import HOUR, MINUTES_5, due_at
 from statistician.records import Adjustment, EntityRecord, StoredRow, Table
 from statistician.store_series import Amounts, Shift
 

@@ -4,9 +4,9 @@ import msgspec
 from msgspec import Raw
 
 from bus.messages import to_iso
+from statistician.arithmetic.live import Entities
 from statistician.fixes_ground import names
 from statistician.fixes_params import Journalled, Summary
-from statistician.live import Entities
 from statistician.store_fixes import Entry
 
 # Bytes of params that are listed as they are, and how many entities are named.

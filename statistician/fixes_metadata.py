@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from msgspec import UNSET, UnsetType
 
+from statistician.arithmetic.units import canonical, convert, difference
 from statistician.fixes_ground import Change, FixError, Ground, full_name
 from statistician.fixes_params import ChangeUnit, SetMetadata, Summary
 from statistician.records import Adjustment, EntityRecord, Said, Since, Table
 from statistician.store_fixes import Undo
-from statistician.units import canonical, convert, difference
 
 _TEXTS = ("name", "unit", "device_class", "state_class")
 _Setting = str | int | bool | None

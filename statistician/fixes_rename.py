@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 
 from bus.messages import to_iso
 from bus.topics import ID
-from statistician.algorithm import Row
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
+from statistician.arithmetic.units import canonical, convert, difference
 from statistician.fixes_ground import Change, FixError, Ground, full_name, parts
 from statistician.fixes_join import Joined, Joint, join, separate
 from statistician.fixes_metadata import described
 from statistician.fixes_params import DeviceRename, EntityRename, Summary
-from statistician.live import LiveEntity
-from statistician.periods import HOUR, MINUTES_5, hour_of, period_of
 from statistician.records import Adjustment, EntityRecord, Span, StoredRow, Table
 from statistician.store_fixes import Undo
 from statistician.store_series import Cut, Shift
-from statistician.units import canonical, convert, difference
 
 _EVER = 2**60
 

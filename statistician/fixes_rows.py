@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from statistician.arithmetic.periods import MINUTES_5, hour_of, period_of
+from statistician.arithmetic.units import difference
 from statistician.fixes_ground import Change, FixError, Ground, finite, full_name, moment
 from statistician.fixes_params import AdjustSum, Clear, Summary
-from statistician.periods import MINUTES_5, hour_of, period_of
 from statistician.records import Adjustment, EntityRecord, Span, Table
 from statistician.store_fixes import Undo
-from statistician.units import difference
 
 # Rows of all entities cleared together, for they are held in memory: undo keeps them.
 MOST_CLEARED = 100_000

@@ -6,10 +6,10 @@ from dataclasses import replace
 import msgspec
 
 from bus.about import TOTAL, TOTAL_INCREASING
-from statistician.counters import HeldReading, Judged
+from statistician.arithmetic.counters import HeldReading, Judged
+from statistician.arithmetic.periods import MINUTES_5, period_of
 from statistician.fixes_ground import Change, FixError, Ground, full_name, moment
 from statistician.fixes_params import AcceptReading, DeleteStates, DeviceReplaced, Recompile, Summary
-from statistician.periods import MINUTES_5, period_of
 from statistician.records import EntityRecord, Span, State
 from statistician.store_fixes import Entry, Undo
 

@@ -12,21 +12,21 @@ from bus.events import Acknowledges, Message
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, encode_reading, to_iso
 from bus.topics import BadTopicError, Topics, Verb, check_id
+from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.backlog import Provisional, device_of
+from statistician.clock.dating import Dating
+from statistician.clock.entity_clock import TOLERANCE, Move
+from statistician.clock.estimated import Estimated
+from statistician.clock.undated import Arrivals, Stepped, Undated, dated
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.counting import Counting
-from statistician.dating import Dating
 from statistician.derived import Derived
-from statistician.entity_clock import TOLERANCE, Move
-from statistician.estimated import Estimated
 from statistician.limits import MOST_UNDATED, MOST_WAITING, Limits
-from statistician.live import Entities, LiveEntity
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
 from statistician.room import Room
 from statistician.store import Store
 from statistician.streams import Place, spot_of
-from statistician.undated import Arrivals, Stepped, Undated, dated
 from statistician.watermarks import Watermarks
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """When a counter that begins anew each day has begun a new one: in the days of the machine's zone."""
 
 from bus.zone import machine_zone
-from statistician.calendar_periods import another_day
+from statistician.arithmetic.calendar_periods import another_day
 
 
 def new_day(before: int, ts: int) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable
 from bus.events import Publishes
 from bus.messages import Aggregate, Statistics, encode, to_iso
 from bus.topics import Topics
-from statistician.algorithm import Row
-from statistician.live import Entities
-from statistician.periods import HOUR, MINUTES_5, hour_of
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of
 from statistician.records import StoredRow, Table
 from statistician.store import Store
 

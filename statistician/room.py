@@ -8,8 +8,8 @@ from msgspec import structs
 from bus.about import About, of_house
 from bus.clock import Clock
 from bus.health import Journal
+from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.limits import MOST_ENTITIES, MOST_OF_DEVICE, MOST_OF_STRANGERS
-from statistician.live import Entities, LiveEntity
 from statistician.records import EntityRecord, StoreError
 from statistician.store import Store
 

@@ -16,23 +16,23 @@ from bus.process import RestartError
 from bus.topics import Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
-from statistician.absence import note_end
-from statistician.clock_steps import ClockSteps
+from statistician.api.ground import Ground
+from statistician.api.registry import SERVICE, open_desk
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import HOUR, first_to_compile, horizon
+from statistician.clock.absence import note_end
+from statistician.clock.estimated import Estimated
+from statistician.clock.house_time import HouseTime
+from statistician.clock.steps import ClockSteps
 from statistician.compile import Compiler
 from statistician.corrections import Correction, merge
 from statistician.derived import Derived
-from statistician.estimated import Estimated
 from statistician.fixes import Fixes
-from statistician.house_time import HouseTime
 from statistician.ingest import BATCH, Ingest
 from statistician.limits import Limits
-from statistician.live import Entities
 from statistician.patience import Patience
-from statistician.periods import HOUR, first_to_compile, horizon
 from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
-from statistician.requests.ground import Ground
-from statistician.requests.registry import SERVICE, open_desk
 from statistician.room import Room
 from statistician.schedule import BackUp, Purge
 from statistician.store import Store

@@ -9,8 +9,8 @@ from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import to_iso
 from config.model import Statistician as Settings
-from statistician.live import Entities
-from statistician.periods import DAY, HOUR, MINUTES_5, horizon, hour_of
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, horizon, hour_of
 from statistician.records import StoreError
 from statistician.retention import Allowance, Keep, Retention, Shrink
 from statistician.store import Store

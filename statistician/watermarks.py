@@ -6,7 +6,7 @@ from bus.events import Publishes
 from bus.health import Journal
 from bus.outbox import REFUSED
 from bus.topics import BadTopicError, Topic, Topics, Verb
-from statistician.periods import HOUR
+from statistician.arithmetic.periods import HOUR
 from statistician.records import StreamRecord
 from statistician.store import Store
 from statistician.streams import Owners, Place, Spot, Streams, envelope, service_of

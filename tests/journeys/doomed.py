@@ -9,8 +9,9 @@ from pathlib import Path
 from bus.clock import Clock
 from bus.process import set_up_logging
 from config.model import Broker, Settings, Statistician, Storage
-from statistician import clock_steps, service
+from statistician import service
 from statistician.__main__ import serve
+from statistician.clock import steps as clock_steps
 from statistician.schedule import BackUp, Purge, Schedule
 
 KEEP_DAYS = 1

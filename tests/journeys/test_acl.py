@@ -18,9 +18,9 @@ from cli.broker_rights import users as broker_users
 from collector.reception import verbs
 from collector.registry import Registry
 from config.model import Settings
+from statistician.api.ground import Ground
+from statistician.api.registry import fixing, reading
 from statistician.fixes import Fixes
-from statistician.requests.ground import Ground
-from statistician.requests.registry import fixing, reading
 from tests.client import Client
 from tests.emulators import victron
 from tests.journeys.house import COMPANY, House, secured_house

@@ -14,7 +14,7 @@ from bus.health import Journal
 from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading, of_device
 from bus.topics import Topics
 from config.model import Statistician as Settings
-from statistician.periods import COMPILE_DELAY, MINUTES_5, period_of
+from statistician.arithmetic.periods import COMPILE_DELAY, MINUTES_5, period_of
 from statistician.records import StoredRow, Table
 from statistician.service import Statistician
 from statistician.store import Store

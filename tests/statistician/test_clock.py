@@ -7,9 +7,9 @@ import pytest
 from bus.clock import BUILD_DATE_MS
 from bus.messages import Reading, encode_reading
 from statistician import ingest
-from statistician.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
+from statistician.clock.undated import Stepped, Undated, dated
 from statistician.records import Table
-from statistician.undated import Stepped, Undated, dated
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
 

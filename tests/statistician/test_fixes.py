@@ -7,6 +7,7 @@ import pytest
 
 from bus.about import Entity
 from statistician import fixes_rows
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.fixes import FIXES, FixError, Fixes
 from statistician.fixes_params import (
     AdjustSum,
@@ -20,7 +21,6 @@ from statistician.fixes_params import (
     SetMetadata,
     UndoFix,
 )
-from statistician.periods import DAY, HOUR, MINUTES_5
 from statistician.records import StoredRow, Table
 from tests.statistician.rig import MINUTE, SECOND, START, Rig
 

@@ -7,9 +7,18 @@ import pytest
 
 from bus.messages import to_iso
 from bus.requests import Code
-from statistician.counters import Counter, Held, HeldReading, Judged, Memory, Verdict, subject, told
+from statistician.arithmetic.counters import (
+    Counter,
+    Held,
+    HeldReading,
+    Judged,
+    Memory,
+    Verdict,
+    subject,
+    told,
+)
+from statistician.arithmetic.periods import DAY, HOUR
 from statistician.fixes_params import AcceptReading, ListFixes, UndoFix
-from statistician.periods import DAY, HOUR
 from statistician.records import Batch, State, StoreError
 from statistician.retention import Retention
 from statistician.store import Store

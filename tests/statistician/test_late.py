@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from bus.messages import Value
 from config.model import Statistician
-from statistician.algorithm import Row
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.corrections import Corrected, Correction
-from statistician.periods import DAY, HOUR, MINUTES_5
 from statistician.records import Span, Table
 from tests.statistician.rig import MINUTE, SECOND, START, Rig
 

@@ -7,7 +7,7 @@ import pytest
 
 from bus.about import Entity
 from config.model import Statistician as Settings
-from statistician.periods import HOUR
+from statistician.arithmetic.periods import HOUR
 from statistician.schedule import Purge
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS

@@ -7,7 +7,7 @@ import pytest
 
 from bus.about import Entity
 from bus.messages import from_iso
-from statistician.periods import DAY, HOUR
+from statistician.arithmetic.periods import DAY, HOUR
 from statistician.store_snapshot import Snapshot
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from statistician.replay import told
-from statistician.replay_lines import _Raw
+from statistician.replay.command import told
+from statistician.replay.lines import _Raw
 from tests.house import ROOT
 from tests.statistician.scenario import COLUMNS, Event, Restart, Scenario, Source, expected, load, number
 from tests.statistician.test_scenarios import SAME, alike

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bus.messages import from_iso, to_iso
 from bus.requests import Code
-from statistician.algorithm import Row
-from statistician.periods import DAY, HOUR
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import StoredRow, Table
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START

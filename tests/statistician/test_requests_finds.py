@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bus.messages import to_iso
-from statistician.live import LiveEntity
+from statistician.api.wishes import wish
+from statistician.arithmetic.live import LiveEntity
 from statistician.records import EntityRecord, Table
-from statistician.requests.wishes import wish
 from tests.statistician.requests_rig import AskingRig
 from tests.statistician.rig import MINUTE, START
 

@@ -9,7 +9,7 @@ import pytest
 from bus.about import About, Entity
 from bus.about import encode as encode_about
 from bus.messages import from_iso, to_iso
-from statistician.algorithm import Row
+from statistician.arithmetic.algorithm import Row
 from statistician.records import StoredRow, Table
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import TOPICS

@@ -10,7 +10,7 @@ from bus import about as about_message
 from bus.about import About, Entity
 from config.model import Device
 from statistician import room
-from statistician.periods import HOUR
+from statistician.arithmetic.periods import HOUR
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 from tests.statistician.test_integral import Sun
 

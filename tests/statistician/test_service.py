@@ -9,7 +9,7 @@ from bus import about as about_message
 from bus.about import About, Entity
 from bus.messages import Value
 from config.model import Statistician as Settings
-from statistician.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import DeadLetter, State, Table
 from statistician.schedule import Purge
 from statistician.store_engine import Engine

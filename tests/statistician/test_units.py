@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.about import Entity
-from statistician.periods import HOUR
-from statistician.units import _CLASSES, canonical, conversion, convert, difference, unit_class, units_of
+from statistician.arithmetic.periods import HOUR
+from statistician.arithmetic.units import (
+    _CLASSES,
+    canonical,
+    conversion,
+    convert,
+    difference,
+    unit_class,
+    units_of,
+)
 from tests.statistician.rig import MINUTE, SECOND, START, Rig
 
 

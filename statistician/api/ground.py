@@ -10,8 +10,8 @@ from bus.messages import from_iso
 from bus.requests import LATEST_MS, Code, Refused
 from bus.zone import machine_zone
 from config.model import Statistician as Settings
+from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.compile import Compiler
-from statistician.live import Entities, LiveEntity
 from statistician.store import Store
 
 

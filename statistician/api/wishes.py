@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from bus.messages import to_iso
 from bus.requests import Code, Refused
-from statistician import units
-from statistician.live import LiveEntity
-from statistician.requests.rows import Line, Period
+from statistician.api.rows import Line, Period
+from statistician.arithmetic import units
+from statistician.arithmetic.live import LiveEntity
 
 Convert = Callable[[float], float]
 _ASKED_FOR = frozenset({"min_at", "max_at"})

@@ -2,7 +2,7 @@
 
 from bus.clock import Clock
 from bus.messages import ClockQuality
-from statistician.entity_clock import TOLERANCE
+from statistician.clock.entity_clock import TOLERANCE
 
 _FIRST_STEP = 30_000
 _LONGER = 4

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 from bus.messages import to_iso
 from bus.requests import Listing, Part, Place
-from statistician.counters import HeldReading
-from statistician.periods import DAY
-from statistician.requests.ground import Ground, full_name, span
-from statistician.requests.history import chunks, counted
-from statistician.requests.params import Outliers
+from statistician.api.ground import Ground, full_name, span
+from statistician.api.history import chunks, counted
+from statistician.api.params import Outliers
+from statistician.arithmetic.counters import HeldReading
+from statistician.arithmetic.periods import DAY
 
 # Neighbours looked at on either side of a state.
 _SIDE = 5

@@ -7,12 +7,12 @@ from bus.health import VERSION
 from bus.messages import to_iso
 from bus.requests import Code, Listing, Part, Place, Refused
 from statistician import store_queries as queries
-from statistician.live import LiveEntity
-from statistician.periods import HOUR
+from statistician.api.ground import Ground, by_name, full_name
+from statistician.api.params import MetadataOf, Nothing, Which
+from statistician.api.wishes import stored_unit, unit_class
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import HOUR
 from statistician.records import Table
-from statistician.requests.ground import Ground, by_name, full_name
-from statistician.requests.params import MetadataOf, Nothing, Which
-from statistician.requests.wishes import stored_unit, unit_class
 
 _TOTALS = (about.TOTAL, about.TOTAL_INCREASING)
 _MEANS = (about.MEASUREMENT, about.MEASUREMENT_ANGLE)

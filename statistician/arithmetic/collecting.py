@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
 from bus.messages import Value
-from statistician.algorithm import Accumulator, NewDay, Row, Sum, accumulator
-from statistician.periods import MINUTES_5, due_at
+from statistician.arithmetic.algorithm import Accumulator, NewDay, Row, Sum, accumulator
+from statistician.arithmetic.periods import MINUTES_5, due_at
+from statistician.arithmetic.units import Conversion, canonical, conversion, unit_class
 from statistician.records import EntityRecord, State, StoredRow
-from statistician.units import Conversion, canonical, conversion, unit_class
 
 
 class _Converting:

@@ -4,9 +4,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from bus.requests import Code, Refused
-from statistician.requests.params import Number, StatisticsOf
-from statistician.requests.rows import Period
-from statistician.requests.wishes import Wish
+from statistician.api.params import Number, StatisticsOf
+from statistician.api.rows import Period
+from statistician.api.wishes import Wish
 
 _LIMIT = 10
 # So many more than wanted are kept before the rest is dropped.

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from msgspec import to_builtins
 
 from bus.requests import Code, Listing, Part, Place, Refused
-from statistician import calendar_periods
-from statistician.algorithm import Row
-from statistician.periods import HOUR, hour_of
-from statistician.requests.ground import Ground, full_name, span, zone
-from statistician.requests.params import CalendarPeriod, RollingWindow, StatisticOf
-from statistician.requests.rows import Changes
-from statistician.requests.series import Series, line
-from statistician.requests.wishes import Wish, check_units, wish
+from statistician.api.ground import Ground, full_name, span, zone
+from statistician.api.params import CalendarPeriod, RollingWindow, StatisticOf
+from statistician.api.rows import Changes
+from statistician.api.series import Series, line
+from statistician.api.wishes import Wish, check_units, wish
+from statistician.arithmetic import calendar_periods
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.periods import HOUR, hour_of
 
 _TYPES = frozenset[str]({"mean", "min", "max", "change", "coverage"})
 

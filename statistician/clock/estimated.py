@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from bus.messages import Reading
-from statistician.entity_clock import TOLERANCE, Move
-from statistician.live import Entities, LiveEntity
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.clock.entity_clock import TOLERANCE, Move
 from statistician.records import KeptClocks
 from statistician.store import Store
 

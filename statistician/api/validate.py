@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from bus import about
 from bus.requests import Listing, Part, Place
 from statistician import store_queries as queries
-from statistician import units
-from statistician.live import LiveEntity
+from statistician.api.ground import Ground, by_name
+from statistician.api.params import Nothing
+from statistician.api.wishes import stored_unit, unit_class
+from statistician.arithmetic import units
+from statistician.arithmetic.live import LiveEntity
 from statistician.records import Table
-from statistician.requests.ground import Ground, by_name
-from statistician.requests.params import Nothing
-from statistician.requests.wishes import stored_unit, unit_class
 
 Issue = dict[str, str | None]
 

@@ -11,11 +11,11 @@ from bus.health import Journal
 from bus.messages import Reading, encode_reading
 from bus.topics import Topics
 from config.model import Statistician as Settings
+from statistician.arithmetic.periods import COMPILE_DELAY, period_of
 from statistician.limits import Limits
-from statistician.periods import COMPILE_DELAY, period_of
 from statistician.records import StoreError
-from statistician.replay_clock import LoggedClock
-from statistician.replay_lines import Declared, Ended, Line, Measured, Started, Stopped
+from statistician.replay.clock import LoggedClock
+from statistician.replay.lines import Declared, Ended, Line, Measured, Started, Stopped
 from statistician.service import Statistician
 from statistician.store import Store
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bus.anchor import Anchor
 from bus.clock import Clock
 from bus.messages import ClockQuality
-from statistician.entity_clock import PROBATION_S
+from statistician.clock.entity_clock import PROBATION_S
 
 # Slewing and the time between two reads stay below this, ms.
 _STEP = 1_000

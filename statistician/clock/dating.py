@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 
 from bus.health import Journal
 from bus.messages import Value
-from statistician.entity_clock import TOLERANCE, EntityClock, Move
-from statistician.estimated import Estimated
-from statistician.live import Entities, LiveEntity
-from statistician.periods import DAY
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.periods import DAY
+from statistician.clock.entity_clock import TOLERANCE, EntityClock, Move
+from statistician.clock.estimated import Estimated
+from statistician.clock.redating import find_ahead
 from statistician.records import Batch, Event, StoreError
-from statistician.redating import find_ahead
 from statistician.store import Store
 
 log = logging.getLogger(__name__)

@@ -6,19 +6,19 @@ from datetime import tzinfo
 from typing import cast
 
 from bus.requests import LATEST_MS, Code, Listing, Part, Place, Refused
-from statistician import calendar_periods
 from statistician import store_queries as queries
-from statistician.calendar_periods import Calendar
-from statistician.live import LiveEntity
-from statistician.periods import DAY, HOUR, MINUTES_5
+from statistician.api.ground import Ground, full_name, span, zone
+from statistician.api.params import Period as PeriodName
+from statistician.api.params import StatisticsOf
+from statistician.api.ranking import Ranking, ranking
+from statistician.api.rows import Changes, Period
+from statistician.api.series import Series, line
+from statistician.api.wishes import Wish, check_units, wish
+from statistician.arithmetic import calendar_periods
+from statistician.arithmetic.calendar_periods import Calendar
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import Table
-from statistician.requests.ground import Ground, full_name, span, zone
-from statistician.requests.params import Period as PeriodName
-from statistician.requests.params import StatisticsOf
-from statistician.requests.ranking import Ranking, ranking
-from statistician.requests.rows import Changes, Period
-from statistician.requests.series import Series, line
-from statistician.requests.wishes import Wish, check_units, wish
 
 # Rows an answer may have, over all its pages, and rows that may be read for it.
 MOST_ROWS = 50_000

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from statistician.live import LiveEntity
-from statistician.periods import MINUTES_5, due_at
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import MINUTES_5, due_at
 from statistician.records import State
 from statistician.store import Store
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 from operator import attrgetter
 
 from bus.about import About
-from statistician.algorithm import Accumulator, Row
-from statistician.counters import Counter
-from statistician.entity_clock import EntityClock
+from statistician.arithmetic.algorithm import Accumulator, Row
+from statistician.arithmetic.counters import Counter
+from statistician.arithmetic.units import canonical, conversion, unit_class
+from statistician.clock.entity_clock import EntityClock
 from statistician.records import EntityRecord, Event, Said, Since, State, StoredRow
-from statistician.units import canonical, conversion, unit_class
 
 # Repeats remembered per entity: a state that comes late may show that one of them was news.
 _REPEATS = 32

@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 from bus.anchor import Anchor, write_anchor
 from bus.health import Journal
-from statistician.absence import another_boot, ends, last_seen
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.clock.absence import another_boot, ends, last_seen
+from statistician.clock.entity_clock import PROBATION_S, TOLERANCE, Move
+from statistician.clock.estimated import Estimated
+from statistician.clock.house_time import HouseTime, Step
+from statistician.clock.redating import Redating, find_ahead
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.derived import Derived
-from statistician.entity_clock import PROBATION_S, TOLERANCE, Move
-from statistician.estimated import Estimated
-from statistician.house_time import HouseTime, Step
 from statistician.ingest import Ingest
-from statistician.live import Entities, LiveEntity
 from statistician.publish import Aggregates
 from statistician.records import Batch, Span, State
-from statistician.redating import Redating, find_ahead
 from statistician.store import Store
 
 log = logging.getLogger(__name__)

@@ -5,15 +5,15 @@ from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from statistician import store_queries as queries
-from statistician.algorithm import Row
-from statistician.live import LiveEntity
-from statistician.periods import HOUR, MINUTES_5, hour_of, period_of
+from statistician.api.ground import Ground
+from statistician.api.rows import Line, Period
+from statistician.api.wishes import Wish
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
+from statistician.arithmetic.units import convert
 from statistician.records import State, StoredRow, Table
-from statistician.requests.ground import Ground
-from statistician.requests.rows import Line, Period
-from statistician.requests.wishes import Wish
 from statistician.store_queries import Extreme, Gathered
-from statistician.units import convert
 
 _LENGTHS = {Table.FIVE_MINUTES: MINUTES_5, Table.HOUR: HOUR}
 # Hours that the database puts together at once: a few ms on the smallest machine.

@@ -14,6 +14,15 @@ from bus.health import Journal
 from bus.messages import to_iso
 from bus.requests import Action, Code, Listing, Ms, Part, Parts, Place, Refused, Wait, action
 from bus.topics import Topics
+from statistician.api import params
+from statistician.api.ground import Ground
+from statistician.api.history import history
+from statistician.api.letters import Take, dead_letters, taking_again
+from statistician.api.outliers import outliers
+from statistician.api.overview import entities, info, latest, metadata
+from statistician.api.statistic import statistic
+from statistician.api.statistics import statistics
+from statistician.api.validate import validate
 from statistician.fixes import Fixes
 from statistician.fixes_ground import FixError
 from statistician.fixes_params import (
@@ -33,15 +42,6 @@ from statistician.fixes_params import (
     UndoFix,
 )
 from statistician.records import StoreError
-from statistician.requests import params
-from statistician.requests.ground import Ground
-from statistician.requests.history import history
-from statistician.requests.letters import Take, dead_letters, taking_again
-from statistician.requests.outliers import outliers
-from statistician.requests.overview import entities, info, latest, metadata
-from statistician.requests.statistic import statistic
-from statistician.requests.statistics import statistics
-from statistician.requests.validate import validate
 from statistician.upkeep import Upkeep
 
 P = TypeVar("P", bound=Struct)

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from bus.about import MEASUREMENT
 from bus.messages import Value, to_iso
 from bus.requests import Code, Listing, Part, Place, Refused
-from statistician.algorithm import Row, accumulator
-from statistician.live import LiveEntity
-from statistician.periods import DAY, HOUR
+from statistician.api.ground import Ground, full_name, span
+from statistician.api.params import History
+from statistician.arithmetic.algorithm import Row, accumulator
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import State
-from statistician.requests.ground import Ground, full_name, span
-from statistician.requests.params import History
 
 # States a request may read at once to make buckets or find outliers.
 MOST_STATES = 200_000

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from statistician.algorithm import LARGEST
+from statistician.arithmetic.algorithm import LARGEST
 
 Sign = Literal["positive", "negative", "both"]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from statistician.entity_clock import Move
-from statistician.periods import HOUR
+from statistician.arithmetic.periods import HOUR
+from statistician.clock.entity_clock import Move
 from statistician.records import Span
 from statistician.store import Store
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 from bus.events import Message
 from bus.messages import to_iso
 from bus.requests import Code, Listing, Part, Parts, Place, Refused
-from statistician.requests.ground import Ground
-from statistician.requests.params import DeadLetters, TakeAgain
+from statistician.api.ground import Ground
+from statistician.api.params import DeadLetters, TakeAgain
 
 # How much of a payload is listed, characters.
 _SHOWN = 500

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from statistician.algorithm import Row
+from statistician.arithmetic.algorithm import Row
 
 
 class Line(Struct, omit_defaults=True, kw_only=True):

@@ -12,8 +12,8 @@ import msgspec
 
 from bus.messages import to_iso
 from statistician.records import StoredRow, StoreError, Table
-from statistician.replay_lines import BadLineError, parse
-from statistician.replay_player import Player
+from statistician.replay.lines import BadLineError, parse
+from statistician.replay.player import Player
 from statistician.store import Store
 
 _PERIODS = {Table.FIVE_MINUTES: "5minute", Table.HOUR: "hour"}
