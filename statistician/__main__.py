@@ -18,15 +18,20 @@ from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model import Statistician as StatisticianSettings
-from statistician import absent_services, announcing
-from statistician.hold import FILE, Hold
 from statistician.ingest import BATCH
-from statistician.late import Late
+from statistician.middleware import (
+    AbsentServices,
+    Announcing,
+    OpensLater,
+    of_absent_services,
+    of_announcing,
+)
 from statistician.records import StoreError
 from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store_engine import NewerError
+from statistician.watermarks import FILE, Hold
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +58,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     topics = Topics(settings.broker.base)
     # Its own requests are among all.
     listens = [one for one in subscriptions(topics) if one != desk.subscription(topics, NAME)]
-    listens += [*announcing.subscriptions(topics), *absent_services.subscriptions(topics)]
+    listens += [*of_announcing(topics), *of_absent_services(topics)]
     process = Process(
         NAME,
         link=link,
@@ -67,7 +72,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     access = AccessLog(
         Path(settings.storage.state) / f"{NAME}-access.log", clock=clock, journal=process.journal
     )
-    late = Late(
+    late = OpensLater(
         lambda: _announcing(settings, process, clock, access),
         clock=clock,
         journal=process.journal,
@@ -85,14 +90,12 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     schedule = schedule_of(process.emit)
     schedule.start()
     try:
-        return process.run(absent_services.AbsentServices(late, refusing, topics, NAME, access))
+        return process.run(AbsentServices(late, refusing, topics, NAME, access))
     finally:
         schedule.stop()
 
 
-def _announcing(
-    settings: Settings, process: Process, clock: Clock, access: AccessLog
-) -> announcing.Announcing:
+def _announcing(settings: Settings, process: Process, clock: Clock, access: AccessLog) -> Announcing:
     """The service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
     hold = Path(settings.storage.runtime) / FILE
@@ -125,7 +128,7 @@ def _announcing(
         enabled=settings.publish.discovery,
         wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
     )
-    return announcing.Announcing(
+    return Announcing(
         service,
         announcer,
         connection,

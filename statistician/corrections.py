@@ -11,7 +11,7 @@ from statistician.arithmetic.algorithm import Row, hourly
 from statistician.arithmetic.collecting import keeping, open_period
 from statistician.arithmetic.live import Entities
 from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
-from statistician.new_day import new_day
+from statistician.compile import new_day
 from statistician.records import Event, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity

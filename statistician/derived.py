@@ -11,7 +11,7 @@ from bus.health import Journal
 from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
 from bus.topics import Topics
 from config.model import INTEGRAL, Device
-from statistician.arithmetic.integral import MOST_WATTS, Integral
+from statistician.arithmetic.algorithm import MOST_WATTS, Integral
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.arithmetic.units import canonical, conversion
 from statistician.clock.entity_clock import Move

@@ -3,40 +3,46 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bus import about as about_message
-from bus.clock import Clock
+from bus.clock import BUILD_DATE_MS, Clock
 from bus.events import Acknowledges, Message
 from bus.health import Journal
-from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, encode_reading, to_iso
+from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
 from bus.topics import BadTopicError, Topics, Verb, check_id
 from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.backlog import Provisional, device_of
-from statistician.clock.dating import Dating
+from statistician.clock.dating import Dating, ReadingTimes
 from statistician.clock.entity_clock import TOLERANCE, Move
-from statistician.clock.estimated import Estimated
-from statistician.clock.undated import Arrivals, Stepped, Undated, dated
+from statistician.clock.redating import Estimated
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.counting import Counting
 from statistician.derived import Derived
-from statistician.limits import MOST_UNDATED, MOST_WAITING, Limits
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
 from statistician.room import Room
 from statistician.store import Store
 from statistician.streams import Place, spot_of
-from statistician.watermarks import Watermarks
+from statistician.watermarks import Provisional, Watermarks, device_of
 
 log = logging.getLogger(__name__)
 
 # So many messages are committed at once even before the interval is over.
 BATCH = 250
+MOST_WAITING = 5_000
+# Readings without the time that are kept: some days of a small van. Beyond them the oldest give way.
+MOST_UNDATED = 200_000
 _TOPICS_REMEMBERED = 4_096
 _FOR_EVER = 2**53
-# What was measured longer before it came was not measured by our clock; one further off was just set, ms.
-_LONGEST_WAY, _STEP = 3_600_000, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times, ms: no reading is older than `earliest`; what is older than `begin` is only carried in."""
+
+    earliest: int = BUILD_DATE_MS
+    begin: int = 0
 
 
 class Ingest:
@@ -91,9 +97,7 @@ class Ingest:
         # Until when nobody listened, ms.
         self.back_at = 0
         self._counting = Counting(store, topics, journal)
-        # Whether readings wait for the time, on disk.
-        self._undated = bool(store.undated())
-        self._arrivals, self.stepped = Arrivals(), Stepped()
+        self.times = ReadingTimes(clock, offset, limits.earliest, waiting=bool(store.undated()))
         self._provisional = Provisional()
         self.dirty: dict[int, Span] = store.statistics.dirty()
         # What is being corrected.
@@ -179,10 +183,10 @@ class Ingest:
     def _take_reading(self, device: str, reading: Reading, message: Message, *, again: bool = False) -> None:
         now = self._clock.wall()
         self._counting.note_flaws(device, reading, now)
-        if self._is_undated(reading):
+        if self.times.must_wait(reading):
             self._let_wait(device, reading, now, again=again)
             return
-        if self._undated and not self._time_unknown():
+        if self.times.waiting and not self.times.unknown():
             try:
                 # They came before it.
                 self._date_the_undated(now)
@@ -192,22 +196,7 @@ class Ingest:
                 return
         # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
         since = self._connected_at if message.retain and reading.ts is None else None
-        self._take_values(device, reading, self._time_of(device, reading, now), now, since, again=again)
-
-    def _time_unknown(self) -> bool:
-        """Whether the clock is not set, or was set just now and what that means is still to be found out."""
-        known = self._offset() + round(self._clock.monotonic() * 1000)
-        return self._clock.quality() == "unset" or abs(self._clock.wall() - known) > _STEP
-
-    def _too_old(self, reading: Reading) -> bool:
-        return reading.ts is not None and reading.ts < self._limits.earliest
-
-    def _is_undated(self, reading: Reading) -> bool:
-        if self._undated and self._clock.quality() != "unset" and self._time_unknown():
-            return True
-        if reading.late or not (reading.ts is None or self._too_old(reading)):
-            return False
-        return self._time_unknown()
+        self._take_values(device, reading, self.times.of(device, reading, now), now, since, again=again)
 
     def _let_wait(self, device: str, reading: Reading, now: int, *, again: bool) -> None:
         if self._placed(device, reading, now, again=again) is not Place.NEXT:
@@ -215,38 +204,21 @@ class Ingest:
             return
         if self._clock.quality() == "unset":
             self._journal.count("readings_undated")
-        came = measured = round(self._clock.monotonic() * 1000)
-        if reading.ts is not None and reading.clock == "unset":
-            # By the same clock as ours, which was as far off.
-            measured = reading.ts - self._offset()
-        if not came - _LONGEST_WAY <= measured <= came:
-            measured = came
-        self._batch.undated.append(Undated(self._clock.boot, measured, device, encode_reading(reading)))
-        self._undated = True
-
-    def _time_of(self, device: str, reading: Reading, now: int) -> int:
-        if reading.ts is None or (self._too_old(reading) and not reading.late):
-            return self._arrivals.date(device, now)
-        if reading.clock == "estimated" and not reading.late:
-            return self.stepped.put_right(reading.ts, now, self._clock.monotonic())
-        return reading.ts
+        self._batch.undated.append(self.times.hold(device, reading))
 
     def _date_the_undated(self, now: int) -> None:
         """Take what waited, now that the clock is set. Raises StoreError; then it waits on."""
         self.flush()
         waiting = self._store.undated()
-        offset = now - round(self._clock.monotonic() * 1000)
-        for ts, one in dated([one for _, one in waiting], self._clock.boot, offset):
+        for device, ts, payload in self.times.release([one for _, one in waiting], now):
             try:
-                reading = decode_reading(one.payload)
-                when = self._arrivals.date(one.device, ts) if reading.ts is None else ts
-                if reading.ts is not None and not self._too_old(reading):
-                    when = reading.ts
-                self._take_lives(one.device, reading, when, now, None, in_order=True)
+                reading = decode_reading(payload)
+                when = self.times.when(device, reading, ts)
+                self._take_lives(device, reading, when, now, None, in_order=True)
             except BadMessageError as error:
-                self._batch.dead.append(DeadLetter(now, one.device, one.payload, str(error)))
+                self._batch.dead.append(DeadLetter(now, device, payload, str(error)))
         self._batch.dated_to = max((number for number, _ in waiting), default=0)
-        self._undated = False
+        self.times.waiting = False
 
     def _placed(self, device: str, reading: Reading, now: int, *, again: bool) -> Place:
         self._readings += 1
@@ -313,7 +285,7 @@ class Ingest:
         stream = reading.seq is not None
         if not turn:
             return self._dating.late(lives, ts, now, stream=stream, history=reading.late)
-        said = reading.ts if self._too_old(reading) and self._clock.quality() != "unset" else None
+        said = reading.ts if self.times.too_old(reading) and self._clock.quality() != "unset" else None
         came, values = self._clock.monotonic(), reading.values
         return self._dating.date(device, values, lives, ts, now=now, came=came, stream=stream, said=said)
 
@@ -410,19 +382,19 @@ class Ingest:
 
     def commit(self) -> None:
         """COMMIT, acknowledge, then watermarks. StoreError loses nothing."""
-        if self._undated and not self._time_unknown():
+        if self.times.waiting and not self.times.unknown():
             self._date_the_undated(self._clock.wall())
         # What is still undated asks again after the next interval.
-        self.since = self._clock.monotonic() if self._undated else self.since
+        self.since = self._clock.monotonic() if self.times.waiting else self.since
         if not self._messages and not self._batch.states and not self._batch.dated_to:
             return
         self._batch.streams = self._watermarks.moved()
         self._batch.owners = self._watermarks.owners()
         self._write(self._batch)
-        if self._undated:
+        if self.times.waiting:
             self._journal.count("undated_lost", self._store.drop_undated(MOST_UNDATED))
         messages, self._messages = self._messages, []
-        if not self._undated:
+        if not self.times.waiting:
             self.since = None
         self._bus.acknowledge(*messages)
         self._derived.committed()

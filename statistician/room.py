@@ -9,11 +9,15 @@ from bus.about import About, of_house
 from bus.clock import Clock
 from bus.health import Journal
 from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.limits import MOST_ENTITIES, MOST_OF_DEVICE, MOST_OF_STRANGERS
 from statistician.records import EntityRecord, StoreError
 from statistician.store import Store
 
 log = logging.getLogger(__name__)
+
+# Entities of the house, of all strangers together, and of one device, whoever it is.
+MOST_ENTITIES = 10_000
+MOST_OF_STRANGERS = 5_000
+MOST_OF_DEVICE = 1_000
 
 # How long it is told that entities were refused, how long none is looked for that gives way after there was
 # none, and how often one about is asked for, seconds.

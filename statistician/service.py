@@ -21,22 +21,20 @@ from statistician.api.registry import SERVICE, open_desk
 from statistician.arithmetic.live import Entities
 from statistician.arithmetic.periods import HOUR, first_to_compile, horizon
 from statistician.clock.absence import note_end
-from statistician.clock.estimated import Estimated
 from statistician.clock.house_time import HouseTime
+from statistician.clock.redating import Estimated
 from statistician.clock.steps import ClockSteps
 from statistician.compile import Compiler
 from statistician.corrections import Correction, merge
 from statistician.derived import Derived
 from statistician.fixes import Fixes
-from statistician.ingest import BATCH, Ingest
-from statistician.limits import Limits
-from statistician.patience import Patience
+from statistician.ingest import BATCH, Ingest, Limits
 from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
 from statistician.room import Room
 from statistician.schedule import BackUp, Purge
 from statistician.store import Store
-from statistician.upkeep import Upkeep
+from statistician.upkeep import Patience, Upkeep
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from bus.lock import hold
-from statistician.clock.undated import Undated
+from statistician.clock.entity_clock import Undated
 from statistician.records import Batch, DeadLetter, EntityRecord, StreamRecord
 from statistician.store_backup import Backup
 from statistician.store_engine import Cell, Engine

@@ -1,4 +1,4 @@
-"""Looks after the database: removes what is old, copies it, and makes room on a full disk."""
+"""Looks after the database: removes what is old, copies it, makes room on a full disk, and tries again."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from statistician.records import StoreError
 from statistician.retention import Allowance, Keep, Retention, Shrink
 from statistician.store import Store
 from statistician.store_backup import Backup, kept, taken_at
-from statistician.store_engine import FullError
+from statistician.store_engine import DamagedError, FullError
 from statistician.store_space import free
 
 log = logging.getLogger(__name__)
@@ -276,3 +276,54 @@ class Upkeep:
         self._safely(self._allowance.close)
         if self._backup is not None:
             self._backup.stop()
+
+
+_LONGEST_S = 60.0
+
+
+class Patience:
+    """Does work on the database. Times are monotonic seconds."""
+
+    def __init__(self, upkeep: Upkeep, *, clock: Clock, journal: Journal) -> None:
+        self._upkeep = upkeep
+        self._clock = clock
+        self._journal = journal
+        # Between two tries.
+        self._pause = 0.0
+        self._again_at = float("-inf")
+
+    def left(self, now: float) -> float:
+        """Seconds until the database is asked again; 0 if it may be asked now."""
+        return max(0.0, self._again_at - now)
+
+    def hurry(self) -> None:
+        """Ask at once, whatever it said before."""
+        self._again_at = float("-inf")
+
+    def do(self, work: Callable[[], None], now: int, open_period: int | None) -> bool:
+        """Do a piece of work at wall `now` (ms, 0: unknown); False: it is still due. Raises DamagedError."""
+        if self.left(self._clock.monotonic()):
+            return False
+        try:
+            work()
+        except DamagedError:
+            # Only a start can set it aside and put a copy in its place; outboxes send again.
+            log.critical("the database is damaged")
+            raise
+        except StoreError as error:
+            full = isinstance(error, FullError)
+            if not (full and now and self._upkeep.relieve(now, open_period)):
+                self._wait(error, full=full)
+            return False
+        if self._pause:
+            self._pause = 0.0
+            self._journal.solved("database")
+            log.info("the database works again")
+        return True
+
+    def _wait(self, error: StoreError, *, full: bool) -> None:
+        self._pause = min(max(1.0, self._pause * 2), _LONGEST_S)
+        self._again_at = self._clock.monotonic() + self._pause
+        text = f"{error}: {self._upkeep.room()}; nothing is acknowledged" if full else str(error)
+        if self._journal.problem("database", text, self._clock.wall()):
+            log.error("the database refuses: %s; trying again", text)

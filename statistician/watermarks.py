@@ -1,12 +1,20 @@
-"""Tells each publisher of a stream how far its readings are on disk, so that it may forget them."""
+"""Tells each publisher of a stream how far its readings are on disk, so that it may forget them.
+
+Until a new version is found healthy no collector may forget a reading, for a copy of the
+database may be put back that does not have it.
+"""
 
 import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from bus.events import Publishes
+from bus.events import Acknowledges, Message, Publishes, Sent
 from bus.health import Journal
+from bus.messages import BadMessageError, Reading
 from bus.outbox import REFUSED
-from bus.topics import BadTopicError, Topic, Topics, Verb
+from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
 from statistician.arithmetic.periods import HOUR
+from statistician.clock.entity_clock import TOLERANCE
 from statistician.records import StreamRecord
 from statistician.store import Store
 from statistician.streams import Owners, Place, Spot, Streams, envelope, service_of
@@ -148,3 +156,132 @@ def _impossible(device: str, spot: Spot, mark: int) -> str:
         f"{device}: seq {spot.seq}{after} of the stream {spot.stream} cannot be, it was at {mark}: "
         "the reading is stored, but its place is not believed. Let the sender begin a new stream at 1"
     )
+
+
+FILE = "hold"
+"""In the runtime folder: the second of CLOCK_BOOTTIME until which watermarks wait."""
+
+
+class Hold:
+    """A connection on which watermarks wait while `path` says so; all else passes.
+
+    The newest watermark of each stream goes out with whatever is published or acknowledged next.
+    """
+
+    def __init__(
+        self, bus: Acknowledges, topics: Topics, path: Path, *, monotonic: Callable[[], float]
+    ) -> None:
+        self._bus = bus
+        self._prefix = topics.watermark("x").removesuffix("x")
+        self._path = path
+        self._monotonic = monotonic
+        self._waiting: dict[str, bytes] = {}
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
+        """Publish now, but for a watermark that must wait."""
+        if not topic.startswith(self._prefix):
+            self._release()
+            return self._bus.publish(topic, payload, qos=qos, retain=retain, correlation=correlation)
+        if self._held():
+            self._waiting[topic] = payload
+            return Sent.YES
+        self._waiting.pop(topic, None)
+        self._release()
+        return self._bus.publish(topic, payload, qos=qos, retain=retain)
+
+    def acknowledge(self, *messages: Message) -> None:
+        """Acknowledge at once: what the broker forgets the collectors still have."""
+        self._bus.acknowledge(*messages)
+        self._release()
+
+    def _release(self) -> None:
+        if not self._waiting or self._held():
+            return
+        log.info("the update is done: %d watermarks that waited are published", len(self._waiting))
+        waiting, self._waiting = self._waiting, {}
+        for topic, payload in waiting.items():
+            self._bus.publish(topic, payload, retain=True)
+
+    def _held(self) -> bool:
+        try:
+            until = float(self._path.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            log.warning("%s cannot be used, watermarks do not wait: %s", self._path, error)
+            return False
+        return self._monotonic() < until
+
+
+# Of an outbox that is drained meanwhile more are rarely ahead.
+_MOST = 10_000
+
+Dated = Mapping[int, int]
+
+
+def device_of(topic: Topic, reading: Reading) -> str:
+    """Take the device out of a reading on a backlog topic.
+
+    Raises BadMessageError if it names none, or if its stream is not that of the topic and its service.
+    """
+    device = reading.values.pop("device", None)
+    if not isinstance(device, str):
+        raise BadMessageError("device: allowed is the id of the device that was read")
+    if reading.seq is None or reading.stream != topic.part or service_of(topic.part or "") != topic.name:
+        raise BadMessageError(
+            f"stream {str(reading.stream)[:80]!r}, seq {reading.seq}: allowed on a backlog topic is its own"
+            f" stream, which begins with {topic.name}-, and a seq"
+        )
+    return check_id(device, "device")
+
+
+class Provisional:
+    """Times of readings that are stored ahead of a missing one: ms by entity, by stream and seq."""
+
+    def __init__(self) -> None:
+        self._dated: dict[tuple[str | None, int | None], Dated] = {}
+        # Streams with a gap whose live readings may be of a wrong time.
+        self._doubted: set[str | None] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._dated)
+
+    def doubts(self, reading: Reading, *, ahead: bool, late_by: int) -> bool:
+        """Take a live reading that came so many ms late; say whether it is to wait for its turn.
+
+        Ahead of it only what is surely of now counts, and none of its stream after a clock was set meanwhile.
+        """
+        if not ahead:
+            self._doubted.discard(reading.stream)
+        elif not 0 <= late_by < TOLERANCE:
+            self._doubted.add(reading.stream)
+        return ahead and reading.stream in self._doubted
+
+    def note(self, reading: Reading, dated: Dated) -> None:
+        """Remember when the values of a reading count before its turn; of too many forget the oldest."""
+        self._dated[reading.stream, reading.seq] = dated
+        if len(self._dated) > _MOST:
+            del self._dated[next(iter(self._dated))]
+
+    def differs(self, reading: Reading, dated: Dated) -> bool:
+        """Take a reading whose turn has come; say whether it is stored at another time than it counts now."""
+        place = reading.stream, reading.seq
+        if self._dated and place in self._dated:
+            if self._dated[place] != dated:
+                return True
+            del self._dated[place]
+        return False
+
+    def take_all(self) -> list[tuple[int, int]]:
+        """Forget all; return times and entities."""
+        found = [(ts, number) for dated in self._dated.values() for number, ts in dated.items()]
+        self._dated.clear()
+        return found

@@ -1,4 +1,4 @@
-"""The verbs info, entities, latest and metadata: what there is, and how the statistician does."""
+"""The verbs info, entities, latest, metadata and validate: what there is, and how the statistician does."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,7 +9,8 @@ from bus.requests import Code, Listing, Part, Place, Refused
 from statistician import store_queries as queries
 from statistician.api.ground import Ground, by_name, full_name
 from statistician.api.params import MetadataOf, Nothing, Which
-from statistician.api.wishes import stored_unit, unit_class
+from statistician.api.rows import stored_unit, unit_class
+from statistician.arithmetic import units
 from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.periods import HOUR
 from statistician.records import Table
@@ -163,3 +164,49 @@ def _metadata(ground: Ground, live: LiveEntity) -> Described:
         "has_mean": has_mean,
         "has_sum": has_sum,
     }
+
+
+Issue = dict[str, str | None]
+
+
+def validate(ground: Ground, _params: Nothing, place: Place) -> Listing:
+    """Issues by entity; entities without any are absent."""
+    done = "" if place.after is None else str(place.after[0])
+
+    def parts() -> Iterator[Part | None]:
+        for name, live in by_name(ground.entities):
+            if name > done:
+                found = _issues(ground, live)
+                yield Part((name,), found) if found else None
+
+    return Listing(parts(), lambda found: {str(part.key[0]): part.value for part in found})
+
+
+def _issues(ground: Ground, live: LiveEntity) -> list[Issue]:
+    numbers = (queries.last_row(ground.store, table, live.record.id) for table in Table)
+    if all(start is None for start in numbers):
+        return []
+    if live.newest is None:
+        return [{"type": "no_state"}]
+    if not isinstance(live.newest.value, float):
+        # Unknown now: what it is will be seen when it is known again.
+        return []
+    issues: list[Issue] = []
+    if live.record.state_class is None:
+        issues.append({"type": "state_class_removed"})
+    kept, now = units.canonical(stored_unit(live)), units.canonical(live.record.unit)
+    supported = units.units_of(unit_class(live)) or (kept,)
+    if now != kept and kept and now not in supported:
+        issues.append(
+            {
+                "type": "units_changed",
+                "state_unit": live.record.unit,
+                "statistics_unit": stored_unit(live),
+                "supported": ", ".join(sorted(supported)),
+            }
+        )
+    angle = live.record.state_class == about.MEASUREMENT_ANGLE
+    means = angle or live.record.state_class == about.MEASUREMENT
+    if means and live.record.kept_angle is not None and live.record.kept_angle != angle:
+        issues.append({"type": "mean_type_changed"})
+    return issues

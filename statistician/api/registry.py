@@ -16,13 +16,10 @@ from bus.requests import Action, Code, Listing, Ms, Part, Parts, Place, Refused,
 from bus.topics import Topics
 from statistician.api import params
 from statistician.api.ground import Ground
-from statistician.api.history import history
+from statistician.api.history import history, outliers
 from statistician.api.letters import Take, dead_letters, taking_again
-from statistician.api.outliers import outliers
-from statistician.api.overview import entities, info, latest, metadata
-from statistician.api.statistic import statistic
-from statistician.api.statistics import statistics
-from statistician.api.validate import validate
+from statistician.api.overview import entities, info, latest, metadata, validate
+from statistician.api.statistics import statistic, statistics
 from statistician.fixes import Fixes
 from statistician.fixes_ground import FixError
 from statistician.fixes_params import (

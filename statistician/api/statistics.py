@@ -1,23 +1,21 @@
-"""The verb statistics: rows of entities by 5 minutes, hour, day, week, month, year, or all in one."""
+"""The verbs statistics and statistic: rows of entities by period, or one value for a whole range."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import cast
 
+from msgspec import to_builtins
+
 from bus.requests import LATEST_MS, Code, Listing, Part, Place, Refused
 from statistician import store_queries as queries
 from statistician.api.ground import Ground, full_name, span, zone
+from statistician.api.params import CalendarPeriod, Number, RollingWindow, StatisticOf, StatisticsOf
 from statistician.api.params import Period as PeriodName
-from statistician.api.params import StatisticsOf
-from statistician.api.ranking import Ranking, ranking
-from statistician.api.rows import Changes, Period
-from statistician.api.series import Series, line
-from statistician.api.wishes import Wish, check_units, wish
-from statistician.arithmetic import calendar_periods
-from statistician.arithmetic.calendar_periods import Calendar
+from statistician.api.rows import Changes, Period, Series, Wish, check_units, line, wish
+from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, Calendar, hour_of, shifted, start_of
 from statistician.records import Table
 
 # Rows an answer may have, over all its pages, and rows that may be read for it.
@@ -31,6 +29,54 @@ _LENGTHS: dict[str, int] = {
     "month": 28 * DAY,
     "year": 365 * DAY,
 }
+_TYPES = frozenset[str]({"mean", "min", "max", "change", "coverage"})
+_LIMIT = 10
+# So many more than wanted are kept before the rest is dropped.
+_ROOM = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Which type ranks periods, in the unit of the answer; only those `above` count."""
+
+    order_by: Number
+    descending: bool
+    limit: int
+    above: float | None
+
+    def best(
+        self, one: Wish, periods: Iterator[Period | None]
+    ) -> Generator[None, None, tuple[int, list[Period]]]:
+        """How many periods count, and the first `limit` of them; of equal ones the earlier is first."""
+        count = 0
+        found: list[tuple[float, int, Period]] = []
+        for period in periods:
+            if period is None:
+                yield None
+                continue
+            value: float | None = getattr(one.line(period, None, None), self.order_by)
+            if value is None or (self.above is not None and value <= self.above):
+                continue
+            count += 1
+            found.append((-value if self.descending else value, period.start, period))
+            if len(found) > self.limit + _ROOM:
+                found = sorted(found)[: self.limit]
+        return count, [period for _, _, period in sorted(found)[: self.limit]]
+
+
+def ranking(params: StatisticsOf) -> Ranking | None:
+    """What a request ranks by; None if it wants all in order of time. Raises Refused."""
+    if params.order_by is None:
+        for field in ("descending", "limit", "above"):
+            if getattr(params, field) is not None:
+                raise Refused(Code.INVALID, f"{field}: it goes with order_by, the type that is ranked")
+        return None
+    return Ranking(
+        params.order_by,
+        descending=params.descending is not False,
+        limit=_LIMIT if params.limit is None else params.limit,
+        above=params.above,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +167,9 @@ def _range(period: PeriodName, start: int, end: int, where: tzinfo) -> _Range:
         return _Range(Table.HOUR, HOUR, start, end, period, where)
     calendar = cast("Calendar", period)
     try:
-        first = calendar_periods.start_of(start, calendar, where)
-        last = calendar_periods.start_of(end - 1, calendar, where) if end > start else first
-        after = calendar_periods.shifted(last, calendar, 1, where) if end > start else first
+        first = start_of(start, calendar, where)
+        last = start_of(end - 1, calendar, where) if end > start else first
+        after = shifted(last, calendar, 1, where) if end > start else first
     except (ValueError, OverflowError) as error:
         raise Refused(Code.INVALID, f"start, end: {error}") from error
     return _Range(Table.HOUR, HOUR, first, after, period, where)
@@ -175,5 +221,53 @@ def _bounds(start: int, where: _Range) -> tuple[int, int]:
     if where.period == "lifetime":
         return start, LATEST_MS
     calendar = cast("Calendar", where.period)
-    first = calendar_periods.start_of(start, calendar, where.zone)
-    return first, calendar_periods.shifted(first, calendar, 1, where.zone)
+    first = start_of(start, calendar, where.zone)
+    return first, shifted(first, calendar, 1, where.zone)
+
+
+def statistic(ground: Ground, params: StatisticOf, place: Place) -> Listing:
+    """From hourly rows, and 5-minute rows where an hour is not whole. Raises Refused."""
+    live = ground.find(params.entity, "entity")
+    start, end = _asked_range(params, place.now)
+    check_units(params.units)
+    types = _TYPES if params.types is None else frozenset[str](params.types)
+    one = wish(live, types, params.units)
+    return Listing.whole(_parts(ground, one, start, min(end, place.now), place.now))
+
+
+def _asked_range(params: StatisticOf, now: int) -> tuple[int | None, int]:
+    given = [r for r in (params.fixed_period, params.calendar, params.rolling_window) if r is not None]
+    if len(given) != 1:
+        raise Refused(
+            Code.INVALID, "fixed_period, calendar, rolling_window: exactly one of the three is needed"
+        )
+    (one,) = given
+    if isinstance(one, RollingWindow):
+        end = now + int(one.offset * 1000)
+        return max(0, end - int(one.duration * 1000)), end
+    if isinstance(one, CalendarPeriod):
+        return _calendar(one, params.time_zone, now)
+    start, until = span(one.start, one.end, "fixed_period.")
+    return start, now if until is None else until
+
+
+def _calendar(one: CalendarPeriod, name: str | None, now: int) -> tuple[int, int]:
+    where = zone(name)
+    if one.period == "hour":
+        start = hour_of(now) + one.offset * HOUR
+        return start, start + HOUR
+    try:
+        start = shifted(now, one.period, one.offset, where)
+        return start, shifted(start, one.period, 1, where)
+    except (ValueError, OverflowError) as error:
+        raise Refused(Code.INVALID, f"calendar.offset: {error}") from error
+
+
+def _parts(ground: Ground, one: Wish, start: int | None, end: int, now: int) -> Iterator[Part | None]:
+    series = Series(ground, one.live, now)
+    if start is None:
+        start = end if series.first is None else min(end, series.first)
+    row = yield from series.fold(start, end)
+    period = Changes(series.at).period(start, end, row or Row())
+    found = yield from line(series, one, period)
+    yield Part((), {"entity": full_name(one.live), "unit": one.unit} | to_builtins(found))

@@ -1,19 +1,85 @@
 """When each reading counts: by its own time while that can be right, else by the time that passed."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from bus.clock import Clock
 from bus.health import Journal
-from bus.messages import Value
+from bus.messages import Reading, Value, encode_reading
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.arithmetic.periods import DAY
-from statistician.clock.entity_clock import TOLERANCE, EntityClock, Move
-from statistician.clock.estimated import Estimated
-from statistician.clock.redating import find_ahead
+from statistician.clock.entity_clock import TOLERANCE, Arrivals, EntityClock, Move, Stepped, Undated, dated
+from statistician.clock.redating import Estimated, find_ahead
 from statistician.records import Batch, Event, StoreError
 from statistician.store import Store
 
 log = logging.getLogger(__name__)
+
+# What was measured longer before it came was not measured by our clock; one further off was just set, ms.
+_LONGEST_WAY, _STEP = 3_600_000, 1_000
+
+
+class ReadingTimes:
+    """Says when a reading counts that has no time of its own, or one that cannot be; times are ms.
+
+    While the time is not known such readings wait. `waiting` says whether some do, on disk; no time before
+    `earliest` can be, `offset` is that of the house's clock to the time since the machine's start.
+    """
+
+    def __init__(self, clock: Clock, offset: Callable[[], int], earliest: int, *, waiting: bool) -> None:
+        self._clock = clock
+        self._offset = offset
+        self._earliest = earliest
+        self._arrivals, self.stepped = Arrivals(), Stepped()
+        self.waiting = waiting
+
+    def unknown(self) -> bool:
+        """Whether the clock is not set, or was set just now and what that means is still to be found out."""
+        known = self._offset() + round(self._clock.monotonic() * 1000)
+        return self._clock.quality() == "unset" or abs(self._clock.wall() - known) > _STEP
+
+    def too_old(self, reading: Reading) -> bool:
+        """Whether a reading's own time is before all that can be."""
+        return reading.ts is not None and reading.ts < self._earliest
+
+    def must_wait(self, reading: Reading) -> bool:
+        """Whether nobody knows yet when a reading counts."""
+        if self.waiting and self._clock.quality() != "unset" and self.unknown():
+            return True
+        if reading.late or not (reading.ts is None or self.too_old(reading)):
+            return False
+        return self.unknown()
+
+    def hold(self, device: str, reading: Reading) -> Undated:
+        """Make of a reading what waits on disk for the time."""
+        self.waiting = True
+        came = measured = round(self._clock.monotonic() * 1000)
+        if reading.ts is not None and reading.clock == "unset":
+            # By the same clock as ours, which was as far off.
+            measured = reading.ts - self._offset()
+        if not came - _LONGEST_WAY <= measured <= came:
+            measured = came
+        return Undated(self._clock.boot, measured, device, encode_reading(reading))
+
+    def release(self, waiting: list[Undated], now: int) -> Iterator[tuple[str, int, bytes]]:
+        """Device, time and payload of what waited, in order, now that the time is known."""
+        offset = now - round(self._clock.monotonic() * 1000)
+        for ts, one in dated(waiting, self._clock.boot, offset):
+            yield one.device, ts, one.payload
+
+    def when(self, device: str, reading: Reading, ts: int) -> int:
+        """When a reading counts that waited and came at `ts`."""
+        if reading.ts is None:
+            return self._arrivals.date(device, ts)
+        return ts if self.too_old(reading) else reading.ts
+
+    def of(self, device: str, reading: Reading, now: int) -> int:
+        """When a reading counts that came at `now`."""
+        if reading.ts is None or (self.too_old(reading) and not reading.late):
+            return self._arrivals.date(device, now)
+        if reading.clock == "estimated" and not reading.late:
+            return self.stepped.put_right(reading.ts, now, self._clock.monotonic())
+        return reading.ts
 
 
 class Dating:

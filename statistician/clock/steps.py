@@ -11,9 +11,8 @@ from bus.health import Journal
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.clock.absence import another_boot, ends, last_seen
 from statistician.clock.entity_clock import PROBATION_S, TOLERANCE, Move
-from statistician.clock.estimated import Estimated
 from statistician.clock.house_time import HouseTime, Step
-from statistician.clock.redating import Redating, find_ahead
+from statistician.clock.redating import Estimated, Redating, find_ahead
 from statistician.compile import Compiler
 from statistician.corrections import merge
 from statistician.derived import Derived
@@ -224,7 +223,7 @@ class ClockSteps:
             log.warning("the clock went %s by %d s", way, abs(step.by) // 1000)
         if step.synchronised:
             if step.by:
-                self._ingest.stepped.note(step.by, self._clock.monotonic())
+                self._ingest.times.stepped.note(step.by, self._clock.monotonic())
                 self._date_anew(self._estimated.moves(step.by, self._entities))
             self._estimated.moved(step.by, synchronised=self._clock.quality() == "ok")
         elif back := {n: m for n, m in self._took_back.items() if abs(step.by + m.by) <= _SAME_STEP}:

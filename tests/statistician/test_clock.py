@@ -8,7 +8,7 @@ from bus.clock import BUILD_DATE_MS
 from bus.messages import Reading, encode_reading
 from statistician import ingest
 from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
-from statistician.clock.undated import Stepped, Undated, dated
+from statistician.clock.entity_clock import Stepped, Undated, dated
 from statistician.records import Table
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus.events import Message
-from statistician.hold import FILE, Hold
+from statistician.watermarks import FILE, Hold
 from tests.statistician.rig import TOPICS, Notes
 
 FIRST, SECOND = TOPICS.watermark("ble-1"), TOPICS.watermark("i2c-2")

@@ -18,7 +18,7 @@ from bus.health import Journal
 from collector import checking, ownership
 from config import rules
 from config.model import Device, Settings
-from statistician.arithmetic.integral import Integral, Sign
+from statistician.arithmetic.algorithm import Integral, Sign
 from statistician.records import State, StoreError, Table
 from statistician.service import Statistician
 from statistician.store import Store

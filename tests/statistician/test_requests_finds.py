@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus.messages import to_iso
-from statistician.api.wishes import wish
+from statistician.api.rows import wish
 from statistician.arithmetic.live import LiveEntity
 from statistician.records import EntityRecord, Table
 from tests.statistician.requests_rig import AskingRig
