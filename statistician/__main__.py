@@ -22,7 +22,7 @@ from statistician.ingest import BATCH
 from statistician.middleware import (
     AbsentServices,
     Announcing,
-    OpensLater,
+    DatabaseOpener,
     of_absent_services,
     of_announcing,
 )
@@ -31,7 +31,7 @@ from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store_engine import NewerError
-from statistician.watermarks import FILE, Hold
+from statistician.watermarks import FILE, HeldWatermarks
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +72,14 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     access = AccessLog(
         Path(settings.storage.state) / f"{NAME}-access.log", clock=clock, journal=process.journal
     )
-    late = OpensLater(
+    opener = DatabaseOpener(
         lambda: _announcing(settings, process, clock, access),
         clock=clock,
         journal=process.journal,
         stop=process.emit,
     )
     try:
-        late.open_first()
+        opener.open_first()
     except (NewerError, LockedError) as error:
         # Neither another start nor an empty database would help.
         log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
@@ -90,7 +90,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     schedule = schedule_of(process.emit)
     schedule.start()
     try:
-        return process.run(AbsentServices(late, refusing, topics, NAME, access))
+        return process.run(AbsentServices(opener, refusing, topics, NAME, access))
     finally:
         schedule.stop()
 
@@ -99,7 +99,7 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
     """The service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
     hold = Path(settings.storage.runtime) / FILE
-    bus = Hold(connection, topics, hold, monotonic=clock.monotonic)
+    bus = HeldWatermarks(connection, topics, hold, monotonic=clock.monotonic)
 
     def make(store: Store) -> Statistician:
         return Statistician(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from bus.faults import spares
 from bus.zone import machine_zone
 from statistician.arithmetic.algorithm import Row, hourly
-from statistician.arithmetic.collecting import keeping, open_period
 from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.open_period import keeping, open_period
 from statistician.arithmetic.periods import (
     HOUR,
     MINUTES_5,

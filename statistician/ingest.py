@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bus import about as about_message
-from bus.clock import BUILD_DATE_MS, Clock
+from bus.clock import BUILD_DATE_MS
 from bus.events import Acknowledges, Message
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
@@ -15,15 +15,16 @@ from bus.topics import BadTopicError, Topics, Verb, check_id
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.clock.dating import Dating, ReadingTimes
 from statistician.clock.entity_clock import TOLERANCE, Move
+from statistician.clock.house_time import HouseTime
 from statistician.clock.redating import Estimated
 from statistician.compile import Compiler
-from statistician.corrections import merge
-from statistician.counting import Counting
+from statistician.corrections import Corrector, merge
+from statistician.counter_filter import CounterFilter
 from statistician.derived import Derived
+from statistician.entity_limits import EntityLimits
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
-from statistician.room import Room
 from statistician.store import Store
-from statistician.streams import Place, spot_of
+from statistician.streams import StreamPlace, spot_of
 from statistician.watermarks import Provisional, Watermarks, device_of
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Limits:
 
 
 class Ingest:
-    """Takes messages, keeps what the next commit writes. `dirty` gathers what came late."""
+    """Takes messages, keeps what the next commit writes."""
 
     def __init__(
         self,
@@ -56,21 +57,21 @@ class Ingest:
         entities: Entities,
         compiler: Compiler,
         *,
+        corrector: Corrector,
         derived: Derived,
-        clock: Clock,
+        time: HouseTime,
         journal: Journal,
         kept_since: Callable[[int, int], int],
         limits: Limits,
         estimated: Estimated,
-        offset: Callable[[], int],
-        room: Room,
+        room: EntityLimits,
     ) -> None:
         self._bus = bus
         self._store = store
         self._entities = entities
         self._compiler = compiler
         self._derived = derived
-        self._clock = clock
+        self._clock = clock = time.steady()
         self._journal = journal
         self._kept_since = kept_since
         self._limits = limits
@@ -93,18 +94,15 @@ class Ingest:
             estimated=estimated,
         )
         self._estimated = estimated
-        self._offset = offset
+        self._time = time
         # Until when nobody listened, ms.
         self.back_at = 0
-        self._counting = Counting(store, topics, journal)
-        self.times = ReadingTimes(clock, offset, limits.earliest, waiting=bool(store.undated()))
+        self._counter_filter = CounterFilter(store, topics, journal)
+        self.times = ReadingTimes(time, limits.earliest, waiting=bool(store.undated()))
         self._provisional = Provisional()
-        self.dirty: dict[int, Span] = store.statistics.dirty()
-        # What is being corrected.
-        self.walking: Callable[[], dict[int, Span]] = dict
-        # Monotonic second of the oldest message that waits for a commit, and of the newest late state.
+        self._corrector = corrector
+        # Monotonic second of the oldest message that waits for a commit.
         self.since: float | None = None
-        self.late_at = float("-inf")
 
     @property
     def waiting(self) -> int:
@@ -182,7 +180,7 @@ class Ingest:
 
     def _take_reading(self, device: str, reading: Reading, message: Message, *, again: bool = False) -> None:
         now = self._clock.wall()
-        self._counting.note_flaws(device, reading, now)
+        self._counter_filter.note_flaws(device, reading, now)
         if self.times.must_wait(reading):
             self._let_wait(device, reading, now, again=again)
             return
@@ -199,7 +197,7 @@ class Ingest:
         self._take_values(device, reading, self.times.of(device, reading, now), now, since, again=again)
 
     def _let_wait(self, device: str, reading: Reading, now: int, *, again: bool) -> None:
-        if self._placed(device, reading, now, again=again) is not Place.NEXT:
+        if self._placed(device, reading, now, again=again) is not StreamPlace.NEXT:
             # What is ahead of a missing one comes again in its turn.
             return
         if self._clock.quality() == "unset":
@@ -220,12 +218,14 @@ class Ingest:
         self._batch.dated_to = max((number for number, _ in waiting), default=0)
         self.times.waiting = False
 
-    def _placed(self, device: str, reading: Reading, now: int, *, again: bool) -> Place:
+    def _placed(self, device: str, reading: Reading, now: int, *, again: bool) -> StreamPlace:
         self._readings += 1
         if reading.clock != "ok":
             self._journal.count(f"readings_{reading.clock}")
         spot = spot_of(reading)
-        return Place.NEXT if spot is None else self._watermarks.place(device, spot, now, of_service=again)
+        return (
+            StreamPlace.NEXT if spot is None else self._watermarks.place(device, spot, now, of_service=again)
+        )
 
     def _take_values(
         self, device: str, reading: Reading, ts: int, now: int, since: int | None, *, again: bool
@@ -233,16 +233,16 @@ class Ingest:
         if ts < self._limits.earliest:
             raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
         place = self._placed(device, reading, now, again=again)
-        if place is Place.DUPLICATE or (place is Place.GAP and again):
+        if place is StreamPlace.DUPLICATE or (place is StreamPlace.GAP and again):
             return
-        if not again and self._provisional.doubts(reading, ahead=place is Place.GAP, late_by=now - ts):
+        if not again and self._provisional.doubts(reading, ahead=place is StreamPlace.GAP, late_by=now - ts):
             # It comes again, and so does all that was taken ahead of its turn.
             if self._provisional:
                 self.flush()
             return
-        in_order = place is Place.NEXT and not reading.late
+        in_order = place is StreamPlace.NEXT and not reading.late
         dated = self._take_lives(device, reading, ts, now, since, in_order=in_order)
-        if place is Place.GAP:
+        if place is StreamPlace.GAP:
             self._provisional.note(reading, dated)
 
     def _take_lives(
@@ -264,7 +264,7 @@ class Ingest:
             self.flush()
         if self._clock.quality() != "ok":
             arrived = now if abs(ts - now) > TOLERANCE else None
-            self._estimated.note_reading(reading, counts, arrived, self._offset())
+            self._estimated.note_reading(reading, counts, arrived, self._time.offset)
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
             value = State(dated[key], live.record.id, values[key], reading.last_reset.get(key))
@@ -302,7 +302,7 @@ class Ingest:
         if not live.record.enabled:
             self._journal.count("states_disabled")
             return
-        counts, gone = self._counting.take(live, state, self._batch)
+        counts, gone = self._counter_filter.take(live, state, self._batch)
         for one in gone:
             self._drop(live, one, now)
         for one in counts:
@@ -345,13 +345,13 @@ class Ingest:
         begin = self._limits.begin
         self.mark(live.record.id, Span(max(span.since, begin), max(span.until, begin)), now)
 
-    def mark(self, number: int, span: Span, now: int) -> None:
+    def mark(self, number: int, span: Span, now: int | None = None) -> None:
         """Mark what changed in closed periods of an entity; the next commit puts it on disk."""
+        now = self._clock.wall() if now is None else now
         if span.since < self._kept_since(number, now):
             # The rows it belongs to may be gone already.
             return
-        self.late_at = self._clock.monotonic()
-        merge(self.dirty, [(number, span)])
+        self._corrector.mark(number, span, self._clock.monotonic())
         self._batch.dirty[number] = span
 
     def flush(self) -> None:
@@ -370,7 +370,7 @@ class Ingest:
             del batch.entities[number]
         batch.entities = {number: self._entities[number].record for number in batch.entities}
         # The mark on disk is one for all that is wrong with an entity.
-        for marks in (self.dirty, self.walking()):
+        for marks in (self._corrector.dirty, self._corrector.walking):
             merge(batch.dirty, [(number, marks[number]) for number in batch.dirty if number in marks])
         with self._store.transaction():
             self._estimated.save()
@@ -398,7 +398,7 @@ class Ingest:
             self.since = None
         self._bus.acknowledge(*messages)
         self._derived.committed()
-        self._counting.look(self._clock.wall())
+        self._counter_filter.look(self._clock.wall())
         self._watermarks.committed(self._clock.wall())
 
     def _count(self, batch: Batch) -> None:

@@ -15,8 +15,7 @@ from bus.lock import LockedError
 from bus.messages import ONLINE
 from bus.process import EXIT_RESTART, KeepsMessages, Stop
 from bus.requests import Code, Refused
-from bus.topics import HOME_ASSISTANT, ID, BadTopicError, Topics, Verb
-from statistician.api.registry import SERVICE
+from bus.topics import HOME_ASSISTANT, ID, STATISTICIAN, BadTopicError, Topics, Verb
 from statistician.publish import empty
 from statistician.records import StoreError
 from statistician.store_engine import NewerError
@@ -63,7 +62,7 @@ class Middleware:
         return None if self._inner is None else self._inner.waiting()
 
 
-class OpensLater(Middleware):
+class DatabaseOpener(Middleware):
     """Waits for a database that cannot be opened yet, as on a read-only disk, and says so in health.
 
     `build` makes the service inside once it can.
@@ -251,7 +250,7 @@ class Announcing(Middleware):
             empty(self._bus, self._topics, device)
         # Every device of ours passes here: only who asks is read.
         about = _wish(payload) if b'"discovery"' in payload else None
-        if about is not None and about.service == SERVICE and device not in self._ours:
+        if about is not None and about.service == STATISTICIAN and device not in self._ours:
             self._take_back(device, about)
         elif about is not None and self._fits(device, about):
             self._asked[device] = about

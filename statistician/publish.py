@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable
 
+from msgspec.structs import replace
+
 from bus.events import Publishes
 from bus.messages import Aggregate, Statistics, encode, to_iso
 from bus.topics import Topics
@@ -45,7 +47,7 @@ class Aggregates:
             start=to_iso(start),
             end=to_iso(start + _LENGTHS[table]),
             rev=rev,
-            entities={self._entities[row.entity].record.entity: _aggregate(row.row) for row in rows},
+            entities={self._entities[row.entity].record.entity: _rounded(aggregate(row.row)) for row in rows},
         )
         self._said[topic] = (start, rev)
         self._bus.publish(topic, encode(message), retain=True)
@@ -118,7 +120,8 @@ def _newest(open_period: int) -> dict[Table, int]:
     return {Table.FIVE_MINUTES: open_period - MINUTES_5, Table.HOUR: hour_of(open_period) - HOUR}
 
 
-def _aggregate(row: Row) -> Aggregate:
+def aggregate(row: Row) -> Aggregate:
+    """A row as clients see it."""
     return Aggregate(
         mean=row.mean,
         min=row.min,
@@ -128,5 +131,9 @@ def _aggregate(row: Row) -> Aggregate:
         sum_increase=row.sum_increase,
         sum_decrease=row.sum_decrease,
         last_reset=None if row.last_reset is None else to_iso(row.last_reset),
-        coverage=None if row.coverage is None else round(row.coverage, 6),
+        coverage=row.coverage,
     )
+
+
+def _rounded(one: Aggregate) -> Aggregate:
+    return one if one.coverage is None else replace(one, coverage=round(one.coverage, 6))

@@ -95,7 +95,7 @@ def service_of(stream: str) -> str:
     return stream.partition("-")[0]
 
 
-class Place(Enum):
+class StreamPlace(Enum):
     """Where a reading stands in its stream."""
 
     NEXT = "the one that was awaited, or of no stream"
@@ -137,7 +137,7 @@ class Streams:
         """The seq up to which all is stored, or about to be."""
         return self._marks[stream].seq if stream in self._marks else 0
 
-    def place(self, spot: Spot, now: int) -> Place:
+    def place(self, spot: Spot, now: int) -> StreamPlace:
         """Find a reading's place and move the mark; whatever the place is, it is believed to be its owner's.
 
         A reading that is no DUPLICATE is to be stored. No mark passes a seq that neither came nor was said
@@ -146,7 +146,7 @@ class Streams:
         stream, seq, after, ts = spot
         if seq == 0:
             # Streams begin at 1: it has no place, and nothing waits for it.
-            return Place.NEXT
+            return StreamPlace.NEXT
         mark = self._marks.setdefault(stream, _Mark(0, now))
         far = FURTHEST + _FASTEST * abs(now - mark.seen) // 1000
         mark.seen = now
@@ -156,13 +156,13 @@ class Streams:
             after = None
         if seq <= mark.seq:
             if _sent_again(mark, seq, after, ts):
-                return Place.DUPLICATE
+                return StreamPlace.DUPLICATE
             self.restarts += 1
             # Said even if it is the number of the count before.
             self._asked.add(stream)
             mark.seq, mark.first = 0, None
         if after is not None and after > mark.seq and not self._skip(stream, mark, after, far):
-            return Place.GAP
+            return StreamPlace.GAP
         return self._step(stream, mark, spot, far)
 
     def _skip(self, stream: str, mark: _Mark, after: int, far: int) -> bool:
@@ -176,7 +176,7 @@ class Streams:
         mark.seq = after
         return True
 
-    def _step(self, stream: str, mark: _Mark, spot: Spot, far: int) -> Place:
+    def _step(self, stream: str, mark: _Mark, spot: Spot, far: int) -> StreamPlace:
         if mark.seq and spot.seq - mark.seq > far:
             self.jumps += 1
         elif spot.ts is not None:
@@ -185,10 +185,10 @@ class Streams:
             if spot.seq == 1:
                 mark.first = spot.ts
             mark.seq = spot.seq
-            return Place.NEXT
+            return StreamPlace.NEXT
         self._asked.add(stream)
         self._gaps.add(stream)
-        return Place.GAP
+        return StreamPlace.GAP
 
     def moved(self) -> dict[str, StreamRecord]:
         """Streams heard since the last commit."""

@@ -281,7 +281,7 @@ class Upkeep:
 _LONGEST_S = 60.0
 
 
-class Patience:
+class Retry:
     """Does work on the database. Times are monotonic seconds."""
 
     def __init__(self, upkeep: Upkeep, *, clock: Clock, journal: Journal) -> None:
@@ -296,8 +296,8 @@ class Patience:
         """Seconds until the database is asked again; 0 if it may be asked now."""
         return max(0.0, self._again_at - now)
 
-    def hurry(self) -> None:
-        """Ask at once, whatever it said before."""
+    def reset(self) -> None:
+        """Reset the pause: ask the database at once."""
         self._again_at = float("-inf")
 
     def do(self, work: Callable[[], None], now: int, open_period: int | None) -> bool:

@@ -17,7 +17,7 @@ from statistician.arithmetic.periods import HOUR
 from statistician.clock.entity_clock import TOLERANCE
 from statistician.records import StreamRecord
 from statistician.store import Store
-from statistician.streams import Owners, Place, Spot, Streams, envelope, service_of
+from statistician.streams import Owners, Spot, StreamPlace, Streams, envelope, service_of
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Watermarks:
             self._owners.add(device, service)
             self._solved(device)
 
-    def place(self, device: str, spot: Spot, now: int, *, of_service: bool = False) -> Place:
+    def place(self, device: str, spot: Spot, now: int, *, of_service: bool = False) -> StreamPlace:
         """Where a reading stands in its stream; NEXT if the stream is not the device's.
 
         `of_service`: it came on a topic where the service of the stream alone may write.
@@ -58,18 +58,18 @@ class Watermarks:
         if not of_service and not self._owners.owns(device, stream):
             self._journal.count("streams_refused")
             self._tell(device, _not_its_own(device, stream), now)
-            return Place.NEXT
+            return StreamPlace.NEXT
         if stream not in self._streams:
             try:
                 self._topics.watermark(stream)
             except BadTopicError:
                 # A stream whose watermark has no topic is none.
-                return Place.NEXT
+                return StreamPlace.NEXT
         mark, jumps = self._streams.mark(stream), self._streams.jumps
         place = self._streams.place(spot, now)
-        if place is Place.DUPLICATE:
+        if place is StreamPlace.DUPLICATE:
             self._journal.count("duplicates")
-        elif place is Place.GAP:
+        elif place is StreamPlace.GAP:
             self._journal.count("gaps")
         if self._streams.jumps != jumps:
             self._tell(device, _impossible(device, spot, mark), now)
@@ -162,7 +162,7 @@ FILE = "hold"
 """In the runtime folder: the second of CLOCK_BOOTTIME until which watermarks wait."""
 
 
-class Hold:
+class HeldWatermarks:
     """A connection on which watermarks wait while `path` says so; all else passes.
 
     The newest watermark of each stream goes out with whatever is published or acknowledged next.

@@ -92,6 +92,7 @@ TOP = frozenset(
         "docker-compose.yml",
         "pyproject.toml",
         "README.md",
+        "CONTRIBUTING.md",
         "README.ja.md",
         "CHANGELOG.md",
         "LICENSE",

@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from bus.about import MEASUREMENT
 from bus.messages import Value, to_iso
 from bus.requests import Code, Listing, Part, Place, Refused
-from statistician.api.ground import Ground, full_name, span
-from statistician.api.params import History, Outliers
+from statistician.api.table import BY_TIME, BY_TWO, verb
 from statistician.arithmetic.algorithm import Row, accumulator
 from statistician.arithmetic.counters import HeldReading
 from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.periods import DAY, HOUR
+from statistician.context import Context, Moment, Name, full_name, span
 from statistician.records import State
 
 # States a request may read at once to make buckets or find outliers.
@@ -20,17 +23,37 @@ MOST_STATES = 200_000
 _NEWEST = 100
 
 
-def history(ground: Ground, params: History, place: Place) -> Listing:
+class History(Struct, forbid_unknown_fields=True):
+    """States of an entity, start <= ts < end; without a range the newest `limit`; `points` buckets."""
+
+    entity: Name
+    start: Moment | None = None
+    end: Moment | None = None
+    limit: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    points: Annotated[int, Meta(ge=1, le=5_000)] | None = None
+
+
+class Outliers(Struct, forbid_unknown_fields=True):
+    """States that lie `threshold` robust deviations or more from their neighbours; default the last day."""
+
+    entity: Name
+    start: Moment | None = None
+    end: Moment | None = None
+    threshold: Annotated[float, Meta(ge=1, le=1000)] = 6.0
+
+
+@verb(History, asker="viewer", pages=BY_TWO)
+def history(context: Context, params: History, place: Place) -> Listing:
     """States as rows of (ts, value), or buckets as rows of (start, mean, min, max). Raises Refused."""
-    live = ground.find(params.entity, "entity")
+    live = context.find(params.entity, "entity")
     start, end = span(params.start, params.end)
     if params.points is not None:
         if params.limit is not None:
             raise Refused(Code.INVALID, "limit: it does not go with points")
-        return _listing(live, ("start", "mean", "min", "max"), _buckets(ground, live, params, place))
+        return _listing(live, ("start", "mean", "min", "max"), _buckets(context, live, params, place))
     if start is None and end is None:
-        return _listing(live, ("ts", "value"), _newest(ground, live, params.limit or _NEWEST, place))
-    states = _stored(ground, live, start or 0, end, place)
+        return _listing(live, ("ts", "value"), _newest(context, live, params.limit or _NEWEST, place))
+    states = _stored(context, live, start or 0, end, place)
     return _listing(live, ("ts", "value"), _limited(states, params.limit, place))
 
 
@@ -42,9 +65,9 @@ def _listing(live: LiveEntity, columns: tuple[str, ...], parts: Iterator[Part | 
     return Listing(parts, assemble)
 
 
-def chunks(ground: Ground, live: LiveEntity, start: int, end: int) -> Iterator[list[State]]:
+def chunks(context: Context, live: LiveEntity, start: int, end: int) -> Iterator[list[State]]:
     """An entity's states with start <= ts < end, an hour of the database at a time."""
-    first = ground.store.states.first()
+    first = context.store.states.first()
     newest = live.newest
     if first is None or newest is None:
         return
@@ -52,17 +75,17 @@ def chunks(ground: Ground, live: LiveEntity, start: int, end: int) -> Iterator[l
     end = min(end, newest.ts + 1)
     while start < end:
         after = min(end, start - start % HOUR + HOUR)
-        yield ground.store.states.between(start, after, {live.record.id})
+        yield context.store.states.between(start, after, {live.record.id})
         start = after
 
 
 def _stored(
-    ground: Ground, live: LiveEntity, start: int, end: int | None, place: Place
+    context: Context, live: LiveEntity, start: int, end: int | None, place: Place
 ) -> Iterator[State | None]:
     if place.after is not None:
         start = max(start, int(place.after[0]) + 1)
     # A publisher's clock may be a day ahead.
-    return _range(ground, live, start, place.now + DAY if end is None else end)
+    return _range(context, live, start, place.now + DAY if end is None else end)
 
 
 def _part(state: State, left: int) -> Part:
@@ -88,22 +111,22 @@ def _left(limit: int | None, place: Place) -> int:
     return -1 if limit is None else limit
 
 
-def _newest(ground: Ground, live: LiveEntity, limit: int, place: Place) -> Iterator[Part | None]:
-    first = ground.store.states.first()
+def _newest(context: Context, live: LiveEntity, limit: int, place: Place) -> Iterator[Part | None]:
+    first = context.store.states.first()
     if first is None or live.newest is None:
         return
     left = _left(limit, place)
     end = live.newest.ts + 1 if place.after is None else int(place.after[0])
     while end > first and left:
         start = (end - 1) - (end - 1) % HOUR
-        for state in reversed(ground.store.states.between(start, end, {live.record.id})[-left:]):
+        for state in reversed(context.store.states.between(start, end, {live.record.id})[-left:]):
             left -= 1
             yield _part(state, left)
         yield None
         end = start
 
 
-def _buckets(ground: Ground, live: LiveEntity, params: History, place: Place) -> Iterator[Part | None]:
+def _buckets(context: Context, live: LiveEntity, params: History, place: Place) -> Iterator[Part | None]:
     """The mean weighted by time with the extremes, so that no peak is lost; unknown is null."""
     start, end = span(params.start, params.end)
     points = params.points or 1
@@ -113,9 +136,9 @@ def _buckets(ground: Ground, live: LiveEntity, params: History, place: Place) ->
         raise Refused(Code.INVALID, "start: it must be before end and not in the future")
     done = -1 if place.after is None else int(place.after[0])
     bounds = [since + (until - since) * n // points for n in range(points + 1)]
-    bucket = _Bucket(bounds, ground.store.states.in_force([live.record], since).get(live.record.id))
+    bucket = _Bucket(bounds, context.store.states.in_force([live.record], since).get(live.record.id))
     yield None
-    for state in counted(_range(ground, live, since, until)):
+    for state in counted(_range(context, live, since, until)):
         if state is None:
             yield None
             continue
@@ -170,8 +193,8 @@ class _Bucket:
             yield number, (to_iso(start), row.mean, row.min, row.max)
 
 
-def _range(ground: Ground, live: LiveEntity, start: int, end: int) -> Iterator[State | None]:
-    for states in chunks(ground, live, start, end):
+def _range(context: Context, live: LiveEntity, start: int, end: int) -> Iterator[State | None]:
+    for states in chunks(context, live, start, end):
         yield from states
         yield None
 
@@ -206,25 +229,26 @@ class Outlier:
     score: float | None = None
 
 
-def outliers(ground: Ground, params: Outliers, place: Place) -> Listing:
+@verb(Outliers, asker="viewer", pages=BY_TIME)
+def outliers(context: Context, params: Outliers, place: Place) -> Listing:
     """States with the range expected of them, and the readings that were left out of a counter's rows.
 
     A lasting change is no outlier. Raises Refused.
     """
-    live = ground.find(params.entity, "entity")
+    live = context.find(params.entity, "entity")
     start, end = span(params.start, params.end)
     until = place.now if end is None else end
     since = max(0, until - DAY) if start is None else start
 
     def parts() -> Iterator[Part | None]:
         numbers: list[tuple[int, float]] = []
-        for state in counted(s for hour in chunks(ground, live, since, until) for s in (*hour, None)):
+        for state in counted(s for hour in chunks(context, live, since, until) for s in (*hour, None)):
             if state is None:
                 yield None
             elif isinstance(state.value, float):
                 numbers.append((state.ts, state.value))
         done = -1 if place.after is None else int(place.after[0])
-        stored = ground.store.held.between(live.record.id, since, until)
+        stored = context.store.held.between(live.record.id, since, until)
         left_out = {reading.ts: reading for reading in stored if reading.verdict == "left_out"}
         numbers = sorted([*numbers, *((reading.ts, reading.value) for reading in left_out.values())])
         for found in _with_left_out(find(numbers, params.threshold), numbers, left_out):

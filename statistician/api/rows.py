@@ -10,17 +10,17 @@ from msgspec import Struct
 from bus.messages import to_iso
 from bus.requests import Code, Refused
 from statistician import store_queries as queries
-from statistician.api.ground import Ground
 from statistician.arithmetic import units
-from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.algorithm import Row, direction
 from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import convert
+from statistician.context import Context, iso
 from statistician.records import State, StoredRow, Table
 from statistician.store_queries import Extreme, Gathered
 
 
-class Line(Struct, omit_defaults=True, kw_only=True):
+class AnswerRow(Struct, omit_defaults=True, kw_only=True):
     """One period of one entity in an answer; what was not asked for or does not apply is absent."""
 
     start: str
@@ -77,7 +77,7 @@ _ASKED_FOR = frozenset({"min_at", "max_at"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Selection:
     """An entity, the types wanted (None: all) and the unit; differences convert without the zero point."""
 
     live: LiveEntity
@@ -98,24 +98,24 @@ class Wish:
         """The same for a sum or a change."""
         return _finite(self.difference(number)) if number is not None and self.wants(name) else None
 
-    def line(self, period: Period, min_at: int | None, max_at: int | None) -> Line:
+    def answer_row(self, period: Period, min_at: int | None, max_at: int | None) -> AnswerRow:
         """A period as it goes into the answer; `min_at` and `max_at` in ms, if they are wanted."""
         row = period.row
         known = row.coverage if self.wants("coverage") else None
-        return Line(
+        return AnswerRow(
             start=to_iso(period.start),
             end=to_iso(period.end),
             mean=self.show("mean", row.mean),
             min=self.show("min", row.min),
-            min_at=_iso(min_at),
+            min_at=iso(min_at),
             max=self.show("max", row.max),
-            max_at=_iso(max_at),
+            max_at=iso(max_at),
             state=self.show("state", row.state),
             sum=self.show_difference("sum", row.sum),
             change=self.show_difference("change", period.change),
             sum_increase=self.show_difference("sum_increase", row.sum_increase),
             sum_decrease=self.show_difference("sum_decrease", row.sum_decrease),
-            last_reset=_iso(row.last_reset) if self.wants("last_reset") else None,
+            last_reset=iso(row.last_reset) if self.wants("last_reset") else None,
             coverage=None if known is None else round(known, 6),
         )
 
@@ -123,10 +123,6 @@ class Wish:
 def _finite(number: float) -> float | None:
     # Of numbers near the largest there are, sums and differences may be none.
     return number if math.isfinite(number) else None
-
-
-def _iso(ts: int | None) -> str | None:
-    return None if ts is None else to_iso(ts)
 
 
 def stored_unit(live: LiveEntity) -> str | None:
@@ -150,16 +146,16 @@ def check_units(wanted: Mapping[str, str] | None) -> None:
             raise Refused(Code.INVALID, f"units.{name}: {unit!r} is not in it; allowed are {known}")
 
 
-def wish(live: LiveEntity, types: frozenset[str] | None, wanted: Mapping[str, str] | None) -> Wish:
+def select(live: LiveEntity, types: frozenset[str] | None, wanted: Mapping[str, str] | None) -> Selection:
     """What is wanted of an entity: in a unit of `wanted`, by class, else the one its states have now."""
     own = stored_unit(live)
     name = unit_class(live)
     target = (wanted or {}).get(name or "", live.record.unit)
     how = units.conversion(name, units.canonical(own), units.canonical(target)) if name else None
     if how is None or units.canonical(own) == units.canonical(target):
-        return Wish(live, types, own, float, float)
+        return Selection(live, types, own, float, float)
     zero = how(0.0)
-    return Wish(live, types, target, how, lambda value: how(value) - zero)
+    return Selection(live, types, target, how, lambda value: how(value) - zero)
 
 
 _LENGTHS = {Table.FIVE_MINUTES: MINUTES_5, Table.HOUR: HOUR}
@@ -179,23 +175,23 @@ class _Piece(NamedTuple):
     until: int
 
 
-class Series:
+class EntityRows:
     """The rows of one entity at `now`, from `first`, the start of the oldest, to `end`, the newest's; ms."""
 
-    def __init__(self, ground: Ground, live: LiveEntity, now: int) -> None:
-        self._store = ground.store
+    def __init__(self, context: Context, live: LiveEntity, now: int) -> None:
+        self._store = context.store
         self._record = live.record
-        starts = {table: queries.first_row(ground.store, table, live.record.id) for table in Table}
+        starts = {table: queries.first_row(context.store, table, live.record.id) for table in Table}
         newest = [
             last + length
             for table, length in _LENGTHS.items()
-            if (last := queries.last_row(ground.store, table, live.record.id)) is not None
+            if (last := queries.last_row(context.store, table, live.record.id)) is not None
         ]
         self._first_five = starts[Table.FIVE_MINUTES]
         self.first = min((start for start in starts.values() if start is not None), default=None)
         self.end = max(newest, default=0)
         # Up to here all is compiled.
-        compiled = period_of(now) if ground.compiler.open is None else ground.compiler.open
+        compiled = period_of(now) if context.compiler.open is None else context.compiler.open
         self._until = max(compiled, self.end)
         # Two periods that meet share an hour: what was read of it last.
         self._split: tuple[int, bool] = (-1, False)
@@ -363,14 +359,14 @@ class Series:
         )
 
 
-def line(series: Series, one: Wish, period: Period) -> Generator[None, None, Line]:
+def answer_row(series: EntityRows, one: Selection, period: Period) -> Generator[None, None, AnswerRow]:
     """A period as it goes into the answer, with the times of its extremes where they are wanted."""
     row, lowest, highest = period.row, None, None
     if row.min is not None and one.wants("min_at"):
         lowest = yield from series.when("min", row.min, period.start, period.end)
     if row.max is not None and one.wants("max_at"):
         highest = yield from series.when("max", row.max, period.start, period.end)
-    return one.line(period, lowest, highest)
+    return one.answer_row(period, lowest, highest)
 
 
 class _Folding:
@@ -405,8 +401,7 @@ class _Folding:
             return None
         mean = self._mean / self._weight if self._weight else None
         if self._angle:
-            # A tiny negative angle rounds up to a full turn.
-            mean = math.degrees(math.atan2(self._y, self._x)) % 360 % 360
+            mean = direction(self._x, self._y)
         return (last or Row())._replace(
             mean=mean,
             mean_weight=None,

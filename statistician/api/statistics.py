@@ -3,19 +3,18 @@
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from typing import cast
+from typing import Annotated, Literal, cast
 
-from msgspec import to_builtins
+from msgspec import Meta, Struct, to_builtins
 
 from bus.requests import LATEST_MS, Code, Listing, Part, Place, Refused
 from statistician import store_queries as queries
-from statistician.api.ground import Ground, full_name, span, zone
-from statistician.api.params import CalendarPeriod, Number, RollingWindow, StatisticOf, StatisticsOf
-from statistician.api.params import Period as PeriodName
-from statistician.api.rows import Changes, Period, Series, Wish, check_units, line, wish
+from statistician.api.rows import Changes, EntityRows, Period, Selection, answer_row, check_units, select
+from statistician.api.table import BY_ROW, verb
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, Calendar, hour_of, shifted, start_of
+from statistician.context import Context, Moment, Name, Names, full_name, span, zone
 from statistician.records import Table
 
 # Rows an answer may have, over all its pages, and rows that may be read for it.
@@ -35,6 +34,71 @@ _LIMIT = 10
 _ROOM = 100
 
 
+Zone = Annotated[str, Meta(min_length=1, max_length=64)]
+PeriodName = Literal["5minute", "hour", "day", "week", "month", "year", "lifetime"]
+Number = Literal["mean", "min", "max", "state", "sum", "change", "sum_increase", "sum_decrease", "coverage"]
+Type = Number | Literal["last_reset", "min_at", "max_at"]
+Units = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=32)]]
+
+
+class StatisticsOf(Struct, forbid_unknown_fields=True):
+    """Rows of entities, by period; `units` maps a unit class to the unit wanted.
+
+    With `order_by` the `limit` (10) greatest, or smallest, of each entity, and how many there are `above`.
+    """
+
+    entities: Names
+    period: PeriodName = "hour"
+    start: Moment | None = None
+    end: Moment | None = None
+    types: Annotated[tuple[Type, ...], Meta(min_length=1)] | None = None
+    units: Units | None = None
+    time_zone: Zone | None = None
+    order_by: Number | None = None
+    descending: bool | None = None
+    limit: Annotated[int, Meta(ge=0, le=1_000)] | None = None
+    above: float | None = None
+
+
+class FixedPeriod(Struct, forbid_unknown_fields=True):
+    """From start, or ever, to end, or now."""
+
+    start: Moment | None = None
+    end: Moment | None = None
+
+
+class CalendarPeriod(Struct, forbid_unknown_fields=True):
+    """The running hour, day, week, month or year, or the one `offset` later."""
+
+    period: Literal["hour", "day", "week", "month", "year"]
+    offset: Annotated[int, Meta(ge=-100_000, le=100_000)] = 0
+
+
+class RollingWindow(Struct, forbid_unknown_fields=True):
+    """The last `duration` seconds, moved by `offset` seconds."""
+
+    duration: Annotated[float, Meta(gt=0, le=315_360_000)]
+    offset: Annotated[float, Meta(ge=-315_360_000, le=0)] = 0
+
+
+class StatisticOf(Struct, forbid_unknown_fields=True):
+    """One value for a whole range; exactly one of the three ranges."""
+
+    entity: Name
+    fixed_period: FixedPeriod | None = None
+    calendar: CalendarPeriod | None = None
+    rolling_window: RollingWindow | None = None
+    types: (
+        Annotated[
+            tuple[Literal["mean", "min", "max", "change", "coverage", "min_at", "max_at"], ...],
+            Meta(min_length=1),
+        ]
+        | None
+    ) = None
+    units: Units | None = None
+    time_zone: Zone | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """Which type ranks periods, in the unit of the answer; only those `above` count."""
@@ -45,7 +109,7 @@ class Ranking:
     above: float | None
 
     def best(
-        self, one: Wish, periods: Iterator[Period | None]
+        self, one: Selection, periods: Iterator[Period | None]
     ) -> Generator[None, None, tuple[int, list[Period]]]:
         """How many periods count, and the first `limit` of them; of equal ones the earlier is first."""
         count = 0
@@ -54,7 +118,7 @@ class Ranking:
             if period is None:
                 yield None
                 continue
-            value: float | None = getattr(one.line(period, None, None), self.order_by)
+            value: float | None = getattr(one.answer_row(period, None, None), self.order_by)
             if value is None or (self.above is not None and value <= self.above):
                 continue
             count += 1
@@ -91,26 +155,27 @@ class _Range:
     zone: tzinfo
 
 
-def statistics(ground: Ground, params: StatisticsOf, place: Place) -> Listing:
+@verb(StatisticsOf, asker="viewer", pages=BY_ROW)
+def statistics(context: Context, params: StatisticsOf, place: Place) -> Listing:
     """Rows by entity; a period without rows is absent. Raises Refused."""
-    lives = ground.find_all(params.entities, "entities")
+    lives = context.find_all(params.entities, "entities")
     start, end = span(params.start, params.end)
     if end is None:
         end = place.now
     where = _range(
-        params.period, _start(ground, lives, params.period, start, end), end, zone(params.time_zone)
+        params.period, _start(context, lives, params.period, start, end), end, zone(params.time_zone)
     )
     _check_size(where, len(lives))
     check_units(params.units)
     ranks = ranking(params)
     types = None if params.types is None else frozenset[str]((*params.types, *_ranked_by(ranks)))
-    wishes = [wish(live, types, params.units) for live in lives]
+    selections = [select(live, types, params.units) for live in lives]
     counts: dict[str, int] = {}
 
     def parts() -> Iterator[Part | None]:
         first, after = (0, -1) if place.after is None else (int(place.after[0]), int(place.after[1]))
-        for number, one in enumerate(wishes[max(0, first) :], max(0, first)):
-            series = Series(ground, one.live, place.now)
+        for number, one in enumerate(selections[max(0, first) :], max(0, first)):
+            series = EntityRows(context, one.live, place.now)
             behind = after if number == first else -1
             if ranks is None:
                 yield from _in_order(series, one, number, _behind(behind, where))
@@ -118,22 +183,22 @@ def statistics(ground: Ground, params: StatisticsOf, place: Place) -> Listing:
             count, best = yield from ranks.best(one, _periods(series, where))
             counts[full_name(one.live)] = count
             for rank, period in enumerate(best[behind + 1 :], behind + 1):
-                shown = yield from line(series, one, period)
+                shown = yield from answer_row(series, one, period)
                 yield Part((number, rank), shown)
 
-    return Listing(parts(), lambda found: _by_entity(wishes, found, None if ranks is None else counts))
+    return Listing(parts(), lambda found: _by_entity(selections, found, None if ranks is None else counts))
 
 
 def _ranked_by(ranks: Ranking | None) -> tuple[str, ...]:
     return () if ranks is None else (ranks.order_by,)
 
 
-def _in_order(series: Series, one: Wish, number: int, where: _Range) -> Iterator[Part | None]:
+def _in_order(series: EntityRows, one: Selection, number: int, where: _Range) -> Iterator[Part | None]:
     for period in _periods(series, where):
         if period is None:
             yield None
         else:
-            shown = yield from line(series, one, period)
+            shown = yield from answer_row(series, one, period)
             yield Part((number, period.start), shown)
 
 
@@ -142,20 +207,20 @@ def _behind(after: int, where: _Range) -> _Range:
     return where if after < 0 else replace(where, start=_bounds(after, where)[1])
 
 
-def _by_entity(wishes: Sequence[Wish], found: list[Part], counts: dict[str, int] | None) -> object:
+def _by_entity(selections: Sequence[Selection], found: list[Part], counts: dict[str, int] | None) -> object:
     rows: dict[str, list[object]] = {}
     for part in found:
-        rows.setdefault(full_name(wishes[int(part.key[0])].live), []).append(part.value)
-    answer: dict[str, object] = {"units": {full_name(one.live): one.unit for one in wishes}, "rows": rows}
+        rows.setdefault(full_name(selections[int(part.key[0])].live), []).append(part.value)
+    answer: dict[str, object] = {"units": {full_name(one.live): one.unit for one in selections}, "rows": rows}
     return answer if counts is None else answer | {"count": counts}
 
 
 def _start(
-    ground: Ground, lives: Sequence[LiveEntity], period: PeriodName, start: int | None, end: int
+    context: Context, lives: Sequence[LiveEntity], period: PeriodName, start: int | None, end: int
 ) -> int:
     """Nothing is older than the oldest row: an early start costs nothing."""
     tables = {"5minute": [Table.FIVE_MINUTES], "hour": [Table.HOUR]}.get(period, list(Table))
-    found = [queries.first_row(ground.store, table, live.record.id) for table in tables for live in lives]
+    found = [queries.first_row(context.store, table, live.record.id) for table in tables for live in lives]
     oldest = min((first for first in found if first is not None), default=end)
     return oldest if start is None else min(max(start, oldest), end)
 
@@ -193,7 +258,7 @@ def _check_size(where: _Range, entities: int) -> None:
         )
 
 
-def _periods(series: Series, where: _Range) -> Iterator[Period | None]:
+def _periods(series: EntityRows, where: _Range) -> Iterator[Period | None]:
     """The periods that have rows, in order of time: stored rows as they are, else rows put together."""
     if where.period in ("5minute", "hour"):
         changes = Changes(lambda ts: series.before(ts, where.table))
@@ -225,14 +290,15 @@ def _bounds(start: int, where: _Range) -> tuple[int, int]:
     return first, shifted(first, calendar, 1, where.zone)
 
 
-def statistic(ground: Ground, params: StatisticOf, place: Place) -> Listing:
+@verb(StatisticOf, asker="viewer")
+def statistic(context: Context, params: StatisticOf, place: Place) -> Listing:
     """From hourly rows, and 5-minute rows where an hour is not whole. Raises Refused."""
-    live = ground.find(params.entity, "entity")
+    live = context.find(params.entity, "entity")
     start, end = _asked_range(params, place.now)
     check_units(params.units)
     types = _TYPES if params.types is None else frozenset[str](params.types)
-    one = wish(live, types, params.units)
-    return Listing.whole(_parts(ground, one, start, min(end, place.now), place.now))
+    one = select(live, types, params.units)
+    return Listing.whole(_parts(context, one, start, min(end, place.now), place.now))
 
 
 def _asked_range(params: StatisticOf, now: int) -> tuple[int | None, int]:
@@ -263,11 +329,11 @@ def _calendar(one: CalendarPeriod, name: str | None, now: int) -> tuple[int, int
         raise Refused(Code.INVALID, f"calendar.offset: {error}") from error
 
 
-def _parts(ground: Ground, one: Wish, start: int | None, end: int, now: int) -> Iterator[Part | None]:
-    series = Series(ground, one.live, now)
+def _parts(context: Context, one: Selection, start: int | None, end: int, now: int) -> Iterator[Part | None]:
+    series = EntityRows(context, one.live, now)
     if start is None:
         start = end if series.first is None else min(end, series.first)
     row = yield from series.fold(start, end)
     period = Changes(series.at).period(start, end, row or Row())
-    found = yield from line(series, one, period)
+    found = yield from answer_row(series, one, period)
     yield Part((), {"entity": full_name(one.live), "unit": one.unit} | to_builtins(found))

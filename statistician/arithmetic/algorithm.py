@@ -192,7 +192,7 @@ class _Angle(_Holding):
         self._y += math.sin(angle) * seconds
 
     def _row(self, coverage: float) -> Row:
-        return Row(_direction(self._x, self._y), math.hypot(self._x, self._y), coverage=coverage)
+        return Row(direction(self._x, self._y), math.hypot(self._x, self._y), coverage=coverage)
 
 
 class Sum(_Holding):
@@ -364,12 +364,13 @@ def _mean_of(rows: Sequence[Row]) -> tuple[float | None, float | None]:
     if angles:
         x = sum(math.cos(math.radians(mean)) * weight for mean, weight in angles if mean is not None)
         y = sum(math.sin(math.radians(mean)) * weight for mean, weight in angles if mean is not None)
-        return _direction(x, y), math.hypot(x, y)
+        return direction(x, y), math.hypot(x, y)
     means = [row.mean for row in rows if row.mean is not None]
     return (_finite(sum(means) / len(means)) if means else None), None
 
 
-def _direction(x: float, y: float) -> float:
+def direction(x: float, y: float) -> float:
+    """The direction of a vector in degrees, 0 <= degrees < 360."""
     degrees = math.degrees(math.atan2(y, x)) % 360
     # A tiny negative angle rounds up to a full turn.
     return 0.0 if degrees >= 360 else degrees

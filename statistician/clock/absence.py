@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 
-from statistician.arithmetic.live import LiveEntity
+from bus.clock import Clock
+from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.arithmetic.periods import MINUTES_5, due_at
-from statistician.records import State
+from statistician.compile import Compiler
+from statistician.ingest import Ingest
+from statistician.records import Batch, Span, State
 from statistician.store import Store
 
 # A shorter absence, without a restart of the machine, hides nothing worth a gap, ms.
@@ -13,6 +16,8 @@ _NOTICED = 60_000
 _KILLED = due_at(0) + _NOTICED
 _CLOSED = "closed_at"
 _BOOT = "boot"
+# How long the broker has to say that it has kept our session, seconds.
+_BROKER_S = 30.0
 
 
 def note_end(store: Store, now: int) -> None:
@@ -55,3 +60,103 @@ def ends(lives: Iterable[LiveEntity], at: int) -> list[State]:
         for live in lives
         if live.newest is not None and live.newest.value is not None
     ]
+
+
+class Knowledge:
+    """Ends what is known of values, and takes that back; what that changes in closed periods is marked."""
+
+    def __init__(self, store: Store, entities: Entities, compiler: Compiler, ingest: Ingest) -> None:
+        self._store = store
+        self._entities = entities
+        self._compiler = compiler
+        self._ingest = ingest
+
+    def end(self, states: list[State]) -> None:
+        """Store states that end what is known. Raises StoreError."""
+        self._change(states, Batch(states=states))
+        for state in states:
+            self._entities[state.entity].cut = state.ts
+
+    def restore(self, states: list[State]) -> None:
+        """Remove states that have ended what was known. Raises StoreError."""
+        self._change(states, Batch(removed=[state[:2] for state in states]))
+
+    def _change(self, states: list[State], batch: Batch) -> None:
+        for state in states:
+            if state.ts < (self._compiler.open or 0):
+                self._ingest.mark(state.entity, Span(state.ts, state.ts))
+        with self._store.transaction():
+            self._store.commit(batch)
+            self._ingest.flush()
+        self._compiler.reload()
+
+
+class Absence:
+    """Notes a time before the start in which nobody listened, once it is known that something was missed."""
+
+    def __init__(
+        self, store: Store, entities: Entities, ingest: Ingest, knowledge: Knowledge, clock: Clock
+    ) -> None:
+        self._store = store
+        self._entities = entities
+        self._ingest = ingest
+        self._knowledge = knowledge
+        self._clock = clock
+        # Until when the broker may say whether it has kept our session, monotonic seconds.
+        self._undecided: float | None = None
+        # What the start has ended.
+        self._ended: list[State] = []
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is not known yet if something was missed before the start."""
+        return self._undecided is not None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the broker has not said in time that it has kept our session."""
+        return self._undecided is not None and self._clock.monotonic() >= self._undecided
+
+    def begin(self, *, restarted: bool, broker_tells: bool) -> None:
+        """Note the absence, or let the broker tell whether it has kept what was sent meanwhile."""
+        if broker_tells and not restarted:
+            self._undecided = self._clock.monotonic() + _BROKER_S
+        else:
+            self._note(restarted=restarted)
+
+    def connected(self, *, resumed: bool) -> None:
+        """Note whether the broker has kept all that was sent since the process ended."""
+        if resumed:
+            self._nothing_was_missed()
+        elif self.undecided:
+            self._note(restarted=False)
+        # Last: where the database refuses, it is asked again.
+        self._undecided = None
+
+    def _note(self, *, restarted: bool) -> None:
+        """What is known of each value ends where the process was last at work."""
+        now = 0 if self._clock.quality() == "unset" else self._clock.wall()
+        found = last_seen(self._store, now)
+        if found is None:
+            return
+        seen, noticed = found
+        if not (restarted or not now or abs(now - seen) > noticed):
+            return
+        self._ended = ends(self._entities, min(seen, now) if now else seen)
+        self._knowledge.end(self._ended)
+        # What the outboxes still hold of that time fills it; what is measured since the boot is none of it.
+        booted = now - round(self._clock.monotonic() * 1000)
+        self._ingest.back_at = min(now, booted) if restarted else now
+        if restarted:
+            self._ended = []
+
+    def _nothing_was_missed(self) -> None:
+        """No value has ended: what is known of them goes on."""
+        ended, self._ended = self._ended, []
+        if ended:
+            self._ingest.flush()
+            # Some are filled already.
+            still = [s for s in ended if s in self._store.states.between(s.ts, s.ts + 1, {s.entity})]
+            for state in still:
+                self._entities[state.entity].cut = None
+            self._knowledge.restore(still)

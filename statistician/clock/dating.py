@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import Reading, Value, encode_reading
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.arithmetic.periods import DAY
 from statistician.clock.entity_clock import TOLERANCE, Arrivals, EntityClock, Move, Stepped, Undated, dated
+from statistician.clock.house_time import HouseTime
 from statistician.clock.redating import Estimated, find_ahead
 from statistician.records import Batch, Event, StoreError
 from statistician.store import Store
@@ -23,19 +23,19 @@ class ReadingTimes:
     """Says when a reading counts that has no time of its own, or one that cannot be; times are ms.
 
     While the time is not known such readings wait. `waiting` says whether some do, on disk; no time before
-    `earliest` can be, `offset` is that of the house's clock to the time since the machine's start.
+    `earliest` can be.
     """
 
-    def __init__(self, clock: Clock, offset: Callable[[], int], earliest: int, *, waiting: bool) -> None:
-        self._clock = clock
-        self._offset = offset
+    def __init__(self, time: HouseTime, earliest: int, *, waiting: bool) -> None:
+        self._time = time
+        self._clock = time.steady()
         self._earliest = earliest
         self._arrivals, self.stepped = Arrivals(), Stepped()
         self.waiting = waiting
 
     def unknown(self) -> bool:
         """Whether the clock is not set, or was set just now and what that means is still to be found out."""
-        known = self._offset() + round(self._clock.monotonic() * 1000)
+        known = self._time.offset + round(self._clock.monotonic() * 1000)
         return self._clock.quality() == "unset" or abs(self._clock.wall() - known) > _STEP
 
     def too_old(self, reading: Reading) -> bool:
@@ -56,7 +56,7 @@ class ReadingTimes:
         came = measured = round(self._clock.monotonic() * 1000)
         if reading.ts is not None and reading.clock == "unset":
             # By the same clock as ours, which was as far off.
-            measured = reading.ts - self._offset()
+            measured = reading.ts - self._time.offset
         if not came - _LONGEST_WAY <= measured <= came:
             measured = came
         return Undated(self._clock.boot, measured, device, encode_reading(reading))

@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 from bus.messages import to_iso
-from statistician.records import StoredRow, StoreError, Table
+from statistician.publish import PARTS, aggregate
+from statistician.records import StoreError
 from statistician.replay.lines import BadLineError, parse
 from statistician.replay.player import Player
 from statistician.store import Store
 
-_PERIODS = {Table.FIVE_MINUTES: "5minute", Table.HOUR: "hour"}
 _QUIET_S = 2.0
 _EVERY_S = 1.0
 _FOR_EVER = 2**62
@@ -136,24 +136,7 @@ def printed(store: Store) -> Iterator[Printed]:
     """Every row, sorted by entity, period and start."""
     entities = sorted(store.entities(), key=lambda record: f"{record.device}.{record.entity}")
     for record in entities:
-        for table, period in _PERIODS.items():
+        for table, period in PARTS.items():
             for row in store.statistics.between(table, record.id, 0, _FOR_EVER):
-                yield _printed(f"{record.device}.{record.entity}", period, row)
-
-
-def _printed(entity: str, period: str, stored: StoredRow) -> Printed:
-    row = stored.row
-    return Printed(
-        entity=entity,
-        period=period,
-        start=to_iso(stored.start),
-        mean=row.mean,
-        min=row.min,
-        max=row.max,
-        state=row.state,
-        sum=row.sum,
-        sum_increase=row.sum_increase,
-        sum_decrease=row.sum_decrease,
-        last_reset=None if row.last_reset is None else to_iso(row.last_reset),
-        coverage=row.coverage,
-    )
+                fields = msgspec.structs.astuple(aggregate(row.row))
+                yield Printed(f"{record.device}.{record.entity}", period, to_iso(row.start), *fields)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus.events import Message
-from statistician.watermarks import FILE, Hold
+from statistician.watermarks import FILE, HeldWatermarks
 from tests.statistician.rig import TOPICS, Notes
 
 FIRST, SECOND = TOPICS.watermark("ble-1"), TOPICS.watermark("i2c-2")
@@ -19,7 +19,7 @@ class Van:
         self.file = folder / FILE
         self.now = 1000.0
         self.notes = Notes()
-        self.bus = Hold(self.notes, TOPICS, self.file, monotonic=lambda: self.now)
+        self.bus = HeldWatermarks(self.notes, TOPICS, self.file, monotonic=lambda: self.now)
 
     def said(self) -> list[tuple[str, str]]:
         """Topics and payloads that went out."""

@@ -152,7 +152,7 @@ def test_periods_that_close_between_the_slices_of_a_correction(
     history = [replace(late, value=float(n * n % 31)) for n, late in enumerate(history)]
     in_time = rows_of([(late.at, late) for late in history])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("statistician.service.Correction", HourByHour)
+        patch.setattr("statistician.corrections.Correction", HourByHour)
         late = rows_of([(late.at + late.delay, late) for late in history], ends)
     check_same(late, in_time)
 
@@ -295,7 +295,7 @@ def test_a_period_closed_in_the_middle_of_a_correction_is_right_in_the_end(
 def test_an_hour_that_goes_on_is_corrected_to_its_open_period(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statistician.service.Correction", HourByHour)
+    monkeypatch.setattr("statistician.corrections.Correction", HourByHour)
     counter(rig, 1)
     rig.run_until(START + 80 * MINUTE)
     rig.reading("van", {"yield": 110.0})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus.messages import to_iso
-from statistician.api.rows import wish
+from statistician.api.rows import select
 from statistician.arithmetic.live import LiveEntity
 from statistician.records import EntityRecord, Table
 from tests.statistician.requests_rig import AskingRig
@@ -64,7 +64,7 @@ def test_a_fix_and_its_undo_over_requests(tmp_path: Path) -> None:
 
 def test_differences_convert_without_the_zero_point() -> None:
     record = EntityRecord(id=1, device="van", entity="t", first=0, unit="°C", device_class="temperature")
-    one = wish(LiveEntity(record), None, {"temperature": "°F"})
+    one = select(LiveEntity(record), None, {"temperature": "°F"})
     assert one.unit == "°F"
     assert one.show("mean", 100.0) == pytest.approx(212.0)
     assert one.show_difference("change", 1.0) == pytest.approx(1.8)

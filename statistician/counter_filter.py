@@ -19,7 +19,7 @@ from statistician.store import Store
 _MOST_TOLD = 50
 
 
-class Counting:
+class CounterFilter:
     """Feeds the counters of all entities, in order of their readings; times are ms."""
 
     def __init__(self, store: Store, topics: Topics, journal: Journal) -> None:

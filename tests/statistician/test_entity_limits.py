@@ -1,4 +1,4 @@
-"""Room for entities: a crowd of strangers takes none from the house, and what was never read gives way."""
+"""How many entities are kept: strangers take no room from the house, and what was never read gives way."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from msgspec import structs
 from bus import about as about_message
 from bus.about import About, Entity
 from config.model import Device
-from statistician import room
+from statistician import entity_limits
 from statistician.arithmetic.periods import HOUR
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 from tests.statistician.test_integral import Sun
@@ -20,9 +20,9 @@ MOST = 200
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    monkeypatch.setattr(room, "MOST_OF_STRANGERS", MOST)
-    monkeypatch.setattr(room, "MOST_ENTITIES", 2 * MOST)
-    monkeypatch.setattr(room, "MOST_OF_DEVICE", 50)
+    monkeypatch.setattr(entity_limits, "MOST_OF_STRANGERS", MOST)
+    monkeypatch.setattr(entity_limits, "MOST_ENTITIES", 2 * MOST)
+    monkeypatch.setattr(entity_limits, "MOST_OF_DEVICE", 50)
     rig = Rig(tmp_path / "statistics.db", house=("mppt",))
     yield rig
     rig.close()
@@ -265,7 +265,7 @@ def test_asking_for_what_does_not_exist_fills_no_memory(rig: Rig) -> None:
 def test_a_value_without_room_costs_no_other_and_ends_no_energy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "MOST_OF_DEVICE", 2)
+    monkeypatch.setattr(entity_limits, "MOST_OF_DEVICE", 2)
     sun = Sun(tmp_path / "s.db", {"solar_energy": Device(kind="integral", source="mppt.power")})
     sun.reading("mppt", {"volt": 13.0, "current": 1.0, "power": 5.0})
     sun.commit()

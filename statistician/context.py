@@ -1,23 +1,37 @@
-"""What every verb stands on: entities and database; names, moments and zones as clients write them."""
+"""What every request and fix works on; names, times and zones as clients write them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
+from msgspec import Meta
+
 from bus.clock import Clock
-from bus.messages import from_iso
-from bus.requests import LATEST_MS, Code, Refused
+from bus.events import Message
+from bus.messages import from_iso, to_iso
+from bus.requests import LATEST_MS, Code, Ms, Refused
 from bus.zone import machine_zone
 from config.model import Statistician as Settings
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.compile import Compiler
+from statistician.fixes import Fixes
 from statistician.store import Store
+from statistician.upkeep import Upkeep
+
+# Parameters of requests; a time is an RFC 3339 text or integer ms since 1970 UTC.
+Moment = Annotated[str, Meta(max_length=40)] | Ms
+Name = Annotated[str, Meta(min_length=3, max_length=200)]
+Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=500)]
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """The parts of the running statistician that requests look at; `started` in monotonic s."""
+class Context:
+    """The parts of the running statistician that requests look at and change; `started` in monotonic s.
+
+    `take_again` takes a message as if it had come just now; it returns why it was set aside again, if it was.
+    """
 
     store: Store
     entities: Entities
@@ -25,6 +39,9 @@ class Ground:
     settings: Settings
     clock: Clock
     started: float
+    upkeep: Upkeep
+    fixes: Fixes
+    take_again: Callable[[Message], str | None]
 
     def find(self, name: str, field: str) -> LiveEntity:
         """The entity called `device.entity` (or with a slash). Raises Refused(not_found)."""
@@ -40,6 +57,11 @@ class Ground:
     def find_all(self, names: Sequence[str], field: str) -> list[LiveEntity]:
         """The entities of these names, each once, in their order. Raises Refused(not_found)."""
         return list({(live := self.find(name, field)).record.id: live for name in names}.values())
+
+
+def iso(ts: int | None) -> str | None:
+    """A time as text, if there is one."""
+    return None if ts is None else to_iso(ts)
 
 
 def full_name(live: LiveEntity) -> str:

@@ -1,4 +1,4 @@
-"""Room for entities: how many of the house, how many of strangers, and what gives way."""
+"""How many entities are kept: how many of the house, how many of strangers, and what gives way."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -30,7 +30,7 @@ _AT_ONCE = 64
 _CURE = "what was never read gives way by itself; empty the about topic of devices that are gone"
 
 
-class Room:
+class EntityLimits:
     """Adds entities while there is room: strangers take none from the house, what was never read gives way.
 
     `house` are the devices that the settings name; those whose about names a service of the house belong to
