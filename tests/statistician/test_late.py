@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bus.about import Entity
 from bus.messages import Value
 from config.model import Statistician
 from statistician.arithmetic.algorithm import Row
@@ -273,6 +274,30 @@ def test_a_correction_in_slices_survives_a_crash(rig: Rig, monkeypatch: pytest.M
         109.0,
         111.0,
     ]
+
+
+def test_a_unit_that_a_slice_settles_stays_though_about_came_before_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(name: str) -> None:
+        rig.describe("van", {**entities, "new": Entity(name=name, unit="V", state_class="measurement")})
+
+    entities = {key: Entity(name=key, state_class=kind) for key, kind in CLASSES.items()}
+    describe("New")
+    counter(rig, 6)
+    monkeypatch.setattr("statistician.service._SLICE_S", 0.0)
+    rig.reading("van", {"yield": 2.0}, ts=START + 12 * MINUTE)
+    rig.reading("van", {"new": 12.0}, ts=START + 2 * HOUR + 12 * MINUTE)
+    rig.now += 6 * SECOND
+    rig.service.tick(rig.now / 1000)
+    # Its record waits for the next commit while the third hour is made again.
+    describe("Newer")
+    for _ in range(5):
+        rig.service.tick(rig.now / 1000)
+    assert rig.rows("new")
+    rig.commit()
+    (kept,) = [one for one in rig.store.entities() if one.entity == "new"]
+    assert (kept.name, kept.kept_unit) == ("Newer", "V")
 
 
 def test_a_period_closed_in_the_middle_of_a_correction_is_right_in_the_end(
