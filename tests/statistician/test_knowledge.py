@@ -56,6 +56,19 @@ def test_a_value_that_has_expired_is_no_extreme() -> None:
     assert (row.mean, row.min, row.max, row.coverage) == (12.0, 12.0, 12.0, 0.2)
 
 
+@pytest.mark.parametrize(
+    ("heard", "high"), [(-MINUTE + 1, 99.0), (-MINUTE, 12.0)], ids=["known at the start", "just expired"]
+)
+def test_a_value_that_is_known_when_the_period_starts_is_an_extreme(heard: int, high: float) -> None:
+    one = accumulator(MEASUREMENT, None, expire=MINUTE)
+    assert one is not None
+    one.carry(0, heard, 99.0, None)
+    one.feed(2 * MINUTE, 12.0, None)
+    row = one.close(MINUTES_5)
+    assert row is not None
+    assert (row.min, row.max) == (12.0, high)
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path / "s.db")
