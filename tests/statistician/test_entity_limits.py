@@ -11,8 +11,8 @@ from bus.about import About, Entity
 from config.model import Device
 from statistician import entity_limits
 from statistician.arithmetic.periods import HOUR
+from tests.statistician.arithmetic.test_integral import Sun
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
-from tests.statistician.test_integral import Sun
 
 POWER = Entity(name="Power", unit="W", device_class="power", state_class="measurement")
 MOST = 200

@@ -12,8 +12,8 @@ from config.model import Device
 from statistician.fixes_ground import FixError
 from statistician.fixes_ground import finite as finite_or_refused
 from statistician.records import Table
+from tests.statistician.arithmetic.test_integral import Sun
 from tests.statistician.rig import MINUTE, START, TOPICS, Rig
-from tests.statistician.test_integral import Sun
 
 
 @pytest.fixture
