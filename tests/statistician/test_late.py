@@ -135,6 +135,9 @@ class HourByHour(Correction):
 
 def away(rig: Rig, ms: int = 55 * SECOND) -> None:
     """A power cut right after a commit, and nobody there for a while: so short that what was known stays."""
+    if rig.store.statistics.last_run() is None:
+        # Only a late reading would tell when it was last at work, and the absence would look longer.
+        return
     rig.service._commit()
     rig.store.close()
     rig.now += ms
