@@ -97,7 +97,7 @@ def _announcing(
     """The service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
     hold = Path(settings.storage.runtime) / FILE
-    bus = Hold(connection, topics, hold, monotonic=clock.monotonic)
+    bus = Hold(connection, topics, hold, monotonic=clock.monotonic, wall=clock.wall, journal=process.journal)
 
     def make(store: Store) -> Statistician:
         return Statistician(
