@@ -87,7 +87,7 @@ class Hold:
         ends = to_iso(now + int(1000 * (until - self._monotonic())))
         text = (
             f"an update is on trial since {to_iso(now)}: collectors keep their readings until it is found "
-            f"healthy or goes back, at the latest until {ends}. Nothing is lost; wait, then look: boondock status"
+            f"healthy or goes back, at the latest until {ends}. Nothing is lost: wait, then boondock status"
         )
         self._journal.problem("hold", text, now)
 
