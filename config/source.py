@@ -20,7 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from config import env_file, rules, secret_files, sentences, toml_text
+from config import env_file, env_types, rules, secret_files, sentences, toml_text
 from config.addresses import normal
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import (
@@ -52,11 +52,20 @@ _IMPORT, _IMPORTS = "import", "imports"
 
 
 class _Environment(EnvSettingsSource):
-    """Takes only tables for JSON: a key or password of digits is a text, not a number."""
+    """Decodes JSON only where a list or a table is wanted: a password that looks like it is a text."""
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 — pydantic's signature
+    def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:  # noqa: ANN401 — pydantic's signature
+        if field is None:
+            # A setting inside a table, of which pydantic does not know the type.
+            return value
         decoded = super().decode_complex_value(field_name, field, value)
         return decoded if isinstance(decoded, dict) else value
+
+    def __call__(self) -> dict[str, Any]:
+        return {
+            name: env_types.decoded(value, self.settings_cls.model_fields[name].annotation)
+            for name, value in super().__call__().items()
+        }
 
 
 class _Texts(_Environment):
@@ -77,15 +86,24 @@ class _Origin:
 
     def place(self, location: list[str]) -> tuple[str, int]:
         """What the owner must correct, and its line if that is known already."""
-        name = "__".join(location)
-        variable = PREFIX + name.upper()
-        if variable in os.environ:
-            return f"environment {variable}", 0
-        if variable in (lines := {key.upper(): line for key, line in self.env.lines.items()}):
-            return str(self.env.path), lines[variable]
-        if name in self.secrets:
-            return str(self.secrets[name].path), 0
+        for depth in range(len(location), 0, -1):
+            # A variable may hold a list or a whole table; then it must name what is wrong.
+            inner = next((part for part in location[depth:] if not part.isdigit()), "")
+            if (found := self._place("__".join(location[:depth]), inner)) is not None:
+                return found
         return str(self.path), 0
+
+    def _place(self, name: str, inner: str) -> tuple[str, int] | None:
+        variable = PREFIX + name.upper()
+        texts = {key.upper(): text for key, text in os.environ.items()}
+        if inner in texts.get(variable, "") and variable in texts:
+            return f"environment {variable}", 0
+        texts = {key.upper(): text for key, text in self.env.variables.items()}
+        if inner in texts.get(variable, "") and variable in texts:
+            return str(self.env.path), {key.upper(): n for key, n in self.env.lines.items()}[variable]
+        if name in self.secrets and inner in (self.secrets[name].text or ""):
+            return str(self.secrets[name].path), 0
+        return None
 
     def at(self, mistake: Mistake) -> Mistake:
         """The mistake with its place."""
@@ -354,11 +372,14 @@ def _mistake(origin: _Origin, detail: ErrorDetails) -> Mistake:
     # Parts with brackets are pydantic's, not the owner's.
     location = [str(part) for part in detail["loc"] if not set(str(part)) & set("[]()")]
     where, line = origin.place(location)
+    allowed = sentences.allowed(detail["type"], detail["input"], detail["msg"], location)
     key = ".".join([_IMPORT, *location[1:]] if location[0] == _IMPORTS else location)
     return Mistake(
         where,
         key,
         sentences.wrong(detail["type"], detail["input"], location),
-        sentences.allowed(detail["type"], detail["input"], detail["msg"], location),
+        allowed
+        if where == str(origin.path)
+        else allowed + env_types.example(detail["type"], location, PREFIX),
         line,
     )

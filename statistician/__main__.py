@@ -99,7 +99,9 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
     """The service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
     hold = Path(settings.storage.runtime) / FILE
-    bus = HeldWatermarks(connection, topics, hold, monotonic=clock.monotonic)
+    bus = HeldWatermarks(
+        connection, topics, hold, monotonic=clock.monotonic, wall=clock.wall, journal=process.journal
+    )
 
     def make(store: Store) -> Statistician:
         return Statistician(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bus.events import Acknowledges, Message, Publishes, Sent
 from bus.health import Journal
-from bus.messages import BadMessageError, Reading
+from bus.messages import BadMessageError, Reading, to_iso
 from bus.outbox import REFUSED
 from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
 from statistician.arithmetic.periods import HOUR
@@ -165,16 +165,28 @@ FILE = "hold"
 class HeldWatermarks:
     """A connection on which watermarks wait while `path` says so; all else passes.
 
-    The newest watermark of each stream goes out with whatever is published or acknowledged next.
+    Health says since when and how long. The newest watermark of each stream goes out with whatever is
+    published or acknowledged next.
     """
 
     def __init__(
-        self, bus: Acknowledges, topics: Topics, path: Path, *, monotonic: Callable[[], float]
+        self,
+        bus: Acknowledges,
+        topics: Topics,
+        path: Path,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], int],
+        journal: Journal,
     ) -> None:
         self._bus = bus
         self._prefix = topics.watermark("x").removesuffix("x")
         self._path = path
         self._monotonic = monotonic
+        self._wall = wall
+        self._journal = journal
+        # Until when they wait, as health says it.
+        self._told: float | None = None
         self._waiting: dict[str, bytes] = {}
 
     def publish(
@@ -195,6 +207,7 @@ class HeldWatermarks:
             return Sent.YES
         self._waiting.pop(topic, None)
         self._release()
+        self._done()
         return self._bus.publish(topic, payload, qos=qos, retain=retain)
 
     def acknowledge(self, *messages: Message) -> None:
@@ -205,10 +218,26 @@ class HeldWatermarks:
     def _release(self) -> None:
         if not self._waiting or self._held():
             return
+        self._done()
         log.info("the update is done: %d watermarks that waited are published", len(self._waiting))
         waiting, self._waiting = self._waiting, {}
         for topic, payload in waiting.items():
             self._bus.publish(topic, payload, retain=True)
+
+    def _tell(self, until: float) -> None:
+        if until == self._told:
+            return
+        now, self._told = self._wall(), until
+        ends = to_iso(now + int(1000 * (until - self._monotonic())))
+        text = (
+            f"an update is on trial since {to_iso(now)}: collectors keep their readings until it is found "
+            f"healthy or goes back, at the latest until {ends}. Nothing is lost: wait, then boondock status"
+        )
+        self._journal.problem("hold", text, now)
+
+    def _done(self) -> None:
+        self._told = None
+        self._journal.solved("hold")
 
     def _held(self) -> bool:
         try:
@@ -218,7 +247,10 @@ class HeldWatermarks:
         except (OSError, ValueError) as error:
             log.warning("%s cannot be used, watermarks do not wait: %s", self._path, error)
             return False
-        return self._monotonic() < until
+        held = self._monotonic() < until
+        if held:
+            self._tell(until)
+        return held
 
 
 # Of an outbox that is drained meanwhile more are rarely ahead.

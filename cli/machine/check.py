@@ -34,7 +34,7 @@ def machine(settings: Settings, root: Path = Path("/"), *, ask_broker: bool = Tr
             place, {n: listed[n] for n in (*by_transport.get("serial", []), *by_transport.get("tcp", []))}
         ),
         *buses(place, i2c),
-        *pins(place, settings.controller.pins, uses(settings)),
+        *pins(place, settings.controller, uses(settings)),
         *_groups(place, set(by_transport) | ({"gpio"} if settings.relay else set())),
         *_libraries(by_transport),
         *secrets(place),

@@ -75,7 +75,10 @@ def test_environment_beats_env_file_beats_secret_file(machine: Machine) -> None:
         ),
         (
             "A=1\nBOONDOCK_BROKER__PORT=mqtt\n",
-            " line 2: broker.port: 'mqtt' is not allowed; allowed: a whole number, without a unit",
+            (
+                " line 2: broker.port: 'mqtt' is not allowed; allowed: a whole number, without a unit;"
+                " such as BOONDOCK_BROKER__PORT=5"
+            ),
         ),
         (
             "BOONDOCK_BROKER__PROT=1\n",

@@ -57,7 +57,10 @@ def test_the_environment_reaches_devices_relays_and_steps(machine: Machine) -> N
         (
             "BOONDOCK_BROKER__PORT",
             "x",
-            "broker.port: 'x' is not allowed; allowed: a whole number, without a unit",
+            (
+                "broker.port: 'x' is not allowed; allowed: a whole number, without a unit;"
+                " such as BOONDOCK_BROKER__PORT=5"
+            ),
         ),
         ("BOONDOCK_BROKER__PROT", "1", "broker.prot: there is no such setting; did you mean port?"),
         ("BOONDOCK_BROKRE__PORT", "1", "brokre: there is no such setting; did you mean broker?"),

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import socket
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -189,6 +192,88 @@ def test_pins_that_a_switch_of_the_board_takes_are_told(pi: Path) -> None:
         ("relay.d.pin", "1-Wire"),
     ]
     assert "sudo raspi-config nonint do_spi 1" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("chip", "found"),
+    [
+        ("/dev/gpiochip4", []),
+        ("gpiochip4", []),
+        ("pinctrl-rp1", []),
+        ("/dev/gpiochip9", ["there is no chip '/dev/gpiochip9'; there is /dev/gpiochip0, /dev/gpiochip4"]),
+        ("gpiochip9", ["there is no chip 'gpiochip9'; there is /dev/gpiochip0 (other), "]),
+        ("pinctrl-rp2", ["there is no chip 'pinctrl-rp2'; there is /dev/gpiochip0 (other), "]),
+    ],
+)
+def test_the_chip_of_the_pins_must_be_there(
+    pi: Path, monkeypatch: pytest.MonkeyPatch, chip: str, found: list[str]
+) -> None:
+    _made(pi, "/dev/gpiochip0")
+    _made(pi, "/dev/gpiochip4")
+    labels = {"gpiochip0": "other", "gpiochip4": "pinctrl-rp1"}
+    monkeypatch.setattr("cli.machine.pins._label", lambda path: labels[path.name])
+    relays = {"pump": Relay(pin=17)}
+    told = [
+        line.removeprefix("controller.chip: ")
+        for line in _found(pi, relay=relays, controller=Controller(chip=chip))
+        if line.startswith("controller.chip")
+    ]
+    assert [line[: len(start)] for line, start in zip(told, found, strict=True)] == found
+
+
+def test_a_chip_whose_label_cannot_be_read_is_not_called_absent(pi: Path) -> None:
+    _made(pi, "/dev/gpiochip0")
+    (line,) = [
+        line
+        for line in _found(pi, relay={"pump": Relay(pin=17)}, controller=Controller(chip="pinctrl-rp1"))
+        if line.startswith("controller.chip")
+    ]
+    assert "no label of /dev/gpiochip0 could be read to find 'pinctrl-rp1' -> write chip = " in line
+
+
+def test_rpi_gpio_takes_no_chip(pi: Path) -> None:
+    found = _found(pi, relay={"pump": Relay(pin=17)}, controller=Controller(pins="rpi", chip="gpiochip4"))
+    assert any(line.startswith("controller.chip: RPi.GPIO takes no chip -> ") for line in found)
+
+
+# Settings that name something of the machine, and who looks at each.
+_LOOKED_AT = {
+    "broker.host": "the broker is asked",
+    "broker.port": "the broker is asked",
+    "lan.port": "boondock broker",
+    "broker.tls_ca": "the broker is asked",
+    "lan.listen": "boondock broker",
+    "lan.certificate": "boondock broker reads it as root",
+    "lan.private_key": "boondock broker reads it as root",
+    "storage.runtime": "the units make it",
+    "storage.state": "the units make it",
+    "clock.folder": "the statistician makes it",
+    "ble.adapter": "bluetooth",
+    "device.port": "ports",
+    "device.bus": "buses",
+    "device.pin": "pins",
+    "device.levels": "pins",
+    "device.profile": "boondock check reads it",
+    "statistician.database": "the statistician makes it",
+    "statistician.backups": "the statistician makes it, and its health tells",
+    "backup.to": "boondock doctor and the health of the statistician",
+    "controller.chip": "pins",
+    "relay.pin": "pins",
+    "relay.feedback_pin": "pins",
+}
+_NAMES = re.compile(
+    r"(host|tls_ca|listen|certificate|private_key|runtime|state|folder|adapter|port|bus|pin|levels|profile|"
+    r"database|backups|to|chip|feedback_pin|.*(path|file|device|folder|chip|socket|interface))"
+)
+
+
+def test_every_setting_that_names_something_of_the_machine_is_looked_at() -> None:
+    named = set()
+    for table in fields(Settings):
+        kind = next((one for one in (table.type, *get_args(table.type)) if is_dataclass(one)), None)
+        if table.name != "imports" and kind is not None:
+            named |= {f"{table.name}.{one.name}" for one in fields(kind) if _NAMES.fullmatch(one.name)}
+    assert named == set(_LOOKED_AT)
 
 
 def test_a_machine_without_pins_is_told_unless_they_are_simulated(pi: Path) -> None:
