@@ -65,7 +65,8 @@ def _table() -> Iterator[str]:
 
 def _params(row: RequestVerb) -> Iterator[str]:
     info = inspect.type_info(row.params)
-    for field in info.fields if isinstance(info, inspect.StructType) else ():
+    fields = info.fields if isinstance(info, inspect.StructType) else ()
+    for field in sorted(fields, key=lambda one: (not one.required, one.name == "dry_run")):
         given = field.default is not NODEFAULT and field.default not in (None, False)
         default = f", default {field.default}" if given and not _is_unset(field.default) else ""
         yield f"`{field.encode_name}`{'*' if field.required else ''} {_type(field.type)}{default}"

@@ -1,7 +1,7 @@
 """Messages become a batch of states; after its commit they are acknowledged and watermarks are published."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -64,7 +64,8 @@ class Ingest:
         kept_since: Callable[[int, int], int],
         limits: Limits,
         estimated: Estimated,
-        room: EntityLimits,
+        house: Collection[str],
+        ask: Callable[[str], None],
     ) -> None:
         self._bus = bus
         self._store = store
@@ -80,7 +81,7 @@ class Ingest:
         self._messages: list[Message] = []
         self._parse = lru_cache(_TOPICS_REMEMBERED)(topics.parse)
         self._connected_at = clock.wall()
-        self._room = room
+        self._room = EntityLimits(entities, store, house, clock=clock, journal=journal, ask=ask)
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None

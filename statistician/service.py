@@ -27,8 +27,6 @@ from statistician.compile import Compiler
 from statistician.context import Context
 from statistician.corrections import Corrector
 from statistician.derived import Derived
-from statistician.entity_limits import EntityLimits
-from statistician.fixes import Fixes
 from statistician.ingest import BATCH, Ingest, Limits
 from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
@@ -129,9 +127,8 @@ class Statistician:
             kept_since=self._upkeep.keep.since,
             limits=self._limits,
             estimated=estimated,
-            room=EntityLimits(
-                self._entities, store, house or devices or (), clock=clock, journal=journal, ask=ask
-            ),
+            house=house or devices or (),
+            ask=ask,
         )
         self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
         self._acknowledge = bus.acknowledge
@@ -149,35 +146,23 @@ class Statistician:
             anchor=anchor,
         )
         self._resume(broker_tells=broker_tells)
-        self.fixes = Fixes(
-            store,
-            self._entities,
-            self._compiler,
-            self._aggregates,
-            settle=self._settle,
-            wall=clock.wall,
-            keep_days=settings.keep_days,
-        )
-        self._desk = self._open_desk(answers, topics, access)
+        self.context = self._make_context()
+        # Who gives no way to answer is not asked.
+        self._desk = request_server(self.context, answers, topics, journal, access) if answers else None
 
-    def _open_desk(
-        self, answers: Publishes | None, topics: Topics, access: AccessLog | None
-    ) -> desk.Desk | None:
-        if answers is None:
-            # Who gives no way to answer is not asked.
-            return None
-        context = Context(
+    def _make_context(self) -> Context:
+        return Context(
             self._store,
             self._entities,
             self._compiler,
             self._settings,
             self._clock,
             self._clock.monotonic(),
-            upkeep=self._upkeep,
-            fixes=self.fixes,
+            self._upkeep,
+            self._aggregates,
+            settle=self._settle,
             take_again=self._take_again,
         )
-        return request_server(context, answers, topics, self._journal, access)
 
     def _resume(self, *, broker_tells: bool) -> None:
         """Go on from what is on disk; `broker_tells` whether it has kept what was sent meanwhile."""

@@ -60,7 +60,7 @@ def history(context: Context, params: History, place: Place) -> Listing:
 def _listing(live: LiveEntity, columns: tuple[str, ...], parts: Iterator[Part | None]) -> Listing:
     def assemble(found: list[Part]) -> object:
         rows = [part.value for part in found]
-        return {"entity": full_name(live), "unit": live.record.unit, "columns": columns, "rows": rows}
+        return {"entity": full_name(live.record), "unit": live.record.unit, "columns": columns, "rows": rows}
 
     return Listing(parts, assemble)
 
@@ -260,7 +260,7 @@ def outliers(context: Context, params: Outliers, place: Place) -> Listing:
     def assemble(found: list[Part]) -> object:
         columns = ("ts", "value", "expected_min", "expected_max", "score", "left_out", "before")
         return {
-            "entity": full_name(live),
+            "entity": full_name(live.record),
             "unit": live.record.unit,
             "columns": columns,
             "rows": [part.value for part in found],

@@ -1,22 +1,18 @@
 """Verbs that look after what is kept: fixes and their journal, copies, and messages that were set aside."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bus.events import Message
 from bus.messages import to_iso
-from bus.requests import LARGEST, Code, Listing, Part, Parts, Place, Refused, Wait
+from bus.requests import Code, Listing, Part, Parts, Place, Refused, Wait
 from statistician.api.table import BY_TWO, Nothing, verb
 from statistician.context import Context
-from statistician.fixes import FIXES
-from statistician.fixes_ground import FixError
-from statistician.fixes_params import ListFixes, UndoFix
+from statistician.fixes.engine import FIXES, Fix, journal, make
+from statistician.fixes.params import FixParams, ListFixes, UndoFix
 
-# Bytes of a request that brings data: what the broker takes.
-LARGEST_DATA = 65_000
-_DATA = ("clear", "import_statistics")
 # How much of a payload is listed, characters.
 _SHOWN = 500
 
@@ -114,7 +110,7 @@ def list_fixes(context: Context, params: ListFixes, place: Place) -> Listing:
     before, left = (2**60, params.limit) if place.after is None else map(int, place.after)
 
     def parts() -> Parts:
-        found = context.fixes.journal(replace(params, limit=left), before)
+        found = journal(context, replace(params, limit=left), before)
         for at, one in enumerate(found, 1):
             yield Part((one.id, left - at), one)
             yield None
@@ -122,35 +118,20 @@ def list_fixes(context: Context, params: ListFixes, place: Place) -> Listing:
     return Listing(parts(), lambda found: [part.value for part in found])
 
 
-def _fix(name: str, params: type[Struct]) -> None:
+def _fix(fix: Fix[Any]) -> None:
     """Put a fix into the table of verbs."""
 
-    def answer(context: Context, asked: Struct, _place: Place) -> Listing:
-        def parts() -> Parts:
-            try:
-                yield Part((), getattr(context.fixes, FIXES[name][1])(asked))
-            except FixError as error:
-                raise Refused(Code(error.code), str(error)) from error
-
-        return Listing.whole(parts())
-
-    largest = LARGEST_DATA if name in _DATA else LARGEST
-    verb(params, asker="admin", largest=largest, changes=True, name=name)(answer)
+    @verb(fix.params, asker="admin", largest=fix.largest, changes=True, name=fix.verb)
+    def answer(context: Context, asked: FixParams, _place: Place) -> Listing:
+        return Listing.of(make(context, asked))
 
 
-for _name, (_params, _) in FIXES.items():
-    if _name not in ("undo", "fixes"):
-        _fix(_name, _params)
+for _name, _row in FIXES.items():
+    if _name != "undo":
+        _fix(_row)
 
 
 @verb(TakeBack, asker="admin", changes=True)
 def undo(context: Context, params: TakeBack, _place: Place) -> Listing:
     """Take a fix back."""
-
-    def parts() -> Parts:
-        try:
-            yield Part((), context.fixes.undo(UndoFix(id=params.fix, dry_run=params.dry_run)))
-        except FixError as error:
-            raise Refused(Code(error.code), str(error)) from error
-
-    return Listing.whole(parts())
+    return Listing.of(make(context, UndoFix(id=params.fix, dry_run=params.dry_run)))

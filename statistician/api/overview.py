@@ -83,10 +83,7 @@ def _some(context: Context, which: Which) -> list[tuple[str, LiveEntity]]:
         return by_name([context.find(which.entity, "entity")])
     if which.device is None:
         return by_name(context.entities)
-    found = [live for live in context.entities if live.record.device == which.device]
-    if not found:
-        raise Refused(Code.NOT_FOUND, f"device: there is no device {which.device!r}")
-    return by_name(found)
+    return by_name(context.find_device(which.device))
 
 
 def _listed(
@@ -107,7 +104,7 @@ def entities(context: Context, params: Which, place: Place) -> Listing:
 def _described(live: LiveEntity) -> Described:
     record = live.record
     return {
-        "entity": full_name(live),
+        "entity": full_name(live.record),
         "name": record.name,
         "unit": record.unit,
         "device_class": record.device_class,
@@ -130,7 +127,7 @@ def latest(context: Context, params: Which, place: Place) -> Listing:
 def _newest(live: LiveEntity) -> Described:
     newest = live.newest
     return {
-        "entity": full_name(live),
+        "entity": full_name(live.record),
         "ts": None if newest is None else to_iso(newest.ts),
         "heard": _heard(live),
         "value": None if newest is None else newest.value,
@@ -173,7 +170,7 @@ def _kinds(context: Context, live: LiveEntity) -> tuple[bool, bool]:
 def _metadata(context: Context, live: LiveEntity) -> Described:
     has_mean, has_sum = _kinds(context, live)
     return {
-        "entity": full_name(live),
+        "entity": full_name(live.record),
         "name": live.record.name,
         "unit": stored_unit(live),
         "unit_class": unit_class(live),

@@ -181,7 +181,7 @@ def statistics(context: Context, params: StatisticsOf, place: Place) -> Listing:
                 yield from _in_order(series, one, number, _behind(behind, where))
                 continue
             count, best = yield from ranks.best(one, _periods(series, where))
-            counts[full_name(one.live)] = count
+            counts[full_name(one.live.record)] = count
             for rank, period in enumerate(best[behind + 1 :], behind + 1):
                 shown = yield from answer_row(series, one, period)
                 yield Part((number, rank), shown)
@@ -210,8 +210,11 @@ def _behind(after: int, where: _Range) -> _Range:
 def _by_entity(selections: Sequence[Selection], found: list[Part], counts: dict[str, int] | None) -> object:
     rows: dict[str, list[object]] = {}
     for part in found:
-        rows.setdefault(full_name(selections[int(part.key[0])].live), []).append(part.value)
-    answer: dict[str, object] = {"units": {full_name(one.live): one.unit for one in selections}, "rows": rows}
+        rows.setdefault(full_name(selections[int(part.key[0])].live.record), []).append(part.value)
+    answer: dict[str, object] = {
+        "units": {full_name(one.live.record): one.unit for one in selections},
+        "rows": rows,
+    }
     return answer if counts is None else answer | {"count": counts}
 
 
@@ -336,4 +339,4 @@ def _parts(context: Context, one: Selection, start: int | None, end: int, now: i
     row = yield from series.fold(start, end)
     period = Changes(series.at).period(start, end, row or Row())
     found = yield from answer_row(series, one, period)
-    yield Part((), {"entity": full_name(one.live), "unit": one.unit} | to_builtins(found))
+    yield Part((), {"entity": full_name(one.live.record), "unit": one.unit} | to_builtins(found))

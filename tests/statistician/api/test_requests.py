@@ -362,3 +362,22 @@ def test_a_request_is_acknowledged_at_once_and_is_no_data(tmp_path: Path) -> Non
     rig.commit()
     assert rig.store.dead_letters() == []
     assert len(rig.answers.published) == 1
+
+
+def test_a_name_and_a_time_are_refused_in_one_way_by_all_verbs(van: AskingRig) -> None:
+    for name in ("nonsense", "van", "van.", ".van", "van.nothing", "van/nothing", "nobody.voltage"):
+        found = van.refusal("history", entity=name)
+        assert found[0] is Code.NOT_FOUND
+        assert van.refusal("adjust_sum", entity=name, start=START, adjustment=1) == found, name
+        assert van.refusal("entity_rename", entity=name, to="van.other") == found, name
+    for moment in ("yesterday", "1969-12-31T23:59:59Z", "3001-01-01T00:00:00Z"):
+        found = van.refusal("history", entity="van.voltage", start=moment)
+        assert found[0] is Code.INVALID
+        assert van.refusal("adjust_sum", entity="van.voltage", start=moment, adjustment=1) == found, moment
+        assert van.refusal("recompile", start=moment) == found, moment
+    for verb, more in (("latest", {}), ("device_rename", {"to": "other"}), ("device_replaced", {})):
+        code, text = van.refusal(verb, device="nobody", **more)
+        assert (code, text) == (
+            Code.NOT_FOUND,
+            "device: there is no device 'nobody'; the verb entities lists all",
+        ), verb

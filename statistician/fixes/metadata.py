@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
+from bus.requests import Code, Refused
 from statistician.arithmetic.units import canonical, convert, difference
-from statistician.fixes_ground import Change, FixError, Ground, full_name
-from statistician.fixes_params import ChangeUnit, SetMetadata, Summary
+from statistician.context import Context, full_name
+from statistician.fixes.params import Change, ChangeUnit, SetMetadata, Summary
 from statistician.records import Adjustment, EntityRecord, Said, Since, Table
-from statistician.store_fixes import Undo
+from statistician.store_fixes import Entry, Undo
 
 _TEXTS = ("name", "unit", "device_class", "state_class")
 _Setting = str | int | bool | None
@@ -89,10 +91,10 @@ def _history(mine: tuple[Since, ...], others: tuple[Since, ...], since: int) -> 
     return tuple(found)
 
 
-def set_metadata(ground: Ground, asked: SetMetadata) -> Change:
+def set_metadata(context: Context, asked: SetMetadata) -> Change:
     """Set what a user knows better; it stays over a restart and over a new about."""
-    record = before = ground.find(asked.entity).record
-    retention = ground.store.own_retention().get(record.id)
+    record = before = context.find(asked.entity).record
+    retention = context.store.own_retention().get(record.id)
     fields: dict[str, _Setting] = {}
     for field in _TEXTS:
         word: str | UnsetType | None = getattr(asked, field)
@@ -103,11 +105,13 @@ def set_metadata(ground: Ground, asked: SetMetadata) -> Change:
         record = replace(record, enabled=asked.enabled)
         fields["enabled"] = asked.enabled
     if asked.retention_days is not UNSET:
-        ground.store.fixes.set_retention(record.id, asked.retention_days)
+        context.store.fixes.set_retention(record.id, asked.retention_days)
         fields["retention_days"] = asked.retention_days
     if not fields:
-        raise FixError("invalid", f"nothing to set: allowed are {', '.join(_TEXTS)}, retention_days, enabled")
-    ground.store.put_entities([record])
+        raise Refused(
+            Code.INVALID, f"nothing to set: allowed are {', '.join(_TEXTS)}, retention_days, enabled"
+        )
+    context.store.put_entities([record])
     return Change(
         Summary(entities=(full_name(record),), fields=fields),
         {record.id},
@@ -116,10 +120,11 @@ def set_metadata(ground: Ground, asked: SetMetadata) -> Change:
     )
 
 
-def undo_set_metadata(ground: Ground, asked: SetMetadata, undo: Undo) -> Change:
+def undo_set_metadata(context: Context, entry: Entry, undo: Undo) -> Change:
     """Give each field back to whom it belonged; what about said meanwhile counts."""
+    asked = msgspec.json.decode(entry.params, type=SetMetadata)
     (before,) = undo.records
-    record = ground.entities[before.id].record
+    record = context.entities[before.id].record
     overridden = {one.field for one in before.said}
     fields: dict[str, _Setting] = {}
     for field in _TEXTS:
@@ -132,43 +137,43 @@ def undo_set_metadata(ground: Ground, asked: SetMetadata, undo: Undo) -> Change:
         record = replace(record, enabled=before.enabled)
         fields["enabled"] = before.enabled
     if asked.retention_days is not UNSET:
-        ground.store.fixes.set_retention(record.id, undo.retention[record.id])
+        context.store.fixes.set_retention(record.id, undo.retention[record.id])
         fields["retention_days"] = undo.retention[record.id]
-    ground.store.put_entities([record])
+    context.store.put_entities([record])
     return Change(Summary(entities=(full_name(record),), fields=fields), {record.id}, records=[record])
 
 
-def change_unit(ground: Ground, asked: ChangeUnit) -> Change:
+def change_unit(context: Context, asked: ChangeUnit) -> Change:
     """Convert every row and adjustment of an entity."""
-    record = ground.find(asked.entity).record
+    record = context.find(asked.entity).record
     if record.kept_unit is None:
-        raise FixError("not_found", f"entity: {asked.entity!r} has no statistics yet")
+        raise Refused(Code.NOT_FOUND, f"entity: {asked.entity!r} has no statistics yet")
     if asked.old_unit is not None and canonical(asked.old_unit) != canonical(record.kept_unit):
-        raise FixError("invalid", f"old_unit: the rows are in {record.kept_unit!r}, not {asked.old_unit!r}")
-    return _converted(ground, record, asked.unit)
+        raise Refused(Code.INVALID, f"old_unit: the rows are in {record.kept_unit!r}, not {asked.old_unit!r}")
+    return _converted(context, record, asked.unit)
 
 
-def undo_change_unit(ground: Ground, undo: Undo) -> Change:
+def undo_change_unit(context: Context, _entry: Entry, undo: Undo) -> Change:
     """Convert back."""
     (before,) = undo.records
-    return _converted(ground, ground.entities[before.id].record, before.kept_unit or "")
+    return _converted(context, context.entities[before.id].record, before.kept_unit or "")
 
 
-def _converted(ground: Ground, record: EntityRecord, unit: str) -> Change:
+def _converted(context: Context, record: EntityRecord, unit: str) -> Change:
     old = record.kept_unit or ""
     try:
         factor = difference(1.0, old, unit)
         offset = convert(0.0, old, unit)
     except ValueError as error:
-        raise FixError("invalid", f"unit: {error}") from error
-    tables = ground.store.fixes
+        raise Refused(Code.INVALID, f"unit: {error}") from error
+    tables = context.store.fixes
     five, hours = (
-        ground.store.series.scale(table, record.id, factor=factor, offset=offset) for table in Table
+        context.store.series.scale(table, record.id, factor=factor, offset=offset) for table in Table
     )
     tables.scale_adjusted(record.id, factor)
     adjustments = tuple(Adjustment(start, amount * factor) for start, amount in record.adjustments)
     after = replace(record, kept_unit=canonical(unit), adjustments=adjustments)
-    ground.store.put_entities([after])
+    context.store.put_entities([after])
     return Change(
         Summary(
             entities=(full_name(record),),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from bus.about import TOTAL
 from statistician.arithmetic.algorithm import RESET_BELOW, Row, accumulator
 from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at
-from statistician.fixes_ground import Ground
+from statistician.context import Context
 from statistician.records import Adjustment, EntityRecord, StoredRow, Table
 from statistician.store_series import Amounts, Shift
 
@@ -55,7 +55,7 @@ def moved(record: EntityRecord, last: StoredRow, first: StoredRow) -> float | No
     return other.state - one.state if other.state >= RESET_BELOW * one.state else None
 
 
-def join(ground: Ground, joined: Joined, joint: Joint, *, remade: bool = True) -> None:
+def join(context: Context, joined: Joined, joint: Joint, *, remade: bool = True) -> None:
     """Move what follows a joint so that it goes on from what precedes it.
 
     `remade` says that rows after the joint may be made again from states: then an adjustment makes up for
@@ -67,8 +67,8 @@ def join(ground: Ground, joined: Joined, joint: Joint, *, remade: bool = True) -
     amount = (last.row.sum or 0.0) + step - (first.row.sum or 0.0)
     base: StoredRow | None = last
     if remade:
-        first = _first(ground, record, joint) or first
-        base = ground.store.statistics.latest(record.id, first.start)
+        first = _first(context, record, joint) or first
+        base = context.store.statistics.latest(record.id, first.start)
     wanted = (first.row.sum or 0.0) + amount
     known = record.adjusted(-1 if base is None else base.start, first.start)
     natural = _made(record, base, joint.carried, first, known).sum
@@ -76,16 +76,16 @@ def join(ground: Ground, joined: Joined, joint: Joint, *, remade: bool = True) -
     if not _same(amount, wanted):
         again = _made(record, base, joint.carried, first, known + extra)
         amounts = Amounts(amount, *(_less(getattr(again, one), getattr(first.row, one)) for one in _STEPS))
-        joined.shifts.append(ground.store.series.shift(record.id, joint.five, joint.hour, amounts))
+        joined.shifts.append(context.store.series.shift(record.id, joint.five, joint.hour, amounts))
     if remade and not _same(extra, wanted):
         joined.adjusted.append((record.id, first.start, extra))
         adjustments = tuple(sorted((*record.adjustments, Adjustment(first.start, extra))))
         joined.record = replace(record, adjustments=adjustments)
 
 
-def _first(ground: Ground, record: EntityRecord, joint: Joint) -> StoredRow | None:
+def _first(context: Context, record: EntityRecord, joint: Joint) -> StoredRow | None:
     """The first row that a joint moves."""
-    series = ground.store.series
+    series = context.store.series
     rows = (
         series.first_sum(Table.FIVE_MINUTES, record.id, joint.five),
         series.first_sum(Table.HOUR, record.id, joint.hour),
@@ -118,12 +118,12 @@ def ends(row: StoredRow, table: Table) -> StoredRow:
     return row if table is Table.FIVE_MINUTES else row._replace(start=row.start + HOUR - MINUTES_5)
 
 
-def separate(ground: Ground, record: EntityRecord, shifts: list[Shift], fix: int) -> EntityRecord:
+def separate(context: Context, record: EntityRecord, shifts: list[Shift], fix: int) -> EntityRecord:
     """Take back what joining did; returns the record without the adjustments of the fix."""
     for shift in reversed(shifts):
-        ground.store.series.shift_back(shift)
+        context.store.series.shift_back(shift)
     left = list(record.adjustments)
-    for _, start, _, amount in (one for one in ground.store.fixes.adjusted(record.id) if one[2] == fix):
+    for _, start, _, amount in (one for one in context.store.fixes.adjusted(record.id) if one[2] == fix):
         left.remove(Adjustment(start, amount))
-    ground.store.fixes.remove_adjusted(fix)
+    context.store.fixes.remove_adjusted(fix)
     return replace(record, adjustments=tuple(left))

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
+from bus.requests import Code, Refused
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.periods import HOUR, hour_of
 from statistician.arithmetic.units import canonical, convert, difference
-from statistician.fixes_ground import Change, FixError, Ground, finite, full_name, moment, parts
-from statistician.fixes_join import Joined, Joint, ends, join, moved, separate
-from statistician.fixes_params import ImportedRow, ImportStatistics, Summary
+from statistician.context import Context, full_name, moment, parts
+from statistician.fixes.join import Joined, Joint, ends, join, moved, separate
+from statistician.fixes.params import Change, ImportedRow, ImportStatistics, Summary, finite
 from statistician.records import EntityRecord, Since, StoredRow, Table
-from statistician.store_fixes import Undo
+from statistician.store_fixes import Entry, Undo
 
 # Rows of one request: most of a year.
 MOST_ROWS = 8_000
@@ -22,18 +23,18 @@ _VALUES = ("mean", "min", "max", "state", "sum")
 _SUMS = ("sum", "sum_increase", "sum_decrease")
 
 
-def import_statistics(ground: Ground, asked: ImportStatistics) -> Change:
+def import_statistics(context: Context, asked: ImportStatistics) -> Change:
     """Write hourly rows, each whole; with the last of an entity its sums before and after them are joined."""
     if len(asked.rows) > MOST_ROWS:
-        raise FixError("limit", f"rows: at most {MOST_ROWS} at once, not {len(asked.rows)}")
-    pieces = _pieces(ground, asked)
-    before = _entity(ground, asked)
+        raise Refused(Code.LIMIT, f"rows: at most {MOST_ROWS} at once, not {len(asked.rows)}")
+    pieces = _pieces(context, asked)
+    before = _entity(context, asked)
     record = _settled(before, asked)
-    undo = _write(ground, asked, before, record)
+    undo = _write(context, asked, before, record)
     joined = Joined(record)
     if not asked.more:
-        joined = _join(ground, record, _block([*_undos(ground, pieces, record.id), undo]))
-    ground.store.put_entities([joined.record])
+        joined = _join(context, record, _block([*_undos(context, pieces, record.id), undo]))
+    context.store.put_entities([joined.record])
     return Change(
         Summary(
             entities=(full_name(record),),
@@ -50,45 +51,45 @@ def import_statistics(ground: Ground, asked: ImportStatistics) -> Change:
     )
 
 
-def _write(ground: Ground, asked: ImportStatistics, before: EntityRecord, record: EntityRecord) -> Undo:
+def _write(context: Context, asked: ImportStatistics, before: EntityRecord, record: EntityRecord) -> Undo:
     unit = record.kept_unit if asked.unit is None else asked.unit
-    rows = dict(_row(ground, row, f"rows[{n}]", unit, record) for n, row in enumerate(asked.rows))
+    rows = dict(_row(context, row, f"rows[{n}]", unit, record) for n, row in enumerate(asked.rows))
     if len(rows) != len(asked.rows):
-        raise FixError("invalid", "rows: an hour stands there twice")
-    stand = ground.store.statistics.between(Table.HOUR, record.id, min(rows), max(rows) + 1)
+        raise Refused(Code.INVALID, "rows: an hour stands there twice")
+    stand = context.store.statistics.between(Table.HOUR, record.id, min(rows), max(rows) + 1)
     there = {row.start: row for row in stand if row.start in rows}
     revs = {start: row.rev + 1 for start, row in there.items()}
     new = [StoredRow(record.id, start, row, revs.get(start, 0)) for start, row in rows.items()]
-    ground.store.statistics.put(Table.HOUR, new)
+    context.store.statistics.put(Table.HOUR, new)
     return Undo(
         records=[before],
         hours=list(there.values()),
         absent=[(record.id, start) for start in rows if start not in there],
-        imported=[one for one in ground.store.fixes.imports(record.id) if one[1] in rows],
+        imported=[one for one in context.store.fixes.imports(record.id) if one[1] in rows],
     )
 
 
-def _pieces(ground: Ground, asked: ImportStatistics) -> list[int]:
+def _pieces(context: Context, asked: ImportStatistics) -> list[int]:
     """The fixes that this request goes on with."""
     if asked.part_of is None:
         return []
-    pieces = ground.store.fixes.whole(asked.part_of)
-    entry = ground.store.fixes.entry(pieces[0])
+    pieces = context.store.fixes.whole(asked.part_of)
+    entry = context.store.fixes.entry(pieces[0])
     if entry is None or entry.verb != "import_statistics":
-        raise FixError("not_found", f"import: there is no import {asked.part_of}")
+        raise Refused(Code.NOT_FOUND, f"import: there is no import {asked.part_of}")
     if entry.undone is not None:
-        raise FixError("invalid", f"import: {entry.id} was taken back; begin again, without it")
-    newer = ground.store.fixes.standing_on(entry.id)
+        raise Refused(Code.INVALID, f"import: {entry.id} was taken back; begin again, without it")
+    newer = context.store.fixes.standing_on(entry.id)
     if newer is not None:
-        raise FixError("invalid", f"import: fix {newer[0]} ({newer[1]}) is newer; begin again, without it")
+        raise Refused(Code.INVALID, f"import: fix {newer[0]} ({newer[1]}) is newer; begin again, without it")
     return pieces
 
 
-def _undos(ground: Ground, pieces: Iterable[int], entity: int) -> list[Undo]:
+def _undos(context: Context, pieces: Iterable[int], entity: int) -> list[Undo]:
     """What takes back those pieces that belong to an entity."""
-    entries = [ground.store.fixes.entry(number) for number in pieces]
+    entries = [context.store.fixes.entry(number) for number in pieces]
     its = [entry.id for entry in entries if entry is not None and entry.entities == (entity,)]
-    return [undo for undo in map(ground.store.fixes.undo_of, its) if undo is not None]
+    return [undo for undo in map(context.store.fixes.undo_of, its) if undo is not None]
 
 
 def _hours(undos: Iterable[Undo]) -> set[int]:
@@ -114,39 +115,39 @@ def _block(undos: list[Undo]) -> _Block:
     return _Block(min(hours), max(hours) + HOUR, replaced)
 
 
-def _join(ground: Ground, record: EntityRecord, block: _Block) -> Joined:
+def _join(context: Context, record: EntityRecord, block: _Block) -> Joined:
     """Let the imported sums go on from what precedes them, and what follows them from theirs."""
-    series, number = ground.store.series, record.id
+    series, number = context.store.series, record.id
     joined = Joined(record)
     first = series.first_sum(Table.HOUR, number, block.start)
     if first is None or first.start >= block.end:
         return joined
-    imported = {start for _, start, _ in ground.store.fixes.imports(number)}
-    before = ground.store.statistics.latest(number, block.start)
-    after = _after(ground, number, block, before)
+    imported = {start for _, start, _ in context.store.fixes.imports(number)}
+    before = context.store.statistics.latest(number, block.start)
+    after = _after(context, number, block, before)
     # Rows that replace our own from the first on are meant as they are.
     if before is not None and before.row.sum is not None and block.start not in block.replaced:
         known = hour_of(before.start) not in imported
         if known or moved(record, before, first) is not None:
-            join(ground, joined, Joint(before, first, 0.0, block.start, block.start), remade=False)
+            join(context, joined, Joint(before, first, 0.0, block.start, block.start), remade=False)
     last = series.last_sum(Table.HOUR, number, block.end)
     if after is None or last is None:
         return joined
     table, start, growth = after
-    (next_row,) = ground.store.statistics.between(table, number, start, start + 1)
+    (next_row,) = context.store.statistics.between(table, number, start, start + 1)
     # Where nobody knows the counter, rows that replace our own are a correction, as with Home Assistant.
     known = None not in (last.row.state, next_row.row.state) or last.start not in block.replaced
     ours = table is Table.FIVE_MINUTES or start not in imported
     if (known and ours) or moved(record, last, next_row) is not None:
-        join(ground, joined, Joint(ends(last, Table.HOUR), next_row, growth, block.start, block.end))
+        join(context, joined, Joint(ends(last, Table.HOUR), next_row, growth, block.start, block.end))
     return joined
 
 
 def _after(
-    ground: Ground, number: int, block: _Block, before: StoredRow | None
+    context: Context, number: int, block: _Block, before: StoredRow | None
 ) -> tuple[Table, int, float] | None:
     """The first row after a block, or else the last within it, and how much of its sum is its own change."""
-    series = ground.store.series
+    series = context.store.series
     five = series.first_sum(Table.FIVE_MINUTES, number, block.end)
     hour = series.first_sum(Table.HOUR, number, block.end)
     if five is None and hour is None:
@@ -164,18 +165,19 @@ def _after(
     return table, row.start, (row.row.sum or 0.0) - (0.0 if base is None else base.row.sum or 0.0)
 
 
-def undo_import(ground: Ground, undo: Undo, fix: int) -> Change:
+def undo_import(context: Context, entry: Entry, undo: Undo) -> Change:
     """Put the hours back that the import replaced, and take those away that it brought."""
+    fix = entry.id
     (before,) = undo.records
-    record = separate(ground, ground.record(before.id), undo.shifts, fix)
-    ground.store.fixes.remove_imported(fix)
-    ground.store.statistics.put(Table.HOUR, [row._replace(rev=row.rev + 2) for row in undo.hours])
+    record = separate(context, context.record(before.id), undo.shifts, fix)
+    context.store.fixes.remove_imported(fix)
+    context.store.statistics.put(Table.HOUR, [row._replace(rev=row.rev + 2) for row in undo.hours])
     for number, start in undo.absent:
-        ground.store.statistics.remove(Table.HOUR, number, start)
-    ground.store.fixes.restore(undo)
-    if before.kept_unit is None and ground.store.statistics.latest(before.id, _EVER) is None:
+        context.store.statistics.remove(Table.HOUR, number, start)
+    context.store.fixes.restore(undo)
+    if before.kept_unit is None and context.store.statistics.latest(before.id, _EVER) is None:
         record = replace(record, kept_unit=None, kept_angle=None)
-    ground.store.put_entities([record])
+    context.store.put_entities([record])
     moved_rows = Joined(record, shifts=undo.shifts)
     return Change(
         Summary(
@@ -189,18 +191,20 @@ def undo_import(ground: Ground, undo: Undo, fix: int) -> Change:
     )
 
 
-def _entity(ground: Ground, asked: ImportStatistics) -> EntityRecord:
+def _entity(context: Context, asked: ImportStatistics) -> EntityRecord:
     device, key = parts(asked.entity, "entity")
-    live = ground.entities.find(device, key)
+    live = context.entities.find(device, key)
     if live is not None:
         return live.record
     if asked.state_class is None:
-        raise FixError("not_found", f"entity: {asked.entity!r} is not known; to make it, name a state_class")
+        raise Refused(
+            Code.NOT_FOUND, f"entity: {asked.entity!r} is not known; to make it, name a state_class"
+        )
     return EntityRecord(
-        id=ground.entities.next_number,
+        id=context.entities.next_number,
         device=device,
         entity=key,
-        first=ground.now,
+        first=context.now,
         name=asked.name,
         unit=asked.unit,
         state_class=asked.state_class,
@@ -219,13 +223,13 @@ def _settled(record: EntityRecord, asked: ImportStatistics) -> EntityRecord:
 
 
 def _row(
-    ground: Ground, row: ImportedRow, where: str, unit: str | None, record: EntityRecord
+    context: Context, row: ImportedRow, where: str, unit: str | None, record: EntityRecord
 ) -> tuple[int, Row]:
     start = moment(row.start, f"{where}.start")
     if start != hour_of(start):
-        raise FixError("invalid", f"{where}.start: allowed are full hours")
-    if start + HOUR > (ground.open or hour_of(ground.now)):
-        raise FixError("invalid", f"{where}.start: that hour is not over")
+        raise Refused(Code.INVALID, f"{where}.start: allowed are full hours")
+    if start + HOUR > (context.open or hour_of(context.now)):
+        raise Refused(Code.INVALID, f"{where}.start: that hour is not over")
     numbers: dict[str, float | None] = {}
     try:
         for name in dict.fromkeys((*_VALUES, *_SUMS)):
@@ -235,9 +239,9 @@ def _row(
                 None if value is None else change(finite(value, f"{where}.{name}"), unit, record.kept_unit)
             )
     except ValueError as error:
-        raise FixError("invalid", f"unit: {error}") from error
+        raise Refused(Code.INVALID, f"unit: {error}") from error
     if all(numbers[name] is None for name in _VALUES):
-        raise FixError("invalid", f"{where}: one of {', '.join(_VALUES)} must be there")
+        raise Refused(Code.INVALID, f"{where}: one of {', '.join(_VALUES)} must be there")
     reset = None if row.last_reset is None else moment(row.last_reset, f"{where}.last_reset")
     if reset is None and numbers["sum"] is not None:
         # Else what comes next would be taken for the first number of a device that was replaced before.

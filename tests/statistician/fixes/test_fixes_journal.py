@@ -10,8 +10,8 @@ import pytest
 from bus.about import Entity
 from bus.desk import PAGE
 from statistician.arithmetic.periods import HOUR
-from statistician.fixes_journal import NAMED, SHORT
-from statistician.fixes_params import Clear, ImportedRow, ImportStatistics, Recompile, SetMetadata
+from statistician.fixes.engine import NAMED, SHORT
+from statistician.fixes.params import Clear, ImportedRow, ImportStatistics, Recompile, SetMetadata
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, START
 

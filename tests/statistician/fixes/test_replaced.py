@@ -9,9 +9,9 @@ from bus.about import Entity
 from bus.messages import from_iso
 from statistician.arithmetic.periods import DAY, HOUR
 from statistician.store_snapshot import Snapshot
+from tests.statistician.fixes.test_imports import body
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS
-from tests.statistician.test_imports import body
 
 VAN = {
     "charged": Entity(name="charged", unit="kWh", state_class="total_increasing"),
