@@ -96,7 +96,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
 
 
 def _announcing(settings: Settings, process: Process, clock: Clock, access: AccessLog) -> Announcing:
-    """The service on its database. Raises StoreError, OSError, LockedError."""
+    """Return the service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
     hold = Path(settings.storage.runtime) / FILE
     bus = HeldWatermarks(
@@ -143,7 +143,7 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
 
 
 def _made(make: Callable[[Store], Statistician], opened: Callable[[], Store]) -> Statistician:
-    """The service on a database in which everything was searched for what cannot be used, if need be."""
+    """Make the service, if need be after a search of its database for what cannot be used."""
     store = opened()
     made: list[Statistician] = []
     fault = fault_in(lambda: made.append(make(store)), StoreError)

@@ -111,7 +111,7 @@ class Compiler:
         return Span(event.ts, event.ts) if event.ts < start else None
 
     def spoiled(self) -> dict[str, Exception]:
-        """The entities without a row for an error that nobody expected, since the last call."""
+        """Return the entities without a row for an error that nobody expected, since the last call."""
         found = {f"{e.record.device}.{e.record.entity}": e.spoiled for e in self._entities if e.spoiled}
         for live in self._entities if found else ():
             live.spoiled = None

@@ -52,7 +52,7 @@ class Context:
     records: dict[int, EntityRecord] = field(default_factory=dict)
 
     def record(self, number: int) -> EntityRecord:
-        """An entity as the fix has left it so far."""
+        """Return an entity as the fix has left it so far."""
         return self.records.get(number) or self.entities[number].record
 
     @property
@@ -66,7 +66,7 @@ class Context:
         return horizon(self.now, self.settings.keep_days)
 
     def find(self, name: str, field: str = "entity") -> LiveEntity:
-        """The entity called `device.entity` (or with a slash). Raises Refused(not_found)."""
+        """Return the entity called `device.entity` (or with a slash). Raises Refused(not_found)."""
         device, dot, key = name.replace("/", ".").partition(".")
         known = self.entities.of(device)
         if not dot or key not in known:
@@ -76,7 +76,7 @@ class Context:
         return known[key]
 
     def find_device(self, device: str) -> list[LiveEntity]:
-        """The entities of a device. Raises Refused(not_found)."""
+        """Return the entities of a device. Raises Refused(not_found)."""
         found = list(self.entities.of(device).values())
         if not found:
             raise Refused(
@@ -85,12 +85,12 @@ class Context:
         return found
 
     def find_all(self, names: Sequence[str], field: str) -> list[LiveEntity]:
-        """The entities of these names, each once, in their order. Raises Refused(not_found)."""
+        """Return the entities of these names, each once, in their order. Raises Refused(not_found)."""
         return list({(live := self.find(name, field)).record.id: live for name in names}.values())
 
 
 def iso(ts: int | None) -> str | None:
-    """A time as text, if there is one."""
+    """Return a time as text, if there is one."""
     return None if ts is None else to_iso(ts)
 
 
@@ -113,7 +113,7 @@ def by_name(entities: Iterable[LiveEntity]) -> list[tuple[str, LiveEntity]]:
 
 
 def moment(value: str | int, field: str) -> int:
-    """A time as ms. Raises Refused(invalid)."""
+    """Return a time as ms. Raises Refused(invalid)."""
     try:
         found = value if isinstance(value, int) else from_iso(value)
     except (ValueError, OverflowError) as error:
@@ -133,7 +133,7 @@ def span(start: str | int | None, end: str | int | None, field: str = "") -> tup
 
 
 def zone(name: str | None) -> tzinfo:
-    """The IANA time zone of a name; without one the machine's. Raises Refused(invalid)."""
+    """Return the IANA time zone of a name; without one the machine's. Raises Refused(invalid)."""
     if name is None:
         return machine_zone()
     try:

@@ -30,7 +30,7 @@ class CounterFilter:
         self._told: dict[str, int] = {}
 
     def take(self, live: LiveEntity, state: State, batch: Batch) -> tuple[list[State], list[State]]:
-        """The states that count now, this one or earlier ones, and those that count no more.
+        """Return the states that count now, this one or earlier ones, and those that count no more.
 
         Raises StoreError.
         """
@@ -58,7 +58,7 @@ class CounterFilter:
         return counts, [_state(live, one) for one in verdict.left_out]
 
     def _release(self, live: LiveEntity, batch: Batch) -> list[State]:
-        """What waits of an entity that is no growing counter any more: nothing will decide it."""
+        """Return what waits of an entity that is no growing counter any more: nothing will decide it."""
         held = None if live.counter is None else live.counter.memory.held
         live.counter = None
         if held is None:

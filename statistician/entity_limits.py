@@ -82,7 +82,10 @@ class EntityLimits:
     def lives(
         self, device: str, keys: Collection[str], first: int, changed: dict[int, EntityRecord]
     ) -> dict[str, LiveEntity]:
-        """The entities of a reading; new ones go into `changed`, and those without room are left out."""
+        """Return the entities of a reading, without those for which there is no room.
+
+        New ones go into `changed`.
+        """
         known = self._entities.of(device)
         if all(key in known for key in keys):
             return {key: known[key] for key in keys}
@@ -99,7 +102,7 @@ class EntityLimits:
         return lives
 
     def committed(self) -> None:
-        """What was forgotten is off the disk; stop telling that entities were refused once that is over."""
+        """Note a commit; stop telling that entities were refused once that is over."""
         self.forgotten = set()
         if self._clock.monotonic() - self._refused_at >= _TOLD_FOR_S:
             self._journal.solved("room")

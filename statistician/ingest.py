@@ -153,7 +153,7 @@ class Ingest:
                 self._mark_late(live, Span(since, live.heard), self._clock.wall())
 
     def _end(self, device: str) -> None:
-        """A device is gone: nothing of it is known any more."""
+        """Note that a device is gone: nothing of it is known any more."""
         now = self._clock.wall()
         for live in self._entities.of(device).values():
             # What expires does so by itself, and the outbox of its collector may fill the time.
@@ -291,7 +291,7 @@ class Ingest:
         return self._dating.date(device, values, lives, ts, now=now, came=came, stream=stream, said=said)
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
-        """A reading of the time in which nobody listened shows that the value was known on."""
+        """Take back an absence that a reading of the time in which nobody listened fills."""
         cut, live.cut = live.cut, None
         # It is news, also if it says that nothing is known: the end that it follows may be taken back.
         live.newest = None

@@ -151,7 +151,7 @@ _TOO_MANY = (
 
 
 def of_announcing(topics: Topics) -> list[Subscription]:
-    """What it listens to besides `about`; QoS 0, for nothing of it is data."""
+    """Return what it listens to besides `about`; QoS 0, for nothing of it is data."""
     filters = (HOME_ASSISTANT, topics.every(Verb.AVAILABILITY))
     return [Subscription(filter=one, qos=0) for one in filters]
 
@@ -286,7 +286,7 @@ class Announcing(Middleware):
 
 
 def _wish(payload: bytes) -> about_message.About | None:
-    """The description of a device that asks to be announced."""
+    """Return the description of a device that asks to be announced."""
     try:
         about = about_message.decode(payload)
     except ValueError:

@@ -98,7 +98,7 @@ class Aggregates:
                 self._said.pop(self._topics.statistics(device, part), None)
 
     def _devices(self, numbers: Collection[int] | None = None) -> list[str]:
-        """The devices of entities, of all if none are named."""
+        """Return the devices of entities, of all if none are named."""
         lives = self._entities if numbers is None else map(self._entities.__getitem__, numbers)
         return sorted({live.record.device for live in lives})
 
@@ -123,7 +123,7 @@ def _newest(open_period: int) -> dict[Table, int]:
 
 
 def aggregate(row: Row) -> Aggregate:
-    """A row as clients see it."""
+    """Return a row as clients see it."""
     return Aggregate(
         mean=row.mean,
         min=row.min,

@@ -89,7 +89,7 @@ class Allowance:
         self._ran = int(ran or 0)
 
     def take(self, now: int, *, trusted: bool, days: int) -> int:
-        """The time that a purge goes by, which begins now; what is kept is kept `days`. Raises StoreError.
+        """Return the time that a purge goes by, which begins now; states are kept `days`. Raises StoreError.
 
         Call `close` to keep that.
         """
@@ -156,7 +156,7 @@ class Retention:
         return self._pace.longest
 
     def again(self) -> "Retention":
-        """The same purge from its beginning."""
+        """Return the same purge from its beginning."""
         return Retention(self._store, self._entities, self._before, others=self._others, timer=self._timer)
 
     def step(self) -> bool:

@@ -48,7 +48,7 @@ def _unguarded(work: Callable[[], None]) -> None:
 
 
 def subscriptions(topics: Topics) -> list[Subscription]:
-    """What the statistician listens to."""
+    """Return what the statistician listens to."""
     # What a stranger sends retained is news; what the broker had kept of it is none.
     data = [
         Subscription(filter=topics.every(verb, levels=1), as_published=False)

@@ -38,14 +38,14 @@ class _Envelope(msgspec.Struct):
 
 
 def spot_of(reading: Reading) -> Spot | None:
-    """The place that a reading claims; None if it is of no stream."""
+    """Return the place that a reading claims; None if it is of no stream."""
     if reading.stream is None or reading.seq is None:
         return None
     return Spot(reading.stream, reading.seq, reading.after, reading.ts if reading.clock == "ok" else None)
 
 
 def envelope(payload: bytes) -> Spot | None:
-    """The place that an unreadable reading claims; None if even that cannot be read."""
+    """Return the place that an unreadable reading claims; None if even that cannot be read."""
     try:
         found = msgspec.json.decode(payload, type=_Envelope)
         seq = whole_number(found.seq, "seq")
@@ -91,7 +91,7 @@ class Owners:
 
 
 def service_of(stream: str) -> str:
-    """The service whose stream it is, as its name says."""
+    """Return the service whose stream it is, as its name says."""
     return stream.partition("-")[0]
 
 
@@ -134,7 +134,7 @@ class Streams:
         return stream in self._marks
 
     def mark(self, stream: str) -> int:
-        """The seq up to which all is stored, or about to be."""
+        """Return the seq up to which all is stored, or about to be."""
         return self._marks[stream].seq if stream in self._marks else 0
 
     def place(self, spot: Spot, now: int) -> StreamPlace:
@@ -199,7 +199,7 @@ class Streams:
         return StreamRecord(name, mark.seq, mark.seen, mark.first, mark.newest)
 
     def committed(self) -> dict[str, int | None]:
-        """The watermarks to publish after a commit: those that moved or began again, and those with a gap.
+        """Return the watermarks to publish after a commit: those that moved, began again or have a gap.
 
         None for a stream that is refused: its owner is to begin a new one.
         """
@@ -222,7 +222,7 @@ class Streams:
         return said
 
     def known(self, now: int) -> list[StreamRecord]:
-        """The streams heard lately, as far as they are on disk."""
+        """Return the streams heard lately, as far as they are on disk."""
         return [r for r in self._on_disk.values() if now - r.seen <= FORGOTTEN_AFTER]
 
     @property

@@ -98,7 +98,7 @@ class Watermarks:
             self._journal.solved(f"stream.{device}")
 
     def moved(self) -> dict[str, StreamRecord]:
-        """What the next commit must put on disk."""
+        """Return what the next commit must put on disk."""
         return self._streams.moved()
 
     def owners(self) -> list[tuple[str, str]]:

@@ -66,7 +66,7 @@ def _listing(live: LiveEntity, columns: tuple[str, ...], parts: Iterator[Part | 
 
 
 def chunks(context: Context, live: LiveEntity, start: int, end: int) -> Iterator[list[State]]:
-    """An entity's states with start <= ts < end, an hour of the database at a time."""
+    """Yield an entity's states with start <= ts < end, an hour of the database at a time."""
     first = context.store.states.first()
     newest = live.newest
     if first is None or newest is None:
@@ -127,7 +127,7 @@ def _newest(context: Context, live: LiveEntity, limit: int, place: Place) -> Ite
 
 
 def _buckets(context: Context, live: LiveEntity, params: History, place: Place) -> Iterator[Part | None]:
-    """The mean weighted by time with the extremes, so that no peak is lost; unknown is null."""
+    """Yield means weighted by time with the extremes, so that no peak is lost; unknown is null."""
     start, end = span(params.start, params.end)
     points = params.points or 1
     until = min(place.now if end is None else end, place.now)
@@ -182,7 +182,7 @@ class _Bucket:
         self._take(state.ts, state.value)
 
     def until(self, ts: int) -> Iterator[tuple[int, tuple[str, float | None, float | None, float | None]]]:
-        """Number and row of every bucket that ends before or at `ts`."""
+        """Yield number and row of every bucket that ends before or at `ts`."""
         while self._number + 1 < len(self._bounds) and self._bounds[self._number + 1] <= ts:
             number = self._number
             start, end = self._bounds[number], self._bounds[number + 1]
@@ -280,7 +280,7 @@ def _with_left_out(
     numbers: Sequence[tuple[int, float]],
     left_out: Mapping[int, HeldReading],
 ) -> Iterator[Outlier | None]:
-    """The outliers, and between them in order of time the numbers left out that are none themselves."""
+    """Yield the outliers, and between them in order of time the numbers left out that are none themselves."""
     more = [Outlier(ts, value) for ts, value in reversed(numbers) if ts in left_out]
     for found in outliers:
         while found is not None and more and more[-1].ts <= found.ts:
@@ -316,7 +316,7 @@ def find(numbers: Sequence[tuple[int, float]], threshold: float) -> Iterator[Out
 
 
 def median(numbers: Iterable[float]) -> float:
-    """The middle number, or the mean of both; the standard library's costs 3 MB. Raises IndexError."""
+    """Return the middle number, or the mean of both; the standard library's costs 3 MB. Raises IndexError."""
     ordered = sorted(numbers)
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

@@ -53,7 +53,7 @@ class _Taken(Struct):
 
 @verb(DeadLetters, asker="admin", pages=BY_TWO)
 def dead_letters(context: Context, params: DeadLetters, place: Place) -> Listing:
-    """The newest first."""
+    """List what was set aside, the newest first."""
     before, left = (2**53, params.limit) if place.after is None else map(int, place.after)
 
     def parts() -> Parts:

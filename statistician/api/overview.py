@@ -76,7 +76,7 @@ def _count(context: Context, place: Place) -> Iterator[Part | None]:
 
 
 def _some(context: Context, which: Which) -> list[tuple[str, LiveEntity]]:
-    """The entities asked for, in order of name. Raises Refused(not_found)."""
+    """Return the entities asked for, in order of name. Raises Refused(not_found)."""
     if which.entity is not None:
         if which.device is not None:
             raise Refused(Code.INVALID, "device: it does not go with entity")
@@ -89,7 +89,7 @@ def _some(context: Context, which: Which) -> list[tuple[str, LiveEntity]]:
 def _listed(
     some: Sequence[tuple[str, LiveEntity]], place: Place, describe: Callable[[LiveEntity], Described]
 ) -> Listing:
-    """A list of what is said of each entity, from the name behind the cursor on."""
+    """List what is said of each entity, from the name behind the cursor on."""
     done = "" if place.after is None else str(place.after[0])
     parts = (Part((name,), describe(live)) for name, live in some if name > done)
     return Listing(iter(parts), lambda found: [part.value for part in found])
@@ -117,7 +117,7 @@ def _described(live: LiveEntity) -> Described:
 
 @verb(Which, asker="viewer", pages=BY_NAME)
 def latest(context: Context, params: Which, place: Place) -> Listing:
-    """The newest state of each entity, also one that is not on disk yet, and when it was last heard.
+    """Return the newest state of each entity, also one that is not on disk yet, and when it was last heard.
 
     Raises Refused.
     """
@@ -142,7 +142,7 @@ def _heard(live: LiveEntity) -> str | None:
 
 @verb(MetadataOf, asker="viewer", pages=BY_NAME)
 def metadata(context: Context, params: MetadataOf, place: Place) -> Listing:
-    """What is kept of each entity that has statistics. Raises Refused(not_found)."""
+    """Return what is kept of each entity that has statistics. Raises Refused(not_found)."""
     asked = context.entities if params.entities is None else context.find_all(params.entities, "entities")
     kept = [
         pair for pair in by_name(asked) if pair[1].record.state_class is not None or _rows(context, pair[1])

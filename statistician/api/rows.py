@@ -60,7 +60,7 @@ class Changes:
         self._sum = 0.0
 
     def period(self, start: int, end: int, row: Row) -> Period:
-        """The period with its change; periods come in order of time."""
+        """Return the period with its change; periods come in order of time."""
         if row.sum is None:
             return Period(start, end, row, None)
         if start != self._end:
@@ -91,15 +91,15 @@ class Selection:
         return name not in _ASKED_FOR if self.types is None else name in self.types
 
     def show(self, name: str, number: float | None) -> float | None:
-        """A mean, an extreme or a state in the unit wanted; None if it is not wanted or not there."""
+        """Return a mean, an extreme or a state in the unit wanted; None if it is not wanted or not there."""
         return _finite(self.value(number)) if number is not None and self.wants(name) else None
 
     def show_difference(self, name: str, number: float | None) -> float | None:
-        """The same for a sum or a change."""
+        """Return the same for a sum or a change."""
         return _finite(self.difference(number)) if number is not None and self.wants(name) else None
 
     def answer_row(self, period: Period, min_at: int | None, max_at: int | None) -> AnswerRow:
-        """A period as it goes into the answer; `min_at` and `max_at` in ms, if they are wanted."""
+        """Return a period as it goes into the answer; `min_at` and `max_at` in ms, if they are wanted."""
         row = period.row
         known = row.coverage if self.wants("coverage") else None
         return AnswerRow(
@@ -126,13 +126,13 @@ def _finite(number: float) -> float | None:
 
 
 def stored_unit(live: LiveEntity) -> str | None:
-    """The unit of an entity's rows; before the first row that of its states."""
+    """Return the unit of an entity's rows; before the first row that of its states."""
     kept = live.record.kept_unit
     return live.record.unit if kept is None else kept or None
 
 
 def unit_class(live: LiveEntity) -> str | None:
-    """The class of units into which an entity's rows can be converted."""
+    """Return the class of units into which an entity's rows can be converted."""
     return units.unit_class(live.record.device_class, stored_unit(live))
 
 
@@ -147,7 +147,7 @@ def check_units(wanted: Mapping[str, str] | None) -> None:
 
 
 def select(live: LiveEntity, types: frozenset[str] | None, wanted: Mapping[str, str] | None) -> Selection:
-    """What is wanted of an entity: in a unit of `wanted`, by class, else the one its states have now."""
+    """Return what is wanted of an entity: in a unit of `wanted`, by class, else that of its states."""
     own = stored_unit(live)
     name = unit_class(live)
     target = (wanted or {}).get(name or "", live.record.unit)
@@ -216,7 +216,7 @@ class EntityRows:
         return folding.row(last, end - start)
 
     def rows(self, table: Table, start: int, end: int) -> Iterator[StoredRow | None]:
-        """The rows of a table as they are with start <= row start < end; a None is a moment for others."""
+        """Yield a table's rows as they are, start <= row start < end; a None is a moment for others."""
         if self.first is None:
             return
         start, end = max(start, self.first), min(end, self.end)
@@ -227,7 +227,7 @@ class EntityRows:
             start = after
 
     def at(self, ts: int) -> Row | None:
-        """The sums at a time, as far as they are known; None before the first row."""
+        """Return the sums at a time, as far as they are known; None before the first row."""
         ts = min(self._border(ts), self._until)
         for piece in self._pieces(hour_of(ts), ts):
             newest = self._gathered(piece, piece.start).last
@@ -236,7 +236,7 @@ class EntityRows:
         return self.before(hour_of(ts), Table.HOUR)
 
     def before(self, ts: int, table: Table) -> Row | None:
-        """The row that ends last before or at a time; of two that end together that of `table`."""
+        """Return the row that ends last before or at a time; of two that end together that of `table`."""
         found = []
         for kind, length in _LENGTHS.items():
             if kind is Table.FIVE_MINUTES and (self._first_five is None or self._first_five >= ts):
@@ -298,7 +298,7 @@ class EntityRows:
         return found
 
     def _pieces(self, start: int, end: int) -> Iterator[_Piece]:
-        """The incomplete first hour, the whole hours and the incomplete last one."""
+        """Yield the incomplete first hour, the whole hours and the incomplete last one."""
         if self.first is None:
             return
         start, end = max(start, self.first), min(end, self.end)
@@ -311,7 +311,7 @@ class EntityRows:
             yield self._part(last_whole, end)
 
     def _part(self, start: int, end: int) -> _Piece:
-        """A part of an hour: from its 5-minute rows, else its share of the hourly row."""
+        """Return a part of an hour: from its 5-minute rows, else its share of the hourly row."""
         hour = hour_of(start)
         if self._by_fives(hour):
             return _Piece(Table.FIVE_MINUTES, start, end, 1.0, end)
@@ -343,7 +343,7 @@ class EntityRows:
         return _same(known, row.known) and _same(total, whole)
 
     def _at_end(self, row: Row, piece: _Piece) -> Row:
-        """The sums where a piece ends: of an hour of which nothing else is known, in proportion to time."""
+        """Return the sums where a piece ends: of an hour that is known as a whole, in proportion to time."""
         done = (piece.until - piece.start) / (piece.end - piece.start)
         if piece.share == 1 or done == 1:
             return row
@@ -360,7 +360,7 @@ class EntityRows:
 
 
 def answer_row(series: EntityRows, one: Selection, period: Period) -> Generator[None, None, AnswerRow]:
-    """A period as it goes into the answer, with the times of its extremes where they are wanted."""
+    """Return a period as it goes into the answer, with the times of its extremes where they are wanted."""
     row, lowest, highest = period.row, None, None
     if row.min is not None and one.wants("min_at"):
         lowest = yield from series.when("min", row.min, period.start, period.end)
@@ -396,7 +396,7 @@ class _Folding:
             self._known = (self._known or 0.0) + found.known * length
 
     def row(self, last: Row | None, length: int) -> Row | None:
-        """The row of a range of `length` ms with the sums of `last`."""
+        """Return the row of a range of `length` ms with the sums of `last`."""
         if not self._rows:
             return None
         mean = self._mean / self._weight if self._weight else None

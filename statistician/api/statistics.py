@@ -129,7 +129,7 @@ class Ranking:
 
 
 def ranking(params: StatisticsOf) -> Ranking | None:
-    """What a request ranks by; None if it wants all in order of time. Raises Refused."""
+    """Return what a request ranks by; None if it wants all in order of time. Raises Refused."""
     if params.order_by is None:
         for field in ("descending", "limit", "above"):
             if getattr(params, field) is not None:
@@ -203,7 +203,7 @@ def _in_order(series: EntityRows, one: Selection, number: int, where: _Range) ->
 
 
 def _behind(after: int, where: _Range) -> _Range:
-    """What is left behind the period that ended the page before; none ended it below 0."""
+    """Return what is left behind the period that ended the page before; none ended it below 0."""
     return where if after < 0 else replace(where, start=_bounds(after, where)[1])
 
 
@@ -262,7 +262,7 @@ def _check_size(where: _Range, entities: int) -> None:
 
 
 def _periods(series: EntityRows, where: _Range) -> Iterator[Period | None]:
-    """The periods that have rows, in order of time: stored rows as they are, else rows put together."""
+    """Yield the periods that have rows, in order of time: stored rows as they are, else rows put together."""
     if where.period in ("5minute", "hour"):
         changes = Changes(lambda ts: series.before(ts, where.table))
         for stored in series.rows(where.table, where.start, where.end):

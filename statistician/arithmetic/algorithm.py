@@ -49,7 +49,7 @@ class Accumulator(Protocol):
         """Note that the value in force was measured again."""
 
     def close(self, end: int) -> Row | None:
-        """The row of the period that ends at `end`; None if no time of it had a known value."""
+        """Return the row of the period that ends at `end`; None if no time of it had a known value."""
 
 
 class _Holding:
@@ -128,7 +128,7 @@ def accumulator(
     since: int = 0,
     new_day: NewDay | None = None,
 ) -> Accumulator | None:
-    """A fresh accumulator; `base` is the entity's latest earlier row. None without statistics.
+    """Return a fresh accumulator; `base` is the entity's latest earlier row. None without statistics.
 
     `adjustment` is what a user added to the sums since that row. `since` is when a number was known last
     before the period, `new_day` tells for a counter that begins anew each day whether it did.
@@ -251,7 +251,7 @@ class Sum(_Holding):
         self._take(ts, value, last_reset)
 
     def _weigh(self, value: float, duration: int) -> None:
-        """A sum has no weight."""
+        """Do nothing: a sum has no weight."""
 
     def _step(self, value: float, last_reset: int | None) -> None:
         raise NotImplementedError
@@ -336,7 +336,7 @@ class _Total(Sum):
 
 
 def hourly(rows: Sequence[Row], state_class: str | None) -> Row | None:
-    """The row of an hour from its 5-minute rows in order of time; None without rows."""
+    """Return the row of an hour from its 5-minute rows in order of time; None without rows."""
     if not rows:
         return None
     last = rows[-1]
@@ -370,14 +370,14 @@ def _mean_of(rows: Sequence[Row]) -> tuple[float | None, float | None]:
 
 
 def direction(x: float, y: float) -> float:
-    """The direction of a vector in degrees, 0 <= degrees < 360."""
+    """Return the direction of a vector in degrees, 0 <= degrees < 360."""
     degrees = math.degrees(math.atan2(y, x)) % 360
     # A tiny negative angle rounds up to a full turn.
     return 0.0 if degrees >= 360 else degrees
 
 
 def countable(value: Value) -> Value:
-    """A value as sums take it: a number beyond LARGEST is unknown."""
+    """Return a value as sums take it: a number beyond LARGEST is unknown."""
     return None if isinstance(value, float) and not -LARGEST <= value <= LARGEST else value
 
 

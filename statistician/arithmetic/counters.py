@@ -38,7 +38,7 @@ class Marks(NamedTuple):
     rate: float | None = None
 
     def reach(self, ts: int) -> float:
-        """The most that the value may rise until `ts`."""
+        """Return the most that the value may rise until `ts`."""
         if self.rate is None:
             return max(_RATES * self.step, self._dip)
         return max(_STEPS * self.step, _RATES * self.rate * (ts - self.ts) / HOUR)
@@ -56,7 +56,7 @@ class Marks(NamedTuple):
         return -self._dip <= value - self.value <= max(self.reach(ts), self._dip)
 
     def after(self, ts: int, value: float) -> "Marks":
-        """The marks once a value at `ts` is accepted."""
+        """Return the marks once a value at `ts` is accepted."""
         rise = value - self.value
         step, rate = self.step, self.rate
         window = self.window_ts, self.window_value
@@ -132,7 +132,7 @@ class Verdict:
     keep: bool = False
 
     def changes(self, entity: int) -> dict[tuple[int, int], HeldReading | None]:
-        """What becomes of stored held readings, by entity and time; None removes one."""
+        """Return what becomes of stored held readings, by entity and time; None removes one."""
         found: dict[tuple[int, int], HeldReading | None] = {}
         if self.replaced is not None:
             found[entity, self.replaced] = None
@@ -289,7 +289,7 @@ def _doubted(marks: Marks, ts: int, value: float, *, daily: bool) -> Why | None:
 
 
 def _recent(trail: tuple[Step, ...], ts: int) -> tuple[Step, ...]:
-    """The trail from its first fall or leap that may still be taken back."""
+    """Return the trail from its first fall or leap that may still be taken back."""
     for at, step in enumerate(trail):
         if step.before and len(trail) - at <= _MOST_STEPS and ts - step.before.ts <= _LONGEST:
             return trail[at:]
@@ -297,12 +297,12 @@ def _recent(trail: tuple[Step, ...], ts: int) -> tuple[Step, ...]:
 
 
 def subject(name: str) -> str:
-    """The subject in health of the readings that were left out of `device.entity`."""
+    """Return the subject in health of the readings that were left out of `device.entity`."""
     return f"counter.{name}"
 
 
 def told(reading: HeldReading, name: str, unit: str | None, topic: str) -> str:
-    """What health says of a reading of `device.entity` that was left out; `topic` takes accept_reading."""
+    """Tell health of a reading of `device.entity` that was left out; `topic` takes accept_reading."""
     at = to_iso(reading.ts)
     shown = " ".join(filter(None, (f"{reading.value:.12g}", unit)))
     did = "fell" if reading.why == "fall" else "rose too fast"

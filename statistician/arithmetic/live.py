@@ -72,7 +72,7 @@ class LiveEntity:
         self.spoiled: Exception | None = None
 
     def news(self, state: State) -> list[State]:
-        """The states to store because of this one, in order of time; none if it repeats the newest."""
+        """Return the states to store because of this one, in order of time; none if it repeats the newest."""
         newest = self.newest
         ts, _, value, last_reset = state
         if newest is None:
@@ -134,7 +134,7 @@ class LiveEntity:
             self.repeats.append(state)
 
     def _uncover(self, ts: int) -> list[State]:
-        """The first repeat after `ts`: it was left out as no news, but is news after a state at `ts`."""
+        """Return the first repeat after `ts`: left out as no news, but news after a state at `ts`."""
         later = sorted(repeat for repeat in self.repeats if repeat.ts > ts)
         kept = [repeat for repeat in self.repeats if repeat.ts < ts] + later[1:]
         self.repeats = deque(kept, maxlen=_REPEATS)
@@ -202,7 +202,7 @@ class LiveEntity:
             self.accumulator.hear(event.ts)
 
     def close(self, end: int) -> Row | None:
-        """The row of the open period, which ends at `end`."""
+        """Return the row of the open period, which ends at `end`."""
         return None if self.accumulator is None else self.accumulator.close(end)
 
 
@@ -230,11 +230,11 @@ class Entities:
         return self._by_number.get(number) or self._merged[number]
 
     def records(self) -> list[EntityRecord]:
-        """What is known of every entity."""
+        """Return what is known of every entity."""
         return [live.record for live in self]
 
     def of(self, device: str) -> dict[str, LiveEntity]:
-        """A device's entities by id."""
+        """Return a device's entities by id."""
         # Whoever asks for what does not exist must not fill the memory.
         return self._devices.get(device, {})
 
@@ -243,7 +243,7 @@ class Entities:
         return reversed(self._by_number.values())
 
     def find(self, device: str, entity: str) -> LiveEntity | None:
-        """The entity of a device, if it is known."""
+        """Return the entity of a device, if it is known."""
         return self._devices.get(device, {}).get(entity)
 
     @property
@@ -280,7 +280,7 @@ class Entities:
         self._devices.setdefault(record.device, {})[record.entity] = live
 
     def add(self, device: str, entity: str, first: int) -> LiveEntity:
-        """A new entity whose first state was at `first`."""
+        """Return a new entity whose first state was at `first`."""
         return self._add(EntityRecord(id=self._last + 1, device=device, entity=entity, first=first))
 
     def remove(self, live: LiveEntity) -> None:
@@ -313,7 +313,7 @@ class Entities:
 
 
 def _since(history: tuple[Since, ...], since: int, word: str | None) -> tuple[Since, ...]:
-    """The history with a word in force from `since` on; the first word was in force before, too."""
+    """Return the history with a word in force from `since` on; the first word was in force before, too."""
     if not history:
         return (Since(0, word),)
     if history[-1].word == word:

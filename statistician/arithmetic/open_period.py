@@ -72,7 +72,7 @@ def open_period(
     heard: int,
     new_day: NewDay,
 ) -> Accumulator | None:
-    """An accumulator that has taken the state carried in, last heard at `heard`; None: there can be no row.
+    """Return an accumulator with the state carried in, last heard at `heard`; None: there can be no row.
 
     The class that counts is the one in force when the period is due, whenever it is compiled.
     """
@@ -132,7 +132,7 @@ def _goes_with(angle: bool | None, kept: bool | None) -> bool:  # noqa: FBT001 â
 
 
 def keeping(record: EntityRecord, start: int, collector: Accumulator) -> EntityRecord:
-    """The record once the collector has made a row of the period: unit and kind of rows are settled then."""
+    """Return the record once the collector has made a row: unit and kind of rows are settled then."""
     unit = collector.unit if isinstance(collector, _Converting) else canonical(record.unit)
     angle = _angle(record.class_at(due_at(start)))
     if record.kept_unit == unit and record.kept_angle is angle:

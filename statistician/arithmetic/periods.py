@@ -106,7 +106,7 @@ def _first(day: date, period: Calendar) -> date:
 
 
 def _midnight(day: date, zone: tzinfo) -> int:
-    """The first moment of a day, also where clocks skip midnight or have it twice."""
+    """Return the first moment of a day, also where clocks skip midnight or have it twice."""
     wall = datetime.combine(day, time(), zone)
     first = round(wall.timestamp())
     if datetime.fromtimestamp(first, zone).replace(tzinfo=None) == wall.replace(tzinfo=None):

@@ -223,14 +223,14 @@ for _name, _units in _CLASSES.items():
 
 
 def unit_class(device_class: str | None, unit: str | None) -> str | None:
-    """The class a unit is converted in: its device class's if that knows it, else its own, or None."""
+    """Return the class a unit is converted in: its device class's if that knows it, else its own, or None."""
     unit = canonical(unit)
     name = _SAME.get(device_class or "", device_class or "")
     return name if unit in _CLASSES.get(name, ()) else _CLASS_OF.get(unit)
 
 
 def units_of(name: str | None) -> tuple[str, ...]:
-    """The units of a class; none of no class."""
+    """Return the units of a class; none of no class."""
     return tuple(_CLASSES.get(name or "", ()))
 
 
@@ -255,7 +255,7 @@ def _linear(entry: _Linear) -> tuple[float, float]:
 
 
 def convert(value: float, from_unit: str | None, to_unit: str | None) -> float:
-    """A number in another unit. Raises ValueError naming both units if there is no way."""
+    """Return a number in another unit. Raises ValueError naming both units if there is no way."""
     old, new = canonical(from_unit), canonical(to_unit)
     if old == new:
         return value
@@ -267,5 +267,5 @@ def convert(value: float, from_unit: str | None, to_unit: str | None) -> float:
 
 
 def difference(value: float, from_unit: str | None, to_unit: str | None) -> float:
-    """A difference of two numbers in another unit: 0 stays 0. Raises ValueError as `convert` does."""
+    """Return a difference of two numbers in another unit: 0 stays 0. Raises ValueError as `convert` does."""
     return convert(value, from_unit, to_unit) - convert(0.0, from_unit, to_unit)

@@ -53,7 +53,7 @@ def another_boot(store: Store, boot: str) -> bool:
 
 
 def ends(lives: Iterable[LiveEntity], at: int) -> list[State]:
-    """The states that end at `at` what is known of entities."""
+    """Return the states that end at `at` what is known of entities."""
     return [
         # What was heard just then was known for a millisecond.
         State(live.heard + 1 if at <= live.heard <= at + 1 else at, live.record.id, None, None)
@@ -134,7 +134,7 @@ class Absence:
         self._undecided = None
 
     def _note(self, *, restarted: bool) -> None:
-        """What is known of each value ends where the process was last at work."""
+        """End what is known of each value where the process was last at work."""
         now = 0 if self._clock.quality() == "unset" else self._clock.wall()
         found = last_seen(self._store, now)
         if found is None:

@@ -204,7 +204,7 @@ class Dating:
             self._redate(moves)
 
     def _moves_back(self, falls: Mapping[int, tuple[int, int]]) -> dict[int, Move]:
-        """The moves of entities whose clocks were ahead until now."""
+        """Return the moves of entities whose clocks were ahead until now."""
         if not falls:
             return {}
         try:
@@ -221,14 +221,14 @@ class Dating:
 
 
 def clock_of(live: LiveEntity) -> EntityClock:
-    """The clock of an entity."""
+    """Return the clock of an entity."""
     if live.clock is None:
         live.clock = EntityClock(-1)
     return live.clock
 
 
 def _complaint(clock: EntityClock, raw: int, now: int) -> str | None:
-    """What is wrong with a clock and what to do about it."""
+    """Return what is wrong with a clock and what to do about it."""
     off = (raw - now if raw > now + TOLERANCE else -clock.shift) // 1000
     return None if off == 0 else _wrong(f"{abs(off)} s {'ahead of' if off > 0 else 'behind'} ours")
 

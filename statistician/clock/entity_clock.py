@@ -113,7 +113,7 @@ class EntityClock:
         return fall if fall > TOLERANCE else 0
 
     def ahead(self, fall: int, gap: int) -> Move:
-        """The readings since a forward step of `gap` ms that a fall has undone: they were dated ahead."""
+        """Move back the readings since a forward step of `gap` ms that a fall has undone."""
         return Move(0, self.at, -min(fall + self._step, gap - 1))
 
     def set_right(self, raw: int, now: int, came: float, move: Move) -> None:
@@ -278,7 +278,7 @@ class Stepped:
         self._by, self._until = by, monotonic + _ON_THEIR_WAY_S
 
     def put_right(self, ts: int, now: int, monotonic: float) -> int:
-        """The time of an estimated reading that came at `now`, after the step if it was stamped before it."""
+        """Return the time of an estimated reading that came at `now`; a step since it was stamped counts."""
         if monotonic <= self._until and abs(ts + self._by - now) <= _FRESH_MS < abs(ts - now):
             return ts + self._by
         return ts

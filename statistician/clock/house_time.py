@@ -44,7 +44,7 @@ class HouseTime:
         return self._clock.offset()
 
     def anchor(self) -> Anchor | None:
-        """What no later boot may be behind."""
+        """Return what no later boot may be behind."""
         return self._clock.anchor()
 
     @property
@@ -61,7 +61,7 @@ class HouseTime:
         return expected
 
     def steady(self) -> Clock:
-        """A clock that reads this time."""
+        """Return a clock that reads this time."""
         return Clock(self.wall, self._clock.monotonic, self._clock.quality, boot=self._clock.boot)
 
     def poll(self, *, accept: bool = False) -> ClockStep | None:

@@ -28,7 +28,7 @@ class Redating:
         self._store = store
 
     def unfinished(self) -> dict[int, Move]:
-        """What a run before was killed in."""
+        """Return what a run before was killed in."""
         return {
             int(number): move
             for number, move in _decode(self._store.engine.fact(_UNFINISHED) or "{}").items()
@@ -154,7 +154,7 @@ class Estimated:
                 self.note(number, ts, offset)
 
     def shift(self, number: int) -> int:
-        """What was added to an entity's clock before the start, ms."""
+        """Return what was added to an entity's clock before the start, ms."""
         return self._kept.shifts.get(number, 0)
 
     def note_shift(self, live: LiveEntity) -> None:

@@ -171,7 +171,7 @@ class ClockSteps:
                 clock.moved(move.by)
 
     def _go_forward(self, by: int, now: int) -> None:
-        """The clock went on to `now` and no time has passed: what was known ends, and goes on there."""
+        """Follow a clock that went on to `now` though no time passed: what was known ends and goes on."""
         was = now - by
         at = was - round(PROBATION_S * 1000)
         # What came since with the new time was dated by the time that passed.
@@ -247,7 +247,7 @@ class _Forward(NamedTuple):
     since: dict[int, int]
 
     def since_of(self, live: LiveEntity) -> int:
-        """The time from which on an entity's readings count with it."""
+        """Return the time from which on an entity's readings count with it."""
         return self.since.get(live.record.id, self.at)
 
 

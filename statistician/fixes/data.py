@@ -112,7 +112,7 @@ def _renewed(context: Context, records: Sequence[EntityRecord], at: int) -> Chan
 
 
 def undo_device_replaced(context: Context, entry: Entry, _undo: Undo) -> Change:
-    """It was the same device after all."""
+    """Let the counters go on: it was the same device after all."""
     asked = msgspec.json.decode(entry.params, type=DeviceReplaced)
     at = entry.ts if asked.at is None else moment(asked.at, "at")
     if at < context.horizon:
@@ -184,7 +184,7 @@ _EVER = 2**60
 
 
 def first_period(start: int) -> int:
-    """The first 5-minute period that an adjustment from `start` on counts in.
+    """Return the first 5-minute period that an adjustment from `start` on counts in.
 
     It is the first that begins then or later, but in the hour of `start`, whose row counts, too.
     """

@@ -211,7 +211,7 @@ def _refresh(context: Context, change: Change) -> None:
 
 
 def _listed(entry: Entry, entities: Entities) -> Journalled:
-    """An entry as clients see it; its params are shortened, but not what undo reads."""
+    """Return an entry as clients see it; its params are shortened, but not what undo reads."""
     known = names(entry.entities, entities)
     return Journalled(
         id=entry.id,
@@ -225,7 +225,7 @@ def _listed(entry: Entry, entities: Entities) -> Journalled:
 
 
 def _told(summary: Summary) -> Summary:
-    """What a fix answers: what was done must not be called refused because its answer is too large."""
+    """Return what a fix answers: what was done must not be called refused because its answer is too large."""
     known = summary.entities
     return msgspec.structs.replace(summary, entities=known[:NAMED], more_entities=max(0, len(known) - NAMED))
 

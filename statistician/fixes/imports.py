@@ -70,7 +70,7 @@ def _write(context: Context, asked: ImportStatistics, before: EntityRecord, reco
 
 
 def _pieces(context: Context, asked: ImportStatistics) -> list[int]:
-    """The fixes that this request goes on with."""
+    """Return the fixes that this request goes on with."""
     if asked.part_of is None:
         return []
     pieces = context.store.fixes.whole(asked.part_of)
@@ -86,7 +86,7 @@ def _pieces(context: Context, asked: ImportStatistics) -> list[int]:
 
 
 def _undos(context: Context, pieces: Iterable[int], entity: int) -> list[Undo]:
-    """What takes back those pieces that belong to an entity."""
+    """Return what takes back those pieces that belong to an entity."""
     entries = [context.store.fixes.entry(number) for number in pieces]
     its = [entry.id for entry in entries if entry is not None and entry.entities == (entity,)]
     return [undo for undo in map(context.store.fixes.undo_of, its) if undo is not None]
@@ -146,7 +146,7 @@ def _join(context: Context, record: EntityRecord, block: _Block) -> Joined:
 def _after(
     context: Context, number: int, block: _Block, before: StoredRow | None
 ) -> tuple[Table, int, float] | None:
-    """The first row after a block, or else the last within it, and how much of its sum is its own change."""
+    """Return the first row after a block, else the last within it, and how much of its sum is its own."""
     series = context.store.series
     five = series.first_sum(Table.FIVE_MINUTES, number, block.end)
     hour = series.first_sum(Table.HOUR, number, block.end)
@@ -214,7 +214,7 @@ def _entity(context: Context, asked: ImportStatistics) -> EntityRecord:
 
 
 def _settled(record: EntityRecord, asked: ImportStatistics) -> EntityRecord:
-    """The record with the unit and kind of its first rows, if these are the first."""
+    """Return the record with the unit and kind of its first rows, if these are the first."""
     if record.kept_unit is not None:
         return record
     angle = {MEASUREMENT: False, MEASUREMENT_ANGLE: True}.get(record.state_class or "")

@@ -84,7 +84,7 @@ def join(context: Context, joined: Joined, joint: Joint, *, remade: bool = True)
 
 
 def _first(context: Context, record: EntityRecord, joint: Joint) -> StoredRow | None:
-    """The first row that a joint moves."""
+    """Return the first row that a joint moves."""
     series = context.store.series
     rows = (
         series.first_sum(Table.FIVE_MINUTES, record.id, joint.five),
@@ -96,7 +96,7 @@ def _first(context: Context, record: EntityRecord, joint: Joint) -> StoredRow | 
 def _made(
     record: EntityRecord, base: StoredRow | None, carried: Row, row: StoredRow, adjustment: float
 ) -> Row:
-    """The row that comes of another's state when it is made again on a base; empty without sums."""
+    """Return the row that comes of another's state when it is made again on a base; empty without sums."""
     into = accumulator(record.class_at(due_at(row.start)), None if base is None else base.row, adjustment)
     if into is None or row.row.state is None:
         return Row()
@@ -114,7 +114,7 @@ def _less(one: float | None, other: float | None) -> float:
 
 
 def ends(row: StoredRow, table: Table) -> StoredRow:
-    """A row as that of its last 5-minute period."""
+    """Return a row as that of its last 5-minute period."""
     return row if table is Table.FIVE_MINUTES else row._replace(start=row.start + HOUR - MINUTES_5)
 
 

@@ -17,7 +17,7 @@ _Setting = str | int | bool | None
 
 
 def override(record: EntityRecord, field: str, word: str | None) -> EntityRecord:
-    """The record with a field that a user has set; it holds in place of what about said last."""
+    """Return the record with a field that a user has set; it holds in place of what about said last."""
     if all(one.field != field for one in record.said):
         before: str | None = getattr(record, field)
         record = replace(record, said=(*record.said, Said(field, before)))
@@ -25,7 +25,7 @@ def override(record: EntityRecord, field: str, word: str | None) -> EntityRecord
 
 
 def release(record: EntityRecord, field: str) -> EntityRecord:
-    """The record with a field as about says it."""
+    """Return the record with a field as about says it."""
     for one in record.said:
         if one.field == field:
             said = tuple(other for other in record.said if other.field != field)
@@ -53,7 +53,7 @@ def _last(history: tuple[Since, ...], word: str | None) -> tuple[Since, ...]:
 
 
 def described(source: EntityRecord, other: EntityRecord, since: int) -> EntityRecord:
-    """An entity as the device of the other describes it from a time on; what a user has set of it stays."""
+    """Describe an entity as the other's device does from a time on; what a user has set of it stays."""
     said = {one.field: one.word for one in other.said}
     mine = {one.field for one in source.said}
     words: dict[str, str | None] = {name: getattr(other, name) for name in _TEXTS if name not in mine}
@@ -80,7 +80,7 @@ def described(source: EntityRecord, other: EntityRecord, since: int) -> EntityRe
 
 
 def _history(mine: tuple[Since, ...], others: tuple[Since, ...], since: int) -> tuple[Since, ...]:
-    """What was said of one entity, and from a time on of the other."""
+    """Return what was said of one entity, and from a time on of the other."""
     found = [one for one in mine if one.since < since]
     for one in (Since(max(other.since, since), other.word) for other in others):
         # Of those that begin at once the last counts.

@@ -194,7 +194,7 @@ def names(numbers: Iterable[int], entities: Entities) -> list[str]:
 
 
 def finite(value: float, where: str) -> float:
-    """A number that sums can take. Raises Refused(invalid)."""
+    """Return a number that sums can take. Raises Refused(invalid)."""
     if not -LARGEST <= value <= LARGEST:
         raise Refused(Code.INVALID, f"{where}: {value}: allowed are numbers from -{LARGEST:g} to {LARGEST:g}")
     return value

@@ -84,7 +84,7 @@ def _rename(context: Context, moves: Iterable[tuple[LiveEntity, str, str]]) -> C
 
 
 def _spans(context: Context, cuts: Iterable[tuple[int, int]]) -> dict[int, Span]:
-    """The periods in which two series meet; they are made again, as far as the states of both are kept."""
+    """Return the periods in which two series meet, as far as the states of both are kept."""
     return {number: Span(ts, ts) for number, ts in cuts if context.horizon <= ts < context.open}
 
 
@@ -200,7 +200,7 @@ def _scale_rows(context: Context, number: int, factor: float, offset: float) -> 
 
 
 def _kept(context: Context, record: EntityRecord) -> EntityRecord:
-    """The record with what users did to it as it is on disk."""
+    """Return the record with what users did to it as it is on disk."""
     found = [Adjustment(start, amount) for _, start, _, amount in context.store.fixes.adjusted(record.id)]
     renewals = context.store.fixes.renewals().get(record.id, ())
     return replace(record, adjustments=tuple(sorted(found)), renewals=renewals)
@@ -248,7 +248,7 @@ def undo_rename(context: Context, entry: Entry, undo: Undo) -> Change:
 
 
 def _rests(context: Context, undo: Undo) -> dict[int, Span]:
-    """The periods since a cut, in which the older entity has had no rows."""
+    """Return the periods since a cut, in which the older entity has had no rows."""
     spans = _spans(context, ((cut.entity, cut.ts) for cut in undo.cuts))
     return {number: Span(span.since, context.open - 1) for number, span in spans.items()}
 

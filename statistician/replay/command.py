@@ -118,7 +118,7 @@ def told(
     write: Callable[[str], object],
     timer: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
-    """The lines, while `write` is told how it goes, once a second if it takes longer than two."""
+    """Yield the lines, while `write` is told how it goes, once a second if it takes longer than two."""
     began = timer()
     said = began + _QUIET_S - _EVERY_S
     done = 0

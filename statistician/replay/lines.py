@@ -95,7 +95,7 @@ _decoder = msgspec.json.Decoder(_Raw)
 
 
 def parse(source: Iterable[bytes]) -> Iterator[Line]:
-    """The lines of a file, in its order; empty ones are passed over. Raises BadLineError."""
+    """Yield the lines of a file, in its order; empty ones are passed over. Raises BadLineError."""
     timed = ended = False
     for number, text in enumerate(source, 1):
         if not text.strip():

@@ -195,7 +195,7 @@ class LoggedClock:
         self._falls: list[int] = []
 
     def clock(self) -> Clock:
-        """This clock for the process that is started now."""
+        """Return this clock for the process that is started now."""
         boot = str(self._boots)
         return Clock(lambda: self.wall, lambda: self._passed / 1000, lambda: self.quality, boot=boot)
 
