@@ -388,6 +388,20 @@ def test_many_late_readings_are_one_correction(rig: Rig) -> None:
     assert rig.rows("volt")[3].rev == 1
 
 
+def test_a_crowd_without_an_end_is_corrected_all_the_same(rig: Rig) -> None:
+    rig.reading("van", {"volt": 1.0})
+    rig.run_until(START + 61 * MINUTE)
+    seconds = 0
+    while not any(row.rev for row in rig.rows("volt")):
+        rig.reading("van", {"volt": float(seconds)}, ts=START + seconds * SECOND)
+        rig.now += SECOND // 2
+        rig.settle()
+        seconds += 1
+        assert seconds < 100
+    # It begins with the first commit.
+    assert 60 <= seconds <= 72
+
+
 def test_what_awaits_correction_survives_a_crash(rig: Rig) -> None:
     rig.reading("van", {"volt": 1.0})
     rig.run_until(START + 20 * MINUTE)
