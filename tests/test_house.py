@@ -30,7 +30,6 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("statistician/records.py", PURE),
     ("statistician/clock/entity_clock.py", PURE),
     ("statistician/streams.py", PURE),
-    ("statistician/clock/undated.py", PURE),
     ("controller/policy.py", PURE),
     ("controller/interlocks.py", PURE),
     ("controller/guard.py", PURE),
