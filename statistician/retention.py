@@ -66,7 +66,7 @@ class Keep:
         """From when all others are kept."""
         return horizon(now, self._days)
 
-    def take_early(self, before: int) -> None:
+    def note_removed(self, before: int) -> None:
         """Remember that everything before a time was or is being removed."""
         self._gone = max(self._gone, before)
         self._store.engine.put_fact("purged_before", str(self._gone))

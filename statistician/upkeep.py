@@ -25,7 +25,7 @@ _FRESH_MS = 20 * HOUR
 # Each copy writes the whole database to the card: as often as clients like would wear it out.
 _ASKED_EVERY_MS = 2 * MINUTES_5
 # What a full disk takes at a time, so that no more goes than must.
-_EARLY_MS = 6 * HOUR
+_AT_ONCE_MS = 6 * HOUR
 # What ordinary work leaves of a disk, bytes.
 _LEAST = 1024 * 1024
 _PAGE = 4096
@@ -61,7 +61,7 @@ class Upkeep:
         self._allowance = Allowance(store, clock.monotonic)
         self._retention: Retention | None = None
         self._shrink: Shrink | None = None
-        self._early: Retention | None = None
+        self._emergency: Retention | None = None
         # The disk is or was full: there is no reserve.
         self._strained = not store.engine.reserve.hold()
         self._backup: Backup | None = None
@@ -186,9 +186,9 @@ class Upkeep:
         released = self._store.engine.reserve.release()
         try:
             self._store.checkpoint()
-            return self._drop_copies() or self._take_early(now, open_period) or released
+            return self._drop_copies() or self._purge_before_due(now, open_period) or released
         except StoreError as error:
-            self._early = None
+            self._emergency = None
             log.warning("no room could be made: %s", error)
             return False
 
@@ -202,22 +202,22 @@ class Upkeep:
         log.warning("the disk is full: removed %d of the copies", len(spare))
         return True
 
-    def _take_early(self, now: int, open_period: int | None) -> bool:
-        if self._early is None:
+    def _purge_before_due(self, now: int, open_period: int | None) -> bool:
+        if self._emergency is None:
             floor = horizon(now, min(self._settings.keep_days, self._settings.keep_days_at_least))
             floor = min(floor, hour_of(now if open_period is None else open_period))
             oldest = self._store.oldest()
             if oldest is None or oldest >= floor:
                 return False
-            before = min(floor, hour_of(oldest) + _EARLY_MS)
-            self._early = Retention(self._store, self._entities, before)
-            self.keep.take_early(before)
+            before = min(floor, hour_of(oldest) + _AT_ONCE_MS)
+            self._emergency = Retention(self._store, self._entities, before)
+            self.keep.note_removed(before)
             told = f"it was full: states and 5-minute rows before {to_iso(before)} were removed"
             self._journal.fact("disk", told)
             log.warning("%s: %s", self._store.path, told)
-        if not self._early.step():
-            self._journal.count("rows_purged", self._early.removed)
-            self._early = None
+        if not self._emergency.step():
+            self._journal.count("rows_purged", self._emergency.removed)
+            self._emergency = None
         self._store.checkpoint()
         return True
 
