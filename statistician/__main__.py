@@ -31,7 +31,7 @@ from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store_engine import NewerError
-from statistician.watermarks import FILE, HeldWatermarks
+from statistician.watermarks import HOLD_FILE, HeldWatermarks
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
 def _announcing(settings: Settings, process: Process, clock: Clock, access: AccessLog) -> Announcing:
     """Return the service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
-    hold = Path(settings.storage.runtime) / FILE
+    hold = Path(settings.storage.runtime) / HOLD_FILE
     bus = HeldWatermarks(
         connection, topics, hold, monotonic=clock.monotonic, wall=clock.wall, journal=process.journal
     )

@@ -81,7 +81,7 @@ class Ingest:
         self._messages: list[Message] = []
         self._parse = lru_cache(_TOPICS_REMEMBERED)(topics.parse)
         self._connected_at = clock.wall()
-        self._room = EntityLimits(entities, store, house, clock=clock, journal=journal, ask=ask)
+        self._entity_limits = EntityLimits(entities, store, house, clock=clock, journal=journal, ask=ask)
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
@@ -144,7 +144,7 @@ class Ingest:
         self._watermarks.described(device, about.service)
         for key in about.entities:
             check_id(key, "entity")
-        for record in self._room.describe(device, about, self._clock.wall()):
+        for record in self._entity_limits.describe(device, about, self._clock.wall()):
             self._batch.entities[record.id] = record
             live, opened = self._entities[record.id], self._compiler.open
             since = record.units[-1].since if record.units else 0
@@ -252,7 +252,7 @@ class Ingest:
         """Store the values of a reading; return when each counts, by entity."""
         # Nothing is ahead of a clock that is not set.
         latest = now if self._clock.quality() != "unset" else _FOR_EVER
-        lives = self._room.lives(device, reading.values, min(ts, latest), self._batch.entities)
+        lives = self._entity_limits.lives(device, reading.values, min(ts, latest), self._batch.entities)
         values = reading.values
         if len(lives) < len(values):
             values = {key: values[key] for key in lives}
@@ -366,7 +366,7 @@ class Ingest:
 
     def _write(self, batch: Batch) -> None:
         # A row compiled meanwhile may have settled more of it.
-        batch.forgotten = self._room.forgotten
+        batch.forgotten = self._entity_limits.forgotten
         for number in batch.entities.keys() & batch.forgotten:
             del batch.entities[number]
         batch.entities = {number: self._entities[number].record for number in batch.entities}
@@ -377,7 +377,7 @@ class Ingest:
             self._estimated.save()
             self._store.commit(batch)
         self._estimated.saved()
-        self._room.committed()
+        self._entity_limits.committed()
         self._batch = Batch()
         self._count(batch)
 

@@ -158,7 +158,7 @@ def _impossible(device: str, spot: Spot, mark: int) -> str:
     )
 
 
-FILE = "hold"
+HOLD_FILE = "hold"
 """In the runtime folder: the second of CLOCK_BOOTTIME until which watermarks wait."""
 
 

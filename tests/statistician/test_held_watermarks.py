@@ -7,7 +7,7 @@ import pytest
 from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
-from statistician.watermarks import FILE, HeldWatermarks
+from statistician.watermarks import HOLD_FILE, HeldWatermarks
 from tests.statistician.rig import START, TOPICS, Notes
 
 FIRST, SECOND = TOPICS.watermark("ble-1"), TOPICS.watermark("i2c-2")
@@ -18,7 +18,7 @@ class Van:
     """What the statistician publishes on, and the time."""
 
     def __init__(self, folder: Path) -> None:
-        self.file = folder / FILE
+        self.file = folder / HOLD_FILE
         self.now = 1000.0
         self.notes = Notes()
         self.journal = Journal()
