@@ -15,7 +15,7 @@ from msgspec import NODEFAULT, inspect
 from bus import verbs as written
 from bus.requests import LATEST_MS
 from cli import broker_rights
-from statistician.api.server import VERBS
+from statistician.api import VERBS
 from statistician.api.table import RequestVerb
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from bus.process import RestartError
 from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
-from statistician.api.server import request_server
+from statistician.api import request_server
 from statistician.arithmetic.live import Entities
 from statistician.arithmetic.periods import HOUR, first_to_compile, horizon
 from statistician.clock.absence import note_end

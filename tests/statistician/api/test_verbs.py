@@ -11,8 +11,7 @@ from bus.requests import Code
 from cli.broker_rights import users
 from config.model import Settings
 from scripts import verbs
-from statistician.api import history
-from statistician.api.server import MODULES, VERBS
+from statistician.api import MODULES, VERBS, history
 from statistician.api.table import RequestVerb
 from statistician.arithmetic.periods import HOUR
 from tests.statistician.requests_rig import AskingRig
