@@ -83,6 +83,11 @@ class Listing:
         """An answer of one part."""
         return cls(parts, lambda found: found[0].value)
 
+    @classmethod
+    def of(cls, value: object) -> "Listing":
+        """An answer that is known already."""
+        return cls.whole(iter((Part((), value),)))
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -102,7 +107,12 @@ P = TypeVar("P", bound=Struct)
 
 
 def action(
-    params: type[P], run: Callable[[P, Place], Listing], *, key: object = None, largest: int = LARGEST
+    params: type[P],
+    run: Callable[[P, Place], Listing],
+    *,
+    key: object = None,
+    largest: int = LARGEST,
+    changes: bool = False,
 ) -> Action:
     """An action with typed parameters; `run` raises Refused, so do the parts of what it returns."""
     decoder = msgspec.json.Decoder(params)
@@ -114,7 +124,7 @@ def action(
             raise Refused(Code.INVALID, _explain(str(error), params)) from error
         return run(decoded, place)
 
-    return Action(start, key, largest, params)
+    return Action(start, key, largest, params, changes)
 
 
 _AT = re.compile(r" - at `\$\.?(.*)`$")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bus.topics import DISCOVERY_PREFIX, STATISTICIAN, SYSTEM, Topics, Verb
+from bus.verbs import ASKERS
 from cli.broker_error import BrokerError
 from cli.broker_passwords import secret_of
 from collector.device import TRANSPORTS, transport
@@ -16,11 +17,7 @@ CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
 # The one that brings in what other software says on the broker.
 OF_OTHERS = "collector_mqtt"
-# Requests that change nothing; the tests hold them against the services' own lists.
-ASKS_STATISTICIAN = (
-    *("info", "entities", "latest", "history", "statistics", "statistic"),
-    *("metadata", "validate", "outliers", "fixes"),
-)
+# Requests to a collector that change nothing; the tests hold them against its own list.
 ASKS_COLLECTOR = ("devices",)
 # One that keeps a line busy, for those who may switch.
 READS = "read"
@@ -237,11 +234,14 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         topics.discoveries(),
     )
     asked = (
-        *(topics.requests(STATISTICIAN, verb) for verb in ASKS_STATISTICIAN),
+        *(topics.requests(STATISTICIAN, verb) for verb, asker in ASKERS.items() if asker == "viewer"),
         # Each by its name: no right to write has a wildcard where anything may stand.
         *(topics.requests(service, verb) for service in COLLECTORS for verb in ASKS_COLLECTOR),
     )
-    read = tuple(topics.requests(service, READS) for service in COLLECTORS)
+    read = (
+        *(topics.requests(STATISTICIAN, verb) for verb, asker in ASKERS.items() if asker == "operator"),
+        *(topics.requests(service, READS) for service in COLLECTORS),
+    )
     switched = (topics.below(Verb.SET), topics.home_assistant_status(), *read)
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")
     return {

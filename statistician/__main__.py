@@ -18,16 +18,20 @@ from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model import Statistician as StatisticianSettings
-from statistician import absent_services, announcing
-from statistician.hold import FILE, Hold
 from statistician.ingest import BATCH
-from statistician.late import Late
+from statistician.middleware import (
+    AbsentServices,
+    Announcing,
+    DatabaseOpener,
+    of_absent_services,
+    of_announcing,
+)
 from statistician.records import StoreError
-from statistician.replay import main as replay
 from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store_engine import NewerError
+from statistician.watermarks import HOLD_FILE, HeldWatermarks
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +58,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     topics = Topics(settings.broker.base)
     # Its own requests are among all.
     listens = [one for one in subscriptions(topics) if one != desk.subscription(topics, NAME)]
-    listens += [*announcing.subscriptions(topics), *absent_services.subscriptions(topics)]
+    listens += [*of_announcing(topics), *of_absent_services(topics)]
     process = Process(
         NAME,
         link=link,
@@ -68,14 +72,14 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     access = AccessLog(
         Path(settings.storage.state) / f"{NAME}-access.log", clock=clock, journal=process.journal
     )
-    late = Late(
+    opener = DatabaseOpener(
         lambda: _announcing(settings, process, clock, access),
         clock=clock,
         journal=process.journal,
         stop=process.emit,
     )
     try:
-        late.open_first()
+        opener.open_first()
     except (NewerError, LockedError) as error:
         # Neither another start nor an empty database would help.
         log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
@@ -86,18 +90,18 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     schedule = schedule_of(process.emit)
     schedule.start()
     try:
-        return process.run(absent_services.AbsentServices(late, refusing, topics, NAME, access))
+        return process.run(AbsentServices(opener, refusing, topics, NAME, access))
     finally:
         schedule.stop()
 
 
-def _announcing(
-    settings: Settings, process: Process, clock: Clock, access: AccessLog
-) -> announcing.Announcing:
-    """The service on its database. Raises StoreError, OSError, LockedError."""
+def _announcing(settings: Settings, process: Process, clock: Clock, access: AccessLog) -> Announcing:
+    """Return the service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
-    hold = Path(settings.storage.runtime) / FILE
-    bus = Hold(connection, topics, hold, monotonic=clock.monotonic, wall=clock.wall, journal=process.journal)
+    hold = Path(settings.storage.runtime) / HOLD_FILE
+    bus = HeldWatermarks(
+        connection, topics, hold, monotonic=clock.monotonic, wall=clock.wall, journal=process.journal
+    )
 
     def make(store: Store) -> Statistician:
         return Statistician(
@@ -126,7 +130,7 @@ def _announcing(
         enabled=settings.publish.discovery,
         wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
     )
-    return announcing.Announcing(
+    return Announcing(
         service,
         announcer,
         connection,
@@ -139,7 +143,7 @@ def _announcing(
 
 
 def _made(make: Callable[[Store], Statistician], opened: Callable[[], Store]) -> Statistician:
-    """The service on a database in which everything was searched for what cannot be used, if need be."""
+    """Make the service, if need be after a search of its database for what cannot be used."""
     store = opened()
     made: list[Statistician] = []
     fault = fault_in(lambda: made.append(make(store)), StoreError)
@@ -161,5 +165,13 @@ def _open(settings: StatisticianSettings) -> Store:
     return Store(Path(settings.database), backups, alone=True)
 
 
+def _command() -> int:
+    if sys.argv[1:2] != ["replay"]:
+        return main()
+    from statistician.replay.command import main as replay  # noqa: PLC0415 — the service does not pay for it
+
+    return replay(sys.argv[2:])
+
+
 if __name__ == "__main__":
-    sys.exit(replay(sys.argv[2:]) if sys.argv[1:2] == ["replay"] else main())
+    sys.exit(_command())

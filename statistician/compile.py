@@ -5,11 +5,20 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from bus.faults import spares
-from statistician.algorithm import Row, hourly
-from statistician.collecting import keeping, open_period
-from statistician.live import Entities, LiveEntity
-from statistician.new_day import new_day
-from statistician.periods import HOUR, MINUTES_5, due_at, ends_hour, hour_of, is_due, period_of
+from bus.zone import machine_zone
+from statistician.arithmetic.algorithm import Row, hourly
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.open_period import keeping, open_period
+from statistician.arithmetic.periods import (
+    HOUR,
+    MINUTES_5,
+    another_day,
+    due_at,
+    ends_hour,
+    hour_of,
+    is_due,
+    period_of,
+)
 from statistician.records import EntityRecord, Event, Heard, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity
@@ -102,7 +111,7 @@ class Compiler:
         return Span(event.ts, event.ts) if event.ts < start else None
 
     def spoiled(self) -> dict[str, Exception]:
-        """The entities without a row for an error that nobody expected, since the last call."""
+        """Return the entities without a row for an error that nobody expected, since the last call."""
         found = {f"{e.record.device}.{e.record.entity}": e.spoiled for e in self._entities if e.spoiled}
         for live in self._entities if found else ():
             live.spoiled = None
@@ -246,3 +255,8 @@ def _open_period(live: LiveEntity, start: int, carried: State | None, heard: int
     live.force = carried
     live.force_heard = heard if carried is None else max(heard, carried.ts)
     live.accumulator = open_period(live.record, start, live.base, carried, heard=heard, new_day=new_day)
+
+
+def new_day(before: int, ts: int) -> bool:
+    """Whether a silent night lies between two readings (ms)."""
+    return another_day(before, ts, machine_zone())

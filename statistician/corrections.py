@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bus.faults import fault_in
-from statistician.algorithm import Row, hourly
-from statistician.collecting import keeping, open_period
-from statistician.live import Entities
-from statistician.new_day import new_day
-from statistician.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
+from statistician.arithmetic.algorithm import Row, hourly
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.open_period import keeping, open_period
+from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
+from statistician.compile import new_day
 from statistician.records import Event, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store_states import by_entity
 
+# Late readings come in crowds: wait until they are through, but not for ever, seconds.
+_QUIET_S = 1.0
+_AT_MOST_S = 30.0
 # Stands for a period without a row.
 _NONE = Row()
 
@@ -219,6 +222,74 @@ class Correction:
     def _settled(self, walker: _Walker, end: int, before: int) -> bool:
         """Whether nothing after `end` can differ from what stands."""
         return end <= before and end > walker.span.until and not (walker.base_changed or walker.frame_changed)
+
+
+class Corrector:
+    """Makes rows again where states came late: a Correction at a time, once a crowd is through.
+
+    `dirty` is what awaits the next one, by entity number. Times are monotonic seconds.
+    """
+
+    def __init__(self, store: Store, entities: Entities) -> None:
+        self._store = store
+        self._entities = entities
+        self.dirty: dict[int, Span] = store.statistics.dirty()
+        self._walk: Correction | None = None
+        # Whether nothing else is to be waited for.
+        self.hurried = False
+        # Since when something waits, and when the newest was marked.
+        self._since: float | None = None
+        self._marked_at = float("-inf")
+
+    @property
+    def walking(self) -> dict[int, Span]:
+        """What is being corrected."""
+        return self._walk.spans if self._walk is not None else {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a correction is on its way."""
+        return self._walk is not None
+
+    def mark(self, number: int, span: Span, now: float) -> None:
+        """Mark what changed in closed periods of an entity."""
+        self._marked_at = now
+        merge(self.dirty, [(number, span)])
+
+    def due(self, now: float) -> bool:
+        """Whether there is something to correct now."""
+        if self._walk is not None:
+            return True
+        if not self.dirty:
+            self._since = None
+            return False
+        self._since = now if self._since is None else self._since
+        quiet = now - self._marked_at >= _QUIET_S
+        return self.hurried or quiet or now - self._since >= _AT_MOST_S
+
+    def work(self, before: int, budget_s: float) -> Corrected:
+        """Correct periods before `before` (ms) until the budget is spent.
+
+        Raises StoreError; then all of it awaits correction again.
+        """
+        if self._walk is None:
+            self._walk = Correction(self._store, self._entities, self.dirty)
+            self.dirty, self._since = {}, None
+        try:
+            result = self._walk.work(before, budget_s, also=self.dirty)
+        except StoreError:
+            self.give_up()
+            raise
+        if result.finished:
+            self._walk = None
+        return result
+
+    def give_up(self) -> dict[int, Span]:
+        """Abandon a correction on its way; returns what awaits correction."""
+        if self._walk is not None:
+            merge(self.dirty, self._walk.spans.items())
+            self._walk = None
+        return self.dirty
 
 
 def merge(into: dict[int, Span], spans: Iterable[tuple[int, Span]]) -> None:

@@ -11,12 +11,12 @@ from bus.health import Journal
 from bus.messages import OFFLINE, ONLINE, Reading, Value, Values, encode_reading, scalar
 from bus.topics import Topics
 from config.model import INTEGRAL, Device
-from statistician.entity_clock import Move
-from statistician.integral import MOST_WATTS, Integral
-from statistician.live import Entities, LiveEntity
+from statistician.arithmetic.algorithm import MOST_WATTS, Integral
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.units import canonical, conversion
+from statistician.clock.entity_clock import Move
 from statistician.records import EntityRecord, State
 from statistician.store import Store
-from statistician.units import canonical, conversion
 
 ENERGY = "energy"
 _POWER = "power"
@@ -100,7 +100,7 @@ class Derived:
     def feed(
         self, device: str, values: Values, dated: Mapping[str, int], described: dict[int, EntityRecord]
     ) -> Iterator[tuple[LiveEntity, State]]:
-        """The energy states that a reading gives rise to; each reading once, in order of its stream.
+        """Yield the energy states that a reading gives rise to; each reading once, in order of its stream.
 
         `dated` says when each value counts. Records of entities that changed go into `described`.
         """
@@ -157,7 +157,7 @@ class Derived:
                 energy.integral.ts = ts + move.by
 
     def along(self, moves: Mapping[int, Move]) -> dict[int, Move]:
-        """The moves with those of the energies that come from the entities moved."""
+        """Return the moves with those of the energies that come from the entities moved."""
         more = dict(moves)
         for source, energies in self._sources.items():
             for energy in energies:
@@ -220,7 +220,7 @@ def _energy(name: str, key: str, device: Device) -> _Energy:
 
 
 def _watts(value: Value, source: LiveEntity | None) -> float | None:
-    """The power in W; unknown if it is no number, or in a unit that is no power."""
+    """Return the power in W; unknown if it is no number, or in a unit that is no power."""
     if not isinstance(value, float):
         return None
     unit = canonical(source.record.unit) if source is not None else ""

@@ -1,46 +1,53 @@
 """Messages become a batch of states; after its commit they are acknowledged and watermarks are published."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bus import about as about_message
-from bus.clock import Clock
+from bus.clock import BUILD_DATE_MS
 from bus.events import Acknowledges, Message
 from bus.health import Journal
-from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, encode_reading, to_iso
+from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
 from bus.topics import BadTopicError, Topics, Verb, check_id
-from statistician.backlog import Provisional, device_of
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.clock.dating import Dating, ReadingTimes
+from statistician.clock.entity_clock import TOLERANCE, Move
+from statistician.clock.house_time import HouseTime
+from statistician.clock.redating import Estimated
 from statistician.compile import Compiler
-from statistician.corrections import merge
-from statistician.counting import Counting
-from statistician.dating import Dating
+from statistician.corrections import Corrector, merge
+from statistician.counter_filter import CounterFilter
 from statistician.derived import Derived
-from statistician.entity_clock import TOLERANCE, Move
-from statistician.estimated import Estimated
-from statistician.limits import MOST_UNDATED, MOST_WAITING, Limits
-from statistician.live import Entities, LiveEntity
+from statistician.entity_limits import EntityLimits
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
-from statistician.room import Room
 from statistician.store import Store
-from statistician.streams import Place, spot_of
-from statistician.undated import Arrivals, Stepped, Undated, dated
-from statistician.watermarks import Watermarks
+from statistician.streams import StreamPlace, spot_of
+from statistician.watermarks import Provisional, Watermarks, device_of
 
 log = logging.getLogger(__name__)
 
 # So many messages are committed at once even before the interval is over.
 BATCH = 250
+MOST_WAITING = 5_000
+# Readings without the time that are kept: some days of a small van. Beyond them the oldest give way.
+MOST_UNDATED = 200_000
 _TOPICS_REMEMBERED = 4_096
 _FOR_EVER = 2**53
-# What was measured longer before it came was not measured by our clock; one further off was just set, ms.
-_LONGEST_WAY, _STEP = 3_600_000, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times, ms: no reading is older than `earliest`; what is older than `begin` is only carried in."""
+
+    earliest: int = BUILD_DATE_MS
+    begin: int = 0
 
 
 class Ingest:
-    """Takes messages, keeps what the next commit writes. `dirty` gathers what came late."""
+    """Takes messages, keeps what the next commit writes."""
 
     def __init__(
         self,
@@ -50,21 +57,22 @@ class Ingest:
         entities: Entities,
         compiler: Compiler,
         *,
+        corrector: Corrector,
         derived: Derived,
-        clock: Clock,
+        time: HouseTime,
         journal: Journal,
         kept_since: Callable[[int, int], int],
         limits: Limits,
         estimated: Estimated,
-        offset: Callable[[], int],
-        room: Room,
+        house: Collection[str],
+        ask: Callable[[str], None],
     ) -> None:
         self._bus = bus
         self._store = store
         self._entities = entities
         self._compiler = compiler
         self._derived = derived
-        self._clock = clock
+        self._clock = clock = time.steady()
         self._journal = journal
         self._kept_since = kept_since
         self._limits = limits
@@ -73,7 +81,7 @@ class Ingest:
         self._messages: list[Message] = []
         self._parse = lru_cache(_TOPICS_REMEMBERED)(topics.parse)
         self._connected_at = clock.wall()
-        self._room = room
+        self._entity_limits = EntityLimits(entities, store, house, clock=clock, journal=journal, ask=ask)
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
@@ -87,20 +95,15 @@ class Ingest:
             estimated=estimated,
         )
         self._estimated = estimated
-        self._offset = offset
+        self._time = time
         # Until when nobody listened, ms.
         self.back_at = 0
-        self._counting = Counting(store, topics, journal)
-        # Whether readings wait for the time, on disk.
-        self._undated = bool(store.undated())
-        self._arrivals, self.stepped = Arrivals(), Stepped()
+        self._counter_filter = CounterFilter(store, topics, journal)
+        self.times = ReadingTimes(time, limits.earliest, waiting=bool(store.undated()))
         self._provisional = Provisional()
-        self.dirty: dict[int, Span] = store.statistics.dirty()
-        # What is being corrected.
-        self.walking: Callable[[], dict[int, Span]] = dict
-        # Monotonic second of the oldest message that waits for a commit, and of the newest late state.
+        self._corrector = corrector
+        # Monotonic second of the oldest message that waits for a commit.
         self.since: float | None = None
-        self.late_at = float("-inf")
 
     @property
     def waiting(self) -> int:
@@ -141,7 +144,7 @@ class Ingest:
         self._watermarks.described(device, about.service)
         for key in about.entities:
             check_id(key, "entity")
-        for record in self._room.describe(device, about, self._clock.wall()):
+        for record in self._entity_limits.describe(device, about, self._clock.wall()):
             self._batch.entities[record.id] = record
             live, opened = self._entities[record.id], self._compiler.open
             since = record.units[-1].since if record.units else 0
@@ -150,7 +153,7 @@ class Ingest:
                 self._mark_late(live, Span(since, live.heard), self._clock.wall())
 
     def _end(self, device: str) -> None:
-        """A device is gone: nothing of it is known any more."""
+        """Note that a device is gone: nothing of it is known any more."""
         now = self._clock.wall()
         for live in self._entities.of(device).values():
             # What expires does so by itself, and the outbox of its collector may fill the time.
@@ -178,11 +181,11 @@ class Ingest:
 
     def _take_reading(self, device: str, reading: Reading, message: Message, *, again: bool = False) -> None:
         now = self._clock.wall()
-        self._counting.note_flaws(device, reading, now)
-        if self._is_undated(reading):
+        self._counter_filter.note_flaws(device, reading, now)
+        if self.times.must_wait(reading):
             self._let_wait(device, reading, now, again=again)
             return
-        if self._undated and not self._time_unknown():
+        if self.times.waiting and not self.times.unknown():
             try:
                 # They came before it.
                 self._date_the_undated(now)
@@ -192,68 +195,38 @@ class Ingest:
                 return
         # What the broker retains of a stranger has no time: it is no news beside what came since the connect.
         since = self._connected_at if message.retain and reading.ts is None else None
-        self._take_values(device, reading, self._time_of(device, reading, now), now, since, again=again)
-
-    def _time_unknown(self) -> bool:
-        """Whether the clock is not set, or was set just now and what that means is still to be found out."""
-        known = self._offset() + round(self._clock.monotonic() * 1000)
-        return self._clock.quality() == "unset" or abs(self._clock.wall() - known) > _STEP
-
-    def _too_old(self, reading: Reading) -> bool:
-        return reading.ts is not None and reading.ts < self._limits.earliest
-
-    def _is_undated(self, reading: Reading) -> bool:
-        if self._undated and self._clock.quality() != "unset" and self._time_unknown():
-            return True
-        if reading.late or not (reading.ts is None or self._too_old(reading)):
-            return False
-        return self._time_unknown()
+        self._take_values(device, reading, self.times.of(device, reading, now), now, since, again=again)
 
     def _let_wait(self, device: str, reading: Reading, now: int, *, again: bool) -> None:
-        if self._placed(device, reading, now, again=again) is not Place.NEXT:
+        if self._placed(device, reading, now, again=again) is not StreamPlace.NEXT:
             # What is ahead of a missing one comes again in its turn.
             return
         if self._clock.quality() == "unset":
             self._journal.count("readings_undated")
-        came = measured = round(self._clock.monotonic() * 1000)
-        if reading.ts is not None and reading.clock == "unset":
-            # By the same clock as ours, which was as far off.
-            measured = reading.ts - self._offset()
-        if not came - _LONGEST_WAY <= measured <= came:
-            measured = came
-        self._batch.undated.append(Undated(self._clock.boot, measured, device, encode_reading(reading)))
-        self._undated = True
-
-    def _time_of(self, device: str, reading: Reading, now: int) -> int:
-        if reading.ts is None or (self._too_old(reading) and not reading.late):
-            return self._arrivals.date(device, now)
-        if reading.clock == "estimated" and not reading.late:
-            return self.stepped.put_right(reading.ts, now, self._clock.monotonic())
-        return reading.ts
+        self._batch.undated.append(self.times.hold(device, reading))
 
     def _date_the_undated(self, now: int) -> None:
         """Take what waited, now that the clock is set. Raises StoreError; then it waits on."""
         self.flush()
         waiting = self._store.undated()
-        offset = now - round(self._clock.monotonic() * 1000)
-        for ts, one in dated([one for _, one in waiting], self._clock.boot, offset):
+        for device, ts, payload in self.times.release([one for _, one in waiting], now):
             try:
-                reading = decode_reading(one.payload)
-                when = self._arrivals.date(one.device, ts) if reading.ts is None else ts
-                if reading.ts is not None and not self._too_old(reading):
-                    when = reading.ts
-                self._take_lives(one.device, reading, when, now, None, in_order=True)
+                reading = decode_reading(payload)
+                when = self.times.when(device, reading, ts)
+                self._take_lives(device, reading, when, now, None, in_order=True)
             except BadMessageError as error:
-                self._batch.dead.append(DeadLetter(now, one.device, one.payload, str(error)))
+                self._batch.dead.append(DeadLetter(now, device, payload, str(error)))
         self._batch.dated_to = max((number for number, _ in waiting), default=0)
-        self._undated = False
+        self.times.waiting = False
 
-    def _placed(self, device: str, reading: Reading, now: int, *, again: bool) -> Place:
+    def _placed(self, device: str, reading: Reading, now: int, *, again: bool) -> StreamPlace:
         self._readings += 1
         if reading.clock != "ok":
             self._journal.count(f"readings_{reading.clock}")
         spot = spot_of(reading)
-        return Place.NEXT if spot is None else self._watermarks.place(device, spot, now, of_service=again)
+        return (
+            StreamPlace.NEXT if spot is None else self._watermarks.place(device, spot, now, of_service=again)
+        )
 
     def _take_values(
         self, device: str, reading: Reading, ts: int, now: int, since: int | None, *, again: bool
@@ -261,16 +234,16 @@ class Ingest:
         if ts < self._limits.earliest:
             raise BadMessageError(f"ts: {to_iso(ts)} is before this software was made")
         place = self._placed(device, reading, now, again=again)
-        if place is Place.DUPLICATE or (place is Place.GAP and again):
+        if place is StreamPlace.DUPLICATE or (place is StreamPlace.GAP and again):
             return
-        if not again and self._provisional.doubts(reading, ahead=place is Place.GAP, late_by=now - ts):
+        if not again and self._provisional.doubts(reading, ahead=place is StreamPlace.GAP, late_by=now - ts):
             # It comes again, and so does all that was taken ahead of its turn.
             if self._provisional:
                 self.flush()
             return
-        in_order = place is Place.NEXT and not reading.late
+        in_order = place is StreamPlace.NEXT and not reading.late
         dated = self._take_lives(device, reading, ts, now, since, in_order=in_order)
-        if place is Place.GAP:
+        if place is StreamPlace.GAP:
             self._provisional.note(reading, dated)
 
     def _take_lives(
@@ -279,7 +252,7 @@ class Ingest:
         """Store the values of a reading; return when each counts, by entity."""
         # Nothing is ahead of a clock that is not set.
         latest = now if self._clock.quality() != "unset" else _FOR_EVER
-        lives = self._room.lives(device, reading.values, min(ts, latest), self._batch.entities)
+        lives = self._entity_limits.lives(device, reading.values, min(ts, latest), self._batch.entities)
         values = reading.values
         if len(lives) < len(values):
             values = {key: values[key] for key in lives}
@@ -292,7 +265,7 @@ class Ingest:
             self.flush()
         if self._clock.quality() != "ok":
             arrived = now if abs(ts - now) > TOLERANCE else None
-            self._estimated.note_reading(reading, counts, arrived, self._offset())
+            self._estimated.note_reading(reading, counts, arrived, self._time.offset)
         take = self._count_value if in_order else self._take_value
         for key, live in lives.items():
             value = State(dated[key], live.record.id, values[key], reading.last_reset.get(key))
@@ -313,12 +286,12 @@ class Ingest:
         stream = reading.seq is not None
         if not turn:
             return self._dating.late(lives, ts, now, stream=stream, history=reading.late)
-        said = reading.ts if self._too_old(reading) and self._clock.quality() != "unset" else None
+        said = reading.ts if self.times.too_old(reading) and self._clock.quality() != "unset" else None
         came, values = self._clock.monotonic(), reading.values
         return self._dating.date(device, values, lives, ts, now=now, came=came, stream=stream, said=said)
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
-        """A reading of the time in which nobody listened shows that the value was known on."""
+        """Take back an absence that a reading of the time in which nobody listened fills."""
         cut, live.cut = live.cut, None
         # It is news, also if it says that nothing is known: the end that it follows may be taken back.
         live.newest = None
@@ -330,7 +303,7 @@ class Ingest:
         if not live.record.enabled:
             self._journal.count("states_disabled")
             return
-        counts, gone = self._counting.take(live, state, self._batch)
+        counts, gone = self._counter_filter.take(live, state, self._batch)
         for one in gone:
             self._drop(live, one, now)
         for one in counts:
@@ -373,13 +346,13 @@ class Ingest:
         begin = self._limits.begin
         self.mark(live.record.id, Span(max(span.since, begin), max(span.until, begin)), now)
 
-    def mark(self, number: int, span: Span, now: int) -> None:
+    def mark(self, number: int, span: Span, now: int | None = None) -> None:
         """Mark what changed in closed periods of an entity; the next commit puts it on disk."""
+        now = self._clock.wall() if now is None else now
         if span.since < self._kept_since(number, now):
             # The rows it belongs to may be gone already.
             return
-        self.late_at = self._clock.monotonic()
-        merge(self.dirty, [(number, span)])
+        self._corrector.mark(number, span, self._clock.monotonic())
         self._batch.dirty[number] = span
 
     def flush(self) -> None:
@@ -393,40 +366,40 @@ class Ingest:
 
     def _write(self, batch: Batch) -> None:
         # A row compiled meanwhile may have settled more of it.
-        batch.forgotten = self._room.forgotten
+        batch.forgotten = self._entity_limits.forgotten
         for number in batch.entities.keys() & batch.forgotten:
             del batch.entities[number]
         batch.entities = {number: self._entities[number].record for number in batch.entities}
         # The mark on disk is one for all that is wrong with an entity.
-        for marks in (self.dirty, self.walking()):
+        for marks in (self._corrector.dirty, self._corrector.walking):
             merge(batch.dirty, [(number, marks[number]) for number in batch.dirty if number in marks])
         with self._store.transaction():
             self._estimated.save()
             self._store.commit(batch)
         self._estimated.saved()
-        self._room.committed()
+        self._entity_limits.committed()
         self._batch = Batch()
         self._count(batch)
 
     def commit(self) -> None:
         """COMMIT, acknowledge, then watermarks. StoreError loses nothing."""
-        if self._undated and not self._time_unknown():
+        if self.times.waiting and not self.times.unknown():
             self._date_the_undated(self._clock.wall())
         # What is still undated asks again after the next interval.
-        self.since = self._clock.monotonic() if self._undated else self.since
+        self.since = self._clock.monotonic() if self.times.waiting else self.since
         if not self._messages and not self._batch.states and not self._batch.dated_to:
             return
         self._batch.streams = self._watermarks.moved()
         self._batch.owners = self._watermarks.owners()
         self._write(self._batch)
-        if self._undated:
+        if self.times.waiting:
             self._journal.count("undated_lost", self._store.drop_undated(MOST_UNDATED))
         messages, self._messages = self._messages, []
-        if not self._undated:
+        if not self.times.waiting:
             self.since = None
         self._bus.acknowledge(*messages)
         self._derived.committed()
-        self._counting.look(self._clock.wall())
+        self._counter_filter.look(self._clock.wall())
         self._watermarks.committed(self._clock.wall())
 
     def _count(self, batch: Batch) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable
 
+from msgspec.structs import replace
+
 from bus.events import Publishes
 from bus.messages import Aggregate, Statistics, encode, to_iso
 from bus.topics import Topics
-from statistician.algorithm import Row
-from statistician.live import Entities
-from statistician.periods import HOUR, MINUTES_5, hour_of
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of
 from statistician.records import StoredRow, Table
 from statistician.store import Store
 
@@ -45,7 +47,7 @@ class Aggregates:
             start=to_iso(start),
             end=to_iso(start + _LENGTHS[table]),
             rev=rev,
-            entities={self._entities[row.entity].record.entity: _aggregate(row.row) for row in rows},
+            entities={self._entities[row.entity].record.entity: _rounded(aggregate(row.row)) for row in rows},
         )
         self._said[topic] = (start, rev)
         self._bus.publish(topic, encode(message), retain=True)
@@ -53,44 +55,36 @@ class Aggregates:
     def say_newest(self, open_period: int) -> None:
         """Publish what a restart made the broker forget: the newest period and hour. Raises StoreError."""
         for table, start in _newest(open_period).items():
-            self._say_stored(table, start, [live.record.id for live in self._entities])
+            for device in self._devices():
+                self._say_stored(table, start, device)
 
     def take_back(self, open_period: int) -> None:
         """Replace what was said of a time that is not yet, by the newest rows or by nothing.
 
         Raises StoreError.
         """
-        read = self._store.statistics.between
         for table, start in _newest(open_period).items():
-            for device in sorted({live.record.device for live in self._entities}):
-                its = [live.record.id for live in self._entities.of(device).values()]
-                if rows := [row for number in its for row in read(table, number, start, start + 1)]:
-                    self._say_device(table, device, start, rows)
-                else:
+            for device in self._devices():
+                if not self._say_stored(table, start, device):
                     topic = self._topics.statistics(device, PARTS[table])
                     self._said.pop(topic, None)
                     self._bus.publish(topic, b"", retain=True)
 
     def say_corrected(self, changed: Collection[tuple[Table, int, int]], open_period: int) -> None:
         """Publish again what was corrected in the newest period and hour. Raises StoreError."""
-        newest = _newest(open_period)
-        for table, start in newest.items():
+        for table, start in _newest(open_period).items():
             numbers = [number for where, when, number in changed if (where, when) == (table, start)]
-            devices = {self._entities[number].record.device for number in numbers}
-            its = [live.record.id for device in devices for live in self._entities.of(device).values()]
-            self._say_stored(table, start, its)
+            for device in self._devices(numbers):
+                self._say_stored(table, start, device)
 
     def say_newest_of(self, numbers: Collection[int], open_period: int) -> None:
         """Publish again what a fix may have changed in the newest period and hour. Raises StoreError."""
-        read = self._store.statistics.between
         for table, start in _newest(open_period).items():
-            for device in sorted({self._entities[number].record.device for number in numbers}):
-                its = [live.record.id for live in self._entities.of(device).values()]
-                rows = [row for number in its for row in read(table, number, start, start + 1)]
+            for device in self._devices(numbers):
                 said = self._said.get(self._topics.statistics(device, PARTS[table]))
                 # Of rows that are gone clients must hear, too; of what they never heard they need not.
-                if rows or (said is not None and said[0] == start):
-                    self._say_device(table, device, start, rows)
+                if not self._say_stored(table, start, device) and said is not None and said[0] == start:
+                    self._say_device(table, device, start, [])
 
     def say_renamed(self, devices: Collection[str], open_period: int) -> None:
         """Publish again what devices have now; of one without entities nothing stays. Raises StoreError."""
@@ -103,9 +97,19 @@ class Aggregates:
             for part in PARTS.values():
                 self._said.pop(self._topics.statistics(device, part), None)
 
-    def _say_stored(self, table: Table, start: int, numbers: list[int]) -> None:
+    def _devices(self, numbers: Collection[int] | None = None) -> list[str]:
+        """Return the devices of entities, of all if none are named."""
+        lives = self._entities if numbers is None else map(self._entities.__getitem__, numbers)
+        return sorted({live.record.device for live in lives})
+
+    def _say_stored(self, table: Table, start: int, device: str) -> bool:
+        """Publish a device's rows as they are on disk; False if there are none."""
+        its = [live.record.id for live in self._entities.of(device).values()]
         read = self._store.statistics.between
-        self.say(table, [row for number in numbers for row in read(table, number, start, start + 1)])
+        rows = [row for number in its for row in read(table, number, start, start + 1)]
+        if rows:
+            self._say_device(table, device, start, rows)
+        return bool(rows)
 
 
 def empty(bus: Publishes, topics: Topics, device: str) -> None:
@@ -118,7 +122,8 @@ def _newest(open_period: int) -> dict[Table, int]:
     return {Table.FIVE_MINUTES: open_period - MINUTES_5, Table.HOUR: hour_of(open_period) - HOUR}
 
 
-def _aggregate(row: Row) -> Aggregate:
+def aggregate(row: Row) -> Aggregate:
+    """Return a row as clients see it."""
     return Aggregate(
         mean=row.mean,
         min=row.min,
@@ -128,5 +133,9 @@ def _aggregate(row: Row) -> Aggregate:
         sum_increase=row.sum_increase,
         sum_decrease=row.sum_decrease,
         last_reset=None if row.last_reset is None else to_iso(row.last_reset),
-        coverage=None if row.coverage is None else round(row.coverage, 6),
+        coverage=row.coverage,
     )
+
+
+def _rounded(one: Aggregate) -> Aggregate:
+    return one if one.coverage is None else replace(one, coverage=round(one.coverage, 6))

@@ -7,9 +7,9 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from bus.messages import EARLIEST_MS, LATEST_MS, Value
-from statistician.algorithm import Row
-from statistician.counters import HeldReading, Memory
-from statistician.undated import Undated
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.counters import HeldReading, Memory
+from statistician.clock.entity_clock import Undated
 
 _HALF_A_DAY = 43_200_000
 

@@ -4,8 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from statistician.live import Entities
-from statistician.periods import DAY, horizon
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import DAY, horizon
 from statistician.store import Store
 
 # Nothing may keep readings waiting longer than 50 ms; half of it leaves room for a slow card's moods.
@@ -66,7 +66,7 @@ class Keep:
         """From when all others are kept."""
         return horizon(now, self._days)
 
-    def take_early(self, before: int) -> None:
+    def note_removed(self, before: int) -> None:
         """Remember that everything before a time was or is being removed."""
         self._gone = max(self._gone, before)
         self._store.engine.put_fact("purged_before", str(self._gone))
@@ -89,7 +89,7 @@ class Allowance:
         self._ran = int(ran or 0)
 
     def take(self, now: int, *, trusted: bool, days: int) -> int:
-        """The time that a purge goes by, which begins now; what is kept is kept `days`. Raises StoreError.
+        """Return the time that a purge goes by, which begins now; states are kept `days`. Raises StoreError.
 
         Call `close` to keep that.
         """
@@ -156,7 +156,7 @@ class Retention:
         return self._pace.longest
 
     def again(self) -> "Retention":
-        """The same purge from its beginning."""
+        """Return the same purge from its beginning."""
         return Retention(self._store, self._entities, self._before, others=self._others, timer=self._timer)
 
     def step(self) -> bool:

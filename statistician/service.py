@@ -13,43 +13,34 @@ from bus.faults import fault_in, why_aside
 from bus.health import Journal
 from bus.in_hand import digest_of
 from bus.process import RestartError
-from bus.topics import Topics, Verb
+from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
-from statistician.absence import note_end
-from statistician.clock_steps import ClockSteps
+from statistician.api import request_server
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import HOUR, first_to_compile, horizon
+from statistician.clock.absence import note_end
+from statistician.clock.house_time import HouseTime
+from statistician.clock.redating import Estimated
+from statistician.clock.steps import ClockSteps
 from statistician.compile import Compiler
-from statistician.corrections import Correction, merge
+from statistician.context import Context
+from statistician.corrections import Corrector
 from statistician.derived import Derived
-from statistician.estimated import Estimated
-from statistician.fixes import Fixes
-from statistician.house_time import HouseTime
-from statistician.ingest import BATCH, Ingest
-from statistician.limits import Limits
-from statistician.live import Entities
-from statistician.patience import Patience
-from statistician.periods import HOUR, first_to_compile, horizon
+from statistician.ingest import BATCH, Ingest, Limits
 from statistician.publish import Aggregates
 from statistician.records import Span, StoreError, Table
-from statistician.requests.ground import Ground
-from statistician.requests.registry import SERVICE, open_desk
-from statistician.room import Room
 from statistician.schedule import BackUp, Purge
 from statistician.store import Store
-from statistician.upkeep import Upkeep
+from statistician.upkeep import Retry, Upkeep
 
 log = logging.getLogger(__name__)
 
 # Nothing may keep readings waiting longer than this, seconds.
 _SLICE_S = 0.03
-# Late readings come in crowds: wait until they are through, but not for ever, seconds.
-_LATE_QUIET_S = 1.0
-_LATE_AT_MOST_S = 30.0
 # Between two tries of work that failed by an error of ours, seconds.
 _REST_S = 60.0
 _CATCHING_UP = 2 * HOUR
-# A clock that is set right again comes back to within this, ms.
-_SAME_STEP = 5_000
 
 
 def _unguarded(work: Callable[[], None]) -> None:
@@ -57,14 +48,14 @@ def _unguarded(work: Callable[[], None]) -> None:
 
 
 def subscriptions(topics: Topics) -> list[Subscription]:
-    """What the statistician listens to."""
+    """Return what the statistician listens to."""
     # What a stranger sends retained is news; what the broker had kept of it is none.
     data = [
         Subscription(filter=topics.every(verb, levels=1), as_published=False)
         for verb in (Verb.ABOUT, Verb.STATE)
     ]
     backlog = Subscription(filter=topics.every(Verb.BACKLOG), retained=False)
-    return [*data, backlog, desk.subscription(topics, SERVICE)]
+    return [*data, backlog, desk.subscription(topics, STATISTICIAN)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +74,8 @@ class Statistician:
     what it retains on a topic.
     """
 
-    # What is being corrected, and since what monotonic second something waits for it.
-    _correction: Correction | None = None
-    _dirty_since: float | None = None
+    # Until when work that failed by an error of ours rests, monotonic seconds.
+    _resting_until = float("-inf")
 
     def __init__(
         self,
@@ -107,7 +97,6 @@ class Statistician:
         access: AccessLog | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        self._access = access
         self._store = store
         self._hooks = hooks or Hooks()
         self._settings = settings
@@ -117,8 +106,9 @@ class Statistician:
         self._limits = limits or Limits()
         self._entities = Entities(store.entities())
         self._upkeep = Upkeep(store, self._entities, settings, clock=clock, journal=journal, anchor=anchor)
-        self._patience = Patience(self._upkeep, clock=clock, journal=journal)
+        self._retry = Retry(self._upkeep, clock=clock, journal=journal)
         self._compiler = Compiler(store, self._entities)
+        self._corrector = Corrector(store, self._entities)
         self._aggregates = Aggregates(bus, topics, store, self._entities)
         self._derived = Derived(
             bus, topics, self._entities, devices or {}, clock=clock, journal=journal, scalars=scalars
@@ -130,18 +120,17 @@ class Statistician:
             store,
             self._entities,
             self._compiler,
+            corrector=self._corrector,
             derived=self._derived,
-            clock=clock,
+            time=self._time,
             journal=journal,
             kept_since=self._upkeep.keep.since,
             limits=self._limits,
             estimated=estimated,
-            offset=lambda: self._time.offset,
-            room=self._room(store, house or devices or (), ask),
+            house=house or devices or (),
+            ask=ask,
         )
         self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
-        self._ingest.walking = lambda: self._correction.spans if self._correction else {}
-        self._resting_until, self._hurried = float("-inf"), False
         self._acknowledge = bus.acknowledge
         self._steps = ClockSteps(
             self._time,
@@ -153,39 +142,26 @@ class Statistician:
             aggregates=self._aggregates,
             estimated=estimated,
             journal=journal,
-            give_up=self._give_up_correction,
+            corrector=self._corrector,
             anchor=anchor,
         )
         self._resume(broker_tells=broker_tells)
-        self.fixes = Fixes(
-            store,
+        self.context = self._make_context()
+        # Who gives no way to answer is not asked.
+        self._desk = request_server(self.context, answers, topics, journal, access) if answers else None
+
+    def _make_context(self) -> Context:
+        return Context(
+            self._store,
             self._entities,
             self._compiler,
+            self._settings,
+            self._clock,
+            self._clock.monotonic(),
+            self._upkeep,
             self._aggregates,
             settle=self._settle,
-            wall=clock.wall,
-            keep_days=settings.keep_days,
-        )
-        self._desk = self._open_desk(answers, topics)
-
-    def _room(self, store: Store, house: Collection[str], ask: Callable[[str], None]) -> Room:
-        return Room(self._entities, store, house, clock=self._clock, journal=self._journal, ask=ask)
-
-    def _open_desk(self, answers: Publishes | None, topics: Topics) -> desk.Desk | None:
-        if answers is None:
-            # Who gives no way to answer is not asked.
-            return None
-        clock, settings = self._clock, self._settings
-        ground = Ground(self._store, self._entities, self._compiler, settings, clock, clock.monotonic())
-        return open_desk(
-            ground,
-            self.fixes,
-            self._upkeep,
-            answers,
-            topics,
-            journal=self._journal,
-            take=self._take_again,
-            access=self._access,
+            take_again=self._take_again,
         )
 
     def _resume(self, *, broker_tells: bool) -> None:
@@ -217,7 +193,7 @@ class Statistician:
 
     def _now_or_never(self) -> int:
         # A machine that does not know the time, or what it has missed, skips nothing and compiles nothing.
-        unknown = self._clock.quality() == "unset" or self._steps.undecided
+        unknown = self._clock.quality() == "unset" or self._steps.absence.undecided
         return 0 if unknown else self._clock.wall()
 
     def handle(self, event: object) -> None:
@@ -231,7 +207,7 @@ class Statistician:
             if self._ingest.waiting >= BATCH:
                 self._guard(self._commit)
         elif isinstance(event, Connected):
-            self._guard(lambda: self._steps.connected(resumed=event.resumed))
+            self._guard(lambda: self._steps.absence.connected(resumed=event.resumed))
             self._guard(self._ingest.connected)
         elif isinstance(event, Purge):
             if now := self._now_or_never():
@@ -276,28 +252,27 @@ class Statistician:
             self._hooks.guard(look)
         while self._steps.waiting and self._guard(self._steps.work):
             pass
-        if left := self._patience.left(now):
+        if left := self._retry.left(now):
             return left
         self._guard(self._upkeep.keep_in_place)
         since = self._ingest.since
         if since is not None and now - since >= self._settings.commit_interval:
             self._guard(self._commit)
         if now >= self._resting_until and not self._contain(self._work_slice):
-            return self._patience.left(self._clock.monotonic())
+            return self._retry.left(self._clock.monotonic())
         if now >= self._resting_until and self._busy(now):
             return 0.0
         since = self._ingest.since
         return 1.0 if since is None else min(1.0, max(0.0, since + self._settings.commit_interval - now))
 
     def _busy(self, now: float) -> bool:
-        due = self._compiler.due(self._now_or_never())
-        return due or self._correction is not None or self._upkeep.busy or self._late_due(now)
+        return self._compiler.due(self._now_or_never()) or self._upkeep.busy or self._corrector.due(now)
 
     def _work_slice(self) -> None:
         now = self._clock.monotonic()
         if self._compiler.due(self._now_or_never()):
             self._compile()
-        elif self._correction is not None or self._late_due(now):
+        elif self._corrector.due(now):
             self._correct()
         elif self._upkeep.busy:
             self._upkeep.step()
@@ -315,7 +290,7 @@ class Statistician:
 
     def _compile(self) -> None:
         self._commit()
-        if self._ingest.dirty and self._correction is None:
+        if self._corrector.dirty and not self._corrector.busy:
             # Sums go on from the rows before: those first, as far as a slice goes.
             self._correct()
         now = self._now_or_never()
@@ -355,43 +330,16 @@ class Statistician:
     def _settle(self) -> dict[int, Span]:
         """Commit, and give up a correction on its way; returns what awaits correction. Raises StoreError."""
         self._commit()
-        self._give_up_correction()
-        return self._ingest.dirty
-
-    def _give_up_correction(self) -> None:
-        if self._correction is not None:
-            merge(self._ingest.dirty, self._correction.spans.items())
-            self._correction = None
-
-    def _late_due(self, now: float) -> bool:
-        if not self._ingest.dirty:
-            self._dirty_since = None
-            return False
-        if self._dirty_since is None:
-            self._dirty_since = now
-        return (
-            self._hurried
-            or now - self._ingest.late_at >= _LATE_QUIET_S
-            or now - self._dirty_since >= _LATE_AT_MOST_S
-        )
+        return self._corrector.give_up()
 
     def _correct(self) -> None:
         before = self._compiler.open
         if before is None:
             return
-        if self._correction is None:
+        if not self._corrector.busy:
             self._commit()
-            self._correction = Correction(self._store, self._entities, self._ingest.dirty)
-            self._ingest.dirty = {}
-            self._dirty_since = None
-        try:
-            result = self._correction.work(before, _SLICE_S, also=self._ingest.dirty)
-        except StoreError:
-            self._give_up_correction()
-            raise
+        result = self._corrector.work(before, _SLICE_S)
         self._tell_spoiled()
-        if result.finished:
-            self._correction = None
         self._journal.count("rows_corrected", len(result.changed))
         self._aggregates.say_corrected(result.changed, before)
 
@@ -401,7 +349,7 @@ class Statistician:
 
         def tried() -> None:
             nonlocal done
-            done = self._patience.do(work, self._now_or_never(), self._compiler.open)
+            done = self._retry.do(work, self._now_or_never(), self._compiler.open)
 
         error = fault_in(tried, StoreError, RestartError)
         if error is None:
@@ -422,18 +370,18 @@ class Statistician:
             done = self._guard(work)
 
         if self._hooks.guard(guarded) is not None:
-            self._give_up_correction()
+            self._corrector.give_up()
             self._resting_until = self._clock.monotonic() + _REST_S
         return done
 
     def wait_no_longer(self) -> None:
         """Take the clock as right, however short ago it was set, and correct what came late at once."""
-        self._hurried = True
+        self._corrector.hurried = True
         self._steps.look(accept=True)
 
     def close(self) -> None:
         """Put everything that matters on disk."""
-        self._patience.hurry()
+        self._retry.reset()
         # The next start believes the clock at once.
         self._steps.look(accept=True)
         while self._steps.waiting and self._guard(self._steps.work):

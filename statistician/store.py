@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from bus.lock import hold
+from statistician.clock.entity_clock import Undated
 from statistician.records import Batch, DeadLetter, EntityRecord, StreamRecord
 from statistician.store_backup import Backup
 from statistician.store_engine import Cell, Engine
@@ -19,7 +20,6 @@ from statistician.store_search import ask_search, search
 from statistician.store_series import Series
 from statistician.store_states import States
 from statistician.store_statistics import Statistics
-from statistician.undated import Undated
 
 DEAD_LETTERS_KEPT = 1000
 _LARGEST_DEAD_LETTER = 4096

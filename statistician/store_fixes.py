@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from statistician.counters import HeldReading
+from statistician.arithmetic.counters import HeldReading
 from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
 from statistician.store_engine import Cell, Engine
 from statistician.store_series import Cut, Shift

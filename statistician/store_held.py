@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from statistician.counters import Counter, HeldReading, Judged, Memory
-from statistician.entity_clock import Move
+from statistician.arithmetic.counters import Counter, HeldReading, Judged, Memory
+from statistician.clock.entity_clock import Move
 from statistician.records import State
 from statistician.store_engine import Cell, Engine
 

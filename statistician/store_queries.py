@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from statistician.algorithm import Row
+from statistician.arithmetic.algorithm import Row
 from statistician.records import StoredRow, Table
 from statistician.store import Store
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from bus.messages import EARLIEST_MS, LATEST_MS
-from statistician.counters import Memory
-from statistician.entity_clock import Move
-from statistician.periods import MINUTES_5
+from statistician.arithmetic.counters import Memory
+from statistician.arithmetic.periods import MINUTES_5
+from statistician.clock.entity_clock import Move
 from statistician.records import KeptClocks, Said, StoreError
 from statistician.store_engine import Cell, Engine
 

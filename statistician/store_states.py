@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
-from statistician.entity_clock import Move
-from statistician.periods import MINUTES_5, hour_of, period_of
+from statistician.arithmetic.periods import MINUTES_5, hour_of, period_of
+from statistician.clock.entity_clock import Move
 from statistician.records import EntityRecord, Event, Heard, Span, State
 from statistician.store_engine import Cell, Engine
 

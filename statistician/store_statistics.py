@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from statistician.algorithm import Row
-from statistician.periods import HOUR, MINUTES_5
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.periods import HOUR, MINUTES_5
 from statistician.records import Span, StoredRow, Table
 from statistician.store_engine import Cell, Engine
 

@@ -10,7 +10,7 @@ import msgspec
 
 from bus.about import of_house
 from bus.messages import IMPORT, BadMessageError, Reading, whole_number
-from statistician.periods import DAY
+from statistician.arithmetic.periods import DAY
 from statistician.records import StreamRecord
 
 FORGOTTEN_AFTER = 30 * DAY
@@ -38,14 +38,14 @@ class _Envelope(msgspec.Struct):
 
 
 def spot_of(reading: Reading) -> Spot | None:
-    """The place that a reading claims; None if it is of no stream."""
+    """Return the place that a reading claims; None if it is of no stream."""
     if reading.stream is None or reading.seq is None:
         return None
     return Spot(reading.stream, reading.seq, reading.after, reading.ts if reading.clock == "ok" else None)
 
 
 def envelope(payload: bytes) -> Spot | None:
-    """The place that an unreadable reading claims; None if even that cannot be read."""
+    """Return the place that an unreadable reading claims; None if even that cannot be read."""
     try:
         found = msgspec.json.decode(payload, type=_Envelope)
         seq = whole_number(found.seq, "seq")
@@ -91,11 +91,11 @@ class Owners:
 
 
 def service_of(stream: str) -> str:
-    """The service whose stream it is, as its name says."""
+    """Return the service whose stream it is, as its name says."""
     return stream.partition("-")[0]
 
 
-class Place(Enum):
+class StreamPlace(Enum):
     """Where a reading stands in its stream."""
 
     NEXT = "the one that was awaited, or of no stream"
@@ -134,10 +134,10 @@ class Streams:
         return stream in self._marks
 
     def mark(self, stream: str) -> int:
-        """The seq up to which all is stored, or about to be."""
+        """Return the seq up to which all is stored, or about to be."""
         return self._marks[stream].seq if stream in self._marks else 0
 
-    def place(self, spot: Spot, now: int) -> Place:
+    def place(self, spot: Spot, now: int) -> StreamPlace:
         """Find a reading's place and move the mark; whatever the place is, it is believed to be its owner's.
 
         A reading that is no DUPLICATE is to be stored. No mark passes a seq that neither came nor was said
@@ -146,7 +146,7 @@ class Streams:
         stream, seq, after, ts = spot
         if seq == 0:
             # Streams begin at 1: it has no place, and nothing waits for it.
-            return Place.NEXT
+            return StreamPlace.NEXT
         mark = self._marks.setdefault(stream, _Mark(0, now))
         far = FURTHEST + _FASTEST * abs(now - mark.seen) // 1000
         mark.seen = now
@@ -156,13 +156,13 @@ class Streams:
             after = None
         if seq <= mark.seq:
             if _sent_again(mark, seq, after, ts):
-                return Place.DUPLICATE
+                return StreamPlace.DUPLICATE
             self.restarts += 1
             # Said even if it is the number of the count before.
             self._asked.add(stream)
             mark.seq, mark.first = 0, None
         if after is not None and after > mark.seq and not self._skip(stream, mark, after, far):
-            return Place.GAP
+            return StreamPlace.GAP
         return self._step(stream, mark, spot, far)
 
     def _skip(self, stream: str, mark: _Mark, after: int, far: int) -> bool:
@@ -176,7 +176,7 @@ class Streams:
         mark.seq = after
         return True
 
-    def _step(self, stream: str, mark: _Mark, spot: Spot, far: int) -> Place:
+    def _step(self, stream: str, mark: _Mark, spot: Spot, far: int) -> StreamPlace:
         if mark.seq and spot.seq - mark.seq > far:
             self.jumps += 1
         elif spot.ts is not None:
@@ -185,10 +185,10 @@ class Streams:
             if spot.seq == 1:
                 mark.first = spot.ts
             mark.seq = spot.seq
-            return Place.NEXT
+            return StreamPlace.NEXT
         self._asked.add(stream)
         self._gaps.add(stream)
-        return Place.GAP
+        return StreamPlace.GAP
 
     def moved(self) -> dict[str, StreamRecord]:
         """Streams heard since the last commit."""
@@ -199,7 +199,7 @@ class Streams:
         return StreamRecord(name, mark.seq, mark.seen, mark.first, mark.newest)
 
     def committed(self) -> dict[str, int | None]:
-        """The watermarks to publish after a commit: those that moved or began again, and those with a gap.
+        """Return the watermarks to publish after a commit: those that moved, began again or have a gap.
 
         None for a stream that is refused: its owner is to begin a new one.
         """
@@ -222,7 +222,7 @@ class Streams:
         return said
 
     def known(self, now: int) -> list[StreamRecord]:
-        """The streams heard lately, as far as they are on disk."""
+        """Return the streams heard lately, as far as they are on disk."""
         return [r for r in self._on_disk.values() if now - r.seen <= FORGOTTEN_AFTER]
 
     @property

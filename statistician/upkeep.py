@@ -1,4 +1,4 @@
-"""Looks after the database: removes what is old, copies it, and makes room on a full disk."""
+"""Looks after the database: removes what is old, copies it, makes room on a full disk, and tries again."""
 
 import logging
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import to_iso
 from config.model import Statistician as Settings
-from statistician.live import Entities
-from statistician.periods import DAY, HOUR, MINUTES_5, horizon, hour_of
+from statistician.arithmetic.live import Entities
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, horizon, hour_of
 from statistician.records import StoreError
 from statistician.retention import Allowance, Keep, Retention, Shrink
 from statistician.store import Store
 from statistician.store_backup import Backup, kept, taken_at
-from statistician.store_engine import FullError
+from statistician.store_engine import DamagedError, FullError
 from statistician.store_space import free
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ _FRESH_MS = 20 * HOUR
 # Each copy writes the whole database to the card: as often as clients like would wear it out.
 _ASKED_EVERY_MS = 2 * MINUTES_5
 # What a full disk takes at a time, so that no more goes than must.
-_EARLY_MS = 6 * HOUR
+_AT_ONCE_MS = 6 * HOUR
 # What ordinary work leaves of a disk, bytes.
 _LEAST = 1024 * 1024
 _PAGE = 4096
@@ -61,7 +61,7 @@ class Upkeep:
         self._allowance = Allowance(store, clock.monotonic)
         self._retention: Retention | None = None
         self._shrink: Shrink | None = None
-        self._early: Retention | None = None
+        self._emergency: Retention | None = None
         # The disk is or was full: there is no reserve.
         self._strained = not store.engine.reserve.hold()
         self._backup: Backup | None = None
@@ -186,9 +186,9 @@ class Upkeep:
         released = self._store.engine.reserve.release()
         try:
             self._store.checkpoint()
-            return self._drop_copies() or self._take_early(now, open_period) or released
+            return self._drop_copies() or self._purge_before_due(now, open_period) or released
         except StoreError as error:
-            self._early = None
+            self._emergency = None
             log.warning("no room could be made: %s", error)
             return False
 
@@ -202,22 +202,22 @@ class Upkeep:
         log.warning("the disk is full: removed %d of the copies", len(spare))
         return True
 
-    def _take_early(self, now: int, open_period: int | None) -> bool:
-        if self._early is None:
+    def _purge_before_due(self, now: int, open_period: int | None) -> bool:
+        if self._emergency is None:
             floor = horizon(now, min(self._settings.keep_days, self._settings.keep_days_at_least))
             floor = min(floor, hour_of(now if open_period is None else open_period))
             oldest = self._store.oldest()
             if oldest is None or oldest >= floor:
                 return False
-            before = min(floor, hour_of(oldest) + _EARLY_MS)
-            self._early = Retention(self._store, self._entities, before)
-            self.keep.take_early(before)
+            before = min(floor, hour_of(oldest) + _AT_ONCE_MS)
+            self._emergency = Retention(self._store, self._entities, before)
+            self.keep.note_removed(before)
             told = f"it was full: states and 5-minute rows before {to_iso(before)} were removed"
             self._journal.fact("disk", told)
             log.warning("%s: %s", self._store.path, told)
-        if not self._early.step():
-            self._journal.count("rows_purged", self._early.removed)
-            self._early = None
+        if not self._emergency.step():
+            self._journal.count("rows_purged", self._emergency.removed)
+            self._emergency = None
         self._store.checkpoint()
         return True
 
@@ -276,3 +276,54 @@ class Upkeep:
         self._safely(self._allowance.close)
         if self._backup is not None:
             self._backup.stop()
+
+
+_LONGEST_S = 60.0
+
+
+class Retry:
+    """Does work on the database. Times are monotonic seconds."""
+
+    def __init__(self, upkeep: Upkeep, *, clock: Clock, journal: Journal) -> None:
+        self._upkeep = upkeep
+        self._clock = clock
+        self._journal = journal
+        # Between two tries.
+        self._pause = 0.0
+        self._again_at = float("-inf")
+
+    def left(self, now: float) -> float:
+        """Seconds until the database is asked again; 0 if it may be asked now."""
+        return max(0.0, self._again_at - now)
+
+    def reset(self) -> None:
+        """Reset the pause: ask the database at once."""
+        self._again_at = float("-inf")
+
+    def do(self, work: Callable[[], None], now: int, open_period: int | None) -> bool:
+        """Do a piece of work at wall `now` (ms, 0: unknown); False: it is still due. Raises DamagedError."""
+        if self.left(self._clock.monotonic()):
+            return False
+        try:
+            work()
+        except DamagedError:
+            # Only a start can set it aside and put a copy in its place; outboxes send again.
+            log.critical("the database is damaged")
+            raise
+        except StoreError as error:
+            full = isinstance(error, FullError)
+            if not (full and now and self._upkeep.relieve(now, open_period)):
+                self._wait(error, full=full)
+            return False
+        if self._pause:
+            self._pause = 0.0
+            self._journal.solved("database")
+            log.info("the database works again")
+        return True
+
+    def _wait(self, error: StoreError, *, full: bool) -> None:
+        self._pause = min(max(1.0, self._pause * 2), _LONGEST_S)
+        self._again_at = self._clock.monotonic() + self._pause
+        text = f"{error}: {self._upkeep.room()}; nothing is acknowledged" if full else str(error)
+        if self._journal.problem("database", text, self._clock.wall()):
+            log.error("the database refuses: %s; trying again", text)

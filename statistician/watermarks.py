@@ -1,15 +1,23 @@
-"""Tells each publisher of a stream how far its readings are on disk, so that it may forget them."""
+"""Tells each publisher of a stream how far its readings are on disk, so that it may forget them.
+
+Until a new version is found healthy no collector may forget a reading, for a copy of the
+database may be put back that does not have it.
+"""
 
 import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from bus.events import Publishes
+from bus.events import Acknowledges, Message, Publishes, Sent
 from bus.health import Journal
+from bus.messages import BadMessageError, Reading, to_iso
 from bus.outbox import REFUSED
-from bus.topics import BadTopicError, Topic, Topics, Verb
-from statistician.periods import HOUR
+from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
+from statistician.arithmetic.periods import HOUR
+from statistician.clock.entity_clock import TOLERANCE
 from statistician.records import StreamRecord
 from statistician.store import Store
-from statistician.streams import Owners, Place, Spot, Streams, envelope, service_of
+from statistician.streams import Owners, Spot, StreamPlace, Streams, envelope, service_of
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +49,7 @@ class Watermarks:
             self._owners.add(device, service)
             self._solved(device)
 
-    def place(self, device: str, spot: Spot, now: int, *, of_service: bool = False) -> Place:
+    def place(self, device: str, spot: Spot, now: int, *, of_service: bool = False) -> StreamPlace:
         """Where a reading stands in its stream; NEXT if the stream is not the device's.
 
         `of_service`: it came on a topic where the service of the stream alone may write.
@@ -50,18 +58,18 @@ class Watermarks:
         if not of_service and not self._owners.owns(device, stream):
             self._journal.count("streams_refused")
             self._tell(device, _not_its_own(device, stream), now)
-            return Place.NEXT
+            return StreamPlace.NEXT
         if stream not in self._streams:
             try:
                 self._topics.watermark(stream)
             except BadTopicError:
                 # A stream whose watermark has no topic is none.
-                return Place.NEXT
+                return StreamPlace.NEXT
         mark, jumps = self._streams.mark(stream), self._streams.jumps
         place = self._streams.place(spot, now)
-        if place is Place.DUPLICATE:
+        if place is StreamPlace.DUPLICATE:
             self._journal.count("duplicates")
-        elif place is Place.GAP:
+        elif place is StreamPlace.GAP:
             self._journal.count("gaps")
         if self._streams.jumps != jumps:
             self._tell(device, _impossible(device, spot, mark), now)
@@ -90,7 +98,7 @@ class Watermarks:
             self._journal.solved(f"stream.{device}")
 
     def moved(self) -> dict[str, StreamRecord]:
-        """What the next commit must put on disk."""
+        """Return what the next commit must put on disk."""
         return self._streams.moved()
 
     def owners(self) -> list[tuple[str, str]]:
@@ -148,3 +156,164 @@ def _impossible(device: str, spot: Spot, mark: int) -> str:
         f"{device}: seq {spot.seq}{after} of the stream {spot.stream} cannot be, it was at {mark}: "
         "the reading is stored, but its place is not believed. Let the sender begin a new stream at 1"
     )
+
+
+HOLD_FILE = "hold"
+"""In the runtime folder: the second of CLOCK_BOOTTIME until which watermarks wait."""
+
+
+class HeldWatermarks:
+    """A connection on which watermarks wait while `path` says so; all else passes.
+
+    Health says since when and how long. The newest watermark of each stream goes out with whatever is
+    published or acknowledged next.
+    """
+
+    def __init__(
+        self,
+        bus: Acknowledges,
+        topics: Topics,
+        path: Path,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], int],
+        journal: Journal,
+    ) -> None:
+        self._bus = bus
+        self._prefix = topics.watermark("x").removesuffix("x")
+        self._path = path
+        self._monotonic = monotonic
+        self._wall = wall
+        self._journal = journal
+        # Until when they wait, as health says it.
+        self._told: float | None = None
+        self._waiting: dict[str, bytes] = {}
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent:
+        """Publish now, but for a watermark that must wait."""
+        if not topic.startswith(self._prefix):
+            self._release()
+            return self._bus.publish(topic, payload, qos=qos, retain=retain, correlation=correlation)
+        if self._held():
+            self._waiting[topic] = payload
+            return Sent.YES
+        self._waiting.pop(topic, None)
+        self._release()
+        self._done()
+        return self._bus.publish(topic, payload, qos=qos, retain=retain)
+
+    def acknowledge(self, *messages: Message) -> None:
+        """Acknowledge at once: what the broker forgets the collectors still have."""
+        self._bus.acknowledge(*messages)
+        self._release()
+
+    def _release(self) -> None:
+        if not self._waiting or self._held():
+            return
+        self._done()
+        log.info("the update is done: %d watermarks that waited are published", len(self._waiting))
+        waiting, self._waiting = self._waiting, {}
+        for topic, payload in waiting.items():
+            self._bus.publish(topic, payload, retain=True)
+
+    def _tell(self, until: float) -> None:
+        if until == self._told:
+            return
+        now, self._told = self._wall(), until
+        ends = to_iso(now + int(1000 * (until - self._monotonic())))
+        text = (
+            f"an update is on trial since {to_iso(now)}: collectors keep their readings until it is found "
+            f"healthy or goes back, at the latest until {ends}. Nothing is lost: wait, then boondock status"
+        )
+        self._journal.problem("hold", text, now)
+
+    def _done(self) -> None:
+        self._told = None
+        self._journal.solved("hold")
+
+    def _held(self) -> bool:
+        try:
+            until = float(self._path.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            log.warning("%s cannot be used, watermarks do not wait: %s", self._path, error)
+            return False
+        held = self._monotonic() < until
+        if held:
+            self._tell(until)
+        return held
+
+
+# Of an outbox that is drained meanwhile more are rarely ahead.
+_MOST = 10_000
+
+Dated = Mapping[int, int]
+
+
+def device_of(topic: Topic, reading: Reading) -> str:
+    """Take the device out of a reading on a backlog topic.
+
+    Raises BadMessageError if it names none, or if its stream is not that of the topic and its service.
+    """
+    device = reading.values.pop("device", None)
+    if not isinstance(device, str):
+        raise BadMessageError("device: allowed is the id of the device that was read")
+    if reading.seq is None or reading.stream != topic.part or service_of(topic.part or "") != topic.name:
+        raise BadMessageError(
+            f"stream {str(reading.stream)[:80]!r}, seq {reading.seq}: allowed on a backlog topic is its own"
+            f" stream, which begins with {topic.name}-, and a seq"
+        )
+    return check_id(device, "device")
+
+
+class Provisional:
+    """Times of readings that are stored ahead of a missing one: ms by entity, by stream and seq."""
+
+    def __init__(self) -> None:
+        self._dated: dict[tuple[str | None, int | None], Dated] = {}
+        # Streams with a gap whose live readings may be of a wrong time.
+        self._doubted: set[str | None] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._dated)
+
+    def doubts(self, reading: Reading, *, ahead: bool, late_by: int) -> bool:
+        """Take a live reading that came so many ms late; say whether it is to wait for its turn.
+
+        Ahead of it only what is surely of now counts, and none of its stream after a clock was set meanwhile.
+        """
+        if not ahead:
+            self._doubted.discard(reading.stream)
+        elif not 0 <= late_by < TOLERANCE:
+            self._doubted.add(reading.stream)
+        return ahead and reading.stream in self._doubted
+
+    def note(self, reading: Reading, dated: Dated) -> None:
+        """Remember when the values of a reading count before its turn; of too many forget the oldest."""
+        self._dated[reading.stream, reading.seq] = dated
+        if len(self._dated) > _MOST:
+            del self._dated[next(iter(self._dated))]
+
+    def differs(self, reading: Reading, dated: Dated) -> bool:
+        """Take a reading whose turn has come; say whether it is stored at another time than it counts now."""
+        place = reading.stream, reading.seq
+        if self._dated and place in self._dated:
+            if self._dated[place] != dated:
+                return True
+            del self._dated[place]
+        return False
+
+    def take_all(self) -> list[tuple[int, int]]:
+        """Forget all; return times and entities."""
+        found = [(ts, number) for dated in self._dated.values() for number, ts in dated.items()]
+        self._dated.clear()
+        return found

@@ -13,7 +13,7 @@ import pytest
 from bus import about, health, messages
 from bus.commands import Code, as_switch, parse
 from bus.topics import Topic, Topics, Verb
-from statistician.backlog import device_of
+from statistician.watermarks import device_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")

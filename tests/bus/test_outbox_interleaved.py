@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bus.outbox import LOOK_EVERY_S, REFUSED, RENEW_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
 from bus.shelf import Shelf
-from statistician.streams import Place, Spot, Streams
+from statistician.streams import Spot, StreamPlace, Streams
 
 NAME = "collector_ble"
 TOPIC = "camper/state/mppt"
@@ -34,7 +34,7 @@ class Statistician:
         # The value is the time, too: each is measured later than the one before.
         spot = Spot(reading["stream"], reading["seq"], reading.get("after"), reading["v"])
         place = self.streams.place(spot, 0)
-        if place is Place.NEXT:
+        if place is StreamPlace.NEXT:
             self._batch.add(reading["v"])
 
     def commit(self) -> dict[str, int]:

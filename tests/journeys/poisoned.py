@@ -12,9 +12,9 @@ from bus.events import Message
 from bus.process import set_up_logging
 from config.model import Broker, Settings, Statistician, Storage
 from statistician.__main__ import serve
+from statistician.arithmetic.live import LiveEntity
 from statistician.compile import Compiler
 from statistician.ingest import Ingest
-from statistician.live import LiveEntity
 from statistician.records import Batch, Event
 from statistician.store import Store
 

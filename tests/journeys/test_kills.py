@@ -18,7 +18,7 @@ from bus.about import About, Entity
 from bus.messages import from_iso, of_device, to_iso
 from bus.outbox import Outbox
 from bus.topics import Topics
-from statistician.periods import DAY, HOUR
+from statistician.arithmetic.periods import DAY, HOUR
 from statistician.store_models import SCHEMA_VERSION
 from tests.broker import Mosquitto
 from tests.client import Client

@@ -14,7 +14,9 @@ from bus.health import Journal
 from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading, of_device
 from bus.topics import Topics
 from config.model import Statistician as Settings
-from statistician.periods import COMPILE_DELAY, MINUTES_5, period_of
+from statistician.arithmetic.periods import COMPILE_DELAY, MINUTES_5, period_of
+from statistician.fixes.engine import make
+from statistician.fixes.params import FixParams, Summary
 from statistician.records import StoredRow, Table
 from statistician.service import Statistician
 from statistician.store import Store
@@ -142,6 +144,10 @@ class Rig:
         """Close and start."""
         self.close()
         self.start()
+
+    def fix(self, asked: FixParams) -> Summary:
+        """Make the fix that its parameters name."""
+        return make(self.service.context, asked)
 
     def crash(self) -> None:
         """End without a commit, and start."""

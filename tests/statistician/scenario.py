@@ -10,7 +10,7 @@ import msgspec
 
 from bus.about import Entity
 from config.model import Statistician as Settings
-from statistician.fixes_params import AdjustSum, ChangeUnit, Clear, ImportedRow, ImportStatistics
+from statistician.fixes.params import AdjustSum, ChangeUnit, Clear, ImportedRow, ImportStatistics
 from statistician.records import Table
 from statistician.schedule import Purge
 from tests.statistician.rig import SECOND, Rig
@@ -170,21 +170,20 @@ class Driver:
 
     def operate(self, op: Op) -> None:
         """Do something to the statistics."""
-        fixes = self.rig.service.fixes
         if op.op == "purge":
             self.rig.service.handle(Purge())
         elif op.op == "adjust_sum":
-            fixes.adjust_sum(
+            self.rig.fix(
                 AdjustSum(entity=op.entity, start=ms(op.start), adjustment=op.adjustment, unit=op.unit)
             )
         elif op.op == "change_unit":
-            fixes.change_unit(ChangeUnit(entity=op.entity, unit=op.new, old_unit=op.old))
+            self.rig.fix(ChangeUnit(entity=op.entity, unit=op.new, old_unit=op.old))
         elif op.op == "clear":
-            fixes.clear(Clear(entities=op.entities))
+            self.rig.fix(Clear(entities=op.entities))
         else:
             assert op.op == "import"
             assert op.metadata is not None
-            fixes.import_statistics(
+            self.rig.fix(
                 ImportStatistics(
                     entity=op.metadata.statistic_id.replace(":", "."),
                     unit=op.metadata.unit_of_measurement,

@@ -11,7 +11,7 @@ from bus.desk import Desk
 from bus.events import Connected, Message
 from bus.health import Journal
 from bus.topics import Topics
-from statistician.absent_services import AbsentServices, subscriptions
+from statistician.middleware import AbsentServices, of_absent_services
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus
 
@@ -178,7 +178,7 @@ def test_the_access_log_is_written_in_time_and_at_the_end(house: House) -> None:
 
 
 def test_it_listens_to_all_requests_and_to_no_retained_one() -> None:
-    found = {one.filter: (one.qos, one.retained) for one in subscriptions(Topics())}
+    found = {one.filter: (one.qos, one.retained) for one in of_absent_services(Topics())}
     assert found == {"camper/request/#": (0, False), "camper/service/+": (0, True)}
 
 

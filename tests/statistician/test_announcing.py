@@ -11,8 +11,8 @@ from bus.announcer import Announcer
 from bus.events import Connected, Message
 from bus.health import Journal
 from bus.topics import HOME_ASSISTANT, Topics
-from statistician import announcing
-from statistician.announcing import Announcing, subscriptions
+from statistician import middleware
+from statistician.middleware import Announcing, of_announcing
 from tests.fake_bus import FakeBus
 
 TOPIC = "homeassistant/device/camper_weather/config"
@@ -178,7 +178,7 @@ def test_all_else_goes_on_as_it_came(house: House) -> None:
 
 
 def test_what_it_listens_to_is_no_data() -> None:
-    assert {one.filter: one.qos for one in subscriptions(Topics())} == {
+    assert {one.filter: one.qos for one in of_announcing(Topics())} == {
         "homeassistant/status": 0,
         "camper/availability/+": 0,
     }
@@ -216,10 +216,10 @@ def test_an_energy_of_an_earlier_run_leaves_home_assistant_before_its_state_is_e
 
 
 def test_strangers_that_ask_are_bounded_and_take_no_room_from_ours(house: House) -> None:
-    for i in range(announcing.MOST_DEVICES + 10):
+    for i in range(middleware.MOST_DEVICES + 10):
         house.hear(f"camper/about/s{i}", ABOUT)
     topics = {p.topic for p in house.bus.published}
-    assert len(topics) == announcing.MOST_DEVICES
+    assert len(topics) == middleware.MOST_DEVICES
     assert "empty the about topic" in house.journal.problems["discovery"]
     house.hear("camper/about/solar", ENERGY)
     assert "homeassistant/device/camper_solar/config" in {p.topic for p in house.bus.published}

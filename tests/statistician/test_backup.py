@@ -14,7 +14,7 @@ from bus.backup_report import BackupReport
 from bus.messages import of_device
 from bus.outbox import Outbox
 from statistician import store_backup
-from statistician.periods import DAY, HOUR
+from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import State
 from statistician.schedule import BackUp
 from statistician.store import Store

@@ -7,9 +7,19 @@ import pytest
 
 from bus.messages import to_iso
 from bus.requests import Code
-from statistician.counters import Counter, Held, HeldReading, Judged, Memory, Verdict, subject, told
-from statistician.fixes_params import AcceptReading, ListFixes, UndoFix
-from statistician.periods import DAY, HOUR
+from statistician.arithmetic.counters import (
+    Counter,
+    Held,
+    HeldReading,
+    Judged,
+    Memory,
+    Verdict,
+    subject,
+    told,
+)
+from statistician.arithmetic.periods import DAY, HOUR
+from statistician.fixes.engine import journal
+from statistician.fixes.params import AcceptReading, ListFixes, UndoFix
 from statistician.records import Batch, State, StoreError
 from statistician.retention import Retention
 from statistician.store import Store
@@ -158,7 +168,7 @@ def test_a_reading_is_accepted_and_its_rows_are_made_again(rig: AskingRig) -> No
     before = rig.dump()
     would = rig.data("accept_reading", **ASKED, dry_run=True)
     assert (would["dry_run"], would["periods"], rig.dump()) == (True, 17, before)
-    did = rig.service.fixes.accept_reading(AcceptReading(entity="plug.e", ts=ZERO))
+    did = rig.fix(AcceptReading(entity="plug.e", ts=ZERO))
     assert (did.entities, did.states, did.periods) == (("plug.e",), 1, 17)
     assert [state.value for state in rig.store.states.between(ZERO, ZERO + 1)] == [0.0]
     (span,) = rig.store.statistics.dirty().values()
@@ -169,10 +179,10 @@ def test_a_reading_is_accepted_and_its_rows_are_made_again(rig: AskingRig) -> No
     assert rig.store.statistics.dirty() == {}
     assert rig.refusal("accept_reading", **ASKED)[0] is Code.NOT_FOUND
     rig.restart()
-    rig.service.fixes.undo(UndoFix(id=did.id or 0))
+    rig.fix(UndoFix(id=did.id or 0))
     assert rig.store.states.between(ZERO, ZERO + 1) == []
     assert list(rig.store.statistics.dirty()) == [1]
-    *_, entry = rig.service.fixes.journal(ListFixes())
+    *_, entry = journal(rig.service.context, ListFixes())
     assert (entry.verb, entry.entities, entry.undone is not None) == ("accept_reading", ("plug.e",), True)
 
 

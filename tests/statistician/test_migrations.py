@@ -9,7 +9,7 @@ from peewee import SqliteDatabase
 from playhouse.migrate import SqliteMigrator
 
 from statistician import store_migrations, store_models
-from statistician.periods import HOUR
+from statistician.arithmetic.periods import HOUR
 from statistician.records import Table
 from statistician.store import Store
 from statistician.store_engine import Engine, NewerError

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from statistician import periods
-from statistician.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic import periods
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.schedule import BackUp, Compile, Purge, Schedule
 from tests.statistician.rig import SECOND, START
 

@@ -7,9 +7,10 @@ import pytest
 
 from bus import about as about_message
 from bus.about import About, Entity
+from bus.events import Message
 from bus.messages import Value
 from config.model import Statistician as Settings
-from statistician.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import DeadLetter, State, Table
 from statistician.schedule import Purge
 from statistician.store_engine import Engine
@@ -351,3 +352,18 @@ def test_a_restart_says_the_newest_aggregates_again(rig: Rig) -> None:
     rig.restart()
     assert len(rig.notes.statistics("van", "5minute")) == 1
     assert len(rig.notes.statistics("van", "hour")) == 1
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["unread", "handled in part"])
+def test_what_is_set_aside_is_kept_whole_and_acknowledged_once(rig: Rig, *, taken: bool) -> None:
+    rig.commit()
+    payload = b'{"volt": ' + b"1" * 5_000
+    message = Message(TOPICS.state("van"), payload, qos=1, retain=False, mid=99, generation=1)
+    if taken:
+        rig.service.handle(message)
+    rig.service.set_aside(message, None)
+    assert 99 not in rig.notes.acknowledged
+    rig.commit()
+    assert rig.notes.acknowledged.count(99) == 1
+    kept = [letter for _, letter in rig.store.letters(2**53, 10) if letter.whole]
+    assert [(letter.topic, letter.payload) for letter in kept] == [(message.topic, payload)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bus.messages import Value
-from statistician import algorithm
+from statistician.arithmetic import algorithm
 from tests.statistician.rig import MINUTE, START, Rig
 
 POISON = 666.0

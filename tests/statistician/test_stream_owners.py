@@ -11,7 +11,7 @@ from bus.health import Journal
 from bus.messages import Reading, encode_reading
 from bus.outbox import REFUSED
 from statistician import streams
-from statistician.periods import HOUR
+from statistician.arithmetic.periods import HOUR
 from statistician.streams import FURTHEST, Spot, envelope
 from tests.statistician.rig import SECOND, START, TOPICS, Rig
 

@@ -12,7 +12,7 @@ from bus.health import Journal
 from bus.outbox import REFUSED
 from bus.topics import Topics, Verb
 from statistician.records import StreamRecord
-from statistician.streams import FURTHEST, Place, Spot
+from statistician.streams import FURTHEST, Spot, StreamPlace
 from statistician.watermarks import Watermarks
 
 TOPICS = Topics()
@@ -154,9 +154,9 @@ class _House(RuleBasedStateMachine):
     def take(self, device: str, spot: Spot, value: int) -> None:
         """As ingest does: what is no duplicate is stored."""
         place = self.marks.place(device, spot, self.now)
-        if place is not Place.DUPLICATE:
+        if place is not StreamPlace.DUPLICATE:
             self.batch.add(value)
-        if place is Place.NEXT and device.startswith("ble") and device in self.known:
+        if place is StreamPlace.NEXT and device.startswith("ble") and device in self.known:
             assert value not in self.counted | self.counting, "it counts twice"
             self.counting.add(value)
 
@@ -254,7 +254,7 @@ class _House(RuleBasedStateMachine):
     def a_stranger_speaks(self, stream: str, seq: int, after: int | None, device: str) -> None:
         value = self.value()
         self.strange.add(value)
-        assert self.marks.place(device, Spot(stream, seq, after, self.now), self.now) is Place.NEXT
+        assert self.marks.place(device, Spot(stream, seq, after, self.now), self.now) is StreamPlace.NEXT
 
     @rule(above=st.integers(2 * FURTHEST, 2**50), after=st.sampled_from([None, -1, 0, 7]))
     def the_box_hiccups(self, above: int, after: int | None) -> None:

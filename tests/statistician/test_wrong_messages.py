@@ -8,12 +8,12 @@ import pytest
 
 from bus.about import Entity
 from bus.messages import from_iso
+from bus.requests import Refused
 from config.model import Device
-from statistician.fixes_ground import FixError
-from statistician.fixes_ground import finite as finite_or_refused
+from statistician.fixes.params import finite as finite_or_refused
 from statistician.records import Table
+from tests.statistician.arithmetic.test_integral import Sun
 from tests.statistician.rig import MINUTE, START, TOPICS, Rig
-from tests.statistician.test_integral import Sun
 
 
 @pytest.fixture
@@ -155,5 +155,5 @@ def test_no_conversion_of_rows_makes_a_number_infinite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("amount", [1e101, -1e308, math.inf, math.nan])
 def test_what_would_spoil_sums_is_refused(amount: float) -> None:
-    with pytest.raises(FixError, match=r"adjustment: .*allowed are numbers from"):
+    with pytest.raises(Refused, match=r"adjustment: .*allowed are numbers from"):
         finite_or_refused(amount, "adjustment")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bus.dating import Now, Stamp, put_right
 from bus.messages import ClockQuality, Reading, encode_reading, of_device
-from statistician.periods import MINUTES_5
+from statistician.arithmetic.periods import MINUTES_5
 from statistician.records import StoredRow, Table
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 

@@ -1,0 +1,30 @@
+"""Who may ask each verb of the statistician; made by `python -m scripts.verbs`."""
+
+# All roles above may ask it too.
+ASKERS: dict[str, str] = {
+    "accept_reading": "admin",
+    "adjust_sum": "admin",
+    "backup": "admin",
+    "change_unit": "admin",
+    "clear": "admin",
+    "dead_letters": "admin",
+    "delete_states": "admin",
+    "device_rename": "admin",
+    "device_replaced": "admin",
+    "entities": "viewer",
+    "entity_rename": "admin",
+    "fixes": "viewer",
+    "history": "viewer",
+    "import_statistics": "admin",
+    "info": "viewer",
+    "latest": "viewer",
+    "metadata": "viewer",
+    "outliers": "viewer",
+    "recompile": "admin",
+    "set_metadata": "admin",
+    "statistic": "viewer",
+    "statistics": "viewer",
+    "take_again": "admin",
+    "undo": "admin",
+    "validate": "viewer",
+}

@@ -1,0 +1,245 @@
+"""When each reading counts: by its own time while that can be right, else by the time that passed."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from bus.health import Journal
+from bus.messages import Reading, Value, encode_reading
+from statistician.arithmetic.live import Entities, LiveEntity
+from statistician.arithmetic.periods import DAY
+from statistician.clock.entity_clock import TOLERANCE, Arrivals, EntityClock, Move, Stepped, Undated, dated
+from statistician.clock.house_time import HouseTime
+from statistician.clock.redating import Estimated, find_ahead
+from statistician.records import Batch, Event, StoreError
+from statistician.store import Store
+
+log = logging.getLogger(__name__)
+
+# What was measured longer before it came was not measured by our clock; one further off was just set, ms.
+_LONGEST_WAY, _STEP = 3_600_000, 1_000
+
+
+class ReadingTimes:
+    """Says when a reading counts that has no time of its own, or one that cannot be; times are ms.
+
+    While the time is not known such readings wait. `waiting` says whether some do, on disk; no time before
+    `earliest` can be.
+    """
+
+    def __init__(self, time: HouseTime, earliest: int, *, waiting: bool) -> None:
+        self._time = time
+        self._clock = time.steady()
+        self._earliest = earliest
+        self._arrivals, self.stepped = Arrivals(), Stepped()
+        self.waiting = waiting
+
+    def unknown(self) -> bool:
+        """Whether the clock is not set, or was set just now and what that means is still to be found out."""
+        known = self._time.offset + round(self._clock.monotonic() * 1000)
+        return self._clock.quality() == "unset" or abs(self._clock.wall() - known) > _STEP
+
+    def too_old(self, reading: Reading) -> bool:
+        """Whether a reading's own time is before all that can be."""
+        return reading.ts is not None and reading.ts < self._earliest
+
+    def must_wait(self, reading: Reading) -> bool:
+        """Whether nobody knows yet when a reading counts."""
+        if self.waiting and self._clock.quality() != "unset" and self.unknown():
+            return True
+        if reading.late or not (reading.ts is None or self.too_old(reading)):
+            return False
+        return self.unknown()
+
+    def hold(self, device: str, reading: Reading) -> Undated:
+        """Make of a reading what waits on disk for the time."""
+        self.waiting = True
+        came = measured = round(self._clock.monotonic() * 1000)
+        if reading.ts is not None and reading.clock == "unset":
+            # By the same clock as ours, which was as far off.
+            measured = reading.ts - self._time.offset
+        if not came - _LONGEST_WAY <= measured <= came:
+            measured = came
+        return Undated(self._clock.boot, measured, device, encode_reading(reading))
+
+    def release(self, waiting: list[Undated], now: int) -> Iterator[tuple[str, int, bytes]]:
+        """Device, time and payload of what waited, in order, now that the time is known."""
+        offset = now - round(self._clock.monotonic() * 1000)
+        for ts, one in dated(waiting, self._clock.boot, offset):
+            yield one.device, ts, one.payload
+
+    def when(self, device: str, reading: Reading, ts: int) -> int:
+        """When a reading counts that waited and came at `ts`."""
+        if reading.ts is None:
+            return self._arrivals.date(device, ts)
+        return ts if self.too_old(reading) else reading.ts
+
+    def of(self, device: str, reading: Reading, now: int) -> int:
+        """When a reading counts that came at `now`."""
+        if reading.ts is None or (self.too_old(reading) and not reading.late):
+            return self._arrivals.date(device, now)
+        if reading.clock == "estimated" and not reading.late:
+            return self.stepped.put_right(reading.ts, now, self._clock.monotonic())
+        return reading.ts
+
+
+class Dating:
+    """Keeps the clocks of all entities.
+
+    `pending` is what is taken and not on disk; `flush` puts it there, `redate` moves what is there.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        entities: Entities,
+        journal: Journal,
+        *,
+        flush: Callable[[], None],
+        redate: Callable[[Mapping[int, Move]], None],
+        pending: Callable[[], Batch],
+        estimated: Estimated,
+    ) -> None:
+        self._store = store
+        self._entities = entities
+        self._journal = journal
+        self._flush = flush
+        self._redate = redate
+        self._pending = pending
+        self._estimated = estimated
+
+    def date(
+        self,
+        device: str,
+        values: Mapping[str, Value],
+        lives: Mapping[str, LiveEntity],
+        raw: int,
+        *,
+        now: int,
+        came: float,
+        stream: bool,
+        said: int | None = None,
+    ) -> dict[str, int]:
+        """When each of the values of a reading counts; `came` in monotonic seconds.
+
+        Of a `stream` what was stored last need not be what came before it. What its clock `said`, if `raw` is
+        its arrival because that cannot be.
+        """
+        for live in lives.values():
+            if live.clock is None:
+                live.clock = (
+                    EntityClock(-1, ours=True) if stream else EntityClock(live.heard, self._shift(live))
+                )
+        doubtful = {key for key, live in lives.items() if not clock_of(live).believes(raw, now, came)}
+        again: set[str] = set()
+        if doubtful and all(self._knows(lives[key], raw, values[key]) for key in doubtful):
+            # It comes again: another reading of that time would say something else.
+            doubtful, again = again, doubtful
+        subject, text = f"clock.{device}", None
+        if doubtful:
+            self._settle([lives[key] for key in doubtful], raw, now, came)
+            for live in lives.values():
+                self._estimated.note_shift(live)
+            text = _complaint(clock_of(lives[min(doubtful)]), raw, now)
+        if said is not None:
+            text = _behind(now - said)
+        if text:
+            self._journal.count("readings_of_a_wrong_clock")
+            self._journal.problem(subject, text, now)
+        elif subject in self._journal.problems:
+            self._journal.solved(subject)
+        return {key: raw if key in again else clock_of(live).at for key, live in lives.items()}
+
+    def late(
+        self, lives: Mapping[str, LiveEntity], raw: int, now: int, *, stream: bool, history: bool
+    ) -> dict[str, int]:
+        """When the values of a reading count that is `history`, or stands behind a gap of its `stream`.
+
+        Outside of a stream it was dated by the clock that may be known to be wrong.
+        """
+        shifts = {key: 0 if stream else self._shift(live) for key, live in lives.items()}
+        for live in lives.values():
+            # While ours is in doubt: what goes back then is of ours alone.
+            if history and stream and live.clock is not None and live.clock.shift:
+                live.note_own_time(raw)
+        return {key: min(raw + shift, now) for key, shift in shifts.items()}
+
+    def _shift(self, live: LiveEntity) -> int:
+        return self._estimated.shift(live.record.id) if live.clock is None else live.clock.shift
+
+    def _knows(self, live: LiveEntity, ts: int, value: Value) -> bool:
+        """Whether an earlier reading of that time and value is there already."""
+        if ts >= clock_of(live).at:
+            return False
+        record, batch = live.record, self._pending()
+        number = record.id
+        states = [one for one in batch.states if one.entity == number and one.ts <= ts]
+        events: list[Event] = [*states, *(one for one in batch.repeats if one.entity == number)]
+        held = batch.held.get((number, ts)) or self._store.held.get(number, ts)
+        if held is not None:
+            return held.value == value
+        if not any(one.ts == ts for one in events) and not self._store.states.every(ts, ts + 1, {number}):
+            return not record.enabled
+        # A repeat has the value in force.
+        stored = self._store.states.in_force([record], ts + 1).get(number)
+        newest = max([*states, *([stored] if stored else [])], key=lambda one: one.ts, default=None)
+        return newest is not None and newest.value == value
+
+    def _settle(self, lives: list[LiveEntity], raw: int, now: int, came: float) -> None:
+        undone = {live.record.id: move for live in lives if (move := clock_of(live).rejoin(raw, now, came))}
+        if undone:
+            self._redate(undone)
+        falls = {
+            live.record.id: (clock_of(live).at, fall)
+            for live in lives
+            if (fall := clock_of(live).fall(raw, now))
+        }
+        moves = self._moves_back(falls)
+        for live in lives:
+            clock = clock_of(live)
+            if live.record.id in moves:
+                clock.set_right(raw, now, came, moves[live.record.id])
+            elif move := clock.reckon(raw, now, came):
+                moves[live.record.id] = move
+        if moves:
+            self._redate(moves)
+
+    def _moves_back(self, falls: Mapping[int, tuple[int, int]]) -> dict[int, Move]:
+        """Return the moves of entities whose clocks were ahead until now."""
+        if not falls:
+            return {}
+        try:
+            self._flush()
+            found = find_ahead(self._store, falls, exact=True)
+        except StoreError as error:
+            # Their order stays all the same.
+            log.warning("readings of a wrong clock keep their dates: %s", error)
+            return {}
+        return {
+            number: clock_of(self._entities[number]).ahead(falls[number][1], gap)._replace(since=since)
+            for number, (since, gap) in found.items()
+        }
+
+
+def clock_of(live: LiveEntity) -> EntityClock:
+    """Return the clock of an entity."""
+    if live.clock is None:
+        live.clock = EntityClock(-1)
+    return live.clock
+
+
+def _complaint(clock: EntityClock, raw: int, now: int) -> str | None:
+    """Return what is wrong with a clock and what to do about it."""
+    off = (raw - now if raw > now + TOLERANCE else -clock.shift) // 1000
+    return None if off == 0 else _wrong(f"{abs(off)} s {'ahead of' if off > 0 else 'behind'} ours")
+
+
+def _behind(off: int) -> str:
+    # In days: else it would be news with every reading.
+    return _wrong(f"{off // DAY} days behind ours")
+
+
+def _wrong(how: str) -> str:
+    return (
+        f"its clock is {how}: its readings are dated by their order and arrival; set its"
+        " clock, or let it leave ts out"
+    )

@@ -1,0 +1,1 @@
+"""What users put right: each fix is one transaction, is journalled, and can be taken back."""

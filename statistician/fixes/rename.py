@@ -1,0 +1,287 @@
+"""Fixes of names: a device or an entity goes on under another, with all that is kept of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from bus.messages import to_iso
+from bus.requests import Code, Refused
+from bus.topics import ID
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.live import LiveEntity
+from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
+from statistician.arithmetic.units import canonical, convert, difference
+from statistician.context import Context, full_name, parts
+from statistician.fixes.join import Joined, Joint, join, separate
+from statistician.fixes.metadata import described
+from statistician.fixes.params import Change, DeviceRename, EntityRename, Summary
+from statistician.records import Adjustment, EntityRecord, Span, StoredRow, Table
+from statistician.store_fixes import Entry, Undo
+from statistician.store_series import Cut, Shift
+
+_EVER = 2**60
+
+
+def device_rename(context: Context, asked: DeviceRename) -> Change:
+    """Let the entities of a device go on as those of another; one that joined meanwhile is merged."""
+    if not ID.match(asked.to):
+        raise Refused(Code.INVALID, f"to: {asked.to!r} is no name; allowed are a to z, 0 to 9 and _")
+    lives = context.find_device(asked.device)
+    if asked.device == asked.to:
+        raise Refused(Code.INVALID, "to: it is the same name")
+    return _rename(context, [(live, asked.to, live.record.entity) for live in lives])
+
+
+def entity_rename(context: Context, asked: EntityRename) -> Change:
+    """Let an entity go on as another; one that joined meanwhile is merged."""
+    live = context.find(asked.entity)
+    device, key = parts(asked.to, "to")
+    if (device, key) == (live.record.device, live.record.entity):
+        raise Refused(Code.INVALID, "to: it is the same name")
+    return _rename(context, [(live, device, key)])
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a rename has done so far."""
+
+    undo: Undo = field(default_factory=Undo)
+    joined: list[Joined] = field(default_factory=list)
+    merged: list[EntityRecord] = field(default_factory=list)
+
+
+def _rename(context: Context, moves: Iterable[tuple[LiveEntity, str, str]]) -> Change:
+    work = _Work()
+    devices: set[str] = set()
+    for live, device, key in moves:
+        devices |= {live.record.device, device}
+        work.undo.records.append(live.record)
+        target = context.entities.find(device, key)
+        if target is None:
+            work.joined.append(Joined(replace(live.record, device=device, entity=key)))
+        else:
+            work.undo.records.append(target.record)
+            _merge(context, live, target, work)
+    # Their names must be free before others take them.
+    records = [*work.merged, *(joined.record for joined in work.joined)]
+    context.store.put_entities(records)
+    cuts = work.undo.cuts
+    return Change(
+        Summary(
+            entities=tuple(full_name(joined.record) for joined in work.joined),
+            five_minute_rows=sum(len(cut.taken[Table.FIVE_MINUTES.value]) for cut in cuts),
+            hourly_rows=sum(len(cut.taken[Table.HOUR.value]) for cut in cuts),
+        ),
+        {record.id for record in records},
+        work.undo,
+        records=records,
+        spans=_spans(context, ((cut.entity, cut.ts) for cut in cuts)),
+        rows=True,
+        states=True,
+        given={cut.other: cut.entity for cut in cuts},
+        adjusted=[one for joined in work.joined for one in joined.adjusted],
+        devices=devices,
+    )
+
+
+def _spans(context: Context, cuts: Iterable[tuple[int, int]]) -> dict[int, Span]:
+    """Return the periods in which two series meet, as far as the states of both are kept."""
+    return {number: Span(ts, ts) for number, ts in cuts if context.horizon <= ts < context.open}
+
+
+def _merge(context: Context, live: LiveEntity, target: LiveEntity, work: _Work) -> None:
+    """Continue an entity's series by that of the one whose name it takes."""
+    source, other = live.record, target.record
+    ts = _begin(context, live, target)
+    work.merged.append(other.merge_into(source.id))
+    record = described(source, other, ts)
+    series = context.store.series
+    five, hour = period_of(ts), hour_of(ts)
+    if not context.store.statistics.between(Table.HOUR, other.id, hour, hour + 1):
+        hour += HOUR
+    places = {Table.FIVE_MINUTES: five, Table.HOUR: hour}
+    factor, offset = _scale(record, other)
+    cut = Cut(
+        source.id,
+        other.id,
+        ts,
+        five,
+        hour,
+        factor,
+        offset,
+        lost=series.rows_from(source.id, places),
+        taken=series.rows_from(other.id, places),
+        frames=series.frames_after(source.id, ts),
+    )
+    # It may have a row of the period in which the other begins.
+    last = context.store.statistics.latest(source.id, five + MINUTES_5)
+    tables = context.store.fixes
+    work.undo.imported.extend(one for one in tables.imports(source.id) if one[1] >= hour)
+    work.undo.adjusted.extend(one for one in tables.adjusted(source.id) if one[1] >= five)
+    _scale_rows(context, other.id, factor, offset)
+    series.cut_off(cut)
+    series.give(cut, other.id, source.id)
+    work.undo.cuts.append(cut)
+    record = _kept(context, record)
+    joined = Joined(record)
+    work.joined.append(joined)
+    _join(context, joined, cut, last)
+    work.undo.shifts.extend(joined.shifts)
+
+
+def _join(context: Context, joined: Joined, cut: Cut, last: StoredRow | None) -> None:
+    series = context.store.series
+    rows = (
+        series.first_sum(Table.FIVE_MINUTES, cut.entity, cut.five),
+        series.first_sum(Table.HOUR, cut.entity, cut.hour),
+    )
+    first = min((row for row in rows if row is not None), key=lambda row: row.start, default=None)
+    if first is None or last is None or last.row.sum is None:
+        return
+    carried = last.row if last.start == first.start else Row()
+    growth = first.row.sum or 0.0
+    join(context, joined, Joint(last, first, growth, cut.five, cut.hour, carried))
+
+
+def _begin(context: Context, live: LiveEntity, target: LiveEntity) -> int:
+    """When the other series begins, ms. Raises Refused if this one has not ended by then."""
+    source, other = live.record, target.record
+    begins = _first(context, other)
+    latest = context.store.statistics.latest(source.id, _EVER)
+    ends = -1 if latest is None else latest.start
+    if live.newest is not None:
+        # Its rows may go on beyond it with what was known last.
+        ends = live.newest.ts
+    if begins == _EVER:
+        # It is only described so far: what comes from now on is its own.
+        return max(context.now, ends + 1)
+    if ends >= begins:
+        raise Refused(
+            Code.INVALID,
+            f"to: {full_name(other)} has data from {to_iso(begins)} on, but {full_name(source)} goes on until"
+            f" {to_iso(ends)}; only a series that begins after the other has ended can continue it."
+            f" If {full_name(other)} is the older one, rename it to {full_name(source)}; else remove what it"
+            " has until then (delete_states, clear), and ask again",
+        )
+    if None not in (source.kept_angle, other.kept_angle) and source.kept_angle != other.kept_angle:
+        raise Refused(Code.INVALID, f"to: of {full_name(source)} and {full_name(other)} one is a direction")
+    return begins
+
+
+def _first(context: Context, record: EntityRecord) -> int:
+    """When an entity's series begins, ms: as exactly as its states, its rows and what is known of it tell."""
+    state = context.store.series.first_state(record.id, record.first)
+    begins = _EVER if state is None else state
+    for table, length in ((Table.FIVE_MINUTES, MINUTES_5), (Table.HOUR, HOUR)):
+        row = context.store.series.first_row(table, record.id)
+        if row is not None:
+            known = (at for at in (state, record.first) if at is not None and row <= at < row + length)
+            begins = min(begins, next(known, row))
+    return begins
+
+
+def _scale(record: EntityRecord, other: EntityRecord) -> tuple[float, float]:
+    """Factor and offset that bring the other's rows to the unit of this one's. Raises Refused."""
+    old, new = other.kept_unit or "", record.kept_unit or ""
+    if not old or not new or canonical(old) == canonical(new):
+        return 1.0, 0.0
+    try:
+        return difference(1.0, old, new), convert(0.0, old, new)
+    except ValueError as error:
+        raise Refused(
+            Code.INVALID, f"to: the rows of {full_name(other)} are in another unit: {error}"
+        ) from error
+
+
+def _scale_rows(context: Context, number: int, factor: float, offset: float) -> None:
+    if (factor, offset) != (1.0, 0.0):
+        for table in Table:
+            context.store.series.scale(table, number, factor=factor, offset=offset)
+        context.store.fixes.scale_adjusted(number, factor)
+
+
+def _kept(context: Context, record: EntityRecord) -> EntityRecord:
+    """Return the record with what users did to it as it is on disk."""
+    found = [Adjustment(start, amount) for _, start, _, amount in context.store.fixes.adjusted(record.id)]
+    renewals = context.store.fixes.renewals().get(record.id, ())
+    return replace(record, adjustments=tuple(sorted(found)), renewals=renewals)
+
+
+def undo_rename(context: Context, entry: Entry, undo: Undo) -> Change:
+    """Give the names back, and to each entity what is its own, also what came since."""
+    cuts = {cut.entity for cut in undo.cuts}
+    devices: set[str] = set()
+    records: dict[int, EntityRecord] = {}
+    for before in undo.records:
+        now = context.entities[before.id].record
+        devices |= {before.device, now.device} if now.merged_into is None else {before.device}
+        stranger = context.entities.find(before.device, before.entity)
+        if stranger is not None and stranger.record.id not in {record.id for record in undo.records}:
+            raise Refused(
+                Code.INVALID,
+                f"id: there is another {full_name(before)} by now; rename that before you take this back",
+            )
+        shifts = [shift for shift in undo.shifts if shift.entity == before.id]
+        record = separate(context, now, shifts, entry.id) if now.merged_into is None else now
+        merged = now.merged_into is not None or before.id in cuts
+        # What is said of the new name since then is the other's.
+        its = before if merged else replace(record, device=before.device, entity=before.entity)
+        records[before.id] = its
+    for cut in undo.cuts:
+        _give_back(context, cut, undo.shifts)
+    context.store.fixes.restore(undo)
+    _settle(context, undo, records)
+    context.store.put_entities(_in_order(context, records))
+    return Change(
+        Summary(
+            entities=tuple(full_name(record) for record in undo.records),
+            five_minute_rows=sum(len(cut.taken[Table.FIVE_MINUTES.value]) for cut in undo.cuts),
+            hourly_rows=sum(len(cut.taken[Table.HOUR.value]) for cut in undo.cuts),
+        ),
+        set(records),
+        records=_in_order(context, records),
+        spans=_spans(context, ((cut.other, cut.ts) for cut in undo.cuts)) | _rests(context, undo),
+        rows=True,
+        states=True,
+        given={cut.entity: cut.other for cut in undo.cuts},
+        devices=devices,
+    )
+
+
+def _rests(context: Context, undo: Undo) -> dict[int, Span]:
+    """Return the periods since a cut, in which the older entity has had no rows."""
+    spans = _spans(context, ((cut.entity, cut.ts) for cut in undo.cuts))
+    return {number: Span(span.since, context.open - 1) for number, span in spans.items()}
+
+
+def _in_order(context: Context, records: dict[int, EntityRecord]) -> list[EntityRecord]:
+    """First those that give a name free."""
+    return sorted(
+        records.values(), key=lambda record: context.entities[record.id].record.merged_into is not None
+    )
+
+
+def _give_back(context: Context, cut: Cut, shifts: list[Shift]) -> None:
+    series = context.store.series
+    series.give(cut, cut.entity, cut.other)
+    scaled = 0 if (cut.factor, cut.offset) == (1.0, 0.0) else 2
+    _scale_rows(context, cut.other, 1 / cut.factor, -cut.offset / cut.factor)
+    shifted = 2 if any(shift.entity == cut.entity for shift in shifts) else 0
+    for name, rows in cut.taken.items():
+        series.put_back(
+            Table(name), [(row, scaled + (0 if row.row.sum is None else shifted)) for row in rows]
+        )
+    for name, rows in cut.lost.items():
+        context.store.statistics.put(Table(name), [row._replace(rev=row.rev + 2) for row in rows])
+    for start, state in cut.frames:
+        context.store.states.put_frames(start, [state])
+
+
+def _settle(context: Context, undo: Undo, records: dict[int, EntityRecord]) -> None:
+    """Give records the adjustments that are on disk, and the unit of rows that were made since."""
+    for cut in undo.cuts:
+        other, now = records[cut.other], context.entities[cut.entity].record
+        if other.kept_unit is None and context.store.statistics.latest(other.id, _EVER) is not None:
+            other = replace(other, kept_unit=now.kept_unit, kept_angle=now.kept_angle)
+        records[cut.other] = other
+    for number, record in records.items():
+        records[number] = _kept(context, record)

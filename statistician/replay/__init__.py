@@ -1,0 +1,1 @@
+"""`python -m statistician replay`: plays a file of recorded states to the service."""

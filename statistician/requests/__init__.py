@@ -1,1 +1,0 @@
-"""What clients may ask the statistician: a verb, its parameters, its answer."""
