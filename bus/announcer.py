@@ -12,7 +12,7 @@ from bus import discovery
 from bus.about import About
 from bus.events import Publishes, Sent
 from bus.health import VERSION
-from bus.keeping import KeptFile
+from bus.state_files import KeptFile
 from bus.topics import HOME_ASSISTANT, Topics, is_discovery
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bus.client import Client
+from bus.client import Client, Cuts, MalformedError, Publication, hung_up, unreachable, words
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
-from bus.packets import MalformedError, Publication
-from bus.reasons import Cuts, hung_up, unreachable, words
 from bus.replay import Replay
 
 log = logging.getLogger(__name__)

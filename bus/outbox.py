@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bus.dating import Now, Stamp
-from bus.shelf import Row
-from bus.shelves import Shelves
+from bus.clock import Now, Stamp
+from bus.outbox_file import Row
+from bus.outbox_files import OutboxFiles
 
 # A statistician that has confirmed nothing for so long may be down, unless it commits less often than this.
 SPILL_AFTER_S = 10.0
@@ -54,7 +54,7 @@ class Outbox:
         commit_s: float = SPILL_AFTER_S / 2,
     ) -> None:
         self._name = name
-        self._shelves = Shelves(runtime, state, name, boot=boot)
+        self._shelves = OutboxFiles(runtime, state, name, boot=boot)
         self._limits = limits or Limits()
         self._order = self._shelves.order
         # The clock and the rows that are dated by it, and how far that went.

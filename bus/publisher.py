@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from bus import about as about_message
 from bus.about import About
 from bus.announcer import Announcer
-from bus.clock import Clock
-from bus.dating import Now, Stamp, put_right
+from bus.clock import Clock, Now, Stamp, put_right
 from bus.events import Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
-from bus.manifest import Manifest
 from bus.messages import (
     OFFLINE,
     ONLINE,
@@ -24,8 +22,8 @@ from bus.messages import (
     scalar,
 )
 from bus.outbox import Outbox
-from bus.retained import Retained
-from bus.shelf import Row
+from bus.outbox_file import Row
+from bus.retained import Manifest, Retained
 from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
 
 log = logging.getLogger(__name__)

@@ -77,7 +77,7 @@ def _modbus_tcp(device: Owned) -> tuple[str, Callable[[], Line]]:
 
 
 def _gpio(around: Surroundings) -> tuple[str, Callable[[], Line]]:
-    from bus.pins.choice import make_inputs  # noqa: PLC0415 — see above
+    from bus.pins import make_inputs  # noqa: PLC0415 — see above
     from collector.transports.gpio import Gpio  # noqa: PLC0415 — see above
 
     return "gpio", lambda: Gpio(make_inputs(around.controller, "boondock collector_gpio"), around.tell_pins)

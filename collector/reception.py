@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from bus.access_log import AccessLog
 from bus.clock import Clock
-from bus.desk import Desk
 from bus.events import Publishes
 from bus.health import Journal
+from bus.request_server import Desk
 from bus.requests import Action, Listing, Part, Parts, Place, Refused, action
 from bus.topics import Topics
 from collector.registry import Registry

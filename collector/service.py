@@ -5,11 +5,10 @@ from typing import Protocol
 
 from bus.access_log import AccessLog
 from bus.clock import Clock
-from bus.desk import Desk
 from bus.events import Connected, Message, Unpublished
-from bus.faults import why_aside
-from bus.health import Journal
+from bus.health import Journal, why_aside
 from bus.publisher import Publisher
+from bus.request_server import Desk
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
 from collector.ownership import Owned
 from collector.polling import Switched

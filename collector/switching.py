@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bus.about import Entity
-from bus.answers import Answers
 from bus.clock import Clock
-from bus.command_server import CommandServer, Order
+from bus.command_server import Answers, CommandServer, Order
 from bus.commands import Code, Refused, Switch, Wanted, no_output
 from bus.events import Message
 from bus.health import Journal

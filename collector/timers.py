@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bus import keeping
+from bus import state_files
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class Timers:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._off_at = keeping.read(path, dict[str, dict[str, float]]) or {}
+        self._off_at = state_files.read(path, dict[str, dict[str, float]]) or {}
 
     def __iter__(self) -> Iterator[tuple[Key, float]]:
         return iter([((d, e), at) for d, entities in self._off_at.items() for e, at in entities.items()])
@@ -46,6 +46,6 @@ class Timers:
         if self._path is None:
             return
         try:
-            keeping.write(self._path, msgspec.json.encode(self._off_at))
+            state_files.write(self._path, msgspec.json.encode(self._off_at))
         except OSError as error:
             log.warning("%s cannot be written: %s", self._path, error)

@@ -9,10 +9,10 @@ from bus.messages import OFF, ON, Value
 from bus.pins.engine import PinError
 from config.model import Relay
 from config.relay_rules import FAULT, has_feedback
-from controller import feedback
-from controller.bank import Bank
-from controller.feedback import Watch
-from controller.states import States
+from controller import policy
+from controller.others import States
+from controller.policy import Watch
+from controller.relays import Bank
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Feedbacks:
         for name in self._relays:
             on, said = self._bank.is_on(name), self.said(name, now)
             watch = self._watches.get(name) or Watch(on, now)
-            self._watches[name] = feedback.look(watch, on=on, said=said, now=now)
+            self._watches[name] = policy.feedback_step(watch, on=on, said=said, now=now)
             self._tell(name, said, now)
 
     def _open_inputs(self, now: float) -> None:
@@ -79,7 +79,7 @@ class Feedbacks:
         if relay.feedback is not None:
             heard = self._states.find(relay.feedback)
             fresh = heard is not None and now - heard.at <= relay.only_if_within
-            return feedback.as_switch(heard.value) if heard is not None and fresh else None
+            return policy.feedback_said(heard.value) if heard is not None and fresh else None
         if name not in self._open or relay.feedback_pin is None:
             return None
         try:
@@ -114,7 +114,7 @@ class Feedbacks:
         if said is None:
             silent = now - watch.since > max(relay.only_if_within, self.within(name))
             return f"its feedback is unknown: {self._source(name)}" if silent else None
-        if not feedback.fault(watch, said=said, within_s=self.within(name), now=now):
+        if not policy.feedback_fault(watch, said=said, within_s=self.within(name), now=now):
             return None
         told, real = (ON, OFF) if watch.on else (OFF, ON)
         hint = "fuse, wiring, relay?" if watch.on else "is the contact welded, or switched by hand?"
@@ -137,6 +137,6 @@ class Feedbacks:
         out: dict[str, Value] = {}
         for name in self._relays:
             said = self.said(name, now)
-            found = feedback.fault(self._watches[name], said=said, within_s=self.within(name), now=now)
+            found = policy.feedback_fault(self._watches[name], said=said, within_s=self.within(name), now=now)
             out[name + FAULT] = None if found is None else ON if found else OFF
         return out

@@ -7,32 +7,26 @@ from typing import Protocol
 from bus import about as about_message
 from bus.about import About, Entity
 from bus.access_log import AccessLog
-from bus.answers import Answers
 from bus.clock import Clock
-from bus.command_server import CommandServer, Order, note_obeyed, readable
+from bus.command_server import Answers, CommandServer, Order, note_obeyed, readable
 from bus.commands import Code, Command, Refused, Switch, Wanted
-from bus.desk import Desk
 from bus.events import Connected, Disconnected, Message, Sent, Unpublished
-from bus.faults import why_aside
-from bus.health import Journal
+from bus.health import Journal, why_aside
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
 from bus.pins.engine import PinError
 from bus.publisher import Publisher
+from bus.request_server import Desk
 from bus.topics import BadTopicError, Topic, Topics, Verb
 from config.model import RELAY_DEVICE, Relay, Settings
 from config.relay_rules import GUARD
-from controller import interlocks, policy
-from controller.bank import Bank
-from controller.broker_restart import BrokerRestart
-from controller.broker_watch import BrokerWatch
+from controller import policy
+from controller.broker_watch import BrokerWatch, Standstill
 from controller.feedbacks import Feedbacks
-from controller.foreign import Foreign
-from controller.guarding import Guarding
+from controller.files import BrokerRestart
+from controller.others import MOST_DEVICES, MOST_OUTPUTS, Foreign, Services, States
 from controller.policy import Position
-from controller.services import MOST_DEVICES, MOST_OUTPUTS, Services
-from controller.standstill import Standstill
-from controller.states import States
-from controller.supervisor import Supervisor
+from controller.relays import Bank
+from controller.supervisor import Guarding, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +112,7 @@ class Controller:
         self._foreign: Foreign[Order] = Foreign(self._services)
         lossy = [r.broker_loss_after for r in settings.relay.values() if r.broker_loss == "off"]
         self._broker = BrokerWatch(now, shortest=min(lossy, default=None))
-        self._states = States(interlocks.devices(settings))
+        self._states = States(policy.devices(settings))
         guarding = None
         if settings.battery_guard is not None:
             guarding = Guarding(

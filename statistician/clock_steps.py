@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.anchor import Anchor, write_anchor
+from bus.clock import Anchor, write_anchor
 from bus.health import Journal
 from statistician.absence import another_boot, ends, last_seen
 from statistician.compile import Compiler

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from bus.faults import spares
+from bus.health import spares
 from statistician.algorithm import Row, hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities, LiveEntity

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from bus.faults import fault_in
+from bus.health import fault_in
 from statistician.algorithm import Row, hourly
 from statistician.collecting import keeping, open_period
 from statistician.live import Entities

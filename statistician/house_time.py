@@ -5,8 +5,7 @@ The time since the machine's start is steady; the wall clock is an offset to it,
 
 from dataclasses import dataclass
 
-from bus.anchor import Anchor
-from bus.clock import Clock
+from bus.clock import Anchor, Clock
 from bus.messages import ClockQuality
 from statistician.entity_clock import PROBATION_S
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from bus.clock import Clock
 from bus.events import Connected, Message
 from bus.health import Journal
-from bus.lock import LockedError
 from bus.process import EXIT_RESTART, KeepsMessages, Stop
+from bus.state_files import LockedError
 from statistician.records import StoreError
 from statistician.store_engine import NewerError
 

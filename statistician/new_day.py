@@ -1,6 +1,6 @@
 """When a counter that begins anew each day has begun a new one: in the days of the machine's zone."""
 
-from bus.zone import machine_zone
+from bus.messages import machine_zone
 from statistician.calendar_periods import another_day
 
 

@@ -5,13 +5,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus import desk
+from bus import request_server
 from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
-from bus.faults import fault_in, why_aside
-from bus.health import Journal
-from bus.in_hand import digest_of
+from bus.health import Journal, fault_in, why_aside
+from bus.inbox import digest_of
 from bus.process import RestartError
 from bus.topics import Topics, Verb
 from config.model import Device
@@ -64,7 +63,7 @@ def subscriptions(topics: Topics) -> list[Subscription]:
         for verb in (Verb.ABOUT, Verb.STATE)
     ]
     backlog = Subscription(filter=topics.every(Verb.BACKLOG), retained=False)
-    return [*data, backlog, desk.subscription(topics, SERVICE)]
+    return [*data, backlog, request_server.subscription(topics, SERVICE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ class Statistician:
     def _room(self, store: Store, house: Collection[str], ask: Callable[[str], None]) -> Room:
         return Room(self._entities, store, house, clock=self._clock, journal=self._journal, ask=ask)
 
-    def _open_desk(self, answers: Publishes | None, topics: Topics) -> desk.Desk | None:
+    def _open_desk(self, answers: Publishes | None, topics: Topics) -> request_server.Desk | None:
         if answers is None:
             # Who gives no way to answer is not asked.
             return None

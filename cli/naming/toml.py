@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bus import keeping
+from bus import state_files
 from cli.asking import AskError
 from config import load
 from config.mistakes import ConfigError
@@ -80,8 +80,8 @@ def edit(path: Path, secrets: Path, old: str, new: str, now: datetime) -> list[s
     moved = secret_files(secrets, old, new)
     found = path.stat()
     mode, owner = found.st_mode & 0o777, (found.st_uid, found.st_gid)
-    keeping.write(copy, text.encode(), mode=mode, owner=owner)
-    keeping.write(path, fresh.encode(), mode=mode, owner=owner)
+    state_files.write(copy, text.encode(), mode=mode, owner=owner)
+    state_files.write(path, fresh.encode(), mode=mode, owner=owner)
     for one, other in moved:
         one.replace(other)
     try:
@@ -89,7 +89,7 @@ def edit(path: Path, secrets: Path, old: str, new: str, now: datetime) -> list[s
     except ConfigError as error:
         for one, other in moved:
             other.replace(one)
-        keeping.write(path, text.encode(), mode=mode, owner=owner)
+        state_files.write(path, text.encode(), mode=mode, owner=owner)
         copy.unlink()
         raise AskError(f"nothing was changed, for then {str(error).splitlines()[0]}") from error
     return [f"changed {path}; the old one is {copy.name}"] + [f"moved {a} to {b.name}" for a, b in moved]

@@ -6,9 +6,8 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from bus.clock import Clock
-from bus.messages import from_iso
+from bus.messages import from_iso, machine_zone
 from bus.requests import LATEST_MS, Code, Refused
-from bus.zone import machine_zone
 from config.model import Statistician as Settings
 from statistician.compile import Compiler
 from statistician.live import Entities, LiveEntity

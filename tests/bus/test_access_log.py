@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bus.access_log import EVERY_S, LARGEST, MOST, AccessLog
-from bus.desk import Desk
 from bus.events import Message
 from bus.health import Journal
+from bus.request_server import Desk
 from bus.topics import Topics
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from bus.access_log import AccessLog, Entry
-from bus.desk import Desk
 from bus.events import Message
 from bus.health import Journal
+from bus.request_server import Desk
 from bus.requests import Code, Listing, Part, Parts, Place, Refused, action
 from bus.topics import Topics
 from tests.clock import FakeTime

@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.clock import clock_of
-from bus.dating import Now, Stamp, put_right
+from bus.clock import Now, Stamp, clock_of, put_right
 from bus.events import Sent
 from bus.health import Journal
 from bus.messages import ClockQuality, Reading, decode_reading, encode_reading
 from bus.outbox import LOOK_EVERY_S, Outbox
+from bus.outbox_file import OutboxFile, Row
 from bus.publisher import Publisher
-from bus.shelf import Row, Shelf
 from bus.topics import Topics
 from tests.clock import NOON_MS, Machine
 from tests.fake_bus import FakeBus
@@ -152,7 +151,7 @@ def test_what_comes_back_after_the_step_is_put_right_too(boot: Boot) -> None:
 
 
 def test_rows_that_move_to_another_stream_keep_their_stamp(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "x", durable=False, boot="b")
+    shelf = OutboxFile(tmp_path / "x", durable=False, boot="b")
     shelf.append(Row(1, "one", STATE, b"{}", Stamp(5, right=False)))
     shelf.append(Row(2, "one", STATE, b"{}"))
     shelf.renumber("two", 7)
@@ -300,7 +299,7 @@ def test_a_clock_that_is_set_late_by_half_a_second_is_right_too(boot: Boot) -> N
 def test_what_waits_in_a_large_outbox_is_not_sent_before_its_time_is_right(
     boot: Boot, monkeypatch: pytest.MonkeyPatch, synchronised: int
 ) -> None:
-    monkeypatch.setattr("bus.shelves._BATCH", 10)
+    monkeypatch.setattr("bus.outbox_files._BATCH", 10)
     boot.bus.answer = Sent.LATER
     for number in range(95):
         boot.read(number)
@@ -327,13 +326,13 @@ def test_a_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
         )
         database.execute("INSERT INTO outbox VALUES (1, 's', 't', '{}')")
         database.commit()
-    shelf = Shelf(path, durable=True, boot="b")
+    shelf = OutboxFile(path, durable=True, boot="b")
     shelf.add([shelf.after(0, 1)[0]])
     assert [(row.seq, row.stamp) for row in shelf.after(0, 9)] == [(1, None)]
 
 
 def test_sizes_follow_the_payloads(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "x", durable=False, boot="b")
+    shelf = OutboxFile(tmp_path / "x", durable=False, boot="b")
     outbox = Outbox(tmp_path / "run", tmp_path / "disk", "ble", boot="b")
     outbox.append(
         STATE, encode_reading(Reading(ts=0, values={"v": 1}, clock="unset")), 0.0, Stamp(0, right=False)

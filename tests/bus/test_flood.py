@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bus.flood import FloodGate
+from bus.systemd import FloodGate
 
 
 class Log:

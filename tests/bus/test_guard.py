@@ -7,7 +7,7 @@ import pytest
 
 from bus.clock import clock_of
 from bus.events import Connected, Link, Message
-from bus.in_hand import Verdict
+from bus.inbox import Verdict
 from bus.process import EXIT_RESTART, Process, RestartError
 from bus.topics import Topics
 from config.model import Broker

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.events import Message
-from bus.in_hand import InHand, Verdict, digest_of
+from bus.inbox import InHand, Verdict, digest_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,7 +177,7 @@ def test_without_a_place_for_the_marks_the_process_goes_on(tmp_path: Path) -> No
 _FATAL = """
 import faulthandler, sys
 from pathlib import Path
-from bus.in_hand import InHand
+from bus.inbox import InHand
 from tests.bus.test_in_hand import A, B
 marks = InHand(Path(sys.argv[1]))
 if sys.argv[2] == "crowd":

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bus import keeping
-from bus.keeping import AT_MOST_S, QUIET_S, KeptFile
+from bus import state_files
+from bus.state_files import AT_MOST_S, QUIET_S, KeptFile
 
 
 class Counted:
@@ -17,13 +17,13 @@ class Counted:
         self.found: list[int] = []
         self.writes: list[int] = []
         self.file = KeptFile(path, lambda: json.dumps(self.found).encode())
-        really = keeping.write
+        really = state_files.write
 
         def write(where: Path, content: bytes) -> None:
             self.writes.append(len(content))
             really(where, content)
 
-        monkeypatch.setattr(keeping, "write", write)
+        monkeypatch.setattr(state_files, "write", write)
 
     def add(self) -> None:
         """One more."""

@@ -17,7 +17,7 @@ from bus.outbox import (
     Limits,
     Outbox,
 )
-from bus.shelf import Shelf
+from bus.outbox_file import OutboxFile
 
 TOPIC = "camper/state/mppt"
 
@@ -198,7 +198,7 @@ def test_a_statistician_that_is_away_moves_the_rows_to_disk_at_once(tmp_path: Pa
 
 
 def test_on_disk_a_commit_is_synchronous(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "disk" / "x", durable=True)
+    shelf = OutboxFile(tmp_path / "disk" / "x", durable=True)
     assert shelf._db.execute("PRAGMA synchronous").fetchone() == (2,)
     assert shelf._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     shelf.close()
@@ -401,17 +401,17 @@ def test_a_file_that_cannot_be_opened_now_is_not_set_aside(tmp_path: Path) -> No
     other.execute("INSERT INTO meta VALUES ('who', 'another program')")
     other.execute("COMMIT")
     with pytest.raises(sqlite3.OperationalError):
-        Shelf(file, durable=True)
+        OutboxFile(file, durable=True)
     other.close()
-    assert Shelf(file, durable=True).count == 3
+    assert OutboxFile(file, durable=True).count == 3
 
 
 _FAILING_COMMIT = """
 import resource, sqlite3, sys
 from pathlib import Path
-from bus.shelf import Row, Shelf
+from bus.outbox_file import Row, OutboxFile
 
-shelf = Shelf(Path(sys.argv[1]), durable=True)
+shelf = OutboxFile(Path(sys.argv[1]), durable=True)
 rows = [Row(seq, "s", "t", b"x" * 2000) for seq in range(1, 60)]
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
 for _ in range(3):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.clock import Clock
-from bus.dating import Now
+from bus.clock import Clock, Now
 from bus.health import Journal
 from bus.messages import Reading, decode_reading, encode_reading
 from bus.outbox import LOOK_EVERY_S, SPILL_AFTER_S, WINDOW, Outbox

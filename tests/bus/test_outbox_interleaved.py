@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bus.outbox import LOOK_EVERY_S, REFUSED, RENEW_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
-from bus.shelf import Shelf
+from bus.outbox_file import OutboxFile
 from statistician.streams import Place, Spot, Streams
 
 NAME = "collector_ble"
@@ -227,7 +227,7 @@ class _Life(RuleBasedStateMachine):
     @rule(which=st.sampled_from(["_memory", "_disk"]))
     @precondition(lambda self: self.outbox._shelves._disk is not None)
     def a_file_becomes_read_only(self, which: str) -> None:
-        shelf: Shelf = getattr(self.outbox._shelves, which)
+        shelf: OutboxFile = getattr(self.outbox._shelves, which)
         if shelf.path is not None:
             shelf._db.execute("PRAGMA query_only = 1")
 

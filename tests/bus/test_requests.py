@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.desk import MOST, PAGE, QUEUE, Desk, subscription
 from bus.events import Message, Sent
 from bus.health import Journal
+from bus.request_server import MOST, PAGE, QUEUE, Desk, subscription
 from bus.requests import LARGEST, Code, Listing, Part, Place, Progress, Refused, Wait, action
 from bus.topics import Topics
 from tests.fake_bus import FakeBus, Published

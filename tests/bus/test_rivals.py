@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus.rivals import PATIENCE_S, Rivals, Step
+from bus.process import PATIENCE_S, Rivals, Step
 
 OLD, YOUNG = "000000000000100-aa", "000000000000200-bb"
 

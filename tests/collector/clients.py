@@ -7,9 +7,9 @@ from typing import Any
 
 from bus.events import Message
 from bus.health import Journal, encode
-from bus.manifest import Manifest
 from bus.outbox import Outbox
 from bus.publisher import Publisher
+from bus.retained import Manifest
 from bus.topics import Topics
 from collector.assembly import receive, roster_of
 from collector.devices.lines import Line

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bus.access_log import AccessLog
-from bus.answers import Answers
-from bus.desk import Desk
+from bus.command_server import Answers
 from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
@@ -14,12 +13,12 @@ from bus.outbox import Outbox
 from bus.pins.engine import Pins
 from bus.pins.rpi import RpiLines
 from bus.publisher import Publisher
+from bus.request_server import Desk
 from bus.topics import Topics
 from config.model import BatteryGuard, Broker, Relay, Settings
 from config.model import Controller as ControllerSettings
-from controller.bank import Bank
-from controller.broker_restart import BrokerRestart
-from controller.memory import Memory
+from controller.files import BrokerRestart, Memory
+from controller.relays import Bank
 from controller.service import Controller
 from tests.clock import FakeTime
 from tests.controller.gpio import Gpio

@@ -5,9 +5,9 @@ from itertools import groupby
 
 import pytest
 
-from bus.answers import Answers
+from bus.command_server import Answers
 from config.model import Relay
-from controller.bank import Bank
+from controller.relays import Bank
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import LAMP, PUMP, STATE, Rig
@@ -128,7 +128,7 @@ def test_a_disk_that_is_full_stops_no_relay(rig: Rig, gpio: Gpio, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bus.keeping.write", full)
+    monkeypatch.setattr("bus.state_files.write", full)
     assert rig.command("pump", TOGGLE)["actual"] == "ON"
     assert rig.command("pump", TOGGLE)["actual"] == "ON"
     assert moves(gpio) == [False, True]

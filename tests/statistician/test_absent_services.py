@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bus.access_log import AccessLog
-from bus.desk import Desk
 from bus.events import Connected, Message
 from bus.health import Journal
+from bus.request_server import Desk
 from bus.topics import Topics
 from statistician.absent_services import AbsentServices, subscriptions
 from tests.clock import FakeTime

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bus import backup_report
-from bus.backup_report import BackupReport
+from bus import state_files
 from bus.messages import of_device
 from bus.outbox import Outbox
+from bus.state_files import BackupReport
 from statistician import store_backup
 from statistician.periods import DAY, HOUR
 from statistician.records import State
@@ -279,10 +279,10 @@ def test_how_the_backup_of_everything_went_is_told(rig: Rig, tmp_path: Path) -> 
     rig.close()
     rig.anchor = tmp_path / "house-clock.json"
     rig.start()
-    backup_report.write(tmp_path, BackupReport(START, "no disk is mounted at /media/usb"))
+    state_files.write_backup_report(tmp_path, BackupReport(START, "no disk is mounted at /media/usb"))
     rig.run_until(rig.now + 2 * MINUTE)
     assert rig.journal.problems["backup_of_everything"] == "no disk is mounted at /media/usb"
-    backup_report.write(tmp_path, BackupReport(START, None, "/media/usb/x.zip", START))
+    state_files.write_backup_report(tmp_path, BackupReport(START, None, "/media/usb/x.zip", START))
     rig.run_until(rig.now + 2 * MINUTE)
     assert "backup_of_everything" not in rig.journal.problems
     assert rig.journal.facts["backup_of_everything"].startswith("/media/usb/x.zip of 2026")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bus.about import Entity
-from bus.desk import PAGE
+from bus.request_server import PAGE
 from statistician.fixes_journal import NAMED, SHORT
 from statistician.fixes_params import Clear, ImportedRow, ImportStatistics, Recompile, SetMetadata
 from statistician.periods import HOUR

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.desk import QUEUE
+from bus.request_server import QUEUE
 from bus.requests import ENVELOPE, LARGEST, Code
 from statistician.requests.registry import LARGEST_DATA
 from tests.broker import Mosquitto

@@ -15,8 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bus.access_log import AccessLog
 from bus.events import Message, Publishes, Sent, Subscription
-from bus.faults import fault_in
-from bus.health import Journal
+from bus.health import Journal, fault_in
 from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Progress, Refused, Wait
 from bus.topics import ID, Topics
 

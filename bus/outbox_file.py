@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.dating import Now, Stamp, put_right
+from bus.clock import Now, Stamp, put_right
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ FAILURES = (sqlite3.DatabaseError, OSError)
 _DEAD = 100
 _COLUMNS_BEFORE = 4
 # Seconds that a process stands still for another's lock.
-_PATIENCE_S = 1.0
+_LOCK_WAIT_S = 1.0
 _SIZE = "coalesce(sum(length(payload) + length(topic)), 0)"
 _INSERT = "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)"
 # Without a gap, which the statistician would wait for.
@@ -65,7 +65,7 @@ def _stamp(offset: int | None, right: int | None) -> Stamp | None:
     return None if offset is None else Stamp(offset, bool(right))
 
 
-class Shelf:
+class OutboxFile:
     """One SQLite file of rows, oldest first; without a path it ends with the process.
 
     Opened, it can be read and written. It and all it does raise one of FAILURES. `boot` names this boot of
@@ -90,7 +90,7 @@ class Shelf:
 
     def _open(self, *, durable: bool) -> None:
         self._db = sqlite3.connect(
-            self.path or ":memory:", timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+            self.path or ":memory:", timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False
         )
         try:
             self._db.execute("PRAGMA journal_mode=WAL")

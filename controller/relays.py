@@ -10,7 +10,7 @@ from bus.messages import OFF, ON
 from bus.pins.engine import PinError, Pins
 from config.model import Relay
 from controller import policy
-from controller.memory import Memory
+from controller.files import Memory
 from controller.policy import Position
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bus.dating import Now, Stamp
-from bus.shelf import FAILURES, Row, Shelf
+from bus.clock import Now, Stamp
+from bus.outbox_file import FAILURES, OutboxFile, Row
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ _BATCH = 5000
 T = TypeVar("T")
 
 
-class Shelves:
+class OutboxFiles:
     """The rows of both shelves in one order of seqs, those on disk first. No failure of a file gets out.
 
     `stream` is that of new rows. No seq is given twice in a stream. None goes on while rows of it are out of
@@ -27,7 +27,7 @@ class Shelves:
         self._name = name
         self._boot = boot
         self._disk_path = state / f"{name}.outbox"
-        self._disk: Shelf | None = None
+        self._disk: OutboxFile | None = None
         # Whether there is a file on disk that cannot be used now.
         self._hidden = False
         self._troubles: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Shelves:
         self._memory = self._open_memory(runtime / f"{name}.outbox")
         self.stream = str(self._in_memory(lambda memory: memory.meta("stream")) or "")
         self.dropped = int(self._in_memory(lambda memory: memory.meta("dropped")) or 0)
-        self.streams |= self._in_memory(Shelf.ends).keys() | ({self.stream} - {""})
+        self.streams |= self._in_memory(OutboxFile.ends).keys() | ({self.stream} - {""})
         # The healthy path never writes to the card.
         self.look()
         if not self.stream:
@@ -94,14 +94,14 @@ class Shelves:
 
     def oldest(self) -> int | None:
         """The lowest seq kept."""
-        return self._with_disk(Shelf.oldest, None) or self._in_memory(Shelf.oldest)
+        return self._with_disk(OutboxFile.oldest, None) or self._in_memory(OutboxFile.oldest)
 
     def remove(self, stream: str, up_to: int) -> int:
         """Forget a stream's rows up to a seq; returns how many there were."""
         gone = self._in_memory(lambda memory: memory.remove(stream, up_to))
         gone += self._with_disk(lambda disk: disk.remove(stream, up_to), 0)
         if self._disk and not self._disk.count:
-            self._with_disk(Shelf.delete, None)
+            self._with_disk(OutboxFile.delete, None)
             self._disk = None
         return gone
 
@@ -114,7 +114,7 @@ class Shelves:
     def has(self, stream: str) -> bool:
         """Whether it is the stream of new rows, or one of rows that are kept."""
         nothing: dict[str, int] = {}
-        kept = self._in_memory(Shelf.ends) | self._with_disk(Shelf.ends, nothing)
+        kept = self._in_memory(OutboxFile.ends) | self._with_disk(OutboxFile.ends, nothing)
         return stream == self.stream or stream in kept
 
     def renew(self) -> None:
@@ -140,7 +140,7 @@ class Shelves:
 
     def dead(self) -> list[tuple[str, bytes, str]]:
         """What was buried: topic, payload and why, oldest first."""
-        return self._in_memory(Shelf.dead)
+        return self._in_memory(OutboxFile.dead)
 
     def look(self) -> None:
         """Open what is on disk if it is not open; call it now and then, for what hid it may be over."""
@@ -180,14 +180,14 @@ class Shelves:
         if self._disk:
             self._disk.close()
 
-    def _open_memory(self, path: Path) -> Shelf:
+    def _open_memory(self, path: Path) -> OutboxFile:
         try:
-            return Shelf(path, durable=False, boot=self._boot)
+            return OutboxFile(path, durable=False, boot=self._boot)
         except FAILURES as error:
             self._trouble("memory", error, path)
-            return Shelf(None, durable=False, boot=self._boot)
+            return OutboxFile(None, durable=False, boot=self._boot)
 
-    def _in_memory(self, work: Callable[[Shelf], T]) -> T:
+    def _in_memory(self, work: Callable[[OutboxFile], T]) -> T:
         try:
             return work(self._memory)
         except FAILURES as error:
@@ -199,7 +199,7 @@ class Shelves:
 
     def _go_inside(self) -> None:
         """Go on in this process alone; the file stays as it is, for the next one."""
-        outside, inside = self._memory, Shelf(None, durable=False, boot=self._boot)
+        outside, inside = self._memory, OutboxFile(None, durable=False, boot=self._boot)
         try:
             while rows := outside.after(inside.newest, _BATCH):
                 inside.add(rows)
@@ -213,7 +213,7 @@ class Shelves:
 
     def _open_disk(self) -> None:
         """Open the disk and put the rows in memory behind those on it. Raises one of FAILURES."""
-        disk = Shelf(self._disk_path, durable=True, boot=self._boot)
+        disk = OutboxFile(self._disk_path, durable=True, boot=self._boot)
         ends = disk.ends()
         self._disk = disk
         self._hidden = False
@@ -221,13 +221,13 @@ class Shelves:
         for stream, seq in ends.items():
             # A kill between the two halves of a move leaves rows on both shelves.
             self._in_memory(lambda memory, stream=stream, seq=seq: memory.remove(stream, seq))  # type: ignore[misc]  # bound defaults
-        first = self._in_memory(Shelf.oldest) or self.newest + 1
+        first = self._in_memory(OutboxFile.oldest) or self.newest + 1
         if disk.newest >= first:
             self._begin_stream()
         if disk.count:
             self.order += 1
 
-    def _with_disk(self, work: Callable[[Shelf], T], otherwise: T) -> T:
+    def _with_disk(self, work: Callable[[OutboxFile], T], otherwise: T) -> T:
         if self._disk is None:
             return otherwise
         try:
@@ -268,6 +268,6 @@ _MEANS = {
 }
 
 
-def _drop(shelf: Shelf) -> int:
+def _drop(shelf: OutboxFile) -> int:
     oldest = shelf.after(0, max(1, shelf.count // 100))
     return shelf.remove_up_to(oldest[-1].seq)
