@@ -19,7 +19,7 @@ from bus.announcer import Announcer
 from bus.clock import Anchor, read_anchor, write_anchor
 from bus.events import Sent
 from bus.outbox import Outbox
-from bus.outbox_files import OutboxFiles
+from bus.outbox.files import OutboxFiles
 from bus.retained import Manifest
 from bus.topics import Topics
 from cli.broker_files import File
@@ -179,11 +179,11 @@ def _outbox(folder: Path, tell: Tell) -> None:
 
 def _check_outbox(folder: Path, said: Said) -> Faults:
     # /run is empty after a power cut.
-    shelves = OutboxFiles(folder / "after", folder / "state", "ble")
-    rows = shelves.after(0, 10_000)
-    shelves.close()
-    if shelves.problem:
-        yield shelves.problem
+    files = OutboxFiles(folder / "after", folder / "state", "ble")
+    rows = files.after(0, 10_000)
+    files.close()
+    if files.problem:
+        yield files.problem
     yield from (f"{path.name} was set aside" for path in (folder / "state").glob("*.damaged"))
     found = {json.loads(row.payload).get("voltage") for row in rows if row.topic == "camper/state/van"}
     promised = max(said.get("on_disk", 0), said.get("made", 0) - _LOSS_S)

@@ -22,7 +22,7 @@ from bus.messages import (
     scalar,
 )
 from bus.outbox import Outbox
-from bus.outbox_file import Row
+from bus.outbox.file import Row
 from bus.retained import Manifest, Retained
 from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
 

@@ -11,7 +11,8 @@ from bus.state_files import EXIT_RUNNING, identify
 from tests.house import ROOT
 
 CODE = (
-    "import sys, logging; from pathlib import Path; from bus.state_files import identify; logging.basicConfig();"
+    "import sys, logging; from pathlib import Path; from bus.state_files import identify;"
+    "logging.basicConfig();"
     "print(identify(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])).part, flush=True); sys.stdin.read()"
 )
 Start = Callable[..., subprocess.Popen[str]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bus.clock import Now, Stamp
-from bus.outbox_file import FAILURES, OutboxFile, Row
+from bus.outbox.file import FAILURES, OutboxFile, Row
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class OutboxFiles:
-    """The rows of both shelves in one order of seqs, those on disk first. No failure of a file gets out.
+    """The rows of both files in one order of seqs, those on disk first. No failure of a file gets out.
 
     `stream` is that of new rows. No seq is given twice in a stream. None goes on while rows of it are out of
     reach, for the statistician would take those for lost: the rows in reach move to a new stream.
@@ -30,7 +30,7 @@ class OutboxFiles:
         self._disk: OutboxFile | None = None
         # Whether there is a file on disk that cannot be used now.
         self._hidden = False
-        self._troubles: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
         # Every stream there was since the start, of rows of an earlier one too.
         self.streams: set[str] = set()
         # Changes when rows appear before others that may have been sent.
@@ -40,14 +40,14 @@ class OutboxFiles:
         self.dropped = int(self._in_memory(lambda memory: memory.meta("dropped")) or 0)
         self.streams |= self._in_memory(OutboxFile.ends).keys() | ({self.stream} - {""})
         # The healthy path never writes to the card.
-        self.look()
+        self.reopen_disk()
         if not self.stream:
             self._begin_stream()
 
     @property
     def problem(self) -> str | None:
         """What is wrong with the files, and what that means."""
-        return "; ".join(self._troubles.values()) or None
+        return "; ".join(self._failures.values()) or None
 
     @property
     def newest(self) -> int:
@@ -106,7 +106,7 @@ class OutboxFiles:
         return gone
 
     def drop(self) -> None:
-        """Forget the oldest rows, a hundredth of their shelf, and count them."""
+        """Forget the oldest rows, a hundredth of their file, and count them."""
         gone = self._with_disk(_drop, 0) if self.on_disk else self._in_memory(_drop)
         self.dropped += gone
         self._in_memory(lambda memory: memory.set_meta("dropped", self.dropped))
@@ -117,7 +117,7 @@ class OutboxFiles:
         kept = self._in_memory(OutboxFile.ends) | self._with_disk(OutboxFile.ends, nothing)
         return stream == self.stream or stream in kept
 
-    def renew(self) -> None:
+    def move_to_new_stream(self) -> None:
         """Move the rows in reach to a new stream, in their order; those on disk wait while /run fails.
 
         What the file in /run says is the end of a stream must stay it: the next process may go on from there.
@@ -142,7 +142,7 @@ class OutboxFiles:
         """What was buried: topic, payload and why, oldest first."""
         return self._in_memory(OutboxFile.dead)
 
-    def look(self) -> None:
+    def reopen_disk(self) -> None:
         """Open what is on disk if it is not open; call it now and then, for what hid it may be over."""
         if self._disk:
             return
@@ -155,7 +155,7 @@ class OutboxFiles:
         else:
             if there or self._hidden:
                 self._hidden = False
-                self._troubles.pop("disk", None)
+                self._failures.pop("disk", None)
 
     def spill(self) -> None:
         """Move the rows in memory to disk; what it does not take stays in memory, and `problem` says why."""
@@ -166,9 +166,9 @@ class OutboxFiles:
                 self._disk.add(rows)
                 self._in_memory(lambda memory, seq=rows[-1].seq: memory.remove_up_to(seq))  # type: ignore[misc]  # a bound default
         except FAILURES as error:
-            self._trouble("disk", error)
+            self._note_failure("disk", error)
         else:
-            self._troubles.pop("disk", None)
+            self._failures.pop("disk", None)
 
     def close(self) -> None:
         """Close; what waits in memory goes to disk first, since /run ends with the machine."""
@@ -184,7 +184,7 @@ class OutboxFiles:
         try:
             return OutboxFile(path, durable=False, boot=self._boot)
         except FAILURES as error:
-            self._trouble("memory", error, path)
+            self._note_failure("memory", error, path)
             return OutboxFile(None, durable=False, boot=self._boot)
 
     def _in_memory(self, work: Callable[[OutboxFile], T]) -> T:
@@ -193,11 +193,11 @@ class OutboxFiles:
         except FAILURES as error:
             if self._memory.path is None:
                 raise
-            self._trouble("memory", error, self._memory.path)
-            self._go_inside()
+            self._note_failure("memory", error, self._memory.path)
+            self._go_on_in_memory()
             return work(self._memory)
 
-    def _go_inside(self) -> None:
+    def _go_on_in_memory(self) -> None:
         """Go on in this process alone; the file stays as it is, for the next one."""
         outside, inside = self._memory, OutboxFile(None, durable=False, boot=self._boot)
         try:
@@ -219,7 +219,7 @@ class OutboxFiles:
         self._hidden = False
         self.streams |= ends.keys()
         for stream, seq in ends.items():
-            # A kill between the two halves of a move leaves rows on both shelves.
+            # A kill between the two halves of a move leaves rows in both files.
             self._in_memory(lambda memory, stream=stream, seq=seq: memory.remove(stream, seq))  # type: ignore[misc]  # bound defaults
         first = self._in_memory(OutboxFile.oldest) or self.newest + 1
         if disk.newest >= first:
@@ -239,7 +239,7 @@ class OutboxFiles:
             return otherwise
 
     def _hide(self, error: Exception) -> None:
-        self._trouble("disk", error)
+        self._note_failure("disk", error)
         if not self._hidden:
             self._hidden = True
             self._begin_stream()
@@ -255,19 +255,19 @@ class OutboxFiles:
         self.streams.add(stream)
         return stream
 
-    def _trouble(self, shelf: str, error: Exception, path: Path | None = None) -> None:
-        text = f"{path or self._disk_path}: {error}; {_MEANS[shelf]}"
-        if shelf not in self._troubles:
+    def _note_failure(self, which: str, error: Exception, path: Path | None = None) -> None:
+        text = f"{path or self._disk_path}: {error}; {_CONSEQUENCES[which]}"
+        if which not in self._failures:
             log.error("%s", text)
-        self._troubles[shelf] = text
+        self._failures[which] = text
 
 
-_MEANS = {
+_CONSEQUENCES = {
     "memory": "readings that wait do not survive the end of this process",
     "disk": "readings wait in memory until it can be used",
 }
 
 
-def _drop(shelf: OutboxFile) -> int:
-    oldest = shelf.after(0, max(1, shelf.count // 100))
-    return shelf.remove_up_to(oldest[-1].seq)
+def _drop(file: OutboxFile) -> int:
+    oldest = file.after(0, max(1, file.count // 100))
+    return file.remove_up_to(oldest[-1].seq)
