@@ -134,7 +134,7 @@ def test_the_counters_of_the_statistician_are_all_there() -> None:
     counted = set(re.findall(r'journal\.count\(\s*f?"(\w+)', STATISTICIAN))
     assert "readings_" in counted
     counted |= {f"readings_{quality}" for quality in get_args(messages.ClockQuality) if quality != "ok"}
-    assert names("What the statistician has counted", "Its problems") == counted - {"readings_"}
+    assert names("has counted since its start", "Its problems") == counted - {"readings_"}
 
 
 def test_the_problems_of_the_statistician_are_all_there() -> None:
