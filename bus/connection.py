@@ -340,7 +340,7 @@ class Connection:
             why = self._cuts.words(time.monotonic() - self._since)
             self._emit(Disconnected(f"the connection to the broker at {self._place} {why}"))
             if self._cuts.often:
-                # Both stay then, and bus/rivals.py tells which of them goes.
+                # Both stay then, and bus/process.py tells which of them goes.
                 self._client.rename(f"{self._link.client_id}-{secrets.token_hex(8)}")
 
     def _received(self, publication: Publication) -> None:

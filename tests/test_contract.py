@@ -22,7 +22,7 @@ STATISTICIAN = "\n".join(
     path.read_text(encoding="utf-8")
     for path in (
         *(ROOT / "statistician").rglob("*.py"),
-        ROOT / "bus" / "desk.py",
+        ROOT / "bus" / "request_server.py",
         ROOT / "bus" / "process.py",
     )
 )
