@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bus.clock import Clock
+from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.messages import to_iso
-from bus.requests import Action, Code, Listing, Part, Parts, Place, Refused, action
+from bus.requests import Action, Listing, Part, Parts, Place, action
 
 log = logging.getLogger(__name__)
 

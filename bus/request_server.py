@@ -14,9 +14,10 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bus.access_log import AccessLog
+from bus.commands import Code, Refused
 from bus.events import Message, Publishes, Sent, Subscription
 from bus.health import Journal, fault_in
-from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Progress, Refused, Wait
+from bus.requests import LARGEST, Action, Key, Listing, Ms, Part, Place, Progress, Wait
 from bus.topics import ID, Topics
 
 log = logging.getLogger(__name__)

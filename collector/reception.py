@@ -7,10 +7,11 @@ from msgspec import Struct
 
 from bus.access_log import AccessLog
 from bus.clock import Clock
+from bus.commands import Refused
 from bus.events import Publishes
 from bus.health import Journal
 from bus.request_server import Desk
-from bus.requests import Action, Listing, Part, Parts, Place, Refused, action
+from bus.requests import Action, Listing, Part, Parts, Place, action
 from bus.topics import Topics
 from collector.registry import Registry
 from collector.roster_params import Renamed, Settings, Which, Whose, masked

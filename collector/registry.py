@@ -8,9 +8,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from bus.clock import Clock
+from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.publisher import Publisher
-from bus.requests import Code, Refused
 from bus.topics import ID
 from collector import ownership
 from collector.devices import registry as kinds

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bus.requests import Code, Refused
+from bus.commands import Code, Refused
 from collector.devices.description import Decoded, I2cKind, ModbusKind, Rows
 from collector.devices.lines import Line
 from collector.ownership import Owned

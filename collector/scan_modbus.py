@@ -5,7 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bus.requests import Action, Code, Listing, Parts, Place, Progress, Refused, Wait, action
+from bus.commands import Code, Refused
+from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
 from collector.devices.description import BadRecordError, ModbusKind, NoAnswerError, RefusedError
 from collector.devices.lines import ModbusLine
 from collector.ownership import TCP, Owned, baudrate

@@ -1,12 +1,12 @@
 """Answers requests to services that are not there, or to topics that name none: nobody else would."""
 
 from bus.access_log import AccessLog
+from bus.commands import Code, Refused
 from bus.events import Connected, Message, Subscription
 from bus.health import why_aside
 from bus.messages import ONLINE
 from bus.process import KeepsMessages
 from bus.request_server import Desk
-from bus.requests import Code, Refused
 from bus.topics import ID, Topics, Verb
 
 # Whoever may publish there must not fill the memory.

@@ -6,8 +6,9 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from bus.clock import Clock
+from bus.commands import Code, Refused
 from bus.messages import from_iso, machine_zone
-from bus.requests import LATEST_MS, Code, Refused
+from bus.requests import LATEST_MS
 from config.model import Statistician as Settings
 from statistician.compile import Compiler
 from statistician.live import Entities, LiveEntity

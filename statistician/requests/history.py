@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from bus.about import MEASUREMENT
+from bus.commands import Code, Refused
 from bus.messages import Value, to_iso
-from bus.requests import Code, Listing, Part, Place, Refused
+from bus.requests import Listing, Part, Place
 from statistician.algorithm import Row, accumulator
 from statistician.live import LiveEntity
 from statistician.periods import DAY, HOUR

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from bus.commands import Code, Refused
 from bus.events import Message
 from bus.messages import to_iso
-from bus.requests import Code, Listing, Part, Parts, Place, Refused
+from bus.requests import Listing, Part, Parts, Place
 from statistician.requests.ground import Ground
 from statistician.requests.params import DeadLetters, TakeAgain
 

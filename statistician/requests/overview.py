@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from bus import about
+from bus.commands import Code, Refused
 from bus.health import VERSION
 from bus.messages import to_iso
-from bus.requests import Code, Listing, Part, Place, Refused
+from bus.requests import Listing, Part, Place
 from statistician import store_queries as queries
 from statistician.live import LiveEntity
 from statistician.periods import HOUR

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from bus.requests import Code, Refused
+from bus.commands import Code, Refused
 from statistician.requests.params import Number, StatisticsOf
 from statistician.requests.rows import Period
 from statistician.requests.wishes import Wish

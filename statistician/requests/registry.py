@@ -8,11 +8,12 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bus.access_log import AccessLog
+from bus.commands import Code, Refused
 from bus.events import Publishes
 from bus.health import Journal
 from bus.messages import to_iso
 from bus.request_server import Desk
-from bus.requests import Action, Code, Listing, Ms, Part, Parts, Place, Refused, Wait, action
+from bus.requests import Action, Listing, Ms, Part, Parts, Place, Wait, action
 from bus.topics import Topics
 from statistician.fixes import Fixes
 from statistician.fixes_ground import FixError

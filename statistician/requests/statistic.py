@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from msgspec import to_builtins
 
-from bus.requests import Code, Listing, Part, Place, Refused
+from bus.commands import Code, Refused
+from bus.requests import Listing, Part, Place
 from statistician import calendar_periods
 from statistician.algorithm import Row
 from statistician.periods import HOUR, hour_of

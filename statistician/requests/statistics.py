@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import cast
 
-from bus.requests import LATEST_MS, Code, Listing, Part, Place, Refused
+from bus.commands import Code, Refused
+from bus.requests import LATEST_MS, Listing, Part, Place
 from statistician import calendar_periods
 from statistician import store_queries as queries
 from statistician.calendar_periods import Calendar

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bus.commands import Code, Refused
 from bus.messages import to_iso
-from bus.requests import Code, Refused
 from statistician import units
 from statistician.live import LiveEntity
 from statistician.requests.rows import Line, Period

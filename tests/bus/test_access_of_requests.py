@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from bus.access_log import AccessLog, Entry
+from bus.commands import Code, Refused
 from bus.events import Message
 from bus.health import Journal
 from bus.request_server import Desk
-from bus.requests import Code, Listing, Part, Parts, Place, Refused, action
+from bus.requests import Listing, Part, Parts, Place, action
 from bus.topics import Topics
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.commands import Code, Refused
 from bus.events import Message, Sent
 from bus.health import Journal
 from bus.request_server import MOST, PAGE, QUEUE, Desk, subscription
-from bus.requests import LARGEST, Code, Listing, Part, Place, Progress, Refused, Wait, action
+from bus.requests import LARGEST, Listing, Part, Place, Progress, Wait, action
 from bus.topics import Topics
 from tests.fake_bus import FakeBus, Published
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bus.commands import Code
 from bus.messages import to_iso
-from bus.requests import Code
 from statistician.counters import Counter, Held, HeldReading, Judged, Memory, Verdict, subject, told
 from statistician.fixes_params import AcceptReading, ListFixes, UndoFix
 from statistician.periods import DAY, HOUR
