@@ -179,7 +179,7 @@ class Connection:
         """Publish, retained, on a topic of another owner; it is not said again on a later connect."""
         return self._hand_over(topic, payload, qos=1, retain=True)
 
-    def insist(self, message: Message) -> None:
+    def reassert_online(self, message: Message) -> None:
         """Say `online` again if the message says `offline` of this process or of what it said is online."""
         if message.payload != OFFLINE:
             return

@@ -232,10 +232,10 @@ _LENGTH = _SUSPECTS + _MOST * _SUSPECT.size
 _CROWD, _ONCE, _TWICE = 0, 1, 2
 
 
-class Verdict(Enum):
+class Handling(Enum):
     """How a message is to be handled."""
 
-    FREE = "as any other"
+    NORMAL = "as any other"
     ALONE = "with nothing else in hand: it was in hand at a death"
     ASIDE = "not at all: it was in hand at two deaths"
 
@@ -283,14 +283,14 @@ class InHand:
         part.replace(path)
         return marks
 
-    def verdict(self, message: Message) -> Verdict:
+    def handling_of(self, message: Message) -> Handling:
         """How to handle a message that came."""
         if not self._suspects:
-            return Verdict.FREE
+            return Handling.NORMAL
         known = self._suspects.get(digest_of(message))
         if known is None:
-            return Verdict.FREE
-        return Verdict.ASIDE if known >= _TWICE else Verdict.ALONE
+            return Handling.NORMAL
+        return Handling.ASIDE if known >= _TWICE else Handling.ALONE
 
     def begin(self, message: Message) -> None:
         """Mark that a message is being handled; it stays in hand until `clear`."""
@@ -317,16 +317,16 @@ class InHand:
             return
         if self._suspects:
             for at in range(_FIRST, _FIRST + min(self._count, _MOST) * _SIZE, _SIZE):
-                self._acquit(marks[at : at + _SIZE])
+                self._clear_suspect(marks[at : at + _SIZE])
         self._count = 0
         _COUNTER.pack_into(marks, _COUNT, 0)
         marks[_CURRENT:_FAILED] = _NONE
 
-    def _acquit(self, digest: bytes) -> None:
+    def _clear_suspect(self, digest: bytes) -> None:
         if self._suspects.get(digest, _TWICE) < _TWICE:
-            self.forgive(digest)
+            self.release(digest)
 
-    def forgive(self, digest: bytes) -> bool:
+    def release(self, digest: bytes) -> bool:
         """Suspect a message no more, nor set it aside; whether it was."""
         if digest not in self._suspects:
             return False

@@ -20,8 +20,8 @@ from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
 from bus.health import Journal, fault_in, why_aside
-from bus.inbox import Inbox, InHand, Verdict
-from bus.systemd import FloodGate
+from bus.inbox import Handling, Inbox, InHand
+from bus.systemd import LogRateLimit
 from bus.topics import Topics, Verb
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Step(Enum):
 
 
 @dataclass(slots=True)
-class Rivals:
+class Duplicates:
     """What is heard of others of our name; `mine` is our instance, and all of them sort by their start."""
 
     mine: str
@@ -221,7 +221,7 @@ class Process:
         self._ping_every = systemd.watchdog_interval()
         self._flooded = float("-inf")
         self._stop: Stop | None = None
-        self._rivals = Rivals(link.instance)
+        self._duplicates = Duplicates(link.instance)
 
     def put_first(self, ours: Callable[[str], bool]) -> None:
         """Take messages on the topics that are `ours` before all that waits, if it is much."""
@@ -316,9 +316,9 @@ class Process:
         ):
             log.warning("%s; trying again, at most 30 s apart", event.reason)
         if isinstance(event, Message):
-            self.connection.insist(event)
+            self.connection.reassert_online(event)
             if event.topic == self._service_topic:
-                self._rivals.hear(event.instance or self._rivals.mine, self.clock.monotonic())
+                self._duplicates.hear(event.instance or self._duplicates.mine, self.clock.monotonic())
                 self.connection.acknowledge(event)
                 return
             self._take(service, event)
@@ -328,19 +328,19 @@ class Process:
     def _take(self, service: Service, message: Message) -> None:
         keeping = not self._acknowledge and _keeps_messages(type(service))
         keeps = cast("KeepsMessages", service) if keeping else None
-        verdict = self.in_hand.verdict(message)
-        if verdict is Verdict.ALONE and keeps is not None:
+        handling = self.in_hand.handling_of(message)
+        if handling is Handling.ALONE and keeps is not None:
             self.guard(keeps.put_on_disk)
         self.in_hand.begin(message)
         error = None
-        if verdict is not Verdict.ASIDE:
+        if handling is not Handling.ASIDE:
             error = self.guard(lambda: service.handle(message))
-        if verdict is Verdict.ASIDE or error is not None:
+        if handling is Handling.ASIDE or error is not None:
             if keeps is None:
                 self._set_aside(message, why_aside(error))
             self.guard(lambda: service.set_aside(message, error))
         self.in_hand.handled()
-        if verdict is Verdict.ALONE and keeps is not None:
+        if handling is Handling.ALONE and keeps is not None:
             self.guard(keeps.put_on_disk)
         if self._acknowledge:
             self.connection.acknowledge(message)
@@ -358,7 +358,7 @@ class Process:
         if now - self._fault_at >= _FAULT_TOLD_S:
             self.journal.solved("fault")
         self._tell_clock()
-        self._look_for_rivals(now)
+        self._check_for_duplicates(now)
         since = now - self._told
         if since >= HEALTH_EVERY_S or (self.journal.changed and since >= HEALTH_AT_MOST_S):
             self._told = now
@@ -367,22 +367,22 @@ class Process:
             self._pinged = now
             systemd.notify("WATCHDOG=1")
 
-    def _look_for_rivals(self, now: float) -> None:
-        rivals = self._rivals
-        if rivals.away:
-            self._stay_away(rivals.step(now, there=self.connection.on_trial))
+    def _check_for_duplicates(self, now: float) -> None:
+        duplicates = self._duplicates
+        if duplicates.away:
+            self._stay_away(duplicates.step(now, there=self.connection.on_trial))
             return
-        if rivals.due(now):
+        if duplicates.due(now):
             self.connection.announce()
             text = (
                 f"another {self.name} is on this broker with the base topic {self.topics.base}: {_ONE_EACH}"
             )
             if self.journal.problem("instance", text, self.clock.wall()):
                 log.warning("%s", text)
-        elif not rivals.present(now):
+        elif not duplicates.present(now):
             self.journal.solved("instance")
-        if rivals.lost:
-            rivals.leave(now)
+        if duplicates.lost:
+            duplicates.leave(now)
             self._stay_away(Step.LEAVE)
 
     def _stay_away(self, step: Step) -> None:
@@ -435,6 +435,6 @@ def set_up_logging() -> None:
     """One line per event on standard error, as journald likes it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(FloodGate(time.monotonic))
+        handler.addFilter(LogRateLimit(time.monotonic))
     # It tells of every job it starts.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)

@@ -84,7 +84,7 @@ def subscription(topics: Topics, service: str) -> Subscription:
     return Subscription(filter=topic, qos=0, retained=False)
 
 
-class Desk:
+class RequestServer:
     """Takes a service's requests and answers them; `failures` are the errors that become code `internal`.
 
     With `access` what was changed is noted there, and the verb `log` shows it.

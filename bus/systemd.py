@@ -43,7 +43,7 @@ class _Kind:
     held: int = 0
 
 
-class FloodGate(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Lets 20 lines of a kind through at once and one each 10 s; what is critical passes always.
 
     Whoever sends us nonsense may do so all day: refusals are counted in health and must not fill the card.

@@ -10,7 +10,7 @@ from bus.clock import Clock
 from bus.commands import Refused
 from bus.events import Publishes
 from bus.health import Journal
-from bus.request_server import Desk
+from bus.request_server import RequestServer
 from bus.requests import Action, Listing, Part, Parts, Place, action
 from bus.topics import Topics
 from collector.registry import Registry
@@ -80,9 +80,9 @@ def open_desk(
     clock: Clock,
     journal: Journal,
     access: AccessLog,
-) -> Desk:
+) -> RequestServer:
     """The desk at which a collector's requests are answered; `more` are the verbs of its transport."""
-    return Desk(
+    return RequestServer(
         service,
         {**verbs(registry), **more},
         bus=bus,

@@ -12,13 +12,13 @@ from bus.events import Subscription
 from bus.owner import owner_of_devices
 from bus.pins import make_pins
 from bus.process import set_up_logging
-from bus.request_server import Desk
+from bus.request_server import RequestServer
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
 from config.model import RELAY_DEVICE, Settings
 from controller import policy
 from controller.files import BrokerRestart, Memory
-from controller.relays import Bank
+from controller.relays import RelayOutputs
 from controller.service import Controller
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def main() -> int:
     )
     memory = Memory(Path(settings.storage.state) / "relays.json")
     pins = make_pins(settings.controller, f"boondock {NAME}")
-    bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)
+    outputs = RelayOutputs(settings.relay, pins, memory, clock=clock, journal=process.journal)
     # In memory, so that it costs no card writes; it outlives the process.
     kept = Path(settings.storage.runtime) / f"{NAME}-answers.json"
     answers = Answers(process.connection, topics, process.journal, clock=clock, path=kept)
@@ -58,12 +58,12 @@ def main() -> int:
     )
     service = Controller(
         settings,
-        bank,
+        outputs,
         answers=answers,
         publisher=publisher,
         link=process.connection,
         access=access,
-        desk=Desk(
+        requests=RequestServer(
             NAME,
             {},
             bus=process.connection,
@@ -77,8 +77,8 @@ def main() -> int:
         clock=clock,
         journal=process.journal,
     )
-    outputs = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
-    process.put_first(outputs.__contains__)
+    topics_of_relays = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
+    process.put_first(topics_of_relays.__contains__)
     if not settings.relay:
         log.warning("boondock.toml names no relay; there is nothing to switch")
     return process.run(service)

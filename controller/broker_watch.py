@@ -9,7 +9,7 @@ STOOD_STILL_S = 10.0
 _WARY_S = 1.0
 
 
-class Standstill:
+class StallDetector:
     """Looked at in every turn of the loop; after a turn that took too long it is wary for a moment."""
 
     def __init__(self, now: float) -> None:

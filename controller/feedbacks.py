@@ -12,7 +12,7 @@ from config.relay_rules import FAULT, has_feedback
 from controller import policy
 from controller.others import States
 from controller.policy import Watch
-from controller.relays import Bank
+from controller.relays import RelayOutputs
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,16 @@ class Feedbacks:
     """Watches the relays that have a feedback; all others are none of its business."""
 
     def __init__(
-        self, relays: dict[str, Relay], bank: Bank, states: States, *, clock: Clock, journal: Journal
+        self,
+        relays: dict[str, Relay],
+        outputs: RelayOutputs,
+        states: States,
+        *,
+        clock: Clock,
+        journal: Journal,
     ) -> None:
         self._relays = {name: relay for name, relay in relays.items() if has_feedback(relay)}
-        self._bank = bank
+        self._outputs = outputs
         self._states = states
         self._clock = clock
         self._journal = journal
@@ -53,7 +59,7 @@ class Feedbacks:
         """Compare every relay with its feedback."""
         self._open_inputs(now)
         for name in self._relays:
-            on, said = self._bank.is_on(name), self.said(name, now)
+            on, said = self._outputs.is_on(name), self.said(name, now)
             watch = self._watches.get(name) or Watch(on, now)
             self._watches[name] = policy.feedback_step(watch, on=on, said=said, now=now)
             self._tell(name, said, now)
@@ -66,7 +72,7 @@ class Feedbacks:
             if relay.feedback_pin is None or name in self._open:
                 continue
             try:
-                self._bank.pins.open_input(relay.feedback_pin, relay.feedback_pull)
+                self._outputs.pins.open_input(relay.feedback_pin, relay.feedback_pull)
             except PinError as error:
                 self._journal.problem(f"relay.{name}.feedback_pin", str(error), self._clock.wall())
                 continue
@@ -83,7 +89,7 @@ class Feedbacks:
         if name not in self._open or relay.feedback_pin is None:
             return None
         try:
-            return self._bank.pins.read(relay.feedback_pin) is not relay.feedback_active_low
+            return self._outputs.pins.read(relay.feedback_pin) is not relay.feedback_active_low
         except PinError:
             # Unknown, which is told; opening it again may help.
             self._open.discard(name)

@@ -212,7 +212,7 @@ class _Open(Generic[T]):
     order: T
 
 
-class Foreign(Generic[T]):
+class PendingCommands(Generic[T]):
     """Keeps each order until `answered` or `due` returns it."""
 
     def __init__(self, services: Services) -> None:

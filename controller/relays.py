@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _RETRY_S = 10.0
 
 
-class Bank:
+class RelayOutputs:
     """All relays of the controller; a pin that fails is a problem in health, never the end of the process."""
 
     def __init__(

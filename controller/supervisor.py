@@ -12,7 +12,7 @@ from controller import policy
 from controller.broker_watch import BrokerWatch
 from controller.others import Heard, States
 from controller.policy import Guard, Position
-from controller.relays import Bank
+from controller.relays import RelayOutputs
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Guarding:
     def __init__(
         self,
         settings: BatteryGuard,
-        bank: Bank,
+        outputs: RelayOutputs,
         states: States,
         *,
         heartbeat: float,
@@ -35,11 +35,11 @@ class Guarding:
     ) -> None:
         self._settings = settings
         self._heartbeat = heartbeat
-        self._bank = bank
+        self._outputs = outputs
         self._states = states
         self._clock = clock
         self._journal = journal
-        self._guard = Guard(tripped=bank.remembers(_TRIPPED))
+        self._guard = Guard(tripped=outputs.remembers(_TRIPPED))
         self._heard: Heard | None = None
         # Of the newest measurement that was one, or of the start.
         self._known_at = clock.monotonic()
@@ -77,19 +77,19 @@ class Guarding:
 
     def _trip(self) -> bool:
         log.warning("battery guard: tripped, %s is turned off", self._settings.relay)
-        self._bank.remember(_WAS_ON, on=self._bank.is_lasting(self._settings.relay))
-        self._bank.remember(_TRIPPED, on=True)
+        self._outputs.remember(_WAS_ON, on=self._outputs.is_lasting(self._settings.relay))
+        self._outputs.remember(_TRIPPED, on=True)
         return False
 
     def _recover(self) -> bool:
         log.info("battery guard: the battery has recovered")
-        self._bank.remember(_TRIPPED, on=False)
-        return self._settings.restore and self._bank.remembers(_WAS_ON)
+        self._outputs.remember(_TRIPPED, on=False)
+        return self._settings.restore and self._outputs.remembers(_WAS_ON)
 
     def let_be(self, relay: str) -> None:
         """Somebody turned the relay off: it does not come back by itself."""
         if relay == self._settings.relay and self._guard.tripped:
-            self._bank.remember(_WAS_ON, on=False)
+            self._outputs.remember(_WAS_ON, on=False)
 
     def tell(self, now: float) -> None:
         """Say in health what is wrong."""
@@ -121,7 +121,7 @@ class Supervisor:
     def __init__(
         self,
         relays: dict[str, Relay],
-        bank: Bank,
+        outputs: RelayOutputs,
         states: States,
         guarding: Guarding | None,
         broker: BrokerWatch,
@@ -130,7 +130,7 @@ class Supervisor:
         journal: Journal,
     ) -> None:
         self._relays = relays
-        self._bank = bank
+        self._outputs = outputs
         self._states = states
         self._guarding = guarding
         self._clock = clock
@@ -163,8 +163,8 @@ class Supervisor:
         why = self._forbidden(name) or policy.unmet(self._relays[name], self._states, now)
         if why is not None:
             raise Refused(Code.INTERLOCK, why)
-        rest = policy.rest(self._relays[name], self._bank.off_since(name), now)
-        if rest and not self._bank.is_on(name):
+        rest = policy.rest(self._relays[name], self._outputs.off_since(name), now)
+        if rest and not self._outputs.is_on(name):
             raise Refused(Code.LIMIT, f"min_off: it may turn on again in {rest:.1f} s")
 
     def _forbidden(self, name: str) -> str | None:
@@ -172,7 +172,7 @@ class Supervisor:
         if why is not None:
             return why
         for other in self._partners[name]:
-            if self._bank.is_on(other) or self._bank.actual(other) == ON:
+            if self._outputs.is_on(other) or self._outputs.actual(other) == ON:
                 return f"never with {other}, which is on"
         return None
 
@@ -186,7 +186,7 @@ class Supervisor:
         """Turn off what may be on no longer, and on what has waited for its time."""
         self.hear(now)
         for name, relay in self._relays.items():
-            if self._bank.is_on(name):
+            if self._outputs.is_on(name):
                 self._turn_off(name, relay, now)
             if policy.unmet(relay, self._states, now) is None:
                 self._journal.solved(f"relay.{name}.only_if")
@@ -201,7 +201,7 @@ class Supervisor:
         if unfit is not None:
             self._journal.problem(f"relay.{name}.only_if", f"turned off: {unfit}", self._clock.wall())
         reason = why or unfit
-        if reason is not None and self._bank.try_to_take(name, Position(on=False)):
+        if reason is not None and self._outputs.try_to_take(name, Position(on=False)):
             log.warning("%s: turned off: %s", name, reason)
 
     def _must_be_off(self, name: str, relay: Relay, now: float) -> str | None:
@@ -219,16 +219,16 @@ class Supervisor:
         return policy.broken(relay, self._states, now, since=self._started)
 
     def _try_to_return(self, name: str, until: float, now: float) -> None:
-        if self._bank.is_on(name) or now > until:
+        if self._outputs.is_on(name) or now > until:
             del self._returning[name]
             return
         try:
-            self._bank.position(name)
+            self._outputs.position(name)
             self.check(name, now)
         except Refused:
             # Not yet: it is asked again until its time is over.
             return
-        if self._bank.try_to_take(name, policy.lasting(self._relays[name], now)):
+        if self._outputs.try_to_take(name, policy.lasting(self._relays[name], now)):
             log.info("%s: back on", name)
             del self._returning[name]
 

@@ -80,7 +80,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
         # Neither another start nor an empty database would help.
         log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
         return EXIT_CONFIG
-    refusing = request_server.Desk(
+    refusing = request_server.RequestServer(
         NAME, {}, bus=process.connection, topics=topics, journal=process.journal, wall=clock.wall
     )
     schedule = schedule_of(process.emit)
@@ -115,7 +115,7 @@ def _announcing(
             anchor=anchor_path(settings),
             broker_tells=True,
             access=access,
-            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
+            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.release),
         )
 
     service = _made(make, lambda: _open(settings.statistician))

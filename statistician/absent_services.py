@@ -6,7 +6,7 @@ from bus.events import Connected, Message, Subscription
 from bus.health import why_aside
 from bus.messages import ONLINE
 from bus.process import KeepsMessages
-from bus.request_server import Desk
+from bus.request_server import RequestServer
 from bus.topics import ID, Topics, Verb
 
 # Whoever may publish there must not fill the memory.
@@ -26,7 +26,7 @@ class AbsentServices:
     """A bus.process.KeepsMessages around another, which sees requests to `mine` and all that is none."""
 
     def __init__(
-        self, inner: KeepsMessages, desk: Desk, topics: Topics, mine: str, access: AccessLog
+        self, inner: KeepsMessages, desk: RequestServer, topics: Topics, mine: str, access: AccessLog
     ) -> None:
         self._inner = inner
         self._desk = desk

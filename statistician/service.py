@@ -68,11 +68,11 @@ def subscriptions(topics: Topics) -> list[Subscription]:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the process does: `guard` a piece of work, `clear` the marks, `forgive` a message."""
+    """What the process does: `guard` a piece of work, `clear` the marks, `release` a message."""
 
     guard: Callable[[Callable[[], None]], Exception | None] = _unguarded
     clear: Callable[[], None] = lambda: None
-    forgive: Callable[[bytes], object] = lambda _: None
+    release: Callable[[bytes], object] = lambda _: None
 
 
 class Statistician:
@@ -170,7 +170,7 @@ class Statistician:
     def _room(self, store: Store, house: Collection[str], ask: Callable[[str], None]) -> Room:
         return Room(self._entities, store, house, clock=self._clock, journal=self._journal, ask=ask)
 
-    def _open_desk(self, answers: Publishes | None, topics: Topics) -> request_server.Desk | None:
+    def _open_desk(self, answers: Publishes | None, topics: Topics) -> request_server.RequestServer | None:
         if answers is None:
             # Who gives no way to answer is not asked.
             return None
@@ -251,7 +251,7 @@ class Statistician:
 
     def _take_again(self, message: Message) -> str | None:
         """Take a message as if it came just now; returns why it was set aside again. Raises StoreError."""
-        self._hooks.forgive(digest_of(message))
+        self._hooks.release(digest_of(message))
         self._journal.solved("set_aside")
         before = self._journal.counters["dead_letters"]
         self._ingest.take(message)

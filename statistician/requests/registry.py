@@ -12,7 +12,7 @@ from bus.commands import Code, Refused
 from bus.events import Publishes
 from bus.health import Journal
 from bus.messages import to_iso
-from bus.request_server import Desk
+from bus.request_server import RequestServer
 from bus.requests import Action, Listing, Ms, Part, Parts, Place, Wait, action
 from bus.topics import Topics
 from statistician.fixes import Fixes
@@ -146,7 +146,7 @@ def open_desk(
     journal: Journal,
     take: Take,
     access: AccessLog | None = None,
-) -> Desk:
+) -> RequestServer:
     """The desk at which the statistician's requests are answered."""
     more = {
         "backup": action(params.Nothing, _backup(upkeep)),
@@ -155,7 +155,7 @@ def open_desk(
         ),
         "take_again": action(params.TakeAgain, taking_again(ground, take)),
     }
-    return Desk(
+    return RequestServer(
         SERVICE,
         {**reading(ground), **fixing(fixes), **more},
         bus=bus,

@@ -11,7 +11,7 @@ from bus.access_log import AccessLog, Entry
 from bus.commands import Code, Refused
 from bus.events import Message
 from bus.health import Journal
-from bus.request_server import Desk
+from bus.request_server import RequestServer
 from bus.requests import Listing, Part, Parts, Place, action
 from bus.topics import Topics
 from tests.clock import FakeTime
@@ -47,7 +47,7 @@ class Teller:
         self.bus, self.journal, clock = FakeBus(), Journal(), time.clock
         self.access = AccessLog(folder / "access.log", clock=clock, journal=self.journal)
         look = action(Change, change)
-        self.desk = Desk(
+        self.desk = RequestServer(
             "teller",
             {"look": look, "change": dataclasses.replace(look, changes=True)},
             bus=self.bus,

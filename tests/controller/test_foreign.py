@@ -283,7 +283,7 @@ def test_a_command_that_failed_while_it_was_obeyed_is_not_waited_for_by_who_asks
     payload = b'{"value": "ON", "id": "a"}'
     message = Message("camper/set/relay/pump", payload, 1, retain=False, mid=1, generation=1)
     with monkeypatch.context() as patch:
-        patch.setattr(rig.controller._bank, "take", fail)
+        patch.setattr(rig.controller._outputs, "take", fail)
         with pytest.raises(KeyError) as raised:
             rig.controller.handle(message)
     rig.controller.set_aside(message, raised.value)

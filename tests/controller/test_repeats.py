@@ -7,7 +7,7 @@ import pytest
 
 from bus.command_server import Answers
 from config.model import Relay
-from controller.relays import Bank
+from controller.relays import RelayOutputs
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import LAMP, PUMP, STATE, Rig
@@ -66,8 +66,8 @@ def to(topic: str) -> Callable[..., bool]:
 DEATHS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str | None, str]] = {
     "before the id is kept": (before(Answers, "expect"), None, "ON"),
     "after the id is kept": (after(Answers, "expect"), "internal", "OFF"),
-    "before the pin": (before(Bank, "_drive"), "internal", "OFF"),
-    "after the pin": (after(Bank, "take"), "internal", "ON"),
+    "before the pin": (before(RelayOutputs, "_drive"), "internal", "OFF"),
+    "after the pin": (after(RelayOutputs, "take"), "internal", "ON"),
     "before the state": (before(FakeBus, "publish", when=to(STATE)), "internal", "ON"),
     "before the answer is kept": (before(Answers, "send"), "internal", "ON"),
     "before the answer is sent": (before(FakeBus, "publish", when=to(RESULT)), None, "ON"),
