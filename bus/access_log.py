@@ -149,4 +149,4 @@ class AccessLog:
 
 def _printable(text: str) -> str:
     """A text from outside that does no harm to a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)

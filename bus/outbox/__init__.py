@@ -75,9 +75,6 @@ class Outbox:
         self._spilled_at = float("-inf")
         self._reopened_at = float("-inf")
 
-    def __len__(self) -> int:
-        return self._files.in_memory + self._files.on_disk
-
     @property
     def name(self) -> str:
         """The service whose readings these are."""
@@ -106,7 +103,7 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Readings that no watermark has passed yet."""
-        return len(self)
+        return self._files.waiting
 
     @property
     def on_disk(self) -> int:
@@ -120,20 +117,21 @@ class Outbox:
 
     def unconfirmed_s(self, now: float) -> float:
         """For how long the statistician has confirmed nothing; 0 if nothing waits."""
-        return now - self._moved_at if self._moved_at is not None and len(self) else 0.0
+        return now - self._moved_at if self._moved_at is not None and self.waiting else 0.0
 
     def append(self, topic: str, payload: bytes, now: float, stamp: Stamp | None = None) -> Row:
         """Keep a reading (a JSON object without stream, seq and after); returns it as it goes out live.
 
         `stamp` is of the clock that dated it; None: the device did.
         """
-        if self._moved_at is None or not len(self):
+        files = self._files
+        if self._moved_at is None or not files.waiting:
             self._moved_at = now
-        seq = self._files.append(topic, payload, stamp)
-        while len(self) > self._limits.rows or self._files.size > self._limits.bytes:
-            self._files.drop()
-        row = Row(seq, self.stream, topic, payload, stamp)
-        return complete(row, None if len(self) == 1 else row)
+        seq = files.append(topic, payload, stamp)
+        while (waiting := files.waiting) > self._limits.rows or files.size > self._limits.bytes:
+            files.drop()
+        row = Row(seq, files.stream, topic, payload, stamp)
+        return complete(row, None if waiting == 1 else row)
 
     def sent_live(self, row: Row) -> None:
         """The row went out live: where all before it went out too, it need not go again."""
@@ -254,7 +252,7 @@ class Outbox:
         return self._files.dead()
 
     def _stalled(self, now: float) -> bool:
-        if self._sent is None or self._moved_at is None or not len(self):
+        if self._sent is None or self._moved_at is None or not self.waiting:
             return False
         return now - max(self._moved_at, self._rewound_at) >= self._stall_s
 
@@ -270,9 +268,8 @@ class Outbox:
             self._spill(now)
 
     def _spill(self, now: float) -> None:
-        if self._files.in_memory:
+        if self._files.spill():
             self._spilled_at = now
-            self._files.spill()
 
     def close(self) -> None:
         """Close; what no watermark has passed goes to disk first, since /run ends with the machine."""

@@ -55,9 +55,9 @@ class OutboxFiles:
         return self._memory.newest
 
     @property
-    def in_memory(self) -> int:
-        """Rows in memory."""
-        return self._memory.count
+    def waiting(self) -> int:
+        """Rows in both files, as far as the one on disk can be used."""
+        return self._memory.count + (self._disk.count if self._disk else 0)
 
     @property
     def on_disk(self) -> int:
@@ -74,7 +74,7 @@ class OutboxFiles:
         self._in_memory(
             lambda memory: memory.append(Row(memory.newest + 1, self.stream, topic, payload, stamp))
         )
-        return self.newest
+        return self._memory.newest
 
     def put_right(self, after: int, now: Now) -> int | None:
         """Date rows behind seq `after` by the clock as it is now; returns as the files do."""
@@ -157,8 +157,13 @@ class OutboxFiles:
                 self._hidden = False
                 self._failures.pop("disk", None)
 
-    def spill(self) -> None:
-        """Move the rows in memory to disk; what it does not take stays in memory, and `problem` says why."""
+    def spill(self) -> bool:
+        """Move the rows in memory to disk, if there are any, which is returned.
+
+        What it does not take stays in memory, and `problem` says why.
+        """
+        if not self._memory.count:
+            return False
         try:
             if self._disk is None:
                 self._open_disk()
@@ -169,11 +174,11 @@ class OutboxFiles:
             self._note_failure("disk", error)
         else:
             self._failures.pop("disk", None)
+        return True
 
     def close(self) -> None:
         """Close; what waits in memory goes to disk first, since /run ends with the machine."""
-        if self._memory.count:
-            self.spill()
+        self.spill()
         if self._memory.path is None and self._memory.count:
             log.error("%d readings are lost: %s", self._memory.count, self.problem)
         self._memory.close()
