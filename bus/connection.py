@@ -16,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from bus.client import Client, Cuts, MalformedError, Publication, hung_up, unreachable, words
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
-from bus.replay import Replay
+from bus.retained import Replay
 
 log = logging.getLogger(__name__)
 
