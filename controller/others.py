@@ -72,11 +72,11 @@ class States:
         return at < newest.at
 
     def get(self, device: str, entity: str) -> Heard | None:
-        """What was heard of an entity; None if nothing yet."""
+        """Return what was heard of an entity; None if nothing yet."""
         return self._heard.get((device, entity))
 
     def find(self, source: str) -> Heard | None:
-        """The same by `device.entity`."""
+        """Return the same by `device.entity`."""
         device, _, entity = source.partition(".")
         return self.get(device, entity)
 
@@ -167,7 +167,7 @@ class Services:
         return None
 
     def hear(self, service: str, now: float, *, online: bool) -> None:
-        """A service said how it is, or its last will did."""
+        """Note whether a service is online, as it or its last will said."""
         if online:
             self._offline.pop(service, None)
             self._told = {device for device in self._told if self._owners.get(device) != service}
@@ -175,7 +175,7 @@ class Services:
             self._offline.setdefault(service, now)
 
     def forget(self) -> None:
-        """The broker is away: it says all of it again when it is back."""
+        """Forget everything: a broker that is back says all of it again."""
         self._owners.clear()
         self._outputs.clear()
         self._away.clear()
@@ -183,7 +183,7 @@ class Services:
         self._told.clear()
 
     def due(self, now: float) -> dict[str, str]:
-        """Devices that are offline with their service, and nobody said so yet; each with its service."""
+        """Return the devices that are offline with their service and of which nobody said so yet."""
         if now - self._looked > _PAUSE_S:
             self._offline = dict.fromkeys(self._offline, now)
         self._looked = now
@@ -191,7 +191,7 @@ class Services:
         return {d: service for d, service in self._owners.items() if service in gone and d not in self._told}
 
     def told(self, device: str) -> None:
-        """It was said that the device is offline."""
+        """Note that a device was said to be offline."""
         self._told.add(device)
 
 

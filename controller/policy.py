@@ -25,18 +25,18 @@ class Position:
 
 
 def at_boot(policy: Relay, *, was_on: bool, now: float) -> Position:
-    """The position to take at start; `was_on` is what was last commanded."""
+    """Return the position to take at start; `was_on` is what was last commanded."""
     on = {"off": False, "on": True, "restore": was_on}[policy.boot]
     return lasting(policy, now) if on else Position(on=False)
 
 
 def lasting(policy: Relay, now: float) -> Position:
-    """On, for as long as the relay may be."""
+    """Return the position on, for as long as the relay may be."""
     return Position(on=True, off_at=_limit(policy, now))
 
 
 def obey(policy: Relay, position: Position, wanted: Switch, for_s: float | None, now: float) -> Position:
-    """The position a command leads to. Raises Refused."""
+    """Return the position that a command leads to. Raises Refused."""
     on = not position.on if wanted is Switch.TOGGLE else wanted is Switch.ON
     if not on:
         if for_s is not None and wanted is Switch.OFF:
@@ -50,19 +50,19 @@ def obey(policy: Relay, position: Position, wanted: Switch, for_s: float | None,
 
 
 def elapse(position: Position, now: float) -> Position:
-    """The position after its time is up."""
+    """Return the position after its time is up."""
     if position.off_at is not None and now >= position.off_at:
         return replace(position, on=False, off_at=None, lasting=True)
     return position
 
 
 def level(policy: Relay, *, on: bool) -> bool:
-    """Whether the pin must be high."""
+    """Return whether the pin must be high."""
     return on is not policy.active_low
 
 
 def is_cold(policy: Relay, now: float) -> bool:
-    """Whether the machine itself has just started (`now` counts from there), so that the relay was off.
+    """Return whether the machine itself has just started (`now` counts from there), so the relay was off.
 
     Then one that boots on waits: for its rest, and for what its conditions need to be heard.
     """
@@ -70,7 +70,7 @@ def is_cold(policy: Relay, now: float) -> bool:
 
 
 def patience(policy: Relay) -> float:
-    """Seconds in which a relay may come back by itself; later nobody expects it any more."""
+    """Return the seconds in which a relay may come back by itself; later nobody expects it."""
     return (policy.min_off or 0.0) + policy.only_if_within
 
 
@@ -89,7 +89,7 @@ _NUMBERS: Mapping[str, Callable[[float, float], bool]] = {
 
 
 def devices(settings: Settings) -> frozenset[str]:
-    """The devices that conditions, feedbacks and the battery guard name."""
+    """Return the devices that conditions, feedbacks and the battery guard name."""
     relays = settings.relay.values()
     sources = [parse(text).source for relay in relays for text in relay.only_if]
     sources += [relay.feedback for relay in relays if relay.feedback is not None]
@@ -98,7 +98,7 @@ def devices(settings: Settings) -> frozenset[str]:
 
 
 def partners(relays: Mapping[str, Relay]) -> dict[str, tuple[str, ...]]:
-    """By relay, those that are never on with it, whichever of the two says so."""
+    """Return by relay those that are never on with it, whichever of the two says so."""
     return {
         name: tuple(
             other for other, its in relays.items() if other in relay.never_with or name in its.never_with
@@ -108,7 +108,7 @@ def partners(relays: Mapping[str, Relay]) -> dict[str, tuple[str, ...]]:
 
 
 def unmet(relay: Relay, states: States, now: float) -> str | None:
-    """The first condition that does not hold, with the reason; None if all hold."""
+    """Return the first condition that is not met, with the reason; None if all are."""
     return _first(relay, states, now, since=None)
 
 
@@ -176,7 +176,7 @@ def feedback_step(watch: Watch, *, on: bool, said: bool | None, now: float) -> W
 
 
 def feedback_fault(watch: Watch, *, said: bool | None, within_s: float, now: float) -> bool | None:
-    """Whether relay and load disagree; None while nobody knows."""
+    """Return whether relay and load disagree; None while nobody knows."""
     if watch.failed:
         return True
     if said is None:
@@ -185,7 +185,7 @@ def feedback_fault(watch: Watch, *, said: bool | None, within_s: float, now: flo
 
 
 def feedback_said(value: Value) -> bool | None:
-    """What a feedback entity says; anything but ON and OFF is unknown."""
+    """Return what a feedback entity says; anything but ON and OFF is unknown."""
     return {ON: True, OFF: False}.get(value.upper()) if isinstance(value, str) else None
 
 
@@ -209,7 +209,7 @@ class Guard:
 
 
 def guard_step(settings: BatteryGuard, guard: Guard, value: float | None, at: float) -> Guard:
-    """The guard after a measurement; None is one that says unknown, which never changes it."""
+    """Return the guard after a measurement; None is one that says unknown, which never changes it."""
     if value is None:
         return replace(guard, since=None, heard=None)
     past = value > settings.reconnect_above if guard.tripped else value < settings.disconnect_below
@@ -222,7 +222,7 @@ def guard_step(settings: BatteryGuard, guard: Guard, value: float | None, at: fl
 
 
 def guard_elapse(settings: BatteryGuard, guard: Guard, now: float, *, heartbeat: float = 0.0) -> Guard:
-    """The guard after time without a measurement; the source speaks each `heartbeat` s, or as before."""
+    """Return the guard after a time without a measurement; its source speaks each `heartbeat` s."""
     if guard.since is None or guard.heard is None:
         return guard
     valid = min(_OVERDUE * max(heartbeat, guard.gap), LONGEST_GAP_S)
@@ -233,7 +233,7 @@ def guard_elapse(settings: BatteryGuard, guard: Guard, now: float, *, heartbeat:
 
 
 def guard_refusal(settings: BatteryGuard, value: float | None) -> str:
-    """Why the relay may not be on while the guard has tripped."""
+    """Return why the relay may not be on while the guard has tripped."""
     unit = {"voltage": " V", "soc": " %"}.get(settings.source.rpartition(".")[2], "")
     low, high = f"{settings.disconnect_below:g}{unit}", f"{settings.reconnect_above:g}{unit}"
     if value is None:

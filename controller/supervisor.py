@@ -46,16 +46,16 @@ class Guarding:
 
     @property
     def relay(self) -> str:
-        """The relay it guards."""
+        """Return the relay that is guarded."""
         return self._settings.relay
 
     @property
     def state(self) -> str:
-        """ON while the load is disconnected."""
+        """Return ON while the load is disconnected."""
         return ON if self._guard.tripped else OFF
 
     def refusal(self, relay: str) -> str | None:
-        """Why a relay may not be on."""
+        """Return why a relay may not be on, None if it may."""
         if relay != self._settings.relay or not self._guard.tripped:
             return None
         return policy.guard_refusal(self._settings, self._value())
@@ -87,7 +87,7 @@ class Guarding:
         return self._settings.restore and self._outputs.remembers(_WAS_ON)
 
     def let_be(self, relay: str) -> None:
-        """Somebody turned the relay off: it does not come back by itself."""
+        """Keep the relay off after recovery: somebody turned it off."""
         if relay == self._settings.relay and self._guard.tripped:
             self._outputs.remember(_WAS_ON, on=False)
 
@@ -147,7 +147,7 @@ class Supervisor:
             self._come_back(self._guarding.relay, now)
 
     def withheld(self, name: str, now: float) -> bool:
-        """Whether a relay that boots on has to stay off, and come back later if at all."""
+        """Return whether a relay that boots on has to stay off, and come back later if at all."""
         if self._forbidden(name) is not None:
             return True
         if policy.is_cold(self._relays[name], now):
@@ -177,7 +177,7 @@ class Supervisor:
         return None
 
     def commanded(self, name: str, *, on: bool) -> None:
-        """Somebody's command was obeyed: it counts for more than what was to come back."""
+        """Note that a command was obeyed: it counts for more than what was to come back."""
         self._returning.pop(name, None)
         if self._guarding is not None and not on:
             self._guarding.let_be(name)
@@ -233,5 +233,5 @@ class Supervisor:
             del self._returning[name]
 
     def values(self) -> dict[str, Value]:
-        """What the relays' device says beside its relays."""
+        """Return what the relays' device says beside its relays."""
         return {} if self._guarding is None else {GUARD: self._guarding.state}

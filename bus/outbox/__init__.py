@@ -77,7 +77,7 @@ class Outbox:
 
     @property
     def name(self) -> str:
-        """The service whose readings these are."""
+        """Return the service whose readings these are."""
         return self._name
 
     @property
@@ -92,22 +92,22 @@ class Outbox:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the files, and what that means."""
+        """Say what is wrong with the files, and what that means; None if nothing is."""
         return self._files.problem
 
     @property
     def dropped(self) -> int:
-        """Readings given up because there were too many."""
+        """Count the readings that were dropped because there were too many."""
         return self._files.dropped
 
     @property
     def waiting(self) -> int:
-        """Readings that no watermark has passed yet."""
+        """Count the readings that no watermark has passed yet."""
         return self._files.waiting
 
     @property
     def on_disk(self) -> int:
-        """Rows that moved to disk because the watermark stood still."""
+        """Count the rows that moved to disk because the watermark stood still."""
         return self._files.on_disk
 
     @property
@@ -116,7 +116,7 @@ class Outbox:
         return self._spill_after_s + SPILL_EVERY_S
 
     def unconfirmed_s(self, now: float) -> float:
-        """For how long the statistician has confirmed nothing; 0 if nothing waits."""
+        """Return for how many seconds the statistician has confirmed nothing; 0 if nothing waits."""
         return now - self._moved_at if self._moved_at is not None and self.waiting else 0.0
 
     def append(self, topic: str, payload: bytes, now: float, stamp: Stamp | None = None) -> Row:
@@ -134,13 +134,13 @@ class Outbox:
         return complete(row, None if waiting == 1 else row)
 
     def sent_live(self, row: Row) -> None:
-        """The row went out live: where all before it went out too, it need not go again."""
+        """Note that a row went out live: where all before it went out too, it need not go again."""
         before = self._sent.seq if self._sent else 0
         if row.seq == before + 1 or [one.seq for one in self._files.after(before, 1)] == [row.seq]:
             self._sent = row
 
     def statistician(self, *, online: bool, kept: bool, now: float) -> None:
-        """Take that the statistician runs or not; `kept`: the broker had retained it, so it is no news."""
+        """Note whether the statistician runs; `kept`: the broker had retained it, so it is no news."""
         known, self._online = self._online, online
         if not online:
             self._appeared_at = float("-inf")
@@ -167,14 +167,14 @@ class Outbox:
             self._files.move_to_new_stream()
 
     def checked_seq(self, stream: str, seq: int) -> int:
-        """A watermark's seq if it can be one. Raises ValueError: nobody has what was not sent yet."""
+        """Return the seq of a watermark. Raises ValueError for one of a row that was never sent."""
         # The end of an earlier stream is not known here: it may have been lost with the machine's memory.
         if not 0 <= seq <= (self._files.newest if stream == self.stream else _LARGEST_SEQ):
             raise ValueError(f"{stream} never had the seq {seq}")
         return seq
 
     def watermark(self, stream: str, seq: int, now: float) -> None:
-        """The statistician has every seq of the stream up to this one on disk.
+        """Delete the rows of a stream up to this seq: the statistician has them on disk.
 
         The same watermark again asks for what follows it, unless that is on its way already.
         """
@@ -216,14 +216,14 @@ class Outbox:
         return [complete(row, previous) for row, previous in zip(rows, before, strict=False)]
 
     def _sort(self, now: float) -> None:
-        """Rows came back: what is known to be stored is not sent again, all else is."""
+        """Delete of the rows that came back those that are stored, and send all others again."""
         for stream, seq in self._said.items():
             self._files.remove(stream, seq)
         self._order = self._files.order
         self.rewind(now)
 
     def sent(self, row: Row) -> None:
-        """The row went out as backlog."""
+        """Note that a row went out as backlog."""
         self._sent = row
 
     def put_right(self, now: Now) -> bool:
@@ -239,7 +239,7 @@ class Outbox:
         return self._dated_to is None
 
     def refuse(self, row: Row, why: str) -> None:
-        """The broker will never take this row: it becomes a dead letter, an empty reading keeps its place."""
+        """Make a dead letter of a row that the broker will never take; an empty reading keeps its place."""
         self.bury(row.topic, row.payload, why)
         self._files.empty(row.seq)
 
@@ -248,7 +248,7 @@ class Outbox:
         self._files.bury(topic, payload, why)
 
     def dead(self) -> list[tuple[str, bytes, str]]:
-        """The dead letters: topic, payload and why, oldest first."""
+        """Return the dead letters: topic, payload and why, oldest first."""
         return self._files.dead()
 
     def _stalled(self, now: float) -> bool:
@@ -277,7 +277,7 @@ class Outbox:
 
 
 def complete(row: Row, previous: Row | None) -> Row:
-    """The row as sent: stream and seq added, and `after` where no earlier row of its stream is kept."""
+    """Return a row as sent: with stream and seq, and `after` where no earlier row of its stream is kept."""
     tail = f'"stream":"{row.stream}","seq":{row.seq}'
     if previous is None or previous.stream != row.stream:
         tail += f',"after":{row.seq - 1}'

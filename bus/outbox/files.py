@@ -46,12 +46,12 @@ class OutboxFiles:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the files, and what that means."""
+        """Say what is wrong with the files, and what that means; None if nothing is."""
         return "; ".join(self._failures.values()) or None
 
     @property
     def newest(self) -> int:
-        """The highest seq given."""
+        """Return the highest seq given."""
         return self._memory.newest
 
     @property
@@ -61,12 +61,12 @@ class OutboxFiles:
 
     @property
     def on_disk(self) -> int:
-        """Rows on disk, as far as it can be used."""
+        """Count the rows on disk, as far as it can be used."""
         return self._disk.count if self._disk else 0
 
     @property
     def size(self) -> int:
-        """Bytes of all rows."""
+        """Count the bytes of all rows."""
         return self._memory.size + (self._disk.size if self._disk else 0)
 
     def append(self, topic: str, payload: bytes, stamp: Stamp | None) -> int:
@@ -85,7 +85,7 @@ class OutboxFiles:
         return self._in_memory(lambda memory: memory.put_right(after, _BATCH, now))
 
     def after(self, seq: int, limit: int) -> list[Row]:
-        """The next `limit` rows behind `seq`."""
+        """Return the next `limit` rows behind `seq`."""
         nothing: list[Row] = []
         rows = self._with_disk(lambda disk: disk.after(seq, limit), nothing)
         if len(rows) < limit:
@@ -93,11 +93,11 @@ class OutboxFiles:
         return rows
 
     def oldest(self) -> int | None:
-        """The lowest seq kept."""
+        """Return the lowest seq kept."""
         return self._with_disk(OutboxFile.oldest, None) or self._in_memory(OutboxFile.oldest)
 
     def remove(self, stream: str, up_to: int) -> int:
-        """Forget a stream's rows up to a seq; returns how many there were."""
+        """Delete a stream's rows up to a seq; returns how many there were."""
         gone = self._in_memory(lambda memory: memory.remove(stream, up_to))
         gone += self._with_disk(lambda disk: disk.remove(stream, up_to), 0)
         if self._disk and not self._disk.count:
@@ -106,13 +106,13 @@ class OutboxFiles:
         return gone
 
     def drop(self) -> None:
-        """Forget the oldest rows, a hundredth of their file, and count them."""
+        """Delete the oldest rows, a hundredth of their file, and count them."""
         gone = self._with_disk(_drop, 0) if self.on_disk else self._in_memory(_drop)
         self.dropped += gone
         self._in_memory(lambda memory: memory.set_meta("dropped", self.dropped))
 
     def has(self, stream: str) -> bool:
-        """Whether it is the stream of new rows, or one of rows that are kept."""
+        """Return whether it is the stream of new rows, or one of rows that are kept."""
         nothing: dict[str, int] = {}
         kept = self._in_memory(OutboxFile.ends) | self._with_disk(OutboxFile.ends, nothing)
         return stream == self.stream or stream in kept
@@ -139,7 +139,7 @@ class OutboxFiles:
         self._in_memory(lambda memory: memory.bury(topic, payload, why))
 
     def dead(self) -> list[tuple[str, bytes, str]]:
-        """What was buried: topic, payload and why, oldest first."""
+        """Return what was buried: topic, payload and why, oldest first."""
         return self._in_memory(OutboxFile.dead)
 
     def reopen_disk(self) -> None:
