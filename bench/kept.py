@@ -13,21 +13,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus import keeping
+from bus import state_files
 from bus.about import About, Entity
-from bus.anchor import Anchor, read_anchor, write_anchor
 from bus.announcer import Announcer
+from bus.clock import Anchor, read_anchor, write_anchor
 from bus.events import Sent
-from bus.manifest import Manifest
 from bus.outbox import Outbox
-from bus.shelves import Shelves
+from bus.outbox.files import OutboxFiles
+from bus.retained import Manifest
 from bus.topics import Topics
 from cli.broker_files import File
 from cli.broker_passwords import Vault, hashes, password_file
 from collector.device_store import DeviceStore
 from config.model import Device
 from config.model import Statistician as Settings
-from controller.memory import Memory
+from controller.files import Memory
 from statistician.records import Batch, State, Table
 from statistician.store import Store
 from statistician.store_backup import Backup, kept, verify
@@ -179,11 +179,11 @@ def _outbox(folder: Path, tell: Tell) -> None:
 
 def _check_outbox(folder: Path, said: Said) -> Faults:
     # /run is empty after a power cut.
-    shelves = Shelves(folder / "after", folder / "state", "ble")
-    rows = shelves.after(0, 10_000)
-    shelves.close()
-    if shelves.problem:
-        yield shelves.problem
+    files = OutboxFiles(folder / "after", folder / "state", "ble")
+    rows = files.after(0, 10_000)
+    files.close()
+    if files.problem:
+        yield files.problem
     yield from (f"{path.name} was set aside" for path in (folder / "state").glob("*.damaged"))
     found = {json.loads(row.payload).get("voltage") for row in rows if row.topic == "camper/state/van"}
     promised = max(said.get("on_disk", 0), said.get("made", 0) - _LOSS_S)
@@ -257,7 +257,7 @@ def _announced(folder: Path, tell: Tell) -> None:
 
 
 def _check_announced(folder: Path, said: Said) -> Faults:
-    found = keeping.read(folder / "announced.json", dict[str, dict[str, object]])
+    found = state_files.read(folder / "announced.json", dict[str, dict[str, object]])
     yield from _version(len(found or {}), said)
 
 

@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bus.clock import Clock
+from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.messages import to_iso
-from bus.requests import Action, Code, Listing, Part, Parts, Place, Refused, action
+from bus.requests import Action, Listing, Part, Parts, Place, action
 
 log = logging.getLogger(__name__)
 
@@ -148,4 +149,4 @@ class AccessLog:
 
 def _printable(text: str) -> str:
     """A text from outside that does no harm to a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)

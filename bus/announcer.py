@@ -12,7 +12,7 @@ from bus import discovery
 from bus.about import About
 from bus.events import Publishes, Sent
 from bus.health import VERSION
-from bus.keeping import KeptFile
+from bus.state_files import KeptFile
 from bus.topics import HOME_ASSISTANT, Topics, is_discovery
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Announcer:
         self._removing: list[str] = []
 
     def _announced(self) -> set[str]:
-        """Topics where a configuration stands."""
+        """Return the topics where a configuration stands."""
         return {topic for topic, rows in self._rows.items() if _stands(rows)}
 
     def about(self, device: str, about: About, *, availability: bool = True) -> None:
@@ -143,7 +143,7 @@ class Announcer:
         )
 
     def forget(self, device: str) -> None:
-        """Take a device back."""
+        """Delete a device from Home Assistant."""
         topic = self._topics.discovery(device)
         for known in (self._payloads, self._reduced, self._earlier, self._abouts):
             known.pop(topic, None)
@@ -165,7 +165,7 @@ class Announcer:
         self._clear()
 
     def connected(self) -> None:
-        """The broker may not have heard yet what is to be taken back."""
+        """Publish again what the broker may not have heard yet of what is gone."""
         self._clear()
         for topic in self._reduce():
             self._bus.publish(topic, self._payloads[topic], retain=True)
@@ -224,7 +224,7 @@ class Announcer:
                 self.file.changed()
 
     def birth(self, topic: str, payload: bytes, now: float) -> bool:
-        """Home Assistant said how it is; once online it wants everything again, a little later.
+        """Note that Home Assistant has started: it gets everything again, a little later.
 
         False if the message is not Home Assistant's.
         """

@@ -2,9 +2,15 @@
 
 Time inside a boot is CLOCK_BOOTTIME; wall time is what is known of its offset. The kernel slews both
 together, so the offset moves only when the clock is set.
+
+The newest stored time (the anchor) stands in a small file that all processes read and the statistician
+writes. A stamp keeps the offset (wall time minus CLOCK_BOOTTIME, ms) that a reading's time was made with, so
+the right time is the old one plus the difference of the offsets. It is kept beside the reading and changes
+with it: however often that is asked for, and whoever died in between, no time moves twice.
 """
 
 import ctypes
+import math
 import os
 import sys
 import time
@@ -13,10 +19,118 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bus.anchor import FILE, Anchor, AnchorFile
-from bus.dating import Now
-from bus.messages import ClockQuality
+import msgspec
+
+from bus import state_files
+from bus.messages import ClockQuality, decode_reading, encode_reading
 from config.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The offset a time was made with, ms, and whether that of a clock that was right."""
+
+    offset: int
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The clock at a moment: its offset and wall time in ms, and its quality."""
+
+    offset: int
+    wall: int
+    quality: ClockQuality
+
+    @property
+    def stamp(self) -> Stamp:
+        """What is kept beside a reading stamped now."""
+        return Stamp(self.offset, self.quality == "ok")
+
+
+def put_right(payload: bytes, stamp: Stamp, now: Now) -> tuple[bytes, Stamp]:
+    """A reading and its stamp by the clock as it is now; both unchanged where that says nothing new.
+
+    An estimated time follows the clock. A time of a clock that was right stays, unless it now lies ahead.
+    """
+    by = now.offset - stamp.offset
+    if stamp.right and by >= 0:
+        return payload, stamp
+    reading = decode_reading(payload)
+    if reading.ts is None or (stamp.right and reading.ts <= now.wall):
+        return payload, stamp
+    moved = Stamp(now.offset, right=stamp.right or now.quality == "ok")
+    clock: ClockQuality = "unset" if now.quality == "unset" else "estimated"
+    return encode_reading(msgspec.structs.replace(reading, ts=reading.ts + by, clock=clock)), moved
+
+
+ANCHOR_FILE = "house-clock.json"
+# How often a changed file is looked for, seconds.
+_LOOK_EVERY_S = 1.0
+_LARGEST_MS = 2**48
+_LONGEST_ID = 64
+_CURE = "let all processes read it; the statistician writes it again once the clock is right"
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """The newest time that was stored: no later boot is behind it.
+
+    `ts` is in ms since 1970 UTC, `boottime` its CLOCK_BOOTTIME in s in the boot `boot_id`; `synchronised`
+    says that the clock was synchronised in that boot.
+    """
+
+    ts: int
+    boot_id: str
+    boottime: float
+    synchronised: bool
+
+
+def read_anchor(path: Path) -> Anchor | None:
+    """The anchor; None if there is none, or if it cannot be read or be true, which is logged."""
+    anchor = state_files.read(path, Anchor)
+    if anchor is None:
+        return None
+    good = 0 <= anchor.ts < _LARGEST_MS and 0 <= anchor.boottime < _LARGEST_MS
+    return anchor if good and len(anchor.boot_id) <= _LONGEST_ID else None
+
+
+def write_anchor(path: Path, anchor: Anchor) -> None:
+    """Replace the anchor, safe against a power cut. Raises OSError; then the old one stands as it was."""
+    state_files.write(path, msgspec.json.encode(anchor), mode=0o644)
+
+
+class AnchorFile:
+    """The anchor as it is now; the file is looked at once a second at most, and read when it changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._anchor: Anchor | None = None
+        self._looked = -math.inf
+        self._seen: tuple[int, int] | None = None
+        self.problem: str | None = None
+
+    def read(self, now: float) -> Anchor | None:
+        """The newest anchor at monotonic second `now`; `problem` says what is wrong with the file."""
+        if now - self._looked < _LOOK_EVERY_S:
+            return self._anchor
+        self._looked = now
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._anchor, self._seen, self.problem = None, None, None
+            return None
+        except OSError as error:
+            self.problem = f"{self._path} cannot be read: {error}; let all processes read its folder"
+            return self._anchor
+        # Also when its rights change.
+        seen = found.st_ctime_ns, found.st_ino
+        if seen != self._seen:
+            self._seen = seen
+            self._anchor = read_anchor(self._path)
+            damaged = f"{self._path} cannot be read or is damaged: {_CURE}"
+            self.problem = damaged if self._anchor is None else None
+        return self._anchor
+
 
 # No reading can be older than the software that took it.
 BUILD_DATE_MS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp()) * 1000
@@ -238,7 +352,7 @@ def system_clock(*, trusted: bool, state: Path) -> Clock:
             synchronised=synchronised,
             boot_id=boot_id(),
             trusted=trusted,
-            anchor=state / FILE,
+            anchor=state / ANCHOR_FILE,
         )
     )
 
@@ -250,7 +364,7 @@ def house_clock(settings: Settings) -> Clock:
 
 def anchor_path(settings: Settings) -> Path:
     """The file of the newest stored time, which all processes read and the statistician writes."""
-    return Path(settings.clock.folder or settings.storage.state) / FILE
+    return Path(settings.clock.folder or settings.storage.state) / ANCHOR_FILE
 
 
 def boot_id() -> str:

@@ -32,7 +32,7 @@ _LONGEST_FOR_S = 31_536_000.0
 
 
 class Code(StrEnum):
-    """Why a command was not obeyed: the closed list of the contract."""
+    """Why a command was not obeyed, or a request not answered: the closed list of the contract."""
 
     INVALID = "invalid"
     RETAINED = "retained"
@@ -48,7 +48,10 @@ class Code(StrEnum):
 
 
 class Refused(Exception):  # noqa: N818 — an answer, not a failure of ours
-    """The command is not obeyed; `code`, the text and, if it could be read, the command's `id` go back."""
+    """A command is not obeyed, or a request not answered: `code`, the text and the `id`, if given, go back.
+
+    The text names the field and what is allowed.
+    """
 
     def __init__(self, code: Code, text: str, *, id_: str | None = None) -> None:
         super().__init__(text)

@@ -13,12 +13,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bus.client import Client
+from bus.client import Client, Cuts, MalformedError, Publication, hung_up, unreachable, words
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
-from bus.packets import MalformedError, Publication
-from bus.reasons import Cuts, hung_up, unreachable, words
-from bus.replay import Replay
+from bus.retained import Replay
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +179,7 @@ class Connection:
         """Publish, retained, on a topic of another owner; it is not said again on a later connect."""
         return self._hand_over(topic, payload, qos=1, retain=True)
 
-    def insist(self, message: Message) -> None:
+    def reassert_online(self, message: Message) -> None:
         """Say `online` again if the message says `offline` of this process or of what it said is online."""
         if message.payload != OFFLINE:
             return
@@ -342,7 +340,7 @@ class Connection:
             why = self._cuts.words(time.monotonic() - self._since)
             self._emit(Disconnected(f"the connection to the broker at {self._place} {why}"))
             if self._cuts.often:
-                # Both stay then, and bus/rivals.py tells which of them goes.
+                # Both stay then, and bus/process.py tells which of them goes.
                 self._client.rename(f"{self._link.client_id}-{secrets.token_hex(8)}")
 
     def _received(self, publication: Publication) -> None:

@@ -1,13 +1,22 @@
-"""What a process says about itself: counters, problems by subject, the last error."""
+"""What a process says about itself: counters, problems by subject, the last error.
 
+Here is also the one place where an error is caught that nobody expected: what failed is told, and all else
+goes on.
+"""
+
+import logging
 import resource
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
 from bus.messages import to_iso
+
+log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 # Characters of what is told of single devices: the broker takes no health of any length.
@@ -108,3 +117,48 @@ def _rss_mb() -> float:
     if _STATM.exists():
         return int(_STATM.read_text().split()[1]) * resource.getpagesize() / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def fault_in(work: Callable[[], object], *expected: type[Exception]) -> Exception | None:
+    """Do a piece of work; returns the error that nobody expected, None if there was none.
+
+    Raises the `expected` errors.
+    """
+    try:
+        work()
+    except expected:
+        raise
+    except Exception as error:
+        # A process that ends would stop all its other work, too; whoever asked says what became of it.
+        log.debug("an error that nobody expected", exc_info=error)
+        return error
+    return None
+
+
+def spares(
+    spoiled: Callable[[T, Exception], None],
+) -> Callable[[Callable[Concatenate[T, P], R]], Callable[Concatenate[T, P], R | None]]:
+    """Decorate a function whose failure concerns only its first argument: `spoiled` gets both."""
+
+    def decorate(function: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R | None]:
+        def wrapper(subject: T, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+            try:
+                return function(subject, *args, **kwargs)
+            except Exception as error:
+                log.exception("one thing failed, all else goes on")
+                spoiled(subject, error)
+                return None
+
+        return wrapper
+
+    return decorate
+
+
+def why_aside(error: Exception | None) -> str:
+    """Return why a message was set aside, in words."""
+    return "the process ended twice while it handled this message" if error is None else repr(error)

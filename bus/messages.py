@@ -1,14 +1,16 @@
 """Payloads of the contract, typed: readings, aggregates, command answers; JSON in and out."""
 
 import math
+import os
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from bus.topics import ID
-from bus.zone import machine_zone
 
 Value = float | str | None
 Values = dict[str, Value]
@@ -329,3 +331,20 @@ def decode_result(payload: bytes) -> Result:
 def encode(message: Statistics | Result) -> bytes:
     """A message as JSON."""
     return _encoder.encode(message)
+
+
+_LOCALTIME = Path("/etc/localtime")
+
+
+@lru_cache(maxsize=1)
+def machine_zone() -> tzinfo:
+    """Return the zone of the variable TZ, else of /etc/localtime, else UTC."""
+    name = os.environ.get("TZ", "").removeprefix(":")
+    try:
+        if name:
+            return ZoneInfo(name)
+        with _LOCALTIME.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (LookupError, ValueError, OSError):
+        # A machine without a zone counts in UTC, as its C library does.
+        return UTC

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from bus import identity, keeping
+from bus import state_files
 from bus.announcer import Announcer
 from bus.clock import Clock, boot_id
 from bus.events import Link, Subscription
-from bus.manifest import Manifest
 from bus.outbox import Limits, Outbox
 from bus.process import Process
 from bus.publisher import Publisher
+from bus.retained import Manifest
 from bus.topics import HOME_ASSISTANT, Topics, Verb
 from config.model import Settings
 
@@ -30,7 +30,7 @@ def owner_of_devices(
     `availability` also for what they said before.
     """
     storage = settings.storage
-    mine = identity.identify(Path(storage.state), name, clock.wall())
+    mine = state_files.identify(Path(storage.state), name, clock.wall())
     topics = Topics(settings.broker.base)
     limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
     outbox = Outbox(
@@ -76,7 +76,7 @@ def owner_of_devices(
 def has_left(name: str, settings: Settings) -> bool:
     """Whether earlier runs of the process have published what may still have to be taken back."""
     files = (_announced(name, settings), _published(name, settings))
-    return any(keeping.read(path, dict[str, object]) for path in files)
+    return any(state_files.read(path, dict[str, object]) for path in files)
 
 
 def _announced(name: str, settings: Settings) -> Path:

@@ -1,4 +1,4 @@
-"""The frame of every process: one queue, one loop, signals, health, watchdog."""
+"""The frame of every process: one queue, one loop, signals, health, watchdog; one process of a name."""
 
 import logging
 import signal
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty
@@ -14,19 +15,94 @@ from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
-from bus import health, sd_notify
+from bus import health, systemd
 from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
-from bus.faults import fault_in, why_aside
-from bus.flood import FloodGate
-from bus.health import Journal
-from bus.in_hand import InHand, Verdict
-from bus.inbox import Inbox
-from bus.rivals import Rivals, Step
+from bus.health import Journal, fault_in, why_aside
+from bus.inbox import Handling, Inbox, InHand
+from bus.systemd import LogRateLimit
 from bus.topics import Topics, Verb
 
 log = logging.getLogger(__name__)
+
+# Two keep-alives: what a connection that was cut may still be taken for.
+PATIENCE_S = 60.0
+# So often each says that it is there while it hears another.
+_AGAIN_S = 10.0
+# So long the younger stays off the broker before it looks whether the other is gone, and so long it looks.
+_AWAY_S = 30.0
+_LISTENS_S = 5.0
+
+
+class Step(Enum):
+    """What a process that stays off the broker does next."""
+
+    WAIT = auto()
+    LOOK = auto()
+    LEAVE = auto()
+    ENTER = auto()
+
+
+@dataclass(slots=True)
+class Duplicates:
+    """What is heard of others of our name; `mine` is our instance, and all of them sort by their start."""
+
+    mine: str
+    other: str | None = None
+    _since: float = 0.0
+    _heard: float = 0.0
+    _said: float = float("-inf")
+    # Whether we stay off the broker, whether we look just now, and until when either lasts.
+    away: bool = False
+    _looking: bool = False
+    _until: float | None = None
+
+    def hear(self, instance: str, now: float) -> None:
+        """Take what a process of our name said that it is, at monotonic second `now`."""
+        if instance == self.mine:
+            return
+        if self.other != instance or not self.present(now):
+            self._since = now
+        self.other, self._heard = instance, now
+
+    def present(self, now: float) -> bool:
+        """Whether another was heard lately."""
+        return self.other is not None and now - self._heard <= PATIENCE_S
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to say that we are there too, so that the other may end."""
+        if not self.present(now) or now - self._said < _AGAIN_S:
+            return False
+        self._said = now
+        return True
+
+    def leave(self, now: float) -> None:
+        """Stay off the broker from monotonic second `now` on."""
+        self.away, self._looking, self._until = True, False, now + _AWAY_S
+
+    def step(self, now: float, *, there: bool) -> Step:
+        """Say what to do while we stay away; `there`: the broker has let us in to look."""
+        if not self._looking:
+            if self._until is not None and now < self._until:
+                return Step.WAIT
+            self.other, self._looking, self._until = None, True, None
+            return Step.LOOK
+        if self.other is not None:
+            self.leave(now)
+            return Step.LEAVE
+        if self._until is None:
+            self._until = now + _LISTENS_S if there else None
+        elif now >= self._until:
+            self.away = False
+            return Step.ENTER
+        return Step.WAIT
+
+    @property
+    def lost(self) -> bool:
+        """Whether another was heard long enough, and was there first."""
+        return self.other is not None and self._heard - self._since >= PATIENCE_S and self.other < self.mine
+
 
 HEALTH_EVERY_S = 30.0
 # A problem is told at once, but a storm of them no more often than this.
@@ -142,10 +218,10 @@ class Process:
         self._started = clock.monotonic()
         self._told = float("-inf")
         self._pinged = float("-inf")
-        self._ping_every = sd_notify.watchdog_interval()
+        self._ping_every = systemd.watchdog_interval()
         self._flooded = float("-inf")
         self._stop: Stop | None = None
-        self._rivals = Rivals(link.instance)
+        self._duplicates = Duplicates(link.instance)
 
     def put_first(self, ours: Callable[[str], bool]) -> None:
         """Take messages on the topics that are `ours` before all that waits, if it is much."""
@@ -162,7 +238,7 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.connection.start()
-        sd_notify.notify(f"READY=1\nSTATUS={self.name} is running")
+        systemd.notify(f"READY=1\nSTATUS={self.name} is running")
         try:
             while self._stop is None:
                 self._work(service)
@@ -174,7 +250,7 @@ class Process:
             self.in_hand.close()
             return self._end_early(error)
         log.info("stopping: %s", self._stop.reason)
-        sd_notify.notify("STOPPING=1")
+        systemd.notify("STOPPING=1")
         self.guard(service.close)
         self.guard(lambda: self._tell(service))
         self.connection.stop()
@@ -240,9 +316,9 @@ class Process:
         ):
             log.warning("%s; trying again, at most 30 s apart", event.reason)
         if isinstance(event, Message):
-            self.connection.insist(event)
+            self.connection.reassert_online(event)
             if event.topic == self._service_topic:
-                self._rivals.hear(event.instance or self._rivals.mine, self.clock.monotonic())
+                self._duplicates.hear(event.instance or self._duplicates.mine, self.clock.monotonic())
                 self.connection.acknowledge(event)
                 return
             self._take(service, event)
@@ -252,19 +328,19 @@ class Process:
     def _take(self, service: Service, message: Message) -> None:
         keeping = not self._acknowledge and _keeps_messages(type(service))
         keeps = cast("KeepsMessages", service) if keeping else None
-        verdict = self.in_hand.verdict(message)
-        if verdict is Verdict.ALONE and keeps is not None:
+        handling = self.in_hand.handling_of(message)
+        if handling is Handling.ALONE and keeps is not None:
             self.guard(keeps.put_on_disk)
         self.in_hand.begin(message)
         error = None
-        if verdict is not Verdict.ASIDE:
+        if handling is not Handling.ASIDE:
             error = self.guard(lambda: service.handle(message))
-        if verdict is Verdict.ASIDE or error is not None:
+        if handling is Handling.ASIDE or error is not None:
             if keeps is None:
                 self._set_aside(message, why_aside(error))
             self.guard(lambda: service.set_aside(message, error))
         self.in_hand.handled()
-        if verdict is Verdict.ALONE and keeps is not None:
+        if handling is Handling.ALONE and keeps is not None:
             self.guard(keeps.put_on_disk)
         if self._acknowledge:
             self.connection.acknowledge(message)
@@ -282,31 +358,31 @@ class Process:
         if now - self._fault_at >= _FAULT_TOLD_S:
             self.journal.solved("fault")
         self._tell_clock()
-        self._look_for_rivals(now)
+        self._check_for_duplicates(now)
         since = now - self._told
         if since >= HEALTH_EVERY_S or (self.journal.changed and since >= HEALTH_AT_MOST_S):
             self._told = now
             self._tell(service)
         if self._ping_every is not None and now - self._pinged >= self._ping_every:
             self._pinged = now
-            sd_notify.notify("WATCHDOG=1")
+            systemd.notify("WATCHDOG=1")
 
-    def _look_for_rivals(self, now: float) -> None:
-        rivals = self._rivals
-        if rivals.away:
-            self._stay_away(rivals.step(now, there=self.connection.on_trial))
+    def _check_for_duplicates(self, now: float) -> None:
+        duplicates = self._duplicates
+        if duplicates.away:
+            self._stay_away(duplicates.step(now, there=self.connection.on_trial))
             return
-        if rivals.due(now):
+        if duplicates.due(now):
             self.connection.announce()
             text = (
                 f"another {self.name} is on this broker with the base topic {self.topics.base}: {_ONE_EACH}"
             )
             if self.journal.problem("instance", text, self.clock.wall()):
                 log.warning("%s", text)
-        elif not rivals.present(now):
+        elif not duplicates.present(now):
             self.journal.solved("instance")
-        if rivals.lost:
-            rivals.leave(now)
+        if duplicates.lost:
+            duplicates.leave(now)
             self._stay_away(Step.LEAVE)
 
     def _stay_away(self, step: Step) -> None:
@@ -359,6 +435,6 @@ def set_up_logging() -> None:
     """One line per event on standard error, as journald likes it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(FloodGate(time.monotonic))
+        handler.addFilter(LogRateLimit(time.monotonic))
     # It tells of every job it starts.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from bus import about as about_message
 from bus.about import About
 from bus.announcer import Announcer
-from bus.clock import Clock
-from bus.dating import Now, Stamp, put_right
+from bus.clock import Clock, Now, Stamp, put_right
 from bus.events import Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
-from bus.manifest import Manifest
 from bus.messages import (
     OFFLINE,
     ONLINE,
@@ -24,8 +22,8 @@ from bus.messages import (
     scalar,
 )
 from bus.outbox import Outbox
-from bus.retained import Retained
-from bus.shelf import Row
+from bus.outbox.file import Row
+from bus.retained import Manifest, Retained
 from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
 
 log = logging.getLogger(__name__)
@@ -87,7 +85,7 @@ class Publisher:
 
     @property
     def waiting(self) -> int:
-        """Readings that no watermark has passed yet."""
+        """Count the readings that no watermark has passed yet."""
         return self._outbox.waiting
 
     def about(self, device: str, about: About) -> None:
@@ -102,7 +100,7 @@ class Publisher:
             self._announcer.about(device, about)
 
     def availability(self, device: str, *, online: bool) -> None:
-        """Say whether the device is heard, if that changed."""
+        """Publish whether the device is heard, if that changed."""
         record = self._record(device)
         if online is not record.online:
             record.online = online
@@ -262,7 +260,7 @@ class Publisher:
         return sent
 
     def connected(self, now: float) -> None:
-        """The broker may have forgotten everything: the newest readings first, then all that waits."""
+        """Publish again what the broker may have forgotten: the newest readings, then all that waits."""
         # Home Assistant first: it takes an emptied state for an error.
         self._announcer.connected()
         self._retained.connected(self._devices)
@@ -275,7 +273,7 @@ class Publisher:
         self.pump(now)
 
     def _say_again(self, now: float) -> None:
-        """Behind the configurations of a Home Assistant that has just started."""
+        """Publish availability and states, behind the configurations of a new Home Assistant."""
         for device, record in self._devices.items():
             if record.online is not None:
                 word = ONLINE if record.online else OFFLINE
@@ -301,7 +299,7 @@ class Publisher:
             self.pump(now)
 
     def unpublished(self, event: Unpublished) -> None:
-        """The broker refused a message; a reading that it will never take is set aside."""
+        """Set aside a reading that the broker will never take; all else is published again by itself."""
         try:
             reading = decode_reading(event.payload)
         except ValueError:

@@ -1,13 +1,15 @@
-"""What requests are made of, the same for every service: codes, typed parameters, answers in parts."""
+"""What requests are made of, the same for every service: typed parameters, answers in parts."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, inspect
+
+from bus.commands import Code, Refused
 
 # Bytes of a request; a verb that takes data allows more.
 LARGEST = 4096
@@ -18,26 +20,8 @@ ENVELOPE = ("id", "transaction", "reply_to", "cursor", "from")
 Ms = Annotated[int, Meta(ge=0, le=LATEST_MS)]
 
 
-class Code(StrEnum):
-    """Why a request was not answered with data: the closed list."""
-
-    INVALID = "invalid"
-    NOT_FOUND = "not_found"
-    OFFLINE = "offline"
-    LIMIT = "limit"
-    BUSY = "busy"
-    DENIED = "denied"
-    INTERNAL = "internal"
-
-
-class Refused(Exception):  # noqa: N818 — an answer, not a failure of ours
-    """The request gets an error answer with this code and text, which names the field and what is allowed."""
-
-    def __init__(self, code: Code, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
+# The closed list of why a request is not answered with data.
+CODES = (Code.INVALID, Code.NOT_FOUND, Code.OFFLINE, Code.LIMIT, Code.BUSY, Code.DENIED, Code.INTERNAL)
 Key = tuple[int | str, ...]
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 # Bounded, for everything heard of is remembered by its id.
 ID = re.compile(r"[a-z0-9_]{1,64}\Z")
@@ -88,6 +89,43 @@ def is_discovery(topic: str) -> bool:
     return _DISCOVERY.match(topic) is not None
 
 
+@lru_cache(maxsize=4096)
+def _parse(base: str, topic: str) -> Topic:
+    head = base + "/"
+    # The text goes to the log and the dead letters.
+    shown = topic[:_SHOWN]
+    if not topic.startswith(head):
+        raise BadTopicError(f"topic {shown!r} is not below {head}")
+    word, *levels = topic[len(head) :].split("/")
+    if word not in Verb.__members__.values():
+        raise BadTopicError(f"topic {shown!r}: {word[:80]!r} is none of {', '.join(Verb)}")
+    verb = Verb(word)
+    least, most = _LEVELS[verb]
+    if not least <= len(levels) <= most:
+        raise BadTopicError(f"topic {shown!r} has {len(levels)} levels after {verb}, not {least} to {most}")
+    for place, level in enumerate(levels):
+        pattern = _STREAM if _STREAM_AT.get(verb) == place else ID
+        if not pattern.match(level):
+            raise BadTopicError(f"topic {shown!r}: {level[:80]!r} is not an id: allowed are {_ALLOWED}")
+    return Topic(verb, levels[0], levels[1] if len(levels) > 1 else None)
+
+
+# A topic is checked once, not at each publish: a process has far fewer topics than this.
+@lru_cache(maxsize=4096)
+def _join(base: str, verb: Verb, *ids: str) -> str:
+    return "/".join((base, verb, *(check_id(i, f"{verb} topic level") for i in ids)))
+
+
+@lru_cache(maxsize=4096)
+def _watermark(base: str, stream: str) -> str:
+    return f"{base}/{Verb.WATERMARK}/{_check_stream(stream)}"
+
+
+@lru_cache(maxsize=4096)
+def _backlog(base: str, service: str, stream: str) -> str:
+    return f"{_join(base, Verb.BACKLOG, service)}/{_check_stream(stream)}"
+
+
 class Topics:
     """Builds and parses the topics below one base topic. Raises BadTopicError on a bad base or id."""
 
@@ -96,56 +134,53 @@ class Topics:
             raise BadTopicError(f"base topic {base!r}: allowed are levels of A-Z a-z 0-9 _ - joined by /")
         self.base = base
 
-    def _join(self, verb: Verb, *ids: str) -> str:
-        return "/".join((self.base, verb, *(check_id(i, f"{verb} topic level") for i in ids)))
-
     def about(self, device: str) -> str:
         """Retained description of a device."""
-        return self._join(Verb.ABOUT, device)
+        return _join(self.base, Verb.ABOUT, device)
 
     def state(self, device: str) -> str:
         """Retained newest reading of a device."""
-        return self._join(Verb.STATE, device)
+        return _join(self.base, Verb.STATE, device)
 
     def scalar(self, device: str, entity: str) -> str:
         """Retained plain value of one entity."""
-        return self._join(Verb.STATE, device, entity)
+        return _join(self.base, Verb.STATE, device, entity)
 
     def availability(self, device: str) -> str:
         """Retained `online` or `offline` of a device."""
-        return self._join(Verb.AVAILABILITY, device)
+        return _join(self.base, Verb.AVAILABILITY, device)
 
     def set(self, device: str, entity: str) -> str:
         """Where clients send commands to an entity."""
-        return self._join(Verb.SET, device, entity)
+        return _join(self.base, Verb.SET, device, entity)
 
     def result(self, device: str, entity: str) -> str:
         """Where the answer to a command appears."""
-        return self._join(Verb.RESULT, device, entity)
+        return _join(self.base, Verb.RESULT, device, entity)
 
     def statistics(self, device: str, period: str) -> str:
         """Retained newest aggregates of a device; period is `5minute` or `hour`."""
-        return self._join(Verb.STATISTICS, device, period)
+        return _join(self.base, Verb.STATISTICS, device, period)
 
     def backlogs(self, service: str) -> str:
         """Filter for all that a service sends again."""
-        return self._join(Verb.BACKLOG, service) + "/+"
+        return _join(self.base, Verb.BACKLOG, service) + "/+"
 
     def watermark(self, stream: str) -> str:
         """Retained highest seq of a stream that is on disk."""
-        return f"{self.base}/{Verb.WATERMARK}/{_check_stream(stream)}"
+        return _watermark(self.base, stream)
 
     def backlog(self, service: str, stream: str) -> str:
         """Where a service sends again what the statistician has not confirmed."""
-        return f"{self._join(Verb.BACKLOG, service)}/{_check_stream(stream)}"
+        return _backlog(self.base, service, stream)
 
     def request(self, service: str, verb: str) -> str:
         """Where clients ask a service."""
-        return self._join(Verb.REQUEST, service, verb)
+        return _join(self.base, Verb.REQUEST, service, verb)
 
     def response(self, service: str, verb: str) -> str:
         """Where a service answers when the request names no other topic."""
-        return self._join(Verb.RESPONSE, service, verb)
+        return _join(self.base, Verb.RESPONSE, service, verb)
 
     def is_response(self, topic: str) -> bool:
         """Whether a requester's Response Topic lies where answers may go."""
@@ -154,11 +189,11 @@ class Topics:
 
     def service(self, service: str) -> str:
         """Retained birth and last will of a process."""
-        return self._join(Verb.SERVICE, service)
+        return _join(self.base, Verb.SERVICE, service)
 
     def health(self, service: str) -> str:
         """Retained health of a process."""
-        return self._join(Verb.HEALTH, service)
+        return _join(self.base, Verb.HEALTH, service)
 
     def discovery(self, device: str) -> str:
         """Home Assistant's device discovery topic; slashes of the base become underscores."""
@@ -180,7 +215,7 @@ class Topics:
 
     def of_device(self, verb: Verb, device: str) -> str:
         """Filter for what is said of a device's entities, one by one."""
-        return self._join(verb, device) + "/+"
+        return _join(self.base, verb, device) + "/+"
 
     def home_assistant_status(self) -> str:
         """Where Home Assistant says that it has started."""
@@ -201,22 +236,4 @@ class Topics:
 
     def parse(self, topic: str) -> Topic:
         """Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic."""
-        head = self.base + "/"
-        # The text goes to the log and the dead letters.
-        shown = topic[:_SHOWN]
-        if not topic.startswith(head):
-            raise BadTopicError(f"topic {shown!r} is not below {head}")
-        word, *levels = topic[len(head) :].split("/")
-        if word not in Verb.__members__.values():
-            raise BadTopicError(f"topic {shown!r}: {word[:80]!r} is none of {', '.join(Verb)}")
-        verb = Verb(word)
-        least, most = _LEVELS[verb]
-        if not least <= len(levels) <= most:
-            raise BadTopicError(
-                f"topic {shown!r} has {len(levels)} levels after {verb}, not {least} to {most}"
-            )
-        for place, level in enumerate(levels):
-            pattern = _STREAM if _STREAM_AT.get(verb) == place else ID
-            if not pattern.match(level):
-                raise BadTopicError(f"topic {shown!r}: {level[:80]!r} is not an id: allowed are {_ALLOWED}")
-        return Topic(verb, levels[0], levels[1] if len(levels) > 1 else None)
+        return _parse(self.base, topic)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus import keeping
+from bus import state_files
 from cli.broker_passwords import hashes
 
 ACCOUNT = "mosquitto"
@@ -59,7 +59,7 @@ class File:
 def put(path: Path, content: bytes, *, private: bool) -> None:
     """Replace a file with its rights in one step: a power cut leaves the old or the new. Raises OSError."""
     # Before it has its name: a broker that may not read its files does not start.
-    keeping.write(path, content, mode=_mode(private=private), owner=_owner(private=private))
+    state_files.write(path, content, mode=_mode(private=private), owner=_owner(private=private))
 
 
 def _set_rights(path: Path, *, private: bool) -> None:

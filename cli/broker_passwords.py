@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from bus import keeping
+from bus import state_files
 from config.access_rules import OURS
 
 # The passwords are random and too long to guess, so few rounds do: each login halts the whole broker.
@@ -105,5 +105,5 @@ class Vault:
         """Write what is new. Raises OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, password in self._fresh.items():
-            keeping.write(self.folder / name, f"{password}\n".encode())
+            state_files.write(self.folder / name, f"{password}\n".encode())
         self._fresh.clear()

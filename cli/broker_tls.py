@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from bus import keeping
+from bus import state_files
 from bus.clock import BUILD_DATE_MS
 from cli import openssl
 from cli.broker_error import BrokerError
@@ -131,7 +131,7 @@ class Papers:
         asked = ("req", "-x509", "-config", str(self._ca_conf(work)), "-extensions", "ca", *_EC)
         openssl.do(*asked, "-days", str(CA_DAYS), "-keyout", str(key), "-out", str(ca))
         self.ca_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        keeping.write(self.ca_key, key.read_bytes())
+        state_files.write(self.ca_key, key.read_bytes())
         put(self.ca, ca.read_bytes(), private=False)
         self._before.unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bus import keeping
+from bus import state_files
 from cli.check import examine
 from cli.errors import SettingsError
 from cli.install import main, plan
@@ -148,7 +148,7 @@ def _refuse_wrong(target: Target, change: Change) -> None:
     candidate = target.file.with_name(f".{target.file.name}.checked")
     with _secrets(target, change):
         try:
-            keeping.write(candidate, change.new.encode())
+            state_files.write(candidate, change.new.encode())
             found = examine(candidate)
         finally:
             candidate.unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def _secrets(target: Target, change: Change) -> Iterator[None]:
         for path in change.gone:
             (Path(folder) / path.name).unlink()
         for name, text in change.secrets.items():
-            keeping.write(Path(folder) / name, f"{text}\n".encode())
+            state_files.write(Path(folder) / name, f"{text}\n".encode())
         os.environ["BOONDOCK_SECRETS"] = folder
         try:
             yield
@@ -186,7 +186,7 @@ def _write(target: Target, change: Change, report: Report, *, crlf: bool) -> Non
     for name, text in change.secrets.items():
         report.say(f"writing {target.secrets}/{name}")
         assert target.secrets is not None  # noqa: S101 — else it stands in the file
-        keeping.write(target.secrets / name, f"{text}\n".encode())
+        state_files.write(target.secrets / name, f"{text}\n".encode())
     if change.new != change.old:
         text = change.new.replace("\n", "\r\n") if crlf else change.new
         copy = replace_kept(target.file, text.encode(), datetime.now(UTC), private=change.private)

@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bus.messages import Value, from_iso, to_iso
-from bus.zone import machine_zone
+from bus.messages import Value, from_iso, machine_zone, to_iso
 from cli import times
 from cli.asking import Asker
 from cli.errors import CommandError

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus import desk, sd_notify
-from bus.answers import Answers
+from bus import request_server, systemd
 from bus.clock import Clock, house_clock
+from bus.command_server import Answers
 from bus.events import Subscription
 from bus.owner import has_left, owner_of_devices
 from bus.process import EXIT_OK, Process, set_up_logging
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("transport", choices=TRANSPORTS)
     transport: str = parser.parse_args().transport
     set_up_logging()
-    settings = load_or_exit(find_mistakes, sd_notify.notify)
+    settings = load_or_exit(find_mistakes, systemd.notify)
     clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
     store = roster_of(settings.storage, transport)
@@ -59,7 +59,7 @@ def main() -> int:
             transport,
         )
         # systemd takes an end without this for a failed start.
-        sd_notify.notify("READY=1\nSTATUS=nothing to read")
+        systemd.notify("READY=1\nSTATUS=nothing to read")
         return EXIT_OK
     return run(settings, transport, devices, store, clock)
 
@@ -96,7 +96,7 @@ def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceS
     topics = Topics(settings.broker.base)
     # All of them, for devices may join later; what is addressed to others is passed over.
     commands = [] if transport == "ble" else [Subscription(filter=topics.every(Verb.SET), qos=0)]
-    requests = desk.subscription(topics, name)
+    requests = request_server.subscription(topics, name)
     foreign = _foreign(settings) if transport == MQTT else []
     process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
     readings = Readings(publisher, clock=clock, journal=process.journal)

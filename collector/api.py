@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from bus.access_log import AccessLog
 from bus.clock import Clock
-from bus.desk import Desk
+from bus.commands import Refused
 from bus.events import Publishes
 from bus.health import Journal
 from bus.publisher import Publisher
-from bus.requests import Action, Listing, Part, Parts, Place, Refused, action
+from bus.request_server import RequestServer
+from bus.requests import Action, Listing, Part, Parts, Place, action
 from bus.topics import Topics
 from collector import scanning
 from collector.device_store import DeviceSettings, DeviceStore, Renamed, Which, Whose, masked
@@ -126,7 +127,7 @@ def open_to_clients(
     name = name_of(transport)
     access = AccessLog(Path(settings.storage.state) / f"{name}-access.log", clock=clock, journal=journal)
     more = {"device_scan": scan.action(), "read": reader.action()}
-    desk = Desk(
+    desk = RequestServer(
         name,
         {**verbs(registry), **more},
         bus=bus,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bus import keeping
+from bus import state_files
 from collector import checking
 from collector.checking import Wrong, conflicts, taken_by_relays
 from config import rules
@@ -162,7 +162,7 @@ class DeviceStore:
     def _set_aside(self) -> None:
         self.problem = f"{self.path} was damaged; its devices must be added again"
         try:
-            self.problem += f"; what it held is now in {keeping.set_aside(self.path).name}"
+            self.problem += f"; what it held is now in {state_files.set_aside(self.path).name}"
         except OSError as error:
             self._locked = True
             self.problem += f"; it cannot be moved away: {error.strerror or error}"
@@ -184,7 +184,7 @@ class DeviceStore:
         if self._locked:
             raise OSError(self.problem)
         entries = {n: msgspec.Raw(msgspec.json.encode(said(d))) for n, d in devices.items()}
-        keeping.write(self.path, msgspec.json.encode(_File(devices={**unread, **entries})))
+        state_files.write(self.path, msgspec.json.encode(_File(devices={**unread, **entries})))
         self.devices, self.unread = devices, unread
 
 

@@ -69,7 +69,7 @@ def _modbus_tcp(device: Owned, _around: Surroundings) -> Named:
 
 
 def _gpio(_device: Owned, around: Surroundings) -> Named:
-    from bus.pins.choice import make_inputs  # noqa: PLC0415 — see above
+    from bus.pins import make_inputs  # noqa: PLC0415 — see above
     from collector.transports.gpio import Gpio  # noqa: PLC0415 — see above
 
     return "gpio", lambda: Gpio(make_inputs(around.controller, "boondock collector_gpio"), around.tell_pins)

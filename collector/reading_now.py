@@ -6,8 +6,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from bus.clock import Clock
+from bus.commands import Code, Refused
 from bus.messages import Value, to_iso
-from bus.requests import Action, Code, Listing, Part, Parts, Place, Refused, Wait, action
+from bus.requests import Action, Listing, Part, Parts, Place, Wait, action
 from collector.device import Owned
 from collector.device_store import Which
 from collector.devices.description import BleKind, Decoded, DecodeError

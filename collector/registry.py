@@ -8,9 +8,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from bus.clock import Clock
+from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.publisher import Publisher
-from bus.requests import Code, Refused
 from bus.topics import ID
 from collector.device import Owned, own, transport
 from collector.device_store import SECRETS, DeviceStore, changed, shown, wrong_with

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
 
-from bus.requests import Action, Code, Listing, Parts, Place, Progress, Refused, Wait, action
+from bus.commands import Code, Refused
+from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
 from collector.device import TCP, Owned, baudrate
 from collector.devices.description import (
     BadRecordError,

@@ -5,7 +5,8 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
-from bus.requests import Action, Code, Listing, Part, Parts, Place, Progress, Refused, Wait, action
+from bus.commands import Code, Refused
+from bus.requests import Action, Listing, Part, Parts, Place, Progress, Wait, action
 
 MOST = 300
 """More than a scan lists: an answer is one message."""

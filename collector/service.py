@@ -5,11 +5,10 @@ from typing import Protocol
 
 from bus.access_log import AccessLog
 from bus.clock import Clock
-from bus.desk import Desk
 from bus.events import Connected, Message, Unpublished
-from bus.faults import why_aside
-from bus.health import Journal
+from bus.health import Journal, why_aside
 from bus.publisher import Publisher
+from bus.request_server import RequestServer
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
 from collector.device import Owned
 from collector.polling import Switched
@@ -73,7 +72,7 @@ class Collector:
         self._clock = clock
         self._journal = journal
         self._switching = switching
-        self._desk: Desk | None = None
+        self._desk: RequestServer | None = None
         self._listeners: Sequence[Listener] = ()
         self._access: AccessLog | None = None
         self._settled = float("-inf")
@@ -103,7 +102,7 @@ class Collector:
 
     def open(
         self,
-        desk: Desk,
+        desk: RequestServer,
         listeners: Sequence[Listener],
         known: Mapping[str, Collection[str] | None],
         access: AccessLog | None = None,

@@ -8,11 +8,10 @@ from typing import Protocol
 
 import msgspec
 
-from bus import keeping
+from bus import state_files
 from bus.about import Entity
-from bus.answers import Answers
 from bus.clock import Clock
-from bus.command_server import CommandServer, Order
+from bus.command_server import Answers, CommandServer, Order
 from bus.commands import Code, Refused, Switch, Wanted, no_output
 from bus.events import Message
 from bus.health import Journal
@@ -32,7 +31,7 @@ class Timers:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._off_at = keeping.read(path, dict[str, dict[str, float]]) or {}
+        self._off_at = state_files.read(path, dict[str, dict[str, float]]) or {}
 
     def __iter__(self) -> Iterator[tuple[Key, float]]:
         return iter([((d, e), at) for d, entities in self._off_at.items() for e, at in entities.items()])
@@ -60,7 +59,7 @@ class Timers:
         if self._path is None:
             return
         try:
-            keeping.write(self._path, msgspec.json.encode(self._off_at))
+            state_files.write(self._path, msgspec.json.encode(self._off_at))
         except OSError as error:
             log.warning("%s cannot be written: %s", self._path, error)
 

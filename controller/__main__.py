@@ -4,22 +4,21 @@ import logging
 import sys
 from pathlib import Path
 
-from bus import desk, sd_notify
+from bus import request_server, systemd
 from bus.access_log import AccessLog
-from bus.answers import Answers
 from bus.clock import house_clock
-from bus.desk import Desk
+from bus.command_server import Answers
 from bus.events import Subscription
 from bus.owner import owner_of_devices
-from bus.pins.choice import make_pins
+from bus.pins import make_pins
 from bus.process import set_up_logging
+from bus.request_server import RequestServer
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
 from config.model import RELAY_DEVICE, Settings
-from controller import interlocks
-from controller.bank import Bank
-from controller.broker_restart import BrokerRestart
-from controller.memory import Memory
+from controller import policy
+from controller.files import BrokerRestart, Memory
+from controller.relays import RelayOutputs
 from controller.service import Controller
 
 log = logging.getLogger(__name__)
@@ -33,16 +32,16 @@ def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
     commands = Subscription(filter=topics.below(Verb.SET), qos=0, retained=False)
     results = Subscription(filter=topics.every(Verb.RESULT), qos=0, retained=False)
     # What a stranger sends retained is news; what the broker had kept of it is none.
-    devices = sorted(interlocks.devices(settings))
+    devices = sorted(policy.devices(settings))
     states = [Subscription(filter=topics.state(device), as_published=False) for device in devices]
     services = [Subscription(filter=topics.every(verb)) for verb in (Verb.ABOUT, Verb.SERVICE)]
-    return [*states, *services, commands, results, desk.subscription(topics, NAME)]
+    return [*states, *services, commands, results, request_server.subscription(topics, NAME)]
 
 
 def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
-    settings = load_or_exit(notify=sd_notify.notify)
+    settings = load_or_exit(notify=systemd.notify)
     clock = house_clock(settings)
     topics = Topics(settings.broker.base)
     process, publisher = owner_of_devices(
@@ -50,7 +49,7 @@ def main() -> int:
     )
     memory = Memory(Path(settings.storage.state) / "relays.json")
     pins = make_pins(settings.controller, f"boondock {NAME}")
-    bank = Bank(settings.relay, pins, memory, clock=clock, journal=process.journal)
+    outputs = RelayOutputs(settings.relay, pins, memory, clock=clock, journal=process.journal)
     # In memory, so that it costs no card writes; it outlives the process.
     kept = Path(settings.storage.runtime) / f"{NAME}-answers.json"
     answers = Answers(process.connection, topics, process.journal, clock=clock, path=kept)
@@ -59,12 +58,12 @@ def main() -> int:
     )
     service = Controller(
         settings,
-        bank,
+        outputs,
         answers=answers,
         publisher=publisher,
         link=process.connection,
         access=access,
-        desk=Desk(
+        requests=RequestServer(
             NAME,
             {},
             bus=process.connection,
@@ -78,8 +77,8 @@ def main() -> int:
         clock=clock,
         journal=process.journal,
     )
-    outputs = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
-    process.put_first(outputs.__contains__)
+    topics_of_relays = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
+    process.put_first(topics_of_relays.__contains__)
     if not settings.relay:
         log.warning("boondock.toml names no relay; there is nothing to switch")
     return process.run(service)

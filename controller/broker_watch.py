@@ -1,6 +1,28 @@
-"""How long the broker has said nothing, and whether it hangs. Pure: `now` in monotonic seconds."""
+"""How long the broker has said nothing, and whether it hangs, or this process stood still itself. Pure.
 
-from controller.standstill import STOOD_STILL_S
+What a process finds waiting after it stood still may be old. `now` is in monotonic seconds.
+"""
+
+# SIGSTOP, a card that blocks, the machine asleep.
+STOOD_STILL_S = 10.0
+# What waited in the broker comes within this.
+_WARY_S = 1.0
+
+
+class StallDetector:
+    """Looked at in every turn of the loop; after a turn that took too long it is wary for a moment."""
+
+    def __init__(self, now: float) -> None:
+        self._looked = now
+        self._wary_until = float("-inf")
+
+    def look(self, now: float) -> bool:
+        """Whether what comes now may have waited."""
+        if now - self._looked > STOOD_STILL_S:
+            self._wary_until = now + _WARY_S
+        self._looked = now
+        return now < self._wary_until
+
 
 # A process that hangs is asked in vain so long until it is restarted, and then again after so long.
 HANGS_S = 20.0

@@ -9,10 +9,10 @@ from bus.messages import OFF, ON, Value
 from bus.pins.engine import PinError
 from config.model import Relay
 from config.relay_rules import FAULT, has_feedback
-from controller import feedback
-from controller.bank import Bank
-from controller.feedback import Watch
-from controller.states import States
+from controller import policy
+from controller.others import States
+from controller.policy import Watch
+from controller.relays import RelayOutputs
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,16 @@ class Feedbacks:
     """Watches the relays that have a feedback; all others are none of its business."""
 
     def __init__(
-        self, relays: dict[str, Relay], bank: Bank, states: States, *, clock: Clock, journal: Journal
+        self,
+        relays: dict[str, Relay],
+        outputs: RelayOutputs,
+        states: States,
+        *,
+        clock: Clock,
+        journal: Journal,
     ) -> None:
         self._relays = {name: relay for name, relay in relays.items() if has_feedback(relay)}
-        self._bank = bank
+        self._outputs = outputs
         self._states = states
         self._clock = clock
         self._journal = journal
@@ -53,9 +59,9 @@ class Feedbacks:
         """Compare every relay with its feedback."""
         self._open_inputs(now)
         for name in self._relays:
-            on, said = self._bank.is_on(name), self.said(name, now)
+            on, said = self._outputs.is_on(name), self.said(name, now)
             watch = self._watches.get(name) or Watch(on, now)
-            self._watches[name] = feedback.look(watch, on=on, said=said, now=now)
+            self._watches[name] = policy.feedback_step(watch, on=on, said=said, now=now)
             self._tell(name, said, now)
 
     def _open_inputs(self, now: float) -> None:
@@ -66,7 +72,7 @@ class Feedbacks:
             if relay.feedback_pin is None or name in self._open:
                 continue
             try:
-                self._bank.pins.open_input(relay.feedback_pin, relay.feedback_pull)
+                self._outputs.pins.open_input(relay.feedback_pin, relay.feedback_pull)
             except PinError as error:
                 self._journal.problem(f"relay.{name}.feedback_pin", str(error), self._clock.wall())
                 continue
@@ -79,11 +85,11 @@ class Feedbacks:
         if relay.feedback is not None:
             heard = self._states.find(relay.feedback)
             fresh = heard is not None and now - heard.at <= relay.only_if_within
-            return feedback.as_switch(heard.value) if heard is not None and fresh else None
+            return policy.feedback_said(heard.value) if heard is not None and fresh else None
         if name not in self._open or relay.feedback_pin is None:
             return None
         try:
-            return self._bank.pins.read(relay.feedback_pin) is not relay.feedback_active_low
+            return self._outputs.pins.read(relay.feedback_pin) is not relay.feedback_active_low
         except PinError:
             # Unknown, which is told; opening it again may help.
             self._open.discard(name)
@@ -114,7 +120,7 @@ class Feedbacks:
         if said is None:
             silent = now - watch.since > max(relay.only_if_within, self.within(name))
             return f"its feedback is unknown: {self._source(name)}" if silent else None
-        if not feedback.fault(watch, said=said, within_s=self.within(name), now=now):
+        if not policy.feedback_fault(watch, said=said, within_s=self.within(name), now=now):
             return None
         told, real = (ON, OFF) if watch.on else (OFF, ON)
         hint = "fuse, wiring, relay?" if watch.on else "is the contact welded, or switched by hand?"
@@ -137,6 +143,6 @@ class Feedbacks:
         out: dict[str, Value] = {}
         for name in self._relays:
             said = self.said(name, now)
-            found = feedback.fault(self._watches[name], said=said, within_s=self.within(name), now=now)
+            found = policy.feedback_fault(self._watches[name], said=said, within_s=self.within(name), now=now)
             out[name + FAULT] = None if found is None else ON if found else OFF
         return out

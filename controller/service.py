@@ -7,32 +7,26 @@ from typing import Protocol
 from bus import about as about_message
 from bus.about import About, Entity
 from bus.access_log import AccessLog
-from bus.answers import Answers
 from bus.clock import Clock
-from bus.command_server import CommandServer, Order, note_obeyed, readable
+from bus.command_server import Answers, CommandServer, Order, note_obeyed, readable
 from bus.commands import Code, Command, Refused, Switch, Wanted
-from bus.desk import Desk
 from bus.events import Connected, Disconnected, Message, Sent, Unpublished
-from bus.faults import why_aside
-from bus.health import Journal
+from bus.health import Journal, why_aside
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
 from bus.pins.engine import PinError
 from bus.publisher import Publisher
+from bus.request_server import RequestServer
 from bus.topics import BadTopicError, Topic, Topics, Verb
 from config.model import RELAY_DEVICE, Relay, Settings
 from config.relay_rules import GUARD
-from controller import interlocks, policy
-from controller.bank import Bank
-from controller.broker_restart import BrokerRestart
-from controller.broker_watch import BrokerWatch
+from controller import policy
+from controller.broker_watch import BrokerWatch, StallDetector
 from controller.feedbacks import Feedbacks
-from controller.foreign import Foreign
-from controller.guarding import Guarding
+from controller.files import BrokerRestart
+from controller.others import MOST_DEVICES, MOST_OUTPUTS, PendingCommands, Services, States
 from controller.policy import Position
-from controller.services import MOST_DEVICES, MOST_OUTPUTS, Services
-from controller.standstill import Standstill
-from controller.states import States
-from controller.supervisor import Supervisor
+from controller.relays import RelayOutputs
+from controller.supervisor import Guarding, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -83,24 +77,24 @@ class Controller:
     def __init__(
         self,
         settings: Settings,
-        bank: Bank,
+        outputs: RelayOutputs,
         *,
         answers: Answers,
         publisher: Publisher,
         link: Link,
         access: AccessLog,
-        desk: Desk,
+        requests: RequestServer,
         restart: BrokerRestart,
         topics: Topics,
         clock: Clock,
         journal: Journal,
     ) -> None:
         self._settings = settings
-        self._bank = bank
+        self._outputs = outputs
         self._publisher = publisher
         self._link = link
         self._access = access
-        self._desk = desk
+        self._requests = requests
         self._restart = restart
         self._topics = topics
         self._clock = clock
@@ -113,25 +107,25 @@ class Controller:
         self._malformed_at = float("-inf")
         self._waiting: dict[str, _Waiting] = {}
         now = clock.monotonic()
-        self._standstill = Standstill(now)
+        self._stall = StallDetector(now)
         self._services = Services(frozenset({RELAY_DEVICE}))
-        self._foreign: Foreign[Order] = Foreign(self._services)
+        self._pending: PendingCommands[Order] = PendingCommands(self._services)
         lossy = [r.broker_loss_after for r in settings.relay.values() if r.broker_loss == "off"]
         self._broker = BrokerWatch(now, shortest=min(lossy, default=None))
-        self._states = States(interlocks.devices(settings))
+        self._states = States(policy.devices(settings))
         guarding = None
         if settings.battery_guard is not None:
             guarding = Guarding(
                 settings.battery_guard,
-                bank,
+                outputs,
                 self._states,
                 heartbeat=settings.publish.heartbeat,
                 clock=clock,
                 journal=journal,
             )
-        self._feedbacks = Feedbacks(settings.relay, bank, self._states, clock=clock, journal=journal)
+        self._feedbacks = Feedbacks(settings.relay, outputs, self._states, clock=clock, journal=journal)
         self._supervisor = Supervisor(
-            settings.relay, bank, self._states, guarding, self._broker, clock=clock, journal=journal
+            settings.relay, outputs, self._states, guarding, self._broker, clock=clock, journal=journal
         )
         self._start(now)
 
@@ -140,7 +134,7 @@ class Controller:
         if self._settings.relay:
             self._publisher.about(RELAY_DEVICE, about)
         self._publisher.tidy({RELAY_DEVICE: about.entities} if self._settings.relay else {})
-        self._bank.start(now, self._supervisor.withheld)
+        self._outputs.start(now, self._supervisor.withheld)
         self._feedbacks.look(now)
         self._tell_state(now)
 
@@ -157,14 +151,14 @@ class Controller:
                 self._publisher.unpublished(event)
             case Disconnected():
                 self._services.forget()
-                self._foreign.forget()
+                self._pending.forget()
                 self._journal.solved("devices")
                 self._broker.disconnected(self._clock.monotonic())
 
     def set_aside(self, message: Message, error: Exception | None) -> None:
         """Answer a command or a request that failed; of all else nothing is lost."""
-        if message in self._desk:
-            self._desk.give_up(message, why_aside(error))
+        if message in self._requests:
+            self._requests.give_up(message, why_aside(error))
         elif self._topics.is_below(Verb.SET, message.topic):
             device, entity = self._topics.levels_of(message.topic)[:2]
             if device == RELAY_DEVICE:
@@ -174,21 +168,21 @@ class Controller:
 
     def tick(self, now: float) -> float:
         """Turn off what has been on long enough; tell what changed."""
-        self._standstill.look(now)
+        self._stall.look(now)
         if self._broker.look(now, self._link.heard):
             self._link.ping()
-        for relay in self._bank.elapse(now):
+        for relay in self._outputs.elapse(now):
             log.info("%s: its time is up, off", relay)
         self._supervisor.enforce(now)
-        if self._desk.busy:
-            self._desk.work(_SLICE_S)
+        if self._requests.busy:
+            self._requests.work(_SLICE_S)
         self._feedbacks.look(now)
         for relay in list(self._waiting):
             self._look_after(relay, now)
         self._tell_state(now)
         if now - self._settled >= _SETTLE_S:
             self._settled = now
-            self._bank.retry(now)
+            self._outputs.retry(now)
             self._publisher.settle(now)
             self._tell_offline(now)
             self._look_around(now)
@@ -198,7 +192,7 @@ class Controller:
         """Leave every relay as its exit policy says."""
         for relay in list(self._waiting):
             self._give_up(relay, Code.INTERNAL, "the controller ends before the feedback came")
-        self._bank.stop()
+        self._outputs.stop()
         self._tell_state(self._clock.monotonic())
         self._access.close()
         self._publisher.close()
@@ -209,7 +203,7 @@ class Controller:
 
     def _look_around(self, now: float) -> None:
         """Do once a second what need not be done at once."""
-        for order, refusal in self._foreign.due(now):
+        for order, refusal in self._pending.due(now):
             self._commands.refuse(order, refusal)
         if (silent := self._broker.hangs(now)) is not None:
             self._restart.ask(silent)
@@ -218,8 +212,8 @@ class Controller:
         self._access.tick(now)
 
     def _message(self, message: Message) -> None:
-        if message in self._desk:
-            self._desk.take(message)
+        if message in self._requests:
+            self._requests.take(message)
             return
         try:
             topic = self._topics.parse(message.topic)
@@ -272,7 +266,7 @@ class Controller:
             return
         now = self._clock.monotonic()
         try:
-            self._foreign.take(order.device, order.entity, order.command.id, order, now)
+            self._pending.take(order.device, order.entity, order.command.id, order, now)
         except Refused as refusal:
             self._commands.refuse(order, refusal)
 
@@ -284,7 +278,7 @@ class Controller:
             log.warning("%s.%s: its answer cannot be read: %s", device, entity, error)
             self._journal.count("messages_refused")
             result = None
-        order = self._foreign.answered(device, entity, None if result is None else result.id)
+        order = self._pending.answered(device, entity, None if result is None else result.id)
         if order is not None and result is not None and result.status == "ok":
             note_obeyed(self._access, order, result.actual)
 
@@ -333,16 +327,16 @@ class Controller:
 
     def entity(self, device: str, entity: str) -> Entity:  # noqa: ARG002 — there is one device only
         """Return what about says of a relay. Raises Refused."""
-        self._bank.position(entity)
+        self._outputs.position(entity)
         return _entity(entity, self._settings.relay[entity])
 
     def actual(self, device: str, entity: str) -> Value:
         """Return what is read back from a relay's pin, None of what is not ours."""
-        return self._bank.actual(entity) if device == RELAY_DEVICE else None
+        return self._outputs.actual(entity) if device == RELAY_DEVICE else None
 
     def off_at(self, device: str, entity: str) -> float | None:
         """Return when a relay turns itself off, monotonic seconds."""
-        return self._bank.off_at(entity) if device == RELAY_DEVICE else None
+        return self._outputs.off_at(entity) if device == RELAY_DEVICE else None
 
     def say_state(self) -> None:
         """Publish the state of the relays if it changed."""
@@ -353,17 +347,17 @@ class Controller:
         relay = order.entity
         now = self._clock.monotonic()
         assert isinstance(wanted, Switch)  # noqa: S101 — a relay is boolean
-        position = self._bank.position(relay)
+        position = self._outputs.position(relay)
         goal = policy.obey(self._settings.relay[relay], position, wanted, order.command.for_s, now)
         if goal.on:
-            if self._standstill.look(now):
+            if self._stall.look(now):
                 raise Refused(Code.EXPIRED, "it may have waited while the controller stood still: send again")
             self._supervisor.check(relay, now)
         self._give_up(relay, Code.BUSY, "a newer command came before the feedback")
         # Before the pin: whoever is killed in between must not switch twice.
         self._commands.begin(order)
         try:
-            self._bank.take(relay, goal)
+            self._outputs.take(relay, goal)
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
         self._supervisor.commanded(relay, on=goal.on)
@@ -378,7 +372,7 @@ class Controller:
     def _look_after(self, relay: str, now: float) -> None:
         """Answer a command once its load has followed, or has had its time."""
         waiting = self._waiting[relay]
-        if self._bank.is_on(relay) is not waiting.on:
+        if self._outputs.is_on(relay) is not waiting.on:
             self._give_up(relay, Code.INTERLOCK, "it was turned off again before the feedback came")
         elif relay not in self._feedbacks or self._feedbacks.said(relay, now) is waiting.on:
             del self._waiting[relay]
@@ -386,7 +380,7 @@ class Controller:
         elif now >= waiting.until:
             why = self._feedbacks.missing(relay, on=waiting.on, now=now)
             if waiting.on:
-                self._bank.try_to_take(relay, Position(on=False))
+                self._outputs.try_to_take(relay, Position(on=False))
                 self._feedbacks.failed(relay, now)
             self._give_up(relay, Code.HARDWARE, why)
 
@@ -397,7 +391,7 @@ class Controller:
             self._commands.refuse(waiting.order, Refused(code, text))
 
     def _tell_state(self, now: float) -> None:
-        relays: dict[str, Value] = {relay: self._bank.actual(relay) for relay in self._settings.relay}
+        relays: dict[str, Value] = {relay: self._outputs.actual(relay) for relay in self._settings.relay}
         values = relays | self._supervisor.values() | self._feedbacks.values(now)
         if values == self._told and now - self._told_at < self._settings.publish.heartbeat:
             return
@@ -414,7 +408,7 @@ class Controller:
         return About(
             name=self._settings.controller.name,
             manufacturer="Boondock",
-            backend=self._bank.pins.backend,
+            backend=self._outputs.pins.backend,
             entities=entities | self._feedbacks.entities(),
         )
 

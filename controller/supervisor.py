@@ -1,21 +1,118 @@
-"""Says whether a relay may be on now, and turns off by itself what may be on no longer."""
+"""Says whether a relay may be on now, turns off what may not, and guards the battery."""
 
 import logging
 
 from bus.clock import Clock
 from bus.commands import Code, Refused
 from bus.health import Journal
-from bus.messages import ON, Value
-from config.model import Relay
+from bus.messages import OFF, ON, Value
+from config.model import BatteryGuard, Relay
 from config.relay_rules import GUARD
-from controller import interlocks, policy
-from controller.bank import Bank
+from controller import policy
 from controller.broker_watch import BrokerWatch
-from controller.guarding import Guarding
-from controller.policy import Position
-from controller.states import States
+from controller.others import Heard, States
+from controller.policy import Guard, Position
+from controller.relays import RelayOutputs
 
 log = logging.getLogger(__name__)
+
+_TRIPPED = f"{GUARD}.tripped"
+_WAS_ON = f"{GUARD}.was_on"
+
+
+class Guarding:
+    """Keeps one relay off while its battery is too empty."""
+
+    def __init__(
+        self,
+        settings: BatteryGuard,
+        outputs: RelayOutputs,
+        states: States,
+        *,
+        heartbeat: float,
+        clock: Clock,
+        journal: Journal,
+    ) -> None:
+        self._settings = settings
+        self._heartbeat = heartbeat
+        self._outputs = outputs
+        self._states = states
+        self._clock = clock
+        self._journal = journal
+        self._guard = Guard(tripped=outputs.remembers(_TRIPPED))
+        self._heard: Heard | None = None
+        # Of the newest measurement that was one, or of the start.
+        self._known_at = clock.monotonic()
+
+    @property
+    def relay(self) -> str:
+        """Return the relay that is guarded."""
+        return self._settings.relay
+
+    @property
+    def state(self) -> str:
+        """Return ON while the load is disconnected."""
+        return ON if self._guard.tripped else OFF
+
+    def refusal(self, relay: str) -> str | None:
+        """Return why a relay may not be on, None if it may."""
+        if relay != self._settings.relay or not self._guard.tripped:
+            return None
+        return policy.guard_refusal(self._settings, self._value())
+
+    def hear(self, now: float) -> bool:
+        """Take what the source said; True when the battery has just recovered and the load was on before."""
+        before = self._guard.tripped
+        heard = self._states.find(self._settings.source)
+        if heard is not None and heard is not self._heard:
+            self._heard = heard
+            value = self._value()
+            self._guard = policy.guard_step(self._settings, self._guard, value, heard.at)
+            if value is not None:
+                self._known_at = heard.at
+        self._guard = policy.guard_elapse(self._settings, self._guard, now, heartbeat=self._heartbeat)
+        if self._guard.tripped is before:
+            return False
+        return self._trip() if self._guard.tripped else self._recover()
+
+    def _trip(self) -> bool:
+        log.warning("battery guard: tripped, %s is turned off", self._settings.relay)
+        self._outputs.remember(_WAS_ON, on=self._outputs.is_lasting(self._settings.relay))
+        self._outputs.remember(_TRIPPED, on=True)
+        return False
+
+    def _recover(self) -> bool:
+        log.info("battery guard: the battery has recovered")
+        self._outputs.remember(_TRIPPED, on=False)
+        return self._settings.restore and self._outputs.remembers(_WAS_ON)
+
+    def let_be(self, relay: str) -> None:
+        """Keep the relay off after recovery: somebody turned it off."""
+        if relay == self._settings.relay and self._guard.tripped:
+            self._outputs.remember(_WAS_ON, on=False)
+
+    def tell(self, now: float) -> None:
+        """Say in health what is wrong."""
+        text = self.refusal(self._settings.relay)
+        if text is None:
+            self._journal.solved(GUARD)
+        else:
+            # The value moves on; the news is that it tripped.
+            self._tell_once(GUARD, text)
+        if now - self._known_at <= policy.LONGEST_GAP_S:
+            self._journal.solved(f"{GUARD}.source")
+        else:
+            self._tell_once(
+                f"{GUARD}.source", f"{self._settings.source} is unknown: nothing guards the battery meanwhile"
+            )
+
+    def _tell_once(self, subject: str, text: str) -> None:
+        if subject not in self._journal.problems:
+            self._journal.problem(subject, text, self._clock.wall())
+
+    def _value(self) -> float | None:
+        heard = self._states.find(self._settings.source)
+        return heard.value if heard is not None and isinstance(heard.value, float | int) else None
 
 
 class Supervisor:
@@ -24,7 +121,7 @@ class Supervisor:
     def __init__(
         self,
         relays: dict[str, Relay],
-        bank: Bank,
+        outputs: RelayOutputs,
         states: States,
         guarding: Guarding | None,
         broker: BrokerWatch,
@@ -33,12 +130,12 @@ class Supervisor:
         journal: Journal,
     ) -> None:
         self._relays = relays
-        self._bank = bank
+        self._outputs = outputs
         self._states = states
         self._guarding = guarding
         self._clock = clock
         self._journal = journal
-        self._partners = interlocks.partners(relays)
+        self._partners = policy.partners(relays)
         self._broker = broker
         self._started = clock.monotonic()
         # Relays that come back by themselves, and until when they may.
@@ -50,7 +147,7 @@ class Supervisor:
             self._come_back(self._guarding.relay, now)
 
     def withheld(self, name: str, now: float) -> bool:
-        """Whether a relay that boots on has to stay off, and come back later if at all."""
+        """Return whether a relay that boots on has to stay off, and come back later if at all."""
         if self._forbidden(name) is not None:
             return True
         if policy.is_cold(self._relays[name], now):
@@ -63,11 +160,11 @@ class Supervisor:
 
     def check(self, name: str, now: float) -> None:
         """Raise Refused if the relay may not be turned on, or stay on for longer, now."""
-        why = self._forbidden(name) or interlocks.unmet(self._relays[name], self._states, now)
+        why = self._forbidden(name) or policy.unmet(self._relays[name], self._states, now)
         if why is not None:
             raise Refused(Code.INTERLOCK, why)
-        rest = interlocks.rest(self._relays[name], self._bank.off_since(name), now)
-        if rest and not self._bank.is_on(name):
+        rest = policy.rest(self._relays[name], self._outputs.off_since(name), now)
+        if rest and not self._outputs.is_on(name):
             raise Refused(Code.LIMIT, f"min_off: it may turn on again in {rest:.1f} s")
 
     def _forbidden(self, name: str) -> str | None:
@@ -75,12 +172,12 @@ class Supervisor:
         if why is not None:
             return why
         for other in self._partners[name]:
-            if self._bank.is_on(other) or self._bank.actual(other) == ON:
+            if self._outputs.is_on(other) or self._outputs.actual(other) == ON:
                 return f"never with {other}, which is on"
         return None
 
     def commanded(self, name: str, *, on: bool) -> None:
-        """Somebody's command was obeyed: it counts for more than what was to come back."""
+        """Note that a command was obeyed: it counts for more than what was to come back."""
         self._returning.pop(name, None)
         if self._guarding is not None and not on:
             self._guarding.let_be(name)
@@ -89,9 +186,9 @@ class Supervisor:
         """Turn off what may be on no longer, and on what has waited for its time."""
         self.hear(now)
         for name, relay in self._relays.items():
-            if self._bank.is_on(name):
+            if self._outputs.is_on(name):
                 self._turn_off(name, relay, now)
-            if interlocks.unmet(relay, self._states, now) is None:
+            if policy.unmet(relay, self._states, now) is None:
                 self._journal.solved(f"relay.{name}.only_if")
         for name, until in list(self._returning.items()):
             self._try_to_return(name, until, now)
@@ -104,7 +201,7 @@ class Supervisor:
         if unfit is not None:
             self._journal.problem(f"relay.{name}.only_if", f"turned off: {unfit}", self._clock.wall())
         reason = why or unfit
-        if reason is not None and self._bank.try_to_take(name, Position(on=False)):
+        if reason is not None and self._outputs.try_to_take(name, Position(on=False)):
             log.warning("%s: turned off: %s", name, reason)
 
     def _must_be_off(self, name: str, relay: Relay, now: float) -> str | None:
@@ -119,22 +216,22 @@ class Supervisor:
     def _unfit(self, relay: Relay, now: float) -> str | None:
         if not relay.only_if_enforce:
             return None
-        return interlocks.broken(relay, self._states, now, since=self._started)
+        return policy.broken(relay, self._states, now, since=self._started)
 
     def _try_to_return(self, name: str, until: float, now: float) -> None:
-        if self._bank.is_on(name) or now > until:
+        if self._outputs.is_on(name) or now > until:
             del self._returning[name]
             return
         try:
-            self._bank.position(name)
+            self._outputs.position(name)
             self.check(name, now)
         except Refused:
             # Not yet: it is asked again until its time is over.
             return
-        if self._bank.try_to_take(name, policy.lasting(self._relays[name], now)):
+        if self._outputs.try_to_take(name, policy.lasting(self._relays[name], now)):
             log.info("%s: back on", name)
             del self._returning[name]
 
     def values(self) -> dict[str, Value]:
-        """What the relays' device says beside its relays."""
+        """Return what the relays' device says beside its relays."""
         return {} if self._guarding is None else {GUARD: self._guarding.state}

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bus import desk, identity, sd_notify
+from bus import request_server, state_files, systemd
 from bus.access_log import AccessLog
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
 from bus.events import Link
-from bus.faults import fault_in
-from bus.lock import LockedError
+from bus.health import fault_in
 from bus.process import Process, set_up_logging
+from bus.state_files import LockedError
 from bus.topics import Topics
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
@@ -46,18 +46,18 @@ _OPENING_S = 900
 def main() -> int:
     """Run the process; returns its exit code."""
     set_up_logging()
-    settings = load_or_exit(notify=sd_notify.notify)
+    settings = load_or_exit(notify=systemd.notify)
     return serve(settings, house_clock(settings))
 
 
 def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedule] = Schedule) -> int:
     """Serve until asked to stop; time and what is due when are the caller's."""
-    mine = identity.identify(Path(settings.storage.state), NAME, clock.wall())
+    mine = state_files.identify(Path(settings.storage.state), NAME, clock.wall())
     link = Link.of(settings.broker, NAME, mine.part, instance=mine.instance, session_s=_SESSION_S)
     link = replace(link, receive_maximum=2 * BATCH)
     topics = Topics(settings.broker.base)
     # Its own requests are among all.
-    listens = [one for one in subscriptions(topics) if one != desk.subscription(topics, NAME)]
+    listens = [one for one in subscriptions(topics) if one != request_server.subscription(topics, NAME)]
     listens += [*of_announcing(topics), *of_absent_services(topics)]
     process = Process(
         NAME,
@@ -84,7 +84,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
         # Neither another start nor an empty database would help.
         log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
         return EXIT_CONFIG
-    refusing = desk.Desk(
+    refusing = request_server.RequestServer(
         NAME, {}, bus=process.connection, topics=topics, journal=process.journal, wall=clock.wall
     )
     schedule = schedule_of(process.emit)
@@ -119,7 +119,7 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
             anchor=anchor_path(settings),
             broker_tells=True,
             access=access,
-            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.forgive),
+            hooks=Hooks(process.guard, process.in_hand.clear, process.in_hand.release),
         )
 
     service = _made(make, lambda: _open(settings.statistician))
@@ -160,7 +160,7 @@ def _made(make: Callable[[Store], Statistician], opened: Callable[[], Store]) ->
 
 def _open(settings: StatisticianSettings) -> Store:
     # Checking, restoring or bringing up a large file takes longer than the service manager waits.
-    sd_notify.notify(f"EXTEND_TIMEOUT_USEC={_OPENING_S * 1_000_000}\nSTATUS=opening the database")
+    systemd.notify(f"EXTEND_TIMEOUT_USEC={_OPENING_S * 1_000_000}\nSTATUS=opening the database")
     backups = None if settings.backups is None else Path(settings.backups)
     return Store(Path(settings.database), backups, alone=True)
 

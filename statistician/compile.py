@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from bus.faults import spares
-from bus.zone import machine_zone
+from bus.health import spares
+from bus.messages import machine_zone
 from statistician.arithmetic.algorithm import Row, hourly
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.arithmetic.open_period import keeping, open_period

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta
 
 from bus.clock import Clock
+from bus.commands import Code, Refused
 from bus.events import Message
-from bus.messages import from_iso, to_iso
-from bus.requests import LATEST_MS, Code, Ms, Refused
+from bus.messages import from_iso, machine_zone, to_iso
+from bus.requests import LATEST_MS, Ms
 from bus.topics import ID
-from bus.zone import machine_zone
 from config.model import Statistician as Settings
 from statistician.arithmetic.live import Entities, LiveEntity
 from statistician.arithmetic.periods import horizon

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from bus.faults import fault_in
+from bus.health import fault_in
 from statistician.arithmetic.algorithm import Row, hourly
 from statistician.arithmetic.live import Entities
 from statistician.arithmetic.open_period import keeping, open_period

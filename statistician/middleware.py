@@ -7,14 +7,13 @@ from bus import about as about_message
 from bus.access_log import AccessLog
 from bus.announcer import Announcer
 from bus.clock import Clock
-from bus.desk import Desk
+from bus.commands import Code, Refused
 from bus.events import Connected, Message, Publishes, Subscription
-from bus.faults import why_aside
-from bus.health import Journal
-from bus.lock import LockedError
+from bus.health import Journal, why_aside
 from bus.messages import ONLINE
 from bus.process import EXIT_RESTART, KeepsMessages, Stop
-from bus.requests import Code, Refused
+from bus.request_server import RequestServer
+from bus.state_files import LockedError
 from bus.topics import HOME_ASSISTANT, ID, STATISTICIAN, BadTopicError, Topics, Verb
 from statistician.publish import empty
 from statistician.records import StoreError
@@ -315,7 +314,7 @@ class AbsentServices(Middleware):
     """
 
     def __init__(
-        self, inner: KeepsMessages, desk: Desk, topics: Topics, mine: str, access: AccessLog
+        self, inner: KeepsMessages, desk: RequestServer, topics: Topics, mine: str, access: AccessLog
     ) -> None:
         super().__init__(inner)
         self._desk = desk

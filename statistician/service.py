@@ -5,14 +5,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus import desk
 from bus.access_log import AccessLog
 from bus.clock import Clock
 from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
-from bus.faults import fault_in, why_aside
-from bus.health import Journal
-from bus.in_hand import digest_of
+from bus.health import Journal, fault_in, why_aside
+from bus.inbox import digest_of
 from bus.process import RestartError
+from bus.request_server import subscription
 from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
@@ -55,7 +54,7 @@ def subscriptions(topics: Topics) -> list[Subscription]:
         for verb in (Verb.ABOUT, Verb.STATE)
     ]
     backlog = Subscription(filter=topics.every(Verb.BACKLOG), retained=False)
-    return [*data, backlog, desk.subscription(topics, STATISTICIAN)]
+    return [*data, backlog, subscription(topics, STATISTICIAN)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from bus.lock import hold
+from bus.state_files import hold
 from statistician.clock.entity_clock import Undated
 from statistician.records import Batch, DeadLetter, EntityRecord, StreamRecord
 from statistician.store_backup import Backup

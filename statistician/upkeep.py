@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from bus import backup_report
+from bus import state_files
 from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import to_iso
@@ -166,7 +166,7 @@ class Upkeep:
         if self._reports is None or now - self._read_at < _READ_EVERY_S:
             return
         self._read_at = now
-        report = backup_report.read(self._reports)
+        report = state_files.read_backup_report(self._reports)
         if report is None:
             return
         at, problem = self._clock.wall(), report.problem

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bus.anchor import FILE, Anchor, write_anchor
-from bus.clock import Clock, HouseClock
+from bus.clock import ANCHOR_FILE, Anchor, Clock, HouseClock, write_anchor
 from bus.messages import ClockQuality
 
 NOON_MS = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()) * 1000
@@ -30,7 +29,7 @@ class Machine:
     """A machine whose raw clock, boots and synchronisation a test moves."""
 
     def __init__(self, folder: Path, raw: int = NOON_MS, *, trusted: bool = False) -> None:
-        self.anchor = folder / FILE
+        self.anchor = folder / ANCHOR_FILE
         self.trusted = trusted
         self.raw = raw
         self.boottime = 20.0

@@ -22,7 +22,7 @@ STATISTICIAN = "\n".join(
     path.read_text(encoding="utf-8")
     for path in (
         *(ROOT / "statistician").rglob("*.py"),
-        ROOT / "bus" / "desk.py",
+        ROOT / "bus" / "request_server.py",
         ROOT / "bus" / "process.py",
     )
 )
@@ -134,7 +134,7 @@ def test_the_counters_of_the_statistician_are_all_there() -> None:
     counted = set(re.findall(r'journal\.count\(\s*f?"(\w+)', STATISTICIAN))
     assert "readings_" in counted
     counted |= {f"readings_{quality}" for quality in get_args(messages.ClockQuality) if quality != "ok"}
-    assert names("What the statistician has counted", "Its problems") == counted - {"readings_"}
+    assert names("has counted since its start", "Its problems") == counted - {"readings_"}
 
 
 def test_the_problems_of_the_statistician_are_all_there() -> None:

@@ -131,7 +131,7 @@ class Pins:
     def _of(self, pin: int) -> Lines:
         if pin not in self._opened:
             raise PinError(f"pin {pin} is not open")
-        return self.reach()
+        return self._lines or self.reach()
 
 
 class SimulatedLines:

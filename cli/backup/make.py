@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bus import backup_report
-from bus.backup_report import BackupReport
-from bus.lock import LockedError, hold
+from bus import state_files
+from bus.state_files import BackupReport, LockedError, hold
 from cli.asking import AskError
 from cli.backup.archive import Reader, Writer, create
 from cli.backup.sources import House, Part, inside, mount_of, wants_mount
@@ -97,7 +96,7 @@ def back_up(
     Raises AskError with a sentence; then the old backups stand as they were.
     """
     folder = inside(house.root, house.clock)
-    before = backup_report.read(folder) if folder.is_dir() else None
+    before = state_files.read_backup_report(folder) if folder.is_dir() else None
     at = round(now.timestamp() * 1000)
     report = BackupReport(at, None, before.file if before else None, before.good_at if before else None)
     try:
@@ -112,7 +111,7 @@ def back_up(
 def _report(folder: Path, report: BackupReport) -> None:
     if folder.is_dir():
         try:
-            backup_report.write(folder, report)
+            state_files.write_backup_report(folder, report)
         except OSError as error:
             raise AskError(
                 f"{folder}: {error.strerror or error}: the statistician cannot tell how the backup went"

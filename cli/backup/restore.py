@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from bus.health import VERSION
-from bus.lock import LockedError, hold
+from bus.state_files import LockedError, hold
 from cli.asking import AskError
 from cli.backup.archive import Entry, Manifest, Reader, create
 from cli.backup.sources import BEFORE, COMPANIONS, Part, inside, standing, top_of

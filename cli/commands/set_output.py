@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bus.zone import machine_zone
+from bus.messages import machine_zone
 from cli import completing, output, switching, tables, times
 from cli.house import House, Json, talks
 

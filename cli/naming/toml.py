@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bus import keeping
+from bus import state_files
 from cli.asking import AskError
 from config import load
 from config.mistakes import ConfigError
@@ -95,8 +95,8 @@ def replace_kept(path: Path, content: bytes, now: datetime, *, private: bool = F
     found = path.stat()
     mode, owner = found.st_mode & 0o777, (found.st_uid, found.st_gid)
     copy = path.with_name(f"{path.name}.before-{now:%Y%m%dT%H%M%S}")
-    keeping.write(copy, path.read_bytes(), mode=mode, owner=owner)
-    keeping.write(path, content, mode=0o600 if private else mode, owner=owner)
+    state_files.write(copy, path.read_bytes(), mode=mode, owner=owner)
+    state_files.write(path, content, mode=0o600 if private else mode, owner=owner)
     return copy
 
 

@@ -1,9 +1,9 @@
 """Answers the requests of clients, by the table of verbs."""
 
 from bus.access_log import AccessLog
-from bus.desk import Desk
 from bus.events import Publishes
 from bus.health import Journal
+from bus.request_server import RequestServer
 from bus.topics import STATISTICIAN, Topics
 from statistician.api import history, maintenance, overview, statistics
 from statistician.api.table import VERBS
@@ -18,9 +18,9 @@ MODULES = (overview, history, statistics, maintenance)
 
 def request_server(
     context: Context, bus: Publishes, topics: Topics, journal: Journal, access: AccessLog | None
-) -> Desk:
+) -> RequestServer:
     """Make what answers the statistician's requests."""
-    return Desk(
+    return RequestServer(
         STATISTICIAN,
         {name: row.on(context) for name, row in VERBS.items()},
         bus=bus,

@@ -8,8 +8,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bus.about import MEASUREMENT
+from bus.commands import Code, Refused
 from bus.messages import Value, to_iso
-from bus.requests import Code, Listing, Part, Place, Refused
+from bus.requests import Listing, Part, Place
 from statistician.api.table import BY_TIME, BY_TWO, verb
 from statistician.arithmetic.algorithm import Row, accumulator
 from statistician.arithmetic.counters import HeldReading

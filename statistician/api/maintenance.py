@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from bus.commands import Code, Refused
 from bus.events import Message
 from bus.messages import to_iso
-from bus.requests import Code, Listing, Part, Parts, Place, Refused, Wait
+from bus.requests import Listing, Part, Parts, Place, Wait
 from statistician.api.table import BY_TWO, Nothing, verb
 from statistician.context import Context
 from statistician.fixes.engine import FIXES, Fix, journal, make

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from bus import about
+from bus.commands import Code, Refused
 from bus.health import VERSION
 from bus.messages import to_iso
-from bus.requests import Code, Listing, Part, Place, Refused
+from bus.requests import Listing, Part, Place
 from statistician import store_queries as queries
 from statistician.api.rows import stored_unit, unit_class
 from statistician.api.table import BY_NAME, Nothing, verb

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from bus.commands import Code, Refused
 from bus.messages import to_iso
-from bus.requests import Code, Refused
 from statistician import store_queries as queries
 from statistician.arithmetic import units
 from statistician.arithmetic.algorithm import Row, direction

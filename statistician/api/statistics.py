@@ -7,7 +7,8 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct, to_builtins
 
-from bus.requests import LATEST_MS, Code, Listing, Part, Place, Refused
+from bus.commands import Code, Refused
+from bus.requests import LATEST_MS, Listing, Part, Place
 from statistician import store_queries as queries
 from statistician.api.rows import Changes, EntityRows, Period, Selection, answer_row, check_units, select
 from statistician.api.table import BY_ROW, verb

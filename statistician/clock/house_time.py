@@ -6,8 +6,7 @@ The time since the machine's start is steady; the wall clock is an offset to it,
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.anchor import Anchor, write_anchor
-from bus.clock import Clock
+from bus.clock import Anchor, Clock, write_anchor
 from bus.health import Journal
 from bus.messages import ClockQuality
 from statistician.clock.entity_clock import PROBATION_S

@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 
 from bus.about import TOTAL, TOTAL_INCREASING
-from bus.requests import Code, Refused
+from bus.commands import Code, Refused
 from statistician.arithmetic.counters import HeldReading, Judged
 from statistician.arithmetic.periods import MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import difference

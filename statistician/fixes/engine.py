@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw
 
+from bus.commands import Code, Refused
 from bus.messages import to_iso
-from bus.requests import LARGEST, Code, Refused
+from bus.requests import LARGEST
 from statistician.arithmetic.live import Entities
 from statistician.context import Context
 from statistician.corrections import merge

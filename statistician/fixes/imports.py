@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
-from bus.requests import Code, Refused
+from bus.commands import Code, Refused
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.periods import HOUR, hour_of
 from statistician.arithmetic.units import canonical, convert, difference

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from bus.requests import Code, Refused
+from bus.commands import Code, Refused
 from statistician.arithmetic.units import canonical, convert, difference
 from statistician.context import Context, full_name
 from statistician.fixes.params import Change, ChangeUnit, SetMetadata, Summary

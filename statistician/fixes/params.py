@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from bus.requests import Code, Refused
+from bus.commands import Code, Refused
 from statistician.arithmetic.algorithm import LARGEST
 from statistician.arithmetic.live import Entities
 from statistician.context import Moment, Name, Names, full_name

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from bus.commands import Code, Refused
 from bus.messages import to_iso
-from bus.requests import Code, Refused
 from bus.topics import ID
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.live import LiveEntity

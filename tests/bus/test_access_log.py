@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bus.access_log import EVERY_S, LARGEST, MOST, AccessLog
-from bus.desk import Desk
 from bus.events import Message
 from bus.health import Journal
+from bus.request_server import RequestServer
 from bus.topics import Topics
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus
@@ -122,7 +122,7 @@ def test_clients_read_it_in_pages(life: Life) -> None:
         life.log.note(f"e{number}", "x" * 200)
         life.pass_(EVERY_S)
     bus, topics = FakeBus(), Topics()
-    desk = Desk(
+    desk = RequestServer(
         "x",
         {},
         bus=bus,

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from bus.access_log import AccessLog, Entry
-from bus.desk import Desk
+from bus.commands import Code, Refused
 from bus.events import Message
 from bus.health import Journal
-from bus.requests import Code, Listing, Part, Parts, Place, Refused, action
+from bus.request_server import RequestServer
+from bus.requests import Listing, Part, Parts, Place, action
 from bus.topics import Topics
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus
@@ -46,7 +47,7 @@ class Teller:
         self.bus, self.journal, clock = FakeBus(), Journal(), time.clock
         self.access = AccessLog(folder / "access.log", clock=clock, journal=self.journal)
         look = action(Change, change)
-        self.desk = Desk(
+        self.desk = RequestServer(
             "teller",
             {"look": look, "change": dataclasses.replace(look, changes=True)},
             bus=self.bus,

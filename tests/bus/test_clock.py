@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.anchor import FILE, read_anchor, write_anchor
-from bus.clock import BUILD_DATE_MS, STEP_MS, HouseClock, Step, boot_id, clock_of, system_clock
+from bus.clock import (
+    ANCHOR_FILE,
+    BUILD_DATE_MS,
+    STEP_MS,
+    HouseClock,
+    Step,
+    boot_id,
+    clock_of,
+    read_anchor,
+    system_clock,
+    write_anchor,
+)
 from tests.clock import NOON_MS, Machine
 
 HOUR = 3_600_000
@@ -198,7 +208,7 @@ def test_a_damaged_file_is_told_and_not_used(machine: Machine, content: bytes) -
 
 
 def test_a_folder_that_cannot_be_read_is_told(machine: Machine) -> None:
-    machine.anchor = machine.anchor.parent / "a file" / FILE
+    machine.anchor = machine.anchor.parent / "a file" / ANCHOR_FILE
     machine.anchor.parent.write_text("where the folder should be")
     assert "cannot be read" in (machine.process().problem() or "")
 

@@ -175,8 +175,8 @@ def test_offline_is_contradicted_where_online_is_ours_and_nowhere_else(
     client.on("camper/availability/silent")
     since = len(client.messages)
     for topic in topics:
-        owner.connection.insist(Message(topic, b"online", 1, retain=True, mid=1, generation=1))
-        owner.connection.insist(Message(topic, b"offline", 1, retain=True, mid=1, generation=1))
+        owner.connection.reassert_online(Message(topic, b"online", 1, retain=True, mid=1, generation=1))
+        owner.connection.reassert_online(Message(topic, b"offline", 1, retain=True, mid=1, generation=1))
     client.wait(lambda m: m.topic == BIRTH, since=since)
     said = [(m.topic, m.payload) for m in client.messages if m.payload == b"online"]
     assert said == [(topic, b"online") for topic in (BIRTH, topics[2], topics[2], BIRTH)]

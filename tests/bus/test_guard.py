@@ -7,7 +7,7 @@ import pytest
 
 from bus.clock import clock_of
 from bus.events import Connected, Link, Message
-from bus.in_hand import Verdict
+from bus.inbox import Handling
 from bus.process import EXIT_RESTART, Process, RestartError
 from bus.topics import Topics
 from config.model import Broker
@@ -139,14 +139,18 @@ def test_what_only_a_new_start_can_cure_ends_it(
     assert running.process.run(running.service) == EXIT_RESTART
     with pytest.MonkeyPatch.context() as patch:
         again = Running(machine, tmp_path, patch)
-        assert again.process.in_hand.verdict(message(1)) is (Verdict.ALONE if suspected else Verdict.FREE)
+        assert again.process.in_hand.handling_of(message(1)) is (
+            Handling.ALONE if suspected else Handling.NORMAL
+        )
         again.process.in_hand.begin(message(2))
         again.process.in_hand.handled()
         again.service.faults.append(fail)
         again.process.emit(message(1))
         assert again.process.run(again.service) == EXIT_RESTART
         third = Running(machine, tmp_path, patch)
-        assert third.process.in_hand.verdict(message(1)) is (Verdict.ASIDE if suspected else Verdict.FREE)
+        assert third.process.in_hand.handling_of(message(1)) is (
+            Handling.ASIDE if suspected else Handling.NORMAL
+        )
 
 
 def test_a_message_that_ended_the_process_twice_is_not_handled(

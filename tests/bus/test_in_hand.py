@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.events import Message
-from bus.in_hand import InHand, Verdict, digest_of
+from bus.inbox import Handling, InHand, digest_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,12 +42,12 @@ class Lives:
             self.marks.begin(one)
             self.marks.handled()
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[Handling]:
         """How A, B and C are to be handled."""
-        return [self.marks.verdict(one) for one in (A, B, C)]
+        return [self.marks.handling_of(one) for one in (A, B, C)]
 
 
-FREE, ALONE, ASIDE = Verdict.FREE, Verdict.ALONE, Verdict.ASIDE
+FREE, ALONE, ASIDE = Handling.NORMAL, Handling.ALONE, Handling.ASIDE
 
 
 @pytest.fixture
@@ -120,12 +120,12 @@ def test_kills_from_outside_suspect_no_command_and_an_error_does(tmp_path: Path)
         # Killed while it was handled.
         InHand(path, outside=False).begin(A)
     marks = InHand(path, outside=False)
-    assert marks.verdict(A) is FREE
+    assert marks.handling_of(A) is FREE
     for expected in (ALONE, ASIDE):
         marks.begin(A)
         marks.failed()
         marks = InHand(path, outside=False)
-        assert marks.verdict(A) is expected
+        assert marks.handling_of(A) is expected
 
 
 def test_a_good_end_leaves_no_suspects(lives: Lives) -> None:
@@ -139,20 +139,20 @@ def test_what_is_forgiven_is_as_any_other_also_after_a_start(lives: Lives) -> No
     for _ in range(2):
         lives.marks.begin(A)
         lives.die(failed=True)
-    assert lives.marks.verdict(A) is ASIDE
-    assert lives.marks.forgive(digest_of(A))
-    assert not lives.marks.forgive(digest_of(B))
+    assert lives.marks.handling_of(A) is ASIDE
+    assert lives.marks.release(digest_of(A))
+    assert not lives.marks.release(digest_of(B))
     lives.die()
-    assert lives.marks.verdict(A) is FREE
+    assert lives.marks.handling_of(A) is FREE
 
 
 def test_of_very_many_in_hand_the_newest_are_marked(lives: Lives) -> None:
     lives.take(*(message(number) for number in range(10, 9000)))
     lives.take(A)
     lives.die()
-    assert lives.marks.verdict(A) is ALONE
-    assert lives.marks.verdict(message(10)) is FREE
-    assert lives.marks.verdict(message(8999)) is ALONE
+    assert lives.marks.handling_of(A) is ALONE
+    assert lives.marks.handling_of(message(10)) is FREE
+    assert lives.marks.handling_of(message(8999)) is ALONE
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 200_000, b"INHAND01", b"INHAND01" + b"\xff" * 139_288])
@@ -161,7 +161,7 @@ def test_marks_that_nobody_can_read_prevent_no_start(tmp_path: Path, content: by
     path.write_bytes(content)
     marks = InHand(path)
     marks.begin(A)
-    assert InHand(path).verdict(A) is ALONE
+    assert InHand(path).handling_of(A) is ALONE
 
 
 def test_without_a_place_for_the_marks_the_process_goes_on(tmp_path: Path) -> None:
@@ -170,14 +170,14 @@ def test_without_a_place_for_the_marks_the_process_goes_on(tmp_path: Path) -> No
     marks.begin(A)
     marks.handled()
     marks.clear()
-    assert marks.verdict(A) is FREE
+    assert marks.handling_of(A) is FREE
     marks.close()
 
 
 _FATAL = """
 import faulthandler, sys
 from pathlib import Path
-from bus.in_hand import InHand
+from bus.inbox import InHand
 from tests.bus.test_in_hand import A, B
 marks = InHand(Path(sys.argv[1]))
 if sys.argv[2] == "crowd":
@@ -196,6 +196,6 @@ def test_a_fatal_signal_is_an_error_of_the_process_itself(
         command = [sys.executable, "-c", _FATAL, str(path), who, signal]
         assert subprocess.run(command, cwd=ROOT, check=False).returncode < 0
     marks = InHand(path)
-    assert [marks.verdict(one) for one in (A, B)] == [ALONE, ASIDE]
+    assert [marks.handling_of(one) for one in (A, B)] == [ALONE, ASIDE]
     assert "Fatal Python error" in caplog.text
     marks.close()

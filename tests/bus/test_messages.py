@@ -13,10 +13,10 @@ from bus.messages import (
     decode_reading,
     encode_reading,
     from_iso,
+    machine_zone,
     scalar,
     to_iso,
 )
-from bus.zone import machine_zone
 
 TS = 1795243210512
 EXAMPLE = (

@@ -17,7 +17,7 @@ from bus.outbox import (
     Limits,
     Outbox,
 )
-from bus.shelf import Shelf
+from bus.outbox.file import OutboxFile
 
 TOPIC = "camper/state/mppt"
 
@@ -198,10 +198,10 @@ def test_a_statistician_that_is_away_moves_the_rows_to_disk_at_once(tmp_path: Pa
 
 
 def test_on_disk_a_commit_is_synchronous(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "disk" / "x", durable=True)
-    assert shelf._db.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert shelf._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    shelf.close()
+    kept = OutboxFile(tmp_path / "disk" / "x", durable=True)
+    assert kept._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert kept._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    kept.close()
 
 
 def test_what_went_out_live_is_not_sent_again_until_the_statistician_comes(tmp_path: Path) -> None:
@@ -378,16 +378,16 @@ def test_a_watermark_of_what_was_never_sent_is_not_believed(tmp_path: Path, seq:
     outbox = make(tmp_path)
     fill(outbox, 3)
     with pytest.raises(ValueError, match="never had"):
-        outbox.believe(outbox.stream, seq)
-    assert outbox.believe(outbox.stream, 3) == 3
+        outbox.checked_seq(outbox.stream, seq)
+    assert outbox.checked_seq(outbox.stream, 3) == 3
 
 
 @pytest.mark.parametrize("seq", [-1, 2**53 + 1, 10**400])
 def test_of_another_stream_only_what_no_seq_can_be_is_not_believed(tmp_path: Path, seq: int) -> None:
     outbox = make(tmp_path)
     with pytest.raises(ValueError, match="never had"):
-        outbox.believe("collector_ble-000000", seq)
-    assert outbox.believe("collector_ble-000000", 4711) == 4711
+        outbox.checked_seq("collector_ble-000000", seq)
+    assert outbox.checked_seq("collector_ble-000000", 4711) == 4711
 
 
 def test_a_file_that_cannot_be_opened_now_is_not_set_aside(tmp_path: Path) -> None:
@@ -401,28 +401,28 @@ def test_a_file_that_cannot_be_opened_now_is_not_set_aside(tmp_path: Path) -> No
     other.execute("INSERT INTO meta VALUES ('who', 'another program')")
     other.execute("COMMIT")
     with pytest.raises(sqlite3.OperationalError):
-        Shelf(file, durable=True)
+        OutboxFile(file, durable=True)
     other.close()
-    assert Shelf(file, durable=True).count == 3
+    assert OutboxFile(file, durable=True).count == 3
 
 
 _FAILING_COMMIT = """
 import resource, sqlite3, sys
 from pathlib import Path
-from bus.shelf import Row, Shelf
+from bus.outbox.file import Row, OutboxFile
 
-shelf = Shelf(Path(sys.argv[1]), durable=True)
+kept = OutboxFile(Path(sys.argv[1]), durable=True)
 rows = [Row(seq, "s", "t", b"x" * 2000) for seq in range(1, 60)]
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
 for _ in range(3):
     try:
-        shelf.add(rows)
+        kept.add(rows)
     except sqlite3.OperationalError as error:
         print(error)
-print(shelf.count)
+print(kept.count)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-shelf.add(rows)
-print(shelf.count, len(shelf.after(0, 100)))
+kept.add(rows)
+print(kept.count, len(kept.after(0, 100)))
 """
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bus.clock import Clock
-from bus.dating import Now
+from bus.clock import Clock, Now
 from bus.health import Journal
 from bus.messages import Reading, decode_reading, encode_reading
-from bus.outbox import LOOK_EVERY_S, SPILL_AFTER_S, WINDOW, Outbox
+from bus.outbox import REOPEN_EVERY_S, SPILL_AFTER_S, WINDOW, Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from tests.clock import NOON_MS, FakeTime
@@ -92,9 +91,9 @@ def test_what_is_on_a_locked_disk_is_sent_as_it_was_once_it_is_free(tmp_path: Pa
     fill(outbox, range(5, 8))
     assert values(send_all(outbox)) == [5, 6, 7]
     other.close()
-    outbox.settle(LOOK_EVERY_S)
+    outbox.settle(REOPEN_EVERY_S)
     assert outbox.problem is None
-    sent = send_all(outbox, LOOK_EVERY_S)
+    sent = send_all(outbox, REOPEN_EVERY_S)
     assert sent[:5] == [(before.stream, value + 1, value) for value in range(5)]
     assert values(sent[5:]) == [5, 6, 7]
     assert len({seq for _, seq, _ in sent}) == 8
@@ -109,14 +108,14 @@ def test_a_watermark_that_came_while_the_disk_was_locked_is_not_forgotten(tmp_pa
     assert outbox.hear(before.stream, b"3", 0.0)
     assert not outbox.hear("controller-012345", b"3", 0.0)
     other.close()
-    outbox.settle(LOOK_EVERY_S)
-    assert values(send_all(outbox, LOOK_EVERY_S)) == [3, 4]
+    outbox.settle(REOPEN_EVERY_S)
+    assert values(send_all(outbox, REOPEN_EVERY_S)) == [3, 4]
 
 
 def test_a_locked_file_in_run_waits_for_the_next_process(tmp_path: Path) -> None:
     before = make(tmp_path)
     fill(before, range(3))
-    before._shelves._memory.close()
+    before._files._memory.close()
     other = lock(tmp_path / "run" / f"{NAME}.outbox")
     outbox = make(tmp_path)
     fill(outbox, range(3, 5))
@@ -199,7 +198,7 @@ def test_a_disk_that_turns_read_only_comes_back(tmp_path: Path) -> None:
     outbox = make(tmp_path)
     fill(outbox, range(5))
     outbox.settle(SPILL_AFTER_S)
-    first, disk = outbox.stream, outbox._shelves._disk
+    first, disk = outbox.stream, outbox._files._disk
     assert disk is not None
     disk._db.execute("PRAGMA query_only = 1")
     outbox.watermark(first, 2, SPILL_AFTER_S)
@@ -208,8 +207,8 @@ def test_a_disk_that_turns_read_only_comes_back(tmp_path: Path) -> None:
     sent = send_all(outbox, SPILL_AFTER_S)
     assert values(sent) == [5, 6]
     assert first not in {name for name, *_ in sent}, "or 3 to 5 would be taken for lost"
-    outbox.settle(SPILL_AFTER_S + LOOK_EVERY_S)
-    assert values(send_all(outbox, SPILL_AFTER_S + LOOK_EVERY_S)) == [2, 3, 4, 5, 6]
+    outbox.settle(SPILL_AFTER_S + REOPEN_EVERY_S)
+    assert values(send_all(outbox, SPILL_AFTER_S + REOPEN_EVERY_S)) == [2, 3, 4, 5, 6]
     assert outbox.problem is None
 
 
@@ -218,7 +217,7 @@ def test_run_fails_when_all_has_arrived_and_the_next_reading_goes_out(tmp_path: 
     fill(outbox, range(5))
     send_all(outbox)
     outbox.watermark(outbox.stream, 5, 0.0)
-    outbox._shelves._memory._db.execute("PRAGMA query_only = 1")
+    outbox._files._memory._db.execute("PRAGMA query_only = 1")
     fill(outbox, range(5, 6))
     assert send_all(outbox) == [(outbox.stream, 6, 5)]
 
@@ -244,6 +243,6 @@ def test_health_says_what_is_wrong_and_when_it_is_over(tmp_path: Path, time: Fak
     assert "database is locked" in journal.problems["outbox"]
     assert Topics().watermark(outbox.stream) in bus.listened
     other.close()
-    publisher.settle(time.pass_(LOOK_EVERY_S))
+    publisher.settle(time.pass_(REOPEN_EVERY_S))
     assert "outbox" not in journal.problems
     assert Topics().watermark(before.stream) in bus.listened

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.outbox import LOOK_EVERY_S, REFUSED, RENEW_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
-from bus.shelf import Shelf
+from bus.outbox import NEW_STREAM_EVERY_S, REFUSED, REOPEN_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
+from bus.outbox.file import OutboxFile
 from statistician.streams import Spot, StreamPlace, Streams
 
 NAME = "collector_ble"
@@ -101,14 +101,14 @@ class _Life(RuleBasedStateMachine):
         assert set(range(1, self.measured + 1)) - self.statistician.stored <= self.gone
         assert self.statistician.streams.lost == 0, "said to be lost what was not"
         for outbox in (*self.dead, self.outbox):
-            outbox._shelves._memory.close()
-            if outbox._shelves._disk:
-                outbox._shelves._disk.close()
+            outbox._files._memory.close()
+            if outbox._files._disk:
+                outbox._files._disk.close()
         shutil.rmtree(self.folder)
 
     @invariant()
     def the_count_is_right(self) -> None:
-        assert len(self.outbox._shelves.after(0, 10_000)) == self.outbox.waiting
+        assert len(self.outbox._files.after(0, 10_000)) == self.outbox.waiting
 
     @rule(count=st.integers(1, 5), goes=st.booleans(), arrives=st.booleans())
     def measure(self, count: int, goes: bool = False, arrives: bool = False) -> None:  # noqa: FBT001, FBT002 — hypothesis gives them
@@ -155,7 +155,7 @@ class _Life(RuleBasedStateMachine):
         self.outbox.hear(streams[which % len(streams)], REFUSED, self.now)
         self.listen()
 
-    @rule(seconds=st.sampled_from([1.0, SPILL_EVERY_S, SPILL_AFTER_S, LOOK_EVERY_S, RENEW_EVERY_S]))
+    @rule(seconds=st.sampled_from([1.0, SPILL_EVERY_S, SPILL_AFTER_S, REOPEN_EVERY_S, NEW_STREAM_EVERY_S]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         self.outbox.settle(self.now)
@@ -225,11 +225,11 @@ class _Life(RuleBasedStateMachine):
         self.mend(self.folder / "state")
 
     @rule(which=st.sampled_from(["_memory", "_disk"]))
-    @precondition(lambda self: self.outbox._shelves._disk is not None)
+    @precondition(lambda self: self.outbox._files._disk is not None)
     def a_file_becomes_read_only(self, which: str) -> None:
-        shelf: Shelf = getattr(self.outbox._shelves, which)
-        if shelf.path is not None:
-            shelf._db.execute("PRAGMA query_only = 1")
+        kept: OutboxFile = getattr(self.outbox._files, which)
+        if kept.path is not None:
+            kept._db.execute("PRAGMA query_only = 1")
 
 
 # On a busy machine the health checks of time fail, and say nothing of the outbox.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bus.outbox import REFUSED, RENEW_EVERY_S, SPILL_AFTER_S
+from bus.outbox import NEW_STREAM_EVERY_S, REFUSED, SPILL_AFTER_S
 from tests.bus.test_outbox import fill, make, send_all
 
 
@@ -34,9 +34,9 @@ def test_a_refusal_of_another_stream_or_soon_after_the_last_changes_nothing(tmp_
     assert outbox.stream == stream
     outbox.hear(stream, REFUSED, 0.0)
     renewed = outbox.stream
-    outbox.hear(renewed, REFUSED, RENEW_EVERY_S - 1)
+    outbox.hear(renewed, REFUSED, NEW_STREAM_EVERY_S - 1)
     assert outbox.stream == renewed
-    outbox.hear(renewed, REFUSED, RENEW_EVERY_S)
+    outbox.hear(renewed, REFUSED, NEW_STREAM_EVERY_S)
     assert outbox.stream != renewed
 
 
@@ -60,7 +60,7 @@ def test_no_stream_ends_elsewhere_than_its_file_says(tmp_path: Path) -> None:
     fill(outbox, 2)
     outbox.settle(SPILL_AFTER_S)
     first = outbox.stream
-    outbox._shelves._memory._db.execute("PRAGMA query_only = 1")
+    outbox._files._memory._db.execute("PRAGMA query_only = 1")
     outbox.hear(first, REFUSED, SPILL_AFTER_S)
     # The statistician has the first of the two; the next process goes on at the third.
     assert [(r["stream"], r["seq"]) for r in send_all(outbox, SPILL_AFTER_S)] == [(first, 1), (first, 2)]

@@ -137,13 +137,13 @@ def test_the_younger_of_two_on_a_broker_leaves_it_with_a_sentence_and_comes_back
         machine.pass_(10)
         for one in made:
             one._look_after(Idle(), machine.boottime)
-        if made[1]._rivals.away:
+        if made[1]._duplicates.away:
             break
         for one in made:
             # At first only the older has heard of the other.
             _take(one, 2 if turn else 1)
     old, young = made
-    assert [one._rivals.away for one in made] == [False, True]
+    assert [one._duplicates.away for one in made] == [False, True]
     assert (
         "another idle is on this broker with the base topic camper: give each house a [broker] base"
         in caplog.text

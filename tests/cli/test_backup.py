@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bus import backup_report
-from bus.lock import hold
+from bus import state_files
+from bus.state_files import hold
 from cli.asking import AskError
 from cli.backup import make
 from cli.backup.archive import Reader, Writer
@@ -168,7 +168,7 @@ def test_a_damaged_database_replaces_no_good_backup(tmp_path: Path, root: Path) 
     with pytest.raises(AskError, match="damaged"):
         made(tmp_path, root, 1)
     assert [one.path for one in kept(tmp_path / "usb")] == [first]
-    report = backup_report.read(root / "var/lib/boondock-clock")
+    report = state_files.read_backup_report(root / "var/lib/boondock-clock")
     assert report is not None
     assert "damaged" in str(report.problem)
     assert report.file == str(first)
@@ -219,7 +219,7 @@ def test_a_disk_that_is_not_mounted_is_not_replaced_by_the_card(tmp_path: Path, 
     assert not Path("/mnt/boondock-nowhere").exists()
     with pytest.raises(AskError, match="no disk is mounted"):
         back_up(house, Target(tmp_path / "usb", 7, mounted=True), "van", NOW)
-    report = backup_report.read(root / "var/lib/boondock-clock")
+    report = state_files.read_backup_report(root / "var/lib/boondock-clock")
     assert report is not None
     assert "no disk is mounted" in str(report.problem)
 

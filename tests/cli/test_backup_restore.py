@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.identity import identify
+from bus.state_files import identify
 from cli.asking import AskError
 from cli.backup.archive import Reader
 from cli.backup.restore import plan, restore

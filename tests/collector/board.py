@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.pins.choice import make_inputs
+from bus.pins import make_inputs
 from bus.pins.engine import Pins
 from config.model import Controller
 from tests.emulators import gpio_board

@@ -7,9 +7,9 @@ from typing import Any
 
 from bus.events import Message
 from bus.health import Journal, encode
-from bus.manifest import Manifest
 from bus.outbox import Outbox
 from bus.publisher import Publisher
+from bus.retained import Manifest
 from bus.topics import Topics
 from collector.api import open_to_clients, roster_of
 from collector.device import Owned, owned_devices

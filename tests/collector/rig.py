@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from bus.answers import Answers
+from bus.command_server import Answers
 from bus.events import Message
 from bus.health import Journal
 from bus.outbox import Outbox

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus.answers import Answers
+from bus.command_server import Answers
 from bus.events import Message, Sent, Subscription
 from bus.health import Journal
 from bus.outbox import Outbox

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bus.access_log import AccessLog
-from bus.answers import Answers
-from bus.desk import Desk
+from bus.command_server import Answers
 from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
@@ -14,12 +13,12 @@ from bus.outbox import Outbox
 from bus.pins.engine import Pins
 from bus.pins.rpi import RpiLines
 from bus.publisher import Publisher
+from bus.request_server import RequestServer
 from bus.topics import Topics
 from config.model import BatteryGuard, Broker, Relay, Settings
 from config.model import Controller as ControllerSettings
-from controller.bank import Bank
-from controller.broker_restart import BrokerRestart
-from controller.memory import Memory
+from controller.files import BrokerRestart, Memory
+from controller.relays import RelayOutputs
 from controller.service import Controller
 from tests.clock import FakeTime
 from tests.controller.gpio import Gpio
@@ -64,19 +63,21 @@ class Rig:
         topics, clock = Topics(), self.time.clock
         outbox = Outbox(self.folder / "run", self.folder / "disk", "controller")
         publisher = Publisher(self.bus, topics, outbox, clock, self.journal)
-        bank = Bank(self.relays, Pins("rpi", RpiLines), Memory(self.file), clock=clock, journal=self.journal)
+        outputs = RelayOutputs(
+            self.relays, Pins("rpi", RpiLines), Memory(self.file), clock=clock, journal=self.journal
+        )
         answers = Answers(
             self.bus, topics, self.journal, clock=clock, path=self.folder / "run" / "controller-answers.json"
         )
         access = AccessLog(self.folder / "disk" / "access.log", clock=clock, journal=self.journal)
         self.controller = Controller(
             settings,
-            bank,
+            outputs,
             answers=answers,
             publisher=publisher,
             link=self.bus,
             access=access,
-            desk=Desk(
+            requests=RequestServer(
                 "controller",
                 {},
                 bus=self.bus,

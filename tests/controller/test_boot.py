@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.model import Relay
-from controller.memory import Memory
+from controller.files import Memory
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import PUMP

@@ -4,7 +4,7 @@ import pytest
 
 from bus.messages import Value
 from config.model import Relay
-from controller.feedback import Watch, as_switch, fault, look
+from controller.policy import Watch, feedback_fault, feedback_said, feedback_step
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import PUMP, Rig
@@ -18,7 +18,7 @@ BY_TOPIC = Relay(pin=PUMP, feedback="contact.closed", feedback_within=2000.0)
     ("value", "on"), [("ON", True), ("on", True), ("OFF", False), (None, None), (1.0, None), ("bulk", None)]
 )
 def test_what_a_feedback_says(value: Value, on: bool | None) -> None:  # noqa: FBT001 — three values
-    assert as_switch(value) is on
+    assert feedback_said(value) is on
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_what_a_feedback_says(value: Value, on: bool | None) -> None:  # noqa: F
     ],
 )
 def test_a_look_at_relay_and_load(watch: Watch, said: bool | None, after: Watch, *, on: bool) -> None:  # noqa: FBT001 — three values
-    assert look(watch, on=on, said=said, now=9) == after
+    assert feedback_step(watch, on=on, said=said, now=9) == after
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_look_at_relay_and_load(watch: Watch, said: bool | None, after: Watch,
     ],
 )
 def test_when_it_is_a_fault(watch: Watch, said: bool | None, now: float, is_fault: bool | None) -> None:  # noqa: FBT001 — three values
-    assert fault(watch, said=said, within_s=0.5, now=now) is is_fault
+    assert feedback_fault(watch, said=said, within_s=0.5, now=now) is is_fault
 
 
 def close_contact(gpio: Gpio, *, closed: bool) -> None:

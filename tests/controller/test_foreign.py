@@ -8,8 +8,7 @@ import pytest
 from bus.events import Disconnected, Message
 from bus.messages import Result, encode
 from config.model import Relay
-from controller.foreign import GRACE_S, LONGEST_S, MOST
-from controller.services import GRACE_S as GONE_S
+from controller.others import GRACE_S, LONGEST_S, MOST, UNANSWERED_S
 from tests.controller.conftest import MakeRig
 from tests.controller.rig import PUMP, Rig
 
@@ -76,7 +75,7 @@ def test_where_nobody_obeys_the_controller_answers_with_all_fields(rig: Rig, tar
     rig.pass_(0.5)
     rig.pass_(0.4)
     send(rig, target, name="a")
-    rig.pass_(GRACE_S - 0.3)
+    rig.pass_(UNANSWERED_S - 0.3)
     assert answers(rig, target) == [], "its owner may still answer"
     rig.pass_(1)
     (answer,) = answers(rig, target)
@@ -115,7 +114,7 @@ def test_a_command_that_its_owner_died_over_is_answered_when_that_is_known(rig: 
     rig.receive("camper/service/collector_serial", b"offline")
     rig.pass_(1)
     assert codes(rig, "epever/load") == ["offline"]
-    rig.pass_(GONE_S + LONGEST_S)
+    rig.pass_(GRACE_S + LONGEST_S)
     assert codes(rig, "epever/load") == ["offline"], "once"
 
 
@@ -284,7 +283,7 @@ def test_a_command_that_failed_while_it_was_obeyed_is_not_waited_for_by_who_asks
     payload = b'{"value": "ON", "id": "a"}'
     message = Message("camper/set/relay/pump", payload, 1, retain=False, mid=1, generation=1)
     with monkeypatch.context() as patch:
-        patch.setattr(rig.controller._bank, "take", fail)
+        patch.setattr(rig.controller._outputs, "take", fail)
         with pytest.raises(KeyError) as raised:
             rig.controller.handle(message)
     rig.controller.set_aside(message, raised.value)

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from config.model import BatteryGuard, Relay
-from controller.guard import LONGEST_GAP_S, Guard, elapse, refusal, step
+from controller.policy import LONGEST_GAP_S, Guard, guard_elapse, guard_refusal, guard_step
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import LAMP, PUMP, Rig
@@ -37,7 +37,7 @@ def run(values: list[tuple[float, float | None]], guard: Guard | None = None) ->
     """The guard after measurements of (second, value)."""
     guard = guard or Guard()
     for at, value in values:
-        guard = step(VOLTAGE, guard, value, at)
+        guard = guard_step(VOLTAGE, guard, value, at)
     return guard
 
 
@@ -98,19 +98,19 @@ def test_it_recovers_after_its_hysteresis_only(
 def test_it_trips_by_its_own_timer_while_the_next_measurement_is_not_overdue(
     values: list[tuple[float, float | None]], now: float, *, tripped: bool
 ) -> None:
-    assert elapse(VOLTAGE, run(values), now, heartbeat=30.0).tripped is tripped
+    assert guard_elapse(VOLTAGE, run(values), now, heartbeat=30.0).tripped is tripped
 
 
 def test_a_source_that_is_slow_by_nature_has_its_own_time() -> None:
     slow = replace(VOLTAGE, disconnect_after=170.0)
-    guard = step(slow, step(slow, Guard(), 11.7, 0.0), 11.7, 100.0)
-    assert elapse(slow, guard, 170.0, heartbeat=30.0).tripped
-    assert not elapse(slow, guard, 221.0, heartbeat=30.0).tripped, "overdue: more than 120 s"
+    guard = guard_step(slow, guard_step(slow, Guard(), 11.7, 0.0), 11.7, 100.0)
+    assert guard_elapse(slow, guard, 170.0, heartbeat=30.0).tripped
+    assert not guard_elapse(slow, guard, 221.0, heartbeat=30.0).tripped, "overdue: more than 120 s"
 
 
 def test_it_recovers_by_its_own_timer_too() -> None:
     guard = run([(0, 12.9), (100, 12.9), (200, 12.9), (290, 12.9)], Guard(tripped=True))
-    assert not elapse(VOLTAGE, guard, 300.0, heartbeat=30.0).tripped
+    assert not guard_elapse(VOLTAGE, guard, 300.0, heartbeat=30.0).tripped
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_it_recovers_by_its_own_timer_too() -> None:
 )
 def test_the_refusal_says_value_and_limits(source: str, value: float | None, text: str) -> None:
     guard = BatteryGuard(relay="pump", source=source, disconnect_below=11.8, reconnect_above=12.8)
-    assert refusal(guard, value) == text
+    assert guard_refusal(guard, value) == text
 
 
 _MEASUREMENTS = st.lists(
@@ -145,7 +145,7 @@ def test_it_never_flaps_faster_than_its_times_and_never_moves_on_unknown(
     changes: list[tuple[float, bool]] = [(0.0, tripped)]
     for wait, value in steps:
         now += wait
-        after = step(VOLTAGE, guard, value, now)
+        after = guard_step(VOLTAGE, guard, value, now)
         if after.tripped is not guard.tripped:
             assert value is not None
             assert value < 11.8 if after.tripped else value > 12.8
@@ -158,10 +158,10 @@ def test_it_never_flaps_faster_than_its_times_and_never_moves_on_unknown(
 @hypothesis_settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1e6), max_size=40), st.floats(-10, 11.7))
 def test_one_low_value_and_then_silence_never_trips(waits: list[float], low: float) -> None:
-    guard, now = step(VOLTAGE, Guard(), low, 0.0), 0.0
+    guard, now = guard_step(VOLTAGE, Guard(), low, 0.0), 0.0
     for wait in waits:
         now += wait
-        guard = step(VOLTAGE, guard, None, now)
+        guard = guard_step(VOLTAGE, guard, None, now)
         assert not guard.tripped
 
 

@@ -5,8 +5,8 @@ import pytest
 from bus.messages import Reading, Value
 from config.conditions import Condition, parse
 from config.model import BatteryGuard, Relay, Settings
-from controller.interlocks import broken, devices, partners, rest, unmet
-from controller.states import States
+from controller.others import States
+from controller.policy import broken, devices, partners, rest, unmet
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import LAMP, PUMP, Rig

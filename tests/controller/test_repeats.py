@@ -5,9 +5,9 @@ from itertools import groupby
 
 import pytest
 
-from bus.answers import Answers
+from bus.command_server import Answers
 from config.model import Relay
-from controller.bank import Bank
+from controller.relays import RelayOutputs
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import LAMP, PUMP, STATE, Rig
@@ -66,8 +66,8 @@ def to(topic: str) -> Callable[..., bool]:
 DEATHS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str | None, str]] = {
     "before the id is kept": (before(Answers, "expect"), None, "ON"),
     "after the id is kept": (after(Answers, "expect"), "internal", "OFF"),
-    "before the pin": (before(Bank, "_drive"), "internal", "OFF"),
-    "after the pin": (after(Bank, "take"), "internal", "ON"),
+    "before the pin": (before(RelayOutputs, "_drive"), "internal", "OFF"),
+    "after the pin": (after(RelayOutputs, "take"), "internal", "ON"),
     "before the state": (before(FakeBus, "publish", when=to(STATE)), "internal", "ON"),
     "before the answer is kept": (before(Answers, "send"), "internal", "ON"),
     "before the answer is sent": (before(FakeBus, "publish", when=to(RESULT)), None, "ON"),
@@ -128,7 +128,7 @@ def test_a_disk_that_is_full_stops_no_relay(rig: Rig, gpio: Gpio, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bus.keeping.write", full)
+    monkeypatch.setattr("bus.state_files.write", full)
     assert rig.command("pump", TOGGLE)["actual"] == "ON"
     assert rig.command("pump", TOGGLE)["actual"] == "ON"
     assert moves(gpio) == [False, True]

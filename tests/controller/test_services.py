@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bus.events import Connected, Disconnected, Sent
-from controller.services import GRACE_S, MOST_DEVICES, MOST_OUTPUTS, Services
+from controller.others import GRACE_S, MOST_DEVICES, MOST_OUTPUTS, Services
 from tests.controller.conftest import MakeRig
 from tests.controller.rig import Rig
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bus.messages import ClockQuality, Reading, Value
-from controller.states import Heard, States
+from controller.others import Heard, States
 from tests.clock import NOON_MS
 
 NOW = 1000.0

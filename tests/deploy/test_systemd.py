@@ -11,7 +11,7 @@ import pytest
 from cli.install.units import BROKER, broker_text
 from collector.device import TRANSPORTS
 from config import load
-from controller.broker_restart import FILE
+from controller.files import FILE
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"

@@ -37,7 +37,7 @@ _PRELOAD = "libumockdev-preload.so.0"
 _NODE = "P: /devices/i2c-{bus}\nN: i2c-{bus}\nE: DEVNAME=/dev/i2c-{bus}\nE: SUBSYSTEM=i2c-dev\n"
 
 
-class Desk:
+class RequestServer:
     """Obeys the lines of stdin; knows the chips, not how they are reached."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Desk:
 class Driver:
     """What the kernel's i2c-dev does with one ioctl; `ioctl` returns 0 or raises OSError."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: RequestServer) -> None:
         self._desk = desk
         self._addresses: dict[int, int] = {}
 
@@ -153,7 +153,7 @@ class Bed:
     """The testbed and its main loop."""
 
     def __init__(self, bus: int, lines: list[str]) -> None:
-        self._desk = Desk()
+        self._desk = RequestServer()
         self._driver = Driver(self._desk)
         self._node = f"/dev/i2c-{bus}"
         self._text = _NODE.format(bus=bus)

@@ -213,7 +213,7 @@ def test_forty_deaths_at_work(van: Van, tmp_path: Path) -> None:
         die(van, dice, kind)
     van.start()
     van.measure(dice, 10)
-    van.until(lambda: not len(van.outbox), "the outbox is never empty")
+    van.until(lambda: not van.outbox.waiting, "the outbox is never empty")
     end = FIRST + len(van.lines) // len(CLASSES) * EVERY_MS
     end += HOUR - end % HOUR
     van.set_clock(end + 15_000)

@@ -65,7 +65,7 @@ class Air:
                 return
 
 
-class Desk(NamedTuple):
+class RequestServer(NamedTuple):
     """A house, Node-RED on its broker, and a user before the dashboard."""
 
     house: House
@@ -91,7 +91,7 @@ def programs() -> Installed:
 
 
 @pytest.fixture(scope="module")
-def desk(programs: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(programs: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RequestServer]:
     folder = tmp_path_factory.mktemp("node_red")
     (folder / "red").mkdir()
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def desk(programs: Installed, tmp_path_factory: pytest.TempPathFactory) -> Itera
         red = stack.enter_context(NodeRed(folder / "red", programs))
         # Two readings of the heartbeat, instead of five minutes.
         red.deploy(flow(house.broker.port, LOW_MINUTES="0.02"))
-        yield Desk(house, air, red, stack.enter_context(Dashboard(red.port)))
+        yield RequestServer(house, air, red, stack.enter_context(Dashboard(red.port)))
 
 
 def demo_settings() -> str:
@@ -140,13 +140,13 @@ def tiles(message: dict[str, Any]) -> dict[str, dict[str, str]]:
     return found
 
 
-def test_every_node_of_the_flow_is_known(desk: Desk) -> None:
+def test_every_node_of_the_flow_is_known(desk: RequestServer) -> None:
     used = {node["type"] for node in flow(0)} - {"tab"}
     assert used <= desk.red.types()
     assert desk.red.complaints() == []
 
 
-def test_every_device_has_a_tile_and_a_stranger_too(desk: Desk) -> None:
+def test_every_device_has_a_tile_and_a_stranger_too(desk: RequestServer) -> None:
     since = len(desk.screen.events)
     temperature = {"name": "Inside", "unit": "°C", "precision": 1, "state_class": "measurement"}
     about = {"name": "Fridge", "entities": {"temperature": temperature}}
@@ -167,7 +167,7 @@ def test_every_device_has_a_tile_and_a_stranger_too(desk: Desk) -> None:
     assert desk.red.complaints() == []
 
 
-def test_the_button_switches_the_pump_and_shows_what_the_state_says(desk: Desk) -> None:
+def test_the_button_switches_the_pump_and_shows_what_the_state_says(desk: RequestServer) -> None:
     for wish, label in (("ON", "is ON: switch off"), ("OFF", "is OFF: switch on")):
         since, heard = len(desk.screen.events), len(desk.house.client.messages)
         desk.screen.press("boondock_button")
@@ -179,7 +179,7 @@ def test_the_button_switches_the_pump_and_shows_what_the_state_says(desk: Desk) 
     assert desk.red.complaints() == []
 
 
-def test_the_button_follows_who_else_switches(desk: Desk) -> None:
+def test_the_button_follows_who_else_switches(desk: RequestServer) -> None:
     for wish, colour in (("ON", "#2e7d32"), ("OFF", "#616161")):
         since = len(desk.screen.events)
         desk.house.client.publish("camper/set/relay/pump", wish)
@@ -188,7 +188,7 @@ def test_the_button_follows_who_else_switches(desk: Desk) -> None:
         assert not any(event[0] == "msg-input:boondock_pump_answer" for event in desk.screen.events[since:])
 
 
-def test_a_day_of_an_entity_is_asked_for_and_drawn(desk: Desk) -> None:
+def test_a_day_of_an_entity_is_asked_for_and_drawn(desk: RequestServer) -> None:
     for entity, unit in (("mppt.power", "W"), ("smartshunt.soc", "%")):
         since = len(desk.screen.events)
         desk.screen.choose("boondock_entity", entity)
@@ -200,7 +200,7 @@ def test_a_day_of_an_entity_is_asked_for_and_drawn(desk: Desk) -> None:
     assert desk.red.complaints() == []
 
 
-def test_a_low_battery_switches_off_and_says_so(desk: Desk) -> None:
+def test_a_low_battery_switches_off_and_says_so(desk: RequestServer) -> None:
     house, since = desk.house, len(desk.screen.events)
     heard = len(house.client.messages)
     for name in ("pump", "household_power"):

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 
 from bus.clock import Clock
+from bus.commands import Code
 from bus.events import Message
 from bus.health import Journal
-from bus.requests import Code
 from statistician.service import Statistician
 from statistician.store import Store
 from tests.fake_bus import FakeBus, Published

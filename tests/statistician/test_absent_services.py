@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bus.access_log import AccessLog
-from bus.desk import Desk
 from bus.events import Connected, Message
 from bus.health import Journal
+from bus.request_server import RequestServer
 from bus.topics import Topics
 from statistician.middleware import AbsentServices, of_absent_services
 from tests.clock import FakeTime
@@ -56,7 +56,9 @@ class House:
         self.bus, self.inner, self.journal, self.time = FakeBus(), Inner(), Journal(), time
         topics, clock = Topics(), time.clock
         self.access = AccessLog(folder / "access.log", clock=clock, journal=self.journal)
-        desk = Desk("statistician", {}, bus=self.bus, topics=topics, journal=self.journal, wall=clock.wall)
+        desk = RequestServer(
+            "statistician", {}, bus=self.bus, topics=topics, journal=self.journal, wall=clock.wall
+        )
         self.wrapped = AbsentServices(self.inner, desk, topics, "statistician", self.access)
         self.receive("camper/service/controller", "online")
         self.receive("camper/service/collector_ble", "offline")

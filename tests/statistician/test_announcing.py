@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import keeping
+from bus import state_files
 from bus.announcer import Announcer
 from bus.events import Connected, Message
 from bus.health import Journal
@@ -231,7 +231,7 @@ def test_strangers_that_ask_are_bounded_and_take_no_room_from_ours(house: House)
 
 def test_a_flood_of_abouts_costs_few_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
-    monkeypatch.setattr(keeping, "write", lambda _path, content: written.append(len(content)))
+    monkeypatch.setattr(state_files, "write", lambda _path, content: written.append(len(content)))
     house = House(tmp_path / "announced.json")
     for i in range(12_000):
         house.hear(f"camper/about/s{i}", ABOUT)

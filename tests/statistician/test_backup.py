@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bus import backup_report
-from bus.backup_report import BackupReport
+from bus import state_files
 from bus.messages import of_device
 from bus.outbox import Outbox
+from bus.state_files import BackupReport
 from statistician import store_backup
 from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import State
@@ -255,7 +255,7 @@ def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path
     back_up(rig)
     measure(4, 5)
     deliver(10)
-    assert len(outbox) == 0
+    assert outbox.waiting == 0
     rig.store.engine.put_fact("open", "no goodbye")
     rig.store.engine.database.close()
     measure(6, 7)
@@ -268,7 +268,7 @@ def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path
     for _ in range(4):
         rig.now += MINUTE // 10
         deliver(10)
-    assert len(outbox) == 0
+    assert outbox.waiting == 0
     volts = [s.value for s in rig.store.states.between(0, None) if s.entity == 1]
     # 4 and 5 were on the damaged disk only: gone, and counted.
     assert volts == [12.0, 1.0, 2.0, 3.0, 6.0, 7.0]
@@ -279,10 +279,10 @@ def test_how_the_backup_of_everything_went_is_told(rig: Rig, tmp_path: Path) -> 
     rig.close()
     rig.anchor = tmp_path / "house-clock.json"
     rig.start()
-    backup_report.write(tmp_path, BackupReport(START, "no disk is mounted at /media/usb"))
+    state_files.write_backup_report(tmp_path, BackupReport(START, "no disk is mounted at /media/usb"))
     rig.run_until(rig.now + 2 * MINUTE)
     assert rig.journal.problems["backup_of_everything"] == "no disk is mounted at /media/usb"
-    backup_report.write(tmp_path, BackupReport(START, None, "/media/usb/x.zip", START))
+    state_files.write_backup_report(tmp_path, BackupReport(START, None, "/media/usb/x.zip", START))
     rig.run_until(rig.now + 2 * MINUTE)
     assert "backup_of_everything" not in rig.journal.problems
     assert rig.journal.facts["backup_of_everything"].startswith("/media/usb/x.zip of 2026")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.lock import LockedError
+from bus.state_files import LockedError
 from statistician.store import Store
 from statistician.store_engine import DamagedError
 from tests.statistician.rig import MINUTE, Rig

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bus.commands import Code
 from bus.messages import to_iso
-from bus.requests import Code
 from statistician.arithmetic.counters import (
     Counter,
     Held,

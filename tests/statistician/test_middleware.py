@@ -9,10 +9,10 @@ import pytest
 
 from bus.access_log import AccessLog
 from bus.announcer import Announcer
-from bus.desk import Desk
 from bus.events import Message
 from bus.health import Journal
 from bus.process import KeepsMessages
+from bus.request_server import RequestServer
 from bus.topics import Topics
 from statistician.middleware import AbsentServices, Announcing, DatabaseOpener
 from tests.clock import FakeTime
@@ -70,7 +70,7 @@ def announcing(inner: KeepsMessages, folder: Path, time: FakeTime) -> KeepsMessa
 
 def absent_services(inner: KeepsMessages, folder: Path, time: FakeTime) -> KeepsMessages:
     access = AccessLog(folder / "access.log", clock=time.clock, journal=Journal())
-    desk = create_autospec(Desk, instance=True)
+    desk = create_autospec(RequestServer, instance=True)
     return AbsentServices(inner, desk, Topics(), "statistician", access)
 
 

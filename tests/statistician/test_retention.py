@@ -232,7 +232,7 @@ def test_a_full_disk_stops_writing_and_loses_nothing(small_disk: Path, tmp_path:
     stored = len({s.ts for s in rig.store.states.between(0, None)})
     # Nothing is acknowledged that is not on disk, and what is not waits in the outbox.
     assert marks[-1] == stored < publisher.said
-    assert len(publisher.outbox) == publisher.said - stored
+    assert publisher.outbox.waiting == publisher.said - stored
     assert len(rig.notes.acknowledged) == stored
     ballast.unlink(missing_ok=True)
     rig.store.engine.all("PRAGMA max_page_count = 100000000")
@@ -240,9 +240,9 @@ def test_a_full_disk_stops_writing_and_loses_nothing(small_disk: Path, tmp_path:
     for _ in range(40):
         rig.now += MINUTE
         publisher.flow()
-        if not len(publisher.outbox):
+        if not publisher.outbox.waiting:
             break
-    assert len(publisher.outbox) == 0
+    assert publisher.outbox.waiting == 0
     assert "database" not in rig.journal.problems
     values = {s.value for s in rig.store.states.between(0, None) if isinstance(s.value, str)}
     assert values == {f"{n}{'x' * 60}" for n in range(1, publisher.said + 1)}
@@ -263,7 +263,7 @@ def test_a_full_disk_takes_the_oldest_states_but_not_those_of_the_last_day(
     publisher = Publisher(tmp_path, rig)
     publisher.say(3000)
     assert "database" not in rig.journal.problems
-    assert len(publisher.outbox) == 0
+    assert publisher.outbox.waiting == 0
     oldest = rig.store.states.first()
     assert oldest is not None
     assert START < oldest <= START + 8 * DAY

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bus.about import Entity
+from bus.commands import Refused
 from bus.messages import from_iso
-from bus.requests import Refused
 from config.model import Device
 from statistician.fixes.params import finite as finite_or_refused
 from statistician.records import Table

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from bus.dating import Now, Stamp, put_right
+from bus.clock import Now, Stamp, put_right
 from bus.messages import ClockQuality, Reading, encode_reading, of_device
 from statistician.arithmetic.periods import MINUTES_5
 from statistician.records import StoredRow, Table

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.pins import gpiod_lines
-from bus.pins.choice import make_inputs, make_pins
+from bus.pins import gpiod_lines, make_inputs, make_pins
 from bus.pins.engine import NoPinsError, PinError, Pins
 from config.model import Controller
 from tests.collector import board as boards
@@ -107,7 +106,7 @@ def test_a_group_that_is_lost_while_running_moves_no_pin(board: Board, gpiod: Pi
 _HELPER = """
 import os, sys
 from config.model import Controller
-from bus.pins.choice import make_pins
+from bus.pins import make_pins
 pins = make_pins(Controller(pins="gpiod", chip=os.environ["BOONDOCK_CONTROLLER__CHIP"]), "boondock child")
 pins.open(17, high=True)
 print("open", flush=True)

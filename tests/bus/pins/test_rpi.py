@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from bus.pins.choice import make_pins
+from bus.pins import make_pins
 from bus.pins.engine import PinError, Pins
 from bus.pins.rpi import RpiLines
 from config.model import Controller

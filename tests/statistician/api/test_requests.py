@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bus.commands import Code
 from bus.messages import from_iso, to_iso
-from bus.requests import Code
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import StoredRow, Table

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.desk import QUEUE
-from bus.requests import ENVELOPE, LARGEST, Code
+from bus.commands import Code
+from bus.request_server import QUEUE
+from bus.requests import ENVELOPE, LARGEST
 from statistician.fixes.engine import LARGEST_DATA
 from tests.broker import Mosquitto
 from tests.statistician.asked import ROOT, statistician

@@ -7,8 +7,8 @@ import pytest
 
 from bus.about import About, Entity
 from bus.about import encode as encode_about
+from bus.commands import Code
 from bus.messages import from_iso, to_iso
-from bus.requests import Code
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import StoredRow, Table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.requests import Code
+from bus.commands import Code
 from cli.broker_rights import users
 from config.model import Settings
 from scripts import verbs

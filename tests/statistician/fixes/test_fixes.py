@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bus.about import Entity
-from bus.requests import Refused
+from bus.commands import Refused
 from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.fixes import data as fixes_rows
 from statistician.fixes.engine import FIXES, journal

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bus.about import Entity
-from bus.desk import PAGE
+from bus.request_server import PAGE
 from statistician.arithmetic.periods import HOUR
 from statistician.fixes.engine import NAMED, SHORT
 from statistician.fixes.params import Clear, ImportedRow, ImportStatistics, Recompile, SetMetadata

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.desk import MOST, PAGE, QUEUE, Desk, subscription
+from bus.commands import Code, Refused
 from bus.events import Message, Sent
 from bus.health import Journal
-from bus.requests import LARGEST, Code, Listing, Part, Place, Progress, Refused, Wait, action
+from bus.request_server import MOST, PAGE, QUEUE, RequestServer, subscription
+from bus.requests import LARGEST, Listing, Part, Place, Progress, Wait, action
 from bus.topics import Topics
 from tests.fake_bus import FakeBus, Published
 
@@ -64,7 +65,7 @@ class Teller:
         self.bus = FakeBus()
         self.journal = Journal()
         self.now = 1000
-        self.desk = Desk(
+        self.desk = RequestServer(
             "teller",
             {"count": action(Count, count, key=tuple[int]), "single": action(Count, count)},
             bus=self.bus,
@@ -325,7 +326,7 @@ def test_progress_is_told_at_once_and_the_answer_follows(teller: Teller) -> None
 
         return Listing.whole(parts())
 
-    desk = Desk(
+    desk = RequestServer(
         "teller",
         {"slow": action(Count, slow)},
         bus=teller.bus,

@@ -1,13 +1,21 @@
 """Small files kept over restarts, written so that a power cut leaves either the old or the new one.
 
-What must be on disk at once is written by `write`; what may lag behind by a minute is a `KeptFile`.
+What must be on disk at once is written by `write`; what may lag behind by a minute is a `KeptFile`. Here are
+also the lock that lets one process of a name run on a machine, with the secret part of its client id, and the
+report of the last backup, which the backup writes and the statistician tells in health.
 """
 
+import errno
+import fcntl
 import logging
 import os
+import re
+import secrets
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import msgspec
 
@@ -144,3 +152,114 @@ class KeptFile:
             return False
         self._written, self._refused = hash(content), None
         return True
+
+
+# A process that is just ending still has it, seconds.
+_PATIENCE_S = 5.0
+_AGAIN_S = 0.1
+
+
+class LockedError(Exception):
+    """Somebody else has the lock; the text is a sentence for whoever started the second process."""
+
+
+def hold(path: Path, what: str, patience: float = _PATIENCE_S) -> IO[bytes] | None:
+    """Lock the file `path`, which is made; keep what is returned open. Raises LockedError naming `what`.
+
+    None where no file can be made: on a read-only disk nobody else writes either.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file: IO[bytes] = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+    except OSError:
+        return None
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                # A file system without locks.
+                return file
+            if time.monotonic() >= until:
+                file.close()
+                raise LockedError(f"{what}; it holds {path}. Stop it first") from error
+            time.sleep(_AGAIN_S)
+        else:
+            return file
+
+
+EXIT_RUNNING = 75  # sysexits.h EX_TEMPFAIL: the service manager tries again, for the other may end
+_PART = re.compile(rb"[0-9a-f]{32}\Z")
+# Open until the process ends, and with them their locks.
+_held: list[IO[bytes]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`part` makes the client id, `instance` sorts processes of a name by their start.
+
+    `problem` says why the part is neither kept nor locked, None if it is.
+    """
+
+    part: str
+    instance: str
+    problem: str | None = None
+
+
+def identify(folder: Path, name: str, now_ms: int) -> Identity:
+    """Lock `<name>.id` in the folder until this process ends, and return who it is, started at `now_ms`.
+
+    Raises SystemExit where another process has it. A disk that refuses stops nobody: then it is not locked.
+    """
+    path = folder / f"{name}.id"
+    instance = f"{now_ms:015d}-{secrets.token_hex(8)}"
+    try:
+        file = hold(path, f"another {name} is running")
+    except LockedError as error:
+        log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
+        raise SystemExit(EXIT_RUNNING) from None
+    why = "it cannot be made"
+    if file is not None:
+        _held.append(file)
+        try:
+            return Identity(_part(file.fileno()), instance)
+        except OSError as error:
+            why = error.strerror or str(error)
+    problem = f"{path}: {why}; a second {name} would not be noticed"
+    log.warning("%s", problem)
+    return Identity(secrets.token_hex(16), instance, problem)
+
+
+def _part(descriptor: int) -> str:
+    """Read the file, or fill it. Raises OSError."""
+    found = os.pread(descriptor, 64, 0)
+    if not _PART.match(found):
+        # In place: a file put in its stead would not be the locked one.
+        found = secrets.token_hex(16).encode()
+        os.pwrite(descriptor, found, 0)
+        os.ftruncate(descriptor, len(found))
+        os.fsync(descriptor)
+    return found.decode()
+
+
+BACKUP_FILE = "backup.json"
+
+
+class BackupReport(msgspec.Struct, frozen=True):
+    """The last try `at` (ms), and its `problem` if it failed; `file` and `good_at` (ms) of the last good."""
+
+    at: int
+    problem: str | None = None
+    file: str | None = None
+    good_at: int | None = None
+
+
+def read_backup_report(folder: Path) -> BackupReport | None:
+    """What is kept in a folder; None if there is nothing to read_backup_report."""
+    return read(folder / BACKUP_FILE, BackupReport)
+
+
+def write_backup_report(folder: Path, report: BackupReport) -> None:
+    """Keep a report, for all to read_backup_report. Raises OSError."""
+    write(folder / BACKUP_FILE, msgspec.json.encode(report), mode=0o644)

@@ -1,8 +1,32 @@
-"""Keeps the log legible: of one kind of line only some in a row, then one now and then."""
+"""What the service manager gets of a process: readiness and watchdog (sd_notify(3)), and a legible log."""
 
 import logging
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+
+
+def notify(state: str) -> bool:
+    """Send a state such as READY=1 to the service manager; False when there is none."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return False
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.sendto(state.encode(), address)
+    return True
+
+
+def watchdog_interval() -> float | None:
+    """Seconds between pings, half of WatchdogSec; None when the manager does not watch this process."""
+    period = os.environ.get("WATCHDOG_USEC")
+    pid = os.environ.get("WATCHDOG_PID")
+    if not period or (pid and int(pid) != os.getpid()):
+        return None
+    return int(period) / 2e6
+
 
 _IN_A_ROW = 20
 _ONE_EVERY_S = 10.0
@@ -19,7 +43,7 @@ class _Kind:
     held: int = 0
 
 
-class FloodGate(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Lets 20 lines of a kind through at once and one each 10 s; what is critical passes always.
 
     Whoever sends us nonsense may do so all day: refusals are counted in health and must not fill the card.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.packets import (
+from bus.client import (
     PUBLISH,
     Cutter,
     MalformedError,

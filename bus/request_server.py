@@ -14,10 +14,10 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bus.access_log import AccessLog
+from bus.commands import Code, Refused
 from bus.events import Message, Publishes, Sent, Subscription
-from bus.faults import fault_in
-from bus.health import Journal
-from bus.requests import LARGEST, Action, Code, Key, Listing, Ms, Part, Place, Progress, Refused, Wait
+from bus.health import Journal, fault_in
+from bus.requests import LARGEST, Action, Key, Listing, Ms, Part, Place, Progress, Wait
 from bus.topics import ID, Topics
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def subscription(topics: Topics, service: str) -> Subscription:
     return Subscription(filter=topic, qos=0, retained=False)
 
 
-class Desk:
+class RequestServer:
     """Takes a service's requests and answers them; `failures` are the errors that become code `internal`.
 
     With `access` what was changed is noted there, and the verb `log` shows it.

@@ -1,14 +1,42 @@
-"""Has a broker that hangs restarted: by a file that a path unit of systemd waits for."""
+"""The controller's files: which relays were on, and the request that a broker that hangs be restarted."""
 
 import logging
 import socket
 from pathlib import Path
 
-from bus import keeping
+import msgspec
+
+from bus import state_files
 from bus.health import Journal
 from config.model import Broker
 
 log = logging.getLogger(__name__)
+
+
+class Memory:
+    """A small file of positions by relay, or by any other word with a dot; written only when one changed.
+
+    `problem` says why what an earlier run kept cannot be read, until something is kept again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        positions, _, self.problem = state_files.load(path, dict[str, bool])
+        self._positions = positions or {}
+
+    def was_on(self, relay: str) -> bool:
+        """Whether the relay was last commanded on, or what the word stands for was so."""
+        return self._positions.get(relay, False)
+
+    def remember(self, relay: str, *, on: bool) -> None:
+        """Keep a position. Raises OSError when the disk refuses."""
+        if self._positions.get(relay) is on:
+            return
+        positions = {**self._positions, relay: on}
+        state_files.write(self._path, msgspec.json.encode(positions))
+        # Only now: what the disk refused must be tried again.
+        self._positions, self.problem = positions, None
+
 
 FILE = "broker-hangs"
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -31,7 +59,7 @@ class BrokerRestart:
         log.error("%s: asking for its restart", text)
         self._journal.count("broker_restarts_asked")
         try:
-            keeping.write(self._file, f"{text}\n".encode())
+            state_files.write(self._file, f"{text}\n".encode())
         except OSError as error:
             log.error("%s: %s", self._file, error)  # noqa: TRY400 — the trace says nothing more
             return False

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bus.answers import Answers
+from bus.command_server import Answers
 from bus.commands import LONGEST_ID, Code, Refused
 from bus.events import Message, Sent
 from bus.health import Journal

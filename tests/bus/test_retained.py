@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bus import keeping
-from bus.manifest import Manifest
+from bus import state_files
+from bus.retained import Manifest
 
 
 def test_it_is_read_again(tmp_path: Path) -> None:
@@ -69,10 +69,10 @@ def test_what_could_not_be_written_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.json"
-    keeping.write(path, b"old")
+    state_files.write(path, b"old")
     monkeypatch.setattr(os, "fsync", _full)
     with pytest.raises(OSError, match="No space"):
-        keeping.write(path, b"new, and longer")
+        state_files.write(path, b"new, and longer")
     assert path.read_bytes() == b"old"
 
 
@@ -80,8 +80,8 @@ def test_a_file_is_private_whatever_stood_there_before(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     (tmp_path / ".x.json.new").write_bytes(b"left behind")
     (tmp_path / ".x.json.new").chmod(0o644)
-    keeping.write(path, b"secret")
+    state_files.write(path, b"secret")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes() == b"secret"
-    assert keeping.set_aside(path).read_bytes() == b"secret"
+    assert state_files.set_aside(path).read_bytes() == b"secret"
     assert not path.exists()

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.dating import Now, Stamp, put_right
+from bus.clock import Now, Stamp, put_right
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ FAILURES = (sqlite3.DatabaseError, OSError)
 _DEAD = 100
 _COLUMNS_BEFORE = 4
 # Seconds that a process stands still for another's lock.
-_PATIENCE_S = 1.0
+_LOCK_WAIT_S = 1.0
 _SIZE = "coalesce(sum(length(payload) + length(topic)), 0)"
 _INSERT = "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)"
 # Without a gap, which the statistician would wait for.
@@ -65,7 +65,7 @@ def _stamp(offset: int | None, right: int | None) -> Stamp | None:
     return None if offset is None else Stamp(offset, bool(right))
 
 
-class Shelf:
+class OutboxFile:
     """One SQLite file of rows, oldest first; without a path it ends with the process.
 
     Opened, it can be read and written. It and all it does raise one of FAILURES. `boot` names this boot of
@@ -90,7 +90,7 @@ class Shelf:
 
     def _open(self, *, durable: bool) -> None:
         self._db = sqlite3.connect(
-            self.path or ":memory:", timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+            self.path or ":memory:", timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False
         )
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -141,7 +141,7 @@ class Shelf:
         self.newest = max(self.newest, rows[-1].seq)
 
     def after(self, seq: int, limit: int) -> list[Row]:
-        """The next `limit` rows behind `seq`."""
+        """Return the next `limit` rows behind `seq`."""
         found = self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
         return [
             Row(seq, stream, topic, payload, _stamp(offset, right))
@@ -172,11 +172,11 @@ class Shelf:
         return found[-1][0] if len(found) == limit else None
 
     def remove(self, stream: str, up_to: int) -> int:
-        """Forget a stream's rows up to a seq; returns how many there were."""
+        """Delete a stream's rows up to a seq; returns how many there were."""
         return self._remove("stream = ? AND seq <= ?", (stream, up_to))
 
     def remove_up_to(self, seq: int) -> int:
-        """Forget all rows up to a seq; returns how many there were."""
+        """Delete all rows up to a seq; returns how many there were."""
         return self._remove("seq <= ?", (seq,))
 
     def _remove(self, where: str, values: tuple[str | int, ...]) -> int:
@@ -214,20 +214,20 @@ class Shelf:
         self._db.execute("DELETE FROM dead WHERE number <= (SELECT max(number) FROM dead) - ?", (_DEAD,))
 
     def dead(self) -> list[tuple[str, bytes, str]]:
-        """What was buried: topic, payload and why, oldest first."""
+        """Return what was buried: topic, payload and why, oldest first."""
         return list(self._db.execute("SELECT topic, payload, why FROM dead ORDER BY number"))
 
     def oldest(self) -> int | None:
-        """The lowest seq kept here."""
+        """Return the lowest seq kept here."""
         found: int | None = self._db.execute("SELECT min(seq) FROM outbox").fetchone()[0]
         return found
 
     def ends(self) -> dict[str, int]:
-        """The streams that have rows here, each with its last seq."""
+        """Return the streams that have rows here, each with its last seq."""
         return dict(self._db.execute("SELECT stream, max(seq) FROM outbox GROUP BY stream"))
 
     def meta(self, key: str) -> str | int | None:
-        """A remembered value."""
+        """Return a remembered value, None if there is none."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bus.flood import FloodGate
+from bus.systemd import LogRateLimit
 
 
 class Log:
@@ -14,7 +14,7 @@ class Log:
         self.lines: list[str] = []
         handler = logging.Handler()
         handler.emit = lambda record: self.lines.append(record.getMessage())  # type: ignore[method-assign]  # a sink
-        handler.addFilter(FloodGate(lambda: now[0]))
+        handler.addFilter(LogRateLimit(lambda: now[0]))
         self.logger = logging.Logger("flood")  # noqa: LOG001 — of no tree: only its own handler
         self.logger.addHandler(handler)
 

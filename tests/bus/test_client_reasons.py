@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import reasons
+from bus import client
 from bus.connection import Connection
 from bus.events import Disconnected, Link, MqttEvent
 from scripts.broker import wait_until
@@ -134,7 +134,7 @@ def eventually(true: Callable[[], bool], seconds: float = 30) -> bool:
 
 
 def test_a_network_that_is_cut_now_and_then_is_no_second_client() -> None:
-    cuts = reasons.Cuts()
+    cuts = client.Cuts()
     assert {cuts.words(lived) for lived in (1, 1, 60, 1, 1, 3600)} == {"was cut"}
     assert [cuts.words(1) for _ in range(3)][-1].startswith("was cut again and again: ")
 
@@ -163,12 +163,12 @@ def test_nothing_that_listens_and_no_such_name() -> None:
     unknown = "nobody knows this name here; check [broker] host, or use the address"
     assert sentence(link(port, host="a..b")) == f"no broker at a..b:{port}: {unknown}"
     error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    assert reasons.unreachable(link(1, host="van.local"), error) == f"no broker at van.local:1: {unknown}"
+    assert client.unreachable(link(1, host="van.local"), error) == f"no broker at van.local:1: {unknown}"
     for other, word in (
         (TimeoutError(), "is that machine on"),
         (OSError(113, "No route to host"), "No route"),
     ):
-        assert word in reasons.unreachable(link(1, host="van.local"), other)
+        assert word in client.unreachable(link(1, host="van.local"), other)
 
 
 def certificate(folder: Path, name: str, *, days: int = 30) -> Path:
@@ -265,7 +265,7 @@ def test_a_file_that_comes_late_is_read(tmp_path: Path) -> None:
 
 
 def test_a_publication_without_a_right_is_told_in_words() -> None:
-    assert reasons.words(0x87, "Not authorized", topic=True) == (
+    assert client.words(0x87, "Not authorized", topic=True) == (
         "Not authorized (the broker's ACL gives this user no right to it)"
     )
-    assert reasons.words(0xFE, "New one") == "New one"
+    assert client.words(0xFE, "New one") == "New one"

@@ -2,14 +2,14 @@
 
 import pytest
 
-from bus.rivals import PATIENCE_S, Rivals, Step
+from bus.process import PATIENCE_S, Duplicates, Step
 
 OLD, YOUNG = "000000000000100-aa", "000000000000200-bb"
 
 
-def talk(seconds: int, *, stops: str | None = None, after: float = 0.0) -> tuple[Rivals, Rivals]:
+def talk(seconds: int, *, stops: str | None = None, after: float = 0.0) -> tuple[Duplicates, Duplicates]:
     """Both of them, told each other's word each second that it is due; `stops` says no more after a time."""
-    old, young = Rivals(OLD), Rivals(YOUNG)
+    old, young = Duplicates(OLD), Duplicates(YOUNG)
     for now in range(seconds):
         for one, other in ((young, old), (old, young)):
             silent = one.mine == stops and now > after
@@ -34,28 +34,28 @@ def test_what_a_dead_one_left_behind_ends_nobody(dead: str) -> None:
 
 
 def test_its_own_word_is_no_rival() -> None:
-    alone = Rivals(OLD)
+    alone = Duplicates(OLD)
     for now in range(200):
         alone.hear(OLD, now)
     assert (alone.present(200), alone.due(200), alone.lost) == (False, False, False)
 
 
 def test_two_rivals_one_after_the_other_are_not_one_that_stays() -> None:
-    young = Rivals(YOUNG)
+    young = Duplicates(YOUNG)
     for now in range(0, 200, 10):
         young.hear(f"00000000000010{now // 50}-cc", now)
     assert not young.lost
 
 
 def test_one_that_is_heard_again_after_an_hour_begins_anew() -> None:
-    young = Rivals(YOUNG)
+    young = Duplicates(YOUNG)
     for now in (0, 3_600, 3_610):
         young.hear(OLD, now)
     assert (young.present(3_611), young.lost) == (True, False)
 
 
 def test_they_do_not_shout_at_each_other() -> None:
-    one = Rivals(YOUNG)
+    one = Duplicates(YOUNG)
     said = 0
     for now in range(50):
         one.hear(OLD, now)
@@ -64,7 +64,7 @@ def test_they_do_not_shout_at_each_other() -> None:
 
 
 def test_who_left_looks_every_half_minute_and_comes_back_once_nobody_answers() -> None:
-    young = Rivals(YOUNG)
+    young = Duplicates(YOUNG)
     young.leave(100)
     assert {young.step(now, there=False) for now in range(100, 130)} == {Step.WAIT}
     assert (young.step(130, there=False), young.step(131, there=True)) == (Step.LOOK, Step.WAIT)

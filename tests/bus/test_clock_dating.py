@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.clock import clock_of
-from bus.dating import Now, Stamp, put_right
+from bus.clock import Now, Stamp, clock_of, put_right
 from bus.events import Sent
 from bus.health import Journal
 from bus.messages import ClockQuality, Reading, decode_reading, encode_reading
-from bus.outbox import LOOK_EVERY_S, Outbox
+from bus.outbox import REOPEN_EVERY_S, Outbox
+from bus.outbox.file import OutboxFile, Row
 from bus.publisher import Publisher
-from bus.shelf import Row, Shelf
 from bus.topics import Topics
 from tests.clock import NOON_MS, Machine
 from tests.fake_bus import FakeBus
@@ -147,20 +146,20 @@ def test_what_comes_back_after_the_step_is_put_right_too(boot: Boot) -> None:
     boot.pass_(1)
     assert (boot.outbox.waiting, boot.outbox.problem is None) == (0, False)
     other.close()
-    boot.pass_(LOOK_EVERY_S)
+    boot.pass_(REOPEN_EVERY_S)
     assert boot.waiting() == [("17:00:00", "estimated", 13.1)]
 
 
 def test_rows_that_move_to_another_stream_keep_their_stamp(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "x", durable=False, boot="b")
-    shelf.append(Row(1, "one", STATE, b"{}", Stamp(5, right=False)))
-    shelf.append(Row(2, "one", STATE, b"{}"))
-    shelf.renumber("two", 7)
-    assert [(row.stream, row.stamp) for row in shelf.after(0, 9)] == [
+    file = OutboxFile(tmp_path / "x", durable=False, boot="b")
+    file.append(Row(1, "one", STATE, b"{}", Stamp(5, right=False)))
+    file.append(Row(2, "one", STATE, b"{}"))
+    file.renumber("two", 7)
+    assert [(row.stream, row.stamp) for row in file.after(0, 9)] == [
         ("two", Stamp(5, right=False)),
         ("two", None),
     ]
-    shelf.close()
+    file.close()
 
 
 def test_a_right_time_ahead_stays_when_the_clock_is_set_forward() -> None:
@@ -183,7 +182,7 @@ def test_without_a_broker_they_wait_and_go_out_with_the_right_time(boot: Boot) -
 def test_the_death_of_the_process_loses_none_and_moves_none_twice(boot: Boot, on_disk: int) -> None:
     boot.read(13.1)
     if on_disk:
-        boot.outbox._shelves.spill()
+        boot.outbox._files.spill()
     boot.start()
     assert boot.waiting() == [("12:00:00", "estimated", 13.1)]
     boot.synchronise()
@@ -300,13 +299,13 @@ def test_a_clock_that_is_set_late_by_half_a_second_is_right_too(boot: Boot) -> N
 def test_what_waits_in_a_large_outbox_is_not_sent_before_its_time_is_right(
     boot: Boot, monkeypatch: pytest.MonkeyPatch, synchronised: int
 ) -> None:
-    monkeypatch.setattr("bus.shelves._BATCH", 10)
+    monkeypatch.setattr("bus.outbox.files._BATCH", 10)
     boot.bus.answer = Sent.LATER
     for number in range(95):
         boot.read(number)
         boot.pass_(0)
         if number == 49:
-            boot.outbox._shelves.spill()
+            boot.outbox._files.spill()
     boot.bus.answer = Sent.YES
     boot.synchronise()
     boot.machine.synced = bool(synchronised)
@@ -327,21 +326,21 @@ def test_a_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
         )
         database.execute("INSERT INTO outbox VALUES (1, 's', 't', '{}')")
         database.commit()
-    shelf = Shelf(path, durable=True, boot="b")
-    shelf.add([shelf.after(0, 1)[0]])
-    assert [(row.seq, row.stamp) for row in shelf.after(0, 9)] == [(1, None)]
+    file = OutboxFile(path, durable=True, boot="b")
+    file.add([file.after(0, 1)[0]])
+    assert [(row.seq, row.stamp) for row in file.after(0, 9)] == [(1, None)]
 
 
 def test_sizes_follow_the_payloads(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "x", durable=False, boot="b")
+    file = OutboxFile(tmp_path / "x", durable=False, boot="b")
     outbox = Outbox(tmp_path / "run", tmp_path / "disk", "ble", boot="b")
     outbox.append(
         STATE, encode_reading(Reading(ts=0, values={"v": 1}, clock="unset")), 0.0, Stamp(0, right=False)
     )
     assert outbox.put_right(Now(NOON_MS, NOON_MS, "ok"))
-    (row,) = outbox._shelves.after(0, 9)
-    assert outbox._shelves.size == len(row.payload) + len(row.topic)
-    shelf.close()
+    (row,) = outbox._files.after(0, 9)
+    assert outbox._files.size == len(row.payload) + len(row.topic)
+    file.close()
 
 
 QUALITIES: list[ClockQuality] = ["ok", "estimated", "unset"]

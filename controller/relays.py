@@ -10,7 +10,7 @@ from bus.messages import OFF, ON
 from bus.pins.engine import PinError, Pins
 from config.model import Relay
 from controller import policy
-from controller.memory import Memory
+from controller.files import Memory
 from controller.policy import Position
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _RETRY_S = 10.0
 
 
-class Bank:
+class RelayOutputs:
     """All relays of the controller; a pin that fails is a problem in health, never the end of the process."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Bank:
 
     @property
     def pins(self) -> Pins:
-        """The pins, for who reads inputs or tells which they are."""
+        """Return the pins, for who reads inputs or tells which they are."""
         return self._pins
 
     def start(self, now: float, withheld: Callable[[str, float], bool] | None = None) -> None:
@@ -72,11 +72,11 @@ class Bank:
         self._journal.solved(f"relay.{name}")
 
     def boot_position(self, name: str, now: float) -> Position:
-        """The position a relay takes by its boot policy."""
+        """Return the position that a relay takes by its boot policy."""
         return policy.at_boot(self._relays[name], was_on=self._memory.was_on(name), now=now)
 
     def position(self, name: str) -> Position:
-        """The commanded position. Raises Refused for an unknown or unusable relay."""
+        """Return the commanded position. Raises Refused for an unknown or unusable relay."""
         if name not in self._relays:
             known = ", ".join(self._relays) or "none"
             raise Refused(Code.NOT_FOUND, f"there is no relay {name!r}; there are: {known}")
@@ -86,21 +86,21 @@ class Bank:
         return position
 
     def is_on(self, name: str) -> bool:
-        """Whether the relay is commanded on."""
+        """Return whether the relay is commanded on."""
         position = self._positions.get(name)
         return position is not None and position.on
 
     def is_lasting(self, name: str) -> bool:
-        """Whether it is on, and not for a time only."""
+        """Return whether it is on, and not for a time only."""
         position = self._positions.get(name)
         return position is not None and position.on and position.lasting
 
     def off_since(self, name: str) -> float:
-        """Since when the relay has been off for certain, monotonic seconds."""
+        """Return since when the relay has been off for certain, monotonic seconds."""
         return self._off_since.get(name, float("-inf"))
 
     def off_at(self, name: str) -> float | None:
-        """When the relay turns itself off, monotonic seconds."""
+        """Return when the relay turns itself off, monotonic seconds."""
         position = self._positions.get(name)
         return None if position is None else position.off_at
 
@@ -127,7 +127,7 @@ class Bank:
             self.remember(name, on=on)
 
     def remembers(self, word: str) -> bool:
-        """What was kept under a word."""
+        """Return what was kept under a word."""
         return self._memory.was_on(word)
 
     def remember(self, word: str, *, on: bool) -> None:
@@ -141,7 +141,7 @@ class Bank:
             self._journal.solved("memory")
 
     def actual(self, name: str) -> str | None:
-        """ON or OFF as read back from the pin; None when it cannot be read."""
+        """Return ON or OFF as read back from the pin; None when it cannot be read."""
         relay = self._relays.get(name)
         if relay is None or name not in self._positions:
             return None

@@ -1,0 +1,238 @@
+"""Every counter, fact and problem that a process may tell in health: what it means, and what to do.
+
+docs/health.md is made from it, by `python -m scripts.health`. A test holds the code to it: a counter that is
+not here fails by name. A line is `name | what it means | what to do`; one that begins with a space goes on
+with the line before. `<device>` and the like stand for any name.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+Kind = Literal["counter", "fact", "problem"]
+
+
+class Entry(NamedTuple):
+    """One row; `who` tells it, `then` is empty where there is nothing to do."""
+
+    who: str
+    kind: Kind
+    name: str
+    means: str
+    then: str
+
+
+def entries() -> Iterator[Entry]:
+    """Yield all rows in the order of the page. Raises ValueError naming a line that is no row."""
+    for (who, kind), table in _TABLES.items():
+        for line in table.strip().replace("\n ", " ").splitlines():
+            name, means, then = (cell.strip() for cell in line.split("|"))
+            yield Entry(who, kind, name, means, then)
+
+
+EVERY = "Every process"
+OWNERS = "Collectors and the controller"
+COLLECTORS = "Collectors"
+CONTROLLER = "The controller"
+STATISTICIAN = "The statistician"
+
+_TABLES: dict[tuple[str, Kind], str] = {
+    (EVERY, "counter"): """
+faults | errors of this software; all else went on | look at the problem `fault`, and report it
+messages_set_aside | messages that are passed over: they ended the process twice, or failed with an error |
+ look at the problem `set_aside`
+messages_refused | messages that could not be read; at the statistician those that it left with the broker,
+ because too many waited | look at the log
+requests | requests that came |
+requests_refused | requests that were answered with an error | the answer says what was wrong
+requests_ignored | requests that were retained, or not for this process | send requests without retain
+requests_dropped | requests that came faster than the process takes them | find the client that asks without
+ pause
+commands_dropped | commands that came too fast; of those for one output all but the newest 8 | find the
+ client that sends without pause
+messages_dropped | messages of QoS 0 that came faster than the process takes them | find the client that
+ sends without pause
+answers_lost | answers to requests that the broker did not take | ask again; if it goes on, look at the
+ broker's log
+publications_refused | messages that the broker refused | `last_error` and the log name the topic: look at
+ the ACL
+publications_oversize | messages that are larger than the broker takes | raise `max_packet_size` of the
+ broker
+problems_untold | problems of single devices for which health has no room | solve those that are told first
+access_left_out | changes that came too fast to be written into the access log | find who sends without
+ pause
+access_damaged | lines of the access log that cannot be read | nothing, after a power cut
+""",
+    (EVERY, "fact"): """
+clock | where the process has the time from | wait for the network, or set the clock, if it is not
+ `synchronised`
+""",
+    (EVERY, "problem"): """
+broker | there is no connection to the broker, and why | do what it says; the process tries again by itself
+clock | the time of this machine is not right | do what it says
+fault | an error of this software in one message or piece of work, told for an hour; all else goes on |
+ report it
+set_aside | a message that ended the process twice, or failed; it is passed over | at the statistician ask
+ for `dead_letters` and `take_again`; elsewhere read the log
+flood | a client sends without pause; what is too much is dropped and counted | find it and end it
+instance | another process of this name is on the broker | give each house a `[broker] base`, or end one of
+ them
+state | the state folder cannot be written: a second process of this name would not be noticed | look at the
+ disk and at who owns the folder
+access_log | the access log cannot be written: who changed what is not kept | look at the disk
+""",
+    (OWNERS, "counter"): """
+readings | readings that were kept for the statistician and published |
+readings_sent_again | readings that were sent again as backlog | nothing; many of them: look at the
+ statistician
+readings_oversize | readings that are larger than the broker takes; they were set aside | raise
+ `max_packet_size` of the broker
+readings_refused | readings that the broker will never take; they were set aside | look at the log
+outbox_dropped | the oldest readings, given up because too many waited for the statistician | start the
+ statistician; raise `outbox_mb` of `[storage]`
+outbox_on_disk | readings that wait on disk now | nothing, if it falls again; else look at the statistician
+clock_steps | steps of the clock that were noticed; what waited was dated again |
+commands | commands that came for outputs of this process |
+commands_repeated | commands of an id that was obeyed before: they were answered, not obeyed again |
+commands_<code> | commands that were refused, by the code of the answer | the answer says why
+results_lost | answers to commands that the broker did not take | look at the state of the output
+""",
+    (OWNERS, "problem"): """
+outbox | a file of readings that wait cannot be used | look at the disk; the process goes on without it
+backlog | the statistician has confirmed nothing for a while | look at the statistician
+manifest | the file of what was published cannot be read or written | look at the disk
+announced | the file of what was announced to Home Assistant cannot be read or written | look at the disk
+answers | answers cannot be kept: a command that is sent again after a restart may be obeyed twice | look at
+ the folder `runtime` of `[storage]`
+""",
+    (COLLECTORS, "counter"): """
+frames | Bluetooth advertisements of our devices |
+frames_refused | advertisements that could not be decoded, of all devices | see the next
+frames_refused.<device> | the same of one device | check its key; look at the problem `device.<device>`
+frames_not_trusted | advertisements that wait until more of them agree |
+foreign_heard | advertisements that are of no kind we know |
+strangers_heard | advertisements of a known kind from devices that are not in the settings | run a scan to
+ add them
+radio_<state> | how often the radio changed to this state | many `failed`: look at the problem `radio`
+polls | questions to devices on a line |
+polls_failed | questions without a good answer, of all devices | see the next
+polls_failed.<device> | the same of one device | check cable, address and speed; look at `device.<device>`
+polls_skipped.<device> | questions left out because the answer before was still to come | ask less often, or
+ give slow devices a line of their own
+unknown_code.<device>.<entity> | codes that stand in no table of ours; the value is unknown | report the
+ code
+messages | messages of other publishers |
+commands_passed_on | commands that went on to other publishers |
+messages_while_offline.<device> | messages of a device that is said to be offline; they wait until it is
+ back |
+availability_refused.<device> | words for availability that are neither of the two in the settings | correct
+ the table of the device
+payloads_refused.<device> | messages that cannot be read as the settings say | correct the table of the
+ device
+values_refused.<device>.<entity> | values that cannot be read as the settings say | correct the table of the
+ entity
+times_refused.<device> | times that cannot be true: the arrival counts | set the clock of the publisher
+""",
+    (COLLECTORS, "fact"): """
+radio | how the radio is scanning |
+""",
+    (COLLECTORS, "problem"): """
+radio | Bluetooth does not work | do what it says; the process starts anew by itself
+worker | the process cannot talk to a line any more, and starts anew | report it if it comes back
+device.<device> | nothing comes from the device, or nothing that can be read | do what it says
+entity.<device>.<entity> | an entity has no value, and why | do what it says
+registry | the file of devices that were added while all ran cannot be read | do what it says
+registry.<device> | a device that was added while all ran cannot be used | do what it says
+""",
+    (CONTROLLER, "counter"): """
+commands_malformed | commands whose topic names no device and entity | look at the problem `commands`
+broker_restarts_asked | how often the broker hung, and its restart was asked for | look at the broker's log
+""",
+    (CONTROLLER, "fact"): """
+pins | which library reaches the pins, and what outputs do when the process ends |
+""",
+    (CONTROLLER, "problem"): """
+commands | a command came to a topic that names no device and entity; told for ten minutes | correct the
+ sender
+devices | there are more devices or outputs than the controller remembers | empty the about topic of each
+ device that is gone
+memory | positions of relays cannot be read or kept | look at the disk; each relay counts as off until it is
+ switched
+service.<service> | a service does not run or hangs: its devices are offline | look at its log, and restart
+ it
+relay.<relay> | its pin cannot be used, or does not follow | do what it says; look at the wiring
+relay.<relay>.feedback | the load does not do what the relay does, or its feedback is unknown | look at
+ fuse, wiring and relay
+relay.<relay>.feedback_pin | the input of its feedback cannot be used | do what it says
+relay.<relay>.only_if | it was turned off because a condition does not hold | nothing; turn it on again
+ later
+battery_guard | the battery is too low: its relay is off | charge the battery
+battery_guard.source | the value that the guard needs is unknown: nothing guards the battery | look at that
+ device
+""",
+    (STATISTICIAN, "counter"): """
+readings | readings that were taken |
+states_stored | states on disk |
+states_equal | states that only repeat the one before; they are not stored |
+states_disabled | states of entities that are not `enabled` |
+readings_<clock> | readings of a clock that was not synchronised (`estimated`) or not set (`unset`) |
+readings_undated | readings without `ts` that waited for the clock |
+undated_lost | readings without `ts` that gave way to newer ones | let the sender say `ts`
+readings_of_a_wrong_clock | readings whose `ts` was not believed | look at the problem `clock.<device>`
+readings_held | readings of counters that waited for the next one |
+readings_left_out | readings of counters that do not count | look at `counter.<device>.<entity>`
+readings_lost | readings that their collector had to drop: its outbox was full | keep the statistician
+ running
+late | states that came late; their rows were made again |
+duplicates | readings that came again; they count once |
+gaps | readings that came while one before them was missing | nothing: the missing one is sent again
+streams_refused | streams that are not the sender's | look at `stream.<device>`
+streams_restarted | streams whose numbers began again at 1 | look at `stream.<device>`
+jumps_refused | numbers of a stream that cannot be | look at `stream.<device>`
+last_resets_unread | `last_reset` that could not be read and was left out | look at `last_reset.<device>`
+values_too_large | numbers that no sum can hold; they count as unknown | look at `value.<device>.<entity>`
+powers_too_large | numbers that no energy can hold; they count as unknown | look at `energy.<device>`
+energy_ignored | power readings of no use for an energy: too late, or ahead |
+absences_filled | values that were known after all while the statistician was away |
+entities_redated | entities whose readings were dated again after a clock was set |
+entities_refused | entities for which there was no room | look at the problem `room`
+entities_forgotten | entities that were described, never read, and gave way to others |
+announcements_refused | strangers that are not announced to Home Assistant | look at the problem `discovery`
+dead_letters | messages that were set aside because they cannot be read | look at the problem `messages`
+periods_compiled | 5-minute periods that were closed |
+periods_taken_back | rows of the future that were removed: the clock was ahead |
+rows_corrected | rows that were made again |
+rows_purged | rows that were removed for their age, or for want of room |
+rows_spoiled | rows that are missing by an error of this software | look at the problem `rows`, and report
+ it
+backups | copies of the database that were made |
+""",
+    (STATISTICIAN, "fact"): """
+catching_up | how far the statistics are behind | wait
+backup | the newest copy of the database |
+backup_of_everything | the newest backup of the whole house |
+disk | what was removed early because the disk was full | make room, or keep fewer days
+""",
+    (STATISTICIAN, "problem"): """
+house_clock | the time cannot be kept for the next start | look at the disk
+clock.<device> | the device's clock is ahead or behind | set it, or let it leave `ts` out
+counter.<device>.<entity> | a reading was left out, told for a day | if it was real, copy the line that it
+ shows
+stream.<device> | the numbers of its readings are not believed | do what it says
+last_reset.<device> | when a total was reset could not be read | let the sender write what is allowed
+value.<device>.<entity> | a number is too large to be true | correct the sender
+energy.<device> | a power is too large to be true | correct the sender
+messages | the newest message that was set aside, and the field that is wrong | correct the sender
+room | there are too many entities, and whose the newest is that was not taken | find the client that makes
+ them up
+discovery | more strangers ask to be announced to Home Assistant than are announced | let fewer ask
+announced | the file of what was announced cannot be read or written | look at the disk
+database | the database cannot be written: nothing is acknowledged until it can | look at the disk
+damage | the database was damaged, and a copy was put in its place | look at the disk or the card
+file | the database was deleted or replaced while it was in use, and what was done | do what it says
+unusable | values in the database that no version of this software writes; they became dead letters, or were
+ left empty | look at who else writes it
+rows | an entity has no row, by an error of this software; all others have | report it
+backup | there is no new copy of the database | look at the disk
+backup_of_everything | the nightly backup went wrong, and why, or is old | do what it says
+""",
+}
