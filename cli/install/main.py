@@ -15,6 +15,12 @@ from cli.install.steps import STEPS, Context
 from cli.install.system import InstallError, System, describe, refuse_unfit
 from cli.install.units import STOP
 
+# Settings and data, and what `boondock restore` has put aside.
+_DATA = (
+    "/etc/boondock /var/lib/boondock-* /var/lib/private/boondock-* /var/cache/boondock-*"
+    " /etc/credstore/before-[0-9]* /etc/systemd/system/before-[0-9]* /etc/mosquitto/conf.d/before-[0-9]*"
+)
+
 SOURCE = Path(__file__).resolve().parents[2]
 """The folder of this very copy."""
 STATUS_WAIT_S = 60
@@ -188,8 +194,7 @@ def uninstall(report: Report, *, purge: bool = False, dry_run: bool = False) -> 
     system.succeeds("sh", "-c", "systemctl reset-failed 'boondock*'")
     system.succeeds("sh", "-c", "rm -rf /run/boondock-* /run/private/boondock-*")
     if purge and whole:
-        gone = "/etc/boondock /var/lib/boondock-* /var/lib/private/boondock-* /var/cache/boondock-*"
-        system.run("sh", "-c", f"rm -rf {gone}")
+        system.run("sh", "-c", f"rm -rf {_DATA}")
         report.say("Boondock is gone, with its data and settings.")
     else:
         report.say("Boondock is gone.")
