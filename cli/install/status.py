@@ -87,8 +87,8 @@ def look(settings: Settings, *, now: float | None = None) -> State:
     state = State()
     told = _ask(settings, state)
     topics = Topics(settings.broker.base)
-    said = _by_topic(topics, told)
-    state.services = list(_services(said))
+    said = _by_topic(topics, told or {})
+    state.services = list(_services(None if told is None else said))
     names = {*settings.device, *settings.imports, *([RELAY_DEVICE] if settings.relay else [])}
     state.devices = list(_devices(names, said, time.time() if now is None else now))
     for topic, payload in said.items():
@@ -100,12 +100,12 @@ def look(settings: Settings, *, now: float | None = None) -> State:
     return state
 
 
-def _ask(settings: Settings, state: State) -> Mapping[str, bytes]:
-    """All that is retained; whether the statistician answers goes into `state`."""
+def _ask(settings: Settings, state: State) -> Mapping[str, bytes] | None:
+    """All that is retained, None if the broker tells nothing; whether the statistician answers: `state`."""
     broker = as_admin(settings.broker)
     topics = Topics(broker.base)
     watched = (topics.every(Verb.HEALTH), topics.every(Verb.AVAILABILITY), topics.every(Verb.STATE, levels=1))
-    heard: Mapping[str, bytes] = {}
+    heard: Mapping[str, bytes] | None = None
     try:
         with Asker(broker, *watched, service=None) as asker:
             heard = asker.seen()
@@ -134,18 +134,20 @@ def _decoded(payload: bytes, kind: type[_Told]) -> _Told:
         return kind()
 
 
-def _services(said: Mapping[Topic, bytes]) -> Iterator[Service]:
+def _services(said: Mapping[Topic, bytes] | None) -> Iterator[Service]:
     for unit in _shown_units():
         name = unit["Id"].removesuffix(".service").removeprefix("boondock-")
         yield _service(name, unit, said)
 
 
-def _service(name: str, unit: Mapping[str, str], said: Mapping[Topic, bytes]) -> Service:
+def _service(name: str, unit: Mapping[str, str], said: Mapping[Topic, bytes] | None) -> Service:
     process = name.replace("@", "_")
     active, result = unit.get("ActiveState", ""), unit.get("Result", "")
     if active == "active":
         if process == "mosquitto":
             return Service(name, "ok", "running")
+        if said is None:
+            return Service(name, "ok", "running; what it says is not known")
         if said.get(Topic(Verb.SERVICE, process)) != ONLINE:
             return Service(name, "wrong", "runs, but the broker does not hear it")
         rebooted = unit.get("NRestarts", "0")

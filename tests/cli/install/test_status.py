@@ -27,6 +27,8 @@ def unit(**more: str) -> dict[str, str]:
         (unit(), ONLINE, "ok", "online"),
         (unit(NRestarts="3"), ONLINE, "ok", "restarted 3 times"),
         (unit(), {}, "wrong", "the broker does not hear it"),
+        # The broker refused us.
+        (unit(), None, "ok", "what it says is not known"),
         (unit(ActiveState="inactive"), {}, "idle", "has no device"),
         (
             unit(ActiveState="failed", Result="exit-code", ExecMainStatus="78"),
@@ -44,7 +46,7 @@ def unit(**more: str) -> dict[str, str]:
     ],
 )
 def test_a_service_is_what_systemd_and_the_broker_say(
-    found: dict[str, str], said: dict[Topic, bytes], state: str, text: str
+    found: dict[str, str], said: dict[Topic, bytes] | None, state: str, text: str
 ) -> None:
     service = status._service("collector@host", found, said)
     assert service.state == state
