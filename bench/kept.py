@@ -30,7 +30,7 @@ from config.model import Statistician as Settings
 from controller.files import Memory
 from statistician.records import Batch, State, Table
 from statistician.store import Store
-from statistician.store_backup import Backup, kept, verify
+from statistician.store.backup import Backup, kept, verify
 from tests.statistician.rig import SECOND, START, Rig
 
 Said = dict[str, int]

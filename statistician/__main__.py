@@ -30,7 +30,7 @@ from statistician.records import StoreError
 from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
-from statistician.store_engine import NewerError
+from statistician.store.engine import NewerError
 from statistician.watermarks import HOLD_FILE, HeldWatermarks
 
 log = logging.getLogger(__name__)

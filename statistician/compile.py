@@ -21,7 +21,7 @@ from statistician.arithmetic.periods import (
 )
 from statistician.records import EntityRecord, Event, Heard, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
-from statistician.store_states import by_entity
+from statistician.store.states import by_entity
 
 # How far back a restart looks for repeats.
 _REMEMBERED = HOUR

@@ -14,7 +14,7 @@ from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at, hour_of, pe
 from statistician.compile import new_day
 from statistician.records import Event, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
-from statistician.store_states import by_entity
+from statistician.store.states import by_entity
 
 # Late readings come in crowds: wait until they are through, but not for ever, seconds.
 _QUIET_S = 1.0

@@ -17,7 +17,7 @@ from bus.state_files import LockedError
 from bus.topics import HOME_ASSISTANT, ID, STATISTICIAN, BadTopicError, Topics, Verb
 from statistician.publish import empty
 from statistician.records import StoreError
-from statistician.store_engine import NewerError
+from statistician.store.engine import NewerError
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from bus.messages import EARLIEST_MS, Value
-from bus.requests import LATEST_MS
+from bus.messages import EARLIEST_MS, LATEST_MS, Value
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.counters import HeldReading, Memory
 from statistician.clock.entity_clock import Undated

@@ -14,9 +14,9 @@ from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, horizon, hour_
 from statistician.records import StoreError
 from statistician.retention import Allowance, Keep, Retention, Shrink
 from statistician.store import Store
-from statistician.store_backup import Backup, kept, taken_at
-from statistician.store_engine import DamagedError, FullError
-from statistician.store_space import free
+from statistician.store.backup import Backup, kept, taken_at
+from statistician.store.engine import DamagedError, FullError
+from statistician.store.space import free
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from cli.asking import AskError
 from cli.backup.archive import Entry, Manifest, Reader, create
 from cli.backup.sources import BEFORE, COMPANIONS, Part, inside, standing, top_of
 from cli.progress import Progress
-from statistician.store_backup import verify
-from statistician.store_models import SCHEMA_VERSION
-from statistician.store_space import RESERVE, free, sync
+from statistician.store.backup import verify
+from statistician.store.models import SCHEMA_VERSION
+from statistician.store.space import RESERVE, free, sync
 
 _FRESH = ".restoring"
 _STAMP = "%Y%m%dT%H%M%S"

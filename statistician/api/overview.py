@@ -10,7 +10,6 @@ from bus.commands import Code, Refused
 from bus.health import VERSION
 from bus.messages import to_iso
 from bus.requests import Listing, Part, Place
-from statistician import store_queries as queries
 from statistician.api.rows import stored_unit, unit_class
 from statistician.api.table import BY_NAME, Nothing, verb
 from statistician.arithmetic import units
@@ -18,6 +17,7 @@ from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.periods import HOUR
 from statistician.context import Context, Name, Names, by_name, full_name, iso
 from statistician.records import Table
+from statistician.store import queries
 
 _TOTALS = (about.TOTAL, about.TOTAL_INCREASING)
 _MEANS = (about.MEASUREMENT, about.MEASUREMENT_ANGLE)

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from bus.commands import Code, Refused
 from bus.messages import to_iso
-from statistician import store_queries as queries
 from statistician.arithmetic import units
 from statistician.arithmetic.algorithm import Row, direction
 from statistician.arithmetic.live import LiveEntity
@@ -17,7 +16,8 @@ from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import convert
 from statistician.context import Context, iso
 from statistician.records import State, StoredRow, Table
-from statistician.store_queries import Extreme, Gathered
+from statistician.store import queries
+from statistician.store.queries import Extreme, Gathered
 
 
 class AnswerRow(Struct, omit_defaults=True, kw_only=True):

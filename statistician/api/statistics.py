@@ -9,7 +9,6 @@ from msgspec import Meta, Struct, to_builtins
 
 from bus.commands import Code, Refused
 from bus.requests import LATEST_MS, Listing, Part, Place
-from statistician import store_queries as queries
 from statistician.api.rows import Changes, EntityRows, Period, Selection, answer_row, check_units, select
 from statistician.api.table import BY_ROW, verb
 from statistician.arithmetic.algorithm import Row
@@ -17,6 +16,7 @@ from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, Calendar, hour_of, shifted, start_of
 from statistician.context import Context, Moment, Name, Names, full_name, span, zone
 from statistician.records import Table
+from statistician.store import queries
 
 # Rows an answer may have, over all its pages, and rows that may be read for it.
 MOST_ROWS = 50_000

@@ -23,7 +23,7 @@ from statistician.fixes.params import (
     finite,
 )
 from statistician.records import Adjustment, EntityRecord, Span, State, Table
-from statistician.store_fixes import Entry, Undo
+from statistician.store.fixes import Entry, Undo
 
 # States removed at once: they are kept for undo.
 MOST_STATES = 100_000

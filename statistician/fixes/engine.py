@@ -37,7 +37,7 @@ from statistician.fixes.params import (
     whole_of,
 )
 from statistician.records import Span
-from statistician.store_fixes import Entry, Undo
+from statistician.store.fixes import Entry, Undo
 
 _EVER = 2**60
 # Bytes of a request that brings data: what the broker takes.

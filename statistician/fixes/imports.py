@@ -14,7 +14,7 @@ from statistician.context import Context, full_name, moment, parts
 from statistician.fixes.join import Joined, Joint, ends, join, moved, separate
 from statistician.fixes.params import Change, ImportedRow, ImportStatistics, Summary, finite
 from statistician.records import EntityRecord, Since, StoredRow, Table
-from statistician.store_fixes import Entry, Undo
+from statistician.store.fixes import Entry, Undo
 
 # Rows of one request: most of a year.
 MOST_ROWS = 8_000

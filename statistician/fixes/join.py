@@ -7,7 +7,7 @@ from statistician.arithmetic.algorithm import RESET_BELOW, Row, accumulator
 from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at
 from statistician.context import Context
 from statistician.records import Adjustment, EntityRecord, StoredRow, Table
-from statistician.store_series import Amounts, Shift
+from statistician.store.series import Amounts, Shift
 
 # Sums that differ by less than this share of themselves are the same.
 _SAME = 1e-9

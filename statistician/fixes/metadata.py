@@ -10,7 +10,7 @@ from statistician.arithmetic.units import canonical, convert, difference
 from statistician.context import Context, full_name
 from statistician.fixes.params import Change, ChangeUnit, SetMetadata, Summary
 from statistician.records import Adjustment, EntityRecord, Said, Since, Table
-from statistician.store_fixes import Entry, Undo
+from statistician.store.fixes import Entry, Undo
 
 _TEXTS = ("name", "unit", "device_class", "state_class")
 _Setting = str | int | bool | None

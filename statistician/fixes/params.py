@@ -12,7 +12,7 @@ from statistician.arithmetic.algorithm import LARGEST
 from statistician.arithmetic.live import Entities
 from statistician.context import Moment, Name, Names, full_name
 from statistician.records import EntityRecord, Span
-from statistician.store_fixes import Undo
+from statistician.store.fixes import Undo
 
 Device = Annotated[str, Meta(min_length=1, max_length=64)]
 Unit = Annotated[str, Meta(max_length=32)]

@@ -15,8 +15,8 @@ from statistician.fixes.join import Joined, Joint, join, separate
 from statistician.fixes.metadata import described
 from statistician.fixes.params import Change, DeviceRename, EntityRename, Summary
 from statistician.records import Adjustment, EntityRecord, Span, StoredRow, Table
-from statistician.store_fixes import Entry, Undo
-from statistician.store_series import Cut, Shift
+from statistician.store.fixes import Entry, Undo
+from statistician.store.series import Cut, Shift
 
 _EVER = 2**60
 

@@ -19,7 +19,7 @@ from bus.messages import from_iso, of_device, to_iso
 from bus.outbox import Outbox
 from bus.topics import Topics
 from statistician.arithmetic.periods import DAY, HOUR
-from statistician.store_models import SCHEMA_VERSION
+from statistician.store.models import SCHEMA_VERSION
 from tests.broker import Mosquitto
 from tests.client import Client
 from tests.house import ROOT

@@ -13,12 +13,12 @@ from bus import state_files
 from bus.messages import of_device
 from bus.outbox import Outbox
 from bus.state_files import BackupReport
-from statistician import store_backup
 from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import State
 from statistician.schedule import BackUp
 from statistician.store import Store
-from statistician.store_engine import DamagedError
+from statistician.store import backup as backups
+from statistician.store.engine import DamagedError
 from tests.statistician.rig import MINUTE, START, TOPICS, Rig
 
 PATIENCE = 20.0
@@ -61,9 +61,9 @@ def test_a_copy_is_whole_and_three_are_kept(rig: Rig) -> None:
         rig.reading("van", {"volt": 12.0 + day})
         rig.commit()
         back_up(rig)
-    copies = store_backup.kept(rig.store.backups, rig.path)
+    copies = backups.kept(rig.store.backups, rig.path)
     assert len(copies) == 3
-    assert store_backup.taken_at(copies[0]) == rig.now
+    assert backups.taken_at(copies[0]) == rig.now
     assert sorted(p.name for p in rig.store.backups.iterdir()) == sorted(p.name for p in copies)
     with closing(sqlite3.connect(copies[0])) as copy:
         assert copy.execute("SELECT max(value) FROM states WHERE entity = 1").fetchone() == (16.0,)
@@ -79,7 +79,7 @@ def test_a_second_copy_of_a_day_is_made_only_when_asked_for(rig: Rig) -> None:
     told: list[tuple[str | None, str | None]] = []
     assert rig.service._upkeep.ask_backup(lambda path, error: told.append((path, error)), rig.now) is None
     finish(rig)
-    assert told == [(str(store_backup.kept(rig.store.backups, rig.path)[0]), None)]
+    assert told == [(str(backups.kept(rig.store.backups, rig.path)[0]), None)]
 
 
 def test_a_copy_that_fails_is_told_until_one_is_made(rig: Rig) -> None:
@@ -92,7 +92,7 @@ def test_a_copy_that_fails_is_told_until_one_is_made(rig: Rig) -> None:
 
 
 def test_a_copy_that_is_not_good_is_not_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_backup, "verify", lambda _path: "row missing")
+    monkeypatch.setattr(backups, "verify", lambda _path: "row missing")
     back_up(rig)
     assert "row missing" in rig.journal.problems["backup"]
     assert list(rig.store.backups.iterdir()) == []
@@ -102,12 +102,12 @@ def test_a_full_disk_loses_old_copies_before_there_is_none(rig: Rig, monkeypatch
     for day in range(3):
         rig.now = START + day * DAY
         back_up(rig)
-    monkeypatch.setattr(store_backup, "free", lambda _folder: 1000)
+    monkeypatch.setattr(backups, "free", lambda _folder: 1000)
     rig.now += DAY
     back_up(rig)
     assert "1000 are free" in rig.journal.problems["backup"]
-    (copy,) = store_backup.kept(rig.store.backups, rig.path)
-    assert store_backup.taken_at(copy) == START + 2 * DAY
+    (copy,) = backups.kept(rig.store.backups, rig.path)
+    assert backups.taken_at(copy) == START + 2 * DAY
 
 
 def test_commits_go_on_while_a_copy_is_made(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_copy_is_abandoned_at_the_end(tmp_path: Path) -> None:
 
 def test_only_an_unclean_stop_is_checked(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     checks: list[object] = []
-    monkeypatch.setattr("statistician.store_engine.quick_check", checks.append)
+    monkeypatch.setattr("statistician.store.engine.quick_check", checks.append)
     rig.restart()
     assert checks == []
     rig.store.engine.database.close()
@@ -164,7 +164,7 @@ def test_a_damaged_database_is_replaced_by_the_newest_good_copy(rig: Rig) -> Non
     rig.reading("van", {"volt": 13.0})
     rig.commit()
     back_up(rig)
-    newest, older = store_backup.kept(rig.store.backups, rig.path)
+    newest, older = backups.kept(rig.store.backups, rig.path)
     rig.store.engine.put_fact("open", "no goodbye")
     rig.store.engine.database.close()
     spoil(rig.path)
@@ -196,7 +196,7 @@ def test_a_kill_while_the_copy_takes_its_place_leaves_no_empty_database(
         with pytest.raises(KilledError):
             Store(rig.path)
     rig.start()
-    assert store_backup.kept(rig.store.backups, rig.path)[0].name in rig.journal.problems["damage"]
+    assert backups.kept(rig.store.backups, rig.path)[0].name in rig.journal.problems["damage"]
     assert 12.0 in [s.value for s in rig.store.states.between(0, None)]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bus.state_files import LockedError
 from statistician.store import Store
-from statistician.store_engine import DamagedError
+from statistician.store.engine import DamagedError
 from tests.statistician.rig import MINUTE, Rig
 
 

@@ -15,7 +15,7 @@ from statistician.__main__ import _made
 from statistician.schedule import Purge
 from statistician.service import Statistician
 from statistician.store import Store
-from statistician.store_models import ALL
+from statistician.store.models import ALL
 from tests.statistician.arithmetic.test_integral import Sun
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Notes, Rig
 from tests.statistician.test_wrong_messages import finite, sunny

@@ -13,7 +13,7 @@ from config.model import Statistician as Settings
 from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import DeadLetter, State, Table
 from statistician.schedule import Purge
-from statistician.store_engine import Engine
+from statistician.store.engine import Engine
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
 

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from bus.messages import to_iso
-from statistician import store_backup
 from statistician.schedule import BackUp
+from statistician.store import backup as backups
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE
 
@@ -82,13 +82,13 @@ def test_whoever_asks_while_a_copy_is_made_gets_that_one(
     rig: AskingRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
-    verify = store_backup.verify
+    verify = backups.verify
 
     def held(copy: Path) -> str | None:
         assert go_on.wait(PATIENCE)
         return verify(copy)
 
-    monkeypatch.setattr(store_backup, "verify", held)
+    monkeypatch.setattr(backups, "verify", held)
     for _ in range(2):
         rig.send("backup", b"{}")
         rig.settle()
@@ -99,7 +99,7 @@ def test_whoever_asks_while_a_copy_is_made_gets_that_one(
     go_on.set()
     finish(rig)
     finish(rig)
-    copies = store_backup.kept(rig.store.backups, rig.path)
+    copies = backups.kept(rig.store.backups, rig.path)
     assert [one["data"]["file"] for one in answers(rig)] == [str(copy) for copy in copies] * 3
     assert rig.journal.counters["backups"] == 1, "and no second one was made for nobody"
 
@@ -108,7 +108,7 @@ def test_the_copy_of_the_night_serves_who_asks_and_does_not_count(
     rig: AskingRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr(store_backup, "verify", lambda _copy: None if go_on.wait(PATIENCE) else "late")
+    monkeypatch.setattr(backups, "verify", lambda _copy: None if go_on.wait(PATIENCE) else "late")
     rig.service.handle(BackUp())
     rig.settle()
     rig.send("backup", b"{}")
@@ -126,7 +126,7 @@ def test_one_that_failed_counts_as_well_for_it_may_have_written_as_much(
     rig: AskingRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(store_backup, "verify", lambda _copy: "row missing")
+        patch.setattr(backups, "verify", lambda _copy: "row missing")
         assert ask(rig)["error"]["code"] == "internal"
     assert ask(rig)["error"]["code"] == "limit"
     rig.now += TEN_MINUTES

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from statistician.store_engine import quick_check
+from statistician.store.engine import quick_check
 
 _MAGIC = b"SQLite format 3\0"
 # Short, for a checkpoint that waits holds up the writer.

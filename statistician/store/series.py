@@ -6,8 +6,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from statistician.records import State, StoredRow, Table
-from statistician.store_engine import Cell, Engine
-from statistician.store_statistics import Statistics
+from statistician.store.engine import Cell, Engine
+from statistician.store.statistics import Statistics
 
 _FROM = {Table.FIVE_MINUTES: "five", Table.HOUR: "hour"}
 

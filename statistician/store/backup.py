@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bus.messages import to_iso
-from statistician.store_engine import quick_check
-from statistician.store_space import RESERVE, free, sync
+from statistician.store.engine import quick_check
+from statistician.store.space import RESERVE, free, sync
 
 log = logging.getLogger(__name__)
 

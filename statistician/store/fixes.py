@@ -8,8 +8,8 @@ import msgspec
 
 from statistician.arithmetic.counters import HeldReading
 from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
-from statistician.store_engine import Cell, Engine
-from statistician.store_series import Cut, Shift
+from statistician.store.engine import Cell, Engine
+from statistician.store.series import Cut, Shift
 
 # As bytes: as a text of Python one emoji makes every character take four.
 _WHOLE = "id NOT IN (SELECT fix FROM piece)"

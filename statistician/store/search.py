@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.messages import EARLIEST_MS
-from bus.requests import LATEST_MS
+from bus.messages import EARLIEST_MS, LATEST_MS
 from statistician.arithmetic.counters import Memory
 from statistician.arithmetic.periods import MINUTES_5
 from statistician.clock.entity_clock import Move
 from statistician.records import KeptClocks, Said, StoreError
-from statistician.store_engine import Cell, Engine
+from statistician.store.engine import Cell, Engine
 
 log = logging.getLogger(__name__)
 

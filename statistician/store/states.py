@@ -8,7 +8,7 @@ import msgspec
 from statistician.arithmetic.periods import MINUTES_5, hour_of, period_of
 from statistician.clock.entity_clock import Move
 from statistician.records import EntityRecord, Event, Heard, Span, State
-from statistician.store_engine import Cell, Engine
+from statistician.store.engine import Cell, Engine
 
 # SQLite takes at least 999 values in a statement.
 _MOST_NAMED = 900

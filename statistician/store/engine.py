@@ -8,10 +8,10 @@ from pathlib import Path
 
 import peewee
 
-from statistician import store_models
 from statistician.records import StoreError
-from statistician.store_files import Files, Misplaced, copy_whole
-from statistician.store_space import Reserve, free, sync
+from statistician.store import models
+from statistician.store.files import Files, Misplaced, copy_whole
+from statistician.store.space import Reserve, free, sync
 
 log = logging.getLogger(__name__)
 
@@ -88,19 +88,19 @@ class Engine:
                 raise DamagedError(problem)
 
     def _bring_up_to_date(self) -> None:
-        newest = store_models.SCHEMA_VERSION
+        newest = models.SCHEMA_VERSION
         found = self._version()
         if found is not None and found > newest:
             raise NewerError(f"{self.path} is of version {found}; this software knows up to {newest}")
         if found is not None and found < newest:
             # Here, because most starts need none of it.
-            from statistician.store_migrations import bring_up  # noqa: PLC0415 — see above
+            from statistician.store.migrations import bring_up  # noqa: PLC0415 — see above
 
             log.info("bringing %s from version %d to %d", self.path, found, newest)
             with self._translated():
                 bring_up(self.database, found)
-        with self._translated(), self.database.bind_ctx(store_models.ALL):
-            self.database.create_tables(store_models.ALL)
+        with self._translated(), self.database.bind_ctx(models.ALL):
+            self.database.create_tables(models.ALL)
         self.run("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (str(newest),))
 
     def _version(self) -> int | None:
@@ -108,7 +108,7 @@ class Engine:
         if text is None:
             return None
         known = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_VERSION
-        newest = store_models.SCHEMA_VERSION
+        newest = models.SCHEMA_VERSION
         if not (known and int(text) >= newest) and self._is_newest():
             # No version of ours has written that.
             log.warning("%s has the version %r, but is of the newest form", self.path, text)
@@ -123,7 +123,7 @@ class Engine:
         return all(
             {str(name) for _, name, *_ in self.all(f"PRAGMA table_info({model._meta.table_name})")}  # noqa: SLF001 — peewee's own way
             == {field.column_name for field in model._meta.sorted_fields}  # noqa: SLF001 — as above
-            for model in store_models.ALL
+            for model in models.ALL
         )
 
     def _mark_open(self) -> None:

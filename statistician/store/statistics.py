@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.periods import HOUR, MINUTES_5
 from statistician.records import Span, StoredRow, Table
-from statistician.store_engine import Cell, Engine
+from statistician.store.engine import Cell, Engine
 
 _COLUMNS = ", ".join(("entity", "start", *Row._fields, "rev"))
 _MARKS = ", ".join("?" * (len(Row._fields) + 3))

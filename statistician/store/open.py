@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from statistician.store_backup import kept, restore
-from statistician.store_engine import DamagedError, Engine
+from statistician.store.backup import kept, restore
+from statistician.store.engine import DamagedError, Engine
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from peewee import (
     TextField,
 )
 
-# What a file of the version before lacks is added by store_migrations.
+# What a file of the version before lacks is added by migrations.py.
 SCHEMA_VERSION = 3
 
 

@@ -9,17 +9,17 @@ from typing import IO
 from bus.state_files import hold
 from statistician.clock.entity_clock import Undated
 from statistician.records import Batch, DeadLetter, EntityRecord, StreamRecord
-from statistician.store_backup import Backup
-from statistician.store_engine import Cell, Engine
-from statistician.store_files import Misplaced
-from statistician.store_fixes import FixTables, Kept
-from statistician.store_held import HeldReadings
-from statistician.store_models import Dead, Entity, Owner, Stream
-from statistician.store_open import open_or_set_aside
-from statistician.store_search import ask_search, search
-from statistician.store_series import Series
-from statistician.store_states import States
-from statistician.store_statistics import Statistics
+from statistician.store.backup import Backup
+from statistician.store.engine import Cell, Engine
+from statistician.store.files import Misplaced
+from statistician.store.fixes import FixTables, Kept
+from statistician.store.held import HeldReadings
+from statistician.store.models import Dead, Entity, Owner, Stream
+from statistician.store.open import open_or_set_aside
+from statistician.store.search import ask_search, search
+from statistician.store.series import Series
+from statistician.store.states import States
+from statistician.store.statistics import Statistics
 
 DEAD_LETTERS_KEPT = 1000
 _LARGEST_DEAD_LETTER = 4096

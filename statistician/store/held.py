@@ -8,7 +8,7 @@ import msgspec
 from statistician.arithmetic.counters import Counter, HeldReading, Judged, Memory
 from statistician.clock.entity_clock import Move
 from statistician.records import State
-from statistician.store_engine import Cell, Engine
+from statistician.store.engine import Cell, Engine
 
 log = logging.getLogger(__name__)
 
