@@ -226,6 +226,8 @@ room | there are too many entities, and whose the newest is that was not taken |
  them up
 discovery | more strangers ask to be announced to Home Assistant than are announced | let fewer ask
 announced | the file of what was announced cannot be read or written | look at the disk
+hold | an update is on trial: watermarks wait, and collectors keep their readings | wait for its end, then
+ `boondock status`
 database | the database cannot be written: nothing is acknowledged until it can | look at the disk
 damage | the database was damaged, and a copy was put in its place | look at the disk or the card
 file | the database was deleted or replaced while it was in use, and what was done | do what it says

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import shlex
 import subprocess
 import sys
@@ -38,9 +39,13 @@ class Rig:
 
     def pump(self, value: str) -> None:
         """Put the pump somewhere and wait until it is there."""
-        since = len(self.house.client.messages)
-        self.house.client.publish("camper/set/relay/pump", value)
-        assert json.loads(self.house.client.on("camper/result/relay/pump", since=since))["actual"] == value
+        name = secrets.token_hex(8)
+        # An answer to the program before may still be under way.
+        self.house.client.publish("camper/set/relay/pump", json.dumps({"value": value, "id": name}))
+        answer = self.house.client.wait(
+            lambda m: m.topic == "camper/result/relay/pump" and json.loads(m.payload)["id"] == name
+        )
+        assert json.loads(answer.payload)["actual"] == value
 
 
 @pytest.fixture(scope="module")

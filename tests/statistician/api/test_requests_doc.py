@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.commands import Code
 from bus.request_server import QUEUE
-from bus.requests import ENVELOPE, LARGEST
+from bus.requests import CODES, ENVELOPE, LARGEST
 from statistician.fixes.engine import LARGEST_DATA
 from tests.broker import Mosquitto
 from tests.statistician.asked import ROOT, statistician
@@ -107,7 +106,7 @@ def test_every_parameter_is_named_in_its_section(tmp_path: Path) -> None:
 
 def test_codes_and_limits_are_those_of_the_code() -> None:
     table = PAGE.split("| code | meaning |")[1].split("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == [str(code) for code in Code]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == [str(code) for code in CODES]
     keys = PAGE.split("| key | meaning |")[1].split("\n\n")[0]
     assert tuple(re.findall(r"^\| `(\w+)`", keys, re.MULTILINE)) == ENVELOPE
     assert (QUEUE, LARGEST, LARGEST_DATA) == (8, 4096, 65_000)
