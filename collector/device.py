@@ -92,11 +92,6 @@ def transport(device: Device) -> str:
     return "tcp" if collector == "serial" and (device.port or "").startswith(TCP) else collector
 
 
-def kinds_of(collector: str) -> frozenset[str]:
-    """Return the names of the kinds that a collector reads."""
-    return frozenset(name for name in registry.KINDS if collector in registry.wire(name).collectors)
-
-
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
     """The devices of a transport, which `check` has passed; `now` in monotonic seconds."""
     return [
