@@ -15,8 +15,8 @@ ANSWERS = "/var/lib/boondock-install/answers.json"
 SETTINGS = "/etc/boondock/boondock.toml"
 SECRETS = "/etc/boondock/secrets"
 OWN, EXISTING, ELSEWHERE = "own", "existing", "elsewhere"
-# How the kinds of devices are wired, as far as the machine must be prepared for it. The collector's own table needs
-# libraries, which a fresh machine does not have yet; a test holds this against it.
+# How the kinds of devices are wired, as far as the machine must be prepared for it. The collector's own table
+# needs libraries, which a fresh machine does not have yet; a test holds this against it.
 I2C_KINDS = frozenset({"ads1115_voltage", "ina219", "tank_sender"})
 PIN_KINDS = frozenset({"gpio_input", "tank_switches"})
 _UARTS = ("/dev/serial0", "/dev/serial1", "/dev/ttyAMA", "/dev/ttyS")
