@@ -120,13 +120,13 @@ def _disk(name: str, space: Space) -> Values:
 
 def temperature(text: str | None) -> float | None:
     """Return °C of a thermal zone's millidegrees; None if no living machine has it."""
-    degrees = None if text is None or not re.fullmatch(r"-?\d{1,7}\s*", text) else int(text) / 1000
+    degrees = None if text is None or not re.fullmatch(r"-?\d{1,7}[ \n]*", text) else int(text) / 1000
     return round(degrees, 1) if degrees is not None and -60 <= degrees <= 150 else None
 
 
 def throttled(text: str | None) -> int | None:
     """Read the firmware's bits, hexadecimal: drivers/firmware/raspberrypi.c, get_throttled_show."""
-    return None if text is None or not re.fullmatch(r"[0-9a-f]{1,8}\s*", text) else int(text, 16)
+    return None if text is None or not re.fullmatch(r"[0-9a-f]{1,8}[ \n]*", text) else int(text, 16)
 
 
 def switch(text: str | None) -> bool | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collector.devices.description import Values
@@ -233,6 +233,7 @@ def test_memory_that_cannot_be_is_unknown(text: str) -> None:
 
 
 @given(st.text(max_size=200))
+@example("0\x1f")
 def test_whatever_a_file_holds_is_a_value_or_none(text: str) -> None:
     for function in (temperature, first_number, written):
         value = function(text)
