@@ -9,6 +9,7 @@ import msgspec
 from bus.messages import EARLIEST_MS, LATEST_MS, Value
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.counters import HeldReading, Memory
+from statistician.arithmetic.periods import MINUTES_5
 from statistician.clock.entity_clock import Undated
 
 _HALF_A_DAY = 43_200_000
@@ -62,10 +63,14 @@ class Since(NamedTuple):
 
 
 class Adjustment(NamedTuple):
-    """What a user added to the sums from a 5-minute period on, in the unit the statistics are kept in."""
+    """What a user added to the sums from a 5-minute period on, in the unit the statistics are kept in.
+
+    `joint`: a rename added it, so that two series of one counter meet; it is void where that was replaced.
+    """
 
     start: int
     amount: float
+    joint: bool = False
 
 
 class Said(NamedTuple):
@@ -142,7 +147,9 @@ class EntityRecord:
 
     def adjusted(self, after: int, until: int) -> float:
         """What was added to sums between the row of the period `after` and that of `until`."""
-        return sum(one.amount for one in self.adjustments if after < one.start <= until)
+        replaced = any(after <= at < until + MINUTES_5 for at in self.renewals)
+        its = (one for one in self.adjustments if after < one.start <= until)
+        return sum(one.amount for one in its if not (replaced and one.joint))
 
 
 def _in_force(history: tuple[Since, ...], at: int) -> str | None:

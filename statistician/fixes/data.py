@@ -279,14 +279,13 @@ def undo_clear(context: Context, _entry: Entry, undo: Undo) -> Change:
     records = []
     for before in undo.records:
         now = context.entities[before.id].record
-        adjustments = tuple(Adjustment(s, a) for e, s, _, a in undo.adjusted if e == before.id)
         records.append(
             replace(
                 now,
                 kept_unit=before.kept_unit,
                 kept_angle=before.kept_angle,
                 begins=before.begins,
-                adjustments=adjustments,
+                adjustments=before.adjustments,
             )
         )
     context.store.statistics.put(Table.FIVE_MINUTES, undo.five_minutes)

@@ -30,6 +30,8 @@ class Joint:
     hour: int
     # What was known in the period of `first` before it.
     carried: Row = _NOTHING
+    # A rename joins them, not an import.
+    renamed: bool = False
 
 
 @dataclass(slots=True)
@@ -46,8 +48,10 @@ class Joined:
 
 
 def moved(record: EntityRecord, last: StoredRow, first: StoredRow) -> float | None:
-    """How far the counter itself went between two rows; None if a reset lies between, or nobody knows."""
+    """How far the counter itself went between two rows; None: nobody knows, or it was reset or replaced."""
     one, other = last.row, first.row
+    if _replaced(record, last, first):
+        return None
     if one.state is None or other.state is None:
         return None
     if record.class_at(due_at(first.start)) == TOTAL:
@@ -65,6 +69,11 @@ def join(context: Context, joined: Joined, joint: Joint, *, remade: bool = True)
     way = moved(record, last, first)
     step = joint.growth if way is None else way + record.adjusted(last.start, first.start)
     amount = (last.row.sum or 0.0) + step - (first.row.sum or 0.0)
+    if _replaced(record, last, first):
+        # Made again from states its sums begin anew by themselves: nothing is to make up for.
+        amounts = Amounts(amount, *(getattr(last.row, one) or 0.0 for one in _STEPS))
+        joined.shifts.append(context.store.series.shift(record.id, joint.five, joint.hour, amounts))
+        return
     base: StoredRow | None = last
     if remade:
         first = _first(context, record, joint) or first
@@ -79,7 +88,7 @@ def join(context: Context, joined: Joined, joint: Joint, *, remade: bool = True)
         joined.shifts.append(context.store.series.shift(record.id, joint.five, joint.hour, amounts))
     if remade and not _same(extra, wanted):
         joined.adjusted.append((record.id, first.start, extra))
-        adjustments = tuple(sorted((*record.adjustments, Adjustment(first.start, extra))))
+        adjustments = tuple(sorted((*record.adjustments, Adjustment(first.start, extra, joint.renamed))))
         joined.record = replace(record, adjustments=adjustments)
 
 
@@ -105,6 +114,11 @@ def _made(
     return into.close(row.start + MINUTES_5) or Row()
 
 
+def _replaced(record: EntityRecord, last: StoredRow, first: StoredRow) -> bool:
+    """Whether another device counts from between two rows on."""
+    return any(last.start <= at < due_at(first.start) for at in record.renewals)
+
+
 def _same(difference: float, value: float) -> bool:
     return abs(difference) <= _SAME * max(1.0, abs(value))
 
@@ -124,6 +138,6 @@ def separate(context: Context, record: EntityRecord, shifts: list[Shift], fix: i
         context.store.series.shift_back(shift)
     left = list(record.adjustments)
     for _, start, _, amount in (one for one in context.store.fixes.adjusted(record.id) if one[2] == fix):
-        left.remove(Adjustment(start, amount))
+        left.remove(next(one for one in left if one[:2] == (start, amount)))
     context.store.fixes.remove_adjusted(fix)
     return replace(record, adjustments=tuple(left))

@@ -9,7 +9,7 @@ from bus.commands import Code, Refused
 from statistician.arithmetic.units import canonical, convert, difference
 from statistician.context import Context, full_name
 from statistician.fixes.params import Change, ChangeUnit, SetMetadata, Summary
-from statistician.records import Adjustment, EntityRecord, Said, Since, Table
+from statistician.records import EntityRecord, Said, Since, Table
 from statistician.store.fixes import Entry, Undo
 
 _TEXTS = ("name", "unit", "device_class", "state_class")
@@ -171,7 +171,7 @@ def _converted(context: Context, record: EntityRecord, unit: str) -> Change:
         context.store.series.scale(table, record.id, factor=factor, offset=offset) for table in Table
     )
     tables.scale_adjusted(record.id, factor)
-    adjustments = tuple(Adjustment(start, amount * factor) for start, amount in record.adjustments)
+    adjustments = tuple(one._replace(amount=one.amount * factor) for one in record.adjustments)
     after = replace(record, kept_unit=canonical(unit), adjustments=adjustments)
     context.store.put_entities([after])
     return Change(

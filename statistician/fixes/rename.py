@@ -14,7 +14,7 @@ from statistician.context import Context, full_name, parts
 from statistician.fixes.join import Joined, Joint, join, separate
 from statistician.fixes.metadata import described
 from statistician.fixes.params import Change, DeviceRename, EntityRename, Summary
-from statistician.records import Adjustment, EntityRecord, Span, StoredRow, Table
+from statistician.records import EntityRecord, Span, StoredRow, Table
 from statistician.store.fixes import Entry, Undo
 from statistician.store.series import Cut, Shift
 
@@ -139,7 +139,7 @@ def _join(context: Context, joined: Joined, cut: Cut, last: StoredRow | None) ->
         return
     carried = last.row if last.start == first.start else Row()
     growth = first.row.sum or 0.0
-    join(context, joined, Joint(last, first, growth, cut.five, cut.hour, carried))
+    join(context, joined, Joint(last, first, growth, cut.five, cut.hour, carried, renamed=True))
 
 
 def _begin(context: Context, live: LiveEntity, target: LiveEntity) -> int:
@@ -201,9 +201,9 @@ def _scale_rows(context: Context, number: int, factor: float, offset: float) -> 
 
 def _kept(context: Context, record: EntityRecord) -> EntityRecord:
     """Return the record with what users did to it as it is on disk."""
-    found = [Adjustment(start, amount) for _, start, _, amount in context.store.fixes.adjusted(record.id)]
+    its = context.store.fixes.adjustments(record.id).get(record.id, ())
     renewals = context.store.fixes.renewals().get(record.id, ())
-    return replace(record, adjustments=tuple(sorted(found)), renewals=renewals)
+    return replace(record, adjustments=tuple(its), renewals=renewals)
 
 
 def undo_rename(context: Context, entry: Entry, undo: Undo) -> Change:

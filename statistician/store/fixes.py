@@ -13,6 +13,13 @@ from statistician.store.series import Cut, Shift
 
 # As bytes: as a text of Python one emoji makes every character take four.
 _WHOLE = "id NOT IN (SELECT fix FROM piece)"
+# Their adjustments make series meet.
+_RENAMES = ("device_rename", "entity_rename")
+_ADJUSTED = (
+    "SELECT adjusted.entity, adjusted.start, amount, verb FROM adjusted"
+    " LEFT JOIN fix ON fix.id = adjusted.fix WHERE ?1 IS NULL OR adjusted.entity = ?2"
+    " ORDER BY adjusted.start, amount"
+)
 _ENTRY = "SELECT id, ts, verb, CAST(params AS BLOB), entities, undone FROM fix"
 
 
@@ -144,6 +151,13 @@ class FixTables:
         rows = self._engine.all("SELECT entity, start, fix, amount FROM adjusted WHERE entity = ?", (entity,))
         return [(_int(e), _int(s), _int(f), _float(a)) for e, s, f, a in rows]
 
+    def adjustments(self, entity: int | None = None) -> dict[int, list[Adjustment]]:
+        """Return the adjustments in the order of time by entity; `entity`: of that one alone."""
+        found: dict[int, list[Adjustment]] = {}
+        for e, start, amount, verb in self._engine.all(_ADJUSTED, (entity, entity)):
+            found.setdefault(_int(e), []).append(Adjustment(_int(start), _float(amount), verb in _RENAMES))
+        return found
+
     def remove_adjusted(self, fix: int) -> None:
         """Forget an adjustment."""
         self._engine.run("DELETE FROM adjusted WHERE fix = ?", (fix,))
@@ -239,9 +253,7 @@ class FixTables:
         for e, what, since, word in self._engine.all("SELECT * FROM described ORDER BY entity, what, since"):
             history = histories.setdefault((_int(e), str(what)), [])
             history.append(Since(_int(since), None if word is None else str(word)))
-        adjustments: dict[int, list[Adjustment]] = {}
-        for e, start, amount in self._engine.all("SELECT entity, start, amount FROM adjusted ORDER BY start"):
-            adjustments.setdefault(_int(e), []).append(Adjustment(_int(start), _float(amount)))
+        adjustments = self.adjustments()
         renewals = self.renewals()
         return {
             (number := _int(e)): Kept(

@@ -44,6 +44,7 @@ def changes(rig: AskingRig, entity: str, period: str = "hour") -> list[float]:
     return [round(row["change"], 9) for row in rows[entity]]
 
 
+COUNTERS = ("charged", "net")
 REPLACED = START + 62 * MINUTE
 # The old shunt's last reading is at 60 minutes, the new one's first at 65 or later.
 OLD, NEW = range(0, 61, 5), range(65, 121, 5)
@@ -258,3 +259,39 @@ def test_a_restored_copy_goes_on_with_the_sums_of_the_true_order(rig: AskingRig)
     rig.commit()
     # The reading of minute 120 is of the next hour.
     assert sum(changes(rig, "van.charged")) == 123.0 - 100.0
+
+
+@pytest.mark.parametrize("first", [3.0, 95.0, 111.0, 4000.0], ids=lambda first: f"from {first}")
+@pytest.mark.parametrize("order", ["replaced first", "renamed first"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_the_new_one_measured_under_its_own_name_goes_along(
+    rig: AskingRig, *, first: float, order: str, restart: bool
+) -> None:
+    feed(rig, OLD, 100.0)
+    rig.describe("bus", VAN)
+    for number, minute in enumerate(NEW):
+        rig.run_until(START + minute * MINUTE + SECOND)
+        rig.reading("bus", {"charged": first + number, "net": first + number, "volt": 12.5})
+        if minute == 100:
+            before = [changes(rig, f"{name}.{key}", "5minute") for name in ("van", "bus") for key in COUNTERS]
+            done = []
+            if order == "replaced first":
+                done.append(rig.data("device_replaced", device="van", at=REPLACED)["id"])
+            done.append(rig.data("device_rename", device="van", to="bus")["id"])
+            if order == "renamed first":
+                done.append(rig.data("device_replaced", device="bus", at=REPLACED)["id"])
+            if restart:
+                rig.restart()
+    rig.run_until(START + 2 * HOUR + 6 * MINUTE)
+    rig.commit()
+    for entity in ("bus.charged", "bus.net"):
+        # 12 of the old one until minute 60; of the new one 10 until minute 115, and 1 at 120.
+        assert sum(changes(rig, entity)) == 22.0
+        assert sum(changes(rig, entity, "5minute")) == 23.0
+    for fix in reversed(done):
+        rig.data("undo", fix=fix)
+    rig.run_until(START + 2 * HOUR + 11 * MINUTE)
+    rig.commit()
+    after = [changes(rig, f"{name}.{key}", "5minute") for name in ("van", "bus") for key in COUNTERS]
+    # What came since then is the new one's.
+    assert [now[: len(then)] for now, then in zip(after, before, strict=True)] == before
