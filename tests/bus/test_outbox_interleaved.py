@@ -5,13 +5,24 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.outbox import NEW_STREAM_EVERY_S, REFUSED, REOPEN_EVERY_S, SPILL_AFTER_S, SPILL_EVERY_S, Outbox
+from bus.outbox import (
+    NEW_STREAM_EVERY_S,
+    REFUSED,
+    REOPEN_EVERY_S,
+    SPILL_AFTER_S,
+    SPILL_EVERY_S,
+    Outbox,
+    files,
+)
 from bus.outbox.file import OutboxFile
 from statistician.streams import Spot, StreamPlace, Streams
 
@@ -66,6 +77,10 @@ class _Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        # Names by chance would make one example differ from its repetition: streams are taken in their order.
+        names = count(1)
+        self.names = patch.object(files, "secrets", SimpleNamespace(token_hex=lambda _: f"{next(names):06x}"))
+        self.names.start()
         self.folder = Path(tempfile.mkdtemp())
         self.now = 0.0
         self.statistician = Statistician()
@@ -92,6 +107,7 @@ class _Life(RuleBasedStateMachine):
                 self.outbox.hear(stream, str(seq).encode(), self.now)
 
     def teardown(self) -> None:
+        self.names.stop()
         self.is_killed()
         for _ in range(20):
             self.pass_time(self.outbox.stall_s)
