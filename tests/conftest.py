@@ -27,12 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes minutes, unless all is asked for: then it has an hour."""
+    """Leave out what takes minutes, unless all is asked for."""
     for item in items:
-        if "long" in item.keywords:
+        # The first of those installs what it needs.
+        if {"long", "homeassistant", "nodered"} & set(item.keywords):
             item.add_marker(pytest.mark.timeout(3600))
-            if not config.getoption("--all"):
-                item.add_marker(pytest.mark.skip(reason="takes minutes: --all runs it"))
+        if "long" in item.keywords and not config.getoption("--all"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: --all runs it"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
