@@ -12,7 +12,7 @@ from cli.install.questions import Interview
 from cli.install.release import HOME, Source, current
 from cli.install.report import Report
 from cli.install.steps import STEPS, Context
-from cli.install.system import InstallError, System, describe, refuse_unfit
+from cli.install.system import InstallError, System, alone, describe, refuse_unfit
 from cli.install.units import STOP
 
 # Settings and data, and what `boondock restore` has put aside.
@@ -51,10 +51,11 @@ def carry_out(context: Context, report: Report, *, dry_run: bool = False) -> int
         report.say("\n".join(engine.show(STEPS, context)))
         report.ask("Nothing was changed.")
         return 0
-    plan.remember(system, context.plan)
-    count = engine.do(STEPS, context, report.say)
-    # Their files hold the secrets now.
-    plan.remember(system, replace(context.plan, secrets={}))
+    with alone(system):
+        plan.remember(system, context.plan)
+        count = engine.do(STEPS, context, report.say)
+        # Their files hold the secrets now.
+        plan.remember(system, replace(context.plan, secrets={}))
     report.ask(f"{count} changes made." if count else "Everything was in place; nothing was changed.")
     return _look(context, report)
 
@@ -188,6 +189,16 @@ def uninstall(report: Report, *, purge: bool = False, dry_run: bool = False) -> 
         for line in engine.would_undo(context, purge=purge):
             report.say(line)
         return 0
+    with alone(system):
+        whole = _take_back(context, report, purge=purge)
+    if not whole:
+        report.fail("not all could be given back: see the lines with cannot be taken back")
+    return 0 if whole else 1
+
+
+def _take_back(context: Context, report: Report, *, purge: bool) -> bool:
+    """Stop the house and give back what was there before; whether all could be."""
+    system = context.system
     system.succeeds(*STOP)
     whole = engine.undo(context, report.say, purge=purge)
     system.succeeds("systemctl", "daemon-reload")
@@ -203,9 +214,7 @@ def uninstall(report: Report, *, purge: bool = False, dry_run: bool = False) -> 
     report.say(
         "Debian's packages stay; to remove them: sudo apt-get remove mosquitto mosquitto-clients bluez"
     )
-    if not whole:
-        report.fail("not all could be given back: see the lines with cannot be taken back")
-    return 0 if whole else 1
+    return whole
 
 
 def need_root(verb: str) -> None:

@@ -12,6 +12,8 @@ from cli.install.system import InstallError, System, load, save
 from config.hosts import is_here
 
 ANSWERS = "/var/lib/boondock-install/answers.json"
+# An update that has begun, and is not decided about yet.
+PENDING = "/var/lib/boondock-install/update.json"
 SETTINGS = "/etc/boondock/boondock.toml"
 SECRETS = "/etc/boondock/secrets"
 OWN, EXISTING, ELSEWHERE = "own", "existing", "elsewhere"

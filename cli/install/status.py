@@ -17,10 +17,12 @@ from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
 from cli.asking import Asker, AskError
 from cli.house import as_admin
+from cli.install.plan import PENDING
 from config.model import RELAY_DEVICE, Settings
 
 DATA = Path("/var/lib")
 _UNITS = "boondock*.service"
+_UNDECIDED = "an update is on trial; if none is going on: sudo boondock update --resume"
 # What the broker says it heard from a service that was killed stands until its keep-alive has passed.
 _SECTOR = 512
 _DAY_S = 86_400
@@ -95,6 +97,8 @@ def look(settings: Settings, *, now: float | None = None) -> State:
         if topic.verb is Verb.HEALTH and said.get(Topic(Verb.SERVICE, topic.name)) == ONLINE:
             found = _decoded(payload, _Told)
             state.problems += [f"{topic.name}: {subject}: {why}" for subject, why in found.problems.items()]
+    if Path(PENDING).exists():
+        state.problems.append(_UNDECIDED)
     state.faults += [f"{one.name}: {one.text}" for one in state.services if one.state == "wrong"]
     state.facts = dict(_facts())
     return state

@@ -1,5 +1,6 @@
 """The machine that is installed on: its files below `root`, its programs, what it says of itself."""
 
+import fcntl
 import grp
 import json
 import os
@@ -8,7 +9,8 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,21 @@ class System:
         if done.returncode != 0:
             last = "\n".join((done.stdout or "").splitlines()[-_LAST_LINES:])
             raise InstallError(f"{shown(argv)} failed (exit code {done.returncode})\n{last}".rstrip())
+
+
+@contextmanager
+def alone(system: System) -> Iterator[None]:
+    """Keep any other command from changing the machine meanwhile. Raises InstallError if one does."""
+    path = system.at("/run/boondock-install.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InstallError(
+                "another install, update or uninstall is going on\nnext: wait until it is done, start again"
+            ) from error
+        yield
 
 
 def shown(argv: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 """`boondock update`: another version beside this one, watched, and back to this one if it is not well.
 
 An update that was interrupted stands in PENDING; the next start of the house decides about it (--resume).
+As long as it stands there each start of the statistician lets watermarks wait (its unit writes HOLD): the
+collectors keep what the copy of the database does not have.
 """
 
 import json
@@ -13,21 +15,20 @@ from pathlib import Path
 
 from cli.install import status as house
 from cli.install.changes import JOURNAL, Journal, Link
-from cli.install.plan import SETTINGS
+from cli.install.plan import PENDING, SETTINGS
 from cli.install.release import HOME, Release, Source, current, tidy, unpacked
-from cli.install.system import InstallError, System, load, save
+from cli.install.system import InstallError, System, alone, load, save
 from cli.install.units import STOP, TARGET
 from config.model import Settings
 
-PENDING = "/var/lib/boondock-install/update.json"
 COPY = "/var/lib/boondock-install/before-update"
 DATABASE = "/var/lib/boondock-statistician/statistics.db"
 HOLD = "/run/boondock-statistician/hold"
+# The release that an update comes from decides about it, also after a power cut: the new one may be broken.
+FORMER = "/opt/boondock/former"
 HEALTHY_WITHIN_S = 90.0
 # Well for so long without a break: a process that ends and starts again is not.
 STEADY_S = 10.0
-# Longer than all that is done while watermarks wait; then they go on by themselves.
-_HOLD_S = 600.0
 _STEP_S = 2.0
 _CHUNK = 4 * 1024 * 1024
 _RESERVE = 64 * 1024 * 1024
@@ -43,6 +44,10 @@ class Update:
 
     def go(self, source: Path | None, *, resume: bool) -> int:
         """Update from a folder, a clone or an archive; 1 if it went back. Raises InstallError."""
+        with alone(self._system):
+            return self._go(source, resume=resume)
+
+    def _go(self, source: Path | None, *, resume: bool) -> int:
         pending = load(self._system.at(PENDING))
         if pending is not None:
             self._say("An update was interrupted; deciding about it first.")
@@ -62,16 +67,30 @@ class Update:
         if new.path == old:
             self._say(f"{old.name} is what runs already.")
             return 0
+        Link(self._system.at(FORMER), old).do(Journal(self._system.at(JOURNAL)))
+        self._note(old, new.path)
+        return 0 if self._tried(old, new.path) else 1
+
+    def _tried(self, old: Path, new: Path) -> bool:
+        """Let the new version run and watch it; go back if it is not well. Whether it is kept."""
         for number in (signal.SIGHUP, signal.SIGTERM):
             # A terminal that goes away must not leave a house that stands still.
             signal.signal(number, signal.SIG_IGN)
-        self._note(old, new.path)
         try:
             self._switch(new)
+            self._say(f"Watching it for up to {HEALTHY_WITHIN_S:.0f} s.")
+            why = self._watch()
         except (InstallError, OSError, KeyboardInterrupt) as error:
-            self._back(old, new.path, str(error) or "interrupted")
-            return 1
-        return 0 if self._judge(old, new.path) else 1
+            why = str(error) or "interrupted"
+        if why is not None:
+            self._back(old, new, why)
+            return False
+        self._end()
+        gone = tidy(self._system, old, new)
+        self._say(f"{new.name} is well, and stays. {old.name} is kept beside it.")
+        if gone:
+            self._say(f"Removed: {', '.join(gone)}.")
+        return True
 
     def _prepared(self, source: Path) -> Release:
         """The new release, whole, with settings that are right for it; the house is not touched."""
@@ -95,13 +114,14 @@ class Update:
             ) from error
         return release
 
-    def _switch(self, new: Release) -> None:
+    def _switch(self, new: Path) -> None:
+        """Start the new version; once it is `current` the database is its own, and the copy stays."""
         self._say("Stopping the house.")
         self._system.run(*STOP)
-        self._keep_database()
-        Link(self._system.at(HOME / "current"), new.path).do(Journal(self._system.at(JOURNAL)))
-        self._hold()
-        self._apply(new)
+        if current(self._system) != new:
+            self._keep_database()
+            Link(self._system.at(HOME / "current"), new).do(Journal(self._system.at(JOURNAL)))
+        self._apply(Release(self._system, new, new))
         self._start()
 
     def _apply(self, release: Release) -> None:
@@ -114,31 +134,12 @@ class Update:
         self._system.succeeds("systemctl", "reset-failed", "boondock*")
         self._system.run("systemctl", "start", TARGET)
 
-    def _hold(self) -> None:
-        """Let watermarks wait: the collectors keep what the copy of the database does not have."""
-        hold = self._system.at(HOLD)
-        if hold.parent.is_dir():
-            hold.write_text(f"{time.clock_gettime(time.CLOCK_BOOTTIME) + _HOLD_S:.0f}\n", encoding="ascii")
-            hold.chmod(0o644)
-
-    def _release(self) -> None:
-        self._system.at(HOLD).unlink(missing_ok=True)
-
-    def _judge(self, old: Path, new: Path) -> bool:
-        """Watch the house; keep the new version or go back. Whether it is kept."""
-        self._say(f"Watching it for up to {HEALTHY_WITHIN_S:.0f} s.")
-        why = self._watch()
-        if why is not None:
-            self._back(old, new, why)
-            return False
-        self._release()
+    def _end(self) -> None:
+        """Forget the update. In this order: without PENDING the copy is never put back again."""
         self._system.at(PENDING).unlink(missing_ok=True)
+        os.sync()
+        self._system.at(HOLD).unlink(missing_ok=True)
         shutil.rmtree(self._system.at(COPY), ignore_errors=True)
-        gone = tidy(self._system, old, new)
-        self._say(f"{new.name} is well, and stays. {old.name} is kept beside it.")
-        if gone:
-            self._say(f"Removed: {', '.join(gone)}.")
-        return True
 
     def _watch(self) -> str | None:
         """Why the house is not well; None once it is, for a while."""
@@ -170,10 +171,10 @@ class Update:
             self._back(old, new, "it was being taken back")
             return False
         if current(self._system) == new:
-            return self._judge(old, new)
+            return self._tried(old, new)
         self._say(f"It had not begun: {old.name} goes on.")
-        self._system.at(PENDING).unlink()
-        self._system.run("systemctl", "start", TARGET)
+        self._end()
+        self._start()
         return False
 
     def _back(self, old: Path, new: Path, why: str) -> None:
@@ -182,7 +183,6 @@ class Update:
         self._say(f"The new version is not well: {why}")
         self._say(f"Going back to {old.name}.")
         self._system.succeeds(*STOP)
-        self._release()
         self._restore_database()
         Link(self._system.at(HOME / "current"), old).do(Journal(self._system.at(JOURNAL)))
         try:
@@ -191,9 +191,8 @@ class Update:
             # The units of before may do; a house that stands still is worse.
             self._say(f"Its units could not be written again: {error}")
         self._start()
-        shutil.rmtree(self._system.at(COPY), ignore_errors=True)
+        self._end()
         shutil.rmtree(new, ignore_errors=True)
-        self._system.at(PENDING).unlink(missing_ok=True)
         self._say(
             f"{old.name} runs again; no reading was lost. The new version's log: journalctl -u 'boondock-*'"
         )
@@ -241,11 +240,14 @@ class Update:
         if not (copy / "whole").exists():
             return
         database = self._system.at(DATABASE)
+        # All parts first: until the copy stands whole beside it the database is touched nowhere.
+        files = sorted((one for one in copy.glob(f"{database.name}*")), reverse=True)
+        for file in files:
+            self._copy(file, database.with_name(f"{file.name}.part"))
+        os.sync()
         for name in ("-wal", "-shm"):
             Path(f"{database}{name}").unlink(missing_ok=True)
-        # The database last: until then the copy is what counts, and a power cut begins this anew.
-        for file in sorted(copy.glob(f"{database.name}*"), reverse=True):
-            part = database.with_name(f"{file.name}.part")
-            self._copy(file, part)
-            part.replace(database.with_name(file.name))
+        # The database last. The copy stays until the end: a power cut begins this anew.
+        for file in files:
+            database.with_name(f"{file.name}.part").replace(database.with_name(file.name))
         os.sync()

@@ -4,14 +4,18 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from cli.install.plan import PENDING
 from cli.install.units import BROKER, broker_text
+from cli.install.update import FORMER
 from collector.device import TRANSPORTS
 from config import load
 from controller.files import FILE
+from statistician.watermarks import HOLD_FILE
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
@@ -107,8 +111,35 @@ def test_all_read_the_newest_stored_time_and_the_statistician_alone_writes_it(un
         assert made == writes == []
         return
     assert writes == ["ReadWritePaths=-%S/boondock-clock"]
-    (make,) = made
-    assert make.endswith("-m 0755 -o boondock-statistician %S/boondock-clock")
+    assert made[0].endswith("-m 0755 -o boondock-statistician %S/boondock-clock")
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_watermarks_wait_from_the_statisticians_start_while_an_update_may_go_back(
+    tmp_path: Path, *, update: bool
+) -> None:
+    for name in ("boondock-install", "boondock-statistician"):
+        (tmp_path / name).mkdir()
+    if update:
+        (tmp_path / "boondock-install" / Path(PENDING).name).touch()
+    text = "\n".join(lines("boondock-statistician.service")).replace("\\\n", "")
+    [words] = re.findall(r"^ExecStartPre=-\+/bin/sh -c '(.*)'$", text, re.MULTILINE)
+    script = (
+        words.replace("%%", "%").replace("$$", "$").replace("%S", str(tmp_path)).replace("%t", str(tmp_path))
+    )
+    subprocess.run(["/bin/sh", "-c", script], check=True, timeout=60)
+    hold = tmp_path / "boondock-statistician" / HOLD_FILE
+    assert hold.exists() is update
+    if update:
+        left = float(hold.read_text()) - time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert 590 < left <= 600
+        assert hold.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_release_that_an_update_comes_from_decides_about_it() -> None:
+    said = lines("boondock-update.service")
+    assert f"ExecStart={FORMER}/.venv/bin/python -I -m cli update --resume" in said
+    assert f"ConditionPathExists={PENDING}" in said
 
 
 @pytest.mark.parametrize("unit", PROCESSES)
