@@ -11,7 +11,7 @@ from bus.topics import Topic, Topics, Verb
 from cli.house import as_admin
 from cli.install import status
 from cli.install.status import Device, Service, State
-from config.model import Broker
+from config.model import Broker, Settings
 
 NOW = datetime(2026, 11, 21, 6, 40, 20, tzinfo=UTC).timestamp()
 ONLINE = {Topic(Verb.SERVICE, "collector_host"): b"online"}
@@ -125,3 +125,17 @@ def test_root_is_admin_where_the_house_has_users(tmp_path: Path) -> None:
     assert (as_admin(Broker(), tmp_path).username, as_admin(Broker(), tmp_path).password) == ("admin", "pw")
     own = Broker(username="anna", password="x")  # noqa: S106 — of nobody
     assert as_admin(own, tmp_path) is own
+
+
+@pytest.mark.parametrize("undecided", [True, False])
+def test_an_update_that_nobody_has_decided_about_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, undecided: bool
+) -> None:
+    pending = tmp_path / "update.json"
+    if undecided:
+        pending.touch()
+    monkeypatch.setattr(status, "PENDING", str(pending))
+    monkeypatch.setattr(status, "_ask", lambda _settings, _state: {})
+    problems = status.look(Settings(), now=NOW).problems
+    assert [one for one in problems if "boondock update --resume" in one] == problems
+    assert bool(problems) is undecided
