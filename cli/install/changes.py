@@ -98,10 +98,12 @@ class File:
         if not self.keep:
             if not self.path.parent.exists():
                 journal.note("folder", str(self.path.parent))
-            journal.note("file", str(self.path), before=_content(self.path))
-        put(self.path, self.text.encode(errors="surrogateescape"), mode=mode, owner=owner)
-        if not self.keep:
-            _remember(journal, self.path)
+            journal.note("file", str(self.path), before=_content(self.path), ours=[])
+        content = self.text.encode(errors="surrogateescape")
+        # Before it is written, and the one of before until it is: interrupted here, either is known as ours.
+        _remember(journal, self.path, content, alone=False)
+        put(self.path, content, mode=mode, owner=owner)
+        _remember(journal, self.path, content, alone=True)
 
 
 def _has_no_modes(path: Path) -> bool:
@@ -116,12 +118,12 @@ def _content(path: Path) -> str | None:
         return None
 
 
-def _remember(journal: Journal, path: Path) -> None:
-    """Note what we wrote, so that uninstall sees whether somebody else changed it since."""
+def _remember(journal: Journal, path: Path, content: bytes, *, alone: bool) -> None:
+    """Note what we write, so that uninstall sees whether somebody else changed it since; for files in it."""
     for record in journal.records:
         if (record["kind"], record["key"]) == ("file", str(path)):
-            record["ours"] = _content(path)
-    save(journal.path, journal.records)
+            record["ours"] = [*([] if alone else record["ours"]), base64.b64encode(content).decode()]
+            save(journal.path, journal.records)
 
 
 @dataclass(frozen=True)
@@ -279,13 +281,13 @@ def give_back(system: System, record: Record, *, purge: bool) -> Iterator[str]:
 
 
 def _give_back_file(path: Path, record: Record) -> Iterator[str]:
-    before = record["before"]
+    before, ours = record["before"], record["ours"]
     now = _content(path)
     if now is None:
         if before is not None:
             yield f"{path} was removed by somebody since: it stays so"
         return
-    if now == record.get("ours") or now == before:
+    if now in ours or now == before:
         _put_back(path, before)
         return
     if before is None:
@@ -295,7 +297,7 @@ def _give_back_file(path: Path, record: Record) -> Iterator[str]:
     text = _without_ours(
         *(
             base64.b64decode(one or "").decode(errors="surrogateescape")
-            for one in (before, record.get("ours"), now)
+            for one in (before, ours[-1] if ours else None, now)
         )
     )
     put(path, text.encode(errors="surrogateescape"), mode=stat.S_IMODE(path.stat().st_mode))

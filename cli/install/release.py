@@ -119,7 +119,7 @@ class Release:
 
     def do(self, journal: Journal) -> None:
         """Copy it and set it up; a copy that was interrupted begins anew. Raises InstallError, OSError."""
-        journal.note("tree", str(HOME))
+        journal.note("tree", str(self.system.at(HOME)))
         if self.path != self.source and not self.path.exists():
             self._copy()
         setup, compiling = self._commands()

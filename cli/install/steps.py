@@ -143,8 +143,9 @@ def accounts(context: Context) -> Iterator[Change]:
         return all(map(known_user, users)) and all(map(known_group, groups))
 
     if not there():
-        ours = [one for one in users if not known_user(one)]
-        gone = "; ".join(f"userdel {one}" for one in ours) or "true"
+        ours = [f"userdel {one}" for one in users if not known_user(one)]
+        ours += [f"groupdel {one}" for one in groups if not known_group(one)]
+        gone = "; ".join(ours)
         undo = ["sh", "-c", gone]
         yield Command(context.system, ["systemd-sysusers", str(file)], there, undo=undo, purge=True)
 

@@ -7,12 +7,10 @@ that migrate. The update runs in earnest, and ends at each of its lines in turn.
 import json
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -23,15 +21,12 @@ from cli.install.status import Service, State
 from cli.install.system import InstallError, System
 from cli.install.update import COPY, DATABASE, HOLD, Update
 from config.model import Settings
+from tests.cli.install.power_cut import PowerCut, lines
 
 RELEASES = "opt/boondock/releases"
 TRACED = {update.__file__, changes.__file__, system.__file__}
 NAMES = {"well": "2", "sick": "1", "no start": "1", "no units": "1", "no migration": "1"}
 """Which release stands in the end, by what the new one is like."""
-
-
-class PowerCut(BaseException):
-    """Nothing that is running goes on."""
 
 
 def remove(path: Path, *, ignore_errors: bool = False) -> None:
@@ -178,27 +173,11 @@ def new_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 
 def go(house: House, *, resume: bool = False, cut_after: int | None = None) -> int:
     """Update, or go on with it; returns how many lines ran. Raises PowerCut before line `cut_after`."""
-    ran = 0
-
-    def trace(frame: FrameType, event: str, _argument: object) -> object:
-        nonlocal ran
-        code: CodeType = frame.f_code
-        if code.co_filename not in TRACED and code is not remove.__code__:
-            return None
-        if event == "line":
-            if ran == cut_after:
-                raise PowerCut
-            ran += 1
-        return trace
-
     source = None if resume else house.root / RELEASES / "2"
-    before = sys.gettrace()
-    sys.settrace(trace)  # type: ignore[arg-type]  # it returns itself
-    try:
-        Update(house, Settings(), lambda _: None).go(source, resume=resume)
-    finally:
-        sys.settrace(before)
-    return ran
+    updating = Update(house, Settings(), lambda _: None)
+    return lines(
+        lambda: updating.go(source, resume=resume), TRACED, cut_after=cut_after, codes=(remove.__code__,)
+    )
 
 
 def after_a_cut(house: House, *, cut_after: int | None = None) -> int:
@@ -230,9 +209,9 @@ def test_an_update_ends_as_it_should(new_house: Callable[[str], House], fault: s
 
 @pytest.mark.parametrize("fault", NAMES)
 def test_a_power_cut_at_any_line_loses_nothing(new_house: Callable[[str], House], fault: str) -> None:
-    lines = go(new_house(fault))
-    assert lines > 100
-    for place in range(lines):
+    ran = go(new_house(fault))
+    assert ran > 100
+    for place in range(ran):
         house = new_house(fault)
         with pytest.raises(PowerCut):
             go(house, cut_after=place)
@@ -245,8 +224,8 @@ def test_a_power_cut_at_any_line_loses_nothing(new_house: Callable[[str], House]
 def test_a_second_power_cut_at_any_line_of_the_decision_loses_nothing(
     new_house: Callable[[str], House], fault: str
 ) -> None:
-    lines = go(new_house(fault))
-    for first in range(3, lines, 31):
+    ran = go(new_house(fault))
+    for first in range(3, ran, 31):
         for second in count(first % 5, 5):
             house = new_house(fault)
             with pytest.raises(PowerCut):

@@ -1,0 +1,144 @@
+"""A whole installation in a folder: begun, interrupted anywhere, done again, taken back."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cli.install import changes, engine, mosquitto, release, system, units
+from cli.install.changes import JOURNAL, Command, File, Journal
+from cli.install.plan import EXISTING, SETTINGS
+from cli.install.steps import COMMAND, STEPS, Context, Step
+from cli.install.system import InstallError
+from tests.cli.install.machine import TOML, Machine
+from tests.cli.install.power_cut import PowerCut, lines
+
+TRACED = {str(one.__file__) for one in (engine, changes, release, system)}
+# What is the user's stays but for `boondock uninstall --purge`, which removes these folders at its end.
+LEFT = {
+    *("etc/boondock", "etc/boondock/boondock.toml", "etc/boondock/secrets", "var/lib/boondock-install"),
+    *(f"var/lib/boondock-install/{name}" for name in ("journal.json", ".journal.json.new")),
+}
+
+
+def install(context: Context) -> tuple[int, list[str]]:
+    said: list[str] = []
+    return engine.do(STEPS, context, said.append), said
+
+
+def test_it_does_what_it_shows_and_the_second_time_nothing(machine: Machine) -> None:
+    context = machine.context()
+    before = machine.files()
+    shown = "\n".join(engine.show(STEPS, context))
+    assert machine.files() == before
+    assert machine.ran == []
+    count, said = install(context)
+    done = [line.strip() for line in said if not line.startswith("==")]
+    assert count == len(done)
+    # What the setup of the release brings is known only then.
+    later = {"run systemctl disable --now mosquitto.service"}
+    assert set(done) - later <= {line.strip() for line in shown.splitlines()}
+    assert machine.at(SETTINGS).read_text() == TOML
+    assert machine.at(COMMAND).stat().st_mode & 0o777 == 0o755
+    assert {units.TARGET, units.BROKER, units.BACKUP, units.RESUME} <= machine.running()
+    machine.ran.clear()
+    assert install(context) == (0, [])
+    assert machine.ran == []
+    assert "\n".join(engine.show(STEPS, context)).count("nothing to do") == len(STEPS)
+
+
+def names(machine: Machine) -> set[str]:
+    """Where files are; the digest of what was started has the machine's folder in it."""
+    return set(machine.files())
+
+
+def test_interrupted_at_any_line_it_goes_on_to_the_same_end_and_all_is_given_back(
+    new_machine: Callable[[], Machine],
+) -> None:
+    whole = new_machine()
+    before, units_before = whole.files(), whole.running()
+    ran = lines(lambda: install(whole.context(time_zone="Europe/Berlin")), TRACED)
+    for place in range(7, ran - 100, ran // 50):
+        one = new_machine()
+        context = one.context(time_zone="Europe/Berlin")
+        with pytest.raises(PowerCut):
+            lines(partial(install, context), TRACED, cut_after=place)
+        install(context)
+        assert (names(one), one.running(), one.zone) == (names(whole), whole.running(), whole.zone), place
+        assert install(context) == (0, [])
+        assert engine.undo(context, lambda _: None, purge=True)
+        assert (one.zone, one.running(), one.users) == ("Etc/UTC", units_before, set()), place
+        left = {name: one for name, one in one.files().items() if name not in before}
+        assert set(left) <= LEFT, place
+
+
+def test_a_mosquitto_that_was_here_is_kept_and_given_back_byte_by_byte(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.with_mosquitto()
+    read = mosquitto.read
+    monkeypatch.setattr(mosquitto, "read", lambda _root: read(machine.root))
+    before = machine.files()
+    context = machine.context(EXISTING)
+    install(context)
+    assert "boondock_controller" in machine.at("/etc/mosquitto/users").read_text()
+    assert machine.at(mosquitto.INCLUDE).exists()
+    assert machine.units[mosquitto.UNIT] == [True, True]
+    assert engine.undo(context, lambda _: None, purge=True)
+    after = machine.files()
+    assert {name: one for name, one in after.items() if name in before} == before
+    assert set(after) - set(before) <= LEFT
+    assert machine.units[mosquitto.UNIT] == [True, True]
+
+
+def test_a_purge_takes_what_an_uninstall_kept_and_what_is_kept_is_found_again(machine: Machine) -> None:
+    machine.users.add("dialout")
+    context = machine.context()
+    install(context)
+    vault = machine.at("/etc/credstore/boondock-admin-password")
+    assert engine.undo(context, lambda _: None, purge=False)
+    assert vault.exists()
+    assert machine.at(SETTINGS).read_text() == TOML
+    assert machine.users
+    assert not machine.at(COMMAND).exists()
+    install(context)
+    assert vault.exists()
+    assert engine.undo(context, lambda _: None, purge=True)
+    assert (vault.exists(), machine.users) == (False, {"dialout"})
+
+
+def test_what_cannot_be_taken_back_holds_up_nothing_else_and_is_tried_again(machine: Machine) -> None:
+    context = machine.context(time_zone="Europe/Berlin")
+    install(context)
+    machine.failing = "set-timezone"
+    said: list[str] = []
+    assert not engine.undo(context, said.append, purge=False)
+    assert any("cannot be taken back" in line for line in said)
+    assert not machine.at(COMMAND).exists()
+    assert not machine.running()
+    machine.failing = ""
+    (line,) = engine.would_undo(context, purge=False)
+    assert "timedatectl" in line
+    assert engine.undo(context, said.append, purge=False)
+    assert machine.zone == "Etc/UTC"
+
+
+def test_a_file_that_cannot_be_written_is_told_with_its_step(machine: Machine) -> None:
+    machine.at(COMMAND).mkdir()
+    with pytest.raises(InstallError, match=r"the command boondock: .*boondock"):
+        install(machine.context())
+
+
+def test_a_command_that_fails_is_told_with_what_to_do(machine: Machine, tmp_path: Path) -> None:
+    made = Command(machine, ["x"], lambda: False, advice="next: look")
+    machine.failing = "x"
+    step = Step("a step", lambda _context: iter([made]))
+    said: list[str] = []
+    with pytest.raises(InstallError, match="x failed\nnext: look"):
+        engine.do([step], machine.context(), said.append)
+    assert said == ["== a step", "  run x"]
+    done = Step("done", lambda _context: iter([File(tmp_path / "x", "")]))
+    File(tmp_path / "x", "").do(Journal(machine.at(JOURNAL)))
+    assert engine.do([done], machine.context(), said.append) == 0
+    assert list(engine.show([done], machine.context())) == ["== done", "  nothing to do"]
