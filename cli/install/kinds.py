@@ -128,7 +128,13 @@ _TCP = Question("port", "Address, such as tcp://192.168.1.40", None, text, wire=
 
 KINDS: tuple[Kind, ...] = (
     Kind("victron", "a Victron device with Instant Readout", BLE, "victron", _VICTRON),
-    Kind("vedirect", "a Victron device on a VE.Direct cable", SERIAL, "mppt_cable", (_PORT,)),
+    Kind(
+        "vedirect",
+        "a Victron device on a VE.Direct cable (SmartShunt, MPPT, inverter)",
+        SERIAL,
+        "victron_cable",
+        (_PORT,),
+    ),
     Kind(
         "epever_tracer",
         "an Epever Tracer on RS485",

@@ -143,31 +143,25 @@ def _look(context: Context, report: Report) -> int:
 
 
 def _next(context: Context, *, well: bool) -> list[str]:
-    lines = ["", "Next:"]
-    if not well:
-        lines.append("  not all is well: see above; sudo journalctl -u 'boondock-*' -b tells more")
-    lines.append(
-        "  a device without a reading: is it wired, switched on, in reach? docs/devices.md, README.md"
-    )
+    """What to do next: a command and what it is for, a line each."""
+    steps = [] if well else [("sudo journalctl -u 'boondock-*' -b", "not all is well: the services tell why")]
     if restart_needed(context):
-        lines.append("  sudo reboot                          I2C or the serial port is switched on by it")
-    lines.append(
-        "  sudo boondock configure              one part of the answers again: a device, an output, …"
-    )
-    lines.append(f"  sudo nano {SETTINGS}   then: sudo boondock install")
-    lines.append("  sudo boondock status                 services, devices, problems, disk, clock")
+        steps.append(("sudo reboot", "I2C or the serial port is switched on by it"))
+    steps += [
+        ("sudo boondock watch", "the readings as they come; Ctrl-C ends it"),
+        ("sudo boondock status", "services, devices, problems, disk, clock"),
+        ("sudo boondock configure", "ask one part again: a device, an output, …"),
+        ("sudo boondock install", f"after a change in {SETTINGS}"),
+    ]
     if context.plan.users:
-        lines.append(
-            "  sudo boondock broker --show operator the password for your phone; also: viewer, admin"
-        )
-        lines.append(
-            "                                       (all of them: /etc/credstore/boondock-*-password)"
-        )
-    lines.append(
-        "  sudo boondock update FOLDER          a new version; it goes back by itself if it is not well"
-    )
-    lines.append("  sudo boondock uninstall              gives back what was there before; keeps your data")
-    return lines
+        steps.append(("sudo boondock broker --show operator", "login for your phone; viewer may only look"))
+    steps += [
+        ("sudo boondock backup", "everything in one file; each night by itself, too"),
+        ("sudo boondock update FOLDER", "a new version; goes back by itself if it is not well"),
+        ("sudo boondock uninstall", "gives back what was there before; keeps your data"),
+    ]
+    width = max(len(command) for command, _ in steps)
+    return ["", "Next:", *(f"  {command:{width}}  {what}" for command, what in steps)]
 
 
 def restart_needed(context: Context) -> bool:

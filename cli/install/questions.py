@@ -11,6 +11,7 @@ from typing import Any
 from cli.install import found, mosquitto, plan
 from cli.install.kinds import (
     KINDS,
+    PINS,
     RELAY,
     SERIAL,
     TCP,
@@ -359,6 +360,8 @@ class Interview:
             self._device(KINDS[int(answer)], {})
 
     def _device(self, kind: Kind, given: Mapping[str, Value]) -> None:
+        if kind.wire == PINS and not found.has_pins(self._system):
+            self._say("  This machine has no pins: it will have no readings here.")
         name = self.draft.id_for(str(self._ask(Question("", "Its name", kind.name, text))))
         values: dict[str, Value] = {"kind": kind.kind}
         for question in kind.questions:

@@ -1,6 +1,5 @@
 """`boondock status`: the whole house on one screen, as the units, the broker and the machine tell it."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
+from cli import doctor
 from cli.asking import Asker, AskError
 from cli.house import as_admin
 from cli.install.plan import PENDING
@@ -23,9 +23,6 @@ from config.model import RELAY_DEVICE, Settings
 DATA = Path("/var/lib")
 _UNITS = "boondock*.service"
 _UNDECIDED = "an update is on trial; if none is going on: sudo boondock update --resume"
-# What the broker says it heard from a service that was killed stands until its keep-alive has passed.
-_SECTOR = 512
-_DAY_S = 86_400
 # Results of systemd for a unit that ended as it should: it has nothing to do.
 _IDLE = ("success", "exec-condition")
 _SIGNS = {"ok": "green", "wrong": "red", "idle": "dim"}
@@ -100,7 +97,7 @@ def look(settings: Settings, *, now: float | None = None) -> State:
     if Path(PENDING).exists():
         state.problems.append(_UNDECIDED)
     state.faults += [f"{one.name}: {one.text}" for one in state.services if one.state == "wrong"]
-    state.facts = dict(_facts())
+    state.facts = dict(_facts(settings.storage.card_mb_a_day))
     return state
 
 
@@ -197,25 +194,12 @@ def _age(payload: bytes, now: float) -> float | None:
         return None
 
 
-def _facts() -> Iterator[tuple[str, str]]:
+def _facts(budget: float) -> Iterator[tuple[str, str]]:
     usage = shutil.disk_usage(DATA)
     yield "disk", f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free"
-    yield "card", _wear()
+    yield "card", next(doctor.card(DATA, budget)).text
     yield "clock", _clock()
     yield "up for", f"{time.clock_gettime(time.CLOCK_BOOTTIME) / 3600:.1f} h"
-
-
-def _wear() -> str:
-    """What was written to the disk of the data since the machine started, MB a day."""
-    device = os.stat(DATA).st_dev  # noqa: PTH116 — the device's number is wanted
-    block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
-    try:
-        sectors = int((block / "stat").read_text(encoding="ascii").split()[6])
-    except (OSError, ValueError, IndexError):
-        return "what is written to it cannot be read here"
-    up = time.clock_gettime(time.CLOCK_BOOTTIME)
-    mb = sectors * _SECTOR / 1e6
-    return f"{mb:.0f} MB written since the start, {mb * _DAY_S / max(up, 60.0):.0f} MB a day at this rate"
 
 
 def _clock() -> str:
@@ -264,7 +248,13 @@ def show(state: State, console: Console | None = None) -> None:
     problems = [*state.faults, *state.problems]
     for problem in problems:
         console.print(f"! {problem}", markup=False, style="red")
-    console.print("All is well." if state.well and not problems else f"{len(problems)} problems.")
+    silent = [device.name for device in state.devices if device.age is None]
+    if silent:
+        console.print(f"No reading yet of {', '.join(silent)}: wired, switched on, in reach? docs/devices.md")
+    if not problems and state.well:
+        console.print("All is well." if not silent else "The services are well.")
+    else:
+        console.print("1 problem." if len(problems) == 1 else f"{len(problems)} problems.")
 
 
 def _aged(age: float | None) -> str:

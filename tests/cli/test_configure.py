@@ -231,7 +231,7 @@ def test_a_port_that_is_in_use_is_not_offered(clone: _Clone) -> None:
         TOML + '[device.mppt]\nkind = "vedirect"\nport = "/dev/serial/by-id/usb-VictronEnergy_A"\n'
     )
     assert clone.ask("device", "1", "", "", "", "") == 0
-    assert clone.settings()["device"]["mppt_cable"]["port"] == "/dev/serial/by-id/usb-VictronEnergy_B"
+    assert clone.settings()["device"]["victron_cable"]["port"] == "/dev/serial/by-id/usb-VictronEnergy_B"
 
 
 def test_the_broker_moves_elsewhere_and_back(house: _Clone) -> None:
@@ -358,7 +358,7 @@ def test_yes_takes_what_is_found_and_says_what_it_cannot_answer(clone: _Clone) -
     (ports / "usb-VictronEnergy_B").touch()
     target = clone.target()
     assert configure("device", target, clone.machine, None, clone.report, dry_run=False) == 0
-    assert clone.settings()["device"]["mppt_cable"]["kind"] == "vedirect"
+    assert clone.settings()["device"]["victron_cable"]["kind"] == "vedirect"
     with pytest.raises(InstallError, match=r"--yes of which part\?\nnext: "):
         configure(None, target, clone.machine, None, clone.report, dry_run=False)
     clone.file.write_text('[broker]\nhost = "10.0.0.2"\nusername = "van"\npassword = "x"\n')

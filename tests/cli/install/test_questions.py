@@ -102,7 +102,7 @@ def test_ports_that_are_found_are_offered_with_what_their_name_says(
     (ports / "usb-VictronEnergy_BV_VE_Direct_cable-if00-port0").touch()
     made = interview(tmp_path, ["", "", "", "", "", "", "", ""])
     port = "/dev/serial/by-id/usb-VictronEnergy_BV_VE_Direct_cable-if00-port0"
-    assert made.settings["device"]["mppt_cable"] == {"kind": "vedirect", "port": port}
+    assert made.settings["device"]["victron_cable"] == {"kind": "vedirect", "port": port}
     good(made, tmp_path, monkeypatch)
 
 

@@ -139,3 +139,24 @@ def test_an_update_that_nobody_has_decided_about_is_told(
     problems = status.look(Settings(), now=NOW).problems
     assert [one for one in problems if "boondock update --resume" in one] == problems
     assert bool(problems) is undecided
+
+
+@pytest.mark.parametrize(
+    ("devices", "problems", "last"),
+    [
+        ([Device("mppt", "online", 1.0)], [], "All is well."),
+        ([Device("mppt", "online", 1.0), Device("door", "offline", None)], [], "The services are well."),
+        ([Device("mppt", "online", 1.0)], ["x: y"], "1 problem."),
+        ([], ["x: y", "z: y"], "2 problems."),
+    ],
+)
+def test_the_last_line_says_how_it_is_and_silent_devices_are_named(
+    devices: list[Device], problems: list[str], last: str
+) -> None:
+    out = io.StringIO()
+    status.show(
+        State([Service("a", "ok", "")], devices, problems, reached=True), Console(file=out, width=100)
+    )
+    assert out.getvalue().splitlines()[-1] == last
+    silent = any(device.age is None for device in devices)
+    assert ("No reading yet of door: wired" in out.getvalue()) is silent
