@@ -6,7 +6,6 @@ import typer
 
 from cli.configure import Target, configure
 from cli.house import Config, Json
-from cli.install.main import answer
 from cli.install.report import guarded
 from cli.install.system import System
 
@@ -33,7 +32,7 @@ def command(
     system = System()
     return guarded(
         lambda report: configure(
-            part, Target.of(config, system), system, None if yes else answer, report, dry_run=dry_run
+            part, Target.of(config, system), system, None if yes else input, report, dry_run=dry_run
         ),
         as_json=as_json,
     )

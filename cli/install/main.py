@@ -1,7 +1,6 @@
 """install, update, uninstall: what the commands do, for the command line and for bare Python."""
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,14 +59,6 @@ def carry_out(context: Context, report: Report, *, dry_run: bool = False) -> int
     return _look(context, report)
 
 
-def answer(prompt: str) -> str:
-    """A line of a person's; one that comes through a pipe is shown, so that a log can be read."""
-    typed = input(prompt)
-    if not sys.stdin.isatty():
-        print(typed, flush=True)
-    return typed
-
-
 def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
     releases = system.at(HOME / "releases")
     # `boondock install` runs from a release: that one is meant.
@@ -81,7 +72,7 @@ def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
         report.ask(f"Going on with the answers of before ({plan.ANSWERS}).")
         return replace(known, source=str(source), release=str(release))
     if not yes:
-        return Interview(system, answer, report.ask).plan(source, release)
+        return Interview(system, input, report.ask).plan(source, release)
     own = source / "boondock.toml"
     if not own.exists():
         raise InstallError(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -180,7 +181,11 @@ class Interview:
         while True:
             answer = question.default
             if self._read is not None:
-                answer = self._read(f"{question.text}{default}: ").strip() or question.default
+                typed = self._read(f"{question.text}{default}: ").strip()
+                if not sys.stdin.isatty():
+                    # The log of a run with answers through a pipe can be read, also by others.
+                    self._say("(not shown)" if typed and question.secret else typed)
+                answer = typed or question.default
             elif answer is None:
                 raise InstallError(f"--yes has no answer to: {question.text}\nnext: leave --yes out")
             if answer is None:
@@ -272,7 +277,7 @@ class Interview:
             self.draft.gone.add("broker__password")
         else:
             same = _SAME if table["username"] == old.get("username") else None
-            password = str(self._ask(Question("", "Password of that user", same, text)))
+            password = str(self._ask(Question("", "Password of that user", same, text, secret=True)))
             if password != same:
                 self.draft.secrets["broker__password"] = password
         table["tls_ca"] = ask("tls_ca", "File with its certificate authority (TLS), - for none", _NONE)
