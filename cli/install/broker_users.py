@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from cli.broker_files import File
 from cli.broker_passwords import Vault, hashes, password_file
 from cli.broker_rights import acl, users
 from cli.install import mosquitto
@@ -30,7 +29,7 @@ class BrokerUsers:
         rights = found.options.get("acl_file")
         self._acl = None if rights is None else system.at(rights)
         self._vault = Vault(system.at(_VAULT))
-        there = hashes(File(self._passwords, "").old)
+        there = hashes(_text(self._passwords))
         mine = [one for one in users(settings) if self._vault.read(one.secret) is not None]
         known = {one.name for one in mine}
         # A role's name may be somebody's who was here first.
@@ -38,17 +37,17 @@ class BrokerUsers:
         self.left_out = [one.name for one in users(settings) if one not in self._users]
 
     def _texts(self) -> dict[Path, str]:
-        old = File(self._passwords, "").old
+        old = _text(self._passwords)
         ours = password_file({one.name: self._vault.password(one.secret) for one in self._users}, old)
         texts = {self._passwords: mosquitto.with_users(old, ours, [one.name for one in self._users])}
         if self._acl is not None:
-            texts[self._acl] = mosquitto.with_rights(File(self._acl, "").old, acl(self._users))
+            texts[self._acl] = mosquitto.with_rights(_text(self._acl), acl(self._users))
         return texts
 
     def there(self) -> bool:
         """Whether all of them are in it."""
         texts = self._texts()
-        return not self._vault.fresh and all(File(path, "").old == text for path, text in texts.items())
+        return not self._vault.fresh and all(_text(path) == text for path, text in texts.items())
 
     def add(self) -> None:
         """Add them, the passwords first; the broker reads its files again. Raises OSError, InstallError."""
@@ -60,9 +59,9 @@ class BrokerUsers:
         """Take them out, with their passwords. Raises OSError, InstallError."""
         mine = [one for one in self._users if self._vault.read(one.secret) is not None]
         names = [one.name for one in mine]
-        texts = {self._passwords: mosquitto.without_users(File(self._passwords, "").old, names)}
+        texts = {self._passwords: mosquitto.without_users(_text(self._passwords), names)}
         if self._acl is not None:
-            texts[self._acl] = mosquitto.without_rights(File(self._acl, "").old)
+            texts[self._acl] = mosquitto.without_rights(_text(self._acl))
         self._write(texts)
         for one in mine:
             (self._vault.folder / one.secret).unlink()
@@ -70,5 +69,18 @@ class BrokerUsers:
     def _write(self, texts: dict[Path, str]) -> None:
         for path, text in texts.items():
             found = path.stat()
-            put(path, text.encode(), mode=found.st_mode & 0o777, owner=(found.st_uid, found.st_gid))
+            put(
+                path,
+                text.encode(errors="surrogateescape"),
+                mode=found.st_mode & 0o777,
+                owner=(found.st_uid, found.st_gid),
+            )
         self._system.run("systemctl", "reload", mosquitto.UNIT)
+
+
+def _text(path: Path) -> str:
+    """A file of the broker's owner, byte for byte: it is written again with our lines, and without them."""
+    try:
+        return path.read_bytes().decode(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""

@@ -85,13 +85,14 @@ def include_text(found: Found) -> str:
 
 def with_users(text: str, ours: str, names: list[str]) -> str:
     """A password file with these users; all others stay as they are."""
-    return without_users(text, names) + ours
+    others = without_users(text, names)
+    gap = "" if not others or others.endswith("\n") else "\n"
+    return others + gap + ours
 
 
 def without_users(text: str, names: list[str]) -> str:
     """A password file without these users."""
-    kept = [line for line in text.splitlines() if line.partition(":")[0] not in names]
-    return "".join(f"{line}\n" for line in kept)
+    return "".join(line for line in text.splitlines(keepends=True) if line.partition(":")[0] not in names)
 
 
 BEGIN, END = "# begin of Boondock's users", "# end of Boondock's users"
