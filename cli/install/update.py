@@ -168,7 +168,7 @@ class Update:
     def _resume(self, old: Path, new: Path, *, back: bool) -> bool:
         """Decide about an update that a power cut ended; whether the new version is kept."""
         if back:
-            self._back(old, new, "it was being taken back")
+            self._back(old, new, "")
             return False
         if current(self._system) == new:
             return self._tried(old, new)
@@ -180,7 +180,8 @@ class Update:
     def _back(self, old: Path, new: Path, why: str) -> None:
         """The old version on the copy of its database; what came meanwhile the collectors still have."""
         self._note(old, new, back=True)
-        self._say(f"The new version is not well: {why}")
+        if why:
+            self._say(f"The new version is not well: {why}")
         self._say(f"Going back to {old.name}.")
         self._system.succeeds(*STOP)
         self._restore_database()

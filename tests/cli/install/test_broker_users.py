@@ -1,4 +1,4 @@
-"""Users in a Mosquitto that was here before: added, known, and taken out so that its files are as they were."""
+"""Users in a Mosquitto that was here before: added, known, and taken out: its files are as they were."""
 
 import pytest
 
