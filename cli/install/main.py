@@ -56,7 +56,8 @@ def carry_out(context: Context, report: Report, *, dry_run: bool = False) -> int
         # Their files hold the secrets now.
         plan.remember(system, replace(context.plan, secrets={}))
     report.ask(f"{count} changes made." if count else "Everything was in place; nothing was changed.")
-    return _look(context, report)
+    # Where nothing was changed nothing new is to come.
+    return _look(context, report, STATUS_WAIT_S if count else 0)
 
 
 def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
@@ -118,10 +119,11 @@ def apply(release: Path, report: Report) -> int:
     return 0
 
 
-def _look(context: Context, report: Report) -> int:
-    """Wait for readings, show the state of everything and what to do next."""
-    report.ask("Waiting for readings …")
-    argv = [str(context.release.python), "-I", "-m", "cli.install", "status", "--wait", str(STATUS_WAIT_S)]
+def _look(context: Context, report: Report, wait: int) -> int:
+    """Wait so many seconds for readings, show the state of everything and what to do next."""
+    if wait:
+        report.ask(f"Waiting up to {wait} s for a reading of every device …")
+    argv = [str(context.release.python), "-I", "-m", "cli.install", "status", "--wait", str(wait)]
     try:
         context.system.run(*argv, live=True)
         well = True

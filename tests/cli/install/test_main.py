@@ -95,6 +95,7 @@ def test_a_changed_file_restarts_what_runs_and_an_unchanged_one_nothing(house: M
         house.ran.clear()
         install(house)
         assert house.ran.count("systemctl restart boondock.target") == restarts
+        assert house.ran[-1].endswith(f"status --wait {main.STATUS_WAIT_S if restarts else 0}")
         assert house.at(SETTINGS).read_text() == text
 
 
