@@ -10,7 +10,7 @@ from cli.install.plan import SETTINGS, Plan
 from cli.install.questions import Interview
 from cli.install.release import HOME, Source, current
 from cli.install.report import Report
-from cli.install.steps import STEPS, Context
+from cli.install.steps import STEPS, Context, Step, started
 from cli.install.system import InstallError, System, alone, describe, refuse_unfit
 from cli.install.units import STOP
 
@@ -35,9 +35,26 @@ def install(source: Path, report: Report, *, yes: bool = False, dry_run: bool = 
         need_root("install")
         refuse_unfit(system)
     report.ask(describe(system))
-    return carry_out(
-        Context(_plan(system, source.resolve(), report, yes=yes), system), report, dry_run=dry_run
-    )
+    context = Context(_plan(system, source.resolve(), report, yes=yes), system)
+    if not dry_run:
+        _update_first(context, report)
+    return carry_out(context, report, dry_run=dry_run)
+
+
+def _update_first(context: Context, report: Report) -> None:
+    """Let the version that runs here update itself to this one. Raises InstallError if it went back.
+
+    One that is not well is no place to go back to: then this one is installed over it.
+    """
+    old, new = current(context.system), Path(context.plan.release)
+    if old is None or old == new:
+        return
+    python = str(old / ".venv" / "bin" / "python")
+    if not context.system.succeeds(python, "-I", "-m", "cli.install", "status"):
+        report.ask(f"{old.name} is installed here, but not well: {new.name} is installed over it.")
+        return
+    report.ask(f"{old.name} runs here: it is updated to {new.name}, and goes back if that is not well.")
+    context.system.run(python, "-I", "-m", "cli", "update", context.plan.source, live=True)
 
 
 def carry_out(context: Context, report: Report, *, dry_run: bool = False) -> int:
@@ -114,7 +131,8 @@ def apply(release: Path, report: Report) -> int:
     need_root("install")
     known = plan.remembered(system)
     context = Context(of_file(system, system.at(SETTINGS), release, release, known), system)
-    count = engine.do((one for one in STEPS if one.again), context, report.say)
+    steps = (*(one for one in STEPS if one.again), Step("what is started", started))
+    count = engine.do(steps, context, report.say)
     report.ask(f"{count} changes made.")
     return 0
 

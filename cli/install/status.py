@@ -151,8 +151,9 @@ def _service(name: str, unit: Mapping[str, str], said: Mapping[Topic, bytes] | N
             return Service(name, "ok", "running; what it says is not known")
         if said.get(Topic(Verb.SERVICE, process)) != ONLINE:
             return Service(name, "wrong", "runs, but the broker does not hear it")
-        rebooted = unit.get("NRestarts", "0")
-        return Service(name, "ok", "online" + (f", restarted {rebooted} times" if rebooted != "0" else ""))
+        restarts = unit.get("NRestarts", "0")
+        often = {"0": "", "1": ", restarted once"}.get(restarts, f", restarted {restarts} times")
+        return Service(name, "ok", f"online{often}")
     if active == "inactive" and result in _IDLE:
         return Service(name, "idle", "nothing to do: boondock.toml has no device for it")
     code = unit.get("ExecMainStatus", "")

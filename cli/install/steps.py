@@ -235,9 +235,14 @@ def start(context: Context) -> Iterator[Change]:
         yield Service(system, units.BROKER, on=True, now=False)
     elif system.word("systemctl", "is-enabled", units.BROKER) == "enabled":
         yield Service(system, units.BROKER, on=False)
-    marker = File(context.at(STARTED), f"{_state(context)}\n", mode=0o600)
+    (marker,) = started(context)
     yield Command(system, ["systemctl", "restart", units.TARGET], marker.done)
     yield marker
+
+
+def started(context: Context) -> Iterator[Change]:
+    """The note of what the processes were started with: an update starts them itself."""
+    yield File(context.at(STARTED), f"{_state(context)}\n", mode=0o600)
 
 
 def _state(context: Context) -> str:

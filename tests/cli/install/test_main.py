@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.install import main, plan
+from cli.install import engine, main, plan
 from cli.install.plan import ANSWERS, ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan
 from cli.install.release import Source
 from cli.install.report import Report, guarded
-from cli.install.steps import COMMAND, Context
+from cli.install.steps import COMMAND, STEPS, Context
 from cli.install.system import InstallError, alone
 from tests.cli.install.machine import TOML, Machine
 
@@ -215,6 +215,30 @@ def test_an_update_brings_units_in_line_without_a_restart_of_its_own(house: Mach
     assert main.apply(release, Report()) == 0
     assert "of another version" in house.at("/etc/systemd/system/boondock.target").read_text()
     assert not [one for one in house.ran if "restart" in one or "start" in one.split()]
+    # The update starts it then; nothing is left to do for an installation.
+    context = Context(main.of_file(house, house.at(SETTINGS), release, release, None), house)
+    assert engine.do(STEPS, context, lambda _: None) == 0
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_another_version_that_runs_well_here_is_updated_and_not_installed_over(
+    house: Machine, capsys: pytest.CaptureFixture[str], *, well: bool
+) -> None:
+    (house.source / "boondock.toml").write_text(TOML)
+    install(house, yes=True)
+    old = house.at("/opt/boondock/current").readlink()
+    (house.source / "pyproject.toml").write_text('version = "1.2.4"\n')
+    house.ran.clear()
+    house.failing = "" if well else f"{old}/.venv/bin/python -I -m cli.install status"
+    assert install(house)[0] == 0
+    updating = f"{old}/.venv/bin/python -I -m cli update {house.source}"
+    assert (updating in house.ran) is well
+    assert well or "but not well" in capsys.readouterr().out
+    house.failing = f"cli update {house.source}"
+    (house.source / "pyproject.toml").write_text('version = "1.2.5"\n')
+    with pytest.raises(InstallError, match="update"):
+        install(house)
+    assert house.at("/opt/boondock/current").readlink().name.startswith("1.2.4")
 
 
 def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ def unit(**more: str) -> dict[str, str]:
     [
         (unit(), ONLINE, "ok", "online"),
         (unit(NRestarts="3"), ONLINE, "ok", "restarted 3 times"),
+        (unit(NRestarts="1"), ONLINE, "ok", "restarted once"),
         (unit(), {}, "wrong", "the broker does not hear it"),
         # The broker refused us.
         (unit(), None, "ok", "what it says is not known"),
