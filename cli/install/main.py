@@ -17,6 +17,7 @@ from cli.install.units import STOP
 # Settings and data, and what `boondock restore` has put aside.
 _DATA = (
     "/etc/boondock /var/lib/boondock-* /var/lib/private/boondock-* /var/cache/boondock-*"
+    " /var/lib/systemd/timers/stamp-boondock-*"
     " /etc/credstore/before-[0-9]* /etc/systemd/system/before-[0-9]* /etc/mosquitto/conf.d/before-[0-9]*"
 )
 

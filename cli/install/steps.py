@@ -15,6 +15,7 @@ UNITS = "/etc/systemd/system"
 COMMAND = "/usr/local/bin/boondock"
 STARTED = "/var/lib/boondock-install/started"
 _BROKER_FILES = "/etc/boondock/mosquitto"
+_CREDSTORE = "/etc/credstore"
 _DROP_IN = "20-broker.conf"
 # The release is named by its real path: what a running command still loads never comes from another release.
 _COMMAND_TEXT = """#!/bin/sh
@@ -161,7 +162,9 @@ def broker(context: Context) -> Iterator[Change]:
 
         if _installed(system):
             yield Service(system, mosquitto.UNIT, on=False)
-        undo = ["sh", "-c", f"rm -rf {_BROKER_FILES} /etc/credstore/boondock-*"]
+        if not context.at(_CREDSTORE).exists():
+            yield Folder(context.at(_CREDSTORE), mode=0o700)
+        undo = ["sh", "-c", f"rm -rf {_BROKER_FILES} {_CREDSTORE}/boondock-*"]
         yield Command(system, argv, written, undo=undo, purge=True)
     elif plan.broker == EXISTING and (found := mosquitto.read(system.root)) is not None:
         yield from _existing(context, found)
