@@ -38,7 +38,6 @@ class Machine(System):
             "etc/sysusers.d",
             "usr/local/bin",
             "var/lib",
-            "etc/credstore",
             "opt",
         ):
             (root / folder).mkdir(parents=True)

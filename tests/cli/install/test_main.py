@@ -164,6 +164,9 @@ def test_uninstall_keeps_what_is_the_users_and_the_next_installation_finds_it(
     data = house.at("/var/lib/boondock-statistician/statistics.db")
     data.parent.mkdir()
     data.write_text("rows")
+    stamp = house.at("/var/lib/systemd/timers/stamp-boondock-backup.timer")
+    stamp.parent.mkdir(parents=True)
+    stamp.touch()
     assert main.uninstall(Report(), dry_run=True) == 0
     assert house.at(COMMAND).exists()
     assert main.uninstall(Report()) == 0
@@ -173,7 +176,8 @@ def test_uninstall_keeps_what_is_the_users_and_the_next_installation_finds_it(
     assert install(house)[0] == 0
     assert "it is kept, and decides" in capsys.readouterr().out
     assert main.uninstall(Report(), purge=True) == 0
-    assert [data.exists(), house.at(SETTINGS).exists(), house.at(ANSWERS).exists()] == [False] * 3
+    gone = (data, stamp, house.at(SETTINGS), house.at(ANSWERS))
+    assert [one.exists() for one in gone] == [False] * 4
     with pytest.raises(InstallError, match="nothing is installed here"):
         main.uninstall(Report())
 
