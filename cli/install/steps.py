@@ -60,13 +60,20 @@ def packages(context: Context) -> Iterator[Change]:
     if context.plan.broker == OWN and settings.get("lan", {}).get("listen"):
         wanted |= {"nftables": "nft", "openssl": "openssl"}
     missing = [package for package, program in wanted.items() if not system.has(program)]
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    # A power cut while packages were installed: until then apt-get does nothing.
+    yield Command(system, ["dpkg", "--configure", "-a"], lambda: not _half_done(system), env=env)
     if wanted:
         apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
-        env = {"DEBIAN_FRONTEND": "noninteractive"}
         yield Command(system, [*apt, "update"], lambda: not missing, env=env)
         # Debian's, and so are its settings: uninstall leaves them, others may use them by then.
         argv = [*apt, "install", "--yes", "--no-install-recommends", *(missing or wanted)]
         yield Command(system, argv, lambda: all(map(system.has, wanted.values())), env=env)
+
+
+def _half_done(system: System) -> bool:
+    """Whether dpkg was interrupted: its journal is not empty, or a package is not configured."""
+    return any(system.at("/var/lib/dpkg/updates").glob("[0-9]*")) or bool(system.ask("dpkg", "--audit"))
 
 
 def wires(context: Context) -> Iterator[Change]:

@@ -23,6 +23,8 @@ class Machine(System):
         self.units: dict[str, list[bool]] = {}
         self.users: set[str] = set()
         self.zone = "Etc/UTC"
+        # What `dpkg --audit` says.
+        self.unfinished = ""
         self.loaded = True
         self.ran: list[str] = []
         self.failing = ""
@@ -56,6 +58,8 @@ class Machine(System):
         """What a command prints."""
         if argv[0] == "timedatectl":
             return self.zone
+        if argv[0] == "dpkg":
+            return self.unfinished
         return "Nothing would change." if self.at("/etc/boondock/mosquitto/mosquitto.conf").exists() else ""
 
     def word(self, *argv: str) -> str:
@@ -97,6 +101,10 @@ class Machine(System):
                 self._systemctl(argv[1], argv[2:])
             case "timedatectl":
                 self.zone = argv[-1]
+            case "dpkg":
+                self.unfinished = ""
+                for one in self.at("/var/lib/dpkg/updates").glob("*"):
+                    one.unlink()
             case "systemd-sysusers":
                 self.users.update(re.findall(r"^[ug] (\S+)", Path(argv[1]).read_text(), re.MULTILINE))
             case "sh":

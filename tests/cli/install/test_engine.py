@@ -124,6 +124,20 @@ def test_what_cannot_be_taken_back_holds_up_nothing_else_and_is_tried_again(mach
     assert machine.zone == "Etc/UTC"
 
 
+@pytest.mark.parametrize("sign", ["journal", "audit"])
+def test_packages_that_a_power_cut_left_half_installed_are_finished_first(
+    machine: Machine, sign: str
+) -> None:
+    if sign == "audit":
+        machine.unfinished = "The following packages are only half configured"
+    else:
+        machine.at("/var/lib/dpkg/updates").mkdir(parents=True)
+        machine.at("/var/lib/dpkg/updates/0001").touch()
+    install(machine.context())
+    assert machine.ran[0] == "dpkg --configure -a"
+    assert machine.ran.count("dpkg --configure -a") == 1
+
+
 def test_a_file_that_cannot_be_written_is_told_with_its_step(machine: Machine) -> None:
     machine.at(COMMAND).mkdir()
     with pytest.raises(InstallError, match=r"the command boondock: .*boondock"):
