@@ -17,6 +17,8 @@ STARTED = "/var/lib/boondock-install/started"
 _BROKER_FILES = "/etc/boondock/mosquitto"
 _CREDSTORE = "/etc/credstore"
 _DROP_IN = "20-broker.conf"
+# The first fails where a package waits for one that is not unpacked yet, but then the second can go on.
+_FINISH = "dpkg --configure -a; apt-get -q -o DPkg::Lock::Timeout=300 --yes --fix-broken install"
 # The release is named by its real path: what a running command still loads never comes from another release.
 _COMMAND_TEXT = """#!/bin/sh
 exec "$(readlink -f /opt/boondock/current)/.venv/bin/python" -I -m cli "$@"
@@ -62,7 +64,7 @@ def packages(context: Context) -> Iterator[Change]:
     missing = [package for package, program in wanted.items() if not system.has(program)]
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     # A power cut while packages were installed: until then apt-get does nothing.
-    yield Command(system, ["dpkg", "--configure", "-a"], lambda: not _half_done(system), env=env)
+    yield Command(system, ["sh", "-c", _FINISH], lambda: not _half_done(system), env=env)
     if wanted:
         apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
         yield Command(system, [*apt, "update"], lambda: not missing, env=env)

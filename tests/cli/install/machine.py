@@ -101,10 +101,6 @@ class Machine(System):
                 self._systemctl(argv[1], argv[2:])
             case "timedatectl":
                 self.zone = argv[-1]
-            case "dpkg":
-                self.unfinished = ""
-                for one in self.at("/var/lib/dpkg/updates").glob("*"):
-                    one.unlink()
             case "systemd-sysusers":
                 self.users.update(re.findall(r"^[ug] (\S+)", Path(argv[1]).read_text(), re.MULTILINE))
             case "sh":
@@ -138,10 +134,15 @@ class Machine(System):
             self.loaded = True
 
     def _shell(self, script: str) -> None:
-        """`rm -rf`, `userdel` and `groupdel`, here alone."""
+        """`rm -rf`, `userdel`, `groupdel` and the end of an installation of packages, here alone."""
         for part in script.split("; "):
             if part.startswith(("userdel ", "groupdel ")):
                 self.users.discard(part.split()[1])
+            elif part == "dpkg --configure -a":
+                for one in self.at("/var/lib/dpkg/updates").glob("*"):
+                    one.unlink()
+            elif part.endswith("--fix-broken install"):
+                self.unfinished = ""
             elif part.startswith("rm -rf "):
                 for path in (one for name in part.split()[2:] for one in self.root.glob(name.lstrip("/"))):
                     if path.is_dir():

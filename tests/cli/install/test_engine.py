@@ -134,8 +134,8 @@ def test_packages_that_a_power_cut_left_half_installed_are_finished_first(
         machine.at("/var/lib/dpkg/updates").mkdir(parents=True)
         machine.at("/var/lib/dpkg/updates/0001").touch()
     install(machine.context())
-    assert machine.ran[0] == "dpkg --configure -a"
-    assert machine.ran.count("dpkg --configure -a") == 1
+    assert machine.ran[0].startswith("sh -c dpkg --configure -a; apt-get ")
+    assert sum("dpkg" in one for one in machine.ran) == 1
 
 
 def test_a_file_that_cannot_be_written_is_told_with_its_step(machine: Machine) -> None:
