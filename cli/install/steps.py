@@ -163,6 +163,8 @@ def accounts(context: Context) -> Iterator[Change]:
 def broker(context: Context) -> Iterator[Change]:
     """Our own broker with a user a process, or what an existing one needs."""
     plan, system = context.plan, context.system
+    if plan.users and not context.at(_CREDSTORE).exists():
+        yield Folder(context.at(_CREDSTORE), mode=0o700)
     if plan.broker == OWN:
         argv = context.boondock("broker", "--config", str(context.at(SETTINGS)))
 
@@ -171,8 +173,6 @@ def broker(context: Context) -> Iterator[Change]:
 
         if _installed(system):
             yield Service(system, mosquitto.UNIT, on=False)
-        if not context.at(_CREDSTORE).exists():
-            yield Folder(context.at(_CREDSTORE), mode=0o700)
         undo = ["sh", "-c", f"rm -rf {_BROKER_FILES} {_CREDSTORE}/boondock-*"]
         yield Command(system, argv, written, undo=undo, purge=True)
     elif plan.broker == EXISTING and (found := mosquitto.read(system.root)) is not None:
@@ -192,7 +192,8 @@ def _existing(context: Context, found: mosquitto.Found) -> Iterator[Change]:
         words = ["broker-users", "--config", str(context.at(SETTINGS))]
         argv = [str(context.release.python), "-I", "-m", "cli.install", *words]
         undo = [PYTHON, "-I", "-m", "cli.install", *words, "--remove"]
-        yield Command(system, argv, lambda: system.succeeds(*argv, "--check"), undo=undo)
+        # It tells which users were there before.
+        yield Command(system, argv, lambda: system.succeeds(*argv, "--check"), undo=undo, live=True)
     restart = ["systemctl", "restart", mosquitto.UNIT]
     # Its settings are taken up by a start alone; its other clients connect again by themselves.
     yield Command(system, restart, lambda: not fresh and include.done())

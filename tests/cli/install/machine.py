@@ -119,8 +119,12 @@ class Machine(System):
         elif "broker-users" in argv:
             users = self.at("/etc/mosquitto/users")
             ours = [line for line in users.read_text().splitlines() if not line.startswith("boondock_")]
-            if "--remove" not in argv:
+            vault = self.at("/etc/credstore/boondock-controller-password")
+            if "--remove" in argv:
+                vault.unlink()
+            else:
                 ours.append("boondock_controller:x")
+                vault.touch()
             users.write_text("".join(f"{line}\n" for line in ours))
 
     def _systemctl(self, verb: str, words: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.install import changes, engine, mosquitto, release, system, units
+from cli.install import changes, engine, mosquitto, release, steps, system, units
 from cli.install.changes import JOURNAL, Command, File, Journal
 from cli.install.plan import EXISTING, SETTINGS
 from cli.install.steps import COMMAND, STEPS, Context, Step
@@ -81,6 +81,8 @@ def test_a_mosquitto_that_was_here_is_kept_and_given_back_byte_by_byte(
     monkeypatch.setattr(mosquitto, "read", lambda _root: read(machine.root))
     before = machine.files()
     context = machine.context(EXISTING)
+    added = [one for one in steps.broker(context) if "broker-users" in "".join(one.show())]
+    assert [isinstance(one, Command) and one.live for one in added] == [True], "it tells of users of theirs"
     install(context)
     assert "boondock_controller" in machine.at("/etc/mosquitto/users").read_text()
     assert machine.at(mosquitto.INCLUDE).exists()
