@@ -150,7 +150,7 @@ def _find(gpiod: ModuleType, wanted: str | None) -> _Chip:
         raise NoPinsError(f"controller.chip: there is no chip {wanted!r}; there is: {there}")
     raise NoPinsError(
         f"no GPIO chip of a header on {model or 'this machine'} ({there}): set controller.chip to the one "
-        'that is, or controller.pins to "simulated", which switches nothing'
+        'that is, or controller.pins to "simulated", which switches no relay and reads no contact'
     )
 
 
