@@ -249,7 +249,9 @@ def start(context: Context) -> Iterator[Change]:
     elif system.word("systemctl", "is-enabled", units.BROKER) == "enabled":
         yield Service(system, units.BROKER, on=False)
     (marker,) = started(context)
-    yield Command(system, ["systemctl", "restart", units.TARGET], marker.done)
+    runs = ["systemctl", "-q", "is-active", units.TARGET]
+    restart = ["systemctl", "restart", units.TARGET]
+    yield Command(system, restart, lambda: marker.done() and system.succeeds(*runs))
     yield marker
 
 

@@ -99,6 +99,15 @@ def test_a_changed_file_restarts_what_runs_and_an_unchanged_one_nothing(house: M
         assert house.at(SETTINGS).read_text() == text
 
 
+def test_a_house_that_stands_still_is_started(house: Machine) -> None:
+    (house.source / "boondock.toml").write_text(TOML)
+    install(house, yes=True)
+    house.run("systemctl", "stop", "boondock.target")
+    house.ran.clear()
+    install(house)
+    assert house.ran.count("systemctl restart boondock.target") == 1
+
+
 def test_readings_that_do_not_come_are_a_failure_with_the_next_step(house: Machine) -> None:
     (house.source / "boondock.toml").write_text(TOML)
     house.failing = "cli.install status"
