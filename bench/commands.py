@@ -26,7 +26,7 @@ _NO_BROKER_S = 0.2
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder for a house whose `run` is in memory, as /run is: on a disk it waits for others' fsync."""
+    """Make a folder for a house whose `run` is in memory, as /run is: a disk waits for others' fsync."""
     memory = Path("/dev/shm")  # noqa: S108 — a folder of its own is made in it
     with (
         tempfile.TemporaryDirectory(prefix="bench") as folder,
@@ -57,7 +57,7 @@ class Given:
             self.wrong += code is not None or actual != (OFF if before == ON else ON)
 
     def percentile(self, share: float) -> float:
-        """The time that so many of the answers took at most, ms."""
+        """Return the time that so many of the answers took at most, ms."""
         ordered = sorted(self.ms)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 

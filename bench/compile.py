@@ -39,7 +39,7 @@ _LONGEST_S = 60.0
 
 
 def measure(*, quick: bool, rounds: int) -> str:
-    """The table of `rounds` periods, each closed both ways."""
+    """Time `rounds` periods, each closed both ways; return the table."""
     entities, states = (50, 500) if quick else (1000, 10_000)
     progress(f"compile: {rounds + 1} periods of {entities} entities and {states} states")
     with tempfile.TemporaryDirectory(prefix="bench") as folder:

@@ -28,12 +28,12 @@ _LARGEST_ID = 65_535
 
 
 def stream_of(number: int) -> str:
-    """A client's stream."""
+    """Name the stream of a client."""
     return f"crowd_{number}-1"
 
 
 def device_of(number: int) -> str:
-    """The device a client reports; its entity `v` counts as seq does."""
+    """Name the device that a client reports; its entity `v` counts as seq does."""
     return f"crowd_{number}"
 
 
@@ -112,7 +112,7 @@ class Member(asyncio.Protocol):
         transport.write(self._connect + _packet(0x82, b"\x00\x01" + self._watermark + b"\x01"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's own signature
-        """The broker is gone."""
+        """End: the broker is gone."""
         self._transport, self._listens = None, False
         self.gone.set()
 
@@ -130,7 +130,7 @@ class Member(asyncio.Protocol):
                 self._heard(packet)
 
     def _whole(self) -> int | None:
-        """The size of the packet in front if it is all there; none of ours is longer than 127 bytes."""
+        """Return the size of the packet in front if it is all there; ours have at most 127 bytes."""
         if len(self._buffer) < 2 or len(self._buffer) < 2 + self._buffer[1]:
             return None
         return 2 + self._buffer[1]

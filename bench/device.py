@@ -33,7 +33,7 @@ class Ground:
 
 @contextmanager
 def ground() -> Iterator[Ground]:
-    """A folder on a loop device where we may make one, else a plain one."""
+    """Make a folder on a loop device where we may make one, else a plain one."""
     with tempfile.TemporaryDirectory(prefix="bench") as home:
         if why := _hindrance():
             yield Ground(Path(home), why=why)

@@ -145,7 +145,7 @@ class _Reader:
         self._known: set[str] = set()
 
     def events(self, log: Path) -> Iterator[Event]:
-        """What happened below the folder, in order."""
+        """Return what happened below the folder, in order."""
         begun: dict[str, str] = {}
         with log.open(encoding="ascii") as lines:
             for line in lines:
@@ -219,7 +219,7 @@ class _Reader:
             raise UnavailableError(f"{name} on {path} is not understood")
 
     def _copied(self, name: str, arguments: str, result: int) -> Iterator[Event]:
-        """What the kernel copied from one file to another; both begin at their start, as shutil does."""
+        """Note what the kernel copied from one file to another; both begin at their start, as shutil does."""
         descriptors = [(int(number), _plain(path)) for number, path in _DESCRIPTOR.findall(arguments)]
         source, target = descriptors if name == "copy_file_range" else reversed(descriptors)
         place = self._places.get(target, 0)
@@ -243,7 +243,7 @@ class _File:
     since: list[Write | Resize] = field(default_factory=list)
 
     def seen(self) -> bytearray:
-        """What the process reads."""
+        """Return what the process reads."""
         content = bytearray(self.certain)
         for one in self.since:
             _apply(content, one)
@@ -256,7 +256,7 @@ class _File:
         self.since.clear()
 
     def after_a_cut(self, dice: random.Random) -> bytearray:
-        """What may be found."""
+        """Return what may be found."""
         content = bytearray(self.certain)
         chance, sector = dice.choice(_CHANCES), dice.choice(_SECTORS)
         ceiling: int | None = None

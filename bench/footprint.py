@@ -71,7 +71,7 @@ def memory(pid: int) -> Memory:
 
 
 def measure(seconds: int) -> str:
-    """A table of every process, twice: connected with nothing on the air, and after `seconds` of work."""
+    """Measure every process twice: connected with nothing on the air, and after `seconds` of work."""
     cable = Cable()
     van = tomllib.loads((ROOT / "tests" / "emulators" / "demo.toml").read_text(encoding="utf-8"))["device"]
     settings = _SETTINGS.format(**van, port=cable.path)
@@ -97,7 +97,7 @@ def measure(seconds: int) -> str:
 
 @contextmanager
 def _frame() -> Iterator[int]:
-    """A process with what all of ours import."""
+    """Start a process with what all of ours import."""
     with subprocess.Popen([sys.executable, "-c", _FRAME], cwd=ROOT, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is not None:

@@ -37,7 +37,7 @@ class Run:
 
 
 def measure(*, quick: bool, rounds: int, peer: str | None) -> str:
-    """The tables of `rounds` interleaved rounds; `peer` may be homeassistant."""
+    """Run `rounds` interleaved rounds and return the tables; `peer` may be homeassistant."""
     messages = 1000 if quick else 30_000
     trivial, durable = [], []
     size = 0
@@ -114,7 +114,7 @@ class _Round:
                 self._broker.stop()
 
     def statistician(self) -> Run:
-        """The real process receives, into a fresh database; every state must be in it."""
+        """Let the real process receive into a fresh database; every state must be in it."""
         self._broker.start()
         client = Client(self._broker.port, TOPICS.watermark(STREAM), TOPICS.service("statistician"))
         (self._folder / "boondock.toml").touch()

@@ -131,7 +131,7 @@ def _check_backups(folder: Path, said: Said) -> Faults:
 
 
 def _restored(folder: Path, tell: Tell) -> None:
-    """A damaged database is found at start, and the newest copy takes its place."""
+    """Find a damaged database at start, and put the newest copy in its place."""
     path = folder / "statistics.db"
     store = Store(path)
     store.commit(Batch(states=[State(START + number, 1, float(number), None) for number in range(3000)]))
@@ -162,7 +162,7 @@ def _check_restored(folder: Path, said: Said) -> Faults:
 
 
 def _outbox(folder: Path, tell: Tell) -> None:
-    """The statistician is away, confirms a little, is away again: readings move to disk, and leave it."""
+    """Move readings to disk and from it: the statistician is away, confirms a little, is away again."""
     outbox = Outbox(folder / "run", folder / "state", "ble")
     for second in range(1, 601):
         outbox.append("camper/state/van", b'{"voltage":%d}' % second, float(second))
@@ -285,7 +285,7 @@ def _check_clock(folder: Path, said: Said) -> Faults:
 
 
 def _broker(folder: Path, tell: Tell) -> None:
-    """A user's password again and again: the clear one, then its hash."""
+    """Write a user's password again and again: the clear one, then its hash."""
     for number in range(1, 12):
         vault = Vault(folder / "secrets")
         password = vault.password("boondock-viewer-password", renew=True)

@@ -52,7 +52,7 @@ def build(folder: Path) -> Path:
 
 @contextmanager
 def _echo(program: Path, port: int) -> Iterator[None]:
-    """The echo, running and subscribed."""
+    """Start the echo; it is subscribed when this returns."""
     arguments = [str(port), TOPICS.set(DEVICE, _ECHO), TOPICS.state(_ECHO)]
     with subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -64,7 +64,7 @@ def _echo(program: Path, port: int) -> Iterator[None]:
 
 
 def measure(*, quick: bool, rounds: int) -> str:
-    """The table of `rounds` interleaved rounds."""
+    """Run `rounds` interleaved rounds and return the table."""
     count = 50 if quick else 1000
     ours: list[list[float]] = []
     theirs: list[list[float]] = []

@@ -38,7 +38,7 @@ class Phase:
 
 
 def measure(*, quick: bool, seconds: int) -> str:
-    """The tables of an idle house, a loaded one, and one whose broker is killed."""
+    """Measure an idle house, a loaded one, and one whose broker is killed; return the tables."""
     clients, rate, restarts = (20, 200, 2) if quick else (_CLIENTS, _RATE, _RESTARTS)
     seconds = 3 if quick else seconds
     with workplace() as folder, House(folder, SETTINGS) as house:

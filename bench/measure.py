@@ -46,7 +46,7 @@ class Spread:
         return statistics.median(self.values)
 
     def over(self, other: "Spread") -> "Spread":
-        """The ratio, round by round: the rounds of both were interleaved."""
+        """Return the ratio, round by round: the rounds of both were interleaved."""
         return Spread(tuple(a / b for a, b in zip(self.values, other.values, strict=True)))
 
     def __str__(self) -> str:
@@ -85,13 +85,13 @@ class Goal:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in Markdown."""
+    """Write a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def goals(found: Iterable[Goal]) -> str:
-    """The table of goals and verdicts."""
+    """Write the table of goals and verdicts."""
     return table(("goal", "bound", "measured", "verdict"), [goal.row() for goal in found])
 
 

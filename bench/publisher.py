@@ -21,7 +21,7 @@ _LARGEST_ID = 65_535
 
 
 def length(size: int) -> bytes:
-    """The remaining length of an MQTT packet."""
+    """Encode the remaining length of an MQTT packet."""
     out = bytearray()
     while size >= 128:
         out.append(size % 128 | 128)
@@ -31,7 +31,7 @@ def length(size: int) -> bytes:
 
 
 def packet(number: int, values: int, now_ms: int) -> bytes:
-    """The PUBLISH of a reading of about 100 bytes, as a collector sends it."""
+    """Encode the PUBLISH of a reading of about 100 bytes, as a collector sends it."""
     names = ("voltage", "soc")[:values]
     reading = Reading(
         ts=now_ms + number,

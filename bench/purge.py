@@ -35,7 +35,7 @@ class Purge:
 
 
 def measure(*, quick: bool, rounds: int) -> str:
-    """The table of as many purged days as there are rounds, both layouts in turn."""
+    """Purge as many days as there are rounds, both layouts in turn; return the table."""
     states = 20_000 if quick else 1_200_000
     rounds = min(rounds, _DAYS - 1)
     ours, theirs = [], []

@@ -35,7 +35,7 @@ _STATE_ROWS = (
 
 
 def measure(*, quick: bool, rounds: int) -> str:
-    """The table of the three questions, both layouts in turn."""
+    """Time the three questions, both layouts in turn; return the table."""
     states, years = (20_000, 1) if quick else (1_200_000, 10)
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         progress(f"query: filling two databases with {states} states and {years} years of hours")

@@ -66,7 +66,7 @@ class QuickClient:
             self._buffer += data
 
     def _size(self) -> tuple[int, int]:
-        """The remaining length and how many bytes say it; 0 of them while they are not all there."""
+        """Decode the remaining length and how many bytes say it; 0 of them while they are not all there."""
         size = 0
         for used, byte in enumerate(self._buffer[1:5], start=1):
             size |= (byte & 127) << 7 * (used - 1)

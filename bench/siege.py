@@ -131,7 +131,7 @@ def besiege(house: House, *, messages: int, kills: int, seconds: float, seed: in
 def _walkers(
     secured: SecuredBroker, messages: int, seconds: float, seed: int, sent: Counter[str]
 ) -> Iterator[None]:
-    """A walker of each role, in processes of their own, until all have sent their share."""
+    """Run a walker of each role, in processes of their own, until all have sent their share."""
     share = messages // len(ROLES)
     running = []
     for number, (user, role) in enumerate(ROLES.items()):
@@ -186,7 +186,7 @@ def _memories(house: House) -> dict[str, float]:
 
 @contextmanager
 def besieged(folder: Path) -> Iterator[tuple[House, Source]]:
-    """A house with passwords and all its processes, and a shunt on its cable."""
+    """Start a house with passwords and all its processes, and a shunt on its cable."""
     with ExitStack() as stack:
         cable, shunt = Cable(), SmartShunt()
         stack.callback(cable.pull)
@@ -222,7 +222,7 @@ def settle(house: House, source: Source, report: Report) -> None:
 
 
 def measure(*, quick: bool, messages: int, kills: int, seconds: float) -> str:
-    """The tables of a siege."""
+    """Run a siege and return its tables."""
     if quick:
         messages, kills, seconds = 20_000, 4, 20.0
     with workplace() as folder, besieged(folder) as (house, source):
@@ -233,7 +233,7 @@ def measure(*, quick: bool, messages: int, kills: int, seconds: float) -> str:
 
 
 def tell(report: Report) -> str:
-    """A siege as tables."""
+    """Write a siege as tables."""
     answers = [
         (
             name,

@@ -46,7 +46,7 @@ class _Odometer:
 
 
 def measure(*, quick: bool) -> str:
-    """The table of both layouts at both commit intervals."""
+    """Measure both layouts at both commit intervals; return the table."""
     rows = 3000 if quick else 300_000
     seconds = 120 if quick else 1800
     ours: dict[int, Wear] = {}

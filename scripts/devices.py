@@ -70,7 +70,7 @@ SETTINGS: Mapping[str, str] = {
 
 
 def page() -> str:
-    """The whole page."""
+    """Write the whole page."""
     lines = [_HEAD, *_overview()]
     for kind in _sorted():
         lines += _section(kind)
@@ -155,7 +155,7 @@ def _notes(row: Row) -> str:
 
 
 def _appendix() -> Iterator[str]:
-    """The shipped profiles of kind `modbus`."""
+    """Read the shipped profiles of kind `modbus`."""
     yield "## Profiles of kind modbus"
     yield ""
     yield "Each is a file in [collector/profiles](../collector/profiles). Copy one to write your own, and"

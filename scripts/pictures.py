@@ -40,7 +40,7 @@ def _seconds(time: str) -> float:
 
 
 def _rows(state_class: str, readings: Iterable[Reading], end: float, *off: float) -> list[Printed]:
-    """The rows of readings up to `end`; `off` is from when to when the machine was off, in seconds."""
+    """Compile readings up to `end` into rows; `off` is from when to when the machine was off, in seconds."""
     lines: list[tuple[float, dict[str, object]]] = [
         (ts, {"entity": "van.it", "ts": _at(ts), "value": value}) for ts, value in readings
     ]
@@ -134,26 +134,26 @@ class _Panel:
 
 
 def line(start: tuple[float, float], end: tuple[float, float], colour: str, *, dashes: str = "") -> str:
-    """A straight line."""
+    """Draw a straight line."""
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     ends = f'x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"'
     return f'<line {ends} stroke="{colour}" stroke-width="{1 if colour in _THIN else 2}"{dashed}/>'
 
 
 def box(x: float, y: float, width: float, height: float, colour: str) -> str:
-    """A filled rectangle."""
+    """Draw a filled rectangle."""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
 
 
 def dot(x: float, y: float, colour: str) -> str:
-    """A reading."""
+    """Draw a reading."""
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
 
 
 def text(
     x: float, y: float, words: str, *, anchor: str = "start", colour: str = "#1f2328", bold: bool = False
 ) -> str:
-    """A line of text."""
+    """Write a line of text."""
     weight = ' font-weight="bold"' if bold else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}>{words}</text>'
 
@@ -170,7 +170,7 @@ def _picture(height: int, title: str, *panels: _Panel) -> str:
 
 
 def mean() -> str:
-    """A value that holds until the next reading, and the mean of five minutes."""
+    """Draw a value that holds until the next reading, and the mean of five minutes."""
     readings = [(0.0, 10.0), (60.0, 60.0), (210.0, 30.0)]
     (row,) = _rows("measurement", readings, 300)
     panel = _Panel(8, "Power of the fridge, W", 60, 300)
@@ -188,7 +188,7 @@ def mean() -> str:
 
 
 def total() -> str:
-    """A counter with a wrong zero and a real reset, and the sum of it."""
+    """Draw a counter with a wrong zero and a real reset, and the sum of it."""
     values = [10, 12, 14, 0, 16, 18, 20, 0, 2, 4, 6, 8]
     readings = [(300.0 * number + 120, float(value)) for number, value in enumerate(values)]
     rows = [row for row in _rows("total_increasing", readings, 3600) if row.period == "5minute"]
@@ -210,7 +210,7 @@ def total() -> str:
 
 
 def coverage() -> str:
-    """A null and an absence, and the share of each period that is known."""
+    """Draw a null and an absence, and the share of each period that is known."""
     known = [(60.0 * minute, 4.0 + abs(minute % 20 - 10) / 4) for minute in (*range(22), *range(41, 60))]
     readings: list[Reading] = [one for one in known if not 420 <= one[0] < 540]
     readings.insert(7, (420.0, None))

@@ -27,19 +27,19 @@ _ALL = ("viewer", "operator", "admin")
 
 
 def module() -> str:
-    """What bus/verbs.py says."""
+    """Write what bus/verbs.py says."""
     rows = "".join(f'    "{name}": "{VERBS[name].asker}",\n' for name in sorted(VERBS))
     told = "Who may ask each verb of the statistician; made by `python -m scripts.verbs`."
     return f'"""{told}"""\n\n# All roles above may ask it too.\nASKERS: dict[str, str] = {{\n{rows}}}\n'
 
 
 def requests() -> str:
-    """What docs/requests.md says."""
+    """Write what docs/requests.md says."""
     return _with_block(REQUESTS.read_text(encoding="utf-8"), _BEGIN + "\n".join(_table()) + "\n" + _END)
 
 
 def security() -> str:
-    """What docs/security.md says."""
+    """Write what docs/security.md says."""
     page = SECURITY.read_text(encoding="utf-8")
     found = re.search(r"^\| topic \|.*?(?=^$)", page, re.MULTILINE | re.DOTALL)
     if found is None:
@@ -80,7 +80,7 @@ _WORDS: dict[type[inspect.Type], str] = {inspect.StrType: "text", inspect.BoolTy
 
 
 def _type(kind: inspect.Type) -> str:
-    """The type in words."""
+    """Say the type in words."""
     words = _WORDS.get(type(kind), "")
     match kind:
         case inspect.UnionType():
