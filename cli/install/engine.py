@@ -1,6 +1,7 @@
 """Goes through steps: shows them, does what is not done, takes them back."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from cli.install.changes import JOURNAL, Journal, give_back
 from cli.install.steps import Context, Step
@@ -62,7 +63,9 @@ def undo(context: Context, say: Say, *, purge: bool) -> bool:
             say(f"    cannot be taken back: {error}")
             whole = False
             continue
-        journal.drop(record)
+        if record["kind"] != "folder" or not Path(record["key"]).exists():
+            # A folder with what an uninstall keeps goes with a later purge.
+            journal.drop(record)
     return whole
 
 
