@@ -6,7 +6,7 @@ import subprocess
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +26,9 @@ class Module:
     source: str
 
     @classmethod
+    @cache
     def at(cls, path: Path) -> "Module":
-        """The file as it stands on disk."""
+        """The file as it stands on disk; each is read and parsed once."""
         return cls(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
 
     @property
@@ -46,6 +47,11 @@ class Module:
         return ast.parse(self.source, self.path)
 
     @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of the tree."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def comments(self) -> dict[int, str]:
         """Comments by line."""
         tokens = tokenize.generate_tokens(io.StringIO(self.source).readline)
@@ -55,7 +61,7 @@ class Module:
     def imports(self) -> list[tuple[int, str]]:
         """Line and full name of everything imported, also inside functions and for types only."""
         found = []
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 found += [(node.lineno, alias.name) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -66,10 +72,10 @@ class Module:
     @cached_property
     def literals(self) -> list[tuple[int, str]]:
         """Line and text of every string, also the parts of f-strings, but no docstrings."""
-        docstrings = {id(d) for d in map(_docstring, ast.walk(self.tree)) if d is not None}
+        docstrings = {id(d) for d in map(_docstring, self.nodes) if d is not None}
         return [
             (node.lineno, node.value)
-            for node in ast.walk(self.tree)
+            for node in self.nodes
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
         ]
 

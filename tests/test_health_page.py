@@ -72,7 +72,7 @@ def names(node: ast.expr, known: dict[str, set[str]]) -> set[str]:
 
 def told(module: Module, elsewhere: dict[str, set[str]]) -> Iterator[tuple[int, str, str]]:
     """Line, kind and name of all that a file counts or tells; `elsewhere` are texts of other files."""
-    functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in module.nodes if isinstance(node, ast.FunctionDef)]
     scopes: list[ast.FunctionDef | ast.Module] = [*functions] or [module.tree]
     for scope in scopes:
         given = {arg.arg for arg in scope.args.args} if isinstance(scope, ast.FunctionDef) else set()

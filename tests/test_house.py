@@ -174,7 +174,7 @@ def the_pure_floor_is_pure(module: Module) -> Found:
         head = name.split(".")[0]
         if head in IMPURE or (head in ("bus", "config") and name not in PURE_GROUND):
             yield line, f"the pure floor imports {name}"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
             yield node.lineno, f".{node.attr}: time is an argument"
         if isinstance(node, ast.Name) and node.id in ("open", "print", "input"):
@@ -189,7 +189,7 @@ def only_topics_spells_a_topic(module: Module) -> Found:
 
 
 def errors_are_named(module: Module) -> Found:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.ExceptHandler):
             continue
         caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
@@ -218,7 +218,7 @@ def files_are_short(module: Module) -> Found:
 
 
 def functions_are_short(module: Module) -> Found:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.body[0].lineno + 1
             if length > 60:
