@@ -108,7 +108,7 @@ answers | answers cannot be kept: a command that is sent again after a restart m
 frames | Bluetooth advertisements of our devices |
 frames_refused | advertisements that could not be decoded, of all devices | see the next
 frames_refused.<device> | the same of one device | check its key; look at the problem `device.<device>`
-frames_not_trusted | advertisements that wait until more of them agree |
+frames_not_trusted | good advertisements after a wrong one; dropped until three different ones have come |
 foreign_heard | advertisements that are of no kind we know |
 strangers_heard | advertisements of a known kind from devices that are not in the settings | run a scan to
  add them
