@@ -38,8 +38,8 @@ STATISTICIAN = "The statistician"
 _TABLES: dict[tuple[str, Kind], str] = {
     (EVERY, "counter"): """
 faults | errors of this software; all else went on | look at the problem `fault`, and report it
-messages_set_aside | messages that are passed over: they ended the process twice, or failed with an error |
- look at the problem `set_aside`
+messages_set_aside | messages that are not handled any more: they ended the process twice, or failed with
+ an error | look at the problem `set_aside`
 messages_refused | messages that could not be read; at the statistician those that it left with the broker,
  because too many waited | look at the log
 requests | requests that came |
@@ -87,7 +87,7 @@ readings_sent_again | readings that were sent again as backlog | nothing; many o
 readings_oversize | readings that are larger than the broker takes; they were set aside | raise
  `max_packet_size` of the broker
 readings_refused | readings that the broker will never take; they were set aside | look at the log
-outbox_dropped | the oldest readings, given up because too many waited for the statistician | start the
+outbox_dropped | the oldest readings, dropped because too many waited for the statistician | start the
  statistician; raise `outbox_mb` of `[storage]`
 outbox_on_disk | readings that wait on disk now | nothing, if it falls again; else look at the statistician
 clock_steps | steps of the clock that were noticed; what waited was dated again |
@@ -108,8 +108,8 @@ answers | answers cannot be kept: a command that is sent again after a restart m
 frames | Bluetooth advertisements of our devices |
 frames_refused | advertisements that could not be decoded, of all devices | see the next
 frames_refused.<device> | the same of one device | check its key; look at the problem `device.<device>`
-frames_not_trusted | advertisements that wait until more of them agree |
-foreign_heard | advertisements that are of no kind we know |
+frames_not_trusted | good advertisements after a wrong one; dropped until three different ones have come |
+foreign_heard | advertisements of kinds that Boondock does not know |
 strangers_heard | advertisements of a known kind from devices that are not in the settings | run a scan to
  add them
 radio_<state> | how often the radio changed to this state | many `failed`: look at the problem `radio`
@@ -176,27 +176,30 @@ states_equal | states that only repeat the one before; they are not stored |
 states_disabled | states of entities that are not `enabled` |
 readings_<clock> | readings of a clock that was not synchronised (`estimated`) or not set (`unset`) |
 readings_undated | readings without `ts` that waited for the clock |
-undated_lost | readings without `ts` that gave way to newer ones | let the sender say `ts`
+undated_lost | readings without `ts`, dropped because too many newer ones waited for the clock | let the
+ sender write `ts`
 readings_of_a_wrong_clock | readings whose `ts` was not believed | look at the problem `clock.<device>`
 readings_held | readings of counters that waited for the next one |
-readings_left_out | readings of counters that do not count | look at `counter.<device>.<entity>`
+readings_left_out | readings of counters that were left out as wrong | look at `counter.<device>.<entity>`
 readings_lost | readings that their collector had to drop: its outbox was full | keep the statistician
  running
 late | states that came late; their rows were made again |
 duplicates | readings that came again; they count once |
 gaps | readings that came while one before them was missing | nothing: the missing one is sent again
-streams_refused | streams that are not the sender's | look at `stream.<device>`
+streams_refused | readings with a stream that is not the sender's; they are stored, their numbers are not
+ believed | look at `stream.<device>`
 streams_restarted | streams whose numbers began again at 1 | look at `stream.<device>`
-jumps_refused | numbers of a stream that cannot be | look at `stream.<device>`
+jumps_refused | impossible numbers in a stream | look at `stream.<device>`
 last_resets_unread | `last_reset` that could not be read and was left out | look at `last_reset.<device>`
 values_too_large | numbers that no sum can hold; they count as unknown | look at `value.<device>.<entity>`
 powers_too_large | numbers that no energy can hold; they count as unknown | look at `energy.<device>`
-energy_ignored | power readings of no use for an energy: too late, or ahead |
+energy_ignored | power readings that made no energy: too late, or of the future |
 absences_filled | values that were known after all while the statistician was away |
 entities_redated | entities whose readings were dated again after a clock was set |
 entities_refused | entities for which there was no room | look at the problem `room`
-entities_forgotten | entities that were described, never read, and gave way to others |
-announcements_refused | strangers that are not announced to Home Assistant | look at the problem `discovery`
+entities_forgotten | entities that never had a value, removed to make room for others |
+announcements_refused | devices of other programs that are not announced to Home Assistant: there are too
+ many | look at the problem `discovery`
 dead_letters | messages that were set aside because they cannot be read | look at the problem `messages`
 periods_compiled | 5-minute periods that were closed |
 periods_taken_back | rows of the future that were removed: the clock was ahead |
@@ -224,10 +227,11 @@ energy.<device> | a power is too large to be true | correct the sender
 messages | the newest message that was set aside, and the field that is wrong | correct the sender
 room | there are too many entities, and whose the newest is that was not taken | find the client that makes
  them up
-discovery | more strangers ask to be announced to Home Assistant than are announced | let fewer ask
+discovery | more devices of other programs ask to be announced to Home Assistant than are announced | let
+ fewer ask
 announced | the file of what was announced cannot be read or written | look at the disk
-hold | an update is on trial: watermarks wait, and collectors keep their readings | wait for its end, then
- `boondock status`
+hold | an update is on trial: watermarks wait, and collectors keep their readings | wait: it ends by
+ itself, after 10 minutes at the latest; then `boondock status`
 database | the database cannot be written: nothing is acknowledged until it can | look at the disk
 damage | the database was damaged, and a copy was put in its place | look at the disk or the card
 file | the database was deleted or replaced while it was in use, and what was done | do what it says

@@ -15,28 +15,30 @@ PAGE = Path(__file__).parents[1] / "docs" / "devices.md"
 _HEAD = """\
 # Devices
 
-Every kind of device that Boondock reads, made from the code by `python -m scripts.devices`. A device is a
-table `[device.<id>]` in `boondock.toml`; [config/example.toml](../config/example.toml) shows one of each, and
-`boondock check` says what is wrong with yours. Devices can also be added while everything runs:
-[registry.md](registry.md). What others publish on the broker joins as [bring-your-own.md](bring-your-own.md)
-shows.
+Every kind of device that Boondock reads; the page is made from the code by `python -m scripts.devices`.
+Each device has a table `[device.<id>]` in `boondock.toml`. [config/example.toml](../config/example.toml)
+shows examples, and `boondock check` says what is wrong with yours. You can also add devices while
+everything runs: [registry.md](registry.md). For devices of other programs see
+[bring-your-own.md](bring-your-own.md).
 
-"Seen on hardware" means that somebody read the real device with this code and compared what it said. No
-hardware was at hand when it was written, so what it was tested on says how far to trust it: a *capture* was
-recorded from a real device by others, *vectors* are published with the library that decodes them, a *twin*
-speaks the protocol as its description says, byte by byte.
+No hardware was at hand when this was written. "Seen on hardware" would mean that somebody has read the
+real device with this code and compared the values. "Tested on" says how far you can trust a kind:
 
-A serial port elsewhere is `socket://host:2323` (plain bytes over TCP, its speed set there) or
-`rfc2217://host:2217` (the speed is set from here). The second was tested with the server side emulated by
-pyserial's own; a server that does not negotiate is given up after 3 s, or after the seconds of `?timeout=`
-behind the port's number.
+- a *capture* was recorded from a real device by others;
+- *vectors* are published with the library that decodes them;
+- a *twin* is an emulator, written byte by byte from the description of the protocol.
 
-Settings that every device may have: `name`, `min_interval`, `heartbeat`, `timeout`, `steps`, `disabled`.
-Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter` (seconds).
-What a device that is silent for `timeout` was last heard to say becomes unknown, and its availability
-`offline`.
+A serial port of another machine is `socket://host:2323` (plain bytes over TCP; its speed is set there) or
+`rfc2217://host:2217` (the speed is set from here). The second was tested with a server made of pyserial's
+own code. If a server does not answer its questions, Boondock gives up after 3 s, or after the seconds of
+`?timeout=` behind the number of the port.
 
-Signs: into the battery is positive, import from the grid is positive, solar power is never negative.
+Every device may have the settings `name`, `min_interval`, `heartbeat`, `timeout`, `steps` and `disabled`.
+Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter`
+(seconds). If a device is silent for `timeout`, its values become unknown and its availability `offline`.
+
+Signs: current into the battery is positive, import from the grid is positive, solar power is never
+negative.
 """
 _WORDS = {Tested.TWIN: "twin", Tested.CAPTURE: "capture", Tested.VECTORS: "vectors"}
 SETTINGS: Mapping[str, str] = {
@@ -47,20 +49,20 @@ SETTINGS: Mapping[str, str] = {
     "calibration": "table of [raw, %], rising or falling in both",
     "capacity": "litres when full",
     "channel": "input of the chip, 0 to 3",
-    "correction": "true current / measured current, default 1",
-    "debounce": "seconds a level must stand before it counts",
+    "correction": "true current divided by measured current, default 1",
+    "debounce": "a change counts after so many seconds",
     "device_class": "Home Assistant's word for what ON means, such as plug or power",
-    "divider": "volts at the source per volt at the chip, default 1",
-    "gain": "full scale of the chip, V",
+    "divider": "volts at the source divided by volts at the chip, default 1",
+    "gain": "the largest voltage that the chip measures, V",
     "key": "encryption key, 32 hexadecimal digits; best in a secret file",
-    "levels": "% = BCM pin of the switch at that level",
-    "max_current": "the largest current to expect, A",
+    "levels": "% = BCM number of the pin of the switch at that level",
+    "max_current": "the largest current that you expect, A",
     "pin": "BCM number",
-    "port": "a path such as /dev/serial/by-id/…, pyserial's URL of a port elsewhere, or tcp://host:502 for "
-    "Modbus TCP",
-    "profile": "name of a shipped profile, or the path of one of your own",
+    "port": "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, or "
+    "tcp://host:502 for Modbus TCP",
+    "profile": "name of a profile of Boondock, or the path of your own",
     "pull": "up, down or off",
-    "pull_up": "ohms between the sender and the supply; without it the table is in volts",
+    "pull_up": "ohms between the sender and the supply; without it `calibration` is in volts",
     "route_b_id": "32 characters from the electricity company; best in a secret file",
     "route_b_password": "12 characters from the electricity company; best in a secret file",
     "shunt": "ohms",

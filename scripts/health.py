@@ -10,12 +10,13 @@ from bus.health_table import entries
 PAGE = Path(__file__).parents[1] / "docs" / "health.md"
 
 _HEAD = """\
-# What health tells
+# What health says
 
-Made from the code by `python -m scripts.health`. Each process says on `camper/health/<service>` what it has
-counted since its start, what lasts, and what is wrong now; [contract.md](contract.md#service-and-health)
-has the message. `boondock status` shows it. A counter that never counted is absent. `<device>` and the like
-stand for any name.
+To see what is wrong, type `sudo boondock status`. Each process publishes its health on
+`camper/health/<service>` ([the message](contract.md#service-and-health)). *Counters* say how often something
+has happened since its start. *Facts* say what lasts. *Problems* say what is wrong now and what to do. A
+counter that never counted is not there. `<device>` and the like stand for any name. This page is made from
+the code by `python -m scripts.health`.
 """
 _KINDS = {"counter": "Counters", "fact": "Facts", "problem": "Problems"}
 
