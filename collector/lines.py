@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collector.device import TCP, Owned, baudrate
-from collector.devices.description import Wire
-from collector.devices.lines import Line
+from collector.devices.description import Line, Wire
 from config.model import Controller
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def _modbus_rtu(device: Owned, _around: Surroundings) -> Named:
 
 
 def _modbus_tcp(device: Owned, _around: Surroundings) -> Named:
-    from collector.devices.modbus.device import tcp_address  # noqa: PLC0415 — see above
+    from collector.devices.modbus import tcp_address  # noqa: PLC0415 — see above
     from collector.transports.modbus_tcp import ModbusTcp  # noqa: PLC0415 — see above
 
     host, port = tcp_address(device.settings.port or "")

@@ -17,12 +17,12 @@ from collector.device import Owned
 from collector.devices.description import (
     Decoded,
     DecodeError,
+    Line,
     LineError,
     PolledKind,
     Switcher,
     Values,
 )
-from collector.devices.lines import Line
 from collector.readings import Readings
 from collector.schedule import Timer, timer
 

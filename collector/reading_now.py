@@ -11,8 +11,7 @@ from bus.messages import Value, to_iso
 from bus.requests import Action, Listing, Part, Parts, Place, Wait, action
 from collector.device import Owned
 from collector.device_store import Which
-from collector.devices.description import BleKind, Decoded, DecodeError
-from collector.devices.lines import Line
+from collector.devices.description import BleKind, Decoded, DecodeError, Line
 from collector.devices.rows import RSSI
 from collector.polling import Failure, Job
 from collector.readings import Readings

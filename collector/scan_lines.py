@@ -13,12 +13,13 @@ from collector.devices.description import (
     BadRecordError,
     I2cKind,
     Kind,
+    Line,
     ModbusKind,
+    ModbusLine,
     NoAnswerError,
     RefusedError,
     Wire,
 )
-from collector.devices.lines import Line, ModbusLine
 from collector.devices.registry import I2C, KINDS, LINES, MODBUS
 from collector.polling import Failure, Job, PollingSource
 from collector.readings import Readings
@@ -276,6 +277,6 @@ class ModbusScan(LineScan):
 def guesses_of(read: Read) -> Sequence[object]:
     """What a unit may be, by what it lets read."""
     # All profiles are read for it: only when someone scans.
-    from collector.devices.modbus.guess import guesses  # noqa: PLC0415 — see above
+    from collector.devices.modbus.device import guesses  # noqa: PLC0415 — see above
 
     return guesses(read)

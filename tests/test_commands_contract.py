@@ -13,8 +13,7 @@ from bus.events import Message
 from bus.topics import Topics
 from collector.device import Owned
 from collector.devices import registry
-from collector.devices.description import Decoded, ModbusKind, NoAnswerError, Row, Values
-from collector.devices.lines import Line
+from collector.devices.description import Decoded, Line, ModbusKind, NoAnswerError, Row, Values
 from config.model import Device, Relay
 from tests.clock import FakeTime
 from tests.collector.rig import Rig as CollectorRig

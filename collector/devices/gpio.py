@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bus.about import BINARY_SENSOR_CLASSES
-from collector.devices.description import Decoded, GpioKind, Row, SettingError, Values
-from collector.devices.lines import GpioLine
+from collector.devices.description import Decoded, GpioKind, GpioLine, Row, SettingError, Values
 from collector.devices.rows import flag, measured, on_off
 from config.model import Device, Pull
 

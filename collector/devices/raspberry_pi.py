@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bus.about import TOTAL_INCREASING
-from collector.devices.description import Decoded, HostKind, Row, Values
-from collector.devices.lines import HostLine, HostText, Space
+from collector.devices.description import Decoded, HostKind, HostLine, HostText, Row, Space, Values
 from collector.devices.rows import flag, measured, on_off
 from config.model import Device
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bus.clock import synchronised
-from collector.devices.lines import HostText, Space
+from collector.devices.description import HostText, Space
 
 log = logging.getLogger(__name__)
 

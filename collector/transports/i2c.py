@@ -19,7 +19,7 @@ _ASK_BY_READING = (range(0x30, 0x38), range(0x50, 0x60))
 
 
 class I2cBus:
-    """One bus, shared by all chips on it; an answer to collector.devices.lines.I2cLine.
+    """One bus, shared by all chips on it; an answer to collector.devices.description.I2cLine.
 
     Registers travel as I2C block transfers: their bytes come in the order of the wire (a word transfer would
     swap them), pointer and data are one transaction with a repeated start, and both the Pi's driver and the

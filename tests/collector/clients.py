@@ -13,7 +13,7 @@ from bus.retained import Manifest
 from bus.topics import Topics
 from collector.api import open_to_clients, roster_of
 from collector.device import Owned, owned_devices
-from collector.devices.lines import Line
+from collector.devices.description import Line
 from collector.listening import ListeningSource
 from collector.polling import PollingSource
 from collector.reading_now import AskNow, LastFrames, Reader

@@ -12,7 +12,7 @@ from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.checking import check
 from collector.device import Owned, owned_devices
-from collector.devices.lines import Line
+from collector.devices.description import Line
 from collector.lines import line_of
 from collector.polling import Job, PollingSource, Worker
 from collector.readings import Readings

@@ -16,8 +16,7 @@ from collector.api import roster_of
 from collector.device import TRANSPORTS, Owned
 from collector.device_store import DeviceSettings
 from collector.devices import registry
-from collector.devices.description import Decoded, I2cKind, LineError, ModbusKind, Row, VeDirectKind
-from collector.devices.lines import Line
+from collector.devices.description import Decoded, I2cKind, Line, LineError, ModbusKind, Row, VeDirectKind
 from collector.devices.registry import KINDS
 from collector.scanning import Nothing
 from config.model import Device, Storage

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from bus.commands import Switch
 from collector.checking import check
 from collector.devices.description import Decoded, LineError, NoAnswerError, RefusedError
-from collector.devices.modbus.decode import decode as decoded
 from collector.devices.modbus.device import KINDS, ModbusDevice, load
+from collector.devices.modbus.device import decode as decoded
 from collector.devices.modbus.profile import Block, as_list
 from collector.transports.modbus_rtu import ModbusRtu
 from config.mistakes import ConfigError

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from collector.device import Owned
-from collector.devices.lines import Line
-from collector.devices.modbus.device import tcp_address
+from collector.devices.description import Line
+from collector.devices.modbus import tcp_address
 from collector.lines import line_of
 from collector.transports.modbus_tcp import ModbusTcp
 from config.model import Device

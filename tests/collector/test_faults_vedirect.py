@@ -11,8 +11,7 @@ import pytest
 import serial
 
 from collector.device import Owned
-from collector.devices.description import BadRecordError, LineError, NoAnswerError
-from collector.devices.lines import Line
+from collector.devices.description import BadRecordError, Line, LineError, NoAnswerError
 from collector.lines import line_of
 from collector.transports.vedirect import VeDirect
 from config.model import Device

@@ -44,7 +44,7 @@ def devices_read_their_chips(_bed: Bed) -> None:
     values = ina219.make(Device(kind="ina219")).poll(line, 0.0).values
     assert values["voltage"] == 13.2
     assert abs(float(str(values["current"])) - 1.5) < 0.0002
-    starter = ads1115.make(Device(kind="ads1115_voltage", channel=0, divider=5.7)).poll(line, 0.0)
+    starter = ads1115.make_voltage(Device(kind="ads1115_voltage", channel=0, divider=5.7)).poll(line, 0.0)
     assert abs(float(str(starter.values["voltage"])) - 2.31 * 5.7) < 0.001
     line.close()
 

@@ -16,12 +16,12 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     Earlier,
+    Line,
     LineError,
     ModbusKind,
     NoAnswerError,
     Row,
 )
-from collector.devices.lines import Line
 from collector.polling import Job, Worker, WorkerGone
 from config.model import Device
 from tests.clock import FakeTime

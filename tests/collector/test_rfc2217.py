@@ -14,8 +14,7 @@ import pytest
 import serial.rfc2217
 
 from collector.device import Owned, baudrate
-from collector.devices.description import LineError
-from collector.devices.lines import Line
+from collector.devices.description import Line, LineError
 from collector.lines import line_of
 from collector.transports import serial_port
 from collector.transports.modbus_rtu import ModbusRtu

@@ -13,13 +13,14 @@ from collector.devices import registry
 from collector.devices.description import (
     BadRecordError,
     Decoded,
+    Line,
     LineError,
     ModbusKind,
+    ModbusLine,
     NoAnswerError,
     RefusedError,
     Row,
 )
-from collector.devices.lines import Line, ModbusLine
 from collector.lines import line_of
 from collector.scan_lines import I2cScan, ModbusScan, Read
 from collector.scanning import Nothing

@@ -14,8 +14,7 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.device import Owned
-from collector.devices.description import Decoded, LineError, ModbusKind, Rows
-from collector.devices.lines import Line
+from collector.devices.description import Decoded, Line, LineError, ModbusKind, Rows
 from collector.polling import Job, PollingSource, Worker, WorkerGone
 from collector.readings import Readings
 from collector.reporting import Cadence, Reporter

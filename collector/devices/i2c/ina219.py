@@ -11,13 +11,13 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     I2cKind,
+    I2cLine,
     NoAnswerError,
     Rows,
     SettingError,
     Values,
 )
 from collector.devices.i2c import chip_address, read_word, signed, write_word
-from collector.devices.lines import I2cLine
 from collector.devices.rows import measured
 from config.model import Device
 

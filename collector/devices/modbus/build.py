@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from collector.devices.modbus import not_available
 from collector.devices.modbus.profile import (
     BIT_FUNCTIONS,
     COIL,
@@ -24,7 +25,6 @@ from collector.devices.modbus.profile import (
     Value,
     as_list,
 )
-from collector.devices.modbus.words import not_available
 from collector.devices.rows import SERIAL_NUMBER
 
 

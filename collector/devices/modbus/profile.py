@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from bus.about import Entity
 from collector.devices.description import Row, Rows
-from collector.devices.modbus.words import SIZES
+from collector.devices.modbus import SIZES
 from collector.devices.rows import (
     MEASURES,
     SERIAL_NUMBER,

@@ -2,8 +2,15 @@
 
 from collections.abc import Mapping
 
-from collector.devices.description import Decoded, Rows, SettingError, Tested, Values, VeDirectKind
-from collector.devices.lines import VeDirectLine
+from collector.devices.description import (
+    Decoded,
+    Rows,
+    SettingError,
+    Tested,
+    Values,
+    VeDirectKind,
+    VeDirectLine,
+)
 from collector.devices.rows import on_off
 from collector.devices.vedirect.labels import (
     ALL_ROWS,
