@@ -127,7 +127,7 @@ def _run_ble(house: _House) -> int:
     # Only here, so that no other collector carries the radio.
     from collector.listening import ListeningSource  # noqa: PLC0415 — see above
     from collector.scan_ble import BleScan  # noqa: PLC0415 — see above
-    from collector.transports.ble.radio import Ladder, Radio  # noqa: PLC0415 — see above
+    from collector.transports.radio import Ladder, Radio  # noqa: PLC0415 — see above
 
     settings, process, readings = house.settings, house.process, house.readings
     clock, journal = process.clock, process.journal

@@ -9,10 +9,10 @@ from typing import Any
 from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
 from bus.discovery import SENSORS
 from bus.messages import RESERVED
+from collector import devices as kinds
 from collector import references
 from collector.device import TCP, baudrate
-from collector.devices import registry
-from collector.devices.description import I2cKind, Kind, ModbusKind, PolledKind, Poller, SettingError
+from collector.devices.description import I2cKind, Kind, PolledKind, Poller, SettingError, Wire
 from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
 from collector.schedule import BadCronError, check_cron
 from config.mistakes import ConfigError, Mistake
@@ -89,7 +89,7 @@ def _crowded(devices: dict[str, Device]) -> Iterator[tuple[str, str, str, str]]:
 
 def mistakes(name: str, device: Device) -> Iterator[Wrong]:
     """What is wrong with a device's settings: field, what is wrong, what is allowed."""
-    kind = registry.KINDS.get(device.kind)
+    kind = kinds.KINDS.get(device.kind)
     if kind is None:
         yield "kind", f"there is no kind {device.kind!r}", _kind_meant(device.kind)
         return
@@ -123,14 +123,14 @@ def _port(kind: Kind, port: str) -> Iterator[Wrong]:
             f"{port} is a port of Windows",
             "write its path, such as /dev/ttyUSB0: ls /dev/serial/by-id",
         )
-    elif re.fullmatch(r"[\w.-]+(:\d+)?", port) and isinstance(kind, ModbusKind) and re.search(r"[.:]", port):
+    elif re.fullmatch(r"[\w.-]+(:\d+)?", port) and kind.wire is Wire.MODBUS and re.search(r"[.:]", port):
         yield "port", f"{port!r} is no path", f'did you mean "tcp://{port}"?'
     elif re.fullmatch(r"(dev/)?(tty\w+|serial\d|serial/.*)", port):
         yield "port", f"{port!r} is no path", f'did you mean "/dev/{port.removeprefix("dev/")}"?'
 
 
 def _kind_meant(name: str) -> str:
-    known = sorted((*registry.KINDS, INTEGRAL))
+    known = sorted((*kinds.KINDS, INTEGRAL))
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     meant = [kind for part, kind in _CALLED.items() if part in word]
     close = [word] if word in known else meant or difflib.get_close_matches(word, known, n=1)
@@ -281,7 +281,7 @@ def bus_pins(devices: Mapping[str, Device]) -> dict[int, str]:
     """The pins that buses of these devices take, each with what it is and for whom."""
     found: dict[int, str] = {}
     for name, device in devices.items():
-        if isinstance(registry.KINDS.get(device.kind), I2cKind):
+        if isinstance(kinds.KINDS.get(device.kind), I2cKind):
             bus = _FIRST_BUS if device.bus is None else device.bus
             for pin, line in _I2C_PINS.get(bus, {}).items():
                 found.setdefault(pin, f"{line} of I2C bus {bus}, which {name} uses")
@@ -328,13 +328,13 @@ def _pins(device: Device) -> set[int]:
 
 
 def _is_serial(device: Device) -> bool:
-    kind = registry.KINDS.get(device.kind)
+    kind = kinds.KINDS.get(device.kind)
     return isinstance(kind, PolledKind) and device.port is not None and not device.port.startswith(TCP)
 
 
 def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
     # Modbus is a bus: all on it listen, at one speed. Everything else on a port is alone there.
-    if not all(isinstance(registry.KINDS.get(one.kind), ModbusKind) for one in (device, its)):
+    if not all(kinds.wire_of(one.kind) is Wire.MODBUS for one in (device, its)):
         yield "port", f"{other} has {device.port} for itself", "a port of its own"
         return
     if _is_serial(device) and (speed := _speed(its)) != _speed(device):
@@ -361,7 +361,7 @@ def _speed(device: Device) -> int:
 
 def _made(device: Device) -> Poller[Any] | None:
     """The device; None if it cannot be made, such as one that an earlier version took."""
-    kind = registry.KINDS.get(device.kind)
+    kind = kinds.KINDS.get(device.kind)
     try:
         return kind.make(device) if isinstance(kind, PolledKind) else None
     except SettingError:
@@ -369,7 +369,7 @@ def _made(device: Device) -> Poller[Any] | None:
 
 
 def _chip(device: Device) -> tuple[int, int] | None:
-    if not isinstance(registry.KINDS.get(device.kind), I2cKind):
+    if not isinstance(kinds.KINDS.get(device.kind), I2cKind):
         return None
     # As the kind has it: most owners leave it out.
     address = getattr(_made(device), "address", None)

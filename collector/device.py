@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.about import About
-from collector.devices import registry
+from collector import devices as kinds
 from collector.devices.description import (
     Decoded,
     Kind,
@@ -88,7 +88,7 @@ class Owned:
 
 def transport(device: Device) -> str:
     """Which collector reads the device, whose kind exists."""
-    (collector, *_) = registry.wire(device.kind).collectors
+    (collector, *_) = kinds.wire_of(device.kind).collectors
     return "tcp" if collector == "serial" and (device.port or "").startswith(TCP) else collector
 
 
@@ -103,7 +103,7 @@ def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
 
 def own(settings: Settings, name: str, device: Device, now: float) -> Owned:
     """One device, whose settings `mistakes` has passed."""
-    kind = registry.kind(device.kind)
+    kind = kinds.find_kind(device.kind)
     poller = kind.make(device) if isinstance(kind, PolledKind) else None
     rows = kind.rows if poller is None else poller.rows
     reporter = Reporter(_cadence(settings, device, kind), _steps(rows, device), now)

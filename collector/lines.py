@@ -41,7 +41,7 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
 
 def _i2c(device: Owned, _around: Surroundings) -> Named:
-    from collector.transports.i2c import I2cBus  # noqa: PLC0415 — see above
+    from collector.transports.board import I2cBus  # noqa: PLC0415 — see above
 
     bus = device.settings.bus if device.settings.bus is not None else 1
     return f"i2c-{bus}", lambda: I2cBus(bus)
@@ -69,13 +69,13 @@ def _modbus_tcp(device: Owned, _around: Surroundings) -> Named:
 
 def _gpio(_device: Owned, around: Surroundings) -> Named:
     from bus.pins import make_inputs  # noqa: PLC0415 — see above
-    from collector.transports.gpio import Gpio  # noqa: PLC0415 — see above
+    from collector.transports.board import Gpio  # noqa: PLC0415 — see above
 
     return "gpio", lambda: Gpio(make_inputs(around.controller, "boondock collector_gpio"), around.tell_pins)
 
 
 def _host(_device: Owned, around: Surroundings) -> Named:
-    from collector.transports.host import Host  # noqa: PLC0415 — see above
+    from collector.transports.board import Host  # noqa: PLC0415 — see above
 
     return "host", lambda: Host(state=around.state, runtime=around.runtime, broker_up=around.broker_up)
 

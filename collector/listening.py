@@ -10,7 +10,7 @@ from collector.device import Owned
 from collector.devices.description import BadRecordError, BleKind, Decoded, DecodeError, ImplausibleError
 from collector.devices.rows import RSSI
 from collector.readings import Readings
-from collector.transports.ble.radio import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from collector.devices.description import BleKind, Decoded, DecodeError, Line
 from collector.devices.rows import RSSI
 from collector.polling import Failure, Job
 from collector.readings import Readings
-from collector.transports.ble.events import Advertisement
+from collector.transports.radio import Advertisement
 
 # Characters of a raw answer, and how many questions are told: an answer has bounds.
 _LONGEST, _MOST = 400, 60

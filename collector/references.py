@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bus.about import Entity
-from collector.devices import registry
+from collector import devices as kinds
 from collector.devices.description import PolledKind, SettingError
 from collector.devices.imported import row_of
 from config.conditions import Condition, parse
@@ -108,7 +108,7 @@ def _ours(settings: Settings, *, also_unknown: bool = False) -> dict[str, Mappin
 def _entities(device: Device) -> Mapping[str, Entity] | None:
     if device.kind == INTEGRAL:
         return {"energy": _ENERGY}
-    kind = registry.KINDS.get(device.kind)
+    kind = kinds.KINDS.get(device.kind)
     if kind is None or kind.discovers:
         return None
     rows = kind.rows

@@ -12,10 +12,10 @@ from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.publisher import Publisher
 from bus.topics import ID
+from collector import devices as kinds
 from collector.device import Owned, own, transport
 from collector.device_store import SECRETS, DeviceStore, changed, shown, wrong_with
 from collector.device_store import Which as Asked
-from collector.devices import registry as kinds
 from collector.readings import Readings
 from config.model import Device, Settings
 

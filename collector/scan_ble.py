@@ -6,11 +6,11 @@ from msgspec import Struct
 
 from bus.clock import Clock
 from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
-from collector.devices.registry import KINDS
-from collector.devices.victron.engine import Recognised, recognise
+from collector.devices import KINDS
+from collector.devices.victron.ble import Recognised, recognise
 from collector.readings import Readings
 from collector.scanning import MOST, OneAtATime, Seconds, Step, report
-from collector.transports.ble.events import Advertisement
+from collector.transports.radio import Advertisement
 
 
 class Listen(Struct, forbid_unknown_fields=True):

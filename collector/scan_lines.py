@@ -9,18 +9,17 @@ from msgspec import Meta, Struct
 from bus.commands import Code, Refused
 from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
 from collector.device import TCP, Owned, baudrate
+from collector.devices import I2C, KINDS, LINES, MODBUS
 from collector.devices.description import (
     BadRecordError,
     I2cKind,
     Kind,
     Line,
-    ModbusKind,
     ModbusLine,
     NoAnswerError,
     RefusedError,
     Wire,
 )
-from collector.devices.registry import I2C, KINDS, LINES, MODBUS
 from collector.polling import Failure, Job, PollingSource
 from collector.readings import Readings
 from collector.reporting import Cadence, Reporter
@@ -203,7 +202,7 @@ class ModbusScan(LineScan):
         """A device for each speed to ask at; those of a port in use ask at its speed alone."""
         users = [device for device in self._readings if device.settings.port == asked.port]
         if users:
-            if not all(isinstance(device.kind, ModbusKind) for device in users):
+            if not all(device.kind.wire is MODBUS for device in users):
                 raise Refused(Code.DENIED, f"port: {users[0].id} has it for itself")
             if asked.baudrates not in (None, (self._speed(users[0]),)):
                 raise Refused(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from collector.devices.description import BadRecordError, DecodeError, LineError, NoAnswerError
-from collector.devices.vedirect.engine import decode
+from collector.devices.victron.vedirect import decode
 from collector.transports.vedirect import VeDirect
 
 # A whole block after the first checksum: a device sends one each second.

@@ -50,11 +50,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("config/source.py",),
     "pydantic_settings": ("config/source.py",),
     "dotenv": ("config/env_file.py",),
-    "bleak": ("collector/transports/ble/*.py",),
-    "dbus_fast": ("collector/transports/ble/*.py",),
-    "asyncio": ("collector/transports/ble/*.py",),
+    "bleak": ("collector/transports/bluez.py", "collector/transports/radio.py"),
+    "dbus_fast": ("collector/transports/bluez.py",),
+    "asyncio": ("collector/transports/bluez.py", "collector/transports/radio.py"),
     "serial": ("collector/transports/serial_port.py",),
-    "smbus2": ("collector/transports/i2c.py",),
+    "smbus2": ("collector/transports/board.py",),
     "peewee": ("statistician/store/*",),
     "playhouse": ("statistician/store/*",),
     "apscheduler": ("*/schedule.py",),
@@ -65,7 +65,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "zeroconf": ("cli/scan/mdns.py",),
     "RPi": ("bus/pins/rpi.py",),
     "gpiod": ("bus/pins/gpiod_lines.py",),
-    "victron_ble": ("collector/devices/victron/library.py",),
+    "victron_ble": ("collector/devices/victron/ble.py",),
 }
 IMPURE = frozenset(
     {"time", "socket", "logging", "sqlite3", "os", "pathlib", "threading", "random", "subprocess"}

@@ -301,47 +301,9 @@ class PolledKind(Kind, Generic[L]):
     make: Callable[[Device], Poller[L]]
 
 
-# Each gives the type of its line, and the wire.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModbusKind(PolledKind[ModbusLine]):
-    """It speaks Modbus, on a serial port or over TCP."""
-
-    wire: Wire = Wire.MODBUS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VeDirectKind(PolledKind[VeDirectLine]):
-    """It speaks VE.Direct text."""
-
-    wire: Wire = Wire.VE_DIRECT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteBKind(PolledKind[RouteBLine]):
-    """It is a Japanese smart meter on route B."""
-
-    wire: Wire = Wire.ROUTE_B
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
     """It is a chip on an I2C bus, with one of `addresses`; what hangs on another kind's chip names none."""
 
     wire: Wire = Wire.I2C
     addresses: range = range(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpioKind(PolledKind[GpioLine]):
-    """It is one or several inputs of the board."""
-
-    wire: Wire = Wire.GPIO
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostKind(PolledKind[HostLine]):
-    """It is the computer we run on."""
-
-    wire: Wire = Wire.HOST

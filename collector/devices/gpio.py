@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bus.about import BINARY_SENSOR_CLASSES
-from collector.devices.description import Decoded, GpioKind, GpioLine, Row, SettingError, Values
+from collector.devices.description import Decoded, GpioLine, PolledKind, Row, SettingError, Values, Wire
 from collector.devices.rows import flag, measured, on_off
 from config.model import Device, Pull
 
@@ -169,7 +169,8 @@ def _switch(level: float) -> Row:
     return flag(f"Switch at {level:g} %", "moisture", diagnostic=True)
 
 
-GPIO_INPUT = GpioKind(
+GPIO_INPUT = PolledKind(
+    wire=Wire.GPIO,
     name="gpio_input",
     title="Input of the board: a contact, an opto-coupler, the feedback of a relay",
     manufacturer="Generic",
@@ -180,7 +181,8 @@ GPIO_INPUT = GpioKind(
     every=_INPUT_EVERY_S,
     make=_make_input,
 )
-TANK_SWITCHES = GpioKind(
+TANK_SWITCHES = PolledKind(
+    wire=Wire.GPIO,
     name="tank_switches",
     title="Tank with level switches on the board's inputs",
     manufacturer="Generic",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bus.about import TOTAL_INCREASING
-from collector.devices.description import Decoded, HostKind, HostLine, HostText, Row, Space, Values
+from collector.devices.description import Decoded, HostLine, HostText, PolledKind, Row, Space, Values, Wire
 from collector.devices.rows import flag, measured, on_off
 from config.model import Device
 
@@ -165,7 +165,8 @@ def _make(_settings: Device) -> RaspberryPi:
     return RaspberryPi(ROWS)
 
 
-KIND = HostKind(
+KIND = PolledKind(
+    wire=Wire.HOST,
     name="raspberry_pi",
     title="The computer itself",
     manufacturer="Raspberry Pi",

@@ -16,13 +16,14 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     Earlier,
+    PolledKind,
     RefusedError,
-    RouteBKind,
     RouteBLine,
     Row,
     Rows,
     SettingError,
     Values,
+    Wire,
 )
 from collector.devices.rows import BLE_ROWS, RSSI, as_optional, measured
 from config.model import Device
@@ -368,7 +369,8 @@ def make(settings: Device) -> RouteBMeter:
     return RouteBMeter()
 
 
-KIND = RouteBKind(
+KIND = PolledKind(
+    wire=Wire.ROUTE_B,
     name="route_b_meter",
     title="Japanese smart meter on route B",
     manufacturer="ECHONET Lite",

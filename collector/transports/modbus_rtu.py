@@ -28,7 +28,7 @@ _REFUSED = 0x80
 _BITS = 2 * 11
 
 
-class Wire:
+class RtuPort:
     """A port that minimalmodbus takes for pyserial's.
 
     A unit has `timeout` s to begin, and its answer the time that its bytes need at `baudrate`, whatever comes
@@ -144,12 +144,12 @@ class ModbusRtu:
         self._baudrate = baudrate
         self._timeout = timeout
         self._monotonic = monotonic
-        self._wire: Wire | None = None
+        self._wire: RtuPort | None = None
         self._owed: dict[int, dict[int, float]] = {}
 
     def open(self) -> None:
         """Open the port. Raises LineError."""
-        self._wire = Wire(self._port, self._baudrate, self._timeout, monotonic=self._monotonic)
+        self._wire = RtuPort(self._port, self._baudrate, self._timeout, monotonic=self._monotonic)
 
     def close(self) -> None:
         """Close the port; what units owe is not forgotten."""

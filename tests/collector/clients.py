@@ -21,7 +21,7 @@ from collector.readings import Readings
 from collector.scan_ble import BleScan
 from collector.scanning import Scan
 from collector.service import Collector
-from collector.transports.ble.radio import Advertisement
+from collector.transports.radio import Advertisement
 from config.model import Device, Settings, Storage
 from tests.clock import FakeTime
 from tests.collector.rig import Rig

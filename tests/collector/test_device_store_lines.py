@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from bus.about import MEASUREMENT, Entity
 from bus.commands import Switch
+from collector import devices
 from collector.api import roster_of
 from collector.device import TRANSPORTS, Owned
 from collector.device_store import DeviceSettings
-from collector.devices import registry
-from collector.devices.description import Decoded, I2cKind, Line, LineError, ModbusKind, Row, VeDirectKind
-from collector.devices.registry import KINDS
+from collector.devices import KINDS
+from collector.devices.description import Decoded, I2cKind, Line, LineError, PolledKind, Row, Wire
 from collector.scanning import Nothing
 from config.model import Device, Storage
 from tests.clock import FakeTime
@@ -45,7 +45,7 @@ class Toy:
         return {entity: "ON" if wanted is Switch.ON else "OFF"}
 
 
-class Wire:
+class ScriptedLine:
     """A line that counts."""
 
     def __init__(self) -> None:
@@ -61,22 +61,29 @@ class Wire:
 
 
 @pytest.fixture
-def wires() -> dict[str, Wire]:
-    return {"left": Wire(), "right": Wire()}
+def wires() -> dict[str, ScriptedLine]:
+    return {"left": ScriptedLine(), "right": ScriptedLine()}
 
 
 @pytest.fixture
 def house(
-    tmp_path: Path, time: FakeTime, wires: dict[str, Wire], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, time: FakeTime, wires: dict[str, ScriptedLine], monkeypatch: pytest.MonkeyPatch
 ) -> LineHouse:
     kinds = {
-        "toy": ModbusKind(**_about("toy"), needs=("port",), takes=("unit", "baudrate"), every=1.0, make=Toy),
-        "cable": VeDirectKind(**_about("cable"), needs=("port",), every=1.0, make=Toy),
+        "toy": PolledKind(
+            wire=Wire.MODBUS,
+            **_about("toy"),
+            needs=("port",),
+            takes=("unit", "baudrate"),
+            every=1.0,
+            make=Toy,
+        ),
+        "cable": PolledKind(wire=Wire.VE_DIRECT, **_about("cable"), needs=("port",), every=1.0, make=Toy),
         "chip": I2cKind(**_about("chip"), takes=("bus", "address", "channel"), every=1.0, make=Toy),
     }
-    monkeypatch.setattr(registry, "KINDS", kinds)
-    reached = {"toy": registry.MODBUS, "cable": registry.MODBUS, "chip": registry.I2C}
-    monkeypatch.setattr(registry, "_WIRES", reached)
+    monkeypatch.setattr(devices, "KINDS", kinds)
+    reached = {"toy": devices.MODBUS, "cable": devices.VE_DIRECT, "chip": devices.I2C}
+    monkeypatch.setattr(devices, "_WIRES", reached)
 
     def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
         return str(device.settings.port), lambda: wires[str(device.settings.port)]
@@ -96,7 +103,7 @@ def powers(house: LineHouse, device: str) -> list[float]:
 
 
 def test_a_device_on_a_line_shares_it_and_leaves_it_to_the_others(
-    house: LineHouse, wires: dict[str, Wire]
+    house: LineHouse, wires: dict[str, ScriptedLine]
 ) -> None:
     house.rig.run(2)
     house.data("device_add", device="new", **LEFT)
@@ -111,7 +118,7 @@ def test_a_device_on_a_line_shares_it_and_leaves_it_to_the_others(
     assert house.rig.online("filed")
 
 
-def test_a_change_keeps_the_line_open(house: LineHouse, wires: dict[str, Wire]) -> None:
+def test_a_change_keeps_the_line_open(house: LineHouse, wires: dict[str, ScriptedLine]) -> None:
     house.data("device_add", device="far", **{**LEFT, "port": "right"})
     house.rig.run(2)
     house.data("device_update", device="far", unit=3)

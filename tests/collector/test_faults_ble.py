@@ -18,7 +18,7 @@ from collector.device import owned_devices
 from collector.listening import ListeningSource
 from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble.radio import Event, Ladder, Radio, RadioState, Rung
+from collector.transports.radio import Event, Ladder, Radio, RadioState, Rung
 from config.model import Device, Settings
 from tests.clock import NOON_MS
 from tests.emulators import victron
@@ -262,7 +262,7 @@ def test_a_device_that_was_silent_before_the_radio_failed_keeps_its_reason(van: 
 
 
 def test_a_scan_that_somebody_ended_is_begun_again(van: Van, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.transports.ble.bluez._SCAN_BACK_WITHIN", 0.1)
+    monkeypatch.setattr("collector.transports.bluez._SCAN_BACK_WITHIN", 0.1)
     van.start()
     van.hears()
     van.bluez.end_scans()
@@ -309,7 +309,7 @@ def test_what_is_not_the_scan_s_end_leaves_it_alone(
     mode: str,
     signals: list[tuple[str, str, str, str, list[object]]],
 ) -> None:
-    monkeypatch.setattr("collector.transports.ble.bluez._SCAN_BACK_WITHIN", 0.2)
+    monkeypatch.setattr("collector.transports.bluez._SCAN_BACK_WITHIN", 0.2)
     van.start(mode)
     van.hears()
     for signal in signals:

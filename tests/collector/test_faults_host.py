@@ -8,7 +8,7 @@ import pytest
 from collector.device import Owned
 from collector.devices.description import Line
 from collector.lines import line_of
-from collector.transports.host import Host
+from collector.transports.board import Host
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.rig import Rig

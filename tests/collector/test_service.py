@@ -16,7 +16,7 @@ from collector.device import owned_devices
 from collector.listening import ListeningSource
 from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble.radio import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.emulators import victron

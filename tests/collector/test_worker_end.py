@@ -14,7 +14,7 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.device import Owned
-from collector.devices.description import Decoded, Line, LineError, ModbusKind, Rows
+from collector.devices.description import Decoded, Line, LineError, PolledKind, Rows, Wire
 from collector.polling import Job, PollingSource, Worker, WorkerGone
 from collector.readings import Readings
 from collector.reporting import Cadence, Reporter
@@ -58,14 +58,15 @@ class Quiet:
         return Decoded({})
 
 
-KIND = ModbusKind(
+KIND = PolledKind(
+    wire=Wire.MODBUS,
     name="quiet",
     title="",
     manufacturer="",
     rows={},
     source="this file",
     every=1.0,
-    make=lambda _: Quiet(),  # type: ignore[arg-type, return-value]  # the line is a toy
+    make=lambda _: Quiet(),
 )
 
 

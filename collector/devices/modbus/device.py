@@ -11,13 +11,14 @@ from bus.messages import OFF, ON
 from collector import profiles
 from collector.devices.description import (
     Decoded,
-    ModbusKind,
     ModbusLine,
+    PolledKind,
     RefusedError,
     Rows,
     SettingError,
     Tested,
     Values,
+    Wire,
 )
 from collector.devices.description import Value as Known
 from collector.devices.modbus import (
@@ -265,7 +266,7 @@ def shipped() -> tuple[Profile, ...]:
     return tuple(load(name) for name in profiles.shipped())
 
 
-def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> ModbusKind:
+def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKind[ModbusLine]:
     """A kind that is one profile: its owner writes no `profile`, and finds it among the kinds."""
     profile = load(name)
     about = profile.about
@@ -274,7 +275,8 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> ModbusKi
         check_port(settings)
         return ModbusDevice(profile, settings.unit or about.unit)
 
-    return ModbusKind(
+    return PolledKind(
+        wire=Wire.MODBUS,
         name=about.kind,
         title=about.title,
         manufacturer=about.manufacturer,
@@ -288,9 +290,10 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> ModbusKi
     )
 
 
-KINDS: Mapping[str, ModbusKind] = MappingProxyType(
+KINDS: Mapping[str, PolledKind[ModbusLine]] = MappingProxyType(
     {
-        "modbus": ModbusKind(
+        "modbus": PolledKind(
+            wire=Wire.MODBUS,
             name="modbus",
             title="Modbus inverter, battery or meter by profile",
             manufacturer="Modbus",

@@ -15,15 +15,16 @@ from collector.devices.description import (
     Decoded,
     DecodeError,
     LineError,
-    ModbusKind,
     ModbusLine,
     NoAnswerError,
+    PolledKind,
     RefusedError,
     Row,
     Rows,
     Tested,
     Value,
     Values,
+    Wire,
 )
 from collector.devices.modbus import (
     F32_DIGITS,
@@ -416,7 +417,8 @@ def make(settings: Device) -> SunSpecDevice:
     return SunSpecDevice(settings.unit or 1)
 
 
-KIND = ModbusKind(
+KIND = PolledKind(
+    wire=Wire.MODBUS,
     name="sunspec",
     title="SunSpec inverter, meter or battery",
     manufacturer="SunSpec",

@@ -12,12 +12,7 @@ from msgspec.structs import force_setattr
 
 from collector.devices.description import ImplausibleError, Row, Rows, Tested, Value, Values
 from collector.devices.rows import BLE_ROWS, measured, on_off, status
-from collector.devices.victron.codes import (
-    OFF_REASON_ROWS,
-    read_off_reasons,
-    read_reasons,
-    reason_rows,
-)
+from collector.devices.victron import OFF_REASON_ROWS, read_off_reasons, read_reasons, reason_rows
 
 SOURCE = "Victron, Extra Manufacturer Data (2022-12-14); keshavdv/victron-ble 0.9.3"
 Words = Mapping[int, str]
@@ -132,7 +127,7 @@ class Code(Struct, frozen=True):
     def _words(self) -> Words:
         if not isinstance(self.words, str):
             return self.words
-        from collector.devices.victron.library import WORDS  # noqa: PLC0415 — see above
+        from collector.devices.victron.ble import WORDS  # noqa: PLC0415 — see above
 
         return WORDS[self.words]
 

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from bus.about import Entity
 from collector.devices.description import ImplausibleError, Row, Tested
 from collector.devices.rows import measured, problem
+from collector.devices.victron import read_reasons
 from collector.devices.victron.batteries import LYNX_BMS, SMART_LITHIUM
-from collector.devices.victron.codes import read_reasons
 from collector.devices.victron.fields import (
     SOURCE,
     Code,

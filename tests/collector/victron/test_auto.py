@@ -12,13 +12,13 @@ from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.checking import check
 from collector.device import owned_devices
+from collector.devices import KINDS
 from collector.devices.description import BadRecordError, ImplausibleError, WrongKeyError, WrongKindError
-from collector.devices.registry import KINDS
-from collector.devices.victron.engine import BY_RECORD_TYPE
+from collector.devices.victron.ble import BY_RECORD_TYPE
 from collector.listening import ListeningSource
 from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble.radio import Advertisement
+from collector.transports.radio import Advertisement
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.collector.kinds import ble_kind

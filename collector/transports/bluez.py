@@ -14,6 +14,7 @@ from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
 
 if TYPE_CHECKING:
+    from dbus_fast import Message
     from dbus_fast.aio import MessageBus
 
 Mode = Literal["active", "passive"]
@@ -113,10 +114,6 @@ def advice(trouble: BaseException, adapter: str) -> str:
     return known or said
 
 
-if TYPE_CHECKING:
-    from dbus_fast import Message
-    from dbus_fast.aio import MessageBus
-
 _CLOSE_PATIENCE = 1.0
 
 
@@ -152,10 +149,6 @@ async def call(bus: "MessageBus", message: "Message") -> list[object]:
 # Signals: D-Bus Specification, org.freedesktop.DBus.NameOwnerChanged and the standard interfaces
 # ObjectManager and Properties; BlueZ doc/org.bluez.Adapter.rst.
 
-
-if TYPE_CHECKING:
-    from dbus_fast import Message
-    from dbus_fast.aio import MessageBus
 
 _ADAPTER = "org.bluez.Adapter1"
 _BUS_ENDED = "the system D-Bus ended: see systemctl status dbus"
