@@ -1,26 +1,28 @@
-"""One device of a collector: settings, kind, what has been learned of it, and which collector reads it."""
+"""The devices of a collector: settings, kind and line of each, what was learned of it, its readings."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bus.about import About
 from collector import devices as kinds
-from collector.devices.description import (
-    Decoded,
-    Kind,
-    PolledKind,
-    Poller,
-    Row,
-    Values,
-)
-from collector.reporting import Cadence, Reporter
-from collector.schedule import longest_interval
-from config.model import INTEGRAL, Device, Settings
+from collector.devices.description import Decoded, Kind, Line, PolledKind, Poller, Row, Values, Wire
+from collector.schedule import Cadence, Report, Reporter, longest_interval
+from config.model import INTEGRAL, Controller, Device, Settings
+
+if TYPE_CHECKING:
+    from bus.clock import Clock
+    from bus.health import Journal
+    from bus.publisher import Publisher
+
+log = logging.getLogger(__name__)
 
 MQTT = "mqtt"
 """The transport of [[import]] tables: what others publish."""
 TRANSPORTS = ("ble", "serial", "tcp", "i2c", "gpio", "host", MQTT)
+
 TCP = "tcp://"
 """How the `port` of a Modbus TCP device begins; all other ports are pyserial's."""
 
@@ -86,6 +88,11 @@ class Owned:
         )
 
 
+def service_name(transport: str) -> str:
+    """Return the service that reads a transport."""
+    return f"collector_{transport}"
+
+
 def transport(device: Device) -> str:
     """Which collector reads the device, whose kind exists."""
     (collector, *_) = kinds.wire_of(device.kind).collectors
@@ -127,3 +134,209 @@ def _cadence(settings: Settings, device: Device, kind: Kind) -> Cadence:
 def baudrate(device: Device, poller: Poller[Any] | None) -> int:
     """The speed of a Modbus device on a serial port: as set, else its kind's, else the standard's."""
     return device.baudrate or int(getattr(poller, "baudrate", _BAUDRATE))
+
+
+# Transports are imported in the functions: a process carries only the libraries of its own lines.
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
+
+    `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`.
+    """
+
+    state: Path = Path("/")
+    runtime: Path | None = None
+    broker_up: Callable[[], bool | None] | None = None
+    controller: Controller = field(default_factory=Controller)
+    tell_pins: Callable[[str], None] = log.debug
+
+
+Named = tuple[str, Callable[[], Line]]
+_NOWHERE = Surroundings()
+
+
+def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
+    """The name of the device's line, and what makes the line.
+
+    The name holds all that the line is made of: with other settings it is another line.
+    """
+    return _LINES[device.kind.wire](device, around)
+
+
+def _i2c(device: Owned, _around: Surroundings) -> Named:
+    from collector.transports.board import I2cBus  # noqa: PLC0415 — see above
+
+    bus = device.settings.bus if device.settings.bus is not None else 1
+    return f"i2c-{bus}", lambda: I2cBus(bus)
+
+
+def _modbus(device: Owned, around: Surroundings) -> Named:
+    over_tcp = (device.settings.port or "").startswith(TCP)
+    return (_modbus_tcp if over_tcp else _modbus_rtu)(device, around)
+
+
+def _modbus_rtu(device: Owned, _around: Surroundings) -> Named:
+    from collector.transports.modbus_rtu import ModbusRtu  # noqa: PLC0415 — see above
+
+    port, speed = device.settings.port or "", baudrate(device.settings, device.poller)
+    return f"{port} at {speed} baud", lambda: ModbusRtu(port, speed)
+
+
+def _modbus_tcp(device: Owned, _around: Surroundings) -> Named:
+    from collector.devices.modbus import tcp_address  # noqa: PLC0415 — see above
+    from collector.transports.modbus_tcp import ModbusTcp  # noqa: PLC0415 — see above
+
+    host, port = tcp_address(device.settings.port or "")
+    return f"{host}:{port}", lambda: ModbusTcp(host, port)
+
+
+def _gpio(_device: Owned, around: Surroundings) -> Named:
+    from bus.pins import make_inputs  # noqa: PLC0415 — see above
+    from collector.transports.board import Gpio  # noqa: PLC0415 — see above
+
+    return "gpio", lambda: Gpio(make_inputs(around.controller, "boondock collector_gpio"), around.tell_pins)
+
+
+def _host(_device: Owned, around: Surroundings) -> Named:
+    from collector.transports.board import Host  # noqa: PLC0415 — see above
+
+    return "host", lambda: Host(state=around.state, runtime=around.runtime, broker_up=around.broker_up)
+
+
+def _route_b(device: Owned, _around: Surroundings) -> Named:
+    from collector.transports.route_b import RouteB  # noqa: PLC0415 — see above
+
+    settings = device.settings
+    port, who, password = settings.port or "", settings.route_b_id or "", settings.route_b_password or ""
+    # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
+    return f"route B at {port}, session {hash((who, password)):x}", lambda: RouteB(port, who, password)
+
+
+def _vedirect(device: Owned, _around: Surroundings) -> Named:
+    from collector.transports.vedirect import VeDirect  # noqa: PLC0415 — see above
+
+    port = device.settings.port or ""
+    return f"VE.Direct at {port}", lambda: VeDirect(port)
+
+
+_LINES: Mapping[Wire, Callable[[Owned, Surroundings], Named]] = {
+    Wire.GPIO: _gpio,
+    Wire.HOST: _host,
+    Wire.I2C: _i2c,
+    Wire.MODBUS: _modbus,
+    Wire.ROUTE_B: _route_b,
+    Wire.VE_DIRECT: _vedirect,
+}
+
+
+class Readings:
+    """Publishes the devices it was given, as their cadence allows; complaints go to the journal.
+
+    Whoever works on devices finds the clock, the journal and the publisher of the process here.
+    """
+
+    def __init__(self, publisher: "Publisher", *, clock: "Clock", journal: "Journal") -> None:
+        self.publisher = publisher
+        self.clock = clock
+        self.journal = journal
+        self._devices: dict[str, Owned] = {}
+
+    def __iter__(self) -> Iterator[Owned]:
+        return iter(list(self._devices.values()))
+
+    def get(self, device_id: str) -> Owned | None:
+        """Return the device of that id, None if it is not ours (any more)."""
+        return self._devices.get(device_id)
+
+    def add(self, device: Owned) -> None:
+        """Describe a device and wait for its first words."""
+        self._devices[device.id] = device
+        self.publisher.about(device.id, device.about())
+
+    def remove(self, device_id: str) -> None:
+        """Say no more of a device."""
+        del self._devices[device_id]
+        self.journal.solved(f"device.{device_id}")
+
+    def said(
+        self, device: Owned, decoded: Decoded, at: float, *, at_once: bool = False, ts: int | None = None
+    ) -> None:
+        """Take what the device said at monotonic second `at`; `at_once` does not wait for the cadence.
+
+        `ts` is when it was measured if the device said so, ms since 1970 UTC.
+        """
+        if self.journal.solved(f"device.{device.id}"):
+            log.info("%s is well again", device.id)
+        if device.learn(decoded):
+            self.publisher.about(device.id, device.about())
+        for entity in decoded.unknown:
+            self.journal.count(f"unknown_code.{device.id}.{entity}")
+        if decoded.reasons or self.journal.problems:
+            self._explain(device, decoded)
+        for earlier in decoded.earlier:
+            self.publisher.reading(
+                device.id, device.enabled(earlier.values), ts=earlier.ts, late=True, dated=True
+            )
+        if not decoded.values:
+            return
+        values = device.enabled(decoded.values)
+        if at_once:
+            self._publish(device, device.reporter.at_once(values, ts, at, decoded.last_reset))
+            return
+        device.reporter.offer(values, ts, at, decoded.last_reset)
+        self.report(device, self.clock.monotonic())
+
+    def _explain(self, device: Owned, decoded: Decoded) -> None:
+        for entity in device.rows:
+            subject = f"entity.{device.id}.{entity}"
+            reason = decoded.reasons.get(entity)
+            if reason is not None:
+                self.journal.problem(subject, reason, self.clock.wall())
+            elif entity in decoded.values:
+                self.journal.solved(subject)
+
+    def complain(self, device: Owned, text: str) -> None:
+        """Tell the owner what is wrong with a device, once."""
+        if self.journal.problem(f"device.{device.id}", text, self.clock.wall()):
+            log.error("%s: %s", device.id, text)
+
+    def tick(self, now: float, *, silence: str) -> None:
+        """Publish what is due, find who fell silent; `silence` says what its owner can do."""
+        for device in self._devices.values():
+            self.report(device, now)
+            self._check_silence(device, now, silence)
+
+    def report(self, device: Owned, now: float) -> None:
+        """Publish the device's newest values if it is time."""
+        report = device.reporter.due(now)
+        if report is not None:
+            self._publish(device, report)
+
+    def _publish(self, device: Owned, report: Report) -> None:
+        dated = report.ts is not None
+        ts = report.ts if report.ts is not None else round(report.at * 1000) + self.clock.offset()
+        self.publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset, dated=dated)
+        self.publisher.availability(device.id, online=True)
+
+    def _check_silence(self, device: Owned, now: float, silence: str) -> None:
+        silent = device.reporter.silent(now)
+        if silent is None:
+            return
+        log.warning("%s has been silent for %g s: offline", device.id, device.reporter.cadence.timeout)
+        if f"device.{device.id}" not in self.journal.problems:
+            self.complain(device, silence)
+        self._offline(device, silent)
+
+    def gone(self, device: Owned, why: str) -> None:
+        """Say that the device is known to be away: offline now."""
+        if device.reporter.online is False:
+            return
+        self.complain(device, why)
+        self._offline(device, device.reporter.gone())
+
+    def _offline(self, device: Owned, silent: list[str]) -> None:
+        if silent:
+            self.publisher.reading(device.id, dict.fromkeys(silent), ts=self.clock.wall())
+        self.publisher.availability(device.id, online=False)

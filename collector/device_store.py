@@ -16,7 +16,7 @@ from collector import checking
 from collector.checking import Wrong, conflicts, taken_by_relays
 from config import rules
 from config.addresses import normal
-from config.model import INTEGRAL, Device, Settings
+from config.model import INTEGRAL, Device, Settings, Storage
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +186,11 @@ class DeviceStore:
         entries = {n: msgspec.Raw(msgspec.json.encode(said(d))) for n, d in devices.items()}
         state_files.write(self.path, msgspec.json.encode(_File(devices={**unread, **entries})))
         self.devices, self.unread = devices, unread
+
+
+def open_store(storage: Storage, service: str) -> DeviceStore:
+    """Return the devices that were added to a collector over MQTT."""
+    return DeviceStore(Path(storage.state) / f"{service}-devices.json")
 
 
 def wrong_with(settings: Settings, others: Mapping[str, Device], name: str, device: Device) -> list[str]:

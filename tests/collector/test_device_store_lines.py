@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from bus.about import MEASUREMENT, Entity
 from bus.commands import Switch
 from collector import devices
-from collector.api import roster_of
 from collector.device import TRANSPORTS, Owned
-from collector.device_store import DeviceSettings
+from collector.device_store import DeviceSettings, open_store
 from collector.devices import KINDS
 from collector.devices.description import Decoded, I2cKind, Line, LineError, PolledKind, Row, Wire
-from collector.scanning import Nothing
+from collector.scan import Refusing
 from config.model import Device, Storage
 from tests.clock import FakeTime
 from tests.collector.clients import TOPICS, Json, LineHouse
@@ -89,7 +88,7 @@ def house(
         return str(device.settings.port), lambda: wires[str(device.settings.port)]
 
     filed = {"filed": Device(kind="toy", port="left", unit=9)}
-    return LineHouse(tmp_path, time, filed, "serial", lines=lines, scan=lambda *_: Nothing("no"))
+    return LineHouse(tmp_path, time, filed, "serial", lines=lines, scan=lambda *_: Refusing("no"))
 
 
 def _about(name: str) -> Json:
@@ -132,7 +131,7 @@ def test_an_answer_to_the_settings_before_is_not_taken_for_the_new_ones(house: L
     # It is asked, but its answer lies in the queue while the client changes it.
     house.service.tick(house.time.pass_(1.0))
     house.send("device_update", b'{"device": "new", "unit": 5}')
-    house.service._desk.work(1.0)  # type: ignore[union-attr]  # it is open
+    house.service._requests.work(1.0)  # type: ignore[union-attr]  # it is open
     house.turn()
     house.rig.run(3)
     assert set(powers(house, "new")) == {5.0}
@@ -227,14 +226,14 @@ def test_every_request_is_answered(
             {},
             transport,
             lines=lambda _: ("dark", Dark),
-            scan=lambda *_: Nothing(""),
+            scan=lambda *_: Refusing(""),
         )
         good = {"port": "/dev/null", "unit": 1, "pin": 4, "address": 0x40, "profile": "huawei_sun2000"}
         its = {key: good[key] for key in KINDS[kind].needs if key in good} if needed else {}
         house.ask("device_add", device=name, kind=kind, **{**its, **more})
         house.ask("device_update", device=name, **change)
         listed = house.data("devices")
-        kept = roster_of(Storage(state=f"{folder}/state"), transport)
+        kept = open_store(Storage(state=f"{folder}/state"), f"collector_{transport}")
         assert (kept.problem, kept.unread) == (None, {})
         assert sorted(kept.devices) == [entry["device"] for entry in listed]
         assert json.dumps(listed)

@@ -14,9 +14,8 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.device import owned_devices
+from collector.device import Readings, owned_devices
 from collector.listening import ListeningSource
-from collector.readings import Readings
 from collector.service import Collector
 from collector.transports.radio import Event, Ladder, Radio, RadioState, Rung
 from config.model import Device, Settings
@@ -52,10 +51,8 @@ class Van:
         publisher = Publisher(self.bus, Topics(), outbox, clock, self.journal)
         readings = Readings(publisher, clock=clock, journal=self.journal)
         devices = owned_devices(Settings(device={"shunt": SHUNT}), "ble", self.now())
-        source = ListeningSource(readings, clock=clock, journal=self.journal, emit=self.asked.append)
-        self.service = Collector(
-            devices, source, readings, publisher, topics=Topics(), clock=clock, journal=self.journal
-        )
+        source = ListeningSource(readings, emit=self.asked.append)
+        self.service = Collector(devices, source, readings, topics=Topics())
         self.radio: Radio | None = None
 
     def now(self) -> float:

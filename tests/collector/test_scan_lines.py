@@ -9,7 +9,7 @@ import pytest
 
 from bus.about import MEASUREMENT, Entity
 from collector import devices as kinds
-from collector.device import Owned
+from collector.device import Owned, line_of
 from collector.devices.description import (
     BadRecordError,
     Decoded,
@@ -22,9 +22,7 @@ from collector.devices.description import (
     Row,
     Wire,
 )
-from collector.lines import line_of
-from collector.scan_lines import I2cScan, ModbusScan, Read
-from collector.scanning import Nothing
+from collector.scan import I2cScan, ModbusScan, Read, Refusing
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import Json, LineHouse
@@ -284,5 +282,5 @@ def test_chips_are_found_by_their_addresses(tmp_path: Path, time: FakeTime) -> N
 
 
 def test_where_there_is_nothing_to_scan_it_is_said(tmp_path: Path, time: FakeTime) -> None:
-    house = LineHouse(tmp_path, time, {}, "gpio", lines=line_of, scan=lambda *_: Nothing("no pin says"))
+    house = LineHouse(tmp_path, time, {}, "gpio", lines=line_of, scan=lambda *_: Refusing("no pin says"))
     assert house.refusal("device_scan", anything=1) == ("denied", "no pin says")

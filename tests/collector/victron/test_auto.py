@@ -11,12 +11,11 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.checking import check
-from collector.device import owned_devices
+from collector.device import Readings, owned_devices
 from collector.devices import KINDS
 from collector.devices.description import BadRecordError, ImplausibleError, WrongKeyError, WrongKindError
 from collector.devices.victron.ble import BY_RECORD_TYPE
 from collector.listening import ListeningSource
-from collector.readings import Readings
 from collector.service import Collector
 from collector.transports.radio import Advertisement
 from config.model import Device, Settings
@@ -95,12 +94,9 @@ class Setup:
         readings = Readings(publisher, clock=clock, journal=journal)
         self.service = Collector(
             owned_devices(settings, "ble", time.monotonic_s),
-            ListeningSource(readings, clock=clock, journal=journal, emit=lambda _: None),
+            ListeningSource(readings, emit=lambda _: None),
             readings,
-            publisher,
             topics=Topics(),
-            clock=clock,
-            journal=journal,
         )
 
     def hear(self, raw: bytes) -> None:
