@@ -2,9 +2,11 @@
 
 import math
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -24,20 +26,20 @@ SIZES: Mapping[str, int] = MappingProxyType(
     {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "str": 0}
 )
 """Registers of each type; a str has its own count."""
-_FORMATS: Mapping[str, str] = MappingProxyType(
-    {"u16": ">H", "i16": ">h", "u32": ">I", "i32": ">i", "u64": ">Q", "i64": ">q", "f32": ">f"}
-)
 # A float32 carries no more digits than these; beyond them decimals are invented by the conversion.
 F32_DIGITS = 7
 
 
-def number(kind: str, words: tuple[int, ...], *, little: bool) -> Decimal | None:
-    """The number in `words`, None for NaN and infinity; `little`: the low word comes first."""
-    ordered = words[::-1] if little else words
-    (value,) = struct.unpack(_FORMATS[kind], struct.pack(f">{len(ordered)}H", *ordered))
-    if isinstance(value, int):
-        return Decimal(value)
-    return Decimal(f"{value:.{F32_DIGITS}g}") if math.isfinite(value) else None
+def number(kind: str, words: tuple[int, ...], *, little: bool) -> int | Decimal | None:
+    """Return the number in `words`, None for NaN and infinity; `little`: the low word comes first."""
+    raw = 0
+    for word in reversed(words) if little else words:
+        raw = raw << 16 | word
+    if kind == "f32":
+        (value,) = struct.unpack(">f", raw.to_bytes(4))
+        return Decimal(f"{value:.{F32_DIGITS}g}") if math.isfinite(value) else None
+    bits = 16 * len(words)
+    return raw - (1 << bits) if kind[0] == "i" and raw >> bits - 1 else raw
 
 
 def text(words: tuple[int, ...]) -> str | None:
@@ -62,9 +64,16 @@ def not_available(kind: str, convention: str) -> list[int]:
     return [2 ** (bits - 1) - 1 if convention == "highest" else -(2 ** (bits - 1))]
 
 
-def rounded(value: Decimal, precision: int) -> float:
-    """The value with `precision` decimals, without the noise of binary fractions; no negative zero."""
-    short = value.quantize(Decimal(1).scaleb(-precision))
+@cache
+def _last_digit(precision: int) -> Decimal:
+    return Decimal(1).scaleb(-precision)
+
+
+def rounded(value: int | Decimal, precision: int) -> float:
+    """Return the value with `precision` decimals, without the noise of binary fractions; no negative zero."""
+    if isinstance(value, int):
+        return value if precision <= 0 else float(value)
+    short = value.quantize(_last_digit(precision))
     return int(short) if precision <= 0 else float(short) + 0.0
 
 
@@ -119,12 +128,14 @@ class BlockReader(Generic[B]):
     retry: float = 30.0
     strict: bool = False
     nothing: str = "it refuses all that it was asked for"
-    _states: dict[str, _State] = field(default_factory=dict)
+    _states: defaultdict[str, _State] = field(default_factory=lambda: defaultdict(_State))
 
     def poll(self, blocks: Iterable[B], read: Callable[[B], Decoded], now: float) -> Decoded:
         """Read the blocks that are due and return what all told. Raises what `read` raises, RefusedError."""
         try:
-            self._read([block for block in blocks if now >= self._state(block).due - _SLACK_S], read, now)
+            self._read(
+                [block for block in blocks if now >= self._states[block.name].due - _SLACK_S], read, now
+            )
         except (DecodeError, LineError):
             # It may be another device when it comes back: nothing of before counts.
             if self.strict:
@@ -138,7 +149,7 @@ class BlockReader(Generic[B]):
         heard = not due
         # What every model has comes first: a device that is not there is found out at once.
         for block in sorted(due, key=lambda one: one.optional):
-            state = self._state(block)
+            state = self._states[block.name]
             try:
                 state.told = read(block)
             except (RefusedError, NoAnswerError) as error:
@@ -152,9 +163,6 @@ class BlockReader(Generic[B]):
             state.due, state.missed = now + block.every, 0
         if not heard:
             raise RefusedError(self.nothing)
-
-    def _state(self, block: B) -> _State:
-        return self._states.setdefault(block.name, _State())
 
     def _miss(self, block: B, state: _State, now: float) -> None:
         state.due = now + min(self.retry * 2**state.missed, _LAST_RETRY_S)

@@ -44,13 +44,13 @@ def build(content: Mapping[str, object]) -> Profile:
 
 
 def _fill_in(value: Value, about: About) -> None:
-    """Give a value what the profile says for all; lists and exact numbers where the file may be short."""
+    """Give a value what the profile says for all; lists where the file may be short."""
     value.word_order = value.word_order or about.word_order
     value.invalid = as_list(value.invalid) or not_available(
         "u16" if value.type == "bit" else value.type, about.not_available
     )
     value.address, value.subtract = as_list(value.address), as_list(value.subtract)
-    value.scale, value.offset = Decimal(value.scale) * value.sign, Decimal(value.offset)
+    value.scale *= value.sign
     if value.type == "bit" and value.bit is None:
         value.bit = 0
     if value.options is not None:

@@ -22,6 +22,7 @@ from collector.devices.description import (
 )
 from collector.devices.description import Value as Known
 from collector.devices.modbus import (
+    SIZES,
     SUNSPEC_BASES,
     SUNSPEC_MARKER,
     BlockReader,
@@ -39,6 +40,7 @@ from collector.devices.modbus.profile import (
     Command,
     Direction,
     Mark,
+    Number,
     Product,
     Profile,
     ProfileError,
@@ -49,7 +51,7 @@ from collector.devices.rows import SERIAL_NUMBER
 from config.model import Device
 
 # No quantity in these units is larger; a float of noise may be.
-_LARGEST = Decimal(10) ** 18
+_LARGEST = 10**18
 # SunSpec's "not implemented", and powers of ten nobody means.
 _POWERS = range(-10, 11)
 _MEANT = "is the profile, or the kind, the right one for this model?"
@@ -77,11 +79,10 @@ def decode(block: Block, words: tuple[int, ...], rows: Rows) -> Decoded:
 
 
 def _known(value: Value, registers: _Registers, rows: Rows) -> Known:
-    (first, *_) = as_list(value.address)
     if value.type == "str":
-        return text(registers.at(first, value.size))
+        return text(registers.at(as_list(value.address)[0], value.size))
     if value.bit is not None:
-        (word,) = registers.at(first)
+        (word,) = registers.at(as_list(value.address)[0])
         return None if word in as_list(value.invalid) else ON if word >> value.bit & 1 else OFF
     raw = _raw(value, registers)
     if raw is None:
@@ -101,27 +102,30 @@ def _word(value: Value, options: dict[str, str], code: int, registers: _Register
     return word
 
 
-def _raw(value: Value, registers: _Registers) -> Decimal | None:
-    parts = [_part(value, address, registers) for address in as_list(value.address)]
-    there = [part for part in parts if part is not None]
+def _raw(value: Value, registers: _Registers) -> Number | None:
+    raw: Number | None = None
+    for address in as_list(value.address):
+        part = _part(value, address, registers)
+        if part is not None:
+            raw = part if raw is None else raw + part
+    if raw is None or not value.subtract:
+        return raw
     taken = [_part(value, address, registers) for address in as_list(value.subtract)]
-    if not there or None in taken:
-        return None
-    return sum(there, Decimal(0)) - sum((part for part in taken if part is not None), Decimal(0))
+    return None if None in taken else raw - sum((part for part in taken if part is not None), Decimal(0))
 
 
-def _part(value: Value, address: int, registers: _Registers) -> Decimal | None:
-    raw = number(value.type, registers.at(address, value.size), little=value.word_order == "little")
-    return None if raw is None or raw in as_list(value.invalid) else raw
+def _part(value: Value, address: int, registers: _Registers) -> Number | None:
+    raw = number(value.type, registers.at(address, SIZES[value.type]), little=value.word_order == "little")
+    return None if value.invalid and raw in as_list(value.invalid) else raw
 
 
-def _quantity(value: Value, raw: Decimal, registers: _Registers, rows: Rows) -> float | None:
-    scale, entity = Decimal(value.scale), rows[value.id].entity
+def _quantity(value: Value, raw: Number, registers: _Registers, rows: Rows) -> float | None:
+    scale, entity = value.scale, rows[value.id].entity
     if value.scale_register is not None:
         power = number("i16", registers.at(value.scale_register), little=False)
         if power is None or power not in _POWERS:
             return None
-        scale = scale.scaleb(int(power))
+        scale = Decimal(scale).scaleb(int(power))
     if value.direction is not None:
         sign = _sign(value.direction, registers)
         if sign is None:
@@ -130,15 +134,15 @@ def _quantity(value: Value, raw: Decimal, registers: _Registers, rows: Rows) -> 
         if sign == 0 and raw != 0:
             registers.reasons[value.id] = "the device does not say in which direction it flows"
             return None
-        raw = abs(raw) * sign
-    if abs(raw) > _LARGEST:
+        raw = (-raw if raw < 0 else raw) * sign
+    if not -_LARGEST <= raw <= _LARGEST:
         registers.reasons[value.id] = f"it is no number that could be meant: {_MEANT}"
         return None
     found = raw * scale + value.offset
     if value.floor is not None:
-        found = max(found, Decimal(value.floor))
+        found = max(found, value.floor)
     if (value.min is not None and found < value.min) or (value.max is not None and found > value.max):
-        shown = f"{found:f} {entity.unit or ''}".strip()
+        shown = f"{Decimal(found):f} {entity.unit or ''}".strip()
         registers.reasons[value.id] = f"{shown} is not plausible: {_MEANT}"
         return None
     digits = entity.precision if value.decimals is None else value.decimals
