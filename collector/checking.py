@@ -15,7 +15,7 @@ from collector.device import TCP, baudrate
 from collector.devices.description import I2cKind, Kind, PolledKind, Poller, SettingError, Wire
 from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
 from collector.schedule import BadCronError, check_cron
-from config.mistakes import ConfigError, Mistake
+from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Relay, Settings
 from config.model_import import Import, ImportEntity
 
@@ -46,12 +46,6 @@ _CALLED = {
 _OF_EXAMPLE = ("EE:EE:EE:EE:EE:01", "EE:EE:EE:EE:EE:02")
 _TLS_PORT = 8883
 _SCHEMES = ("socket://", "rfc2217://", "hwgrep://", "tcp://")
-
-
-def check(settings: Settings, where: str) -> None:
-    """Raise ConfigError with every mistake that only the kinds can know."""
-    if found := find_mistakes(settings, where):
-        raise ConfigError(found)
 
 
 def find_mistakes(settings: Settings, where: str) -> list[Mistake]:

@@ -66,13 +66,7 @@ class ImportingSource:
 
     silence = "nothing heard on its topics: is it switched on, are the topics right?"
 
-    def __init__(
-        self,
-        readings: Readings,
-        bus: Publishes,
-        *,
-        emit: Callable[[object], None],
-    ) -> None:
+    def __init__(self, readings: Readings, bus: Publishes, *, emit: Callable[[object], None]) -> None:
         self._readings = readings
         self._bus = bus
         self._emit = emit
@@ -88,11 +82,8 @@ class ImportingSource:
         self.add(device)
 
     def remove(self, device_id: str) -> None:
-        """Its messages are a stranger's from now on."""
+        """Stop decoding this device's topics."""
         del self._devices[device_id]
-
-    def stop(self) -> None:
-        """There is nothing to end."""
 
     def handle(self, event: object) -> None:
         """Take a message from another publisher."""

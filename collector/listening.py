@@ -34,14 +34,9 @@ class Trust:
     """
 
     def __init__(self) -> None:
-        self._trusted = True
+        self.trusted = True
         self._recent: set[bytes] = set()
         self._implausible_in_row = 0
-
-    @property
-    def trusted(self) -> bool:
-        """Whether readings of this device may be published."""
-        return self._trusted
 
     @property
     def complaint(self) -> str | None:
@@ -55,18 +50,18 @@ class Trust:
 
     def plausible(self, record: bytes) -> bool:
         """Count a plausible record; True if its values may be published."""
-        if self._trusted:
+        if self.trusted:
             return True
         if self._implausible_in_row:
             self._implausible_in_row = 0
             self._recent.clear()
         self._recent.add(record)
-        self._trusted = len(self._recent) >= _RECORDS_TO_TRUST
-        return self._trusted
+        self.trusted = len(self._recent) >= _RECORDS_TO_TRUST
+        return self.trusted
 
     def implausible(self, record: bytes) -> None:
         """Count an implausible record: the device is believed again after 3 different plausible ones."""
-        self._trusted = False
+        self.trusted = False
         if not self._implausible_in_row:
             self._recent.clear()
         if record in self._recent:

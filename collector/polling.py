@@ -13,15 +13,7 @@ from bus.commands import Switch, Wanted
 from bus.process import EXIT_RESTART, Stop
 from bus.requests import Wait
 from collector.device import Owned, Readings
-from collector.devices.description import (
-    Decoded,
-    DecodeError,
-    Line,
-    LineError,
-    PolledKind,
-    Switcher,
-    Values,
-)
+from collector.devices.description import Decoded, DecodeError, Line, LineError, PolledKind, Switcher, Values
 from collector.schedule import Timer, timer
 
 log = logging.getLogger(__name__)

@@ -68,10 +68,7 @@ class Refusing:
     """A verb that this transport does not serve: `why` says so to whoever asks; `check` may refuse first."""
 
     def __init__(
-        self,
-        why: str,
-        params: type[Struct] = Anything,
-        check: Callable[[Any], object] = lambda _asked: None,
+        self, why: str, params: type[Struct] = Anything, check: Callable[[Any], object] = lambda _asked: None
     ) -> None:
         self._why = why
         self._params = params

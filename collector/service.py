@@ -89,11 +89,7 @@ class Switching:
     """Obeys `set` topics of this process's devices; `for` is kept here, on the monotonic clock."""
 
     def __init__(
-        self,
-        source: Obeys,
-        readings: Readings,
-        answers: Answers,
-        timers: Timers | None = None,
+        self, source: Obeys, readings: Readings, answers: Answers, timers: Timers | None = None
     ) -> None:
         self._source = source
         self._readings = readings

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from bus.about import BINARY_SENSOR_CLASSES
 from collector.devices.description import Decoded, GpioLine, PolledKind, Row, SettingError, Values, Wire
@@ -63,7 +62,7 @@ def contact(settings: Device, pin: int, debounce: float) -> Contact:
 
 def _input_rows(device_class: str | None) -> Mapping[str, Row]:
     # Home Assistant shows the device's name before it: "Shore power input".
-    return MappingProxyType({"input": flag("Input", device_class)})
+    return {"input": flag("Input", device_class)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def _make_tank(settings: Device) -> TankSwitches:
     )
     rows = {"level": _LEVEL} | ({} if settings.capacity is None else {"volume": _VOLUME})
     rows |= {switch.entity: _switch(switch.level) for switch in switches}
-    return TankSwitches(MappingProxyType(rows), switches, settings.capacity)
+    return TankSwitches(rows, switches, settings.capacity)
 
 
 def _switch(level: float) -> Row:
@@ -186,7 +185,7 @@ TANK_SWITCHES = PolledKind(
     name="tank_switches",
     title="Tank with level switches on the board's inputs",
     manufacturer="Generic",
-    rows=MappingProxyType({"level": _LEVEL, "volume": _VOLUME}),
+    rows={"level": _LEVEL, "volume": _VOLUME},
     source=_SOURCE,
     needs=("levels",),
     takes=("pull", "active_low", "debounce", "capacity"),

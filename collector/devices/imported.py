@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 import msgspec
 
@@ -19,35 +18,31 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _MOST = 1e15
 _LONGEST_TEXT = 255
 _MILLI = 1e-3
-_WORDS: Mapping[str, str] = MappingProxyType(
-    {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
-)
+_WORDS: Mapping[str, str] = {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
 
 # A foreign unit: ours, the factor and what is added.
-UNITS: Mapping[str, tuple[str, float, float]] = MappingProxyType(
-    {
-        "mV": ("V", 1e-3, 0),
-        "kV": ("V", 1e3, 0),
-        "mA": ("A", 1e-3, 0),
-        "mW": ("W", 1e-3, 0),
-        "kW": ("W", 1e3, 0),
-        "MW": ("W", 1e6, 0),
-        "kWh": ("Wh", 1e3, 0),
-        "MWh": ("Wh", 1e6, 0),
-        "kVA": ("VA", 1e3, 0),
-        "kvar": ("var", 1e3, 0),
-        "mAh": ("Ah", 1e-3, 0),
-        "kHz": ("Hz", 1e3, 0),
-        "°F": ("°C", 5 / 9, -160 / 9),
-        "K": ("°C", 1, -273.15),
-        "ms": ("s", 1e-3, 0),
-        "min": ("s", 60, 0),
-        "h": ("s", 3600, 0),
-        "d": ("s", 86_400, 0),
-        "mL": ("L", 1e-3, 0),
-        "m³": ("L", 1e3, 0),
-    }
-)
+UNITS: Mapping[str, tuple[str, float, float]] = {
+    "mV": ("V", 1e-3, 0),
+    "kV": ("V", 1e3, 0),
+    "mA": ("A", 1e-3, 0),
+    "mW": ("W", 1e-3, 0),
+    "kW": ("W", 1e3, 0),
+    "MW": ("W", 1e6, 0),
+    "kWh": ("Wh", 1e3, 0),
+    "MWh": ("Wh", 1e6, 0),
+    "kVA": ("VA", 1e3, 0),
+    "kvar": ("var", 1e3, 0),
+    "mAh": ("Ah", 1e-3, 0),
+    "kHz": ("Hz", 1e3, 0),
+    "°F": ("°C", 5 / 9, -160 / 9),
+    "K": ("°C", 1, -273.15),
+    "ms": ("s", 1e-3, 0),
+    "min": ("s", 60, 0),
+    "h": ("s", 3600, 0),
+    "d": ("s", 86_400, 0),
+    "mL": ("L", 1e-3, 0),
+    "m³": ("L", 1e3, 0),
+}
 
 
 class BadValueError(ValueError):
@@ -86,11 +81,7 @@ def row_of(key: str, one: ImportEntity) -> Row:
     command = one.command_topic is not None
     if is_switch(one):
         entity = Entity(
-            name=name,
-            device_class=one.device_class,
-            boolean=True,
-            command=command,
-            diagnostic=one.diagnostic,
+            name=name, device_class=one.device_class, boolean=True, command=command, diagnostic=one.diagnostic
         )
         return Row(entity=entity)
     if is_enumeration(one):

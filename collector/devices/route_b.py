@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
 
 from bus.about import TOTAL, Entity
 from collector.devices.description import (
@@ -215,19 +214,17 @@ _ID = re.compile(r"[0-9A-Fa-f]{32}")
 _PASSWORD = re.compile(r"[0-9A-Za-z]{12}")
 
 
-ROWS: Rows = MappingProxyType(
-    {
-        "grid_power": measured("Grid power", "W"),
-        "current_r": measured("Current of phase R", "A", precision=1, step=0.1),
-        "current_t": measured("Current of phase T", "A", precision=1, step=0.1, optional=True),
-        "grid_import_energy": measured("Grid import", "Wh", step=1),
-        "grid_export_energy": measured("Grid export", "Wh", step=1, optional=True),
-        "last_half_hour_energy": measured("Import of the last half hour", "Wh", state_class=TOTAL),
-        "coefficient": Row(entity=Entity(name="Coefficient", precision=0, diagnostic=True)),
-        "energy_unit": Row(entity=Entity(name="Energy unit", unit="Wh", precision=1, diagnostic=True)),
-        "signal_strength": as_optional(BLE_ROWS[RSSI]),
-    }
-)
+ROWS: Rows = {
+    "grid_power": measured("Grid power", "W"),
+    "current_r": measured("Current of phase R", "A", precision=1, step=0.1),
+    "current_t": measured("Current of phase T", "A", precision=1, step=0.1, optional=True),
+    "grid_import_energy": measured("Grid import", "Wh", step=1),
+    "grid_export_energy": measured("Grid export", "Wh", step=1, optional=True),
+    "last_half_hour_energy": measured("Import of the last half hour", "Wh", state_class=TOTAL),
+    "coefficient": Row(entity=Entity(name="Coefficient", precision=0, diagnostic=True)),
+    "energy_unit": Row(entity=Entity(name="Energy unit", unit="Wh", precision=1, diagnostic=True)),
+    "signal_strength": as_optional(BLE_ROWS[RSSI]),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,10 +325,7 @@ class RouteBMeter:
         if day_of(data.get(DATE)) not in (None, said.day_began):
             raise BadRecordError("midnight passed meanwhile")
         rows: dict[int, Values] = {}
-        for entity, code in (
-            ("grid_import_energy", IMPORT_DAY),
-            ("grid_export_energy", EXPORT_DAY),
-        ):
+        for entity, code in (("grid_import_energy", IMPORT_DAY), ("grid_export_energy", EXPORT_DAY)):
             for number, counts in enumerate(history(code, data.get(code), days_ago)):
                 ts = day.midnight + number * HALF_HOUR_MS
                 if counts is None:

@@ -33,6 +33,8 @@ _ADVICE = {
     "org.bluez.Error.InProgress": "BlueZ is still busy with a scan: sudo systemctl restart bluetooth",
 }
 _POWER_ON_PATIENCE = 3.0
+_ADAPTER = "org.bluez.Adapter1"
+_BUS, _PROPERTIES = "org.freedesktop.DBus", "org.freedesktop.DBus.Properties"
 
 
 def troubles() -> tuple[type[Exception], ...]:
@@ -70,19 +72,10 @@ async def power_cycle(adapter: str) -> None:
 
 
 async def _set_powered(bus: "MessageBus", adapter: str, *, on: bool) -> None:
-    from dbus_fast import Message, Variant  # noqa: PLC0415 — a laptop may have no D-Bus
+    from dbus_fast import Variant  # noqa: PLC0415 — a laptop may have no D-Bus
 
-    await call(
-        bus,
-        Message(
-            destination="org.bluez",
-            path=f"/org/bluez/{adapter}",
-            interface="org.freedesktop.DBus.Properties",
-            member="Set",
-            signature="ssv",
-            body=["org.bluez.Adapter1", "Powered", Variant("b", on)],
-        ),
-    )
+    powered = (_ADAPTER, "Powered", Variant("b", on))
+    await _call(bus, "org.bluez", f"/org/bluez/{adapter}", _PROPERTIES, "Set", "ssv", *powered)
 
 
 def advice(trouble: BaseException, adapter: str) -> str:
@@ -134,11 +127,21 @@ async def system_bus() -> AsyncIterator["MessageBus"]:
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast leaves it untyped
 
 
-async def call(bus: "MessageBus", message: "Message") -> list[object]:
+async def _call(  # noqa: PLR0917 — the address of a method on the bus, from the left to the right
+    bus: "MessageBus", service: str, path: str, interface: str, member: str, signature: str, *body: object
+) -> list[Any]:
     """Call a method and return what it answers; raises DBusError if it answers with an error."""
-    from dbus_fast import MessageType  # noqa: PLC0415 — a laptop may have no D-Bus
+    from dbus_fast import Message, MessageType  # noqa: PLC0415 — a laptop may have no D-Bus
     from dbus_fast.errors import DBusError  # noqa: PLC0415 — same
 
+    message = Message(
+        destination=service,
+        path=path,
+        interface=interface,
+        member=member,
+        signature=signature,
+        body=list(body),
+    )
     reply = await bus.call(message)
     if reply.message_type is MessageType.ERROR:
         reason = str(reply.body[0]) if reply.body else "no reason given"
@@ -150,7 +153,6 @@ async def call(bus: "MessageBus", message: "Message") -> list[object]:
 # ObjectManager and Properties; BlueZ doc/org.bluez.Adapter.rst.
 
 
-_ADAPTER = "org.bluez.Adapter1"
 _BUS_ENDED = "the system D-Bus ended: see systemctl status dbus"
 # The end of an older scan may be told while ours begins; it is then followed by Discovering = true.
 _SCAN_BACK_WITHIN = 3.0
@@ -178,11 +180,12 @@ class Watch:
         ended = asyncio.ensure_future(self._bus.wait_for_disconnect())  # type: ignore[no-untyped-call]  # dbus-fast leaves it untyped
         ended.add_done_callback(self._bus_ended)
         for rule in self._rules:
-            await self._call("org.freedesktop.DBus", "/org/freedesktop/DBus", "AddMatch", rule)
+            await _call(self._bus, _BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", rule)
 
     async def check_power(self) -> None:
         """Raises ScanEndedError if the adapter is off, where BlueZ takes a passive scan but hears nothing."""
-        (powered,) = await self._call("org.bluez", self._path, "Get", _ADAPTER, "Powered")
+        asked = (_ADAPTER, "Powered")
+        (powered,) = await _call(self._bus, "org.bluez", self._path, _PROPERTIES, "Get", "ss", *asked)
         if powered.value is False:
             raise ScanEndedError(self._off)
 
@@ -215,20 +218,6 @@ class Watch:
             f"type='signal',sender='org.bluez',member='InterfacesRemoved',arg0path='{self._path}'",
             f"type='signal',sender='org.bluez',member='PropertiesChanged',path='{self._path}',arg0='{_ADAPTER}'",
         )
-
-    async def _call(self, service: str, path: str, member: str, *arguments: str) -> list[Any]:
-        from dbus_fast import Message  # noqa: PLC0415 — a laptop may have no D-Bus
-
-        interface = "org.freedesktop.DBus.Properties" if member == "Get" else service
-        message = Message(
-            destination=service,
-            path=path,
-            interface=interface,
-            member=member,
-            signature="s" * len(arguments),
-            body=list(arguments),
-        )
-        return await call(self._bus, message)
 
     def _take(self, message: "Message") -> None:
         match message.member, message.body:

@@ -8,13 +8,7 @@ from typing import TypeVar
 
 import minimalmodbus  # type: ignore[import-untyped]  # it ships no types
 
-from collector.devices.description import (
-    BadRecordError,
-    DecodeError,
-    LineError,
-    NoAnswerError,
-    RefusedError,
-)
+from collector.devices.description import BadRecordError, DecodeError, LineError, NoAnswerError, RefusedError
 from collector.transports.serial_port import close_port, forget_received, forget_unsent, guarded, open_port
 
 log = logging.getLogger(__name__)
@@ -36,12 +30,7 @@ class RtuPort:
     """
 
     def __init__(
-        self,
-        port: str,
-        baudrate: int,
-        timeout: float,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, port: str, baudrate: int, timeout: float, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         # What minimalmodbus looks at, by pyserial's names.
         self.port = port

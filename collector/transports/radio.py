@@ -72,8 +72,6 @@ class RadioGone:
 Event = Advertisement | Heard | RadioState | RadioGone
 
 
-__all__ = ["Advertisement", "Event", "Heard", "Radio", "RadioGone", "RadioState", "Rung"]
-
 _VICTRON = 0x02E1
 _HEARD_EVERY = 1.0
 # BlueZ drops the signal strength when it forgets a device; bleak then reports this and nothing was received.

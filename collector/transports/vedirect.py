@@ -180,11 +180,7 @@ class VeDirect:
     """One port by path or pyserial URL, used by one thread; a call waits in the kernel, 3 s at most."""
 
     def __init__(
-        self,
-        port: str,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        patience: float = _PATIENCE_S,
+        self, port: str, *, monotonic: Callable[[], float] = time.monotonic, patience: float = _PATIENCE_S
     ) -> None:
         self._port = port
         self._monotonic = monotonic

@@ -10,14 +10,21 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.checking import check
+from collector.checking import find_mistakes
 from collector.device import Owned, Readings, line_of, owned_devices
 from collector.devices.description import Line
 from collector.polling import Job, PollingSource, Worker
 from collector.service import Collector, Switching, Timers
+from config.mistakes import ConfigError
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus
+
+
+def check(settings: Settings, where: str) -> None:
+    """Raise ConfigError with every mistake that only the kinds can know."""
+    if found := find_mistakes(settings, where):
+        raise ConfigError(found)
 
 
 class InPlace(Worker):

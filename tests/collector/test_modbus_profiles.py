@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.checking import check
 from collector.devices.description import NoAnswerError, RefusedError, SettingError
 from collector.devices.modbus.build import build
 from collector.devices.modbus.device import ModbusDevice, guesses, make, shipped
@@ -19,6 +18,7 @@ from config.model import Device, Settings
 from tests.collector import test_registry
 from tests.collector.profile_cases import CASES, Case, Words
 from tests.collector.profile_cases_more import MORE_CASES
+from tests.collector.rig import check
 
 ALL = (*CASES, *MORE_CASES)
 

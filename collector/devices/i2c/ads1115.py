@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median_low
-from types import MappingProxyType
+from typing import ClassVar
 
 from collector.devices.description import (
     BadRecordError,
@@ -30,7 +30,7 @@ _START = _IDLE = 0x8000
 _SINGLE_ENDED = 0b100 << 12
 # Single-shot, 128 samples a second, comparator off.
 _BASE = 0x0100 | 0b100 << 5 | 0b11
-_PGA: Mapping[float, int] = MappingProxyType({6.144: 0, 4.096: 1, 2.048: 2, 1.024: 3, 0.512: 4, 0.256: 5})
+_PGA: Mapping[float, int] = {6.144: 0, 4.096: 1, 2.048: 2, 1.024: 3, 0.512: 4, 0.256: 5}
 _FULL = 32768
 # 1/128 s, a tenth more for its clock, and the time to wake up; then several tries of the same order.
 _CONVERSION_S = 0.0088
@@ -41,7 +41,7 @@ DEFAULT_GAIN = 4.096
 # By what its pin ADDR is tied to.
 _ADDRESSES = range(0x48, 0x4C)
 
-VOLTAGE_ROWS: Rows = MappingProxyType({"voltage": measured("Voltage", "V", precision=2, step=0.02)})
+VOLTAGE_ROWS: Rows = {"voltage": measured("Voltage", "V", precision=2, step=0.02)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,8 @@ def input_of(device: Device) -> Input:
 class Ads1115Voltage:
     """One voltage, `divider` times that at the input."""
 
+    rows: ClassVar[Rows] = VOLTAGE_ROWS
+
     adc: Input
     divider: float
 
@@ -101,11 +103,6 @@ class Ads1115Voltage:
     def address(self) -> int:
         """The chip's."""
         return self.adc.address
-
-    @property
-    def rows(self) -> Rows:
-        """What it reports."""
-        return VOLTAGE_ROWS
 
     def poll(self, line: I2cLine, now: float) -> Decoded:  # noqa: ARG002 — every poller is told the time
         """Measure it. Raises DecodeError or LineError."""
@@ -148,14 +145,12 @@ _MARGIN = 0.15
 _SHORT = 0.01
 _TABLE = "at least two pairs [raw, %], the raw ones all rising or all falling, such as [[240, 0], [33, 100]]"
 
-TANK_ROWS: Rows = MappingProxyType(
-    {
-        "level": measured("Level", "%", precision=0, step=1),
-        "volume": measured("Volume", "L", precision=1, step=1),
-        # For the owner who makes the table; in the table's unit, ohms or volts, so that it names none.
-        "raw": measured("Raw value", None, precision=2, step=math.inf, diagnostic=True),
-    }
-)
+TANK_ROWS: Rows = {
+    "level": measured("Level", "%", precision=0, step=1),
+    "volume": measured("Volume", "L", precision=1, step=1),
+    # For the owner who makes the table; in the table's unit, ohms or volts, so that it names none.
+    "raw": measured("Raw value", None, precision=2, step=math.inf, diagnostic=True),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,9 +21,7 @@ from collector.devices.description import (
 )
 from config.model import Device
 
-SIZES: Mapping[str, int] = MappingProxyType(
-    {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "str": 0}
-)
+SIZES: Mapping[str, int] = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "str": 0}
 """Registers of each type; a str has its own count."""
 # A float32 carries no more digits than these; beyond them decimals are invented by the conversion.
 F32_DIGITS = 7

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
-from types import MappingProxyType
 
 from bus.commands import Switch
 from bus.messages import OFF, ON
@@ -294,24 +293,22 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKi
     )
 
 
-KINDS: Mapping[str, PolledKind[ModbusLine]] = MappingProxyType(
-    {
-        "modbus": PolledKind(
-            wire=Wire.MODBUS,
-            name="modbus",
-            title="Modbus inverter, battery or meter by profile",
-            manufacturer="Modbus",
-            rows=MappingProxyType({}),
-            source="Modbus Application Protocol V1.1b3; each profile names its own source",
-            needs=("port", "profile"),
-            takes=("unit", "baudrate"),
-            tested=(Tested.TWIN,),
-            every=10,
-            make=make,
-        ),
-        "epever_tracer": _of_its_own("epever_tracer", (Tested.CAPTURE, Tested.TWIN), every=60.0),
-    }
-)
+KINDS: Mapping[str, PolledKind[ModbusLine]] = {
+    "modbus": PolledKind(
+        wire=Wire.MODBUS,
+        name="modbus",
+        title="Modbus inverter, battery or meter by profile",
+        manufacturer="Modbus",
+        rows={},
+        source="Modbus Application Protocol V1.1b3; each profile names its own source",
+        needs=("port", "profile"),
+        takes=("unit", "baudrate"),
+        tested=(Tested.TWIN,),
+        every=10,
+        make=make,
+    ),
+    "epever_tracer": _of_its_own("epever_tracer", (Tested.CAPTURE, Tested.TWIN), every=60.0),
+}
 
 
 Read = Callable[[int, int, int], tuple[int, ...] | None]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from types import MappingProxyType
 
 from victron_ble.devices.base import MODEL_ID_MAPPING, ACInState, ChargerError, OperationMode
 from victron_ble.devices.dc_energy_meter import MeterType
@@ -28,7 +27,7 @@ from collector.devices.rows import BLE_ROWS
 from collector.devices.victron.fields import Layout, Record
 from collector.devices.victron.records import BATTERY_SENSE, RECORDS
 
-MODELS: Mapping[int, str] = MappingProxyType(MODEL_ID_MAPPING)
+MODELS: Mapping[int, str] = MODEL_ID_MAPPING
 
 
 def _words(codes: Iterable[Enum]) -> dict[int, str]:
@@ -38,18 +37,16 @@ def _words(codes: Iterable[Enum]) -> dict[int, str]:
 
 
 _CHARGE_STATES = _words(OperationMode)
-WORDS: Mapping[str, Mapping[int, str]] = MappingProxyType(
-    {
-        "charge_state": _CHARGE_STATES,
-        # Inverter/chargers say more than chargers; a word that both know is the chargers'.
-        "inverter_state": _words(MultiRSOperationMode) | {247: _CHARGE_STATES[247]},
-        "charger_error": _words(ChargerError),
-        "ac_input": _words(ACInState),
-        # 0 is missing in victron-ble: github.com/victronenergy/gui-v2, velib, VE_REG_BMV_MONITOR_MODE.
-        "meter_type": {0: "battery_monitor"} | _words(MeterType),
-        "balancer": _words(BalancerStatus),
-    }
-)
+WORDS: Mapping[str, Mapping[int, str]] = {
+    "charge_state": _CHARGE_STATES,
+    # Inverter/chargers say more than chargers; a word that both know is the chargers'.
+    "inverter_state": _words(MultiRSOperationMode) | {247: _CHARGE_STATES[247]},
+    "charger_error": _words(ChargerError),
+    "ac_input": _words(ACInState),
+    # 0 is missing in victron-ble: github.com/victronenergy/gui-v2, velib, VE_REG_BMV_MONITOR_MODE.
+    "meter_type": {0: "battery_monitor"} | _words(MeterType),
+    "balancer": _words(BalancerStatus),
+}
 
 
 def decrypt(raw: bytes, key: bytes) -> bytes:
@@ -124,7 +121,7 @@ def kind_of(name: str, layout: Layout) -> BleKind:
         name=name,
         title=layout.title,
         manufacturer=MANUFACTURER,
-        rows=MappingProxyType(layout.rows),
+        rows=layout.rows,
         source=layout.source,
         needs=("address", "key"),
         tested=layout.tested,
@@ -132,9 +129,9 @@ def kind_of(name: str, layout: Layout) -> BleKind:
     )
 
 
-BY_RECORD_TYPE: Mapping[int, BleKind] = MappingProxyType(
-    {layout.number: kind_of(name, layout) for name, layout in RECORDS.items()}
-)
+BY_RECORD_TYPE: Mapping[int, BleKind] = {
+    layout.number: kind_of(name, layout) for name, layout in RECORDS.items()
+}
 
 
 def decode_any(raw: bytes, key: bytes) -> Decoded:
@@ -159,9 +156,7 @@ _ANY = BleKind(
     discovers=True,
     decode=decode_any,
 )
-KINDS: Mapping[str, BleKind] = MappingProxyType(
-    {kind.name: kind for kind in (_ANY, *BY_RECORD_TYPE.values())}
-)
+KINDS: Mapping[str, BleKind] = {kind.name: kind for kind in (_ANY, *BY_RECORD_TYPE.values())}
 
 
 @dataclass(frozen=True, slots=True)

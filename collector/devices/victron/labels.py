@@ -8,19 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from types import MappingProxyType
 
 from bus.about import TOTAL_INCREASING, Entity
-from collector.devices.description import (
-    Row,
-    Rows,
-    Value,
-)
+from collector.devices.description import Row, Rows, Value
 from collector.devices.rows import as_optional, flag, measured, serial_number, status, text
-from collector.devices.victron import (
-    OFF_REASON_ROWS,
-    reason_rows,
-)
+from collector.devices.victron import OFF_REASON_ROWS, reason_rows
 from collector.devices.victron.ble import KINDS, WORDS
 from collector.devices.victron.fields import amperes, volts
 
@@ -249,23 +241,19 @@ _OUTPUTS: dict[str, Field] = {
     "I3": Field("current_3", amperes("Battery 3 current"), _milli),
 }
 
-FIELDS: Mapping[Family, Mapping[str, Field]] = MappingProxyType(
-    {
-        Family.MONITOR: _MONITOR | _DEVICE,
-        Family.SOLAR: _CHARGER | _SUN | _DEVICE,
-        Family.INVERTER: _INVERTER | _DEVICE,
-        Family.OTHER: _MONITOR | _INVERTER | _SUN | _OUTPUTS | _CHARGER | _DEVICE,
-    }
-)
+FIELDS: Mapping[Family, Mapping[str, Field]] = {
+    Family.MONITOR: _MONITOR | _DEVICE,
+    Family.SOLAR: _CHARGER | _SUN | _DEVICE,
+    Family.INVERTER: _INVERTER | _DEVICE,
+    Family.OTHER: _MONITOR | _INVERTER | _SUN | _OUTPUTS | _CHARGER | _DEVICE,
+}
 # The bits of VE_REG_ALARM_REASON that a family can set.
-REASON_BITS: Mapping[Family, tuple[int, ...]] = MappingProxyType(
-    {
-        Family.MONITOR: tuple(range(8)),
-        Family.SOLAR: (),
-        Family.INVERTER: (0, 1, 5, 6, 8, 9, 10, 11, 12),
-        Family.OTHER: tuple(range(14)),
-    }
-)
+REASON_BITS: Mapping[Family, tuple[int, ...]] = {
+    Family.MONITOR: tuple(range(8)),
+    Family.SOLAR: (),
+    Family.INVERTER: (0, 1, 5, 6, 8, 9, 10, 11, 12),
+    Family.OTHER: tuple(range(14)),
+}
 
 
 def _all_optional(rows: Rows) -> dict[str, Row]:
@@ -281,11 +269,9 @@ def _rows(family: Family) -> Rows:
         rows |= _all_optional(reason_rows(bits, "warning"))
     if family is not Family.MONITOR:
         rows |= _all_optional(OFF_REASON_ROWS)
-    return MappingProxyType(_all_optional(rows) if family is Family.OTHER else rows)
+    return _all_optional(rows) if family is Family.OTHER else rows
 
 
-ROWS: Mapping[Family, Rows] = MappingProxyType({family: _rows(family) for family in Family})
+ROWS: Mapping[Family, Rows] = {family: _rows(family) for family in Family}
 # What any of them says.
-ALL_ROWS: Rows = MappingProxyType(
-    {entity: row for rows in ROWS.values() for entity, row in _all_optional(rows).items()}
-)
+ALL_ROWS: Rows = {entity: row for rows in ROWS.values() for entity, row in _all_optional(rows).items()}

@@ -13,12 +13,7 @@ from collector.devices.description import (
     Wire,
 )
 from collector.devices.rows import on_off
-from collector.devices.victron import (
-    OFF_REASON_ROWS,
-    OFF_REASONS,
-    read_off_reasons,
-    read_reasons,
-)
+from collector.devices.victron import OFF_REASON_ROWS, OFF_REASONS, read_off_reasons, read_reasons
 from collector.devices.victron.ble import MANUFACTURER, MODELS
 from collector.devices.victron.fields import power, require_within
 from collector.devices.victron.labels import (

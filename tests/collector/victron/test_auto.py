@@ -10,7 +10,6 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.checking import check
 from collector.device import Readings, owned_devices
 from collector.devices import KINDS
 from collector.devices.description import BadRecordError, ImplausibleError, WrongKeyError, WrongKindError
@@ -21,6 +20,7 @@ from collector.transports.radio import Advertisement
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.collector.kinds import ble_kind
+from tests.collector.rig import check
 from tests.emulators import victron, victron_records
 from tests.emulators.victron_records import TWINS
 from tests.fake_bus import FakeBus
