@@ -64,7 +64,7 @@ def find_mistakes(settings: Settings, where: str) -> list[Mistake]:
 
 
 def find_doubts(settings: Settings, where: str) -> list[Mistake]:
-    """What may be right and is likely not; no process refuses it."""
+    """Find what may be right and is likely not; no process refuses it."""
     found = [Mistake(where, *doubt) for doubt in references.doubts(settings)]
     if settings.broker.port == _TLS_PORT and settings.broker.tls_ca is None:
         allowed = "write tls_ca = the file of its certificate authority, too"
@@ -73,7 +73,7 @@ def find_doubts(settings: Settings, where: str) -> list[Mistake]:
 
 
 def _crowded(devices: dict[str, Device]) -> Iterator[tuple[str, str, str, str]]:
-    """What a device takes from one that stands before it: device, field, what is wrong, what is allowed."""
+    """Find what a device takes from one before it: device, field, what is wrong, what is allowed."""
     before: dict[str, Device] = {}
     for name, device in devices.items():
         for wrong in conflicts(name, device, before):
@@ -82,7 +82,7 @@ def _crowded(devices: dict[str, Device]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def mistakes(name: str, device: Device) -> Iterator[Wrong]:
-    """What is wrong with a device's settings: field, what is wrong, what is allowed."""
+    """Find the mistakes in a device's settings: field, what is wrong, what is allowed."""
     kind = kinds.KINDS.get(device.kind)
     if kind is None:
         yield "kind", f"there is no kind {device.kind!r}", _kind_meant(device.kind)
@@ -272,7 +272,7 @@ def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterat
 
 
 def bus_pins(devices: Mapping[str, Device]) -> dict[int, str]:
-    """The pins that buses of these devices take, each with what it is and for whom."""
+    """Return the pins that buses of these devices take, each with what it is and for whom."""
     found: dict[int, str] = {}
     for name, device in devices.items():
         if isinstance(kinds.KINDS.get(device.kind), I2cKind):
@@ -338,7 +338,7 @@ def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
 
 
 def _place(port: str | None) -> str | None:
-    """A port in one spelling: that of Modbus TCP is 502 unless it is said."""
+    """Spell a port in one way: that of Modbus TCP is 502 unless it is said."""
     if port is None or not port.startswith(TCP):
         return port
     host = port.removeprefix(TCP).rstrip("/").lower()
@@ -354,7 +354,7 @@ def _speed(device: Device) -> int:
 
 
 def _made(device: Device) -> Poller[Any] | None:
-    """The device; None if it cannot be made, such as one that an earlier version took."""
+    """Make the device; None if it cannot be made, such as one that an earlier version took."""
     kind = kinds.KINDS.get(device.kind)
     try:
         return kind.make(device) if isinstance(kind, PolledKind) else None

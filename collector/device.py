@@ -55,7 +55,7 @@ class Owned:
         return bytes.fromhex(self.settings.key or "")
 
     def enabled(self, values: Values) -> Values:
-        """The values without those of entities the owner switched off."""
+        """Leave out the values of entities that the owner switched off."""
         disabled = self.settings.disabled
         return {e: v for e, v in values.items() if e not in disabled} if disabled else values
 
@@ -77,7 +77,7 @@ class Owned:
         return changed
 
     def about(self) -> About:
-        """The device as clients see it now."""
+        """Describe the device as clients see it now."""
         shown = {e: row for e, row in self.rows.items() if not row.optional or e in self.seen}
         return About(
             name=self.settings.name or self.id.replace("_", " ").capitalize(),
@@ -100,7 +100,7 @@ def transport(device: Device) -> str:
 
 
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
-    """The devices of a transport, which `check` has passed; `now` in monotonic seconds."""
+    """Make the devices of a transport, whose settings are checked; `now` in monotonic seconds."""
     return [
         own(settings, name, device, now)
         for name, device in settings.device.items()
@@ -132,7 +132,7 @@ def _cadence(settings: Settings, device: Device, kind: Kind) -> Cadence:
 
 
 def baudrate(device: Device, poller: Poller[Any] | None) -> int:
-    """The speed of a Modbus device on a serial port: as set, else its kind's, else the standard's."""
+    """Return a Modbus device's speed on a serial port: as set, else its kind's, else the standard's."""
     return device.baudrate or int(getattr(poller, "baudrate", _BAUDRATE))
 
 
@@ -158,7 +158,7 @@ _NOWHERE = Surroundings()
 
 
 def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
-    """The name of the device's line, and what makes the line.
+    """Return the name of the device's line, and what makes the line.
 
     The name holds all that the line is made of: with other settings it is another line.
     """

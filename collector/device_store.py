@@ -54,7 +54,7 @@ class Whose(Struct, forbid_unknown_fields=True):
 
 
 def _bounded(hint: Any) -> Any:  # noqa: ANN401 — a type as `typing` takes it apart
-    """The same type with the bounds that pydantic reads said as msgspec reads them."""
+    """Say the bounds of a type as msgspec reads them instead of pydantic."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         bounds = {name: getattr(one, name) for one in inner[1:] for name in _BOUNDS if hasattr(one, name)}
@@ -80,7 +80,7 @@ DeviceSettings = _parameters("Settings")
 
 
 def changed(asked: Which, before: Device) -> Device:
-    """The settings with what was asked for."""
+    """Change settings as a client asks."""
     changes: dict[str, Any] = {}
     for field in fields(Device):
         value = getattr(asked, field.name, UNSET)
@@ -101,19 +101,19 @@ def _default(name: str) -> object:
 
 
 def said(device: Device) -> dict[str, object]:
-    """The settings that differ from their defaults, as JSON has them; secrets included."""
+    """Return the settings that differ from their defaults, as JSON has them; secrets included."""
     plain: dict[str, object] = msgspec.to_builtins(device)
     defaults = msgspec.to_builtins(Device(kind=""))
     return {name: value for name, value in plain.items() if value != defaults[name]}
 
 
 def shown(device: Device) -> dict[str, object]:
-    """The same for everybody's eyes: of a secret only that there is one."""
+    """Return the same for everybody's eyes: of a secret only that there is one."""
     return {name: "set" if name in SECRETS else value for name, value in said(device).items()}
 
 
 def masked(text: str, asked: object = None) -> str:
-    """The text without secrets, and without what looks like a key that was put in the wrong place."""
+    """Cut secrets out of a text, and what looks like a key that was put in the wrong place."""
     for name in SECRETS:
         secret = getattr(asked, name, None)
         if isinstance(secret, str) and len(secret) >= _SHORTEST:
@@ -194,7 +194,7 @@ def open_store(storage: Storage, service: str) -> DeviceStore:
 
 
 def wrong_with(settings: Settings, others: Mapping[str, Device], name: str, device: Device) -> list[str]:
-    """What keeps a device from standing beside boondock.toml's and `others`: a sentence a mistake."""
+    """Find what keeps a device from standing beside boondock.toml's and `others`: a sentence a mistake."""
     found = _wrong(settings, others, name, device)
     return [masked(f"{field}: {wrong}; allowed: {allowed}", device) for field, wrong, allowed in found]
 

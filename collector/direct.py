@@ -100,7 +100,7 @@ def listen(port: str, *, patience: float = PATIENCE_S) -> Speaker:
 
 
 def _fields(cable: VeDirect) -> dict[str, str]:
-    """What a device says of itself: a battery monitor has two blocks, its product id is in one."""
+    """Read what a device says of itself: a battery monitor has two blocks, its product id is in one."""
     fields: dict[str, str] = {}
     for _ in range(2):
         for block in cable.blocks():

@@ -163,7 +163,7 @@ class ImportingSource:
         self._readings.said(owned, Decoded(values), at, ts=ts)
 
     def _time(self, owned: Owned, heard: Heard) -> int | None:
-        """The device's own time of a reading, None if its arrival counts."""
+        """Return the device's own time of a reading, None if its arrival counts."""
         ts = heard.ts
         if heard.bad_time or (
             ts is not None and not BUILD_DATE_MS <= ts <= self._readings.clock.wall() + _AHEAD_MS
@@ -231,7 +231,7 @@ class ImportKind(Kind):
 
 
 def owned_imports(settings: Settings, now: float) -> list[Owned]:
-    """The devices of all [[import]] tables, which the checks have passed; `now` in monotonic seconds."""
+    """Make the devices of all [[import]] tables, which are checked; `now` in monotonic seconds."""
     return [_own(settings, name, table, now) for name, table in settings.imports.items()]
 
 

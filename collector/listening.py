@@ -177,7 +177,7 @@ class LastFrames:
         self._frames: dict[str, Advertisement] = {}
 
     def action(self) -> Action:
-        """The verb read."""
+        """Return the verb read."""
         return action(Which, lambda asked, _place: Listing.whole(self._parts(asked.device)))
 
     def take(self, event: object) -> None:
@@ -237,7 +237,7 @@ class BleScan:
         self._seen: dict[str, _Sighting] | None = None
 
     def action(self) -> Action:
-        """The verb device_scan."""
+        """Return the verb device_scan."""
         return action(Listen, self._start)
 
     def take(self, event: object) -> None:

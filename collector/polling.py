@@ -247,7 +247,7 @@ class PollingSource:
         return name
 
     def leave(self, line: str) -> None:
-        """A scan is done with a line; if nobody else needs it, it is closed."""
+        """Give back a line that was visited; if nobody else needs it, it is closed."""
         self._visited.remove(line)
         self._close_unused()
 

@@ -106,7 +106,7 @@ class _Recorded:
 
 
 def shown(value: object) -> str:
-    """What a line gave, as text: bytes in hexadecimal."""
+    """Show what a line gave as text: bytes in hexadecimal."""
     match value:
         case bytes() | bytearray():
             return value.hex() or "(nothing)"
@@ -121,7 +121,7 @@ def shown(value: object) -> str:
 
 
 def ours(readings: Readings, name: str) -> Owned:
-    """A device of this collector. Raises Refused."""
+    """Return a device of this collector. Raises Refused."""
     device = readings.get(name)
     if device is None:
         listed = ", ".join(sorted(one.id for one in readings)) or "none"

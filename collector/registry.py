@@ -319,7 +319,7 @@ def _devices(registry: Registry) -> Callable[[NoParameters, Place], Listing]:
 
 
 def _once(params: type[P], run: Callable[[P], object]) -> Action:
-    """An action whose refusals never show a secret that the request held."""
+    """Make an action whose refusals never show a secret that the request held."""
 
     def parts(asked: P) -> Parts:
         try:

@@ -47,7 +47,7 @@ class OneAtATime:
         self._running = False
 
     def run(self, parts: Parts) -> Listing:
-        """The scan as an answer. Raises Refused(busy)."""
+        """Return a scan as an answer. Raises Refused(busy)."""
         if self._running:
             raise Refused(Code.BUSY, "a scan is running: wait for its answer")
         self._running = True
@@ -88,7 +88,7 @@ class Refusing:
 
 
 def report(found: list[object]) -> Part:
-    """The answer when a scan is done."""
+    """Return the answer of a scan that is done."""
     return Part((), {"found": found[:MOST]})
 
 
@@ -136,7 +136,7 @@ class I2cScan(LineScan):
     """Addresses of an I2C bus."""
 
     def action(self) -> Action:
-        """The verb device_scan."""
+        """Return the verb device_scan."""
         return action(AskBus, lambda asked, _place: self._one.run(self._parts(asked.bus)))
 
     def _parts(self, bus: int) -> Parts:
@@ -212,7 +212,7 @@ class ModbusScan(LineScan):
         self._tcp = tcp
 
     def action(self) -> Action:
-        """The verb device_scan."""
+        """Return the verb device_scan."""
         return action(AskUnits, self._start)
 
     def _start(self, asked: AskUnits, _place: Place) -> Listing:
@@ -226,7 +226,7 @@ class ModbusScan(LineScan):
         return self._one.run(self._parts(asked.port, units, self._speeds(asked)))
 
     def _speeds(self, asked: AskUnits) -> list[Owned]:
-        """A device for each speed to ask at; those of a port in use ask at its speed alone."""
+        """List a device for each speed to ask at; those of a port in use ask at its speed alone."""
         users = [device for device in self._readings if device.settings.port == asked.port]
         if users:
             if not all(device.kind.wire is MODBUS for device in users):
@@ -298,7 +298,7 @@ class ModbusScan(LineScan):
 
 
 def guesses_of(read: Read) -> Sequence[object]:
-    """What a unit may be, by what it lets read."""
+    """Guess what a unit may be, by what it lets read."""
     # All profiles are read for it: only when someone scans.
     from collector.devices.modbus.device import guesses  # noqa: PLC0415 — see above
 

@@ -88,7 +88,7 @@ Timer = Every | Cron
 
 
 def timer(device: Device, every: float, chance: Callable[[], float]) -> Timer:
-    """The device's own timer; `every` is its kind's, `chance` gives 0 to 1."""
+    """Make the device's own timer; `every` is its kind's, `chance` gives 0 to 1."""
     jitter = device.jitter or 0.0
     if device.cron is not None:
         return Cron(_trigger(device.cron), jitter, chance)
@@ -96,7 +96,7 @@ def timer(device: Device, every: float, chance: Callable[[], float]) -> Timer:
 
 
 def longest_interval(device: Device, every: float) -> float:
-    """The longest pause between two polls, seconds."""
+    """Return the longest pause between two polls, seconds."""
     jitter = device.jitter or 0.0
     if device.cron is None:
         return (device.every or every) + jitter
@@ -108,7 +108,7 @@ def longest_interval(device: Device, every: float) -> float:
 
 
 def _between_fires(trigger: "CronTrigger") -> float:
-    """The longest of the first pauses, s."""
+    """Return the longest of the first pauses, s."""
     moments = [datetime(2026, 1, 1, tzinfo=UTC)]
     for _ in range(_FIRES):
         following = trigger.get_next_fire_time(None, moments[-1] + timedelta(milliseconds=1))
@@ -119,7 +119,7 @@ def _between_fires(trigger: "CronTrigger") -> float:
 
 
 def _across_a_week(trigger: "CronTrigger") -> float:
-    """The longest wait from any full hour of a week, s: nights and weekends that a line leaves out."""
+    """Return the longest wait from any full hour of a week, s: nights and weekends that a line leaves out."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     hours = [start + timedelta(hours=hour) for hour in range(7 * 24)]
     fires = [(hour, trigger.get_next_fire_time(None, hour)) for hour in hours]

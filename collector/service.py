@@ -43,16 +43,16 @@ class Timers:
         return self._off_at.get(key[0], {}).get(key[1])
 
     def of(self, device: str) -> str | None:
-        """An entity of the device that has still to be turned off."""
+        """Return an entity of the device that has still to be turned off."""
         return next(iter(self._off_at.get(device, {})), None)
 
     def set(self, key: Key, off_at: float) -> None:
-        """It goes off then."""
+        """Note when one goes off."""
         self._off_at.setdefault(key[0], {})[key[1]] = off_at
         self._save()
 
     def clear(self, key: Key) -> None:
-        """It has no timer any more."""
+        """Forget a timer."""
         if self.get(key) is not None:
             del self._off_at[key[0]][key[1]]
             self._save()
@@ -152,7 +152,7 @@ class Switching:
         self._source.switch(device, ticket.entity, wanted, ticket)
 
     def switched(self, event: Switched) -> None:
-        """A device has obeyed, or not: state first, then the answer."""
+        """Answer the command that a device has obeyed, or not; its state goes out first."""
         self._waiting -= 1
         ticket, device = event.ticket, self._readings.get(event.device)
         assert isinstance(ticket, _Ticket)  # noqa: S101 — it is the one we gave
@@ -184,7 +184,7 @@ class Switching:
         self._commands.refuse(order, Refused(Code.HARDWARE, why), known=False)
 
     def pending(self, device_id: str) -> str | None:
-        """An entity of the device that is on for a time and has still to be turned off."""
+        """Return an entity of the device that is on for a time and has still to be turned off."""
         return self._timers.of(device_id)
 
     def tick(self, now: float) -> None:
@@ -329,13 +329,13 @@ class Collector:
         return wait
 
     def close(self) -> None:
-        """What waits goes to disk."""
+        """Write to disk what waits."""
         if self._access is not None:
             self._access.close()
         self._readings.publisher.close()
 
     def waiting(self) -> int:
-        """Readings that wait for the statistician."""
+        """Count the readings that wait for the statistician."""
         return self._readings.publisher.waiting
 
     def _is_ours(self, topic: str) -> bool:

@@ -77,7 +77,7 @@ class Said:
 
 
 def decode(data: Data) -> Said:
-    """The values of the live properties in the units of ROWS, import positive. Raises BadRecordError."""
+    """Read the live properties in the units of ROWS, import positive. Raises BadRecordError."""
     coefficient = _coefficient(data.get(COEFFICIENT), asked=COEFFICIENT in data)
     code = _number(UNIT, data.get(UNIT), 1)
     unit = None if code is None else _UNIT_WH.get(code)
@@ -86,7 +86,7 @@ def decode(data: Data) -> Said:
     mark, counts = _mark(data.get(IMPORT_MARK))
     day_began = day_of(data.get(DATE))
     if day_began is None and mark is not None and midnight(mark + HALF_HOUR_MS) == midnight(mark):
-        # After the day's last half hour the next day_of may have begun: such a meter does not tell.
+        # After the day's last half hour the next day may have begun: such a meter does not tell.
         day_began = midnight(mark)
     unknown = code is not None and unit is None
     values: Values = {
@@ -110,18 +110,18 @@ def decode(data: Data) -> Said:
 
 
 def history(code: int, edt: bytes | None, days_ago: int) -> tuple[int | None, ...]:
-    """Counts at the 48 half hours of a day_of from 0:00 on; empty if the meter gives none."""
+    """Read the counts at the 48 half hours of a day from 0:00 on; empty if the meter gives none."""
     if edt is None:
         return ()
     _require_length(code, edt, 2 + 4 * _HALF_HOURS)
     told = int.from_bytes(edt[:2])
     if told != days_ago:
-        raise BadRecordError(f"{code:#04x} is of day_of {told}, not {days_ago}")
+        raise BadRecordError(f"{code:#04x} is of day {told}, not {days_ago}")
     return tuple(_counts(code, edt[at : at + 4]) for at in range(2, len(edt), 4))
 
 
 def listed(edt: bytes | None) -> frozenset[int]:
-    """The codes of a property map: up to 15 listed, more as bits (ECHONET Lite Appendix, "Property map")."""
+    """Read a property map's codes: up to 15 listed, more as bits (ECHONET Lite Appendix, "Property map")."""
     if not edt:
         return frozenset()
     if edt[0] < 16:
@@ -168,7 +168,7 @@ def _currents(edt: bytes | None) -> Values:
 
 
 def in_wh(counts: int | None, scale: float | None) -> float | None:
-    """Counts in Wh, None if either is unknown."""
+    """Convert counts to Wh, None if either is unknown."""
     return None if counts is None or scale is None else round(counts * scale, 1)
 
 
@@ -180,7 +180,7 @@ def _mark(edt: bytes | None) -> tuple[int | None, int | None]:
 
 
 def day_of(edt: bytes | None) -> int | None:
-    """When the meter's present day_of began, ms; None if it does not say. Raises BadRecordError."""
+    """When the meter's present day began, ms; None if it does not say. Raises BadRecordError."""
     if edt is None:
         return None
     _require_length(DATE, edt, 4)
@@ -188,7 +188,7 @@ def day_of(edt: bytes | None) -> int | None:
 
 
 def _time(code: int, edt: bytes) -> int | None:
-    """Year, month, day_of and perhaps more of Japan's time as ms since 1970 UTC."""
+    """Year, month, day and perhaps more of Japan's time as ms since 1970 UTC."""
     year = int.from_bytes(edt[:2])
     if year == _NO_YEAR:
         return None
@@ -201,7 +201,7 @@ def _time(code: int, edt: bytes) -> int | None:
 
 
 def midnight(ts: int) -> int:
-    """The beginning of the day_of in Japan, ms."""
+    """Return when the day began in Japan, ms."""
     return ts - (ts + _JAPAN_MS) % DAY_MS
 
 
@@ -353,7 +353,7 @@ class RouteBMeter:
 
 
 def make(settings: Device) -> RouteBMeter:
-    """The meter of these settings. Raises SettingError, which never shows the ID or the password."""
+    """Make the meter of these settings. Raises SettingError, which never shows the ID or the password."""
     if "://" in (settings.port or ""):
         raise SettingError("port", "a Wi-SUN stick is not read over the network", "/dev/serial/by-id/…")
     if not _ID.fullmatch(settings.route_b_id or ""):

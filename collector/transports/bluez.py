@@ -38,7 +38,7 @@ _BUS, _PROPERTIES = "org.freedesktop.DBus", "org.freedesktop.DBus.Properties"
 
 
 def troubles() -> tuple[type[Exception], ...]:
-    """What can go wrong between us and BlueZ; dbus_fast is asked only where there is a D-Bus."""
+    """List what can go wrong between us and BlueZ; dbus_fast is asked only where there is a D-Bus."""
     from dbus_fast.errors import DBusFastError  # noqa: PLC0415 — a laptop may have no D-Bus
 
     # EOFError: the bus closed the connection in the middle of a call. The rest names itself.
@@ -46,7 +46,7 @@ def troubles() -> tuple[type[Exception], ...]:
 
 
 def scanner(adapter: str, mode: Mode, company: int, detected: Detected) -> BleakScanner:
-    """A scanner not yet started; the passive mode hears only the manufacturer data of `company`."""
+    """Make a scanner, not yet started; the passive mode hears only the manufacturer data of `company`."""
     options = BlueZScannerArgs(adapter=adapter)
     if mode == "passive":
         kind = AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA
@@ -112,7 +112,7 @@ _CLOSE_PATIENCE = 1.0
 
 @asynccontextmanager
 async def system_bus() -> AsyncIterator["MessageBus"]:
-    """A connection that is closed with its block; raises what dbus_fast raises if there is no bus."""
+    """Connect for the length of a block; raises what dbus_fast raises if there is no bus."""
     from dbus_fast import BusType  # noqa: PLC0415 — a laptop may have no D-Bus
     from dbus_fast.aio import MessageBus  # noqa: PLC0415 — same
 
@@ -183,7 +183,7 @@ class Watch:
             await _call(self._bus, _BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", rule)
 
     async def check_power(self) -> None:
-        """Raises ScanEndedError if the adapter is off, where BlueZ takes a passive scan but hears nothing."""
+        """Raise ScanEndedError if the adapter is off, where BlueZ takes a passive scan but hears nothing."""
         asked = (_ADAPTER, "Powered")
         (powered,) = await _call(self._bus, "org.bluez", self._path, _PROPERTIES, "Get", "ss", *asked)
         if powered.value is False:
@@ -195,7 +195,7 @@ class Watch:
         self.check()
 
     def check(self) -> None:
-        """Raises ScanEndedError if the scan cannot go on."""
+        """Raise ScanEndedError if the scan cannot go on."""
         if not self._bus.connected:
             self._end(_BUS_ENDED)
         if self._ended.done():

@@ -136,7 +136,7 @@ class I2cBus:
         time.sleep(seconds)
 
     def scan(self) -> list[int]:
-        """The addresses that answer, asked as i2cdetect does; no register is written. Raises LineError.
+        """List the addresses that answer, asked as i2cdetect does; no register is written. Raises LineError.
 
         Chips that a kernel driver has taken are not asked and not listed.
         """
@@ -240,7 +240,7 @@ class Host:
         """There is nothing to close."""
 
     def text(self, what: HostText) -> str | None:
-        """The file's text; None if there is none."""
+        """Return the file's text; None if there is none."""
         if what is HostText.UNDER_VOLTAGE:
             return self._alarm()
         for pattern in _FILES[what]:
@@ -256,13 +256,13 @@ class Host:
         return None
 
     def space(self) -> tuple[Space, Space | None]:
-        """The file system of `state`, or of the folder it will be made in, and that of the root."""
+        """Return the file system of `state`, or of the folder it will be made in, and that of the root."""
         folder = next(f for f in (self._state, *self._state.parents, self._root) if f.exists())
         ours = _space(folder)
         return ours, None if folder.stat().st_dev == self._root.stat().st_dev else _space(self._root)
 
     def since_boot(self, bits: int) -> int:
-        """The bits are kept in memory-backed `runtime`, with the boot they belong to."""
+        """Keep the bits in memory-backed `runtime`, with the boot they belong to; return all of this boot."""
         known = self._recall() if self._bits is None else self._bits
         self._bits = known | bits
         if self._bits != known:

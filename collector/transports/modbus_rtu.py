@@ -45,7 +45,7 @@ class RtuPort:
         self._echoes = False
 
     def open(self) -> None:
-        """It is open from the start."""
+        """Do nothing: it is open from the start."""
 
     def close(self) -> None:
         """Close the port."""
@@ -59,7 +59,7 @@ class RtuPort:
         self._asked = self._monotonic()
 
     def read(self, size: int) -> bytes:
-        """The answer to the request, `size` bytes unless the unit refuses, falls silent or is too slow."""
+        """Read the answer, `size` bytes unless the unit refuses, falls silent or is too slow."""
         self._deadline = self._asked + self.timeout + (_REQUEST_BYTES + size) * _BITS / self.baudrate
         head = self._heard(_REFUSAL_BYTES)
         # A unit repeats a write as its answer: there an echo is believed only if reads were echoed before.
@@ -146,7 +146,7 @@ class ModbusRtu:
             self._wire.close()
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
-        """Registers by function 3 or 4. Raises DecodeError or LineError."""
+        """Read registers by function 3 or 4. Raises DecodeError or LineError."""
 
         def ask(instrument: minimalmodbus.Instrument) -> tuple[int, ...]:
             return tuple(instrument.read_registers(address, count, function))

@@ -115,13 +115,13 @@ class Ladder:
         return self._rung
 
     def started(self, now: float) -> None:
-        """The scanner runs: it has the whole silence to hear something."""
+        """Note that the scanner runs: it has the whole silence to hear something."""
         self._running = True
         self._failures = 0
         self._quiet_since = now
 
     def failed(self, now: float) -> float:
-        """A start or power-cycle failed; the seconds until the next attempt."""
+        """Note that a start or power-cycle failed; return the seconds until the next attempt."""
         self._running = False
         delay = min(self._longest_retry, self._first_retry * (1 << self._failures))
         # Past the cap the exponent says nothing new, and must not overflow in a long outage.
@@ -135,7 +135,7 @@ class Ladder:
         self._quiet_since = now
 
     def step(self, now: float) -> Step:
-        """What to do now; START and POWER_CYCLE must be answered with started() or failed()."""
+        """Say what to do now; START and POWER_CYCLE must be answered with started() or failed()."""
         if self._quiet_since is None:
             self._quiet_since = now
         if now >= self._quiet_since + self._silence:

@@ -138,7 +138,7 @@ class Frames:
             self._damage(byte)
 
     def _damage(self, byte: int | None = None) -> None:
-        """This block is lost; look for the next field, which this very byte may begin."""
+        """Give up this block; look for the next field, which this very byte may begin."""
         self._damaged = True
         self._fields = {}
         self._at = _At.LINE_END if byte == _CR else _At.SKIPPING
@@ -173,7 +173,7 @@ _DEAD_S = 10.0
 
 class _Port(Protocol):
     def read(self, size: int) -> bytes:
-        """What comes until `size` bytes are here or the port's time-out is over."""
+        """Read until `size` bytes are here or the port's time-out is over."""
 
 
 class VeDirect:

@@ -175,7 +175,7 @@ class Table:
 def table(calibration: tuple[tuple[float, float], ...]) -> Table:
     """Build the table of the setting `calibration`. Raises SettingError."""
     if len(calibration) < 2:
-        raise SettingError("calibration", f"{len(calibration)} pairs make_tank no table", _TABLE)
+        raise SettingError("calibration", f"{len(calibration)} pairs make no table", _TABLE)
     if not all(math.isfinite(number) for pair in calibration for number in pair):
         raise SettingError("calibration", "there is a value that is no number", _TABLE)
     wrong = next((share for _, share in calibration if not 0 <= share <= 100), None)
@@ -195,7 +195,7 @@ def table(calibration: tuple[tuple[float, float], ...]) -> Table:
 
 def _bounds(first: float, last: float) -> tuple[float, float]:
     margin = _MARGIN * (last - first)
-    # The margin alone may reach down to 0 and make_tank a short circuit look like an end of the table.
+    # The margin alone may reach down to 0 and make a short circuit look like an end of the table.
     short = first / 2 if first > _SHORT * (last - first) else -margin
     return max(first - margin, short), last + margin
 
@@ -268,7 +268,7 @@ def make_tank(device: Device) -> TankSender:
     if volts >= chip.gain:
         raise SettingError(
             "gain",
-            f"the table's {most:g} make_tank {volts:.3g} V, the chip ends at {chip.gain:g}",
+            f"the table's {most:g} make {volts:.3g} V, the chip ends at {chip.gain:g}",
             "a larger one",
         )
     return TankSender(chip, known, device.pull_up, supply, device.capacity)

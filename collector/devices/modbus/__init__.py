@@ -40,7 +40,7 @@ def number(kind: str, words: tuple[int, ...], *, little: bool) -> int | Decimal 
 
 
 def text(words: tuple[int, ...]) -> str | None:
-    """The ASCII in `words` up to the first NUL, None if there is none or it is no text."""
+    """Return the ASCII in `words` up to the first NUL, None if there is none or it is no text."""
     raw = struct.pack(f">{len(words)}H", *words).split(b"\0")[0].strip()
     if not raw or not raw.isascii():
         return None

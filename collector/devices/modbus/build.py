@@ -61,7 +61,7 @@ Wrong = tuple[str, str, str]
 
 
 def _mistakes(profile: Profile) -> Iterator[Wrong]:
-    """What the types of the tables do not tell: where, what is wrong, what is allowed."""
+    """Find what the types of the tables do not tell: where, what is wrong, what is allowed."""
     for block in profile.blocks:
         if block.address + block.count - 1 > LAST_REGISTER:
             most = LAST_REGISTER + 1 - block.address
@@ -200,7 +200,7 @@ def _called(table: object, place: int) -> object:
 
 
 def _choices(hint: Any) -> list[Any]:  # noqa: ANN401 — a type as `typing` takes it apart
-    """The types of a union, without their bounds."""
+    """List the types of a union, without their bounds."""
     if get_origin(hint) is Annotated:
         return _choices(get_args(hint)[0])
     if get_origin(hint) in (Literal, list, dict, None):

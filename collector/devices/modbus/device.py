@@ -246,14 +246,14 @@ def _product(product: Product, values: Values) -> float | None:
 
 
 def make(settings: Device) -> ModbusDevice:
-    """The device of these settings. Raises SettingError for a port or profile that cannot be."""
+    """Make the device of these settings. Raises SettingError for a port or profile that cannot be."""
     check_port(settings)
     profile = load(settings.profile or "")
     return ModbusDevice(profile, settings.unit or profile.about.unit, profile.about.title)
 
 
 def load(name: str) -> Profile:
-    """A shipped profile by name, or the owner's own by path. Raises SettingError."""
+    """Load a shipped profile by name, or the owner's own by path. Raises SettingError."""
     allowed = f"{', '.join(profiles.shipped())}, or the path of a file of your own"
     try:
         return build(profiles.read(name))
@@ -270,7 +270,7 @@ def shipped() -> tuple[Profile, ...]:
 
 
 def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKind[ModbusLine]:
-    """A kind that is one profile: its owner writes no `profile`, and finds it among the kinds."""
+    """Declare a kind that is one profile: its owner writes no `profile`, and finds it among the kinds."""
     profile = load(name)
     about = profile.about
 
@@ -331,7 +331,7 @@ class Guess:
 
 
 def guesses(read: Read) -> list[Guess]:
-    """What the unit may be, the surest first; empty: it answers, but like nothing we know."""
+    """Guess what the unit may be, the surest first; empty: it answers, but like nothing we know."""
     asked: dict[tuple[int, int, int], tuple[int, ...] | None] = {}
 
     def once(function: int, address: int, count: int) -> tuple[int, ...] | None:

@@ -138,7 +138,7 @@ OWN_ROWS: Mapping[str, Row] = {
 
 
 def number(model: Model, name: str, group: Model = None) -> Decimal | None:
-    """A point with its scale factor, None if it is not implemented or not a finite number."""
+    """Return a point with its scale factor, None if it is not implemented or not a finite number."""
     point = (group or model).points.get(name)
     if point is None or not isinstance(point.value, int | float):
         return None
@@ -155,7 +155,7 @@ def number(model: Model, name: str, group: Model = None) -> Decimal | None:
 
 
 def text(model: Model, name: str) -> str | None:
-    """A text point, None if it is empty."""
+    """Return a text point, None if it is empty."""
     value = model.points[name].value if name in model.points else None
     return value.strip() or None if isinstance(value, str) else None
 
@@ -203,7 +203,7 @@ def trackers(models: tuple[Model, ...], *, storage: bool, dc_power: Value) -> Va
 
 
 def row(entity: str) -> Row:
-    """The row of an entity that this kind can have."""
+    """Return the row of an entity that this kind can have."""
     for name, _, words in STATES.values():
         if entity == name:
             title = "Status" if entity == "status" else "Battery charge state"
@@ -212,7 +212,7 @@ def row(entity: str) -> Row:
 
 
 def shown(entity: str, value: Decimal) -> float | None:
-    """The value with its row's decimals, None if it cannot be meant."""
+    """Round a value to its row's decimals, None if it cannot be meant."""
     if abs(value) > _LARGEST:
         return None
     return rounded(value, row(entity).entity.precision or 0)
@@ -405,7 +405,7 @@ def _refresh(reader: _Reader, model: Model) -> None:
 
 
 def make(settings: Device) -> SunSpecDevice:
-    """The device of these settings. Raises SettingError."""
+    """Make the device of these settings. Raises SettingError."""
     check_port(settings)
     return SunSpecDevice(settings.unit or 1)
 
