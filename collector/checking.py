@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any
 
 from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
@@ -21,6 +21,7 @@ from config.model_import import Import, ImportEntity
 
 Wrong = tuple[str, str, str]
 
+_DEFAULTS = Device(kind="")
 # Settings that a device of any kind may have, and those of any kind that is asked.
 _COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
 _ASKED = ("every", "cron", "jitter")
@@ -151,8 +152,7 @@ _HINTS = {
 def _superfluous(kind: Kind, device: Device) -> Iterator[Wrong]:
     known = (*_COMMON, *kind.needs, *kind.takes, *(_ASKED if isinstance(kind, PolledKind) else ()))
     for one in fields(Device):
-        default = one.default_factory() if one.default_factory is not MISSING else one.default
-        if one.name not in known and getattr(device, one.name) != default:
+        if one.name not in known and getattr(device, one.name) != getattr(_DEFAULTS, one.name):
             allowed = ", ".join(sorted({*kind.needs, *kind.takes})) or "none of its own"
             yield one.name, f"a device of kind {kind.name} has no such setting", allowed
 

@@ -1,5 +1,7 @@
 """The devices of a collector: settings, kind and line of each, what was learned of it, its readings."""
 
+# ruff: noqa: PLC0415 — in line_of: a process carries only the libraries of its own lines
+
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -136,9 +138,6 @@ def baudrate(device: Device, poller: Poller[Any] | None) -> int:
     return device.baudrate or int(getattr(poller, "baudrate", _BAUDRATE))
 
 
-# Transports are imported in the functions: a process carries only the libraries of its own lines.
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
@@ -162,73 +161,47 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
     The name holds all that the line is made of: with other settings it is another line.
     """
-    return _LINES[device.kind.wire](device, around)
+    settings, port = device.settings, device.settings.port or ""
+    named: Named
+    match device.kind.wire:
+        case Wire.I2C:
+            from collector.transports.board import I2cBus
 
+            bus = 1 if settings.bus is None else settings.bus
+            named = f"i2c-{bus}", lambda: I2cBus(bus)
+        case Wire.GPIO:
+            from bus.pins import make_inputs
+            from collector.transports.board import Gpio
 
-def _i2c(device: Owned, _around: Surroundings) -> Named:
-    from collector.transports.board import I2cBus  # noqa: PLC0415 — see above
+            name, tell = "boondock collector_gpio", around.tell_pins
+            named = "gpio", lambda: Gpio(make_inputs(around.controller, name), tell)
+        case Wire.HOST:
+            from collector.transports.board import Host
 
-    bus = device.settings.bus if device.settings.bus is not None else 1
-    return f"i2c-{bus}", lambda: I2cBus(bus)
+            state, runtime, up = around.state, around.runtime, around.broker_up
+            named = "host", lambda: Host(state=state, runtime=runtime, broker_up=up)
+        case Wire.MODBUS if port.startswith(TCP):
+            from collector.devices.modbus import tcp_address
+            from collector.transports.modbus_tcp import ModbusTcp
 
+            host, number = tcp_address(port)
+            named = f"{host}:{number}", lambda: ModbusTcp(host, number)
+        case Wire.MODBUS:
+            from collector.transports.modbus_rtu import ModbusRtu
 
-def _modbus(device: Owned, around: Surroundings) -> Named:
-    over_tcp = (device.settings.port or "").startswith(TCP)
-    return (_modbus_tcp if over_tcp else _modbus_rtu)(device, around)
+            speed = baudrate(settings, device.poller)
+            named = f"{port} at {speed} baud", lambda: ModbusRtu(port, speed)
+        case Wire.VE_DIRECT:
+            from collector.transports.vedirect import VeDirect
 
+            named = f"VE.Direct at {port}", lambda: VeDirect(port)
+        case _:
+            from collector.transports.route_b import RouteB
 
-def _modbus_rtu(device: Owned, _around: Surroundings) -> Named:
-    from collector.transports.modbus_rtu import ModbusRtu  # noqa: PLC0415 — see above
-
-    port, speed = device.settings.port or "", baudrate(device.settings, device.poller)
-    return f"{port} at {speed} baud", lambda: ModbusRtu(port, speed)
-
-
-def _modbus_tcp(device: Owned, _around: Surroundings) -> Named:
-    from collector.devices.modbus import tcp_address  # noqa: PLC0415 — see above
-    from collector.transports.modbus_tcp import ModbusTcp  # noqa: PLC0415 — see above
-
-    host, port = tcp_address(device.settings.port or "")
-    return f"{host}:{port}", lambda: ModbusTcp(host, port)
-
-
-def _gpio(_device: Owned, around: Surroundings) -> Named:
-    from bus.pins import make_inputs  # noqa: PLC0415 — see above
-    from collector.transports.board import Gpio  # noqa: PLC0415 — see above
-
-    return "gpio", lambda: Gpio(make_inputs(around.controller, "boondock collector_gpio"), around.tell_pins)
-
-
-def _host(_device: Owned, around: Surroundings) -> Named:
-    from collector.transports.board import Host  # noqa: PLC0415 — see above
-
-    return "host", lambda: Host(state=around.state, runtime=around.runtime, broker_up=around.broker_up)
-
-
-def _route_b(device: Owned, _around: Surroundings) -> Named:
-    from collector.transports.route_b import RouteB  # noqa: PLC0415 — see above
-
-    settings = device.settings
-    port, who, password = settings.port or "", settings.route_b_id or "", settings.route_b_password or ""
-    # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
-    return f"route B at {port}, session {hash((who, password)):x}", lambda: RouteB(port, who, password)
-
-
-def _vedirect(device: Owned, _around: Surroundings) -> Named:
-    from collector.transports.vedirect import VeDirect  # noqa: PLC0415 — see above
-
-    port = device.settings.port or ""
-    return f"VE.Direct at {port}", lambda: VeDirect(port)
-
-
-_LINES: Mapping[Wire, Callable[[Owned, Surroundings], Named]] = {
-    Wire.GPIO: _gpio,
-    Wire.HOST: _host,
-    Wire.I2C: _i2c,
-    Wire.MODBUS: _modbus,
-    Wire.ROUTE_B: _route_b,
-    Wire.VE_DIRECT: _vedirect,
-}
+            who = (settings.route_b_id or "", settings.route_b_password or "")
+            # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
+            named = f"route B at {port}, session {hash(who):x}", lambda: RouteB(port, *who)
+    return named
 
 
 class Readings:

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 SECRETS = ("key", "route_b_id", "route_b_password")
 """Settings that are taken and kept, and never said again."""
 
+_DEFAULTS = Device(kind="")
 # Of an integral, which is the statistician's.
 _DERIVED = ("source", "max_gap", "sign")
 _BOUNDS = ("ge", "gt", "le", "lt")
@@ -85,7 +86,7 @@ def changed(asked: Which, before: Device) -> Device:
     for field in fields(Device):
         value = getattr(asked, field.name, UNSET)
         if value is None:
-            value = _default(field.name)
+            value = getattr(_DEFAULTS, field.name)
         if field.name == "address" and isinstance(value, str):
             value = normal(value)
         if value is not UNSET:
@@ -93,17 +94,10 @@ def changed(asked: Which, before: Device) -> Device:
     return replace(before, **changes)
 
 
-def _default(name: str) -> object:
-    field = next(f for f in fields(Device) if f.name == name)
-    if field.default_factory is not MISSING:
-        return field.default_factory()
-    return None if field.default is MISSING else field.default
-
-
 def said(device: Device) -> dict[str, object]:
     """Return the settings that differ from their defaults, as JSON has them; secrets included."""
     plain: dict[str, object] = msgspec.to_builtins(device)
-    defaults = msgspec.to_builtins(Device(kind=""))
+    defaults = msgspec.to_builtins(_DEFAULTS)
     return {name: value for name, value in plain.items() if value != defaults[name]}
 
 

@@ -267,9 +267,7 @@ def make_tank(device: Device) -> TankSender:
     volts = most if device.pull_up is None else supply * most / (device.pull_up + most)
     if volts >= chip.gain:
         raise SettingError(
-            "gain",
-            f"the table's {most:g} make {volts:.3g} V, the chip ends at {chip.gain:g}",
-            "a larger one",
+            "gain", f"the table's {most:g} make {volts:.3g} V, the chip ends at {chip.gain:g}", "a larger one"
         )
     return TankSender(chip, known, device.pull_up, supply, device.capacity)
 

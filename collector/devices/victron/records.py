@@ -37,9 +37,9 @@ BATTERY_SENSE = 0x0102
 
 
 def _watts_field(
-    entity: str, name: str, start: int, length: int = 16, *, within: tuple[float, float], signed: bool
+    entity: str, name: str, start: int, length: int = 16, *, within: tuple[float, float]
 ) -> Number:
-    return Number(entity, measured(name, "W"), start, length, signed=signed, within=within)
+    return Number(entity, measured(name, "W"), start, length, signed=within[0] < 0, within=within)
 
 
 def _yield_field(start: int) -> Number:
@@ -231,9 +231,9 @@ RECORDS: Mapping[str, Layout] = {
             Power("power", measured("Battery power", "W")),
             _AC_INPUT,
             # 50 A at 230 V pass through it.
-            _watts_field("ac_in_power", "AC input power", 48, within=(-15_000, 15_000), signed=True),
-            _watts_field("ac_out_power", "AC output power", 64, within=(-15_000, 15_000), signed=True),
-            _watts_field("pv_power", "Solar power", 80, within=(0, 20_000), signed=False),
+            _watts_field("ac_in_power", "AC input power", 48, within=(-15_000, 15_000)),
+            _watts_field("ac_out_power", "AC output power", 64, within=(-15_000, 15_000)),
+            _watts_field("pv_power", "Solar power", 80, within=(0, 20_000)),
             _yield_field(96),
         ),
         trouble="charger_error",
@@ -289,7 +289,7 @@ RECORDS: Mapping[str, Layout] = {
             volts_field("voltage", "Battery voltage", 16),
             # Negative when a load output draws more than the sun gives; its field ends at 51 A.
             amperes_field("current", "Battery current", 32, within=(-60, 250)),
-            _watts_field("power", "Solar power", 64, within=(0, 20_000), signed=False),
+            _watts_field("power", "Solar power", 64, within=(0, 20_000)),
             _yield_field(48),
             amperes_field("load_current", "Load current", 80, 9, optional=True),
         ),
@@ -312,8 +312,8 @@ RECORDS: Mapping[str, Layout] = {
             Power("power", measured("Battery power", "W")),
             _AC_INPUT,
             # Three phases of several Quattros.
-            _watts_field("ac_in_power", "AC input power", 48, 19, within=(-100_000, 100_000), signed=True),
-            _watts_field("ac_out_power", "AC output power", 67, 19, within=(-100_000, 100_000), signed=True),
+            _watts_field("ac_in_power", "AC input power", 48, 19, within=(-100_000, 100_000)),
+            _watts_field("ac_out_power", "AC output power", 67, 19, within=(-100_000, 100_000)),
             degrees_field("Battery temperature", 88),
             Number(
                 "soc",
