@@ -57,12 +57,11 @@ def read(broker: Broker, device: str) -> tuple[Now, dict[str, str | None]]:
 def read_profile(profile: str, port: str, unit: int | None) -> tuple[Now, dict[str, str | None]]:
     """Return a device as a profile reads it now, and the units of its entities. Raises SettingsError."""
     # A collector's reader and its transports, which a question to the broker does not need.
-    from collector import own_profile  # noqa: PLC0415 — as above
+    from collector.direct import read_profile as read_directly  # noqa: PLC0415 — as above
 
     try:
-        found, units = own_profile.read(profile, port, unit)
+        found = read_directly(profile, port, unit)
     except ConfigError as error:
         raise SettingsError(str(error)) from error
     raw = [Raw(one.asked, one.answer) for one in found.raw]
-    problem = None if found.why is None else str(found.why)
-    return Now(port, to_iso(time.time_ns() // 1_000_000), raw, own_profile.values_of(found), problem), units
+    return Now(port, to_iso(time.time_ns() // 1_000_000), raw, found.values, found.problem), found.units

@@ -3,11 +3,9 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bus import request_server, systemd
 from bus.clock import Clock, house_clock
@@ -15,24 +13,26 @@ from bus.command_server import Answers
 from bus.events import Subscription
 from bus.owner import has_left, owner_of_devices
 from bus.process import EXIT_OK, Process, set_up_logging
-from bus.publisher import Publisher
 from bus.topics import Topics, Verb
-from collector.api import name_of, nothing_to_scan, open_to_clients, roster_of, scan_of
 from collector.checking import find_mistakes
-from collector.device import MQTT, TRANSPORTS, Owned, owned_devices
-from collector.device_store import DeviceStore
-from collector.reading_now import AskNow, LastFrames, NoReader, Reader
-from collector.readings import Readings
-from collector.scanning import Scan
-from collector.service import Collector
+from collector.device import (
+    MQTT,
+    TRANSPORTS,
+    Owned,
+    Readings,
+    Surroundings,
+    line_of,
+    owned_devices,
+    service_name,
+)
+from collector.device_store import DeviceStore, Which, open_store
+from collector.polling import PollingSource
+from collector.read import AskNow, ours
+from collector.registry import Registry, open_to_clients
+from collector.scan import Refusing, nothing_to_scan, scan_of
+from collector.service import Collector, LiveVerb, Obeys, Source, Switching, Timers
 from config.load import load_or_exit
 from config.model import Settings
-
-if TYPE_CHECKING:
-    from collector.importing import ImportingSource
-    from collector.polling import PollingSource
-
-    SwitchingSource = ImportingSource | PollingSource
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ def main() -> int:
     settings = load_or_exit(find_mistakes, systemd.notify)
     clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
-    store = roster_of(settings.storage, transport)
+    store = open_store(settings.storage, service_name(transport))
     # What the last device has left at the broker and at Home Assistant is still to be taken back.
-    left = has_left(name_of(transport), settings)
+    left = has_left(service_name(transport), settings)
     # What is wrong with the file of those that were added over MQTT must be told.
     added = store.devices or store.unread or store.problem
     if not (devices or added or left or transport in settings.collector.run):
@@ -79,20 +79,29 @@ def _foreign(settings: Settings) -> list[Subscription]:
 
 
 @dataclass(frozen=True, slots=True)
-class _House:
-    """What every collector has; `open` lets clients in once it is put together."""
+class _Assembly:
+    """What every collector has, whatever its transport."""
 
+    transport: str
     settings: Settings
     devices: list[Owned]
+    store: DeviceStore
     process: Process
-    publisher: Publisher
     readings: Readings
-    open: Callable[[Collector, Scan, Reader], None]
+
+    def service(self, source: Source, switching: Switching | None = None) -> Collector:
+        """Return the service of a source."""
+        return Collector(self.devices, source, self.readings, topics=self.process.topics, switching=switching)
+
+    def open(self, service: Collector, scan: LiveVerb, reader: LiveVerb) -> None:
+        """Let clients in."""
+        registry = Registry(self.transport, self.settings, self.store, service, self.readings)
+        open_to_clients(registry, scan, reader, bus=self.process.connection, topics=self.process.topics)
 
 
 def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceStore, clock: Clock) -> int:
     """Run a collector until it is asked to stop; returns the exit code."""
-    name = name_of(transport)
+    name = service_name(transport)
     topics = Topics(settings.broker.base)
     # All of them, for devices may join later; what is addressed to others is passed over.
     commands = [] if transport == "ble" else [Subscription(filter=topics.every(Verb.SET), qos=0)]
@@ -100,48 +109,20 @@ def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceS
     foreign = _foreign(settings) if transport == MQTT else []
     process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
     readings = Readings(publisher, clock=clock, journal=process.journal)
-
-    def let_in(service: Collector, scan: Scan, reader: Reader) -> None:
-        open_to_clients(
-            transport,
-            settings,
-            store,
-            service=service,
-            readings=readings,
-            publisher=publisher,
-            scan=scan,
-            reader=reader,
-            bus=process.connection,
-            topics=topics,
-            clock=clock,
-            journal=process.journal,
-        )
-
-    house = _House(settings, devices, process, publisher, readings, let_in)
+    parts = _Assembly(transport, settings, devices, store, process, readings)
     if transport == "ble":
-        return _run_ble(house)
-    return _run_imports(house) if transport == MQTT else _run_polled(house, transport)
+        return _run_ble(parts)
+    return _run_imports(parts) if transport == MQTT else _run_polled(parts)
 
 
-def _run_ble(house: _House) -> int:
+def _run_ble(parts: _Assembly) -> int:
     # Only here, so that no other collector carries the radio.
-    from collector.listening import ListeningSource  # noqa: PLC0415 — see above
-    from collector.scan_ble import BleScan  # noqa: PLC0415 — see above
-    from collector.transports.ble.radio import Ladder, Radio  # noqa: PLC0415 — see above
+    from collector.listening import BleScan, LastFrames, ListeningSource  # noqa: PLC0415 — see above
+    from collector.transports.radio import Ladder, Radio  # noqa: PLC0415 — see above
 
-    settings, process, readings = house.settings, house.process, house.readings
-    clock, journal = process.clock, process.journal
-    source = ListeningSource(readings, clock=clock, journal=journal, emit=process.emit)
-    service = Collector(
-        house.devices,
-        source,
-        readings,
-        house.publisher,
-        topics=process.topics,
-        clock=clock,
-        journal=journal,
-    )
-    house.open(service, BleScan(readings, clock=clock), LastFrames(readings, clock=clock))
+    settings, process, readings = parts.settings, parts.process, parts.readings
+    service = parts.service(ListeningSource(readings, emit=process.emit))
+    parts.open(service, BleScan(readings), LastFrames(readings))
     if not list(readings):
         log.info("no device is read over Bluetooth yet; listening all the same")
     radio = Radio(
@@ -149,7 +130,7 @@ def _run_ble(house: _House) -> int:
         mode=settings.ble.mode,
         emit=process.emit,
         ladder=Ladder(silence=settings.ble.watchdog),
-        monotonic=clock.monotonic,
+        monotonic=process.clock.monotonic,
     )
     radio.start()
     try:
@@ -158,69 +139,46 @@ def _run_ble(house: _House) -> int:
         radio.stop()
 
 
-def _run_polled(house: _House, transport: str) -> int:
-    from collector.lines import Surroundings, line_of  # noqa: PLC0415 — the radio's process needs no lines
-    from collector.polling import PollingSource  # noqa: PLC0415 — the same
-
-    settings, process, readings = house.settings, house.process, house.readings
-    clock, journal = process.clock, process.journal
+def _run_polled(parts: _Assembly) -> int:
+    settings, process, readings = parts.settings, parts.process, parts.readings
     around = Surroundings(
         state=Path(settings.storage.state),
         runtime=Path(settings.storage.runtime),
         # Before the first connection nobody knows: a start is no failure of the broker.
         broker_up=lambda: process.connection.connected if process.connection.generation else None,
         controller=settings.controller,
-        tell_pins=partial(journal.fact, "pins"),
+        tell_pins=partial(process.journal.fact, "pins"),
     )
-    lines = partial(line_of, around=around)
-    source = PollingSource(readings, lines, clock=clock, journal=journal, emit=process.emit)
-    service = _switching(house, source)
-    house.open(service, scan_of(transport, source, readings), AskNow(source, readings, clock=clock))
+    source = PollingSource(readings, partial(line_of, around=around), emit=process.emit)
+    service = parts.service(source, _switching(parts, source))
+    parts.open(service, scan_of(parts.transport, source, readings), AskNow(source, readings))
     try:
         return process.run(service)
     finally:
         source.stop()
 
 
-def _run_imports(house: _House) -> int:
+def _run_imports(parts: _Assembly) -> int:
     from collector.importing import ImportingSource  # noqa: PLC0415 — only the collector that needs it
 
-    process = house.process
-    source = ImportingSource(
-        house.readings,
-        process.connection,
-        clock=process.clock,
-        journal=process.journal,
-        emit=process.emit,
-    )
-    service = _switching(house, source)
+    process, readings = parts.process, parts.readings
+    source = ImportingSource(readings, process.connection, emit=process.emit)
+    service = parts.service(source, _switching(parts, source))
     why = "what others publish is on their own topics: boondock watch shows it"
-    house.open(service, nothing_to_scan(MQTT), NoReader(house.readings, why))
+    reader = Refusing(why, Which, lambda asked: ours(readings, asked.device))
+    parts.open(service, nothing_to_scan(MQTT), reader)
     return process.run(service)
 
 
-def _switching(house: _House, source: "SwitchingSource") -> Collector:
-    """The service of a source whose devices obey."""
-    from collector.switching import Switching, Timers  # noqa: PLC0415 — the radio's process needs none
-
-    process, readings = house.process, house.readings
-    clock, journal = process.clock, process.journal
-    runtime = Path(house.settings.storage.runtime)
+def _switching(parts: _Assembly, source: Obeys) -> Switching:
+    """Let devices of a source obey."""
+    process, readings = parts.process, parts.readings
+    runtime = Path(parts.settings.storage.runtime)
     kept = runtime / f"{process.name}-answers.json"
-    answers = Answers(process.connection, process.topics, journal, clock=clock, path=kept)
-    timers = Timers(runtime / f"{process.name}-timers.json")
-    switching = Switching(source, readings, answers, clock=clock, journal=journal, timers=timers)
+    answers = Answers(process.connection, process.topics, process.journal, clock=process.clock, path=kept)
+    switching = Switching(source, readings, answers, Timers(runtime / f"{process.name}-timers.json"))
     process.put_first(lambda topic: switching.owns(*process.topics.levels_of(topic)[:2]))
-    return Collector(
-        house.devices,
-        source,
-        readings,
-        house.publisher,
-        topics=process.topics,
-        clock=clock,
-        journal=journal,
-        switching=switching,
-    )
+    return switching
 
 
 if __name__ == "__main__":

@@ -3,24 +3,25 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any
 
 from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
 from bus.discovery import SENSORS
 from bus.messages import RESERVED
+from collector import devices as kinds
 from collector import references
 from collector.device import TCP, baudrate
-from collector.devices import registry
-from collector.devices.description import I2cKind, Kind, ModbusKind, PolledKind, Poller, SettingError
+from collector.devices.description import I2cKind, Kind, PolledKind, Poller, SettingError, Wire
 from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
 from collector.schedule import BadCronError, check_cron
-from config.mistakes import ConfigError, Mistake
+from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Relay, Settings
 from config.model_import import Import, ImportEntity
 
 Wrong = tuple[str, str, str]
 
+_DEFAULTS = Device(kind="")
 # Settings that a device of any kind may have, and those of any kind that is asked.
 _COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
 _ASKED = ("every", "cron", "jitter")
@@ -48,12 +49,6 @@ _TLS_PORT = 8883
 _SCHEMES = ("socket://", "rfc2217://", "hwgrep://", "tcp://")
 
 
-def check(settings: Settings, where: str) -> None:
-    """Raise ConfigError with every mistake that only the kinds can know."""
-    if found := find_mistakes(settings, where):
-        raise ConfigError(found)
-
-
 def find_mistakes(settings: Settings, where: str) -> list[Mistake]:
     """Every mistake that only the kinds can know; loads the kinds of all devices."""
     found: list[Mistake] = []
@@ -70,7 +65,7 @@ def find_mistakes(settings: Settings, where: str) -> list[Mistake]:
 
 
 def find_doubts(settings: Settings, where: str) -> list[Mistake]:
-    """What may be right and is likely not; no process refuses it."""
+    """Find what may be right and is likely not; no process refuses it."""
     found = [Mistake(where, *doubt) for doubt in references.doubts(settings)]
     if settings.broker.port == _TLS_PORT and settings.broker.tls_ca is None:
         allowed = "write tls_ca = the file of its certificate authority, too"
@@ -79,7 +74,7 @@ def find_doubts(settings: Settings, where: str) -> list[Mistake]:
 
 
 def _crowded(devices: dict[str, Device]) -> Iterator[tuple[str, str, str, str]]:
-    """What a device takes from one that stands before it: device, field, what is wrong, what is allowed."""
+    """Find what a device takes from one before it: device, field, what is wrong, what is allowed."""
     before: dict[str, Device] = {}
     for name, device in devices.items():
         for wrong in conflicts(name, device, before):
@@ -88,8 +83,8 @@ def _crowded(devices: dict[str, Device]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def mistakes(name: str, device: Device) -> Iterator[Wrong]:
-    """What is wrong with a device's settings: field, what is wrong, what is allowed."""
-    kind = registry.KINDS.get(device.kind)
+    """Find the mistakes in a device's settings: field, what is wrong, what is allowed."""
+    kind = kinds.KINDS.get(device.kind)
     if kind is None:
         yield "kind", f"there is no kind {device.kind!r}", _kind_meant(device.kind)
         return
@@ -123,14 +118,14 @@ def _port(kind: Kind, port: str) -> Iterator[Wrong]:
             f"{port} is a port of Windows",
             "write its path, such as /dev/ttyUSB0: ls /dev/serial/by-id",
         )
-    elif re.fullmatch(r"[\w.-]+(:\d+)?", port) and isinstance(kind, ModbusKind) and re.search(r"[.:]", port):
+    elif re.fullmatch(r"[\w.-]+(:\d+)?", port) and kind.wire is Wire.MODBUS and re.search(r"[.:]", port):
         yield "port", f"{port!r} is no path", f'did you mean "tcp://{port}"?'
     elif re.fullmatch(r"(dev/)?(tty\w+|serial\d|serial/.*)", port):
         yield "port", f"{port!r} is no path", f'did you mean "/dev/{port.removeprefix("dev/")}"?'
 
 
 def _kind_meant(name: str) -> str:
-    known = sorted((*registry.KINDS, INTEGRAL))
+    known = sorted((*kinds.KINDS, INTEGRAL))
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     meant = [kind for part, kind in _CALLED.items() if part in word]
     close = [word] if word in known else meant or difflib.get_close_matches(word, known, n=1)
@@ -157,8 +152,7 @@ _HINTS = {
 def _superfluous(kind: Kind, device: Device) -> Iterator[Wrong]:
     known = (*_COMMON, *kind.needs, *kind.takes, *(_ASKED if isinstance(kind, PolledKind) else ()))
     for one in fields(Device):
-        default = one.default_factory() if one.default_factory is not MISSING else one.default
-        if one.name not in known and getattr(device, one.name) != default:
+        if one.name not in known and getattr(device, one.name) != getattr(_DEFAULTS, one.name):
             allowed = ", ".join(sorted({*kind.needs, *kind.takes})) or "none of its own"
             yield one.name, f"a device of kind {kind.name} has no such setting", allowed
 
@@ -278,10 +272,10 @@ def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterat
 
 
 def bus_pins(devices: Mapping[str, Device]) -> dict[int, str]:
-    """The pins that buses of these devices take, each with what it is and for whom."""
+    """Return the pins that buses of these devices take, each with what it is and for whom."""
     found: dict[int, str] = {}
     for name, device in devices.items():
-        if isinstance(registry.KINDS.get(device.kind), I2cKind):
+        if isinstance(kinds.KINDS.get(device.kind), I2cKind):
             bus = _FIRST_BUS if device.bus is None else device.bus
             for pin, line in _I2C_PINS.get(bus, {}).items():
                 found.setdefault(pin, f"{line} of I2C bus {bus}, which {name} uses")
@@ -328,13 +322,13 @@ def _pins(device: Device) -> set[int]:
 
 
 def _is_serial(device: Device) -> bool:
-    kind = registry.KINDS.get(device.kind)
+    kind = kinds.KINDS.get(device.kind)
     return isinstance(kind, PolledKind) and device.port is not None and not device.port.startswith(TCP)
 
 
 def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
     # Modbus is a bus: all on it listen, at one speed. Everything else on a port is alone there.
-    if not all(isinstance(registry.KINDS.get(one.kind), ModbusKind) for one in (device, its)):
+    if not all(kinds.wire_of(one.kind) is Wire.MODBUS for one in (device, its)):
         yield "port", f"{other} has {device.port} for itself", "a port of its own"
         return
     if _is_serial(device) and (speed := _speed(its)) != _speed(device):
@@ -344,7 +338,7 @@ def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
 
 
 def _place(port: str | None) -> str | None:
-    """A port in one spelling: that of Modbus TCP is 502 unless it is said."""
+    """Spell a port in one way: that of Modbus TCP is 502 unless it is said."""
     if port is None or not port.startswith(TCP):
         return port
     host = port.removeprefix(TCP).rstrip("/").lower()
@@ -360,8 +354,8 @@ def _speed(device: Device) -> int:
 
 
 def _made(device: Device) -> Poller[Any] | None:
-    """The device; None if it cannot be made, such as one that an earlier version took."""
-    kind = registry.KINDS.get(device.kind)
+    """Make the device; None if it cannot be made, such as one that an earlier version took."""
+    kind = kinds.KINDS.get(device.kind)
     try:
         return kind.make(device) if isinstance(kind, PolledKind) else None
     except SettingError:
@@ -369,7 +363,7 @@ def _made(device: Device) -> Poller[Any] | None:
 
 
 def _chip(device: Device) -> tuple[int, int] | None:
-    if not isinstance(registry.KINDS.get(device.kind), I2cKind):
+    if not isinstance(kinds.KINDS.get(device.kind), I2cKind):
         return None
     # As the kind has it: most owners leave it out.
     address = getattr(_made(device), "address", None)

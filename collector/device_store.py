@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -16,7 +16,7 @@ from collector import checking
 from collector.checking import Wrong, conflicts, taken_by_relays
 from config import rules
 from config.addresses import normal
-from config.model import INTEGRAL, Device, Settings
+from config.model import INTEGRAL, Device, Settings, Storage
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 SECRETS = ("key", "route_b_id", "route_b_password")
 """Settings that are taken and kept, and never said again."""
 
+_DEFAULTS = Device(kind="")
 # Of an integral, which is the statistician's.
 _DERIVED = ("source", "max_gap", "sign")
 _BOUNDS = ("ge", "gt", "le", "lt")
@@ -54,7 +55,7 @@ class Whose(Struct, forbid_unknown_fields=True):
 
 
 def _bounded(hint: Any) -> Any:  # noqa: ANN401 — a type as `typing` takes it apart
-    """The same type with the bounds that pydantic reads said as msgspec reads them."""
+    """Say the bounds of a type as msgspec reads them instead of pydantic."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         bounds = {name: getattr(one, name) for one in inner[1:] for name in _BOUNDS if hasattr(one, name)}
@@ -80,12 +81,12 @@ DeviceSettings = _parameters("Settings")
 
 
 def changed(asked: Which, before: Device) -> Device:
-    """The settings with what was asked for."""
+    """Change settings as a client asks."""
     changes: dict[str, Any] = {}
     for field in fields(Device):
         value = getattr(asked, field.name, UNSET)
         if value is None:
-            value = _default(field.name)
+            value = getattr(_DEFAULTS, field.name)
         if field.name == "address" and isinstance(value, str):
             value = normal(value)
         if value is not UNSET:
@@ -93,27 +94,20 @@ def changed(asked: Which, before: Device) -> Device:
     return replace(before, **changes)
 
 
-def _default(name: str) -> object:
-    field = next(f for f in fields(Device) if f.name == name)
-    if field.default_factory is not MISSING:
-        return field.default_factory()
-    return None if field.default is MISSING else field.default
-
-
 def said(device: Device) -> dict[str, object]:
-    """The settings that differ from their defaults, as JSON has them; secrets included."""
+    """Return the settings that differ from their defaults, as JSON has them; secrets included."""
     plain: dict[str, object] = msgspec.to_builtins(device)
-    defaults = msgspec.to_builtins(Device(kind=""))
+    defaults = msgspec.to_builtins(_DEFAULTS)
     return {name: value for name, value in plain.items() if value != defaults[name]}
 
 
 def shown(device: Device) -> dict[str, object]:
-    """The same for everybody's eyes: of a secret only that there is one."""
+    """Return the same for everybody's eyes: of a secret only that there is one."""
     return {name: "set" if name in SECRETS else value for name, value in said(device).items()}
 
 
 def masked(text: str, asked: object = None) -> str:
-    """The text without secrets, and without what looks like a key that was put in the wrong place."""
+    """Cut secrets out of a text, and what looks like a key that was put in the wrong place."""
     for name in SECRETS:
         secret = getattr(asked, name, None)
         if isinstance(secret, str) and len(secret) >= _SHORTEST:
@@ -188,8 +182,13 @@ class DeviceStore:
         self.devices, self.unread = devices, unread
 
 
+def open_store(storage: Storage, service: str) -> DeviceStore:
+    """Return the devices that were added to a collector over MQTT."""
+    return DeviceStore(Path(storage.state) / f"{service}-devices.json")
+
+
 def wrong_with(settings: Settings, others: Mapping[str, Device], name: str, device: Device) -> list[str]:
-    """What keeps a device from standing beside boondock.toml's and `others`: a sentence a mistake."""
+    """Find what keeps a device from standing beside boondock.toml's and `others`: a sentence a mistake."""
     found = _wrong(settings, others, name, device)
     return [masked(f"{field}: {wrong}; allowed: {allowed}", device) for field, wrong, allowed in found]
 

@@ -6,17 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from bus.clock import BUILD_DATE_MS, Clock
+from bus.clock import BUILD_DATE_MS
 from bus.commands import Switch, Wanted
 from bus.events import Message, Publishes, Sent, Subscription
-from bus.health import Journal
 from bus.messages import OFF, ON, Value, Values
-from collector.device import Owned
+from collector.device import Owned, Readings
 from collector.devices.description import Decoded, Earlier, Kind, NoAnswerError, Wire
 from collector.devices.imported import BadPayloadError, Heard, Imported, is_online, payload_of
 from collector.polling import Switched
-from collector.readings import Readings
-from collector.reporting import Cadence, Coalescer
+from collector.schedule import Cadence, Coalescer
 from config.model import Device, Settings
 from config.model_import import Import
 
@@ -68,19 +66,9 @@ class ImportingSource:
 
     silence = "nothing heard on its topics: is it switched on, are the topics right?"
 
-    def __init__(
-        self,
-        readings: Readings,
-        bus: Publishes,
-        *,
-        clock: Clock,
-        journal: Journal,
-        emit: Callable[[object], None],
-    ) -> None:
+    def __init__(self, readings: Readings, bus: Publishes, *, emit: Callable[[object], None]) -> None:
         self._readings = readings
         self._bus = bus
-        self._clock = clock
-        self._journal = journal
         self._emit = emit
         self._devices: dict[str, _Device] = {}
 
@@ -94,18 +82,15 @@ class ImportingSource:
         self.add(device)
 
     def remove(self, device_id: str) -> None:
-        """Its messages are a stranger's from now on."""
+        """Stop decoding this device's topics."""
         del self._devices[device_id]
-
-    def stop(self) -> None:
-        """There is nothing to end."""
 
     def handle(self, event: object) -> None:
         """Take a message from another publisher."""
         if not isinstance(event, Message):
             return
-        now = self._clock.monotonic()
-        self._journal.count("messages")
+        now = self._readings.clock.monotonic()
+        self._readings.journal.count("messages")
         for device_id, device in self._devices.items():
             owned = self._readings.get(device_id)
             said = device.imported.table.availability
@@ -120,35 +105,35 @@ class ImportingSource:
 
     def _availability(self, owned: Owned, device: _Device, online: bool | None) -> None:  # noqa: FBT001 — the payload's meaning
         if online is None:
-            self._journal.count(f"availability_refused.{owned.id}")
+            self._readings.journal.count(f"availability_refused.{owned.id}")
             return
         was, device.away = device.away, not online
         if was and online:
             # It is not well before it has said something, but no longer known to be away.
-            self._journal.solved(f"device.{owned.id}")
+            self._readings.journal.solved(f"device.{owned.id}")
         if device.away:
             device.known = {}
             self._readings.gone(owned, _AWAY)
             return
         held, device.held = device.held, {}
         for topic, (payload, at) in held.items():
-            if self._clock.monotonic() - at <= _HOLD_S:
+            if self._readings.clock.monotonic() - at <= _HOLD_S:
                 self._state(owned, device, topic, payload, at)
 
     def _state(self, owned: Owned, device: _Device, topic: str, payload: bytes, at: float) -> None:
         if device.away:
             # A bridge may say again what it remembers of a device that is gone.
             device.held[topic] = (payload, at)
-            self._journal.count(f"messages_while_offline.{owned.id}")
+            self._readings.journal.count(f"messages_while_offline.{owned.id}")
             return
         try:
             heard = device.imported.read(topic, payload)
         except BadPayloadError as error:
-            self._journal.count(f"payloads_refused.{owned.id}")
+            self._readings.journal.count(f"payloads_refused.{owned.id}")
             self._explain(owned, device, dict.fromkeys(device.imported.of(topic), f"{topic}: {error}"))
             return
         for entity in heard.refused:
-            self._journal.count(f"values_refused.{owned.id}.{entity}")
+            self._readings.journal.count(f"values_refused.{owned.id}.{entity}")
         device.heard |= heard.values.keys()
         self._explain(owned, device, {**heard.missing, **heard.refused})
         if heard.values:
@@ -159,8 +144,8 @@ class ImportingSource:
         """Tell why entities have no value, of those that never had one: the table may be wrong."""
         for entity in reasons.keys() - device.heard:
             subject = f"entity.{owned.id}.{entity}"
-            if subject not in self._journal.problems:
-                self._journal.problem(subject, reasons[entity], self._clock.wall())
+            if subject not in self._readings.journal.problems:
+                self._readings.journal.problem(subject, reasons[entity], self._readings.clock.wall())
 
     def _say(self, owned: Owned, device: _Device, heard: Heard, at: float) -> None:
         values = dict(heard.values)
@@ -178,10 +163,12 @@ class ImportingSource:
         self._readings.said(owned, Decoded(values), at, ts=ts)
 
     def _time(self, owned: Owned, heard: Heard) -> int | None:
-        """The device's own time of a reading, None if its arrival counts."""
+        """Return the device's own time of a reading, None if its arrival counts."""
         ts = heard.ts
-        if heard.bad_time or (ts is not None and not BUILD_DATE_MS <= ts <= self._clock.wall() + _AHEAD_MS):
-            self._journal.count(f"times_refused.{owned.id}")
+        if heard.bad_time or (
+            ts is not None and not BUILD_DATE_MS <= ts <= self._readings.clock.wall() + _AHEAD_MS
+        ):
+            self._readings.journal.count(f"times_refused.{owned.id}")
             return None
         return ts
 
@@ -202,9 +189,9 @@ class ImportingSource:
         if self._bus.publish(topic, payload_of(table, value).encode()) is not Sent.YES:
             self._fail(owned.id, ticket, f"the broker did not take {topic}")
             return
-        self._journal.count("commands_passed_on")
+        self._readings.journal.count("commands_passed_on")
         device.pending[entity] = _Pending(
-            value, (table.command_step or 0.0) / 2, self._clock.monotonic() + _PATIENCE_S, ticket
+            value, (table.command_step or 0.0) / 2, self._readings.clock.monotonic() + _PATIENCE_S, ticket
         )
 
     def _wanted(self, owned: Owned, device: _Device, entity: str, wanted: Wanted) -> float | str | None:
@@ -244,7 +231,7 @@ class ImportKind(Kind):
 
 
 def owned_imports(settings: Settings, now: float) -> list[Owned]:
-    """The devices of all [[import]] tables, which the checks have passed; `now` in monotonic seconds."""
+    """Make the devices of all [[import]] tables, which are checked; `now` in monotonic seconds."""
     return [_own(settings, name, table, now) for name, table in settings.imports.items()]
 
 

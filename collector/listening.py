@@ -1,16 +1,23 @@
-"""Hears devices that advertise: frames of the radio in, decoded values out."""
+"""The devices of the radio: frames in, decoded values out; the last frame of each, who else is on the air."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from bus.clock import Clock
-from bus.health import Journal
+from msgspec import Struct
+
+from bus.commands import Code, Refused
 from bus.process import EXIT_RESTART, Stop
-from collector.device import Owned
+from bus.requests import Action, Listing, Part, Parts, Place, Progress, Wait, action
+from collector.device import Owned, Readings
+from collector.device_store import Which
+from collector.devices import KINDS
 from collector.devices.description import BadRecordError, BleKind, Decoded, DecodeError, ImplausibleError
 from collector.devices.rows import RSSI
-from collector.readings import Readings
-from collector.transports.ble.radio import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.devices.victron.ble import Recognised, recognise
+from collector.read import Raw, ours, read_at
+from collector.scan import MOST, OneAtATime, ScanProgress, Seconds, report
+from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +34,9 @@ class Trust:
     """
 
     def __init__(self) -> None:
-        self._trusted = True
+        self.trusted = True
         self._recent: set[bytes] = set()
         self._implausible_in_row = 0
-
-    @property
-    def trusted(self) -> bool:
-        """Whether readings of this device may be published."""
-        return self._trusted
 
     @property
     def complaint(self) -> str | None:
@@ -48,18 +50,18 @@ class Trust:
 
     def plausible(self, record: bytes) -> bool:
         """Count a plausible record; True if its values may be published."""
-        if self._trusted:
+        if self.trusted:
             return True
         if self._implausible_in_row:
             self._implausible_in_row = 0
             self._recent.clear()
         self._recent.add(record)
-        self._trusted = len(self._recent) >= _RECORDS_TO_TRUST
-        return self._trusted
+        self.trusted = len(self._recent) >= _RECORDS_TO_TRUST
+        return self.trusted
 
     def implausible(self, record: bytes) -> None:
         """Count an implausible record: the device is believed again after 3 different plausible ones."""
-        self._trusted = False
+        self.trusted = False
         if not self._implausible_in_row:
             self._recent.clear()
         if record in self._recent:
@@ -73,12 +75,8 @@ class Trust:
 class ListeningSource:
     """The devices of the radio: their advertisements become values once they can be believed."""
 
-    def __init__(
-        self, readings: Readings, *, clock: Clock, journal: Journal, emit: Callable[[object], None]
-    ) -> None:
+    def __init__(self, readings: Readings, *, emit: Callable[[object], None]) -> None:
         self._readings = readings
-        self._clock = clock
-        self._journal = journal
         self._emit = emit
         self._silence = _SILENCE
         self._by_address: dict[str, Owned] = {}
@@ -112,10 +110,10 @@ class ListeningSource:
             case RadioState():
                 self._radio_state(event)
             case RadioGone():
-                self._journal.problem("radio", event.message, self._clock.wall())
+                self._readings.journal.problem("radio", event.message, self._readings.clock.wall())
                 self._emit(Stop(EXIT_RESTART, event.message))
             case Heard():
-                self._journal.count("foreign_heard")
+                self._readings.journal.count("foreign_heard")
 
     def tick(self, _now: float) -> float:
         """Do nothing: there is nothing to poll."""
@@ -124,9 +122,9 @@ class ListeningSource:
     def _advertisement(self, frame: Advertisement) -> None:
         device = self._by_address.get(frame.address)
         if device is None:
-            self._journal.count("strangers_heard")
+            self._readings.journal.count("strangers_heard")
             return
-        self._journal.count("frames")
+        self._readings.journal.count("frames")
         decoded = self._decode(device, frame)
         if decoded is not None:
             decoded.values[RSSI] = frame.rssi
@@ -149,23 +147,137 @@ class ListeningSource:
                 self._readings.complain(device, str(error))
             return None
         if not trust.plausible(frame.data):
-            self._journal.count("frames_not_trusted")
+            self._readings.journal.count("frames_not_trusted")
             return None
         return decoded
 
     def _refuse(self, device: Owned, error: DecodeError) -> None:
-        self._journal.count("frames_refused")
-        self._journal.count(f"frames_refused.{device.id}")
+        self._readings.journal.count("frames_refused")
+        self._readings.journal.count(f"frames_refused.{device.id}")
         log.debug("%s: %s", device.id, error)
 
     def _radio_state(self, event: RadioState) -> None:
-        self._journal.fact("radio", f"{event.rung}: {event.told}")
-        self._journal.count(f"radio_{event.rung}")
+        self._readings.journal.fact("radio", f"{event.rung}: {event.told}")
+        self._readings.journal.count(f"radio_{event.rung}")
         if event.rung == Rung.FAILED:
             self._silence = f"the radio does not work: {event.message}"
         elif event.rung == Rung.SCANNING:
             self._silence = _SILENCE
         if event.rung in (Rung.SCANNING, Rung.STOPPED):
-            self._journal.solved("radio")
-        elif self._journal.problem("radio", event.told, self._clock.wall()):
+            self._readings.journal.solved("radio")
+        elif self._readings.journal.problem("radio", event.told, self._readings.clock.wall()):
             log.warning("radio: %s", event.told)
+
+
+class LastFrames:
+    """Devices of the radio: the last frame of each."""
+
+    def __init__(self, readings: Readings) -> None:
+        self._readings = readings
+        self._frames: dict[str, Advertisement] = {}
+
+    def action(self) -> Action:
+        """Return the verb read."""
+        return action(Which, lambda asked, _place: Listing.whole(self._parts(asked.device)))
+
+    def take(self, event: object) -> None:
+        """Keep the newest frame of each device of ours."""
+        if isinstance(event, Advertisement) and event.address in self._addresses():
+            self._frames[event.address] = event
+
+    def _addresses(self) -> set[str]:
+        return {str(device.settings.address).upper() for device in self._readings}
+
+    def _parts(self, name: str) -> Parts:
+        device = ours(self._readings, name)
+        frame = self._frames.get(str(device.settings.address).upper())
+        if frame is None:
+            raise Refused(Code.OFFLINE, f"{name} was not heard since the start: is it in range?")
+        assert isinstance(device.kind, BleKind)  # noqa: S101 — device.transport sorted them
+        raw = [Raw(f"advertisement of {frame.address}, {frame.rssi} dBm", frame.data.hex())]
+        try:
+            values = device.kind.decode(frame.data, device.key).values | {RSSI: frame.rssi}
+            yield Part((), read_at(self._readings, name, frame.at, raw, values=values))
+        except DecodeError as error:
+            yield Part((), read_at(self._readings, name, frame.at, raw, values={}, problem=str(error)))
+
+
+class Listen(Struct, forbid_unknown_fields=True):
+    """How long."""
+
+    seconds: Seconds = 10.0
+
+
+class Advertiser(Struct, frozen=True):
+    """One device on the air; `rssi` is the best, dBm; `configured` is its id in this house."""
+
+    address: str
+    name: str | None
+    what: str
+    model: str | None
+    kind: str | None
+    rssi: int
+    configured: str | None
+
+
+@dataclass(slots=True)
+class _Sighting:
+    known: Recognised
+    name: str | None
+    rssi: int
+    told: bool = False
+
+
+class BleScan:
+    """Collects advertisements while a scan runs."""
+
+    def __init__(self, readings: Readings) -> None:
+        self._readings = readings
+        self._one = OneAtATime()
+        self._seen: dict[str, _Sighting] | None = None
+
+    def action(self) -> Action:
+        """Return the verb device_scan."""
+        return action(Listen, self._start)
+
+    def take(self, event: object) -> None:
+        """Note who advertises."""
+        if self._seen is None or not isinstance(event, Advertisement):
+            return
+        known = recognise(event.data, KINDS)
+        sighting = self._seen.get(event.address)
+        if sighting is None:
+            if len(self._seen) < MOST:
+                self._seen[event.address] = _Sighting(known, event.name, event.rssi)
+            return
+        if sighting.known.kind is None and known != sighting.known:
+            # It has other frames too, which say less.
+            sighting.known, sighting.told = known, sighting.told and known.kind is None
+        sighting.name = event.name or sighting.name
+        sighting.rssi = max(sighting.rssi, event.rssi)
+
+    def _start(self, asked: Listen, _place: Place) -> Listing:
+        return self._one.run(self._parts(asked.seconds))
+
+    def _parts(self, seconds: float) -> Parts:
+        seen = self._seen = {}
+        began = self._readings.clock.monotonic()
+        try:
+            while (done := self._readings.clock.monotonic() - began) < seconds:
+                if news := [address for address, sighting in seen.items() if not sighting.told]:
+                    for address in news:
+                        seen[address].told = True
+                    found: list[object] = [self._heard(address, seen[address]) for address in news]
+                    yield Progress(ScanProgress(round(done, 1), seconds, found))
+                yield Wait.WAIT
+            strongest = sorted(seen.items(), key=lambda item: -item[1].rssi)
+            yield report([self._heard(address, sighting) for address, sighting in strongest])
+        finally:
+            self._seen = None
+
+    def _heard(self, address: str, sighting: _Sighting) -> Advertiser:
+        ours = {str(device.settings.address).upper(): device.id for device in self._readings}
+        known = sighting.known
+        return Advertiser(
+            address, sighting.name, known.what, known.model, known.kind, sighting.rssi, ours.get(address)
+        )

@@ -4,26 +4,16 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from bus.clock import Clock
 from bus.commands import Switch, Wanted
-from bus.health import Journal
 from bus.process import EXIT_RESTART, Stop
-from collector.device import Owned
-from collector.devices.description import (
-    Decoded,
-    DecodeError,
-    LineError,
-    PolledKind,
-    Switcher,
-    Values,
-)
-from collector.devices.lines import Line
-from collector.readings import Readings
+from bus.requests import Wait
+from collector.device import Owned, Readings
+from collector.devices.description import Decoded, DecodeError, Line, LineError, PolledKind, Switcher, Values
 from collector.schedule import Timer, timer
 
 log = logging.getLogger(__name__)
@@ -196,16 +186,12 @@ class PollingSource:
         readings: Readings,
         line_of: Callable[[Owned], tuple[str, Callable[[], Line]]],
         *,
-        clock: Clock,
-        journal: Journal,
         emit: Callable[[object], None],
         chance: Callable[[], float] = random.random,
         worker: type[Worker] = Worker,
     ) -> None:
         self._readings = readings
         self._line_of = line_of
-        self._clock = clock
-        self._journal = journal
         self._emit = emit
         self._chance = chance
         self._worker = worker
@@ -236,7 +222,9 @@ class PollingSource:
         name, make = self._line_of(device)
         name = prefix + name
         if name not in self._workers:
-            self._workers[name] = self._worker(name, make(), emit=self._emit, monotonic=self._clock.monotonic)
+            self._workers[name] = self._worker(
+                name, make(), emit=self._emit, monotonic=self._readings.clock.monotonic
+            )
             self._workers[name].start()
         return name
 
@@ -259,7 +247,7 @@ class PollingSource:
         return name
 
     def leave(self, line: str) -> None:
-        """A scan is done with a line; if nobody else needs it, it is closed."""
+        """Give back a line that was visited; if nobody else needs it, it is closed."""
         self._visited.remove(line)
         self._close_unused()
 
@@ -283,12 +271,12 @@ class PollingSource:
             case Failed():
                 self._failed(event)
             case WorkerGone():
-                self._journal.problem("worker", event.message, self._clock.wall())
+                self._readings.journal.problem("worker", event.message, self._readings.clock.wall())
                 self._emit(Stop(EXIT_RESTART, event.message))
 
     def tick(self, now: float) -> float:
         """Ask whose time it is; returns the seconds until the next one's."""
-        wall_ms = self._clock.wall()
+        wall_ms = self._readings.clock.wall()
         wait = _TICK_S
         for device_id, asked in self._asked.items():
             if now >= asked.not_before and asked.timer.due(now, wall_ms):
@@ -313,7 +301,7 @@ class PollingSource:
     def _ask(self, device_id: str, asked: _Asked) -> None:
         if asked.waiting:
             # Others on its line are slow, or it is: one question at a time.
-            self._journal.count(f"polls_skipped.{device_id}")
+            self._readings.journal.count(f"polls_skipped.{device_id}")
             return
         device = self._readings.get(device_id)
         assert device is not None and device.poller is not None  # noqa: S101, PT018 — added together
@@ -323,7 +311,7 @@ class PollingSource:
             return Polled(device_id, poller.poll(line, now), now, asked)
 
         asked.waiting = True
-        self._journal.count("polls")
+        self._readings.journal.count("polls")
         self._workers[asked.worker].do(Job(run, lambda why, at: Failed(device_id, why, at, asked)))
 
     def _polled(self, event: Polled) -> None:
@@ -341,11 +329,57 @@ class PollingSource:
             return
         asked.waiting = False
         asked.failures += 1
-        self._journal.count("polls_failed")
-        self._journal.count(f"polls_failed.{event.device}")
+        self._readings.journal.count("polls_failed")
+        self._readings.journal.count(f"polls_failed.{event.device}")
         log.debug("%s: %s", event.device, event.why)
         if isinstance(event.why, LineError) or asked.failures >= _PATIENCE:
             self._readings.complain(device, str(event.why))
         if isinstance(event.why, DecodeError) and asked.failures >= _PATIENCE:
             back_off = 2.0 ** min(asked.failures - _PATIENCE, 5)
             asked.not_before = event.at + min(back_off, _LONGEST_BACK_OFF_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a job of a verb brought, or why it brought nothing; `at` in monotonic seconds."""
+
+    ticket: object
+    # As the job's `run` gave it.
+    found: Any
+    why: Failure | None
+    at: float
+
+
+def verb_job(ticket: object, run: Callable[[Any, float], object]) -> Job:
+    """Return a job that ends in Answered."""
+    return Job(
+        lambda line, now: Answered(ticket, run(line, now), None, now),
+        lambda why, now: Answered(ticket, None, why, now),
+    )
+
+
+class LineVerb:
+    """A verb that has jobs done on lines, in turn with the devices there."""
+
+    def __init__(self, source: PollingSource, readings: Readings) -> None:
+        self._source = source
+        self._readings = readings
+        # By ticket; None: the job is not done yet.
+        self._answers: dict[object, Answered | None] = {}
+
+    def take(self, event: object) -> None:
+        """Note what a job of ours brought."""
+        if isinstance(event, Answered) and event.ticket in self._answers:
+            self._answers[event.ticket] = event
+
+    def _ask(self, line: str, run: Callable[[Any, float], object]) -> Generator[Wait, None, Answered]:
+        """Have a job done on a line that is visited, and wait for what it brings."""
+        ticket = object()
+        self._answers[ticket] = None
+        try:
+            self._source.put(line, verb_job(ticket, run))
+            while (answered := self._answers[ticket]) is None:
+                yield Wait.WAIT
+        finally:
+            del self._answers[ticket]
+        return answered

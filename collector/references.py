@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bus.about import Entity
-from collector.devices import registry
+from collector import devices as kinds
 from collector.devices.description import PolledKind, SettingError
 from collector.devices.imported import row_of
 from config.conditions import Condition, parse
@@ -39,7 +39,7 @@ class _Reference:
 
 
 def mistakes(settings: Settings) -> Iterator[Wrong]:
-    """Settings that name an entity which no device of this house can have: key, what is wrong, what to do.
+    """Find settings that name an entity which no device of this house has: key, what is wrong, what to do.
 
     The settings have passed config's own rules.
     """
@@ -60,7 +60,7 @@ def mistakes(settings: Settings) -> Iterator[Wrong]:
 
 
 def doubts(settings: Settings) -> Iterator[Wrong]:
-    """Settings that name a device which is none of this house: another publisher's, or a slip of the pen."""
+    """Find settings that name a device of no table here: another publisher's, or a typing error."""
     ours = _ours(settings, also_unknown=True)
     theirs = {device for user in settings.user.values() for device in user.devices}
     for one in _references(settings):
@@ -90,7 +90,7 @@ def _references(settings: Settings) -> Iterator[_Reference]:
 
 
 def _ours(settings: Settings, *, also_unknown: bool = False) -> dict[str, Mapping[str, Entity]]:
-    """The entities of each device of this house; without those that only the device itself can tell."""
+    """List the entities of each device of this house; without those that only the device itself can tell."""
     found: dict[str, Mapping[str, Entity]] = {}
     for name, device in settings.device.items():
         entities = _entities(device)
@@ -108,7 +108,7 @@ def _ours(settings: Settings, *, also_unknown: bool = False) -> dict[str, Mappin
 def _entities(device: Device) -> Mapping[str, Entity] | None:
     if device.kind == INTEGRAL:
         return {"energy": _ENERGY}
-    kind = registry.KINDS.get(device.kind)
+    kind = kinds.KINDS.get(device.kind)
     if kind is None or kind.discovers:
         return None
     rows = kind.rows
@@ -127,7 +127,7 @@ def _disabled(settings: Settings, name: str) -> tuple[str, ...]:
 
 
 def _unfit(one: _Reference, entity: Entity) -> Iterator[Wrong]:
-    """What an entity that exists cannot serve for."""
+    """Find what an entity that exists cannot serve for."""
     what = f"in {entity.unit}" if entity.unit else "ON or OFF" if entity.boolean else "a word"
     numeric = not entity.boolean and not entity.options
     if one.use == "integral" and (not numeric or entity.unit not in (None, *_WATTS)):

@@ -3,20 +3,32 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
-from bus.clock import Clock
+from bus.access_log import AccessLog
 from bus.commands import Code, Refused
-from bus.health import Journal
-from bus.publisher import Publisher
-from bus.topics import ID
-from collector.device import Owned, own, transport
-from collector.device_store import SECRETS, DeviceStore, changed, shown, wrong_with
-from collector.device_store import Which as Asked
-from collector.devices import registry as kinds
-from collector.readings import Readings
+from bus.events import Publishes
+from bus.request_server import RequestServer
+from bus.requests import Action, Listing, Part, Parts, Place, action
+from bus.topics import ID, Topics
+from collector import devices as kinds
+from collector.device import Owned, Readings, own, service_name, transport
+from collector.device_store import (
+    SECRETS,
+    DeviceSettings,
+    DeviceStore,
+    Renamed,
+    Which,
+    Whose,
+    changed,
+    masked,
+    shown,
+    wrong_with,
+)
+from collector.service import Collector, LiveVerb
 from config.model import Device, Settings
 
 log = logging.getLogger(__name__)
@@ -40,45 +52,17 @@ class Entry(Struct, frozen=True):
     problem: str | None
 
 
-class Reads(Protocol):
-    """The collector: it reads a device, or no longer."""
-
-    def add(self, device: Owned) -> None:
-        """Read this device from now on."""
-
-    def change(self, device: Owned) -> None:
-        """Read a device as its new settings say."""
-
-    def remove(self, device_id: str) -> None:
-        """Read it no more."""
-
-    def busy(self, device_id: str) -> str | None:
-        """Why it cannot be let go of now, None if it can."""
-
-
 class Registry:
     """Adds, changes and removes devices of the collector `which` while it runs. All methods raise Refused."""
 
     def __init__(
-        self,
-        which: str,
-        settings: Settings,
-        store: DeviceStore,
-        *,
-        reads: Reads,
-        readings: Readings,
-        publisher: Publisher,
-        clock: Clock,
-        journal: Journal,
+        self, which: str, settings: Settings, store: DeviceStore, service: Collector, readings: Readings
     ) -> None:
-        self._which = which
-        self._settings = settings
+        self.which = which
+        self.settings = settings
+        self.readings = readings
+        self.service = service
         self._store = store
-        self._reads = reads
-        self._readings = readings
-        self._publisher = publisher
-        self._clock = clock
-        self._journal = journal
 
     def start(self) -> None:
         """Read the devices of the store, as far as they can be; health says why others cannot."""
@@ -91,32 +75,32 @@ class Registry:
             text = self._unfit(name, device, good)
             if text is None:
                 good[name] = device
-                self._reads.add(own(self._settings, name, device, self._clock.monotonic()))
+                self.service.add(own(self.settings, name, device, self.readings.clock.monotonic()))
             else:
                 self._problem(f"registry.{name}", text)
 
     def _unfit(self, name: str, device: Device, others: dict[str, Device]) -> str | None:
-        if name in self._settings.device:
+        if name in self.settings.device:
             return f"{FILE} has {name} now, and that one counts: remove this one, or give that another id"
-        return "; ".join(wrong_with(self._settings, others, name, device)) or None
+        return "; ".join(wrong_with(self.settings, others, name, device)) or None
 
     def _problem(self, subject: str, text: str) -> None:
-        if self._journal.problem(subject, text, self._clock.wall()):
+        if self.readings.journal.problem(subject, text, self.readings.clock.wall()):
             log.error("%s: %s", subject, text)
 
     # What there is.
 
     def entries(self) -> Iterator[Entry]:
         """Every device of this collector by id, those that cannot be read too."""
-        running = {device.id: device for device in self._readings}
+        running = {device.id: device for device in self.readings}
         for name in sorted({*running, *self._store.devices, *self._store.unread}):
             yield self.entry(name)
 
     def entry(self, name: str) -> Entry:
         """One device."""
-        owned = self._readings.get(name)
+        owned = self.readings.get(name)
         device = self._store.devices.get(name, Device(kind="")) if owned is None else owned.settings
-        problems = self._journal.problems
+        problems = self.readings.journal.problems
         return Entry(
             device=name,
             name=device.name or name if owned is None else owned.about().name,
@@ -130,10 +114,10 @@ class Registry:
 
     # What may be changed.
 
-    def add(self, asked: Asked) -> Entry:
+    def add(self, asked: Which) -> Entry:
         """Read one more device, now and after the next start."""
         name = asked.device
-        if name in self._settings.device:
+        if name in self.settings.device:
             raise _in_file(name)
         if name in self._store.devices or name in self._store.unread:
             raise Refused(Code.INVALID, f"device: there is a {name} already; device_update changes it")
@@ -145,11 +129,11 @@ class Registry:
             raise Refused(Code.INVALID, f"kind: this field is needed; allowed are {listed}")
         owned = self._fit(name, device)
         self._keep(name, device)
-        self._reads.add(owned)
+        self.service.add(owned)
         log.info("%s (%s) was added over MQTT", name, device.kind)
         return self.entry(name)
 
-    def update(self, asked: Asked) -> Entry:
+    def update(self, asked: Which) -> Entry:
         """Change settings of a device that was added; what is not named stays."""
         before = self._added(asked.device)
         return self._change(asked.device, before, changed(asked, before))
@@ -157,7 +141,7 @@ class Registry:
     def enable(self, name: str, entity: str, *, enabled: bool) -> Entry:
         """Publish an entity, or no longer."""
         before = self._added(name)
-        owned = self._readings.get(name)
+        owned = self.readings.get(name)
         known = () if owned is None else owned.rows
         if entity not in known and entity not in before.disabled:
             listed = ", ".join(sorted(known)) or "none while it is not read"
@@ -176,33 +160,33 @@ class Registry:
         fresh = self._fit(to, device, others)
         owned = self._idle(name)
         self._write(lambda: self._store.rename(name, to))
-        self._journal.solved(f"registry.{name}")
+        self.readings.journal.solved(f"registry.{name}")
         if owned is not None:
-            self._reads.remove(name)
+            self.service.remove(name)
             self._solve(owned)
-        self._publisher.forget(name)
-        self._reads.add(fresh)
+        self.readings.publisher.forget(name)
+        self.service.add(fresh)
         log.info("%s is called %s now, as was asked over MQTT", name, to)
         return self.entry(to)
 
     def remove(self, name: str) -> None:
         """Read it no more, and clear what the broker retains of it."""
-        if name in self._settings.device and name in self._store.devices:
+        if name in self.settings.device and name in self._store.devices:
             # The file's has taken its place: that one stays.
             self._keep(name, None)
-            self._journal.solved(f"registry.{name}")
+            self.readings.journal.solved(f"registry.{name}")
             return
         if name not in self._store.unread:
             self._added(name)
         owned = self._idle(name)
         self._keep(name, None)
-        self._journal.solved(f"registry.{name}")
+        self.readings.journal.solved(f"registry.{name}")
         if owned is not None:
-            self._reads.remove(name)
+            self.service.remove(name)
             self._solve(owned)
         if ID.match(name):
             # Also of one that could not be read: an earlier run may have published it.
-            self._publisher.forget(name)
+            self.readings.publisher.forget(name)
         log.info("%s was removed over MQTT", name)
 
     def _change(self, name: str, before: Device, device: Device) -> Entry:
@@ -211,22 +195,22 @@ class Registry:
         fresh = self._fit(name, device)
         owned = self._idle(name)
         self._keep(name, device)
-        self._journal.solved(f"registry.{name}")
+        self.readings.journal.solved(f"registry.{name}")
         if owned is None:
-            self._reads.add(fresh)
+            self.service.add(fresh)
         else:
             self._solve(owned)
             if _is_same(before, device):
                 _take_over(fresh, owned)
             else:
-                self._publisher.forget(name)
-            self._reads.change(fresh)
-        self._publisher.forget_entities(name, device.disabled)
+                self.readings.publisher.forget(name)
+            self.service.change(fresh)
+        self.readings.publisher.forget_entities(name, device.disabled)
         log.info("%s was changed over MQTT", name)
         return self.entry(name)
 
     def _is_in_file(self, name: str) -> bool:
-        return name in self._settings.device or name in self._settings.imports
+        return name in self.settings.device or name in self.settings.imports
 
     def _added(self, name: str) -> Device:
         if self._is_in_file(name):
@@ -239,20 +223,20 @@ class Registry:
 
     def _fit(self, name: str, device: Device, others: Mapping[str, Device] | None = None) -> Owned:
         beside = self._store.devices if others is None else others
-        if mistakes := wrong_with(self._settings, beside, name, device):
+        if mistakes := wrong_with(self.settings, beside, name, device):
             raise Refused(Code.INVALID, "; ".join(mistakes))
         where = transport(device)
-        if where != self._which:
+        if where != self.which:
             raise Refused(
-                Code.INVALID, f"kind: such a {device.kind} is read by collector_{where}: ask that service"
+                Code.INVALID, f"kind: such a {device.kind} is read by {service_name(where)}: ask that service"
             )
-        return own(self._settings, name, device, self._clock.monotonic())
+        return own(self.settings, name, device, self.readings.clock.monotonic())
 
     def _idle(self, name: str) -> Owned | None:
-        reason = self._reads.busy(name)
+        reason = self.service.busy(name)
         if reason is not None:
             raise Refused(Code.DENIED, reason)
-        return self._readings.get(name)
+        return self.readings.get(name)
 
     def _keep(self, name: str, device: Device | None) -> None:
         self._write(lambda: self._store.put(name, device))
@@ -266,7 +250,7 @@ class Registry:
 
     def _solve(self, owned: Owned) -> None:
         for entity in owned.rows:
-            self._journal.solved(f"entity.{owned.id}.{entity}")
+            self.readings.journal.solved(f"entity.{owned.id}.{entity}")
 
 
 def _in_file(name: str) -> Refused:
@@ -298,3 +282,78 @@ def _take_over(fresh: Owned, before: Owned) -> None:
 def published(devices: Iterable[Owned]) -> dict[str, set[str] | None]:
     """All that the devices may ever report, by id; None: only the device itself knows."""
     return {d.id: None if d.kind.discovers else set(d.rows) - set(d.settings.disabled) for d in devices}
+
+
+P = TypeVar("P", bound=Struct)
+
+
+class NoParameters(Struct, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+def verbs(registry: Registry) -> Mapping[str, Action]:
+    """Return the verbs of every collector."""
+
+    def removed(asked: Which) -> object:
+        registry.remove(asked.device)
+        return {"removed": asked.device}
+
+    return {
+        "devices": action(NoParameters, _devices(registry), key=tuple[str]),
+        "device_add": _once(DeviceSettings, registry.add),
+        "device_update": _once(DeviceSettings, registry.update),
+        "device_rename": _once(Renamed, lambda a: registry.rename(a.device, a.to)),
+        "device_remove": _once(Which, removed),
+        "entity_enable": _once(Whose, lambda a: registry.enable(a.device, a.entity, enabled=True)),
+        "entity_disable": _once(Whose, lambda a: registry.enable(a.device, a.entity, enabled=False)),
+    }
+
+
+def _devices(registry: Registry) -> Callable[[NoParameters, Place], Listing]:
+    def run(_asked: NoParameters, place: Place) -> Listing:
+        after = "" if place.after is None else str(place.after[0])
+        parts = (Part((entry.device,), entry) for entry in registry.entries() if entry.device > after)
+        return Listing(parts, lambda found: [part.value for part in found])
+
+    return run
+
+
+def _once(params: type[P], run: Callable[[P], object]) -> Action:
+    """Make an action whose refusals never show a secret that the request held."""
+
+    def parts(asked: P) -> Parts:
+        try:
+            yield Part((), run(asked))
+        except Refused as refusal:
+            raise Refused(refusal.code, masked(str(refusal), asked)) from refusal
+
+    found = action(params, lambda asked, _place: Listing.whole(parts(asked)))
+
+    def start(raw: bytes, place: Place) -> Listing:
+        try:
+            return found.start(raw, place)
+        except Refused as refusal:
+            raise Refused(refusal.code, masked(str(refusal))) from refusal
+
+    return Action(start, found.key, found.largest, found.params, changes=True)
+
+
+def open_to_clients(
+    registry: Registry, scan: LiveVerb, reader: LiveVerb, *, bus: Publishes, topics: Topics
+) -> None:
+    """Read the devices that were added over MQTT too, and answer requests from now on."""
+    registry.start()
+    name, readings = service_name(registry.which), registry.readings
+    clock, journal = readings.clock, readings.journal
+    path = Path(registry.settings.storage.state) / f"{name}-access.log"
+    access = AccessLog(path, clock=clock, journal=journal)
+    requests = RequestServer(
+        name,
+        {**verbs(registry), "device_scan": scan.action(), "read": reader.action()},
+        bus=bus,
+        topics=topics,
+        journal=journal,
+        wall=clock.wall,
+        access=access,
+    )
+    registry.service.open(requests, (scan, reader), published(readings), access)

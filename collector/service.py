@@ -1,19 +1,200 @@
 """The collector's service: what a transport hears or asks becomes readings, commands become switches."""
 
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from bus import state_files
+from bus.about import Entity
 from bus.access_log import AccessLog
-from bus.clock import Clock
+from bus.command_server import Answers, CommandServer, Order
+from bus.commands import Code, Refused, Switch, Wanted, no_output
 from bus.events import Connected, Message, Unpublished
-from bus.health import Journal, why_aside
-from bus.publisher import Publisher
+from bus.health import why_aside
+from bus.messages import ON, Value
 from bus.request_server import RequestServer
+from bus.requests import Action
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
-from collector.device import Owned
+from collector.device import Owned, Readings
+from collector.devices.description import Decoded
 from collector.polling import Switched
-from collector.readings import Readings
-from collector.switching import Switching
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+
+
+class Timers:
+    """By device and entity, in seconds since the machine started; without a path only in the process."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._off_at = state_files.read(path, dict[str, dict[str, float]]) or {}
+
+    def __iter__(self) -> Iterator[tuple[Key, float]]:
+        return iter([((d, e), at) for d, entities in self._off_at.items() for e, at in entities.items()])
+
+    def get(self, key: Key) -> float | None:
+        """When this one goes off; None if it has no timer."""
+        return self._off_at.get(key[0], {}).get(key[1])
+
+    def of(self, device: str) -> str | None:
+        """Return an entity of the device that has still to be turned off."""
+        return next(iter(self._off_at.get(device, {})), None)
+
+    def set(self, key: Key, off_at: float) -> None:
+        """Note when one goes off."""
+        self._off_at.setdefault(key[0], {})[key[1]] = off_at
+        self._save()
+
+    def clear(self, key: Key) -> None:
+        """Forget a timer."""
+        if self.get(key) is not None:
+            del self._off_at[key[0]][key[1]]
+            self._save()
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        try:
+            state_files.write(self._path, msgspec.json.encode(self._off_at))
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._path, error)
+
+
+_QUEUE = 8
+_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """A command on its way to the device; without an order it is our own timer's."""
+
+    entity: str
+    order: Order | None
+
+
+class Obeys(Protocol):
+    """A source whose devices can be switched."""
+
+    def switch(self, device: Owned, entity: str, wanted: Wanted, ticket: object) -> None:
+        """Have a device obey; a Switched event tells how it went."""
+
+
+class Switching:
+    """Obeys `set` topics of this process's devices; `for` is kept here, on the monotonic clock."""
+
+    def __init__(
+        self, source: Obeys, readings: Readings, answers: Answers, timers: Timers | None = None
+    ) -> None:
+        self._source = source
+        self._readings = readings
+        self._commands = CommandServer(answers, self, clock=readings.clock, journal=readings.journal)
+        self._waiting = 0
+        self._timers = timers or Timers()
+        # Those whose time is up and whose device is being told.
+        self._turning: set[tuple[str, str]] = set()
+
+    def command(self, device_id: str, entity: str, message: Message) -> None:
+        """Take a command; its answer follows at once if it is refused, else when the device has obeyed."""
+        if self._readings.get(device_id) is not None:
+            self._commands.take(device_id, entity, message)
+
+    def owns(self, device_id: str, entity: str) -> bool:
+        """Whether a device of ours has an entity that takes commands; for any thread."""
+        owned = self._readings.get(device_id)
+        row = None if owned is None else owned.rows.get(entity)
+        return row is not None and row.entity.command
+
+    def give_up(self, device_id: str, entity: str, message: Message, error: Exception | None) -> None:
+        """Answer a command for a device of ours that failed with an error, or (None) must not be read."""
+        if self._readings.get(device_id) is not None:
+            self._commands.give_up(device_id, entity, message, error)
+
+    def entity(self, device: str, entity: str) -> Entity:
+        """Return what about says of an entity that takes commands. Raises Refused."""
+        owned = self._owned(device)
+        row = owned.rows.get(entity)
+        if row is None or not row.entity.command or entity in owned.settings.disabled:
+            raise no_output(device, entity, [e for e, r in owned.rows.items() if r.entity.command])
+        return row.entity
+
+    def actual(self, device: str, entity: str) -> Value:
+        """Return what the device last said of an entity, None if nobody knows."""
+        owned = self._readings.get(device)
+        return None if owned is None else owned.reporter.known(entity)
+
+    def off_at(self, device: str, entity: str) -> float | None:
+        """Return when an output turns itself off, monotonic seconds."""
+        return self._timers.get((device, entity))
+
+    def say_state(self) -> None:
+        """Do nothing: a device's state is published as soon as it has answered."""
+
+    def obey(self, order: Order, wanted: Wanted) -> None:
+        """Put a command on the device's line. Raises Refused."""
+        if self._waiting >= _QUEUE:
+            raise Refused(Code.BUSY, f"{_QUEUE} commands wait already: try again in a moment")
+        self._commands.begin(order)
+        self._put(self._owned(order.device), _Ticket(order.entity, order), wanted)
+
+    def _owned(self, device: str) -> Owned:
+        owned = self._readings.get(device)
+        assert owned is not None  # noqa: S101 — `command` has looked
+        return owned
+
+    def _put(self, device: Owned, ticket: _Ticket, wanted: Wanted) -> None:
+        self._waiting += 1
+        self._source.switch(device, ticket.entity, wanted, ticket)
+
+    def switched(self, event: Switched) -> None:
+        """Answer the command that a device has obeyed, or not; its state goes out first."""
+        self._waiting -= 1
+        ticket, device = event.ticket, self._readings.get(event.device)
+        assert isinstance(ticket, _Ticket)  # noqa: S101 — it is the one we gave
+        key, order = (event.device, ticket.entity), ticket.order
+        if order is None:
+            self._turning.discard(key)
+        if event.why is not None:
+            self._failed(key, order, str(event.why))
+            return
+        actual = event.values.get(ticket.entity)
+        if device is not None:
+            self._readings.said(device, Decoded(event.values), self._readings.clock.monotonic(), at_once=True)
+        if order is not None and order.command.for_s is not None and actual == ON:
+            self._timers.set(key, self._readings.clock.monotonic() + order.command.for_s)
+        else:
+            self._timers.clear(key)
+        if order is None:
+            log.info("%s.%s: %s, its time is up", *key, actual)
+        else:
+            self._commands.done(order)
+
+    def _failed(self, key: tuple[str, str], order: Order | None, why: str) -> None:
+        if order is None:
+            # Its time is up and it must go off: again until it does.
+            log.warning("%s.%s: not turned off: %s", *key, why)
+            self._timers.set(key, self._readings.clock.monotonic() + _RETRY_S)
+            return
+        # It may have obeyed all the same.
+        self._commands.refuse(order, Refused(Code.HARDWARE, why), known=False)
+
+    def pending(self, device_id: str) -> str | None:
+        """Return an entity of the device that is on for a time and has still to be turned off."""
+        return self._timers.of(device_id)
+
+    def tick(self, now: float) -> None:
+        """Turn off what was on for its time."""
+        for key, off_at in self._timers:
+            device = self._readings.get(key[0])
+            if now >= off_at and device is not None and key not in self._turning:
+                self._turning.add(key)
+                self._put(device, _Ticket(key[1], None), Switch.OFF)
+
 
 _SETTLE_S = 1.0
 # Requests may keep readings waiting no longer than this, seconds.
@@ -43,8 +224,11 @@ class Source(Protocol):
         """Do what is due; return the seconds until it wants to be asked again."""
 
 
-class Listener(Protocol):
-    """Answers a verb by what a transport tells; that goes to it too."""
+class LiveVerb(Protocol):
+    """A verb that is answered by what the transport tells."""
+
+    def action(self) -> Action:
+        """Return the verb."""
 
     def take(self, event: object) -> None:
         """Take an event, its own or not."""
@@ -58,22 +242,16 @@ class Collector:
         devices: list[Owned],
         source: Source,
         readings: Readings,
-        publisher: Publisher,
         *,
         topics: Topics,
-        clock: Clock,
-        journal: Journal,
         switching: Switching | None = None,
     ) -> None:
         self._source = source
         self._readings = readings
-        self._publisher = publisher
         self._topics = topics
-        self._clock = clock
-        self._journal = journal
         self._switching = switching
-        self._desk: RequestServer | None = None
-        self._listeners: Sequence[Listener] = ()
+        self._requests: RequestServer | None = None
+        self._live_verbs: Sequence[LiveVerb] = ()
         self._access: AccessLog | None = None
         self._settled = float("-inf")
         for device in devices:
@@ -102,14 +280,14 @@ class Collector:
 
     def open(
         self,
-        desk: RequestServer,
-        listeners: Sequence[Listener],
+        requests: RequestServer,
+        live_verbs: Sequence[LiveVerb],
         known: Mapping[str, Collection[str] | None],
         access: AccessLog | None = None,
     ) -> None:
         """Answer requests from now on; what an earlier run published and is not `known` is cleared."""
-        self._desk, self._listeners, self._access = desk, listeners, access
-        self._publisher.tidy(known)
+        self._requests, self._live_verbs, self._access = requests, live_verbs, access
+        self._readings.publisher.tidy(known)
 
     def handle(self, event: object) -> None:
         """Take an event from the transport or the broker."""
@@ -117,20 +295,20 @@ class Collector:
             case Message() if self._is_ours(event.topic):
                 self._message(event)
             case Connected():
-                self._publisher.connected(self._clock.monotonic())
+                self._readings.publisher.connected(self._readings.clock.monotonic())
             case Unpublished():
-                self._publisher.unpublished(event)
+                self._readings.publisher.unpublished(event)
             case Switched() if self._switching is not None:
                 self._switching.switched(event)
             case _:
-                for listener in self._listeners:
-                    listener.take(event)
+                for verb in self._live_verbs:
+                    verb.take(event)
                 self._source.handle(event)
 
     def set_aside(self, message: Message, error: Exception | None) -> None:
         """Answer a command or a request that failed; of all else nothing is lost."""
-        if self._desk is not None and message in self._desk:
-            self._desk.give_up(message, why_aside(error))
+        if self._requests is not None and message in self._requests:
+            self._requests.give_up(message, why_aside(error))
         elif self._switching is not None and self._topics.is_below(Verb.SET, message.topic):
             device, entity = self._topics.levels_of(message.topic)[:2]
             self._switching.give_up(device, entity, message, error)
@@ -143,30 +321,30 @@ class Collector:
             self._switching.tick(now)
         if now - self._settled >= _SETTLE_S:
             self._settled = now
-            self._publisher.settle(now)
+            self._readings.publisher.settle(now)
             if self._access is not None:
                 self._access.tick(now)
-        if self._desk is not None and self._desk.busy:
-            wait = min(wait, self._desk.work(_SLICE_S))
+        if self._requests is not None and self._requests.busy:
+            wait = min(wait, self._requests.work(_SLICE_S))
         return wait
 
     def close(self) -> None:
-        """What waits goes to disk."""
+        """Write to disk what waits."""
         if self._access is not None:
             self._access.close()
-        self._publisher.close()
+        self._readings.publisher.close()
 
     def waiting(self) -> int:
-        """Readings that wait for the statistician."""
-        return self._publisher.waiting
+        """Count the readings that wait for the statistician."""
+        return self._readings.publisher.waiting
 
     def _is_ours(self, topic: str) -> bool:
         # All else was asked for by the source: what others publish.
         return topic == HOME_ASSISTANT or topic.startswith(f"{self._topics.base}/")
 
     def _message(self, message: Message) -> None:
-        if self._desk is not None and message in self._desk:
-            self._desk.take(message)
+        if self._requests is not None and message in self._requests:
+            self._requests.take(message)
             return
         try:
             topic = self._topics.parse(message.topic)
@@ -177,4 +355,6 @@ class Collector:
             if topic.part and self._switching is not None:
                 self._switching.command(topic.name, topic.part, message)
             return
-        self._publisher.take(message.topic, message.payload, self._clock.monotonic(), kept=message.retain)
+        self._readings.publisher.take(
+            message.topic, message.payload, self._readings.clock.monotonic(), kept=message.retain
+        )

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bus.about import Entity
+from collector.devices import KINDS
 from collector.devices.description import Kind, PolledKind, Row, Tested, Wire
 from collector.devices.modbus.device import shipped
-from collector.devices.registry import KINDS
 from config.model import INTEGRAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "devices.md"

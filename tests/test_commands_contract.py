@@ -11,10 +11,17 @@ from bus.about import Entity
 from bus.commands import Switch
 from bus.events import Message
 from bus.topics import Topics
+from collector import devices as kinds
 from collector.device import Owned
-from collector.devices import registry
-from collector.devices.description import Decoded, ModbusKind, NoAnswerError, Row, Values
-from collector.devices.lines import Line
+from collector.devices.description import (
+    Decoded,
+    Line,
+    NoAnswerError,
+    PolledKind,
+    Row,
+    Values,
+    Wire,
+)
 from config.model import Device, Relay
 from tests.clock import FakeTime
 from tests.collector.rig import Rig as CollectorRig
@@ -48,7 +55,7 @@ class Side:
         self.rig.pass_(seconds)
 
 
-class Wire:
+class ScriptedLine:
     """The line of a device with one switch."""
 
     on = False
@@ -72,12 +79,12 @@ class Toy:
 
     def poll(self, line: Line, _now: float) -> Decoded:
         """Read the switch."""
-        assert isinstance(line, Wire)
+        assert isinstance(line, ScriptedLine)
         return Decoded({"pump": "ON" if line.on else "OFF"})
 
     def switch(self, line: Line, entity: str, wanted: Switch) -> Values:
         """Obey and read back."""
-        assert isinstance(line, Wire)
+        assert isinstance(line, ScriptedLine)
         if line.broken:
             raise line.broken
         line.on = not line.on if wanted is Switch.TOGGLE else wanted is Switch.ON
@@ -99,7 +106,8 @@ def relay(tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Si
 
 @pytest.fixture
 def device(tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Side]:
-    kind = ModbusKind(
+    kind = PolledKind(
+        wire=Wire.MODBUS,
         name="toy",
         title="A toy",
         manufacturer="Nobody",
@@ -109,9 +117,9 @@ def device(tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> I
         every=10.0,
         make=lambda _device: Toy(),
     )
-    monkeypatch.setattr(registry, "KINDS", {"toy": kind})
-    monkeypatch.setattr(registry, "_WIRES", {"toy": registry.MODBUS})
-    wire = Wire()
+    monkeypatch.setattr(kinds, "KINDS", {"toy": kind})
+    monkeypatch.setattr(kinds, "_WIRES", {"toy": kinds.MODBUS})
+    wire = ScriptedLine()
 
     def line_of(_device: Owned) -> tuple[str, Callable[[], Line]]:
         return "wire", lambda: wire

@@ -16,10 +16,9 @@ from peewee import Field
 from pydantic import TypeAdapter, ValidationError
 
 from bus.health_table import entries
-from collector.devices import i2c
+from collector.devices import I2C, i2c
 from collector.devices.description import I2cKind
-from collector.devices.registry import I2C
-from collector.devices.victron import engine, records
+from collector.devices.victron import ble, records
 from collector.devices.victron.fields import Layout
 from config import model
 from scripts import settings
@@ -88,7 +87,7 @@ def test_the_record_of_the_example_is_read_from_its_twin() -> None:
     made: dict[str, Layout] = eval(f"{{{row}}}", vars(records))  # noqa: S307 — the page is ours
     ((name, layout),) = made.items()
     assert layout.number not in {one.number for one in records.RECORDS.values()}
-    kind = engine.kind_of(name, layout)
+    kind = ble.kind_of(name, layout)
     assert [fault for one in kind.rows.values() for fault in faults(one.entity)] == []
 
     names = dict(vars(victron_records))
@@ -124,7 +123,7 @@ def test_the_chip_of_the_example_passes_its_own_test(monkeypatch: pytest.MonkeyP
     kind = chip.KIND
     assert isinstance(kind, I2cKind)
     assert [fault for one in kind.rows.values() for fault in faults(one.entity)] == []
-    line = eval(blocks["collector/devices/registry.py"], {"I2C": I2C})  # noqa: S307 — the page is ours
+    line = eval(blocks["collector/devices/__init__.py"], {"I2C": I2C})  # noqa: S307 — the page is ours
     assert line == (kind.name, I2C, f"i2c.{stem}")
 
     names = dict(vars(i2c_chips))

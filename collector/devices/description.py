@@ -1,14 +1,133 @@
-"""The form every device file fills in, and its errors, grouped by what the caller does next."""
+"""The form every device file fills in: what it may ask of its line, its errors, its rows, its kind.
 
-from collections.abc import Callable, Mapping
+Errors are grouped by what the caller does next. A line carries bytes and numbers, no meaning; each of its
+methods raises LineError when the line is gone and NoAnswerError when only the device keeps silent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from bus.about import Entity
 from bus.commands import Switch
-from collector.devices.lines import GpioLine, HostLine, I2cLine, ModbusLine, RouteBLine, VeDirectLine
-from config.model import Device
+from config.model import Device, Pull
+
+
+class Line(Protocol):
+    """A port, bus or board: opened, used and closed by one thread."""
+
+    def open(self) -> None:
+        """Make it usable. Raises LineError, whose text says what the owner can do."""
+
+    def close(self) -> None:
+        """Let go of it; closing what is not open is fine."""
+
+
+class ModbusLine(Line, Protocol):
+    """A Modbus bus or connection with its units (1 to 247)."""
+
+    def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
+        """`count` registers of 0 to 65535 in one request; function 3 (holding) or 4 (input).
+
+        Raises RefusedError with the exception code, BadRecordError for garbage.
+        """
+
+    def bits(self, unit: int, function: int, address: int, count: int) -> tuple[bool, ...]:
+        """`count` bits in one request; function 1 (coils) or 2 (discrete inputs)."""
+
+    def write_coil(self, unit: int, address: int, *, on: bool) -> None:
+        """Set one coil (function 5)."""
+
+
+class VeDirectLine(Line, Protocol):
+    """A VE.Direct port that one device talks on by itself."""
+
+    def blocks(self) -> Sequence[Mapping[str, str]]:
+        """Return the whole blocks that came since the last call, at least one, oldest first: texts by label.
+
+        Raises BadRecordError when bytes come but no whole block.
+        """
+
+
+class RouteBLine(Line, Protocol):
+    """A Wi-SUN stick joined to a smart meter; a meter that falls silent is a lost line, to be joined anew."""
+
+    def properties(self, codes: tuple[int, ...]) -> Mapping[int, bytes | None]:
+        """Return the data of these ECHONET Lite properties (EPC) as the meter sent them, None for no data."""
+
+    def choose_day(self, days_ago: int) -> None:
+        """Set the day (0: today, to 99) whose half hours E2 and E4 give. Raises RefusedError."""
+
+    def signal(self) -> float | None:
+        """Strength of the newest frame from the meter, dBm; None if the stick does not tell."""
+
+
+class I2cLine(Line, Protocol):
+    """An I2C bus; `address` is a chip's 7-bit address."""
+
+    def read(self, address: int, register: int, count: int) -> bytes:
+        """`count` (at most 32) bytes from a register on. A chip that is not there is a NoAnswerError.
+
+        Raises RefusedError if a driver of the kernel has the chip.
+        """
+
+    def write(self, address: int, register: int, data: bytes) -> None:
+        """Write bytes (at most 32) from a register on; raises as `read` does."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait, while a chip converts."""
+
+
+class GpioLine(Line, Protocol):
+    """The board's pins, numbered as BCM."""
+
+    def read(self, pin: int, pull: Pull) -> bool:
+        """Return whether a pin is high; at its first use it becomes an input with this pull.
+
+        Raises RefusedError for a pin that is an output, or that another program holds.
+        """
+
+
+class HostText(Enum):
+    """What the kernel says in text."""
+
+    MODEL = auto()
+    TEMPERATURE = auto()
+    THROTTLED = auto()
+    UNDER_VOLTAGE = auto()
+    MEMORY = auto()
+    LOAD = auto()
+    UPTIME = auto()
+    CARD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A file system: bytes in use, and bytes that a user other than root may still write."""
+
+    used: int
+    free: int
+
+
+class HostLine(Line, Protocol):
+    """The computer we run on; what it does not have is None, never an error."""
+
+    def text(self, what: HostText) -> str | None:
+        """Return what the kernel says, as it stands in its file."""
+
+    def space(self) -> tuple[Space, Space | None]:
+        """Return the file system that our data is on, and that of the system if it is another one."""
+
+    def since_boot(self, bits: int) -> int:
+        """Return all bits that were ever given here since the machine's start, these included."""
+
+    def clock_synchronised(self) -> bool:
+        """Return whether the clock was set by a time server."""
+
+    def broker_up(self) -> bool | None:
+        """Return whether the broker serves us; None if nobody knows."""
+
 
 Value = float | str | None
 Values = dict[str, Value]
@@ -182,47 +301,9 @@ class PolledKind(Kind, Generic[L]):
     make: Callable[[Device], Poller[L]]
 
 
-# Each gives the type of its line, and the wire.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModbusKind(PolledKind[ModbusLine]):
-    """It speaks Modbus, on a serial port or over TCP."""
-
-    wire: Wire = Wire.MODBUS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VeDirectKind(PolledKind[VeDirectLine]):
-    """It speaks VE.Direct text."""
-
-    wire: Wire = Wire.VE_DIRECT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteBKind(PolledKind[RouteBLine]):
-    """It is a Japanese smart meter on route B."""
-
-    wire: Wire = Wire.ROUTE_B
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
     """It is a chip on an I2C bus, with one of `addresses`; what hangs on another kind's chip names none."""
 
     wire: Wire = Wire.I2C
     addresses: range = range(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpioKind(PolledKind[GpioLine]):
-    """It is one or several inputs of the board."""
-
-    wire: Wire = Wire.GPIO
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostKind(PolledKind[HostLine]):
-    """It is the computer we run on."""
-
-    wire: Wire = Wire.HOST

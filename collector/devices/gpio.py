@@ -3,11 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from bus.about import BINARY_SENSOR_CLASSES
-from collector.devices.description import Decoded, GpioKind, Row, SettingError, Values
-from collector.devices.lines import GpioLine
+from collector.devices.description import Decoded, GpioLine, PolledKind, Row, SettingError, Values, Wire
 from collector.devices.rows import flag, measured, on_off
 from config.model import Device, Pull
 
@@ -64,7 +62,7 @@ def contact(settings: Device, pin: int, debounce: float) -> Contact:
 
 def _input_rows(device_class: str | None) -> Mapping[str, Row]:
     # Home Assistant shows the device's name before it: "Shore power input".
-    return MappingProxyType({"input": flag("Input", device_class)})
+    return {"input": flag("Input", device_class)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ def _make_tank(settings: Device) -> TankSwitches:
     )
     rows = {"level": _LEVEL} | ({} if settings.capacity is None else {"volume": _VOLUME})
     rows |= {switch.entity: _switch(switch.level) for switch in switches}
-    return TankSwitches(MappingProxyType(rows), switches, settings.capacity)
+    return TankSwitches(rows, switches, settings.capacity)
 
 
 def _switch(level: float) -> Row:
@@ -170,7 +168,8 @@ def _switch(level: float) -> Row:
     return flag(f"Switch at {level:g} %", "moisture", diagnostic=True)
 
 
-GPIO_INPUT = GpioKind(
+GPIO_INPUT = PolledKind(
+    wire=Wire.GPIO,
     name="gpio_input",
     title="Input of the board: a contact, an opto-coupler, the feedback of a relay",
     manufacturer="Generic",
@@ -181,11 +180,12 @@ GPIO_INPUT = GpioKind(
     every=_INPUT_EVERY_S,
     make=_make_input,
 )
-TANK_SWITCHES = GpioKind(
+TANK_SWITCHES = PolledKind(
+    wire=Wire.GPIO,
     name="tank_switches",
     title="Tank with level switches on the board's inputs",
     manufacturer="Generic",
-    rows=MappingProxyType({"level": _LEVEL, "volume": _VOLUME}),
+    rows={"level": _LEVEL, "volume": _VOLUME},
     source=_SOURCE,
     needs=("levels",),
     takes=("pull", "active_low", "debounce", "capacity"),

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 import msgspec
 
@@ -19,35 +18,31 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _MOST = 1e15
 _LONGEST_TEXT = 255
 _MILLI = 1e-3
-_WORDS: Mapping[str, str] = MappingProxyType(
-    {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
-)
+_WORDS: Mapping[str, str] = {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
 
 # A foreign unit: ours, the factor and what is added.
-UNITS: Mapping[str, tuple[str, float, float]] = MappingProxyType(
-    {
-        "mV": ("V", 1e-3, 0),
-        "kV": ("V", 1e3, 0),
-        "mA": ("A", 1e-3, 0),
-        "mW": ("W", 1e-3, 0),
-        "kW": ("W", 1e3, 0),
-        "MW": ("W", 1e6, 0),
-        "kWh": ("Wh", 1e3, 0),
-        "MWh": ("Wh", 1e6, 0),
-        "kVA": ("VA", 1e3, 0),
-        "kvar": ("var", 1e3, 0),
-        "mAh": ("Ah", 1e-3, 0),
-        "kHz": ("Hz", 1e3, 0),
-        "°F": ("°C", 5 / 9, -160 / 9),
-        "K": ("°C", 1, -273.15),
-        "ms": ("s", 1e-3, 0),
-        "min": ("s", 60, 0),
-        "h": ("s", 3600, 0),
-        "d": ("s", 86_400, 0),
-        "mL": ("L", 1e-3, 0),
-        "m³": ("L", 1e3, 0),
-    }
-)
+UNITS: Mapping[str, tuple[str, float, float]] = {
+    "mV": ("V", 1e-3, 0),
+    "kV": ("V", 1e3, 0),
+    "mA": ("A", 1e-3, 0),
+    "mW": ("W", 1e-3, 0),
+    "kW": ("W", 1e3, 0),
+    "MW": ("W", 1e6, 0),
+    "kWh": ("Wh", 1e3, 0),
+    "MWh": ("Wh", 1e6, 0),
+    "kVA": ("VA", 1e3, 0),
+    "kvar": ("var", 1e3, 0),
+    "mAh": ("Ah", 1e-3, 0),
+    "kHz": ("Hz", 1e3, 0),
+    "°F": ("°C", 5 / 9, -160 / 9),
+    "K": ("°C", 1, -273.15),
+    "ms": ("s", 1e-3, 0),
+    "min": ("s", 60, 0),
+    "h": ("s", 3600, 0),
+    "d": ("s", 86_400, 0),
+    "mL": ("L", 1e-3, 0),
+    "m³": ("L", 1e3, 0),
+}
 
 
 class BadValueError(ValueError):
@@ -81,16 +76,12 @@ def is_number(one: ImportEntity) -> bool:
 
 
 def row_of(key: str, one: ImportEntity) -> Row:
-    """The entity as clients see it; what its table leaves out follows from the unit."""
+    """Describe the entity as clients see it; what its table leaves out follows from the unit."""
     name = one.name or key.replace("_", " ").capitalize()
     command = one.command_topic is not None
     if is_switch(one):
         entity = Entity(
-            name=name,
-            device_class=one.device_class,
-            boolean=True,
-            command=command,
-            diagnostic=one.diagnostic,
+            name=name, device_class=one.device_class, boolean=True, command=command, diagnostic=one.diagnostic
         )
         return Row(entity=entity)
     if is_enumeration(one):
@@ -121,7 +112,7 @@ def row_of(key: str, one: ImportEntity) -> Row:
 
 
 def payload_of(one: ImportEntity, value: float | str) -> str:
-    """A value of ours as the device takes it: the way back of its table."""
+    """Turn a value of ours into the payload that the device takes: the way back of its table."""
     if is_switch(one):
         return (one.payload_on or ON) if value == ON else (one.payload_off or OFF)
     if isinstance(value, str):
@@ -131,7 +122,7 @@ def payload_of(one: ImportEntity, value: float | str) -> str:
 
 
 def word_of(value: object) -> str | None:
-    """A value as it is compared with the words of a table: without case and blanks."""
+    """Spell a value as it is compared with the words of a table: without case and blanks."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -141,7 +132,7 @@ def word_of(value: object) -> str | None:
 
 
 def float_of(value: float) -> float | None:
-    """A finite float, None if there is none of this number."""
+    """Convert a number to a finite float, None if there is none."""
     try:
         number = float(value)
     except OverflowError:
@@ -150,7 +141,7 @@ def float_of(value: float) -> float | None:
 
 
 def words_of(one: ImportEntity) -> dict[str, str]:
-    """What an entity's payloads mean, by word: ON and OFF, or an enumeration's words."""
+    """List what an entity's payloads mean, by word: ON and OFF, or an enumeration's words."""
     if not is_switch(one):
         words = {str(word_of(option)): option for option in one.options}
         return words | {str(word_of(said)): word for said, word in one.map.items()}
@@ -172,14 +163,14 @@ class Meaning:
 
     @classmethod
     def of(cls, one: ImportEntity) -> "Meaning":
-        """What an entity's table says."""
+        """Take the meaning from an entity's table."""
         _, factor, add = UNITS.get(one.unit or "", ("", 1.0, 0.0))
         scale, offset = 1.0 if one.scale is None else one.scale, one.offset or 0.0
         words = words_of(one) if is_switch(one) or is_enumeration(one) else {}
         return cls(one.path is None, words, is_number(one), scale * factor, offset * factor + add)
 
     def value(self, found: object) -> Value:
-        """What was found, as ours. Raises BadValueError."""
+        """Convert what was found into a value of ours. Raises BadValueError."""
         if found is None:
             return None
         if self.words:
@@ -298,11 +289,11 @@ class Imported:
         return list(self._fields)
 
     def of(self, topic: str) -> list[str]:
-        """The entities that a topic may speak of."""
+        """List the entities that a topic may speak of."""
         return [one.key for one in self._fields.get(topic, [])]
 
     def read(self, topic: str, payload: bytes) -> Heard:
-        """What a payload says. Raises BadPayloadError."""
+        """Read a payload. Raises BadPayloadError."""
         fields = self._fields.get(topic, [])
         body: object = None
         if self._time is not None or any(one.path is not None for one in fields):
@@ -363,7 +354,7 @@ def _milliseconds(said: object) -> int | None:
 
 
 def is_online(said: Availability, payload: bytes) -> bool | None:
-    """What an availability payload says; None: neither of its two words."""
+    """Read an availability payload; None: neither of its two words."""
     try:
         found = _text(payload) if said.path is None else _find(_json(payload), parse_path(said.path))
     except BadPayloadError:

@@ -2,15 +2,22 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import ClassVar
 
 from bus.about import TOTAL_INCREASING
-from collector.devices.description import Decoded, HostKind, Row, Values
-from collector.devices.lines import HostLine, HostText, Space
+from collector.devices.description import (
+    Decoded,
+    HostLine,
+    HostText,
+    PolledKind,
+    Row,
+    Rows,
+    Space,
+    Values,
+    Wire,
+)
 from collector.devices.rows import flag, measured, on_off
-from config.model import Device
 
 _MB = 1_000_000
 # /proc/meminfo says kB and means KiB (proc_meminfo(5)).
@@ -43,36 +50,34 @@ def _megabytes(name: str, *, optional: bool = True, state_class: str | None = No
     )
 
 
-ROWS: Mapping[str, Row] = MappingProxyType(
-    {
-        "cpu_temperature": measured("CPU temperature", "°C", step=0.5, optional=True),
-        **{key: flag(name, "problem", optional=True) for key, name in _FLAGS},
-        **{
-            f"{key}_since_boot": flag(f"{name} since boot", "problem", optional=True, diagnostic=True)
-            for key, name in _FLAGS
-        },
-        "disk_free": _megabytes("Free disk", optional=False),
-        "disk_used": measured("Disk used", "%", step=1),
-        "system_disk_free": _megabytes("Free system disk"),
-        "system_disk_used": measured("System disk used", "%", step=1, optional=True),
-        "card_written": _megabytes("Written to the card since boot", state_class=TOTAL_INCREASING),
-        "memory_free": _megabytes("Free memory"),
-        "memory_used": measured("Memory used", "%", step=1, optional=True),
-        "load": measured("Load", None, precision=2, step=0.1, optional=True),
-        "uptime": measured(
-            "Uptime", "s", state_class=TOTAL_INCREASING, step=math.inf, optional=True, diagnostic=True
-        ),
-        "clock_synchronised": flag("Clock synchronised", diagnostic=True),
-        "broker": flag("Broker", "connectivity", optional=True, diagnostic=True),
-    }
-)
+ROWS: Rows = {
+    "cpu_temperature": measured("CPU temperature", "°C", step=0.5, optional=True),
+    **{key: flag(name, "problem", optional=True) for key, name in _FLAGS},
+    **{
+        f"{key}_since_boot": flag(f"{name} since boot", "problem", optional=True, diagnostic=True)
+        for key, name in _FLAGS
+    },
+    "disk_free": _megabytes("Free disk", optional=False),
+    "disk_used": measured("Disk used", "%", step=1),
+    "system_disk_free": _megabytes("Free system disk"),
+    "system_disk_used": measured("System disk used", "%", step=1, optional=True),
+    "card_written": _megabytes("Written to the card since boot", state_class=TOTAL_INCREASING),
+    "memory_free": _megabytes("Free memory"),
+    "memory_used": measured("Memory used", "%", step=1, optional=True),
+    "load": measured("Load", None, precision=2, step=0.1, optional=True),
+    "uptime": measured(
+        "Uptime", "s", state_class=TOTAL_INCREASING, step=math.inf, optional=True, diagnostic=True
+    ),
+    "clock_synchronised": flag("Clock synchronised", diagnostic=True),
+    "broker": flag("Broker", "connectivity", optional=True, diagnostic=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class RaspberryPi:
     """The machine; what it does not have is unknown."""
 
-    rows: Mapping[str, Row]
+    rows: ClassVar[Rows] = ROWS
 
     def poll(self, line: HostLine, _now: float) -> Decoded:
         """Read all it says of itself. A broker that is OFF is heard of once it is back."""
@@ -162,16 +167,13 @@ def model(text: str | None) -> str | None:
     return (text or "").strip("\0\n ") or None
 
 
-def _make(_settings: Device) -> RaspberryPi:
-    return RaspberryPi(ROWS)
-
-
-KIND = HostKind(
+KIND = PolledKind(
+    wire=Wire.HOST,
     name="raspberry_pi",
     title="The computer itself",
     manufacturer="Raspberry Pi",
     rows=ROWS,
     source="Raspberry Pi documentation, get_throttled; Linux, Documentation (proc, hwmon, block/stat)",
     every=30.0,
-    make=_make,
+    make=lambda _settings: RaspberryPi(),
 )

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from bus.about import MEASUREMENT, TOTAL_INCREASING, Entity
 from collector.devices.description import Row, Value
@@ -25,60 +24,56 @@ class Measure:
     step: float
 
 
-MEASURES: Mapping[str, Measure] = MappingProxyType(
-    {
-        "V": Measure("voltage", MEASUREMENT, 1, 0.1),
-        "A": Measure("current", MEASUREMENT, 2, 0.05),
-        "W": Measure("power", MEASUREMENT, 0, 1),
-        "Wh": Measure("energy", TOTAL_INCREASING, 0, 0),
-        "VA": Measure("apparent_power", MEASUREMENT, 0, 1),
-        "var": Measure("reactive_power", MEASUREMENT, 0, 1),
-        "Hz": Measure("frequency", MEASUREMENT, 2, 0.02),
-        "°C": Measure("temperature", MEASUREMENT, 1, 0.1),
-        "s": Measure("duration", MEASUREMENT, 0, 60),
-        "%": Measure(None, MEASUREMENT, 1, 0.1),
-        "Ah": Measure(None, MEASUREMENT, 1, 0.1),
-        "L": Measure("volume_storage", MEASUREMENT, 0, 1),
-    }
-)
+MEASURES: Mapping[str, Measure] = {
+    "V": Measure("voltage", MEASUREMENT, 1, 0.1),
+    "A": Measure("current", MEASUREMENT, 2, 0.05),
+    "W": Measure("power", MEASUREMENT, 0, 1),
+    "Wh": Measure("energy", TOTAL_INCREASING, 0, 0),
+    "VA": Measure("apparent_power", MEASUREMENT, 0, 1),
+    "var": Measure("reactive_power", MEASUREMENT, 0, 1),
+    "Hz": Measure("frequency", MEASUREMENT, 2, 0.02),
+    "°C": Measure("temperature", MEASUREMENT, 1, 0.1),
+    "s": Measure("duration", MEASUREMENT, 0, 60),
+    "%": Measure(None, MEASUREMENT, 1, 0.1),
+    "Ah": Measure(None, MEASUREMENT, 1, 0.1),
+    "L": Measure("volume_storage", MEASUREMENT, 0, 1),
+}
 
 # Name and unit. A trailing number counts strings, trackers, packs (pv_voltage_1) or phases (voltage_l1).
-_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "pv_power": ("PV power", "W"),
-        "pv_voltage": ("PV voltage", "V"),
-        "pv_current": ("PV current", "A"),
-        "pv_energy_today": ("PV energy today", "Wh"),
-        "pv_energy_total": ("PV energy", "Wh"),
-        "energy_today": ("Energy today", "Wh"),
-        "energy_total": ("Energy", "Wh"),
-        "power": ("Power", "W"),
-        "apparent_power": ("Apparent power", "VA"),
-        "reactive_power": ("Reactive power", "var"),
-        "load_power": ("Load power", "W"),
-        "grid_power": ("Grid power", "W"),
-        "grid_voltage": ("Grid voltage", "V"),
-        "grid_current": ("Grid current", "A"),
-        "grid_import_energy": ("Energy imported from the grid", "Wh"),
-        "grid_export_energy": ("Energy exported to the grid", "Wh"),
-        "grid_import_energy_today": ("Energy imported from the grid today", "Wh"),
-        "grid_export_energy_today": ("Energy exported to the grid today", "Wh"),
-        "battery_power": ("Battery power", "W"),
-        "battery_voltage": ("Battery voltage", "V"),
-        "battery_current": ("Battery current", "A"),
-        "battery_soc": ("Battery state of charge", "%"),
-        "battery_soh": ("Battery state of health", "%"),
-        "battery_temperature": ("Battery temperature", "°C"),
-        "battery_charge_energy": ("Energy into the battery", "Wh"),
-        "battery_discharge_energy": ("Energy out of the battery", "Wh"),
-        "battery_charge_energy_today": ("Energy into the battery today", "Wh"),
-        "battery_discharge_energy_today": ("Energy out of the battery today", "Wh"),
-        "voltage": ("Voltage", "V"),
-        "current": ("Current", "A"),
-        "frequency": ("Frequency", "Hz"),
-        "temperature": ("Temperature", "°C"),
-    }
-)
+_NAMES: Mapping[str, tuple[str, str]] = {
+    "pv_power": ("PV power", "W"),
+    "pv_voltage": ("PV voltage", "V"),
+    "pv_current": ("PV current", "A"),
+    "pv_energy_today": ("PV energy today", "Wh"),
+    "pv_energy_total": ("PV energy", "Wh"),
+    "energy_today": ("Energy today", "Wh"),
+    "energy_total": ("Energy", "Wh"),
+    "power": ("Power", "W"),
+    "apparent_power": ("Apparent power", "VA"),
+    "reactive_power": ("Reactive power", "var"),
+    "load_power": ("Load power", "W"),
+    "grid_power": ("Grid power", "W"),
+    "grid_voltage": ("Grid voltage", "V"),
+    "grid_current": ("Grid current", "A"),
+    "grid_import_energy": ("Energy imported from the grid", "Wh"),
+    "grid_export_energy": ("Energy exported to the grid", "Wh"),
+    "grid_import_energy_today": ("Energy imported from the grid today", "Wh"),
+    "grid_export_energy_today": ("Energy exported to the grid today", "Wh"),
+    "battery_power": ("Battery power", "W"),
+    "battery_voltage": ("Battery voltage", "V"),
+    "battery_current": ("Battery current", "A"),
+    "battery_soc": ("Battery state of charge", "%"),
+    "battery_soh": ("Battery state of health", "%"),
+    "battery_temperature": ("Battery temperature", "°C"),
+    "battery_charge_energy": ("Energy into the battery", "Wh"),
+    "battery_discharge_energy": ("Energy out of the battery", "Wh"),
+    "battery_charge_energy_today": ("Energy into the battery today", "Wh"),
+    "battery_discharge_energy_today": ("Energy out of the battery today", "Wh"),
+    "voltage": ("Voltage", "V"),
+    "current": ("Current", "A"),
+    "frequency": ("Frequency", "Hz"),
+    "temperature": ("Temperature", "°C"),
+}
 _DIAGNOSTIC = frozenset({"battery_soh", "temperature"})
 SERIAL_NUMBER = "serial_number"
 
@@ -176,6 +171,6 @@ def on_off(on: bool | None) -> Value:  # noqa: FBT001 — the value itself
 RSSI = "rssi"
 # The transport adds it to every kind that advertises, and fills in its value. A signal wanders while nothing
 # moves: it rides along and is never worth a reading of its own.
-BLE_ROWS: Mapping[str, Row] = MappingProxyType(
-    {RSSI: measured("Signal strength", "dBm", device_class="signal_strength", step=math.inf, diagnostic=True)}
-)
+BLE_ROWS: Mapping[str, Row] = {
+    RSSI: measured("Signal strength", "dBm", device_class="signal_strength", step=math.inf, diagnostic=True)
+}

@@ -18,12 +18,12 @@ def is_path(profile: str) -> bool:
 
 
 def shipped() -> tuple[str, ...]:
-    """The names of the shipped profiles, sorted."""
+    """List the names of the shipped profiles, sorted."""
     return tuple(sorted(path.stem for path in _FOLDER.glob(f"*{_SUFFIX}")))
 
 
 def read(profile: str) -> Mapping[str, object]:
-    """The tables of a shipped profile or a file, decimal fractions exact. Raises ProfileFileError."""
+    """Read the tables of a shipped profile or a file, decimal fractions exact. Raises ProfileFileError."""
     # Only for a process that has such a device.
     import tomllib  # noqa: PLC0415 — as above
 

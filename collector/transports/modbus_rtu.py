@@ -8,13 +8,7 @@ from typing import TypeVar
 
 import minimalmodbus  # type: ignore[import-untyped]  # it ships no types
 
-from collector.devices.description import (
-    BadRecordError,
-    DecodeError,
-    LineError,
-    NoAnswerError,
-    RefusedError,
-)
+from collector.devices.description import BadRecordError, DecodeError, LineError, NoAnswerError, RefusedError
 from collector.transports.serial_port import close_port, forget_received, forget_unsent, guarded, open_port
 
 log = logging.getLogger(__name__)
@@ -28,7 +22,7 @@ _REFUSED = 0x80
 _BITS = 2 * 11
 
 
-class Wire:
+class RtuPort:
     """A port that minimalmodbus takes for pyserial's.
 
     A unit has `timeout` s to begin, and its answer the time that its bytes need at `baudrate`, whatever comes
@@ -36,12 +30,7 @@ class Wire:
     """
 
     def __init__(
-        self,
-        port: str,
-        baudrate: int,
-        timeout: float,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, port: str, baudrate: int, timeout: float, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         # What minimalmodbus looks at, by pyserial's names.
         self.port = port
@@ -56,7 +45,7 @@ class Wire:
         self._echoes = False
 
     def open(self) -> None:
-        """It is open from the start."""
+        """Do nothing: it is open from the start."""
 
     def close(self) -> None:
         """Close the port."""
@@ -70,7 +59,7 @@ class Wire:
         self._asked = self._monotonic()
 
     def read(self, size: int) -> bytes:
-        """The answer to the request, `size` bytes unless the unit refuses, falls silent or is too slow."""
+        """Read the answer, `size` bytes unless the unit refuses, falls silent or is too slow."""
         self._deadline = self._asked + self.timeout + (_REQUEST_BYTES + size) * _BITS / self.baudrate
         head = self._heard(_REFUSAL_BYTES)
         # A unit repeats a write as its answer: there an echo is believed only if reads were echoed before.
@@ -144,12 +133,12 @@ class ModbusRtu:
         self._baudrate = baudrate
         self._timeout = timeout
         self._monotonic = monotonic
-        self._wire: Wire | None = None
+        self._wire: RtuPort | None = None
         self._owed: dict[int, dict[int, float]] = {}
 
     def open(self) -> None:
         """Open the port. Raises LineError."""
-        self._wire = Wire(self._port, self._baudrate, self._timeout, monotonic=self._monotonic)
+        self._wire = RtuPort(self._port, self._baudrate, self._timeout, monotonic=self._monotonic)
 
     def close(self) -> None:
         """Close the port; what units owe is not forgotten."""
@@ -157,7 +146,7 @@ class ModbusRtu:
             self._wire.close()
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
-        """Registers by function 3 or 4. Raises DecodeError or LineError."""
+        """Read registers by function 3 or 4. Raises DecodeError or LineError."""
 
         def ask(instrument: minimalmodbus.Instrument) -> tuple[int, ...]:
             return tuple(instrument.read_registers(address, count, function))

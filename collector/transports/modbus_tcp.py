@@ -82,7 +82,7 @@ class ModbusTcp:
         self._require(unit, self._ask(unit, b"\x05" + echo) == echo, "a coil")
 
     def _ask(self, unit: int, request: bytes) -> bytes:
-        """The answer's data behind its function code; two tries where the first may fail for no reason."""
+        """Return the data behind the function code; try twice where the first may fail for no reason."""
         proven = self._socket is not None and self._proven
         try:
             return self._exchange(unit, request)
@@ -126,7 +126,7 @@ class ModbusTcp:
         return self._judged(unit, request[0], answer)
 
     def _answer(self, opened: socket.socket, unit: int, deadline: float) -> bytes:
-        """Function code and data of the answer to the last question; later ones of earlier are left out."""
+        """Return function code and data of the answer to the last question, not to earlier ones."""
         while True:
             head = self._receive(opened, _HEADER.size, deadline)
             transaction, protocol, length, who = _HEADER.unpack(head)

@@ -58,7 +58,7 @@ class _Session(Momonga):
     """momonga's session, which gives values as the meter sent them: their meaning is the device file's."""
 
     def data(self, codes: tuple[int, ...]) -> dict[int, bytes | None]:
-        """The properties' data in one question; all or MomongaResponseNotPossible."""
+        """Ask for the properties' data in one question; all or MomongaResponseNotPossible."""
         answer = self._request_to_get([momonga.EchonetProperty(code) for code in codes])
         return {int(one.epc): one.edt for one in answer}
 
@@ -79,7 +79,7 @@ class _Redacted(logging.Filter):
         return True
 
     def clean(self, text: str) -> str:
-        """The text without the secrets."""
+        """Cut the secrets out of a text."""
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return text

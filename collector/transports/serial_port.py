@@ -19,7 +19,7 @@ _MOST_WAITING = 65536
 
 
 def open_port(port: str, baudrate: int, *, timeout: float) -> serial.SerialBase:
-    """The open port, 8N1, locked against a second reader; reads end after `timeout` s. Raises LineError.
+    """Open a port, 8N1, locked against a second reader; reads end after `timeout` s. Raises LineError.
 
     At rfc2217:// pyserial waits 5 s for the connection and for each of seven answers as long as the URL's
     ?timeout= says, else 3 s; a server that never negotiates is given up at the first.
@@ -68,7 +68,7 @@ def forget_unsent(opened: serial.SerialBase) -> None:
 
 @contextmanager
 def guarded(port: str) -> Iterator[None]:
-    """What the port raises inside becomes a LineError: the cable was pulled, or the tunnel ended."""
+    """Turn what the port raises inside into a LineError: the cable was pulled, or the tunnel ended."""
     try:
         yield
     except _TROUBLES as error:

@@ -1,12 +1,161 @@
-"""A VE.Direct cable: the device talks by itself, so its bytes are read when they are asked for."""
+"""A VE.Direct cable: the device talks by itself, so its bytes are read when they are asked for.
+
+A block is fields of CR LF label TAB value; the last is "Checksum" with one byte that makes the sum of all
+bytes of the block 0 modulo 256. A HEX frame, ":" to LF, may stand between any two bytes before the checksum
+and is not summed. (Victron Energy, VE.Direct Protocol, "Message format" and "Data integrity"; the reference
+implementation published with it.)
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Protocol
 
 from collector.devices.description import BadRecordError, LineError, NoAnswerError
-from collector.devices.vedirect.frames import Frames
 from collector.transports.serial_port import close_port, forget_received, guarded, open_port
+
+# With their terminating zero in Victron's tables; taken here as the longest text.
+_LONGEST_LABEL = 9
+_LONGEST_VALUE = 33
+# Devices send at most 22 fields; the longest HEX answers are histories of some 80 digits.
+_MOST_FIELDS = 64
+_LONGEST_HEX = 256
+_CHECKSUM = "Checksum"
+_CR, _LF, _TAB, _COLON = 0x0D, 0x0A, 0x09, 0x3A
+_HEX_DIGITS = frozenset(b"0123456789ABCDEFabcdef")
+
+
+class _At(Enum):
+    START = auto()
+    SKIPPING = auto()
+    LINE_END = auto()
+    LABEL = auto()
+    VALUE = auto()
+    CHECKSUM = auto()
+
+
+class Frames:
+    """Finds the blocks in a stream that may begin anywhere and be damaged; memory is bounded.
+
+    A block counts only if the checksum before it was seen, so that the rest of one whose beginning was missed
+    is never taken for a whole. `bad` counts blocks that were damaged.
+    """
+
+    def __init__(self) -> None:
+        self.bad = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Bytes were lost: what follows is the middle of a block."""
+        self._at = _At.SKIPPING
+        self._damaged = False
+        self._joined = False
+        self._hex: int | None = None
+        self._sum = 0
+        self._label = ""
+        self._text = bytearray()
+        self._fields: dict[str, str] = {}
+
+    def feed(self, data: bytes) -> list[Mapping[str, str]]:
+        """Return the blocks that end in these bytes, oldest first: text by label."""
+        blocks: list[Mapping[str, str]] = []
+        for byte in data:
+            block = self._feed_byte(byte)
+            if block is not None:
+                blocks.append(block)
+        return blocks
+
+    def _feed_byte(self, byte: int) -> Mapping[str, str] | None:
+        if self._at is _At.CHECKSUM:
+            return self._end(byte)
+        if self._hex is not None:
+            if self._feed_hex(byte):
+                return None
+            # It was no HEX frame: the byte may begin a field.
+            self._damage()
+        elif byte == _COLON:
+            self._hex = 0
+            return None
+        self._sum = self._sum + byte & 0xFF
+        self._feed_text(byte)
+        return None
+
+    def _feed_hex(self, byte: int) -> bool:
+        assert self._hex is not None  # noqa: S101 — asked only inside a HEX frame
+        self._hex += 1
+        if byte == _LF:
+            self._hex = None
+            return True
+        if byte in _HEX_DIGITS and self._hex <= _LONGEST_HEX:
+            return True
+        self._hex = None
+        return False
+
+    def _feed_text(self, byte: int) -> None:
+        match self._at:
+            case _At.START | _At.SKIPPING:
+                if byte == _CR:
+                    self._at = _At.LINE_END
+                elif self._at is _At.START:
+                    self._damage()
+            case _At.LINE_END:
+                if byte == _LF:
+                    self._at = _At.LABEL
+                    self._text.clear()
+                else:
+                    self._damage(byte)
+            case _At.LABEL:
+                self._feed_label(byte)
+            case _At.VALUE:
+                self._feed_value(byte)
+
+    def _feed_label(self, byte: int) -> None:
+        if byte != _TAB:
+            self._feed_character(byte, _LONGEST_LABEL, least=0x21)
+            return
+        self._label = self._text.decode("ascii")
+        self._text.clear()
+        if self._label == _CHECKSUM:
+            self._at = _At.CHECKSUM
+        # A label that comes twice: the end of one block and the beginning of the next are lost.
+        elif not self._label or self._label in self._fields or len(self._fields) >= _MOST_FIELDS:
+            self._damage()
+        else:
+            self._at = _At.VALUE
+
+    def _feed_value(self, byte: int) -> None:
+        if byte != _CR:
+            self._feed_character(byte, _LONGEST_VALUE, least=0x20)
+            return
+        if not self._damaged:
+            self._fields[self._label] = self._text.decode("ascii")
+        self._at = _At.LINE_END
+
+    def _feed_character(self, byte: int, most: int, *, least: int) -> None:
+        if least <= byte < 0x7F and len(self._text) < most:
+            self._text.append(byte)
+        else:
+            self._damage(byte)
+
+    def _damage(self, byte: int | None = None) -> None:
+        """Give up this block; look for the next field, which this very byte may begin."""
+        self._damaged = True
+        self._fields = {}
+        self._at = _At.LINE_END if byte == _CR else _At.SKIPPING
+
+    def _end(self, byte: int) -> Mapping[str, str] | None:
+        fields = self._fields
+        whole = bool(fields) and not self._damaged and (self._sum + byte) & 0xFF == 0
+        good = whole and self._joined
+        if self._joined and not good:
+            self.bad += 1
+        self._at = _At.START
+        self._joined = True
+        self._damaged = False
+        self._sum = 0
+        self._fields = {}
+        return fields if good else None
+
 
 # Victron Energy, VE.Direct Protocol, "Serial port configuration": 19200 bit/s, 8N1.
 _BAUDRATE = 19200
@@ -24,18 +173,14 @@ _DEAD_S = 10.0
 
 class _Port(Protocol):
     def read(self, size: int) -> bytes:
-        """What comes until `size` bytes are here or the port's time-out is over."""
+        """Read until `size` bytes are here or the port's time-out is over."""
 
 
 class VeDirect:
     """One port by path or pyserial URL, used by one thread; a call waits in the kernel, 3 s at most."""
 
     def __init__(
-        self,
-        port: str,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        patience: float = _PATIENCE_S,
+        self, port: str, *, monotonic: Callable[[], float] = time.monotonic, patience: float = _PATIENCE_S
     ) -> None:
         self._port = port
         self._monotonic = monotonic

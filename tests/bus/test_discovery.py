@@ -9,7 +9,7 @@ import pytest
 from bus.about import BINARY_SENSOR_CLASSES, About, Entity
 from bus.discovery import SENSORS, payload, payload_of_gone
 from bus.topics import Topics
-from collector.devices.registry import KINDS
+from collector.devices import KINDS
 from tests import home_assistant
 
 # Keys that Home Assistant knows; an unknown one at the root, in device or in origin rejects the whole.

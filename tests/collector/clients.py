@@ -11,17 +11,15 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.retained import Manifest
 from bus.topics import Topics
-from collector.api import open_to_clients, roster_of
-from collector.device import Owned, owned_devices
-from collector.devices.lines import Line
-from collector.listening import ListeningSource
+from collector.device import Owned, Readings, owned_devices, service_name
+from collector.device_store import open_store
+from collector.devices.description import Line
+from collector.listening import BleScan, LastFrames, ListeningSource
 from collector.polling import PollingSource
-from collector.reading_now import AskNow, LastFrames, Reader
-from collector.readings import Readings
-from collector.scan_ble import BleScan
-from collector.scanning import Scan
-from collector.service import Collector
-from collector.transports.ble.radio import Advertisement
+from collector.read import AskNow
+from collector.registry import Registry, open_to_clients
+from collector.service import Collector, LiveVerb
+from collector.transports.radio import Advertisement
 from config.model import Device, Settings, Storage
 from tests.clock import FakeTime
 from tests.collector.rig import Rig
@@ -76,34 +74,12 @@ class Clients:
         return answer["error"]["code"], answer["error"]["message"]
 
 
-def let_in(
-    transport: str,
-    settings: Settings,
-    scan: Scan,
-    reader: Reader,
-    *,
-    service: Collector,
-    readings: Readings,
-    publisher: Publisher,
-    bus: FakeBus,
-    time: FakeTime,
-    journal: Journal,
-) -> None:
-    """Open the desk, as the process does."""
-    open_to_clients(
-        transport,
-        settings,
-        roster_of(settings.storage, transport),
-        service=service,
-        readings=readings,
-        publisher=publisher,
-        scan=scan,
-        reader=reader,
-        bus=bus,
-        topics=TOPICS,
-        clock=time.clock,
-        journal=journal,
-    )
+def let_in(transport: str, settings: Settings, service: Collector, bus: FakeBus, *live: LiveVerb) -> None:
+    """Open the collector to clients, as the process does."""
+    store = open_store(settings.storage, service_name(transport))
+    registry = Registry(transport, settings, store, service, service._readings)
+    scan, reader = live
+    open_to_clients(registry, scan, reader, bus=bus, topics=TOPICS)
 
 
 class BleHouse(Clients):
@@ -126,29 +102,12 @@ class BleHouse(Clients):
         self.publisher = Publisher(self.bus, TOPICS, outbox, time.clock, self.journal, manifest=manifest)
         self.publisher.take(TOPICS.service("statistician"), b"online", time.monotonic_s, kept=True)
         self.readings = Readings(self.publisher, clock=time.clock, journal=self.journal)
-        source = ListeningSource(
-            self.readings, clock=time.clock, journal=self.journal, emit=self.emitted.append
-        )
+        source = ListeningSource(self.readings, emit=self.emitted.append)
         self.service = Collector(
-            owned_devices(self.settings, "ble", time.monotonic_s),
-            source,
-            self.readings,
-            self.publisher,
-            topics=TOPICS,
-            clock=time.clock,
-            journal=self.journal,
+            owned_devices(self.settings, "ble", time.monotonic_s), source, self.readings, topics=TOPICS
         )
         let_in(
-            "ble",
-            self.settings,
-            BleScan(self.readings, clock=time.clock),
-            LastFrames(self.readings, clock=time.clock),
-            service=self.service,
-            readings=self.readings,
-            publisher=self.publisher,
-            bus=self.bus,
-            time=time,
-            journal=self.journal,
+            "ble", self.settings, self.service, self.bus, BleScan(self.readings), LastFrames(self.readings)
         )
         self._iv = 0
 
@@ -204,24 +163,15 @@ class LineHouse(Clients):
         transport: str,
         *,
         lines: Callable[[Owned], tuple[str, Callable[[], Line]]],
-        scan: Callable[[PollingSource, Readings], Scan],
+        scan: Callable[[PollingSource, Readings], LiveVerb],
     ) -> None:
         self.rig = Rig(folder, time, devices, transport, lines)
         self.time, self.transport = time, transport
         self.bus, self.service = self.rig.bus, self.rig.service
         storage = Storage(runtime=str(folder / "run"), state=str(folder / "state"))
-        let_in(
-            transport,
-            Settings(device=devices, storage=storage),
-            scan(self.rig.source, self.rig.readings),
-            AskNow(self.rig.source, self.rig.readings, clock=time.clock),
-            service=self.service,
-            readings=self.rig.readings,
-            publisher=self.service._publisher,
-            bus=self.bus,
-            time=time,
-            journal=self.rig.journal,
-        )
+        source, readings = self.rig.source, self.rig.readings
+        settings = Settings(device=devices, storage=storage)
+        let_in(transport, settings, self.service, self.bus, scan(source, readings), AskNow(source, readings))
 
     def turn(self) -> None:
         """One turn of the loop with every event it leads to."""

@@ -1,7 +1,7 @@
 """Kinds of the registry as tests want them: of the family that the test is about."""
 
+from collector.devices import KINDS
 from collector.devices.description import BleKind
-from collector.devices.registry import KINDS
 
 
 def ble_kind(name: str) -> BleKind:

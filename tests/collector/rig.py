@@ -10,17 +10,21 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.checking import check
-from collector.device import Owned, owned_devices
-from collector.devices.lines import Line
-from collector.lines import line_of
+from collector.checking import find_mistakes
+from collector.device import Owned, Readings, line_of, owned_devices
+from collector.devices.description import Line
 from collector.polling import Job, PollingSource, Worker
-from collector.readings import Readings
-from collector.service import Collector
-from collector.switching import Switching, Timers
+from collector.service import Collector, Switching, Timers
+from config.mistakes import ConfigError
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus
+
+
+def check(settings: Settings, where: str) -> None:
+    """Raise ConfigError with every mistake that only the kinds can know."""
+    if found := find_mistakes(settings, where):
+        raise ConfigError(found)
 
 
 class InPlace(Worker):
@@ -59,13 +63,7 @@ class Rig:
         publisher.take(topics.service("statistician"), b"online", time.monotonic_s, kept=True)
         self.readings = Readings(publisher, clock=time.clock, journal=self.journal)
         self.source = PollingSource(
-            self.readings,
-            lines,
-            clock=time.clock,
-            journal=self.journal,
-            emit=self.emitted.append,
-            chance=lambda: 0.0,
-            worker=InPlace,
+            self.readings, lines, emit=self.emitted.append, chance=lambda: 0.0, worker=InPlace
         )
         answers = Answers(
             self.bus, topics, self.journal, clock=time.clock, path=folder / "run" / "answers.json"
@@ -74,18 +72,8 @@ class Rig:
             owned_devices(settings, transport, time.monotonic_s),
             self.source,
             self.readings,
-            publisher,
             topics=topics,
-            clock=time.clock,
-            journal=self.journal,
-            switching=Switching(
-                self.source,
-                self.readings,
-                answers,
-                clock=time.clock,
-                journal=self.journal,
-                timers=Timers(folder / "timers.json"),
-            ),
+            switching=Switching(self.source, self.readings, answers, timers=Timers(folder / "timers.json")),
         )
 
     def pass_(self, seconds: float) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from collector.devices.description import BadRecordError, NoAnswerError, SettingError
-from collector.devices.i2c.ads1115 import Ads1115Voltage, make
+from collector.devices.i2c.ads1115 import Ads1115Voltage
+from collector.devices.i2c.ads1115 import make_voltage as make
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 

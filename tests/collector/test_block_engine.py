@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from collector.devices.description import Decoded, DecodeError, LineError, NoAnswerError, RefusedError, Values
-from collector.devices.modbus.engine import BlockReader
+from collector.devices.modbus import BlockReader
 
 
 @dataclass(frozen=True)

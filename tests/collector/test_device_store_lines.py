@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 
 from bus.about import MEASUREMENT, Entity
 from bus.commands import Switch
-from collector.api import roster_of
+from collector import devices
 from collector.device import TRANSPORTS, Owned
-from collector.device_store import DeviceSettings
-from collector.devices import registry
-from collector.devices.description import Decoded, I2cKind, LineError, ModbusKind, Row, VeDirectKind
-from collector.devices.lines import Line
-from collector.devices.registry import KINDS
-from collector.scanning import Nothing
+from collector.device_store import DeviceSettings, open_store
+from collector.devices import KINDS
+from collector.devices.description import Decoded, I2cKind, Line, LineError, PolledKind, Row, Wire
+from collector.scan import Refusing
 from config.model import Device, Storage
 from tests.clock import FakeTime
 from tests.collector.clients import TOPICS, Json, LineHouse
@@ -46,7 +44,7 @@ class Toy:
         return {entity: "ON" if wanted is Switch.ON else "OFF"}
 
 
-class Wire:
+class ScriptedLine:
     """A line that counts."""
 
     def __init__(self) -> None:
@@ -62,28 +60,35 @@ class Wire:
 
 
 @pytest.fixture
-def wires() -> dict[str, Wire]:
-    return {"left": Wire(), "right": Wire()}
+def wires() -> dict[str, ScriptedLine]:
+    return {"left": ScriptedLine(), "right": ScriptedLine()}
 
 
 @pytest.fixture
 def house(
-    tmp_path: Path, time: FakeTime, wires: dict[str, Wire], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, time: FakeTime, wires: dict[str, ScriptedLine], monkeypatch: pytest.MonkeyPatch
 ) -> LineHouse:
     kinds = {
-        "toy": ModbusKind(**_about("toy"), needs=("port",), takes=("unit", "baudrate"), every=1.0, make=Toy),
-        "cable": VeDirectKind(**_about("cable"), needs=("port",), every=1.0, make=Toy),
+        "toy": PolledKind(
+            wire=Wire.MODBUS,
+            **_about("toy"),
+            needs=("port",),
+            takes=("unit", "baudrate"),
+            every=1.0,
+            make=Toy,
+        ),
+        "cable": PolledKind(wire=Wire.VE_DIRECT, **_about("cable"), needs=("port",), every=1.0, make=Toy),
         "chip": I2cKind(**_about("chip"), takes=("bus", "address", "channel"), every=1.0, make=Toy),
     }
-    monkeypatch.setattr(registry, "KINDS", kinds)
-    reached = {"toy": registry.MODBUS, "cable": registry.MODBUS, "chip": registry.I2C}
-    monkeypatch.setattr(registry, "_WIRES", reached)
+    monkeypatch.setattr(devices, "KINDS", kinds)
+    reached = {"toy": devices.MODBUS, "cable": devices.VE_DIRECT, "chip": devices.I2C}
+    monkeypatch.setattr(devices, "_WIRES", reached)
 
     def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
         return str(device.settings.port), lambda: wires[str(device.settings.port)]
 
     filed = {"filed": Device(kind="toy", port="left", unit=9)}
-    return LineHouse(tmp_path, time, filed, "serial", lines=lines, scan=lambda *_: Nothing("no"))
+    return LineHouse(tmp_path, time, filed, "serial", lines=lines, scan=lambda *_: Refusing("no"))
 
 
 def _about(name: str) -> Json:
@@ -97,7 +102,7 @@ def powers(house: LineHouse, device: str) -> list[float]:
 
 
 def test_a_device_on_a_line_shares_it_and_leaves_it_to_the_others(
-    house: LineHouse, wires: dict[str, Wire]
+    house: LineHouse, wires: dict[str, ScriptedLine]
 ) -> None:
     house.rig.run(2)
     house.data("device_add", device="new", **LEFT)
@@ -112,7 +117,7 @@ def test_a_device_on_a_line_shares_it_and_leaves_it_to_the_others(
     assert house.rig.online("filed")
 
 
-def test_a_change_keeps_the_line_open(house: LineHouse, wires: dict[str, Wire]) -> None:
+def test_a_change_keeps_the_line_open(house: LineHouse, wires: dict[str, ScriptedLine]) -> None:
     house.data("device_add", device="far", **{**LEFT, "port": "right"})
     house.rig.run(2)
     house.data("device_update", device="far", unit=3)
@@ -126,7 +131,7 @@ def test_an_answer_to_the_settings_before_is_not_taken_for_the_new_ones(house: L
     # It is asked, but its answer lies in the queue while the client changes it.
     house.service.tick(house.time.pass_(1.0))
     house.send("device_update", b'{"device": "new", "unit": 5}')
-    house.service._desk.work(1.0)  # type: ignore[union-attr]  # it is open
+    house.service._requests.work(1.0)  # type: ignore[union-attr]  # it is open
     house.turn()
     house.rig.run(3)
     assert set(powers(house, "new")) == {5.0}
@@ -221,14 +226,14 @@ def test_every_request_is_answered(
             {},
             transport,
             lines=lambda _: ("dark", Dark),
-            scan=lambda *_: Nothing(""),
+            scan=lambda *_: Refusing(""),
         )
         good = {"port": "/dev/null", "unit": 1, "pin": 4, "address": 0x40, "profile": "huawei_sun2000"}
         its = {key: good[key] for key in KINDS[kind].needs if key in good} if needed else {}
         house.ask("device_add", device=name, kind=kind, **{**its, **more})
         house.ask("device_update", device=name, **change)
         listed = house.data("devices")
-        kept = roster_of(Storage(state=f"{folder}/state"), transport)
+        kept = open_store(Storage(state=f"{folder}/state"), f"collector_{transport}")
         assert (kept.problem, kept.unread) == (None, {})
         assert sorted(kept.devices) == [entry["device"] for entry in listed]
         assert json.dumps(listed)

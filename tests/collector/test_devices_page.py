@@ -1,6 +1,6 @@
 """docs/devices.md says what the code does."""
 
-from collector.devices.registry import KINDS
+from collector.devices import KINDS
 from config.model import Device
 from scripts import devices
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.commands import Switch
-from collector.checking import check
 from collector.devices.description import Decoded, LineError, NoAnswerError, RefusedError
-from collector.devices.modbus.decode import decode as decoded
 from collector.devices.modbus.device import KINDS, ModbusDevice, load
+from collector.devices.modbus.device import decode as decoded
 from collector.devices.modbus.profile import Block, as_list
 from collector.transports.modbus_rtu import ModbusRtu
 from config.mistakes import ConfigError
 from config.model import Device, Settings
+from tests.collector.rig import check
 from tests.emulators import epever as twin
 from tests.emulators.modbus_rtu import Slave
 

@@ -14,11 +14,10 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.device import owned_devices
+from collector.device import Readings, owned_devices
 from collector.listening import ListeningSource
-from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble.radio import Event, Ladder, Radio, RadioState, Rung
+from collector.transports.radio import Event, Ladder, Radio, RadioState, Rung
 from config.model import Device, Settings
 from tests.clock import NOON_MS
 from tests.emulators import victron
@@ -52,10 +51,8 @@ class Van:
         publisher = Publisher(self.bus, Topics(), outbox, clock, self.journal)
         readings = Readings(publisher, clock=clock, journal=self.journal)
         devices = owned_devices(Settings(device={"shunt": SHUNT}), "ble", self.now())
-        source = ListeningSource(readings, clock=clock, journal=self.journal, emit=self.asked.append)
-        self.service = Collector(
-            devices, source, readings, publisher, topics=Topics(), clock=clock, journal=self.journal
-        )
+        source = ListeningSource(readings, emit=self.asked.append)
+        self.service = Collector(devices, source, readings, topics=Topics())
         self.radio: Radio | None = None
 
     def now(self) -> float:
@@ -262,7 +259,7 @@ def test_a_device_that_was_silent_before_the_radio_failed_keeps_its_reason(van: 
 
 
 def test_a_scan_that_somebody_ended_is_begun_again(van: Van, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.transports.ble.bluez._SCAN_BACK_WITHIN", 0.1)
+    monkeypatch.setattr("collector.transports.bluez._SCAN_BACK_WITHIN", 0.1)
     van.start()
     van.hears()
     van.bluez.end_scans()
@@ -309,7 +306,7 @@ def test_what_is_not_the_scan_s_end_leaves_it_alone(
     mode: str,
     signals: list[tuple[str, str, str, str, list[object]]],
 ) -> None:
-    monkeypatch.setattr("collector.transports.ble.bluez._SCAN_BACK_WITHIN", 0.2)
+    monkeypatch.setattr("collector.transports.bluez._SCAN_BACK_WITHIN", 0.2)
     van.start(mode)
     van.hears()
     for signal in signals:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from collector.device import Owned
-from collector.devices.lines import Line
-from collector.lines import line_of
-from collector.transports.host import Host
+from collector.device import Owned, line_of
+from collector.devices.description import Line
+from collector.transports.board import Host
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.rig import Rig

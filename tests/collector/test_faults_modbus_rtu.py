@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import serial
 
-from collector.device import Owned
-from collector.devices.lines import Line
-from collector.lines import line_of
+from collector.device import Owned, line_of
+from collector.devices.description import Line
 from collector.transports.modbus_rtu import ModbusRtu
 from config.model import Device
 from tests.clock import FakeTime

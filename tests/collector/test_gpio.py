@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from collector.devices.description import LineError, RefusedError
-from collector.transports.gpio import Gpio
+from collector.transports.board import Gpio
 from config.model import Pull
 from tests.collector import board as boards
 from tests.emulators.gpio_board import Board

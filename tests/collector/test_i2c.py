@@ -13,7 +13,7 @@ import pytest
 
 from collector.devices.description import LineError, NoAnswerError, RefusedError
 from collector.devices.i2c import ads1115, ina219
-from collector.transports.i2c import I2cBus
+from collector.transports.board import I2cBus
 from config.model import Device
 from tests.emulators.i2c_child import PYTHON, ROOT, Bed, in_bed, needs_bed, running
 from tests.open_files import open_files
@@ -44,7 +44,7 @@ def devices_read_their_chips(_bed: Bed) -> None:
     values = ina219.make(Device(kind="ina219")).poll(line, 0.0).values
     assert values["voltage"] == 13.2
     assert abs(float(str(values["current"])) - 1.5) < 0.0002
-    starter = ads1115.make(Device(kind="ads1115_voltage", channel=0, divider=5.7)).poll(line, 0.0)
+    starter = ads1115.make_voltage(Device(kind="ads1115_voltage", channel=0, divider=5.7)).poll(line, 0.0)
     assert abs(float(str(starter.values["voltage"])) - 2.31 * 5.7) < 0.001
     line.close()
 
@@ -166,7 +166,7 @@ def test_the_bed_stands_alone_for_the_demo_and_leaves_nothing_behind() -> None:
         assert bed.stdout is not None
         environment = dict(part.split("=", 1) for part in bed.stdout.readline().split())
         code = (
-            "from collector.transports.i2c import I2cBus\n"
+            "from collector.transports.board import I2cBus\n"
             "line = I2cBus(1)\nline.open()\nprint(line.read(0x40, 0, 2).hex())"
         )
         # Its stdin is at its end, and it serves all the same.

@@ -14,10 +14,9 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
+from collector.device import Readings
 from collector.importing import ImportingSource, owned_imports, subscriptions
-from collector.readings import Readings
-from collector.service import Collector
-from collector.switching import Switching
+from collector.service import Collector, Switching
 from config.model import Settings
 from config.model_import import Import, ImportEntity
 from tests.clock import FakeTime
@@ -40,17 +39,14 @@ class Setup:
         publisher = Publisher(self.bus, topics, outbox, clock, journal)
         publisher.take(topics.service("statistician"), b"online", time.monotonic_s, kept=True)
         readings = Readings(publisher, clock=clock, journal=journal)
-        source = ImportingSource(readings, self.bus, clock=clock, journal=journal, emit=self.emitted.append)
+        source = ImportingSource(readings, self.bus, emit=self.emitted.append)
         answers = Answers(self.bus, topics, journal, clock=clock)
         self.service = Collector(
             owned_imports(Settings(imports=imports), time.monotonic_s),
             source,
             readings,
-            publisher,
             topics=topics,
-            clock=clock,
-            journal=journal,
-            switching=Switching(source, readings, answers, clock=clock, journal=journal),
+            switching=Switching(source, readings, answers),
         )
 
     def hear(self, topic: str, payload: bytes | str | dict[str, object], *, retain: bool = False) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from collector.device import own
-from collector.lines import line_of
+from collector.device import line_of, own
 from config.model import Device, Settings
 
 METER = {

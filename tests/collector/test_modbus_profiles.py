@@ -9,17 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.checking import check
 from collector.devices.description import NoAnswerError, RefusedError, SettingError
 from collector.devices.modbus.build import build
-from collector.devices.modbus.device import ModbusDevice, make, shipped
-from collector.devices.modbus.guess import guesses
+from collector.devices.modbus.device import ModbusDevice, guesses, make, shipped
 from collector.devices.modbus.profile import Profile, ProfileError, as_list
 from config.mistakes import ConfigError
 from config.model import Device, Settings
 from tests.collector import test_registry
 from tests.collector.profile_cases import CASES, Case, Words
 from tests.collector.profile_cases_more import MORE_CASES
+from tests.collector.rig import check
 
 ALL = (*CASES, *MORE_CASES)
 
@@ -122,11 +121,11 @@ def test_a_profile_says_where_it_was_read_and_is_honest(profile: Profile) -> Non
 def test_any_registers_at_all_give_values_or_unknown(case: Case, data: st.DataObject) -> None:
     line = Registers({})
     line.tables = {1: {}, 2: {}, 3: {}, 4: {}}
-    for block in device(case.profile).profile.blocks:
+    poller = ModbusDevice(next(one for one in shipped() if one.name == case.profile), 1)
+    for block in poller.profile.blocks:
         word = st.integers(0, 0xFFFF if block.function > 2 else 1)
         words = data.draw(st.lists(word, min_size=block.count, max_size=block.count))
         line.tables[block.function] |= dict(enumerate(words, block.address))
-    poller = device(case.profile)
     decoded = poller.poll(line, 0)
     described = [*(v for b in poller.profile.blocks for v in b.values), *poller.profile.products]
     digits = {one.id: one.decimals for one in described}

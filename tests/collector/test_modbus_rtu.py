@@ -16,7 +16,7 @@ from collector.devices.description import (
     NoAnswerError,
     RefusedError,
 )
-from collector.transports.modbus_rtu import ModbusRtu, Wire
+from collector.transports.modbus_rtu import ModbusRtu, RtuPort
 from tests.emulators.modbus_rtu import Slave, Tables, sealed
 from tests.emulators.tunnel import Tunnel
 
@@ -206,7 +206,7 @@ def test_a_silent_unit_costs_its_neighbours_nothing_but_time(slave: Slave, line:
 def test_a_line_that_never_falls_silent_is_given_up(
     slave: Slave, line: ModbusRtu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Wire, "drain", lambda *_: False)
+    monkeypatch.setattr(RtuPort, "drain", lambda *_: False)
     slave.faults.append("garbage")
     with pytest.raises(LineError, match="does not fall silent"):
         line.registers(1, 4, 0x3100, 1)

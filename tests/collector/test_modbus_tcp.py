@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from collector.devices.description import BadRecordError, LineError, NoAnswerError, RefusedError
-from collector.devices.modbus.device import tcp_address
+from collector.devices.modbus import tcp_address
 from collector.transports.modbus_tcp import ModbusTcp
 from tests.emulators.modbus_tcp import HOST, HostileServer, ModbusServer, Unit
 

@@ -10,18 +10,19 @@ import pytest
 
 from bus.about import MEASUREMENT, Entity
 from bus.process import EXIT_RESTART, Stop
+from collector import devices as kinds
 from collector.device import Owned
-from collector.devices import registry
 from collector.devices.description import (
     BadRecordError,
     Decoded,
     Earlier,
+    Line,
     LineError,
-    ModbusKind,
     NoAnswerError,
+    PolledKind,
     Row,
+    Wire,
 )
-from collector.devices.lines import Line
 from collector.polling import Job, Worker, WorkerGone
 from config.model import Device
 from tests.clock import FakeTime
@@ -33,7 +34,7 @@ ROWS: Mapping[str, Row] = {
 }
 
 
-class Wire:
+class ScriptedLine:
     """A line whose devices answer what the test says, or fail as it says."""
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class Toy:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def poll(self, line: Wire, _now: float) -> Decoded:
+    def poll(self, line: ScriptedLine, _now: float) -> Decoded:
         """Give the answer of the wire."""
         line.asked.append(self._name)
         if line.broken:
@@ -74,7 +75,8 @@ class Toy:
 
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = ModbusKind(
+    kind = PolledKind(
+        wire=Wire.MODBUS,
         name="toy",
         title="A toy",
         manufacturer="Nobody",
@@ -82,19 +84,19 @@ def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
         source="this file",
         takes=("port",),
         every=10.0,
-        make=lambda device: Toy(str(device.name)),  # type: ignore[arg-type, return-value]  # the wire is a toy
+        make=lambda device: Toy(str(device.name)),
     )
-    monkeypatch.setattr(registry, "KINDS", {"toy": kind})
-    monkeypatch.setattr(registry, "_WIRES", {"toy": registry.MODBUS})
+    monkeypatch.setattr(kinds, "KINDS", {"toy": kind})
+    monkeypatch.setattr(kinds, "_WIRES", {"toy": kinds.MODBUS})
 
 
 @pytest.fixture
-def wires() -> dict[str, Wire]:
-    return {"left": Wire(), "right": Wire()}
+def wires() -> dict[str, ScriptedLine]:
+    return {"left": ScriptedLine(), "right": ScriptedLine()}
 
 
 @pytest.fixture
-def rig(tmp_path: Path, time: FakeTime, wires: dict[str, Wire]) -> Rig:
+def rig(tmp_path: Path, time: FakeTime, wires: dict[str, ScriptedLine]) -> Rig:
     def line_of(device: Owned) -> tuple[str, Callable[[], Line]]:
         name = str(device.settings.port)
         return name, lambda: wires[name]
@@ -108,7 +110,7 @@ def rig(tmp_path: Path, time: FakeTime, wires: dict[str, Wire]) -> Rig:
     return Rig(tmp_path, time, devices, "serial", line_of)
 
 
-def test_every_device_is_asked_on_time_and_told(rig: Rig, wires: dict[str, Wire]) -> None:
+def test_every_device_is_asked_on_time_and_told(rig: Rig, wires: dict[str, ScriptedLine]) -> None:
     rig.run(31)
     assert wires["left"].asked == ["one", "two"] * 4
     assert wires["left"].opened == 1
@@ -118,7 +120,7 @@ def test_every_device_is_asked_on_time_and_told(rig: Rig, wires: dict[str, Wire]
 
 
 def test_a_device_that_keeps_silent_does_not_hurt_its_neighbour_and_is_asked_ever_less(
-    rig: Rig, wires: dict[str, Wire]
+    rig: Rig, wires: dict[str, ScriptedLine]
 ) -> None:
     rig.run(11)
     wires["left"].answers["one"] = NoAnswerError("unit 1 does not answer")
@@ -138,7 +140,7 @@ def test_a_device_that_keeps_silent_does_not_hurt_its_neighbour_and_is_asked_eve
     assert wires["left"].asked.count("one") == 3, "as often as ever"
 
 
-def test_one_bad_answer_is_no_problem_yet(rig: Rig, wires: dict[str, Wire]) -> None:
+def test_one_bad_answer_is_no_problem_yet(rig: Rig, wires: dict[str, ScriptedLine]) -> None:
     rig.run(11)
     wires["left"].answers["one"] = BadRecordError("checksum")
     rig.run(10)
@@ -150,7 +152,7 @@ def test_one_bad_answer_is_no_problem_yet(rig: Rig, wires: dict[str, Wire]) -> N
 
 
 def test_a_broken_line_is_told_at_once_tried_ever_later_and_comes_back(
-    rig: Rig, wires: dict[str, Wire]
+    rig: Rig, wires: dict[str, ScriptedLine]
 ) -> None:
     rig.run(11)
     wires["left"].broken = LineError("left was lost")
@@ -167,11 +169,11 @@ def test_a_broken_line_is_told_at_once_tried_ever_later_and_comes_back(
 
 
 def test_the_back_off_of_a_line_is_capped(time: FakeTime) -> None:
-    wire = Wire()
+    wire = ScriptedLine()
     wire.broken = LineError("gone")
     tries: list[float] = []
 
-    class Counted(Wire):
+    class Counted(ScriptedLine):
         def open(self) -> None:
             tries.append(time.monotonic_s)
             raise LineError("gone")
@@ -186,7 +188,7 @@ def test_the_back_off_of_a_line_is_capped(time: FakeTime) -> None:
 
 
 def test_what_a_device_remembers_is_said_with_its_own_time_and_not_as_what_is_now(
-    rig: Rig, wires: dict[str, Wire]
+    rig: Rig, wires: dict[str, ScriptedLine]
 ) -> None:
     noon = rig.time.wall_ms
     wires["left"].answers["one"] = Decoded(
@@ -205,7 +207,9 @@ def test_a_value_that_waits_while_the_clock_is_set_goes_out_with_the_right_time(
     assert [r["ts"][11:] for r in rig.said("one")] == ["12:00:00.500Z", "17:00:20.500Z"]  # type: ignore[index]  # a text
 
 
-def test_why_a_value_is_unknown_stands_in_health_until_it_is_known(rig: Rig, wires: dict[str, Wire]) -> None:
+def test_why_a_value_is_unknown_stands_in_health_until_it_is_known(
+    rig: Rig, wires: dict[str, ScriptedLine]
+) -> None:
     wires["left"].answers["one"] = Decoded({"power": None}, reasons={"power": "saturated"})
     rig.run(1)
     assert rig.journal.problems == {"entity.one.power": "saturated"}
@@ -214,14 +218,16 @@ def test_why_a_value_is_unknown_stands_in_health_until_it_is_known(rig: Rig, wir
     assert rig.journal.problems == {}
 
 
-def test_rows_that_only_the_device_knows_replace_those_of_the_kind(rig: Rig, wires: dict[str, Wire]) -> None:
+def test_rows_that_only_the_device_knows_replace_those_of_the_kind(
+    rig: Rig, wires: dict[str, ScriptedLine]
+) -> None:
     rows = {**ROWS, "phase": Row(entity=Entity(name="Phase"))}
     wires["left"].answers["one"] = Decoded({"power": 1.0, "extra": "x"}, model="M2", rows=rows)
     rig.run(1)
     assert rig.about("one").keys() == {"power", "extra", "phase"}
 
 
-def test_a_question_that_is_still_open_is_not_asked_again(rig: Rig, wires: dict[str, Wire]) -> None:
+def test_a_question_that_is_still_open_is_not_asked_again(rig: Rig, wires: dict[str, ScriptedLine]) -> None:
     rig.service.tick(rig.time.pass_(0.5))
     rig.service.tick(rig.time.pass_(10))
     assert wires["left"].asked == ["one", "two"], "their answers wait in the queue"
@@ -229,7 +235,7 @@ def test_a_question_that_is_still_open_is_not_asked_again(rig: Rig, wires: dict[
 
 
 def test_a_removed_device_is_asked_no_more_and_its_line_closed_when_it_was_the_last(
-    rig: Rig, wires: dict[str, Wire]
+    rig: Rig, wires: dict[str, ScriptedLine]
 ) -> None:
     rig.run(1)
     rig.service.remove("one")
@@ -258,7 +264,7 @@ def test_a_worker_that_dies_of_our_fault_ends_the_process_for_a_new_start(rig: R
 
 def test_a_worker_does_its_jobs_in_order_on_a_thread_of_its_own_and_closes_the_line() -> None:
     events: SimpleQueue[object] = SimpleQueue()
-    wire = Wire()
+    wire = ScriptedLine()
     worker = Worker("left", wire, emit=events.put, monotonic=lambda: 0.0)
     worker.start()
 
@@ -276,7 +282,7 @@ def test_a_worker_does_its_jobs_in_order_on_a_thread_of_its_own_and_closes_the_l
 def test_a_thread_that_dies_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda _args: None)
     events: SimpleQueue[object] = SimpleQueue()
-    worker = Worker("left", Wire(), emit=events.put, monotonic=lambda: 0.0)
+    worker = Worker("left", ScriptedLine(), emit=events.put, monotonic=lambda: 0.0)
     worker.start()
 
     def fault(_line: Line, _now: float) -> object:

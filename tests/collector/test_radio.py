@@ -10,8 +10,17 @@ from typing import TypeVar
 
 import pytest
 
-from collector.transports.ble.events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
-from collector.transports.ble.radio import Ladder, Radio, Step
+from collector.transports.radio import (
+    Advertisement,
+    Event,
+    Heard,
+    Ladder,
+    Radio,
+    RadioGone,
+    RadioState,
+    Rung,
+    Step,
+)
 from tests.collector.kinds import ble_kind
 from tests.emulators import demo, victron
 from tests.emulators.bluez import FakeBluez
@@ -323,7 +332,7 @@ def test_the_demos_van_reaches_the_radio(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_importing_the_radio_needs_neither_bleak_nor_a_bus() -> None:
     code = (
-        "import sys, collector.transports.ble.radio\n"
+        "import sys, collector.transports.radio\n"
         "sys.exit('bleak' in sys.modules or 'dbus_fast' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,7 +19,7 @@ from collector.devices.raspberry_pi import (
     throttled,
     written,
 )
-from collector.transports.host import Host
+from collector.transports.board import Host
 from config.model import Device
 from tests.emulators import machine
 from tests.emulators.machine import Machine

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from collector.devices.description import BadRecordError
-from collector.reading_now import LastFrames, shown
-from collector.transports.ble.events import Advertisement
+from collector.listening import LastFrames
+from collector.read import shown
+from collector.transports.radio import Advertisement
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, BleHouse, Json
-from tests.collector.test_scan_lines import PORT, Wire, _kinds, bus_of
+from tests.collector.test_scan_lines import PORT, ScriptedLine, _kinds, bus_of
 from tests.emulators import victron
 
 __all__ = ["_kinds"]  # the kind `meter` of those tests
@@ -35,7 +36,7 @@ def read(house: object, device: str) -> Json:
 def test_a_device_on_a_line_is_asked_at_once_and_its_values_are_published(
     tmp_path: Path, time: FakeTime
 ) -> None:
-    wire = Wire({2: 7})
+    wire = ScriptedLine({2: 7})
     house = bus_of(tmp_path, time, wire, METER)
     read(house, "house")
     asked = wire.requests
@@ -51,13 +52,13 @@ def test_a_device_on_a_line_is_asked_at_once_and_its_values_are_published(
 
 
 def test_a_device_that_answers_nonsense_shows_its_problem(tmp_path: Path, time: FakeTime) -> None:
-    house = bus_of(tmp_path, time, Wire({2: BadRecordError("noise")}), METER)
+    house = bus_of(tmp_path, time, ScriptedLine({2: BadRecordError("noise")}), METER)
     answer = read(house, "house")
     assert (answer["status"], answer["data"]["values"], answer["data"]["problem"]) == ("ok", {}, "noise")
 
 
 def test_a_device_of_others_is_refused_with_the_names_of_ours(tmp_path: Path, time: FakeTime) -> None:
-    house = bus_of(tmp_path, time, Wire({2: 7}), METER)
+    house = bus_of(tmp_path, time, ScriptedLine({2: 7}), METER)
     told = "device: there is no 'hause' here; this collector reads house"
     assert house.refusal("read", device="hause") == ("not_found", told)
 
@@ -80,7 +81,7 @@ def test_of_the_radio_it_is_the_last_frame_heard(tmp_path: Path, time: FakeTime)
 
 
 def test_of_strangers_on_the_air_nothing_is_kept(tmp_path: Path, time: FakeTime) -> None:
-    frames = LastFrames(BleHouse(tmp_path, time, BATTERY).readings, clock=time.clock)
+    frames = LastFrames(BleHouse(tmp_path, time, BATTERY).readings)
     for number in range(3):
         frames.take(Advertisement(f"C0:11:22:33:55:0{number}", b"\x10", None, -60, time.monotonic_s))
     frames.take(Advertisement(SHUNT, b"\x10", None, -60, time.monotonic_s))

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bus.about import Entity
+from collector import devices as kinds
 from collector.checking import find_mistakes
-from collector.devices import registry
+from collector.devices import KINDS, find_kind
 from collector.devices.description import BleKind, PolledKind
-from collector.devices.registry import KINDS, kind
 from config.model import Device, Settings
 from tests.collector.fake_i2c import FakeI2c
 from tests.emulators import i2c_chips, victron_records
@@ -27,7 +27,7 @@ _ENTITIES = [(name, key, row.entity) for name, of in KINDS.items() for key, row 
 
 def test_an_unknown_kind_is_answered_with_the_list() -> None:
     with pytest.raises(ValueError, match=r"victron_battery_monitor, .*victron_solar_charger"):
-        kind("victron_toaster")
+        find_kind("victron_toaster")
 
 
 def test_kinds_are_listed_under_their_own_name() -> None:
@@ -61,15 +61,15 @@ def test_the_lists_find_faults() -> None:
 
 def test_a_kind_is_reached_as_its_line_says() -> None:
     for name, of in KINDS.items():
-        assert of.wire is registry.wire(name), name
-        assert isinstance(of, BleKind if of.wire is registry.BLE else PolledKind), name
+        assert of.wire is kinds.wire_of(name), name
+        assert isinstance(of, BleKind if of.wire is kinds.BLE else PolledKind), name
 
 
 def test_a_kind_is_loaded_only_when_it_is_asked_for() -> None:
     code = (
-        "import sys; from collector.devices import registry\n"
-        "assert 'victron' in registry.KINDS and len(list(registry.KINDS)) > 20\n"
-        "registry.kind('ina219')\n"
+        "import sys; from collector import devices as kinds\n"
+        "assert 'victron' in kinds.KINDS and len(list(kinds.KINDS)) > 20\n"
+        "kinds.find_kind('ina219')\n"
         "dear = ('victron_ble', 'Crypto', 'collector.devices.modbus')\n"
         "print([name for name in sys.modules if name.startswith(dear)])"
     )
@@ -185,7 +185,7 @@ def test_a_kind_without_both_is_told_by_name() -> None:
 _CHIP_SETTINGS = {"channel": 0, "calibration": ((0.5, 0.0), (2.5, 100.0))}
 
 
-@pytest.mark.parametrize("name", [name for name, of in KINDS.items() if of.wire is registry.I2C])
+@pytest.mark.parametrize("name", [name for name, of in KINDS.items() if of.wire is kinds.I2C])
 def test_every_chip_is_read_from_its_twin(name: str) -> None:
     of, line = KINDS[name], FakeI2c()
     assert isinstance(of, PolledKind)

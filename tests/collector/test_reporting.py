@@ -5,7 +5,7 @@ import math
 import pytest
 
 from collector.devices.description import Values
-from collector.reporting import Cadence, Report, Reporter
+from collector.schedule import Cadence, Report, Reporter
 
 CADENCE = Cadence(min_interval=1.0, heartbeat=30.0, timeout=60.0)
 FIRST: Values = {"voltage": 13.2, "state": "bulk"}

@@ -13,10 +13,8 @@ from string import ascii_letters
 import pytest
 import serial.rfc2217
 
-from collector.device import Owned, baudrate
-from collector.devices.description import LineError
-from collector.devices.lines import Line
-from collector.lines import line_of
+from collector.device import Owned, baudrate, line_of
+from collector.devices.description import Line, LineError
 from collector.transports import serial_port
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.serial_port import close_port, forget_received, forget_unsent, open_port

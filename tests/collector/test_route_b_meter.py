@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from collector.devices.description import Decoded, LineError, RefusedError, SettingError
-from collector.devices.route_b_meter import KIND, ROWS, RouteBMeter, make
+from collector.devices.route_b import KIND, ROWS, RouteBMeter, make
 from config.model import Device
 from tests.emulators.wisun import PASSWORD, RBID, Meter
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.devices import route_b_properties as properties
+from collector.devices import route_b as properties
 from collector.devices.description import BadRecordError
 from tests.emulators.wisun import big
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bus.events import Message
-from collector.devices import registry
-from collector.devices.victron.engine import recognise
+from collector import devices as kinds
+from collector.devices.victron.ble import recognise
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, TOPICS, BleHouse, Json
@@ -147,14 +147,14 @@ def test_a_kind_is_guessed_without_the_key(
 @pytest.mark.parametrize("name", sorted(victron_records.TWINS))
 def test_a_record_is_recognised_as_the_kind_that_reads_it(name: str) -> None:
     record = victron_records.TWINS[name].sealed({}, KEY)
-    assert recognise(record, registry.KINDS).kind == name
+    assert recognise(record, kinds.KINDS).kind == name
     # A house that reads only the general kind.
     assert recognise(record, ("victron",)).kind == "victron"
 
 
 @pytest.mark.parametrize("data", [b"", b"\x10", b"\x02\x00\x00\x00\x00\x00", b"\x10\x02\x89\xa3"])
 def test_a_frame_that_is_no_record_says_so(data: bytes) -> None:
-    known = recognise(data, registry.KINDS)
+    known = recognise(data, kinds.KINDS)
     assert "Instant Readout" in known.what
     assert known.kind is None
 

@@ -8,21 +8,21 @@ from types import MappingProxyType
 import pytest
 
 from bus.about import MEASUREMENT, Entity
-from collector.device import Owned
-from collector.devices import registry
+from collector import devices as kinds
+from collector.device import Owned, line_of
 from collector.devices.description import (
     BadRecordError,
     Decoded,
+    Line,
     LineError,
-    ModbusKind,
+    ModbusLine,
     NoAnswerError,
+    PolledKind,
     RefusedError,
     Row,
+    Wire,
 )
-from collector.devices.lines import Line, ModbusLine
-from collector.lines import line_of
-from collector.scan_lines import I2cScan, ModbusScan, Read
-from collector.scanning import Nothing
+from collector.scan import I2cScan, ModbusScan, Read, Refusing
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import Json, LineHouse
@@ -45,7 +45,7 @@ def by_first_register(read: Read) -> list[Guess]:
     return [] if found is None else [Guess("modbus", f"meter_{found[0]}")]
 
 
-class Wire:
+class ScriptedLine:
     """A Modbus line with the given units; a unit may be an error that it answers with."""
 
     def __init__(self, units: dict[int, int | Exception]) -> None:
@@ -98,7 +98,8 @@ class Meter:
 
 @pytest.fixture(autouse=True)
 def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = ModbusKind(
+    meter = PolledKind(
+        wire=Wire.MODBUS,
         name="meter",
         title="A meter",
         manufacturer="Nobody",
@@ -109,11 +110,13 @@ def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
         every=1.0,
         make=Meter,
     )
-    monkeypatch.setattr(registry, "KINDS", {**registry.KINDS, "meter": meter})
-    monkeypatch.setitem(registry._WIRES, "meter", registry.MODBUS)
+    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, "meter": meter})
+    monkeypatch.setitem(kinds._WIRES, "meter", kinds.MODBUS)
 
 
-def bus_of(folder: Path, time: FakeTime, wire: Wire, devices: dict[str, Device] | None = None) -> LineHouse:
+def bus_of(
+    folder: Path, time: FakeTime, wire: ScriptedLine, devices: dict[str, Device] | None = None
+) -> LineHouse:
     def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
         return str(device.settings.port), lambda: wire
 
@@ -128,7 +131,7 @@ def bus_of(folder: Path, time: FakeTime, wire: Wire, devices: dict[str, Device] 
 
 
 def test_units_are_found_with_what_they_may_be(tmp_path: Path, time: FakeTime) -> None:
-    wire = Wire({2: 7, 3: BadRecordError("noise"), 5: RefusedError("illegal function"), 120: 9})
+    wire = ScriptedLine({2: 7, 3: BadRecordError("noise"), 5: RefusedError("illegal function"), 120: 9})
     house = bus_of(tmp_path, time, wire)
     steps, answer = house.scan(port=PORT, units="1-5", baudrates=[9600])
     assert [(step["done"], step["of"], len(step["found"])) for step in steps] == [
@@ -160,14 +163,14 @@ def test_a_unit_that_is_silent_about_most_does_not_hold_up_its_line(
     monkeypatch.setattr(
         f"{__name__}.by_first_register", lambda read: [Guess(str(read(3, n, 1))) for n in range(50)][:1]
     )
-    wire = Wire({120: 9})
+    wire = ScriptedLine({120: 9})
     _, answer = bus_of(tmp_path, time, wire).scan(port=PORT, units="120", baudrates=[9600])
     assert answer["data"]["found"][0]["guesses"] == [{"kind": "None", "profile": None}]
     assert wire.requests < 10
 
 
 def test_a_free_port_is_tried_at_the_usual_speeds(tmp_path: Path, time: FakeTime) -> None:
-    wire = Wire({1: 7})
+    wire = ScriptedLine({1: 7})
     steps, answer = bus_of(tmp_path, time, wire).scan(port=PORT)
     assert [one["baudrate"] for one in answer["data"]["found"]] == [9600, 19200, 115200]
     assert [step["of"] for step in steps] == [30] * 30
@@ -175,7 +178,7 @@ def test_a_free_port_is_tried_at_the_usual_speeds(tmp_path: Path, time: FakeTime
 
 
 def test_a_device_on_the_bus_keeps_its_turns_and_its_speed(tmp_path: Path, time: FakeTime) -> None:
-    wire = Wire({4: 7})
+    wire = ScriptedLine({4: 7})
     house = bus_of(tmp_path, time, wire, {"meter": Device(kind="meter", port=PORT, unit=4, baudrate=19200)})
     house.rig.run(1)
     house.send("device_scan", b'{"port": "%s", "units": "1-6"}' % PORT.encode())
@@ -201,7 +204,7 @@ def test_a_device_on_the_bus_keeps_its_turns_and_its_speed(tmp_path: Path, time:
 def test_a_port_that_is_not_there_says_what_to_do_and_the_next_scan_may_come(
     tmp_path: Path, time: FakeTime
 ) -> None:
-    wire = Wire({1: 7})
+    wire = ScriptedLine({1: 7})
     wire.broken = LineError("/dev/ttyRS485 is not there: is the cable plugged in?")
     house = bus_of(tmp_path, time, wire)
     _, answer = house.scan(port=PORT)
@@ -227,7 +230,7 @@ def test_a_port_that_is_not_there_says_what_to_do_and_the_next_scan_may_come(
 def test_what_cannot_be_scanned_is_refused(
     tmp_path: Path, time: FakeTime, params: dict[str, Json], word: str
 ) -> None:
-    code, text = bus_of(tmp_path, time, Wire({})).refusal("device_scan", **params)
+    code, text = bus_of(tmp_path, time, ScriptedLine({})).refusal("device_scan", **params)
     assert (code, word in text) == ("invalid", True), text
 
 
@@ -279,5 +282,5 @@ def test_chips_are_found_by_their_addresses(tmp_path: Path, time: FakeTime) -> N
 
 
 def test_where_there_is_nothing_to_scan_it_is_said(tmp_path: Path, time: FakeTime) -> None:
-    house = LineHouse(tmp_path, time, {}, "gpio", lines=line_of, scan=lambda *_: Nothing("no pin says"))
+    house = LineHouse(tmp_path, time, {}, "gpio", lines=line_of, scan=lambda *_: Refusing("no pin says"))
     assert house.refusal("device_scan", anything=1) == ("denied", "no pin says")

@@ -12,11 +12,10 @@ from bus.outbox import Outbox
 from bus.process import EXIT_RESTART, Stop
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.device import owned_devices
+from collector.device import Readings, owned_devices
 from collector.listening import ListeningSource
-from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble.radio import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.emulators import victron
@@ -47,10 +46,8 @@ class Setup:
         devices = owned_devices(SETTINGS, "ble", time.monotonic_s)
         clock, journal = time.clock, self.journal
         readings = Readings(publisher, clock=clock, journal=journal)
-        source = ListeningSource(readings, clock=clock, journal=journal, emit=self.asked.append)
-        self.service = Collector(
-            devices, source, readings, publisher, topics=Topics(), clock=clock, journal=journal
-        )
+        source = ListeningSource(readings, emit=self.asked.append)
+        self.service = Collector(devices, source, readings, topics=Topics())
         self._iv = 0
 
     def hear(

@@ -12,10 +12,8 @@ from collector.devices.description import (
     NoAnswerError,
     RefusedError,
 )
-from collector.devices.modbus.device import make
-from collector.devices.modbus.guess import guesses
-from collector.devices.modbus.sunspec import SunSpecDevice
-from collector.devices.modbus.sunspec_points import KNOWN, row
+from collector.devices.modbus.device import guesses, make
+from collector.devices.modbus.sunspec import KNOWN, SunSpecDevice, row
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.modbus_tcp import ModbusTcp
 from config.model import Device

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.devices.description import Decoded, SettingError
-from collector.devices.i2c.tank_sender import ROWS, TankSender, make, table
+from collector.devices.i2c.ads1115 import TANK_ROWS as ROWS
+from collector.devices.i2c.ads1115 import TankSender, table
+from collector.devices.i2c.ads1115 import make_tank as make
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 

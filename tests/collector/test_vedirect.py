@@ -6,11 +6,15 @@ from dataclasses import replace
 import pytest
 from victron_ble.devices.dc_energy_meter import MeterType
 
+from collector.devices import KINDS
 from collector.devices.description import ImplausibleError, SettingError, Value, Values
-from collector.devices.registry import KINDS
-from collector.devices.vedirect import engine as vedirect
-from collector.devices.vedirect.engine import KIND, VeDirect, decode
-from collector.devices.vedirect.labels import CHARGER_ERRORS, METER_TYPES, ROWS, Family
+from collector.devices.victron import vedirect
+from collector.devices.victron.labels import CHARGER_ERRORS, METER_TYPES, ROWS, Family
+from collector.devices.victron.vedirect import (
+    KIND,
+    VeDirect,
+    decode,
+)
 from config.model import Device
 from tests.emulators.vedirect import BMV_702, Mppt, Phoenix, SmartShunt
 

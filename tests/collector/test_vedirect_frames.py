@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.devices.vedirect.frames import Frames
+from collector.transports.vedirect import Frames
 from tests.emulators.vedirect import HEX_FRAMES, Mppt, Phoenix, SmartShunt, block, with_hex
 
 # Ends a block whose beginning nobody saw: the stream is joined.

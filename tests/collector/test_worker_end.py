@@ -13,12 +13,10 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.device import Owned
-from collector.devices.description import Decoded, LineError, ModbusKind, Rows
-from collector.devices.lines import Line
+from collector.device import Owned, Readings
+from collector.devices.description import Decoded, Line, LineError, PolledKind, Rows, Wire
 from collector.polling import Job, PollingSource, Worker, WorkerGone
-from collector.readings import Readings
-from collector.reporting import Cadence, Reporter
+from collector.schedule import Cadence, Reporter
 from config.model import Device
 from tests.clock import FakeTime
 from tests.fake_bus import FakeBus
@@ -59,14 +57,15 @@ class Quiet:
         return Decoded({})
 
 
-KIND = ModbusKind(
+KIND = PolledKind(
+    wire=Wire.MODBUS,
     name="quiet",
     title="",
     manufacturer="",
     rows={},
     source="this file",
     every=1.0,
-    make=lambda _: Quiet(),  # type: ignore[arg-type, return-value]  # the line is a toy
+    make=lambda _: Quiet(),
 )
 
 
@@ -97,9 +96,7 @@ def source(tmp_path: Path, time: FakeTime, lines: dict[str, Stuck]) -> PollingSo
     def line_of(owned: Owned) -> tuple[str, Callable[[], Line]]:
         return owned.id, lambda: lines[owned.id]
 
-    found = PollingSource(
-        readings, line_of, clock=time.clock, journal=journal, emit=SimpleQueue[object]().put
-    )
+    found = PollingSource(readings, line_of, emit=SimpleQueue[object]().put)
     for name in lines:
         readings.add(device(name))
         owned = readings.get(name)

@@ -6,9 +6,9 @@ import msgspec
 
 from bus.about import About, Entity, encode
 from bus.messages import ON, Reading, Values, encode_reading
+from collector.devices import KINDS
 from collector.devices.description import Rows
 from collector.devices.modbus import device as modbus
-from collector.devices.registry import KINDS
 
 NUMBER, TEXT = 42.5, "HQ2132"
 

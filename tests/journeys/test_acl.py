@@ -15,8 +15,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from cli.broker_rights import ASKS_COLLECTOR, CARRY_KEYS, COLLECTORS, table
 from cli.broker_rights import users as broker_users
-from collector.api import verbs
-from collector.registry import Registry
+from collector.registry import Registry, verbs
 from config.model import Settings
 from statistician.api import VERBS
 from tests.client import Client

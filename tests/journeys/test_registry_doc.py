@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector import scan_lines
+from collector import scan
 from collector.device_store import SECRETS
 from tests.client import Client
 from tests.emulators import victron
@@ -20,8 +20,8 @@ PAGE = (ROOT / "docs" / "registry.md").read_text(encoding="utf-8")
 # Each request and the answer printed below it, in the order of the page: later ones build on earlier ones.
 EXAMPLES = re.findall(r"```sh\n(mosquitto_rr [^\n]+)\n```\n\n```json (\w+)\n(.*?)```", PAGE, re.DOTALL)
 LINES = re.findall(r"^mosquitto_\w+ .*$", PAGE, re.MULTILINE)
-PLACES = {"collector_serial": scan_lines.Unit, "collector_i2c": scan_lines.Chip}
-ASKED = {"collector_serial": scan_lines.AskUnits, "collector_i2c": scan_lines.AskBus}
+PLACES = {"collector_serial": scan.FoundUnit, "collector_i2c": scan.Chip}
+ASKED = {"collector_serial": scan.AskUnits, "collector_i2c": scan.AskBus}
 SETTINGS = """
 [device.mppt]
 kind = "victron_solar_charger"

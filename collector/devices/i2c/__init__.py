@@ -3,8 +3,7 @@
 Registers go high byte first.
 """
 
-from collector.devices.description import BadRecordError, SettingError
-from collector.devices.lines import I2cLine
+from collector.devices.description import BadRecordError, I2cLine, SettingError
 from config.model import Device
 
 

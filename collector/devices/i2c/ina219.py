@@ -5,19 +5,19 @@ watts and a charger there shows negative ones. The voltage is that at VIN-.
 """
 
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import ClassVar
 
 from collector.devices.description import (
     BadRecordError,
     Decoded,
     I2cKind,
+    I2cLine,
     NoAnswerError,
     Rows,
     SettingError,
     Values,
 )
 from collector.devices.i2c import chip_address, read_word, signed, write_word
-from collector.devices.lines import I2cLine
 from collector.devices.rows import measured
 from config.model import Device
 
@@ -37,13 +37,11 @@ _BUS_STEP_V = 4e-3
 _BUS_END = 8000
 _READY, _OVERFLOW = 2, 1
 
-ROWS: Rows = MappingProxyType(
-    {
-        "voltage": measured("Voltage", "V", precision=2, step=0.02),
-        "current": measured("Current", "A", precision=3, step=0.01),
-        "power": measured("Power", "W", precision=1, step=0.1),
-    }
-)
+ROWS: Rows = {
+    "voltage": measured("Voltage", "V", precision=2, step=0.02),
+    "current": measured("Current", "A", precision=3, step=0.01),
+    "power": measured("Power", "W", precision=1, step=0.1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +114,11 @@ def decode(registers: Registers, chip: Setup, correction: float) -> Decoded:
 class Ina219:
     """One chip."""
 
+    rows: ClassVar[Rows] = ROWS
+
     address: int
     setup: Setup
     correction: float
-
-    @property
-    def rows(self) -> Rows:
-        """What it reports."""
-        return ROWS
 
     def poll(self, line: I2cLine, now: float) -> Decoded:  # noqa: ARG002 — every poller is told the time
         """Read a measurement made with our settings. Raises DecodeError or LineError."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from collector.devices.modbus import not_available
 from collector.devices.modbus.profile import (
     BIT_FUNCTIONS,
     COIL,
@@ -24,7 +25,6 @@ from collector.devices.modbus.profile import (
     Value,
     as_list,
 )
-from collector.devices.modbus.words import not_available
 from collector.devices.rows import SERIAL_NUMBER
 
 
@@ -44,13 +44,13 @@ def build(content: Mapping[str, object]) -> Profile:
 
 
 def _fill_in(value: Value, about: About) -> None:
-    """Give a value what the profile says for all; lists and exact numbers where the file may be short."""
+    """Give a value what the profile says for all; lists where the file may be short."""
     value.word_order = value.word_order or about.word_order
     value.invalid = as_list(value.invalid) or not_available(
         "u16" if value.type == "bit" else value.type, about.not_available
     )
     value.address, value.subtract = as_list(value.address), as_list(value.subtract)
-    value.scale, value.offset = Decimal(value.scale) * value.sign, Decimal(value.offset)
+    value.scale *= value.sign
     if value.type == "bit" and value.bit is None:
         value.bit = 0
     if value.options is not None:
@@ -61,7 +61,7 @@ Wrong = tuple[str, str, str]
 
 
 def _mistakes(profile: Profile) -> Iterator[Wrong]:
-    """What the types of the tables do not tell: where, what is wrong, what is allowed."""
+    """Find what the types of the tables do not tell: where, what is wrong, what is allowed."""
     for block in profile.blocks:
         if block.address + block.count - 1 > LAST_REGISTER:
             most = LAST_REGISTER + 1 - block.address
@@ -200,7 +200,7 @@ def _called(table: object, place: int) -> object:
 
 
 def _choices(hint: Any) -> list[Any]:  # noqa: ANN401 — a type as `typing` takes it apart
-    """The types of a union, without their bounds."""
+    """List the types of a union, without their bounds."""
     if get_origin(hint) is Annotated:
         return _choices(get_args(hint)[0])
     if get_origin(hint) in (Literal, list, dict, None):

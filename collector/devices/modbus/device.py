@@ -1,44 +1,159 @@
-"""Any Modbus inverter, battery, meter or charger that a profile describes, on a serial port or over TCP."""
+"""Any Modbus device that a profile describes: its values, its commands; what an unknown unit seems to be."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cache
-from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from bus.commands import Switch
 from bus.messages import OFF, ON
 from collector import profiles
 from collector.devices.description import (
     Decoded,
-    ModbusKind,
+    ModbusLine,
+    PolledKind,
     RefusedError,
     Rows,
     SettingError,
     Tested,
     Values,
+    Wire,
 )
-from collector.devices.lines import ModbusLine
+from collector.devices.description import Value as Known
+from collector.devices.modbus import (
+    SIZES,
+    SUNSPEC_BASES,
+    SUNSPEC_MARKER,
+    BlockReader,
+    check_port,
+    number,
+    rounded,
+    text,
+)
 from collector.devices.modbus.build import build
-from collector.devices.modbus.decode import decode
-from collector.devices.modbus.engine import BlockReader
 from collector.devices.modbus.profile import (
     BIT_FUNCTIONS,
     COIL,
     MODEL,
     Block,
     Command,
+    Direction,
+    Mark,
+    Number,
     Product,
     Profile,
     ProfileError,
+    Value,
     as_list,
 )
 from collector.devices.rows import SERIAL_NUMBER
 from config.model import Device
 
-_TCP = "tcp"
-_TCP_PORT = 502
-_FORM = "tcp://192.168.1.20, tcp://inverter.local:1502, or the path of a serial port"
+# No quantity in these units is larger; a float of noise may be.
+_LARGEST = 10**18
+# SunSpec's "not implemented", and powers of ten nobody means.
+_POWERS = range(-10, 11)
+_MEANT = "is the profile, or the kind, the right one for this model?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Registers:
+    """What one request brought, and what is found out about its values on the way."""
+
+    first: int
+    words: tuple[int, ...]
+    unknown: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def at(self, address: int, count: int = 1) -> tuple[int, ...]:
+        start = address - self.first
+        return self.words[start : start + count]
+
+
+def decode(block: Block, words: tuple[int, ...], rows: Rows) -> Decoded:
+    """Return the values of a block, described by `rows`; `words` are its `count` registers or bits."""
+    registers = _Registers(block.address, words)
+    values: Values = {value.id: _known(value, registers, rows) for value in block.values}
+    return Decoded(values, unknown=tuple(registers.unknown), reasons=registers.reasons)
+
+
+def _known(value: Value, registers: _Registers, rows: Rows) -> Known:
+    if value.type == "str":
+        return text(registers.at(as_list(value.address)[0], value.size))
+    if value.bit is not None:
+        (word,) = registers.at(as_list(value.address)[0])
+        return None if word in as_list(value.invalid) else ON if word >> value.bit & 1 else OFF
+    raw = _raw(value, registers)
+    if raw is None:
+        return None
+    if value.options is not None:
+        return _word(value, value.options, int(raw), registers)
+    return _quantity(value, raw, registers, rows)
+
+
+def _word(value: Value, options: dict[str, str], code: int, registers: _Registers) -> str | None:
+    if value.bits is not None:
+        first, last = value.bits
+        code = code >> first & (1 << last - first + 1) - 1
+    word = options.get(str(code))
+    if word is None:
+        registers.unknown.append(value.id)
+    return word
+
+
+def _raw(value: Value, registers: _Registers) -> Number | None:
+    raw: Number | None = None
+    for address in as_list(value.address):
+        part = _part(value, address, registers)
+        if part is not None:
+            raw = part if raw is None else raw + part
+    if raw is None or not value.subtract:
+        return raw
+    taken = [_part(value, address, registers) for address in as_list(value.subtract)]
+    return None if None in taken else raw - sum((part for part in taken if part is not None), Decimal(0))
+
+
+def _part(value: Value, address: int, registers: _Registers) -> Number | None:
+    raw = number(value.type, registers.at(address, SIZES[value.type]), little=value.word_order == "little")
+    return None if value.invalid and raw in as_list(value.invalid) else raw
+
+
+def _quantity(value: Value, raw: Number, registers: _Registers, rows: Rows) -> float | None:
+    scale, entity = value.scale, rows[value.id].entity
+    if value.scale_register is not None:
+        power = number("i16", registers.at(value.scale_register), little=False)
+        if power is None or power not in _POWERS:
+            return None
+        scale = Decimal(scale).scaleb(int(power))
+    if value.direction is not None:
+        sign = _sign(value.direction, registers)
+        if sign is None:
+            registers.unknown.append(value.id)
+            return None
+        if sign == 0 and raw != 0:
+            registers.reasons[value.id] = "the device does not say in which direction it flows"
+            return None
+        raw = (-raw if raw < 0 else raw) * sign
+    if not -_LARGEST <= raw <= _LARGEST:
+        registers.reasons[value.id] = f"it is no number that could be meant: {_MEANT}"
+        return None
+    found = raw * scale + value.offset
+    if value.floor is not None:
+        found = max(found, value.floor)
+    if (value.min is not None and found < value.min) or (value.max is not None and found > value.max):
+        shown = f"{Decimal(found):f} {entity.unit or ''}".strip()
+        registers.reasons[value.id] = f"{shown} is not plausible: {_MEANT}"
+        return None
+    digits = entity.precision if value.decimals is None else value.decimals
+    return rounded(found, digits or 0)
+
+
+def _sign(direction: Direction, registers: _Registers) -> int | None:
+    """Return 1, -1, 0 for neither of two bits, None for a code that is neither."""
+    (word,) = registers.at(direction.address)
+    if direction.positive_bit is not None and direction.negative_bit is not None:
+        return (word >> direction.positive_bit & 1) - (word >> direction.negative_bit & 1)
+    return 1 if word == direction.positive else -1 if word == direction.negative else None
 
 
 @dataclass(slots=True)
@@ -131,35 +246,14 @@ def _product(product: Product, values: Values) -> float | None:
 
 
 def make(settings: Device) -> ModbusDevice:
-    """The device of these settings. Raises SettingError for a port or profile that cannot be."""
+    """Make the device of these settings. Raises SettingError for a port or profile that cannot be."""
     check_port(settings)
     profile = load(settings.profile or "")
     return ModbusDevice(profile, settings.unit or profile.about.unit, profile.about.title)
 
 
-def check_port(settings: Device) -> None:
-    """Raise SettingError if the port is a tcp:// address that is none."""
-    port = settings.port or ""
-    if port.startswith(f"{_TCP}://"):
-        try:
-            tcp_address(port)
-        except ValueError as error:
-            raise SettingError("port", str(error), _FORM) from error
-
-
-def tcp_address(port: str) -> tuple[str, int]:
-    """Host and port number of a tcp:// setting. Raises ValueError saying what is wrong."""
-    parts = urlsplit(port)
-    number = parts.port
-    if parts.scheme != _TCP or not parts.hostname:
-        raise ValueError(f"{port!r} names no host")
-    if parts.path.strip("/") or parts.query or parts.username:
-        raise ValueError(f"{port!r} has more than host and port")
-    return parts.hostname, _TCP_PORT if number is None else number
-
-
 def load(name: str) -> Profile:
-    """A shipped profile by name, or the owner's own by path. Raises SettingError."""
+    """Load a shipped profile by name, or the owner's own by path. Raises SettingError."""
     allowed = f"{', '.join(profiles.shipped())}, or the path of a file of your own"
     try:
         return build(profiles.read(name))
@@ -175,8 +269,8 @@ def shipped() -> tuple[Profile, ...]:
     return tuple(load(name) for name in profiles.shipped())
 
 
-def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> ModbusKind:
-    """A kind that is one profile: its owner writes no `profile`, and finds it among the kinds."""
+def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKind[ModbusLine]:
+    """Declare a kind that is one profile: its owner writes no `profile`, and finds it among the kinds."""
     profile = load(name)
     about = profile.about
 
@@ -184,7 +278,8 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> ModbusKi
         check_port(settings)
         return ModbusDevice(profile, settings.unit or about.unit)
 
-    return ModbusKind(
+    return PolledKind(
+        wire=Wire.MODBUS,
         name=about.kind,
         title=about.title,
         manufacturer=about.manufacturer,
@@ -198,20 +293,105 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> ModbusKi
     )
 
 
-KINDS: Mapping[str, ModbusKind] = MappingProxyType(
-    {
-        "modbus": ModbusKind(
-            name="modbus",
-            title="Modbus inverter, battery or meter by profile",
-            manufacturer="Modbus",
-            rows=MappingProxyType({}),
-            source="Modbus Application Protocol V1.1b3; each profile names its own source",
-            needs=("port", "profile"),
-            takes=("unit", "baudrate"),
-            tested=(Tested.TWIN,),
-            every=10,
-            make=make,
-        ),
-        "epever_tracer": _of_its_own("epever_tracer", (Tested.CAPTURE, Tested.TWIN), every=60.0),
-    }
-)
+KINDS: Mapping[str, PolledKind[ModbusLine]] = {
+    "modbus": PolledKind(
+        wire=Wire.MODBUS,
+        name="modbus",
+        title="Modbus inverter, battery or meter by profile",
+        manufacturer="Modbus",
+        rows={},
+        source="Modbus Application Protocol V1.1b3; each profile names its own source",
+        needs=("port", "profile"),
+        takes=("unit", "baudrate"),
+        tested=(Tested.TWIN,),
+        every=10,
+        make=make,
+    ),
+    "epever_tracer": _of_its_own("epever_tracer", (Tested.CAPTURE, Tested.TWIN), every=60.0),
+}
+
+
+Read = Callable[[int, int, int], tuple[int, ...] | None]
+"""Registers of one unit by function, address and count; None: refused, or no answer."""
+
+CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
+_ORDER = (CERTAIN, LIKELY, POSSIBLE)
+_SUNSPEC_COMMON = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A kind for boondock.toml, the profile if it needs one, how sure that is, what the unit calls itself."""
+
+    kind: str
+    profile: str | None
+    confidence: str
+    model: str | None = None
+    serial_number: str | None = None
+
+
+def guesses(read: Read) -> list[Guess]:
+    """Guess what the unit may be, the surest first; empty: it answers, but like nothing we know."""
+    asked: dict[tuple[int, int, int], tuple[int, ...] | None] = {}
+
+    def once(function: int, address: int, count: int) -> tuple[int, ...] | None:
+        key = (function, address, count)
+        if key not in asked:
+            asked[key] = read(function, address, count)
+        return asked[key]
+
+    found = [guess for guess in (_by_profile(profile, once) for profile in shipped()) if guess]
+    found += [guess for guess in (_sunspec(once),) if guess]
+    return sorted(found, key=lambda guess: _ORDER.index(guess.confidence))
+
+
+def _by_profile(profile: Profile, read: Read) -> Guess | None:
+    marks, about = profile.identify.marks, profile.about
+    if not marks or not all(_matches(mark, profile, read) for mark in marks):
+        return None
+    likely = LIKELY if any(as_list(mark.equals) or mark.starts for mark in marks) else POSSIBLE
+    said = {block.name: _said(block, read) for block in profile.requests() if block not in profile.blocks}
+    return Guess(
+        about.kind,
+        about.name if about.kind == "modbus" else None,
+        CERTAIN if profile.identify.certain else likely,
+        said.get(MODEL),
+        said.get(SERIAL_NUMBER),
+    )
+
+
+def _matches(mark: Mark, profile: Profile, read: Read) -> bool:
+    words = read(mark.function, mark.address, mark.size)
+    if words is None:
+        return False
+    if mark.type == "str":
+        return (text(words) or "").startswith(tuple(mark.starts)) if mark.starts else False
+    value = number(mark.type, words, little=profile.about.word_order == "little")
+    equals = as_list(mark.equals)
+    if value is None or (equals and value not in equals):
+        return False
+    return (mark.min is None or value >= mark.min) and (mark.max is None or value <= mark.max)
+
+
+def _said(block: Block, read: Read) -> str | None:
+    words = read(block.function, block.address, block.count)
+    if words is None:
+        return None
+    kind = block.values[0].type
+    if kind == "str":
+        return text(words)
+    value = number(kind, words, little=False)
+    return None if value in (None, Decimal(0)) else str(value)
+
+
+def _sunspec(read: Read) -> Guess | None:
+    for base in SUNSPEC_BASES:
+        if read(3, base, 2) != SUNSPEC_MARKER:
+            continue
+        head = read(3, base + 2, 66)
+        if head is None or head[0] != _SUNSPEC_COMMON:
+            return Guess("sunspec", None, CERTAIN)
+        maker, model = text(head[2:18]), text(head[18:34])
+        named = " ".join(part for part in (maker, model) if part)
+        return Guess("sunspec", None, CERTAIN, named or None, text(head[50:66]))
+    return None

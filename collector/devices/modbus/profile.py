@@ -9,16 +9,8 @@ from msgspec import Meta, Struct
 
 from bus.about import Entity
 from collector.devices.description import Row, Rows
-from collector.devices.modbus.words import SIZES
-from collector.devices.rows import (
-    MEASURES,
-    SERIAL_NUMBER,
-    common,
-    measured,
-    serial_number,
-    status,
-    text,
-)
+from collector.devices.modbus import SIZES
+from collector.devices.rows import MEASURES, SERIAL_NUMBER, common, measured, serial_number, status, text
 
 # Modbus Application Protocol V1.1b3, 6.1 to 6.4: 1 to 125 registers in one request.
 LAST_REGISTER = 0xFFFF

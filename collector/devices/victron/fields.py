@@ -12,12 +12,7 @@ from msgspec.structs import force_setattr
 
 from collector.devices.description import ImplausibleError, Row, Rows, Tested, Value, Values
 from collector.devices.rows import BLE_ROWS, measured, on_off, status
-from collector.devices.victron.codes import (
-    OFF_REASON_ROWS,
-    read_off_reasons,
-    read_reasons,
-    reason_rows,
-)
+from collector.devices.victron import OFF_REASON_ROWS, read_off_reasons, read_reasons, reason_rows
 
 SOURCE = "Victron, Extra Manufacturer Data (2022-12-14); keshavdv/victron-ble 0.9.3"
 Words = Mapping[int, str]
@@ -50,7 +45,17 @@ class Field(Protocol):
         """Add its values. Raises ImplausibleError for what no such device says."""
 
 
-class Number(Struct, frozen=True):
+class _OneEntity(Struct, frozen=True):
+    entity: str
+    row: Row
+
+    @property
+    def rows(self) -> Rows:
+        """The entity."""
+        return {self.entity: self.row}
+
+
+class Number(_OneEntity, frozen=True):
     """A number times `times` / `per`, plus `plus`, in the row's unit.
 
     Numbers in `absent` are null; none given: the largest one, as Victron says "not available". A null of an
@@ -58,8 +63,6 @@ class Number(Struct, frozen=True):
     `within` is noise of a wrong key.
     """
 
-    entity: str
-    row: Row
     start: int
     length: int
     per: int = 1
@@ -72,11 +75,6 @@ class Number(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not self.absent:
             force_setattr(self, "absent", ((1 << self.length - self.signed) - 1,))
-
-    @property
-    def rows(self) -> Rows:
-        """The number's entity."""
-        return {self.entity: self.row}
 
     def read(self, record: Record) -> None:
         """Add the value."""
@@ -132,37 +130,28 @@ class Code(Struct, frozen=True):
     def _words(self) -> Words:
         if not isinstance(self.words, str):
             return self.words
-        from collector.devices.victron.library import WORDS  # noqa: PLC0415 — see above
+        from collector.devices.victron.ble import WORDS  # noqa: PLC0415 — see above
 
         return WORDS[self.words]
 
 
-class Power(Struct, frozen=True):
+class Power(_OneEntity, frozen=True):
     """Volts times amperes of two numbers that stand before it."""
 
-    entity: str
-    row: Row
     volts: str = "voltage"
     amperes: str = "current"
-
-    @property
-    def rows(self) -> Rows:
-        """The power's entity."""
-        return {self.entity: self.row}
 
     def read(self, record: Record) -> None:
         """Add the product."""
         record.values[self.entity] = power(record.values[self.volts], record.values[self.amperes])
 
 
-class Flag(Struct, frozen=True):
+class Flag(_OneEntity, frozen=True):
     """A boolean of one or several fields of `length` bits: ON when one of them is among `on`.
 
     Numbers in `absent` say "not available"; null when all do.
     """
 
-    entity: str
-    row: Row
     starts: tuple[int, ...]
     length: int = 1
     on: tuple[int, ...] = (1,)
@@ -173,11 +162,6 @@ class Flag(Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.length == 1:
             force_setattr(self, "mask", sum(1 << start for start in self.starts))
-
-    @property
-    def rows(self) -> Rows:
-        """The boolean's entity."""
-        return {self.entity: self.row}
 
     def read(self, record: Record) -> None:
         """Add ON, OFF or null."""

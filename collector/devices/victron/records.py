@@ -6,13 +6,12 @@ Bounds catch a wrong key with the right first byte, which passes the key check a
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from bus.about import Entity
 from collector.devices.description import ImplausibleError, Row, Tested
 from collector.devices.rows import measured, problem
+from collector.devices.victron import read_reasons
 from collector.devices.victron.batteries import LYNX_BMS, SMART_LITHIUM
-from collector.devices.victron.codes import read_reasons
 from collector.devices.victron.fields import (
     SOURCE,
     Code,
@@ -38,9 +37,9 @@ BATTERY_SENSE = 0x0102
 
 
 def _watts_field(
-    entity: str, name: str, start: int, length: int = 16, *, within: tuple[float, float], signed: bool
+    entity: str, name: str, start: int, length: int = 16, *, within: tuple[float, float]
 ) -> Number:
-    return Number(entity, measured(name, "W"), start, length, signed=signed, within=within)
+    return Number(entity, measured(name, "W"), start, length, signed=within[0] < 0, within=within)
 
 
 def _yield_field(start: int) -> Number:
@@ -97,253 +96,235 @@ _PROTECT_REASONS = (0, 1, 5, 6, 8, 12, 13)
 _XS_ABSENT = (0xFFFF, 0x7FFF)
 _XS_AMPERES = (-150, 150)
 
-RECORDS: Mapping[str, Layout] = MappingProxyType(
-    {
-        "victron_ac_charger": Layout(
-            number=0x08,
-            what="AC charger",
-            title="Victron Blue Smart and Phoenix Smart chargers over Bluetooth",
-            length=13,
-            fields=(
-                _CHARGE_STATE,
-                _charger_error(8),
-                volts_field("voltage", "Battery voltage", 16, 13, signed=False, most=66),
-                amperes_field("current", "Battery current", 29, 11),
-                volts_field("voltage_2", "Battery 2 voltage", 40, 13, signed=False, most=66, optional=True),
-                amperes_field("current_2", "Battery 2 current", 53, 11, optional=True),
-                volts_field("voltage_3", "Battery 3 voltage", 64, 13, signed=False, most=66, optional=True),
-                amperes_field("current_3", "Battery 3 current", 77, 11, optional=True),
-                degrees_field("Temperature", 88),
-                amperes_field("ac_current", "AC current", 95, 9, within=(0, 40), optional=True),
-            ),
-            trouble="charger_error",
-            check=_require_charger,
+RECORDS: Mapping[str, Layout] = {
+    "victron_ac_charger": Layout(
+        number=0x08,
+        what="AC charger",
+        title="Victron Blue Smart and Phoenix Smart chargers over Bluetooth",
+        length=13,
+        fields=(
+            _CHARGE_STATE,
+            _charger_error(8),
+            volts_field("voltage", "Battery voltage", 16, 13, signed=False, most=66),
+            amperes_field("current", "Battery current", 29, 11),
+            volts_field("voltage_2", "Battery 2 voltage", 40, 13, signed=False, most=66, optional=True),
+            amperes_field("current_2", "Battery 2 current", 53, 11, optional=True),
+            volts_field("voltage_3", "Battery 3 voltage", 64, 13, signed=False, most=66, optional=True),
+            amperes_field("current_3", "Battery 3 current", 77, 11, optional=True),
+            degrees_field("Temperature", 88),
+            amperes_field("ac_current", "AC current", 95, 9, within=(0, 40), optional=True),
         ),
-        "victron_battery_monitor": Layout(
-            number=0x02,
-            what="battery monitor",
-            title="Victron SmartShunt and BMV over Bluetooth",
-            length=15,
-            fields=(
-                volts_field("voltage", "Voltage", 16),
-                _SHUNT_CURRENT,
-                _SHUNT_POWER,
-                soc_field(108),
-                consumed_field(88),
-                time_remaining_field(0),
-                OneOf(
-                    64,
-                    2,
-                    {_AUX_STARTER: _STARTER, _AUX_MIDPOINT: _MIDPOINT, _AUX_TEMPERATURE: _TEMPERATURE},
-                ),
-                Reasons(32, tuple(range(8))),
+        trouble="charger_error",
+        check=_require_charger,
+    ),
+    "victron_battery_monitor": Layout(
+        number=0x02,
+        what="battery monitor",
+        title="Victron SmartShunt and BMV over Bluetooth",
+        length=15,
+        fields=(
+            volts_field("voltage", "Voltage", 16),
+            _SHUNT_CURRENT,
+            _SHUNT_POWER,
+            soc_field(108),
+            consumed_field(88),
+            time_remaining_field(0),
+            OneOf(64, 2, {_AUX_STARTER: _STARTER, _AUX_MIDPOINT: _MIDPOINT, _AUX_TEMPERATURE: _TEMPERATURE}),
+            Reasons(32, tuple(range(8))),
+        ),
+    ),
+    # keshavdv/victron-ble, tests/test_battery_sense.py: of a battery monitor's fields it fills two.
+    "victron_battery_sense": Layout(
+        number=BATTERY_SENSE,
+        what="Smart Battery Sense",
+        title="Victron Smart Battery Sense over Bluetooth",
+        length=15,
+        fields=(
+            volts_field("voltage", "Voltage", 16),
+            Number(
+                "temperature",
+                measured("Temperature", "°C"),
+                48,
+                16,
+                100,
+                plus=-273.15,
+                absent=_NO_SENSOR,
+                within=(-60, 125),
             ),
         ),
-        # keshavdv/victron-ble, tests/test_battery_sense.py: of a battery monitor's fields it fills two.
-        "victron_battery_sense": Layout(
-            number=BATTERY_SENSE,
-            what="Smart Battery Sense",
-            title="Victron Smart Battery Sense over Bluetooth",
-            length=15,
-            fields=(
-                volts_field("voltage", "Voltage", 16),
-                Number(
-                    "temperature",
-                    measured("Temperature", "°C"),
-                    48,
-                    16,
-                    100,
-                    plus=-273.15,
-                    absent=_NO_SENSOR,
-                    within=(-60, 125),
-                ),
-            ),
-            check=_require_sense,
+        check=_require_sense,
+    ),
+    "victron_dc_dc_converter": Layout(
+        number=0x04,
+        what="DC/DC converter",
+        title="Victron Orion-Tr Smart over Bluetooth",
+        length=10,
+        fields=(
+            _CHARGE_STATE,
+            _charger_error(8),
+            volts_field("input_voltage", "Input voltage", 16, signed=False),
+            volts_field("output_voltage", "Output voltage", 32),
+            OffReasons(48),
         ),
-        "victron_dc_dc_converter": Layout(
-            number=0x04,
-            what="DC/DC converter",
-            title="Victron Orion-Tr Smart over Bluetooth",
-            length=10,
-            fields=(
-                _CHARGE_STATE,
-                _charger_error(8),
-                volts_field("input_voltage", "Input voltage", 16, signed=False),
-                volts_field("output_voltage", "Output voltage", 32),
-                OffReasons(48),
+        trouble="charger_error",
+        source=f"{SOURCE}; velib, ve_regs.h",
+    ),
+    "victron_dc_energy_meter": Layout(
+        number=0x0D,
+        what="DC energy meter",
+        title="Victron SmartShunt and BMV as DC energy meter over Bluetooth",
+        length=11,
+        fields=(
+            # In two's complement, none of them "not available": -1 is a generic source.
+            Code(
+                "meter_type",
+                "Meter type",
+                0,
+                16,
+                "meter_type",
+                absent=(),
+                signed=True,
+                within=(-63, 63),
+                diagnostic=True,
             ),
-            trouble="charger_error",
-            source=f"{SOURCE}; velib, ve_regs.h",
+            volts_field("voltage", "Voltage", 16),
+            _SHUNT_CURRENT,
+            _SHUNT_POWER,
+            OneOf(64, 2, {_AUX_STARTER: _STARTER, _AUX_TEMPERATURE: _TEMPERATURE}),
+            Reasons(32, (0, 1, 3, 4, 5, 6)),
         ),
-        "victron_dc_energy_meter": Layout(
-            number=0x0D,
-            what="DC energy meter",
-            title="Victron SmartShunt and BMV as DC energy meter over Bluetooth",
-            length=11,
-            fields=(
-                # In two's complement, none of them "not available": -1 is a generic source.
-                Code(
-                    "meter_type",
-                    "Meter type",
-                    0,
-                    16,
-                    "meter_type",
-                    absent=(),
-                    signed=True,
-                    within=(-63, 63),
-                    diagnostic=True,
-                ),
-                volts_field("voltage", "Voltage", 16),
-                _SHUNT_CURRENT,
-                _SHUNT_POWER,
-                OneOf(64, 2, {_AUX_STARTER: _STARTER, _AUX_TEMPERATURE: _TEMPERATURE}),
-                Reasons(32, (0, 1, 3, 4, 5, 6)),
+        source=f"{SOURCE}; velib",
+    ),
+    "victron_inverter": Layout(
+        number=0x03,
+        what="inverter",
+        title="Victron Phoenix Inverter Smart over Bluetooth",
+        length=11,
+        fields=(
+            _INVERTER_STATE,
+            volts_field("voltage", "Battery voltage", 24),
+            # The largest gives 5 kVA, for a moment twice as much.
+            Number(
+                "ac_apparent_power", measured("AC output apparent power", "VA"), 40, 16, within=(0, 12_000)
             ),
-            source=f"{SOURCE}; velib",
+            volts_field("ac_voltage", "AC output voltage", 56, 15, signed=False, most=300),
+            amperes_field("ac_current", "AC output current", 71, 11, within=(0, 100)),
+            # VE.Direct-Protocol-3.32.pdf, field AR.
+            Reasons(8, (0, 1, 5, 6, 8, 9, 10, 11, 12)),
         ),
-        "victron_inverter": Layout(
-            number=0x03,
-            what="inverter",
-            title="Victron Phoenix Inverter Smart over Bluetooth",
-            length=11,
-            fields=(
-                _INVERTER_STATE,
-                volts_field("voltage", "Battery voltage", 24),
-                # The largest gives 5 kVA, for a moment twice as much.
-                Number(
-                    "ac_apparent_power",
-                    measured("AC output apparent power", "VA"),
-                    40,
-                    16,
-                    within=(0, 12_000),
-                ),
-                volts_field("ac_voltage", "AC output voltage", 56, 15, signed=False, most=300),
-                amperes_field("ac_current", "AC output current", 71, 11, within=(0, 100)),
-                # VE.Direct-Protocol-3.32.pdf, field AR.
-                Reasons(8, (0, 1, 5, 6, 8, 9, 10, 11, 12)),
+        source=SOURCE.replace(";", ", VE.Direct 3.32;"),
+        tested=(Tested.TWIN,),
+    ),
+    "victron_lynx_bms": LYNX_BMS,
+    "victron_multi_rs": Layout(
+        number=0x0B,
+        what="Multi RS",
+        title="Victron Multi RS Solar over Bluetooth",
+        length=14,
+        fields=(
+            # victron-ble reads both codes signed, so that every one from 0x80 on is unknown to it.
+            _INVERTER_STATE,
+            _charger_error(8),
+            volts_field("voltage", "Battery voltage", 32, 14, signed=False),
+            # 6 kVA from a 48 V battery, for a moment twice as much.
+            amperes_field("current", "Battery current", 16, within=(-400, 400)),
+            Power("power", measured("Battery power", "W")),
+            _AC_INPUT,
+            # 50 A at 230 V pass through it.
+            _watts_field("ac_in_power", "AC input power", 48, within=(-15_000, 15_000)),
+            _watts_field("ac_out_power", "AC output power", 64, within=(-15_000, 15_000)),
+            _watts_field("pv_power", "Solar power", 80, within=(0, 20_000)),
+            _yield_field(96),
+        ),
+        trouble="charger_error",
+    ),
+    # Not published by Victron: keshavdv/victron-ble 0.9.3, devices/orion_xs.py, after
+    # github.com/Fabian-Schmidt/esphome-victron_ble, pull request 54.
+    "victron_orion_xs": Layout(
+        number=0x0F,
+        what="Orion XS",
+        title="Victron Orion XS over Bluetooth",
+        length=14,
+        fields=(
+            _CHARGE_STATE,
+            _charger_error(8),
+            volts_field("output_voltage", "Output voltage", 16, absent=_XS_ABSENT),
+            amperes_field("output_current", "Output current", 32, absent=_XS_ABSENT, within=_XS_AMPERES),
+            Power("power", measured("Output power", "W"), "output_voltage", "output_current"),
+            volts_field("input_voltage", "Input voltage", 48, absent=_XS_ABSENT),
+            amperes_field("input_current", "Input current", 64, absent=_XS_ABSENT, within=_XS_AMPERES),
+            OffReasons(80),
+        ),
+        trouble="charger_error",
+        source="keshavdv/victron-ble 0.9.3; Fabian-Schmidt/esphome-victron_ble, pull request 54; velib",
+        tested=(Tested.TWIN,),
+    ),
+    "victron_smart_battery_protect": Layout(
+        number=0x09,
+        what="Smart Battery Protect",
+        title="Victron Smart BatteryProtect over Bluetooth",
+        length=15,
+        fields=(
+            Code("device_state", "Device state", 0, 8, "charge_state"),
+            Code("output_state", "Output state", 8, 8, _OUTPUT_STATES),
+            _charger_error(16),
+            volts_field("input_voltage", "Input voltage", 56),
+            volts_field("output_voltage", "Output voltage", 72, signed=False),
+            Reasons(24, _PROTECT_REASONS),
+            Reasons(40, _PROTECT_REASONS, "warning"),
+            OffReasons(88),
+        ),
+        trouble="charger_error",
+        source=f"{SOURCE}; velib, ve_regs.h",
+    ),
+    "victron_smart_lithium": SMART_LITHIUM,
+    "victron_solar_charger": Layout(
+        number=0x01,
+        what="solar charger",
+        title="Victron SmartSolar and BlueSolar MPPT over Bluetooth",
+        length=12,
+        fields=(
+            _CHARGE_STATE,
+            _charger_error(8),
+            volts_field("voltage", "Battery voltage", 16),
+            # Negative when a load output draws more than the sun gives; its field ends at 51 A.
+            amperes_field("current", "Battery current", 32, within=(-60, 250)),
+            _watts_field("power", "Solar power", 64, within=(0, 20_000)),
+            _yield_field(48),
+            amperes_field("load_current", "Load current", 80, 9, optional=True),
+        ),
+        trouble="charger_error",
+    ),
+    "victron_ve_bus": Layout(
+        number=0x0C,
+        what="VE.Bus",
+        title="Victron MultiPlus and Quattro over Bluetooth (VE.Bus Smart dongle)",
+        length=13,
+        fields=(
+            _INVERTER_STATE,
+            # VictronConnect and the page "VE.Bus error codes" of Victron's website explain it; the list
+            # ends at 26.
+            Number(
+                "ve_bus_error", Row(entity=Entity(name="VE.Bus error", diagnostic=True)), 8, 8, within=(0, 63)
             ),
-            source=SOURCE.replace(";", ", VE.Direct 3.32;"),
-            tested=(Tested.TWIN,),
-        ),
-        "victron_lynx_bms": LYNX_BMS,
-        "victron_multi_rs": Layout(
-            number=0x0B,
-            what="Multi RS",
-            title="Victron Multi RS Solar over Bluetooth",
-            length=14,
-            fields=(
-                # victron-ble reads both codes signed, so that every one from 0x80 on is unknown to it.
-                _INVERTER_STATE,
-                _charger_error(8),
-                volts_field("voltage", "Battery voltage", 32, 14, signed=False),
-                # 6 kVA from a 48 V battery, for a moment twice as much.
-                amperes_field("current", "Battery current", 16, within=(-400, 400)),
-                Power("power", measured("Battery power", "W")),
-                _AC_INPUT,
-                # 50 A at 230 V pass through it.
-                _watts_field("ac_in_power", "AC input power", 48, within=(-15_000, 15_000), signed=True),
-                _watts_field("ac_out_power", "AC output power", 64, within=(-15_000, 15_000), signed=True),
-                _watts_field("pv_power", "Solar power", 80, within=(0, 20_000), signed=False),
-                _yield_field(96),
+            volts_field("voltage", "Battery voltage", 32, 14, signed=False),
+            amperes_field("current", "Battery current", 16, within=(-2000, 2000)),
+            Power("power", measured("Battery power", "W")),
+            _AC_INPUT,
+            # Three phases of several Quattros.
+            _watts_field("ac_in_power", "AC input power", 48, 19, within=(-100_000, 100_000)),
+            _watts_field("ac_out_power", "AC output power", 67, 19, within=(-100_000, 100_000)),
+            degrees_field("Battery temperature", 88),
+            Number(
+                "soc",
+                measured("State of charge", "%", device_class="battery", precision=0, step=1),
+                95,
+                7,
+                within=(0, 100),
             ),
-            trouble="charger_error",
+            Flag("alarm", problem("Alarm", diagnostic=False), (86,), 2, on=(2,), absent=(3,)),
+            Flag("warning", problem("Warning", diagnostic=False), (86,), 2, on=(1,), absent=(3,)),
         ),
-        # Not published by Victron: keshavdv/victron-ble 0.9.3, devices/orion_xs.py, after
-        # github.com/Fabian-Schmidt/esphome-victron_ble, pull request 54.
-        "victron_orion_xs": Layout(
-            number=0x0F,
-            what="Orion XS",
-            title="Victron Orion XS over Bluetooth",
-            length=14,
-            fields=(
-                _CHARGE_STATE,
-                _charger_error(8),
-                volts_field("output_voltage", "Output voltage", 16, absent=_XS_ABSENT),
-                amperes_field("output_current", "Output current", 32, absent=_XS_ABSENT, within=_XS_AMPERES),
-                Power("power", measured("Output power", "W"), "output_voltage", "output_current"),
-                volts_field("input_voltage", "Input voltage", 48, absent=_XS_ABSENT),
-                amperes_field("input_current", "Input current", 64, absent=_XS_ABSENT, within=_XS_AMPERES),
-                OffReasons(80),
-            ),
-            trouble="charger_error",
-            source="keshavdv/victron-ble 0.9.3; Fabian-Schmidt/esphome-victron_ble, pull request 54; velib",
-            tested=(Tested.TWIN,),
-        ),
-        "victron_smart_battery_protect": Layout(
-            number=0x09,
-            what="Smart Battery Protect",
-            title="Victron Smart BatteryProtect over Bluetooth",
-            length=15,
-            fields=(
-                Code("device_state", "Device state", 0, 8, "charge_state"),
-                Code("output_state", "Output state", 8, 8, _OUTPUT_STATES),
-                _charger_error(16),
-                volts_field("input_voltage", "Input voltage", 56),
-                volts_field("output_voltage", "Output voltage", 72, signed=False),
-                Reasons(24, _PROTECT_REASONS),
-                Reasons(40, _PROTECT_REASONS, "warning"),
-                OffReasons(88),
-            ),
-            trouble="charger_error",
-            source=f"{SOURCE}; velib, ve_regs.h",
-        ),
-        "victron_smart_lithium": SMART_LITHIUM,
-        "victron_solar_charger": Layout(
-            number=0x01,
-            what="solar charger",
-            title="Victron SmartSolar and BlueSolar MPPT over Bluetooth",
-            length=12,
-            fields=(
-                _CHARGE_STATE,
-                _charger_error(8),
-                volts_field("voltage", "Battery voltage", 16),
-                # Negative when a load output draws more than the sun gives; its field ends at 51 A.
-                amperes_field("current", "Battery current", 32, within=(-60, 250)),
-                _watts_field("power", "Solar power", 64, within=(0, 20_000), signed=False),
-                _yield_field(48),
-                amperes_field("load_current", "Load current", 80, 9, optional=True),
-            ),
-            trouble="charger_error",
-        ),
-        "victron_ve_bus": Layout(
-            number=0x0C,
-            what="VE.Bus",
-            title="Victron MultiPlus and Quattro over Bluetooth (VE.Bus Smart dongle)",
-            length=13,
-            fields=(
-                _INVERTER_STATE,
-                # VictronConnect and the page "VE.Bus error codes" of Victron's website explain it; the list
-                # ends at 26.
-                Number(
-                    "ve_bus_error",
-                    Row(entity=Entity(name="VE.Bus error", diagnostic=True)),
-                    8,
-                    8,
-                    within=(0, 63),
-                ),
-                volts_field("voltage", "Battery voltage", 32, 14, signed=False),
-                amperes_field("current", "Battery current", 16, within=(-2000, 2000)),
-                Power("power", measured("Battery power", "W")),
-                _AC_INPUT,
-                # Three phases of several Quattros.
-                _watts_field(
-                    "ac_in_power", "AC input power", 48, 19, within=(-100_000, 100_000), signed=True
-                ),
-                _watts_field(
-                    "ac_out_power", "AC output power", 67, 19, within=(-100_000, 100_000), signed=True
-                ),
-                degrees_field("Battery temperature", 88),
-                Number(
-                    "soc",
-                    measured("State of charge", "%", device_class="battery", precision=0, step=1),
-                    95,
-                    7,
-                    within=(0, 100),
-                ),
-                Flag("alarm", problem("Alarm", diagnostic=False), (86,), 2, on=(2,), absent=(3,)),
-                Flag("warning", problem("Warning", diagnostic=False), (86,), 2, on=(1,), absent=(3,)),
-            ),
-            trouble="ve_bus_error",
-        ),
-    }
-)
+        trouble="ve_bus_error",
+    ),
+}

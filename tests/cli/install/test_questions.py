@@ -10,11 +10,11 @@ from cli.install.kinds import BLE, I2C, KINDS, PINS, RELAY, SERIAL, AnswerError,
 from cli.install.questions import Interview
 from cli.install.system import InstallError, System
 from collector.checking import find_mistakes
-from collector.devices.description import BleKind, GpioKind, I2cKind
-from collector.devices.registry import KINDS as READ
+from collector.devices import KINDS as READ
+from collector.devices.description import I2cKind, Wire
 from config import load
 
-WIRES = {BLE: BleKind, I2C: I2cKind, PINS: GpioKind}
+WIRES = {BLE: Wire.BLE, I2C: Wire.I2C, PINS: Wire.GPIO}
 # Good answers to what has no default, by key.
 ANSWERS: dict[str, str | dict[str, str]] = {
     "address": {BLE: "c0-11-22-33-44-55", I2C: "0x48"},
@@ -81,9 +81,9 @@ def test_every_kind_that_is_offered_can_be_set_up(
 
 def test_the_wires_are_those_of_the_collectors() -> None:
     for kind in KINDS:
-        assert kind.wire not in WIRES or isinstance(READ[kind.kind], WIRES[kind.wire]), kind
+        assert kind.wire not in WIRES or READ[kind.kind].wire is WIRES[kind.wire], kind
     assert {name for name in READ if isinstance(READ[name], I2cKind)} == plan.I2C_KINDS
-    assert {name for name in READ if isinstance(READ[name], GpioKind)} == plan.PIN_KINDS
+    assert {name for name in READ if READ[name].wire is Wire.GPIO} == plan.PIN_KINDS
 
 
 def test_what_a_kind_needs_is_asked_and_nothing_that_it_does_not_take() -> None:

@@ -10,18 +10,17 @@ from bus.health import Journal
 from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
-from collector.checking import check
-from collector.device import owned_devices
+from collector.device import Readings, owned_devices
+from collector.devices import KINDS
 from collector.devices.description import BadRecordError, ImplausibleError, WrongKeyError, WrongKindError
-from collector.devices.registry import KINDS
-from collector.devices.victron.engine import BY_RECORD_TYPE
+from collector.devices.victron.ble import BY_RECORD_TYPE
 from collector.listening import ListeningSource
-from collector.readings import Readings
 from collector.service import Collector
-from collector.transports.ble.radio import Advertisement
+from collector.transports.radio import Advertisement
 from config.model import Device, Settings
 from tests.clock import FakeTime
 from tests.collector.kinds import ble_kind
+from tests.collector.rig import check
 from tests.emulators import victron, victron_records
 from tests.emulators.victron_records import TWINS
 from tests.fake_bus import FakeBus
@@ -95,12 +94,9 @@ class Setup:
         readings = Readings(publisher, clock=clock, journal=journal)
         self.service = Collector(
             owned_devices(settings, "ble", time.monotonic_s),
-            ListeningSource(readings, clock=clock, journal=journal, emit=lambda _: None),
+            ListeningSource(readings, emit=lambda _: None),
             readings,
-            publisher,
             topics=Topics(),
-            clock=clock,
-            journal=journal,
         )
 
     def hear(self, raw: bytes) -> None:

@@ -393,7 +393,7 @@ def test_mistakes_in_its_settings_are_lines(device: Device, lines: list[str]) ->
 
 def test_no_collector_owns_it() -> None:
     settings = Settings(device={"solar_energy": SOLAR})
-    checking.check(settings, "boondock.toml")
+    assert checking.find_mistakes(settings, "boondock.toml") == []
     assert owned_devices(settings, "ble", 0.0) == []
 
 

@@ -14,6 +14,7 @@ from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
 
 if TYPE_CHECKING:
+    from dbus_fast import Message
     from dbus_fast.aio import MessageBus
 
 Mode = Literal["active", "passive"]
@@ -32,10 +33,12 @@ _ADVICE = {
     "org.bluez.Error.InProgress": "BlueZ is still busy with a scan: sudo systemctl restart bluetooth",
 }
 _POWER_ON_PATIENCE = 3.0
+_ADAPTER = "org.bluez.Adapter1"
+_BUS, _PROPERTIES = "org.freedesktop.DBus", "org.freedesktop.DBus.Properties"
 
 
 def troubles() -> tuple[type[Exception], ...]:
-    """What can go wrong between us and BlueZ; dbus_fast is asked only where there is a D-Bus."""
+    """List what can go wrong between us and BlueZ; dbus_fast is asked only where there is a D-Bus."""
     from dbus_fast.errors import DBusFastError  # noqa: PLC0415 — a laptop may have no D-Bus
 
     # EOFError: the bus closed the connection in the middle of a call. The rest names itself.
@@ -43,7 +46,7 @@ def troubles() -> tuple[type[Exception], ...]:
 
 
 def scanner(adapter: str, mode: Mode, company: int, detected: Detected) -> BleakScanner:
-    """A scanner not yet started; the passive mode hears only the manufacturer data of `company`."""
+    """Make a scanner, not yet started; the passive mode hears only the manufacturer data of `company`."""
     options = BlueZScannerArgs(adapter=adapter)
     if mode == "passive":
         kind = AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA
@@ -69,19 +72,10 @@ async def power_cycle(adapter: str) -> None:
 
 
 async def _set_powered(bus: "MessageBus", adapter: str, *, on: bool) -> None:
-    from dbus_fast import Message, Variant  # noqa: PLC0415 — a laptop may have no D-Bus
+    from dbus_fast import Variant  # noqa: PLC0415 — a laptop may have no D-Bus
 
-    await call(
-        bus,
-        Message(
-            destination="org.bluez",
-            path=f"/org/bluez/{adapter}",
-            interface="org.freedesktop.DBus.Properties",
-            member="Set",
-            signature="ssv",
-            body=["org.bluez.Adapter1", "Powered", Variant("b", on)],
-        ),
-    )
+    powered = (_ADAPTER, "Powered", Variant("b", on))
+    await _call(bus, "org.bluez", f"/org/bluez/{adapter}", _PROPERTIES, "Set", "ssv", *powered)
 
 
 def advice(trouble: BaseException, adapter: str) -> str:
@@ -113,16 +107,12 @@ def advice(trouble: BaseException, adapter: str) -> str:
     return known or said
 
 
-if TYPE_CHECKING:
-    from dbus_fast import Message
-    from dbus_fast.aio import MessageBus
-
 _CLOSE_PATIENCE = 1.0
 
 
 @asynccontextmanager
 async def system_bus() -> AsyncIterator["MessageBus"]:
-    """A connection that is closed with its block; raises what dbus_fast raises if there is no bus."""
+    """Connect for the length of a block; raises what dbus_fast raises if there is no bus."""
     from dbus_fast import BusType  # noqa: PLC0415 — a laptop may have no D-Bus
     from dbus_fast.aio import MessageBus  # noqa: PLC0415 — same
 
@@ -137,11 +127,21 @@ async def system_bus() -> AsyncIterator["MessageBus"]:
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast leaves it untyped
 
 
-async def call(bus: "MessageBus", message: "Message") -> list[object]:
+async def _call(  # noqa: PLR0917 — the address of a method on the bus, from the left to the right
+    bus: "MessageBus", service: str, path: str, interface: str, member: str, signature: str, *body: object
+) -> list[Any]:
     """Call a method and return what it answers; raises DBusError if it answers with an error."""
-    from dbus_fast import MessageType  # noqa: PLC0415 — a laptop may have no D-Bus
+    from dbus_fast import Message, MessageType  # noqa: PLC0415 — a laptop may have no D-Bus
     from dbus_fast.errors import DBusError  # noqa: PLC0415 — same
 
+    message = Message(
+        destination=service,
+        path=path,
+        interface=interface,
+        member=member,
+        signature=signature,
+        body=list(body),
+    )
     reply = await bus.call(message)
     if reply.message_type is MessageType.ERROR:
         reason = str(reply.body[0]) if reply.body else "no reason given"
@@ -153,11 +153,6 @@ async def call(bus: "MessageBus", message: "Message") -> list[object]:
 # ObjectManager and Properties; BlueZ doc/org.bluez.Adapter.rst.
 
 
-if TYPE_CHECKING:
-    from dbus_fast import Message
-    from dbus_fast.aio import MessageBus
-
-_ADAPTER = "org.bluez.Adapter1"
 _BUS_ENDED = "the system D-Bus ended: see systemctl status dbus"
 # The end of an older scan may be told while ours begins; it is then followed by Discovering = true.
 _SCAN_BACK_WITHIN = 3.0
@@ -185,11 +180,12 @@ class Watch:
         ended = asyncio.ensure_future(self._bus.wait_for_disconnect())  # type: ignore[no-untyped-call]  # dbus-fast leaves it untyped
         ended.add_done_callback(self._bus_ended)
         for rule in self._rules:
-            await self._call("org.freedesktop.DBus", "/org/freedesktop/DBus", "AddMatch", rule)
+            await _call(self._bus, _BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", rule)
 
     async def check_power(self) -> None:
-        """Raises ScanEndedError if the adapter is off, where BlueZ takes a passive scan but hears nothing."""
-        (powered,) = await self._call("org.bluez", self._path, "Get", _ADAPTER, "Powered")
+        """Raise ScanEndedError if the adapter is off, where BlueZ takes a passive scan but hears nothing."""
+        asked = (_ADAPTER, "Powered")
+        (powered,) = await _call(self._bus, "org.bluez", self._path, _PROPERTIES, "Get", "ss", *asked)
         if powered.value is False:
             raise ScanEndedError(self._off)
 
@@ -199,7 +195,7 @@ class Watch:
         self.check()
 
     def check(self) -> None:
-        """Raises ScanEndedError if the scan cannot go on."""
+        """Raise ScanEndedError if the scan cannot go on."""
         if not self._bus.connected:
             self._end(_BUS_ENDED)
         if self._ended.done():
@@ -222,20 +218,6 @@ class Watch:
             f"type='signal',sender='org.bluez',member='InterfacesRemoved',arg0path='{self._path}'",
             f"type='signal',sender='org.bluez',member='PropertiesChanged',path='{self._path}',arg0='{_ADAPTER}'",
         )
-
-    async def _call(self, service: str, path: str, member: str, *arguments: str) -> list[Any]:
-        from dbus_fast import Message  # noqa: PLC0415 — a laptop may have no D-Bus
-
-        interface = "org.freedesktop.DBus.Properties" if member == "Get" else service
-        message = Message(
-            destination=service,
-            path=path,
-            interface=interface,
-            member=member,
-            signature="s" * len(arguments),
-            body=list(arguments),
-        )
-        return await call(self._bus, message)
 
     def _take(self, message: "Message") -> None:
         match message.member, message.body:

@@ -1,72 +1,110 @@
-"""device_scan of lines: units of a Modbus bus, chips of an I2C bus, in turn with the devices on them."""
+"""The verb `device_scan`: what all scans share; units of a Modbus bus, chips of an I2C bus.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+One scan at a time, progress as it goes, a report at the end; in turn with the devices on the line.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from bus.commands import Code, Refused
-from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
-from collector.device import TCP, Owned, baudrate
+from bus.requests import Action, Listing, Part, Parts, Place, Progress, Wait, action
+from collector.device import MQTT, TCP, Owned, Readings, baudrate
+from collector.devices import I2C, KINDS, LINES, MODBUS
 from collector.devices.description import (
     BadRecordError,
     I2cKind,
     Kind,
-    ModbusKind,
+    ModbusLine,
     NoAnswerError,
     RefusedError,
     Wire,
 )
-from collector.devices.lines import Line, ModbusLine
-from collector.devices.registry import I2C, KINDS, LINES, MODBUS
-from collector.polling import Failure, Job, PollingSource
-from collector.readings import Readings
-from collector.reporting import Cadence, Reporter
-from collector.scanning import OneAtATime, Step, report
+from collector.polling import LineVerb, PollingSource
+from collector.schedule import Cadence, Reporter
 from config.model import Device
 
+MOST = 300
+"""More than a scan lists: an answer is one message."""
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a job of a scan brought; `ticket` is the scan's."""
-
-    ticket: object
-    value: object
-    why: Failure | None
+Seconds = Annotated[float, Meta(ge=1, le=60)]
 
 
-class LineScan:
+class ScanProgress(Struct, frozen=True):
+    """How far a scan is, of how much, and what it has just found."""
+
+    done: float
+    of: float
+    found: list[object]
+
+
+class OneAtATime:
+    """Lets a scan run while no other does."""
+
+    def __init__(self) -> None:
+        self._running = False
+
+    def run(self, parts: Parts) -> Listing:
+        """Return a scan as an answer. Raises Refused(busy)."""
+        if self._running:
+            raise Refused(Code.BUSY, "a scan is running: wait for its answer")
+        self._running = True
+        return Listing.whole(self._watched(parts))
+
+    def _watched(self, parts: Parts) -> Parts:
+        try:
+            yield from parts
+        finally:
+            self._running = False
+
+
+class Anything(Struct):
+    """Any parameters."""
+
+
+class Refusing:
+    """A verb that this transport does not serve: `why` says so to whoever asks; `check` may refuse first."""
+
+    def __init__(
+        self, why: str, params: type[Struct] = Anything, check: Callable[[Any], object] = lambda _asked: None
+    ) -> None:
+        self._why = why
+        self._params = params
+        self._check = check
+
+    def action(self) -> Action:
+        """Return the verb, which is refused."""
+
+        def refuse(asked: Struct, _place: Place) -> Listing:
+            self._check(asked)
+            raise Refused(Code.DENIED, self._why)
+
+        return action(self._params, refuse)
+
+    def take(self, event: object) -> None:
+        """Do nothing: there is nothing to hear."""
+
+
+def report(found: list[object]) -> Part:
+    """Return the answer of a scan that is done."""
+    return Part((), {"found": found[:MOST]})
+
+
+class LineScan(LineVerb):
     """A scan of a line."""
 
     def __init__(self, source: PollingSource, readings: Readings) -> None:
-        self._source = source
-        self._readings = readings
+        super().__init__(source, readings)
         self._one = OneAtATime()
-        self._ticket: object = None
-        self._told: _Asked | None = None
 
-    def take(self, event: object) -> None:
-        """Take what a job brought."""
-        if isinstance(event, _Asked) and event.ticket is self._ticket:
-            self._told = event
-
-    def _put(self, line: str, run: Callable[[Any], object]) -> None:
-        ticket = self._ticket = object()
-        self._told = None
-        self._source.put(
-            line,
-            Job(
-                lambda opened, _now: _Asked(ticket, run(opened), None),
-                lambda why, _now: _Asked(ticket, None, why),
-            ),
-        )
-
-    def _answer(self) -> object:
-        assert self._told is not None  # noqa: S101 — whoever put the job waited for it
-        if self._told.why is not None:
-            raise Refused(Code.INTERNAL, str(self._told.why))
-        return self._told.value
+    def _found(self, line: str, run: Callable[[Any, float], object]) -> Generator[Wait, None, Any]:
+        """Return what a job brings. Raises Refused."""
+        answered = yield from self._ask(line, run)
+        if answered.why is not None:
+            raise Refused(Code.INTERNAL, str(answered.why))
+        return answered.found
 
 
 def _placeholder(wire: Wire, settings: Device) -> Owned:
@@ -94,27 +132,18 @@ class Chip(Struct, frozen=True):
     configured: list[str]
 
 
-class _Scannable(Line, Protocol):
-    def scan(self) -> list[int]:
-        """The addresses that answer."""
-
-
 class I2cScan(LineScan):
     """Addresses of an I2C bus."""
 
     def action(self) -> Action:
-        """The verb device_scan."""
+        """Return the verb device_scan."""
         return action(AskBus, lambda asked, _place: self._one.run(self._parts(asked.bus)))
 
     def _parts(self, bus: int) -> Parts:
         line = self._source.visit(next(self._on(bus), None) or _placeholder(I2C, Device(kind=_SCAN, bus=bus)))
         try:
-            self._put(line, _addresses)
-            while self._told is None:
-                yield Wait.WAIT
-            answer = self._answer()
-            assert isinstance(answer, list)  # noqa: S101 — _addresses gave it
-            yield report([self._described(bus, address) for address in answer])
+            found: list[int] = yield from self._found(line, lambda opened, _now: opened.scan())
+            yield report([self._described(bus, address) for address in found])
         finally:
             self._source.leave(line)
 
@@ -130,10 +159,6 @@ class I2cScan(LineScan):
                 yield device
 
 
-def _addresses(line: _Scannable) -> list[int]:
-    return line.scan()
-
-
 def _chips() -> Iterator[I2cKind]:
     for name, wire, _ in LINES:
         # The others need not be loaded.
@@ -143,6 +168,8 @@ def _chips() -> Iterator[I2cKind]:
 
 Read = Callable[[int, int, int], tuple[int, ...] | None]
 Guesses = Callable[[Read], Sequence[object]]
+# Guesses and a note; None: the unit is silent.
+_Look = tuple[list[object], str | None] | None
 
 BAUDRATES = (9600, 19200, 115200)
 """Those tried on a port that no device is on."""
@@ -165,7 +192,7 @@ class AskUnits(Struct, forbid_unknown_fields=True):
     ) = None
 
 
-class Unit(Struct, frozen=True):
+class FoundUnit(Struct, frozen=True):
     """A unit that answers; `guesses` says what it may be, `configured` its id in this house."""
 
     port: str
@@ -185,7 +212,7 @@ class ModbusScan(LineScan):
         self._tcp = tcp
 
     def action(self) -> Action:
-        """The verb device_scan."""
+        """Return the verb device_scan."""
         return action(AskUnits, self._start)
 
     def _start(self, asked: AskUnits, _place: Place) -> Listing:
@@ -199,10 +226,10 @@ class ModbusScan(LineScan):
         return self._one.run(self._parts(asked.port, units, self._speeds(asked)))
 
     def _speeds(self, asked: AskUnits) -> list[Owned]:
-        """A device for each speed to ask at; those of a port in use ask at its speed alone."""
+        """List a device for each speed to ask at; those of a port in use ask at its speed alone."""
         users = [device for device in self._readings if device.settings.port == asked.port]
         if users:
-            if not all(isinstance(device.kind, ModbusKind) for device in users):
+            if not all(device.kind.wire is MODBUS for device in users):
                 raise Refused(Code.DENIED, f"port: {users[0].id} has it for itself")
             if asked.baudrates not in (None, (self._speed(users[0]),)):
                 raise Refused(
@@ -223,17 +250,15 @@ class ModbusScan(LineScan):
             line = self._source.visit(owned)
             try:
                 for at, unit in enumerate(units, 1):
-                    self._put(line, lambda opened, unit=unit: self._look(opened, unit))  # type: ignore[misc]  # a bound default
-                    while self._told is None:
-                        yield Wait.WAIT
-                    news = self._described(port, self._speed(owned), unit)
+                    answer = yield from self._found(line, partial(self._look, unit))
+                    news = self._described(port, self._speed(owned), unit, answer)
                     found += news
-                    yield Progress(Step(number * len(units) + at, of, news))
+                    yield Progress(ScanProgress(number * len(units) + at, of, news))
             finally:
                 self._source.leave(line)
         yield report(found)
 
-    def _look(self, line: ModbusLine, unit: int) -> tuple[list[object], str | None] | None:
+    def _look(self, unit: int, line: ModbusLine, _now: float) -> _Look:
         """Guesses and a note, None if the unit is silent; on the line's thread."""
         silences = 0
 
@@ -264,18 +289,38 @@ class ModbusScan(LineScan):
             return None
         return list(self._guesses(read)), None
 
-    def _described(self, port: str, baudrate: int | None, unit: int) -> list[object]:
-        answer = self._answer()
-        if not isinstance(answer, tuple):
+    def _described(self, port: str, baudrate: int | None, unit: int, found: _Look) -> list[object]:
+        if found is None:
             return []
-        guesses, note = answer
+        guesses, note = found
         ours = {(d.settings.port, d.settings.unit or 1): d.id for d in self._readings}
-        return [Unit(port, baudrate, unit, guesses, note, ours.get((port, unit)))]
+        return [FoundUnit(port, baudrate, unit, guesses, note, ours.get((port, unit)))]
 
 
 def guesses_of(read: Read) -> Sequence[object]:
-    """What a unit may be, by what it lets read."""
+    """Guess what a unit may be, by what it lets read."""
     # All profiles are read for it: only when someone scans.
-    from collector.devices.modbus.guess import guesses  # noqa: PLC0415 — see above
+    from collector.devices.modbus.device import guesses  # noqa: PLC0415 — see above
 
     return guesses(read)
+
+
+_NOTHING = {
+    "gpio": "a pin does not say what hangs on it: there is nothing to scan",
+    MQTT: "what others publish is chosen by [[import]] tables: there is nothing to scan",
+    "host": "there is one computer, this one: there is nothing to scan",
+}
+
+
+def nothing_to_scan(transport: str) -> Refusing:
+    """Return the scan of a transport that has nothing to scan; its answer says why."""
+    return Refusing(_NOTHING[transport])
+
+
+def scan_of(transport: str, source: PollingSource, readings: Readings) -> I2cScan | ModbusScan | Refusing:
+    """Return the scan of a transport whose devices are asked."""
+    if transport == "i2c":
+        return I2cScan(source, readings)
+    if transport in ("serial", "tcp"):
+        return ModbusScan(source, readings, guesses_of, tcp=transport == "tcp")
+    return nothing_to_scan(transport)

@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping
 
-from collector.devices.description import Decoded, Rows, SettingError, Tested, Values, VeDirectKind
-from collector.devices.lines import VeDirectLine
+from collector.devices.description import (
+    Decoded,
+    PolledKind,
+    Rows,
+    SettingError,
+    Tested,
+    Values,
+    VeDirectLine,
+    Wire,
+)
 from collector.devices.rows import on_off
-from collector.devices.vedirect.labels import (
+from collector.devices.victron import OFF_REASON_ROWS, OFF_REASONS, read_off_reasons, read_reasons
+from collector.devices.victron.ble import MANUFACTURER, MODELS
+from collector.devices.victron.fields import power, require_within
+from collector.devices.victron.labels import (
     ALL_ROWS,
     FIELDS,
     NOT_AVAILABLE,
@@ -14,10 +25,6 @@ from collector.devices.vedirect.labels import (
     Family,
     number,
 )
-from collector.devices.victron.codes import OFF_REASON_ROWS, OFF_REASONS, read_off_reasons, read_reasons
-from collector.devices.victron.engine import MANUFACTURER
-from collector.devices.victron.fields import power, require_within
-from collector.devices.victron.library import MODELS
 from config.model import Device
 
 # A family is a range of product ids (VE.Direct Protocol, table of PIDs); a product that is not listed shows
@@ -51,7 +58,7 @@ def decode(fields: Mapping[str, str]) -> Decoded:
 
     Raises DecodeError.
     """
-    product = _product(fields)
+    product = _known(fields.get("PID", ""))
     family = _family(product, fields)
     values: Values = {}
     unknown = []
@@ -71,13 +78,6 @@ def decode(fields: Mapping[str, str]) -> Decoded:
         values["power"] = exact
     unknown += _read_bits(family, fields, values)
     return Decoded(values, _model(product, fields), tuple(unknown), ROWS[family])
-
-
-def _product(fields: Mapping[str, str]) -> int | None:
-    try:
-        return number(fields.get("PID", ""))
-    except ValueError:
-        return None
 
 
 def _family(product: int | None, fields: Mapping[str, str]) -> Family:
@@ -100,29 +100,30 @@ def _read_bits(family: Family, fields: Mapping[str, str], values: Values) -> lis
     unknown: list[str] = []
     for label, of in (("AR", "alarm"), ("WARN", "warning")):
         if label in fields and of in ROWS[family]:
-            reasons = _bits(fields[label])
+            reasons = _known(fields[label])
+            bits = max(reasons or 0, 0)
             known = sum(1 << bit for bit in REASON_BITS[family])
-            said = read_reasons((reasons or 0) & known, REASON_BITS[family], of) | {of: on_off(bool(reasons))}
+            said = read_reasons(bits & known, REASON_BITS[family], of) | {of: on_off(bool(bits))}
             values |= said if reasons is not None else dict.fromkeys(said)
     if "alarm" in ROWS[family] and fields.get("Alarm", "").upper() in ("ON", "OFF"):
         on = "ON" in (values.get("alarm"), fields["Alarm"].upper())
         values["alarm"] = on_off(on)
     if "OR" in fields and "off_reason" in ROWS[family]:
-        reasons = _bits(fields["OR"])
+        reasons = _known(fields["OR"])
         if reasons is None:
             values |= dict.fromkeys(OFF_REASON_ROWS)
         else:
             # New reasons count as one unknown one.
             known = (1 << len(OFF_REASONS)) - 1
-            said, strange = read_off_reasons(reasons & known | (reasons > known) << len(OFF_REASONS))
+            said, strange = read_off_reasons(max(reasons, 0) & known | (reasons > known) << len(OFF_REASONS))
             values |= said
             unknown += strange
     return unknown
 
 
-def _bits(text: str) -> int | None:
+def _known(text: str) -> int | None:
     try:
-        return max(number(text), 0)
+        return number(text)
     except ValueError:
         return None
 
@@ -172,7 +173,8 @@ def make(settings: Device) -> VeDirect:
     return VeDirect()
 
 
-KIND = VeDirectKind(
+KIND = PolledKind(
+    wire=Wire.VE_DIRECT,
     name="vedirect",
     title="Victron MPPT, BMV, SmartShunt or Phoenix inverter on a VE.Direct cable",
     manufacturer=MANUFACTURER,

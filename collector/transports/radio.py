@@ -5,18 +5,72 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum, auto
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
-
-from collector.transports.ble.events import Advertisement, Event, Heard, RadioGone, RadioState, Rung
 
 if TYPE_CHECKING:
     from bleak.backends.device import BLEDevice
     from bleak.backends.scanner import AdvertisementData
 
-    from collector.transports.ble.bluez import Mode, Watch
+    from collector.transports.bluez import Mode, Watch
 
-__all__ = ["Advertisement", "Event", "Heard", "Radio", "RadioGone", "RadioState", "Rung"]
+
+class Rung(StrEnum):
+    """Where the radio stands, the words of RadioState."""
+
+    SCANNING = "scanning"
+    FAILED = "failed"
+    NEW_SCANNER = "new_scanner"
+    POWER_CYCLE = "power_cycle"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """Manufacturer data of company 0x02E1; address in upper case, rssi in dBm, at in monotonic seconds."""
+
+    # BlueZ delivers the same data again when only the signal strength has changed.
+
+    address: str
+    data: bytes
+    name: str | None
+    rssi: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Some other device advertised, told at most once a second; at in monotonic seconds."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RadioState:
+    """The radio moved to another rung; the message says why and what to do; `retry_in` in seconds."""
+
+    rung: str
+    message: str
+    retry_in: float | None = None
+
+    @property
+    def told(self) -> str:
+        """The message with the time of the next attempt."""
+        if self.retry_in is None:
+            return self.message
+        return f"{self.message} (next attempt in {self.retry_in:g} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class RadioGone:
+    """The radio gave up for good: the process should exit and be started anew."""
+
+    message: str
+
+
+Event = Advertisement | Heard | RadioState | RadioGone
+
 
 _VICTRON = 0x02E1
 _HEARD_EVERY = 1.0
@@ -61,13 +115,13 @@ class Ladder:
         return self._rung
 
     def started(self, now: float) -> None:
-        """The scanner runs: it has the whole silence to hear something."""
+        """Note that the scanner runs: it has the whole silence to hear something."""
         self._running = True
         self._failures = 0
         self._quiet_since = now
 
     def failed(self, now: float) -> float:
-        """A start or power-cycle failed; the seconds until the next attempt."""
+        """Note that a start or power-cycle failed; return the seconds until the next attempt."""
         self._running = False
         delay = min(self._longest_retry, self._first_retry * (1 << self._failures))
         # Past the cap the exponent says nothing new, and must not overflow in a long outage.
@@ -81,7 +135,7 @@ class Ladder:
         self._quiet_since = now
 
     def step(self, now: float) -> Step:
-        """What to do now; START and POWER_CYCLE must be answered with started() or failed()."""
+        """Say what to do now; START and POWER_CYCLE must be answered with started() or failed()."""
         if self._quiet_since is None:
             self._quiet_since = now
         if now >= self._quiet_since + self._silence:
@@ -176,7 +230,7 @@ class Radio:
             self._emit(RadioState(Rung.NEW_SCANNER, "nothing heard: trying a new scanner"))
 
     def _attempt(self, step: Step) -> None:
-        from collector.transports.ble.bluez import advice, troubles  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports.bluez import advice, troubles  # noqa: PLC0415 — D-Bus only where it is used
 
         try:
             # A fresh loop is a fresh D-Bus connection, for bleak keeps one per loop: bluetoothd forgets what
@@ -196,7 +250,7 @@ class Radio:
             return
 
     async def _session(self, step: Step) -> None:
-        from collector.transports.ble import bluez  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports import bluez  # noqa: PLC0415 — D-Bus only where it is used
 
         self._make_cancellable()
         asyncio.get_running_loop().set_exception_handler(bluez.unretrieved)
@@ -210,7 +264,7 @@ class Radio:
             await self._scan(watch)
 
     async def _scan(self, watch: "Watch") -> None:
-        from collector.transports.ble import bluez  # noqa: PLC0415 — D-Bus only where it is used
+        from collector.transports import bluez  # noqa: PLC0415 — D-Bus only where it is used
 
         scanner = bluez.scanner(self._adapter, self._mode, _VICTRON, self._detected)
         try:

@@ -1,4 +1,4 @@
-"""The table of VE.Direct's labels, by family of device: the entity of each, its row, how its text is read.
+"""Victron devices on a VE.Direct cable: the table of labels, by family of device.
 
 What a family also says over Bluetooth has the same entity there, so that a cable may replace the radio.
 Labels, units, codes and formats: Victron Energy, VE.Direct Protocol, table "Fields" and what follows it.
@@ -8,15 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from types import MappingProxyType
 
 from bus.about import TOTAL_INCREASING, Entity
 from collector.devices.description import Row, Rows, Value
 from collector.devices.rows import as_optional, flag, measured, serial_number, status, text
-from collector.devices.victron.codes import OFF_REASON_ROWS, reason_rows
-from collector.devices.victron.engine import KINDS
+from collector.devices.victron import OFF_REASON_ROWS, reason_rows
+from collector.devices.victron.ble import KINDS, WORDS
 from collector.devices.victron.fields import amperes, volts
-from collector.devices.victron.library import WORDS
 
 _MONITOR_ROWS = KINDS["victron_battery_monitor"].rows
 _INVERTER_ROWS = KINDS["victron_inverter"].rows
@@ -138,8 +136,8 @@ def _said(entity: str, name: str, read: Callable[[str], Value]) -> Field:
     return Field(entity, text(name, diagnostic=True, optional=True), read)
 
 
-def _charge(entity: str, name: str) -> Field:
-    return Field(entity, measured(name, "Ah", diagnostic=True, optional=True), _milli)
+def _aside(entity: str, name: str, unit: str, read: Callable[[str], Value]) -> Field:
+    return Field(entity, measured(name, unit, diagnostic=True, optional=True), read)
 
 
 def _count(entity: str, name: str) -> Field:
@@ -153,10 +151,6 @@ def _counter(entity: str, name: str) -> Field:
 
 def _extreme(entity: str, name: str) -> Field:
     return Field(entity, volts(name, diagnostic=True, optional=True), _milli)
-
-
-def _highest(entity: str, name: str) -> Field:
-    return Field(entity, measured(name, "W", diagnostic=True, optional=True), _one)
 
 
 _DEVICE: dict[str, Field] = {
@@ -179,9 +173,9 @@ _MONITOR: dict[str, Field] = {
     "DM": Field("midpoint_deviation", measured("Midpoint deviation", "%", optional=True), _tenth),
     "T": _as_bluetooth("temperature", _MONITOR_ROWS, _one),
     "MON": _code("meter_type", "Meter type", METER_TYPES, diagnostic=True, optional=True),
-    "H1": _charge("deepest_discharge", "Deepest discharge"),
-    "H2": _charge("last_discharge", "Last discharge"),
-    "H3": _charge("average_discharge", "Average discharge"),
+    "H1": _aside("deepest_discharge", "Deepest discharge", "Ah", _milli),
+    "H2": _aside("last_discharge", "Last discharge", "Ah", _milli),
+    "H3": _aside("average_discharge", "Average discharge", "Ah", _milli),
     "H4": _count("charge_cycles", "Charge cycles"),
     "H5": _count("full_discharges", "Full discharges"),
     "H6": Field(
@@ -191,9 +185,7 @@ _MONITOR: dict[str, Field] = {
     ),
     "H7": _extreme("lowest_voltage", "Lowest voltage"),
     "H8": _extreme("highest_voltage", "Highest voltage"),
-    "H9": Field(
-        "time_since_full", measured("Time since full charge", "s", diagnostic=True, optional=True), _one
-    ),
+    "H9": _aside("time_since_full", "Time since full charge", "s", _one),
     "H10": _count("synchronisations", "Synchronisations"),
     "H11": _count("low_voltage_alarms", "Low voltage alarms"),
     "H12": _count("high_voltage_alarms", "High voltage alarms"),
@@ -218,7 +210,7 @@ _SUN: dict[str, Field] = {
     "MPPT": _code("tracker_state", "Tracker", TRACKER_STATES, optional=True),
     "H19": _counter("yield_total", "Yield"),
     "H20": _as_bluetooth("yield_today", _SOLAR_ROWS, _energy, within=(0, 200_000)),
-    "H21": _highest("highest_power_today", "Highest power today"),
+    "H21": _aside("highest_power_today", "Highest power today", "W", _one),
     # A day's result, not a counter: it goes up and down.
     "H22": Field(
         "yield_yesterday",
@@ -230,7 +222,7 @@ _SUN: dict[str, Field] = {
         ),
         _energy,
     ),
-    "H23": _highest("highest_power_yesterday", "Highest power yesterday"),
+    "H23": _aside("highest_power_yesterday", "Highest power yesterday", "W", _one),
     "HSDS": _said("day_number", "Day number", _one),
 }
 _INVERTER: dict[str, Field] = {
@@ -249,23 +241,19 @@ _OUTPUTS: dict[str, Field] = {
     "I3": Field("current_3", amperes("Battery 3 current"), _milli),
 }
 
-FIELDS: Mapping[Family, Mapping[str, Field]] = MappingProxyType(
-    {
-        Family.MONITOR: _MONITOR | _DEVICE,
-        Family.SOLAR: _CHARGER | _SUN | _DEVICE,
-        Family.INVERTER: _INVERTER | _DEVICE,
-        Family.OTHER: _MONITOR | _INVERTER | _SUN | _OUTPUTS | _CHARGER | _DEVICE,
-    }
-)
+FIELDS: Mapping[Family, Mapping[str, Field]] = {
+    Family.MONITOR: _MONITOR | _DEVICE,
+    Family.SOLAR: _CHARGER | _SUN | _DEVICE,
+    Family.INVERTER: _INVERTER | _DEVICE,
+    Family.OTHER: _MONITOR | _INVERTER | _SUN | _OUTPUTS | _CHARGER | _DEVICE,
+}
 # The bits of VE_REG_ALARM_REASON that a family can set.
-REASON_BITS: Mapping[Family, tuple[int, ...]] = MappingProxyType(
-    {
-        Family.MONITOR: tuple(range(8)),
-        Family.SOLAR: (),
-        Family.INVERTER: (0, 1, 5, 6, 8, 9, 10, 11, 12),
-        Family.OTHER: tuple(range(14)),
-    }
-)
+REASON_BITS: Mapping[Family, tuple[int, ...]] = {
+    Family.MONITOR: tuple(range(8)),
+    Family.SOLAR: (),
+    Family.INVERTER: (0, 1, 5, 6, 8, 9, 10, 11, 12),
+    Family.OTHER: tuple(range(14)),
+}
 
 
 def _all_optional(rows: Rows) -> dict[str, Row]:
@@ -281,11 +269,9 @@ def _rows(family: Family) -> Rows:
         rows |= _all_optional(reason_rows(bits, "warning"))
     if family is not Family.MONITOR:
         rows |= _all_optional(OFF_REASON_ROWS)
-    return MappingProxyType(_all_optional(rows) if family is Family.OTHER else rows)
+    return _all_optional(rows) if family is Family.OTHER else rows
 
 
-ROWS: Mapping[Family, Rows] = MappingProxyType({family: _rows(family) for family in Family})
+ROWS: Mapping[Family, Rows] = {family: _rows(family) for family in Family}
 # What any of them says.
-ALL_ROWS: Rows = MappingProxyType(
-    {entity: row for rows in ROWS.values() for entity, row in _all_optional(rows).items()}
-)
+ALL_ROWS: Rows = {entity: row for rows in ROWS.values() for entity, row in _all_optional(rows).items()}

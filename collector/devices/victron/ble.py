@@ -1,12 +1,19 @@
-"""Opens the records that Victron devices advertise, and reads them by the table: one kind per type of record.
+"""Opens the records that Victron devices advertise, and reads them by the table: a kind per record.
 
-A record is opened only when prefix, length, kind and key fit.
+A record is opened only when prefix, length, kind and key fit. victron-ble decrypts, and names models, codes;
+its parsers are not used: they refuse a whole record for one code, or two bits at once, that they do not list.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
-from types import MappingProxyType
+
+from victron_ble.devices.base import MODEL_ID_MAPPING, ACInState, ChargerError, OperationMode
+from victron_ble.devices.dc_energy_meter import MeterType
+from victron_ble.devices.multirs import MultiRSOperationMode
+from victron_ble.devices.smart_lithium import BalancerStatus
+from victron_ble.devices.solar_charger import SolarCharger
 
 from collector.devices.description import (
     BadRecordError,
@@ -18,8 +25,36 @@ from collector.devices.description import (
 )
 from collector.devices.rows import BLE_ROWS
 from collector.devices.victron.fields import Layout, Record
-from collector.devices.victron.library import MODELS, decrypt
 from collector.devices.victron.records import BATTERY_SENSE, RECORDS
+
+MODELS: Mapping[int, str] = MODEL_ID_MAPPING
+
+
+def _words(codes: Iterable[Enum]) -> dict[int, str]:
+    """Spell an enum in lower case, without "not available", its misspelt word put right."""
+    named = {int(code.value): code.name.lower().replace("ouput", "output") for code in codes}
+    return {number: word for number, word in named.items() if word not in ("not_available", "unknown")}
+
+
+_CHARGE_STATES = _words(OperationMode)
+WORDS: Mapping[str, Mapping[int, str]] = {
+    "charge_state": _CHARGE_STATES,
+    # Inverter/chargers say more than chargers; a word that both know is the chargers'.
+    "inverter_state": _words(MultiRSOperationMode) | {247: _CHARGE_STATES[247]},
+    "charger_error": _words(ChargerError),
+    "ac_input": _words(ACInState),
+    # 0 is missing in victron-ble: github.com/victronenergy/gui-v2, velib, VE_REG_BMV_MONITOR_MODE.
+    "meter_type": {0: "battery_monitor"} | _words(MeterType),
+    "balancer": _words(BalancerStatus),
+}
+
+
+def decrypt(raw: bytes, key: bytes) -> bytes:
+    """Decrypt manufacturer data of company 0x02E1 whose key fits; what lies beyond its layout is noise."""
+    # All of the library's devices decrypt alike.
+    plain: bytes = SolarCharger(key.hex()).decrypt(raw)
+    return plain
+
 
 MANUFACTURER = "Victron Energy"
 # What nobody reads yet: extra-manufacturer-data-2022-12-14.pdf, table of record types; 0x0E:
@@ -86,7 +121,7 @@ def kind_of(name: str, layout: Layout) -> BleKind:
         name=name,
         title=layout.title,
         manufacturer=MANUFACTURER,
-        rows=MappingProxyType(layout.rows),
+        rows=layout.rows,
         source=layout.source,
         needs=("address", "key"),
         tested=layout.tested,
@@ -94,9 +129,9 @@ def kind_of(name: str, layout: Layout) -> BleKind:
     )
 
 
-BY_RECORD_TYPE: Mapping[int, BleKind] = MappingProxyType(
-    {layout.number: kind_of(name, layout) for name, layout in RECORDS.items()}
-)
+BY_RECORD_TYPE: Mapping[int, BleKind] = {
+    layout.number: kind_of(name, layout) for name, layout in RECORDS.items()
+}
 
 
 def decode_any(raw: bytes, key: bytes) -> Decoded:
@@ -121,9 +156,7 @@ _ANY = BleKind(
     discovers=True,
     decode=decode_any,
 )
-KINDS: Mapping[str, BleKind] = MappingProxyType(
-    {kind.name: kind for kind in (_ANY, *BY_RECORD_TYPE.values())}
-)
+KINDS: Mapping[str, BleKind] = {kind.name: kind for kind in (_ANY, *BY_RECORD_TYPE.values())}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,131 @@
+"""The verb `read`: one device now, as bytes and as values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from bus.commands import Code, Refused
+from bus.messages import Value, Values, to_iso
+from bus.requests import Action, Listing, Part, Parts, action
+from collector.device import Owned, Readings
+from collector.device_store import Which
+from collector.devices.description import Decoded, Line
+from collector.polling import LineVerb, PollingSource
+
+# Characters of a raw answer, and how many questions are told: an answer has bounds.
+_LONGEST, _MOST = 400, 60
+
+
+class Raw(Struct, frozen=True):
+    """One question to the device and what came back; bytes are hexadecimal."""
+
+    asked: str
+    answer: str
+
+
+class Now(Struct, frozen=True):
+    """A device as it was read at `ts`; `problem` says why values are missing."""
+
+    device: str
+    ts: str
+    raw: list[Raw]
+    values: dict[str, Value]
+    problem: str | None = None
+
+
+def read_at(
+    readings: Readings, device: str, at: float, raw: list[Raw], *, values: Values, problem: str | None = None
+) -> Now:
+    """Return what was read at monotonic second `at`."""
+    ts = readings.clock.wall() - int((readings.clock.monotonic() - at) * 1000)
+    return Now(device, to_iso(ts), raw, dict(values), problem)
+
+
+class AskNow(LineVerb):
+    """Devices that are asked: one poll more, in turn with those of its line; its values are published."""
+
+    def __init__(self, source: PollingSource, readings: Readings) -> None:
+        super().__init__(source, readings)
+        self._being_read: set[str] = set()
+
+    def action(self) -> Action:
+        """Return the verb read."""
+        return action(Which, lambda asked, _place: Listing.whole(self._parts(asked.device)))
+
+    def _parts(self, name: str) -> Parts:
+        device = ours(self._readings, name)
+        if name in self._being_read:
+            raise Refused(Code.BUSY, f"{name} is being read: wait for that answer")
+        self._being_read.add(name)
+        raw: list[Raw] = []
+        line = self._source.visit(device)
+        try:
+            answered = yield from self._ask(line, recorded_poll(device, raw))
+        finally:
+            self._being_read.discard(name)
+            self._source.leave(line)
+        if answered.why is not None:
+            yield Part(
+                (), read_at(self._readings, name, answered.at, raw, values={}, problem=str(answered.why))
+            )
+            return
+        if self._readings.get(name) is device:
+            # What it remembers is told once: it must not be lost.
+            self._readings.said(device, answered.found, answered.at)
+        yield Part((), read_at(self._readings, name, answered.at, raw, values=answered.found.values))
+
+
+def recorded_poll(device: Owned, raw: list[Raw]) -> Callable[[Line, float], Decoded]:
+    """Return a poll of a device that notes every request and its answer in `raw`."""
+    poller = device.poller
+    assert poller is not None  # noqa: S101 — devices that are asked have one
+    return lambda line, now: poller.poll(_Recorded(line, raw), now)
+
+
+class _Recorded:
+    """A line that notes what is asked and answered."""
+
+    def __init__(self, line: Line, raw: list[Raw]) -> None:
+        self._line = line
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 — whatever the line has
+        found = getattr(self._line, name)
+        return self._noted(name, found) if callable(found) else found
+
+    def _noted(self, name: str, method: Callable[..., object]) -> Callable[..., object]:
+        def ask(*arguments: object, **options: object) -> object:
+            answer = method(*arguments, **options)
+            if len(self._raw) < _MOST:
+                given = (*map(shown, arguments), *(f"{key}={shown(one)}" for key, one in options.items()))
+                self._raw.append(Raw(f"{name}({', '.join(given)})"[:_LONGEST], shown(answer)[:_LONGEST]))
+            return answer
+
+        return ask
+
+
+def shown(value: object) -> str:
+    """Show what a line gave as text: bytes in hexadecimal."""
+    match value:
+        case bytes() | bytearray():
+            return value.hex() or "(nothing)"
+        case Mapping():
+            return "{" + ", ".join(f"{shown(key)}: {shown(one)}" for key, one in value.items()) + "}"
+        case str():
+            return value
+        case Sequence():
+            return "[" + " ".join(map(shown, value)) + "]"
+        case _:
+            return str(value)
+
+
+def ours(readings: Readings, name: str) -> Owned:
+    """Return a device of this collector. Raises Refused."""
+    device = readings.get(name)
+    if device is None:
+        listed = ", ".join(sorted(one.id for one in readings)) or "none"
+        raise Refused(
+            Code.NOT_FOUND, f"device: there is no {name[:64]!r} here; this collector reads {listed}"
+        )
+    return device
