@@ -2,10 +2,13 @@
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from cli.install.main import _DATA
+from config.model import Backup
 from scripts import pictures
 from tests.house import PACKAGES, ROOT
 from tests.statistician.test_scenarios import DIFFERENT
@@ -78,3 +81,13 @@ def test_what_troubleshooting_quotes_is_what_the_code_says() -> None:
     assert len(quoted) > 30
     texts = _texts()
     assert [one for one in quoted if one not in texts] == []
+
+
+@pytest.mark.parametrize("name", ["install.md", "update-backup-restore.md"])
+def test_both_pages_say_that_purge_removes_the_backups_too(name: str) -> None:
+    folder = Backup().to
+    assert any(fnmatch(folder, pattern) for pattern in _DATA.split()), "they stay now: say so on the pages"
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert "--purge" in page.split("\n## ")[0], "early on the page"
+    assert f"sudo cp -r {folder} " in page
+    assert "`hold`" in page
