@@ -77,7 +77,6 @@ class Announcer:
         # value: Home Assistant would forget all that their owner set of them. Strangers are known whole.
         self._earlier = {} if service is None else {t: _there(rows) for t, rows in self._rows.items()}
         self._abouts: dict[str, _Said] = {}
-        self._payloads: dict[str, bytes] = {}
         # What says that entities are gone, until the broker has it.
         self._reduced: dict[str, bytes] = {}
         # What stands below another base topic is no device of this run.
@@ -103,15 +102,14 @@ class Announcer:
         earlier -= {row for row in earlier if _key(row) in about.entities}
         gone = _there(rows) - there - earlier
         self._clearing.discard(topic)
-        said = self._abouts[topic] = _Said(device, about, availability)
+        before, said = self._abouts.get(topic), _Said(device, about, availability)
+        self._abouts[topic] = said
         if gone:
             # First without them, then as it is: Home Assistant forgets only what it sees reduced.
             self._reduced[topic] = self._payload(said, gone)
             self._reduce()
-        payload = self._payload(said, ())
-        if gone or payload != self._payloads.get(topic):
-            self._payloads[topic] = payload
-            self._bus.publish(topic, payload, retain=True)
+        if gone or said != before:
+            self._say(topic)
         after = {**rows, **dict.fromkeys(gone, self._wall()), **dict.fromkeys(there)}
         if after != self._rows.get(topic):
             self._rows[topic] = after
@@ -127,6 +125,10 @@ class Announcer:
         if gone and topic in self._abouts:
             said = self._abouts[topic]
             self.about(device, said.about, availability=said.availability)
+
+    def _say(self, topic: str) -> Sent:
+        """Publish a device as it is now."""
+        return self._bus.publish(topic, self._payload(self._abouts[topic], ()), retain=True)
 
     def _payload(self, said: _Said, gone: Iterable[str], *, once_more: bool = False) -> bytes:
         removed = _platforms(gone)
@@ -145,7 +147,7 @@ class Announcer:
     def forget(self, device: str) -> None:
         """Delete a device from Home Assistant."""
         topic = self._topics.discovery(device)
-        for known in (self._payloads, self._reduced, self._earlier, self._abouts):
+        for known in (self._reduced, self._earlier, self._abouts):
             known.pop(topic, None)
         if topic in self._rows and _stands(self._rows[topic]):
             self._clearing.add(topic)
@@ -168,7 +170,7 @@ class Announcer:
         """Publish again what the broker may not have heard yet of what is gone."""
         self._clear()
         for topic in self._reduce():
-            self._bus.publish(topic, self._payloads[topic], retain=True)
+            self._say(topic)
 
     def _reduce(self) -> list[str]:
         sent = [
@@ -230,7 +232,7 @@ class Announcer:
         """
         if topic != HOME_ASSISTANT:
             return False
-        if payload == _BIRTH and (self._payloads or self._rows):
+        if payload == _BIRTH and (self._abouts or self._rows):
             self._removing = []
             self._due = now + self._chance() * _LONGEST_DELAY_S
         return True
@@ -247,8 +249,8 @@ class Announcer:
             self._removing = [topic for topic in self._removing if not self._remove(topic)]
             self._due = now + _AGAIN_S if self._removing else None
             return False
-        for topic, payload in self._payloads.items():
-            self._bus.publish(topic, payload, retain=True)
+        for topic in self._abouts:
+            self._say(topic)
         self._prune()
         described = {topic: self._describe_gone(topic, rows) for topic, rows in self._rows.items()}
         if any(Sent.LATER in sent for sent in described.values()):
@@ -279,9 +281,7 @@ class Announcer:
         if said is None:
             return not layers or self._bus.publish(topic, b"", retain=True) is not Sent.LATER
         sent = [self._bus.publish(topic, self._payload(said, gone)) for gone in layers]
-        return Sent.LATER not in sent and (
-            not layers or self._bus.publish(topic, self._payloads[topic], retain=True) is not Sent.LATER
-        )
+        return Sent.LATER not in sent and (not layers or self._say(topic) is not Sent.LATER)
 
 
 def _rows(kept: Mapping[str, int | str | None]) -> _Rows:

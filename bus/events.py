@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from bus.retained import RetainedTopics
 from config.model import Broker
 
 
@@ -101,6 +102,10 @@ class Subscription:
 
 class Wire(Publishes, Protocol):
     """The part of a connection that an owner of devices needs."""
+
+    @property
+    def retained(self) -> RetainedTopics:
+        """What was published retained, and is said again on every connect."""
 
     @property
     def largest(self) -> int:

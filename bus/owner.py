@@ -9,7 +9,7 @@ from bus.events import Link, Subscription
 from bus.outbox import Limits, Outbox
 from bus.process import Process
 from bus.publisher import Publisher
-from bus.retained import Manifest
+from bus.retained import RetainedTopics
 from bus.topics import HOME_ASSISTANT, Topics, Verb
 from config.model import Settings
 
@@ -50,6 +50,7 @@ def owner_of_devices(
         clock=clock,
         acknowledge=True,
         runtime=Path(storage.runtime),
+        retained=RetainedTopics(_published(name, settings)),
         subscriptions=[*subscriptions, said, Subscription(filter=HOME_ASSISTANT)],
     )
     announcer = Announcer(
@@ -67,7 +68,6 @@ def owner_of_devices(
         clock,
         process.journal,
         scalars=settings.publish.scalars,
-        manifest=Manifest(_published(name, settings)),
         announcer=announcer,
     )
     return process, publisher

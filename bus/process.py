@@ -21,6 +21,7 @@ from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
 from bus.health import Journal, fault_in, why_aside
 from bus.inbox import Handling, Inbox, InHand
+from bus.retained import RetainedTopics
 from bus.systemd import LogRateLimit
 from bus.topics import Topics, Verb
 
@@ -190,6 +191,7 @@ class Process:
         subscriptions: list[Subscription],
         acknowledge: bool = False,
         runtime: Path | None = None,
+        retained: RetainedTopics | None = None,
         fatal: tuple[type[Exception], ...] = (),
         unlocked: str | None = None,
     ) -> None:
@@ -212,7 +214,11 @@ class Process:
         # Somebody else may say `offline` there: the last will of an old connection, or a second process.
         mine = Subscription(filter=self._service_topic, retained=False)
         self.connection = Connection(
-            link, birth_topic=self._service_topic, subscriptions=[*subscriptions, mine], emit=self.emit
+            link,
+            birth_topic=self._service_topic,
+            subscriptions=[*subscriptions, mine],
+            emit=self.emit,
+            retained=retained,
         )
         self._started_ms = clock.wall()
         self._started = clock.monotonic()
