@@ -189,7 +189,7 @@ class Connection:
             return
         if message.topic == self._birth_topic:
             self.announce()
-        elif self.retained.get(message.topic) == ONLINE:
+        elif self.retained.wanted.get(message.topic) == ONLINE:
             self._hand_over(message.topic, ONLINE, qos=1, retain=True)
 
     def announce(self) -> None:

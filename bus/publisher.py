@@ -80,7 +80,7 @@ class Publisher:
     def about(self, device: str, about: About) -> None:
         """Describe a device, if the description changed."""
         topic, payload = self._topics.about(device), about_message.encode(about, self._outbox.name)
-        if payload != self._retained.get(topic):
+        if payload != self._retained.wanted.get(topic):
             self._precisions[device] = {key: entity.precision for key, entity in about.entities.items()}
             self._retained.add(device, about.entities)
             self._say(topic, payload)
@@ -89,7 +89,7 @@ class Publisher:
     def availability(self, device: str, *, online: bool) -> None:
         """Publish whether the device is heard, if that changed."""
         topic, word = self._topics.availability(device), ONLINE if online else OFFLINE
-        if word != self._retained.get(topic):
+        if word != self._retained.wanted.get(topic):
             self._say(topic, word)
 
     def forget(self, device: str) -> None:
@@ -173,7 +173,7 @@ class Publisher:
         if not late:
             self._newest[device] = row
             self._unsaid[device] = None
-        self.pump(at)
+        self.pump(at, now)
         if not late:
             self._mirror(device, values)
         return True
@@ -192,12 +192,12 @@ class Publisher:
         precisions = self._precisions.get(device, {})
         for entity, value in values.items():
             topic, plain = self._topics.scalar(device, entity), scalar(value, precisions.get(entity))
-            if plain != self._retained.get(topic):
+            if plain != self._retained.wanted.get(topic):
                 self._say(topic, plain, qos=0)
 
-    def pump(self, now: float) -> None:
+    def pump(self, now: float, clock: Now | None = None) -> None:
         """Say the newest readings; then send again what the outbox holds, once its times are put right."""
-        clock = self._clock.now()
+        clock = clock or self._clock.now()
         if clock.stamp != self._dated:
             self._dated = clock.stamp
             self._put_right(clock)
@@ -250,7 +250,7 @@ class Publisher:
         """Publish again what the broker may have forgotten: the newest readings, then all that waits."""
         # Home Assistant first: it takes an emptied state for an error.
         self._announcer.connected()
-        gone = [d for d in self._retained.devices if self._retained.get(self._topics.about(d)) == b""]
+        gone = [d for d in self._retained.devices if self._retained.wanted.get(self._topics.about(d)) == b""]
         self._clear(self._retained.cleared(), gone=gone)
         self._outbox.rewind(now)
         self._say_newest(now)

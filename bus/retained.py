@@ -17,7 +17,9 @@ class RetainedTopics:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._wanted: dict[str, tuple[bytes, int]] = {}
+        # For all to read; `want` and `release` write it, and at which QoS it is said.
+        self.wanted: dict[str, bytes] = {}
+        self._qos: dict[str, int] = {}
         self.file = KeptFile(path, self._content)
         # Unreadable, nothing but old topics may stay behind: it is written anew.
         self._devices = self.file.read(dict[str, set[str]]) or {}
@@ -27,24 +29,26 @@ class RetainedTopics:
 
     def want(self, topic: str, payload: bytes, qos: int = 1) -> None:
         """Want a payload from now on."""
-        self._wanted[topic] = (payload, qos)
+        self._qos[topic] = qos
+        self.wanted[topic] = payload
 
     def release(self, topic: str) -> None:
         """Want nothing of a topic any more: another says what stands there."""
-        self._wanted.pop(topic, None)
-
-    def get(self, topic: str) -> bytes | None:
-        """Return the payload that is wanted, empty for a topic to be cleared; None if nothing is."""
-        return self._wanted.get(topic, (None, 0))[0]
+        self.wanted.pop(topic, None)
+        self._qos.pop(topic, None)
 
     def said(self) -> list[tuple[str, bytes, int]]:
         """Return topic, payload and QoS of all but what is cleared, in the order of their first mention."""
         # Copied in one step, for another thread may ask.
-        return [(topic, payload, qos) for topic, (payload, qos) in list(self._wanted.items()) if payload]
+        return [
+            (topic, payload, self._qos.get(topic, 1))
+            for topic, payload in list(self.wanted.items())
+            if payload
+        ]
 
     def cleared(self) -> list[str]:
         """Return the topics where nothing must be retained."""
-        return [topic for topic, (payload, _) in self._wanted.items() if not payload]
+        return [topic for topic, payload in self.wanted.items() if not payload]
 
     @property
     def devices(self) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.clock import Now, Stamp, clock_of, put_right
+from bus.clock import Now, Stamp, put_right
 from bus.events import Sent
 from bus.health import Journal
 from bus.messages import ClockQuality, Reading, decode_reading, encode_reading
@@ -38,7 +38,7 @@ class Boot:
         self.bus, self.journal = FakeBus(), Journal()
         boot = f"boot{self.machine.boot}"
         self.outbox = Outbox(self.folder / "run", self.folder / "disk", "ble", boot=boot)
-        self.clock = clock_of(self.machine.process())
+        self.clock = self.machine.process()
         self.publisher = Publisher(self.bus, Topics(), self.outbox, self.clock, self.journal)
         self.publisher.take("camper/service/statistician", b"online", self.machine.boottime, kept=True)
 
