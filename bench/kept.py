@@ -19,7 +19,6 @@ from bus.announcer import Announcer
 from bus.clock import Anchor, read_anchor, write_anchor
 from bus.events import Sent
 from bus.outbox import Outbox
-from bus.outbox.files import OutboxFiles
 from bus.retained import RetainedTopics
 from bus.topics import Topics
 from cli.broker_files import File
@@ -179,7 +178,7 @@ def _outbox(folder: Path, tell: Tell) -> None:
 
 def _check_outbox(folder: Path, said: Said) -> Faults:
     # /run is empty after a power cut.
-    files = OutboxFiles(folder / "after", folder / "state", "ble")
+    files = Outbox(folder / "after", folder / "state", "ble")
     rows = files.after(0, 10_000)
     files.close()
     if files.problem:
