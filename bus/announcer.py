@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus import discovery
-from bus.about import About
+from bus.about import DIAGNOSTICS, About, discovery_payload, payload_of_gone, platform
 from bus.events import Publishes, Sent
 from bus.health import VERSION
 from bus.state_files import KeptFile
@@ -72,7 +71,7 @@ class Announcer:
         self._unpruned = MOST_GONE
         self._diagnostics = frozenset[str]()
         if service is not None:
-            self._diagnostics |= {f"sensor.{key}" for key in discovery.DIAGNOSTICS}
+            self._diagnostics |= {f"sensor.{key}" for key in DIAGNOSTICS}
         # Entities of an earlier run that this one has not said yet, such as those that wait for a first
         # value: Home Assistant would forget all that their owner set of them. Strangers are known whole.
         self._earlier = {} if service is None else {t: _there(rows) for t, rows in self._rows.items()}
@@ -95,7 +94,7 @@ class Announcer:
         if not self._enabled:
             return
         topic = self._topics.discovery(device)
-        there = {f"{discovery.platform(entity)}.{key}" for key, entity in about.entities.items()}
+        there = {f"{platform(entity)}.{key}" for key, entity in about.entities.items()}
         there |= self._diagnostics
         rows = self._rows.get(topic, {})
         earlier = self._earlier.get(topic, set())
@@ -133,7 +132,7 @@ class Announcer:
     def _payload(self, said: _Said, gone: Iterable[str], *, once_more: bool = False) -> bytes:
         removed = _platforms(gone)
         kept = {key: entity for key, entity in said.about.entities.items() if key not in removed}
-        return discovery.payload(
+        return discovery_payload(
             self._topics,
             said.device,
             msgspec.structs.replace(said.about, entities=kept),
@@ -267,7 +266,7 @@ class Announcer:
         return [
             self._bus.publish(
                 topic,
-                discovery.payload_of_gone(topic, _platforms(gone), version=VERSION)
+                payload_of_gone(topic, _platforms(gone), version=VERSION)
                 if said is None
                 else self._payload(said, gone, once_more=True),
             )

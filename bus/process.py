@@ -15,14 +15,13 @@ from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
-from bus import health, systemd
+from bus import health
 from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
-from bus.health import Journal, fault_in, why_aside
+from bus.health import Journal, LogRateLimit, fault_in, why_aside
 from bus.inbox import Handling, Inbox, InHand
 from bus.retained import RetainedTopics
-from bus.systemd import LogRateLimit
 from bus.topics import Topics, Verb
 
 log = logging.getLogger(__name__)
@@ -224,7 +223,7 @@ class Process:
         self._started = clock.monotonic()
         self._told = float("-inf")
         self._pinged = float("-inf")
-        self._ping_every = systemd.watchdog_interval()
+        self._ping_every = health.watchdog_interval()
         self._flooded = float("-inf")
         self._stop: Stop | None = None
         self._duplicates = Duplicates(link.instance)
@@ -244,7 +243,7 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.connection.start()
-        systemd.notify(f"READY=1\nSTATUS={self.name} is running")
+        health.notify(f"READY=1\nSTATUS={self.name} is running")
         try:
             while self._stop is None:
                 self._work(service)
@@ -256,7 +255,7 @@ class Process:
             self.in_hand.close()
             return self._end_early(error)
         log.info("stopping: %s", self._stop.reason)
-        systemd.notify("STOPPING=1")
+        health.notify("STOPPING=1")
         self.guard(service.close)
         self.guard(lambda: self._tell(service))
         self.connection.stop()
@@ -371,7 +370,7 @@ class Process:
             self._tell(service)
         if self._ping_every is not None and now - self._pinged >= self._ping_every:
             self._pinged = now
-            systemd.notify("WATCHDOG=1")
+            health.notify("WATCHDOG=1")
 
     def _check_for_duplicates(self, now: float) -> None:
         duplicates = self._duplicates

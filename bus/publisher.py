@@ -1,14 +1,16 @@
-"""Publishes devices: about, readings through the outbox, plain scalars, availability."""
+"""Publishes the devices of a process: about, readings through the outbox, plain scalars, availability."""
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from bus import about as about_message
+from bus import state_files
 from bus.about import About
 from bus.announcer import Announcer
-from bus.clock import Clock, Now, Stamp, put_right
-from bus.events import Sent, Subscription, Unpublished, Wire
+from bus.clock import Clock, Now, Stamp, boot_id, put_right
+from bus.events import Link, Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
 from bus.messages import (
     OFFLINE,
@@ -20,9 +22,12 @@ from bus.messages import (
     of_device,
     scalar,
 )
-from bus.outbox import Outbox
+from bus.outbox import Limits, Outbox
 from bus.outbox.file import Row
-from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
+from bus.process import Process
+from bus.retained import RetainedTopics
+from bus.topics import HOME_ASSISTANT, STATISTICIAN, BadTopicError, Topics, Verb
+from config.model import Settings
 
 log = logging.getLogger(__name__)
 
@@ -351,3 +356,77 @@ def _span(minutes: int) -> str:
             count = minutes // length
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return "less than a minute"
+
+
+_MB = 1024 * 1024
+
+
+def owner_of_devices(
+    name: str,
+    settings: Settings,
+    clock: Clock,
+    subscriptions: list[Subscription],
+    *,
+    availability: bool = False,
+) -> tuple[Process, Publisher]:
+    """The process `name` and its publisher; it also listens for the watermarks of its readings.
+
+    And for what others say of the availability of devices, to contradict where it knows better; with
+    `availability` also for what they said before.
+    """
+    storage = settings.storage
+    mine = state_files.identify(Path(storage.state), name, clock.wall())
+    topics = Topics(settings.broker.base)
+    limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
+    outbox = Outbox(
+        Path(storage.runtime),
+        Path(storage.state),
+        name,
+        limits=limits,
+        boot=boot_id(),
+        commit_s=settings.statistician.commit_interval,
+    )
+    said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=availability)
+    process = Process(
+        name,
+        link=Link.of(settings.broker, name, mine.part, instance=mine.instance),
+        unlocked=mine.problem,
+        topics=topics,
+        clock=clock,
+        acknowledge=True,
+        runtime=Path(storage.runtime),
+        retained=RetainedTopics(_published(name, settings)),
+        subscriptions=[*subscriptions, said, Subscription(filter=HOME_ASSISTANT)],
+    )
+    announcer = Announcer(
+        process.connection,
+        topics,
+        service=name,
+        path=_announced(name, settings),
+        enabled=settings.publish.discovery,
+        wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
+    )
+    publisher = Publisher(
+        process.connection,
+        topics,
+        outbox,
+        clock,
+        process.journal,
+        scalars=settings.publish.scalars,
+        announcer=announcer,
+    )
+    return process, publisher
+
+
+def has_left(name: str, settings: Settings) -> bool:
+    """Whether earlier runs of the process have published what may still have to be taken back."""
+    files = (_announced(name, settings), _published(name, settings))
+    return any(state_files.read(path, dict[str, object]) for path in files)
+
+
+def _announced(name: str, settings: Settings) -> Path:
+    return Path(settings.storage.state) / f"{name}-announced.json"
+
+
+def _published(name: str, settings: Settings) -> Path:
+    return Path(settings.storage.state) / f"{name}-published.json"

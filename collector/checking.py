@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
-from bus.discovery import SENSORS
+from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT, SENSORS
 from bus.messages import RESERVED
 from collector import references
 from collector.device import TCP, baudrate

@@ -4,14 +4,14 @@ import logging
 import sys
 from pathlib import Path
 
-from bus import request_server, systemd
+from bus import health, request_server
 from bus.access_log import AccessLog
 from bus.clock import house_clock
 from bus.command_server import Answers
 from bus.events import Subscription
-from bus.owner import owner_of_devices
 from bus.pins import make_pins
 from bus.process import set_up_logging
+from bus.publisher import owner_of_devices
 from bus.request_server import RequestServer
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
@@ -41,7 +41,7 @@ def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
 def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
-    settings = load_or_exit(notify=systemd.notify)
+    settings = load_or_exit(notify=health.notify)
     clock = house_clock(settings)
     topics = Topics(settings.broker.base)
     process, publisher = owner_of_devices(

@@ -6,7 +6,7 @@ from bus.about import Entity
 from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import OFF, ON, Value
-from bus.pins.engine import PinError
+from bus.pins import PinError
 from config.model import Relay
 from config.relay_rules import FAULT, has_feedback
 from controller import policy

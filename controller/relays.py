@@ -7,7 +7,7 @@ from bus.clock import Clock
 from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.messages import OFF, ON
-from bus.pins.engine import PinError, Pins
+from bus.pins import PinError, Pins
 from config.model import Relay
 from controller import policy
 from controller.files import Memory

@@ -13,7 +13,7 @@ from bus.commands import Code, Command, Refused, Switch, Wanted
 from bus.events import Connected, Disconnected, Message, Sent, Unpublished
 from bus.health import Journal, why_aside
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
-from bus.pins.engine import PinError
+from bus.pins import PinError
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
 from bus.topics import BadTopicError, Topic, Topics, Verb

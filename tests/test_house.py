@@ -233,8 +233,8 @@ def modules_say_what_they_are(module: Module) -> Found:
 
 # The rule, the folders it holds in, and a planted file it must catch: a rule that catches nothing is none.
 RULES: tuple[tuple[Callable[[Module], Found], tuple[str, ...], tuple[str, str]], ...] = (
-    (imports_go_down, PACKAGES, ("controller/policy.py", "from bus.pins.engine import Pins")),
-    (imports_go_down, PACKAGES, ("bus/pins/engine.py", "from controller.relays import Bank")),
+    (imports_go_down, PACKAGES, ("controller/policy.py", "from bus.pins import Pins")),
+    (imports_go_down, PACKAGES, ("bus/pins/rpi.py", "from controller.relays import Bank")),
     (imports_go_down, PACKAGES, ("statistician/service.py", "import statistician.__main__")),
     (imports_go_down, PACKAGES, ("bus/outbox/file.py", "from statistician.store import Store")),
     (processes_do_not_know_each_other, PACKAGES, ("controller/relays.py", "from collector import device")),

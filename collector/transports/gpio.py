@@ -7,7 +7,7 @@ Pins are polled: a contact stays as it is for seconds, and RPi.GPIO's edge detec
 import logging
 from collections.abc import Callable
 
-from bus.pins.engine import NoPinsError, PinError, Pins
+from bus.pins import NoPinsError, PinError, Pins
 from collector.devices.description import LineError, RefusedError
 from config.model import Pull
 

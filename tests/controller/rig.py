@@ -10,7 +10,7 @@ from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
 from bus.outbox import Outbox
-from bus.pins.engine import Pins
+from bus.pins import Pins
 from bus.pins.rpi import RpiLines
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
