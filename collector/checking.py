@@ -15,8 +15,7 @@ from collector.devices.description import I2cKind, Kind, ModbusKind, PolledKind,
 from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
 from collector.schedule import BadCronError, check_cron
 from config.mistakes import ConfigError, Mistake
-from config.model import INTEGRAL, Device, Relay, Settings
-from config.model_import import Import, ImportEntity
+from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 
 Wrong = tuple[str, str, str]
 

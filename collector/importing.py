@@ -17,8 +17,7 @@ from collector.devices.imported import BadPayloadError, Heard, Imported, is_onli
 from collector.polling import Switched
 from collector.readings import Readings
 from collector.reporting import Cadence, Coalescer
-from config.model import Device, Settings
-from config.model_import import Import
+from config.model import Device, Import, Settings
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from bus.clock import Clock
 from bus.health import Journal
 from bus.messages import OFF, ON, Value
 from bus.pins import PinError
-from config.model import Relay
-from config.relay_rules import FAULT, has_feedback
+from config.model import FAULT, Relay, has_feedback
 from controller import policy
 from controller.others import States
 from controller.policy import Watch

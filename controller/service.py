@@ -17,8 +17,7 @@ from bus.pins import PinError
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
 from bus.topics import BadTopicError, Topic, Topics, Verb
-from config.model import RELAY_DEVICE, Relay, Settings
-from config.relay_rules import GUARD
+from config.model import GUARD, RELAY_DEVICE, Relay, Settings
 from controller import policy
 from controller.broker_watch import BrokerWatch, StallDetector
 from controller.feedbacks import Feedbacks

@@ -6,8 +6,7 @@ from bus.clock import Clock
 from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.messages import OFF, ON, Value
-from config.model import BatteryGuard, Relay
-from config.relay_rules import GUARD
+from config.model import GUARD, BatteryGuard, Relay
 from controller import policy
 from controller.broker_watch import BrokerWatch
 from controller.others import Heard, States

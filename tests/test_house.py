@@ -49,7 +49,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic": ("config/source.py",),
     "pydantic_core": ("config/source.py",),
     "pydantic_settings": ("config/source.py",),
-    "dotenv": ("config/env_file.py",),
+    "dotenv": ("config/source.py",),
     "bleak": ("collector/transports/ble/*.py",),
     "dbus_fast": ("collector/transports/ble/*.py",),
     "asyncio": ("collector/transports/ble/*.py",),
@@ -77,8 +77,6 @@ PURE_GROUND = (
     "bus.commands",
     "bus.messages",
     "config.model",
-    "config.model_import",
-    "config.conditions",
 )
 TOP = frozenset(
     {*PACKAGES, *WORKSHOPS, "mosquitto", "systemd", "docs", ".ci", ".gitignore", ".gitattributes"}

@@ -18,8 +18,7 @@ from collector.importing import ImportingSource, owned_imports, subscriptions
 from collector.readings import Readings
 from collector.service import Collector
 from collector.switching import Switching
-from config.model import Settings
-from config.model_import import Import, ImportEntity
+from config.model import Import, ImportEntity, Settings
 from tests.clock import FakeTime
 from tests.collector.import_tables import PLUG, THERMO
 from tests.fake_bus import FakeBus
