@@ -26,10 +26,13 @@ from bus.topics import Topics, Verb
 
 log = logging.getLogger(__name__)
 
-# Two keep-alives: what a connection that was cut may still be taken for.
-PATIENCE_S = 60.0
+# So long another must be heard, without a longer pause, until the younger goes. Only what lives is heard, for
+# no retained word counts, and a process that is asked to stop is silent from then on: a few words are enough.
+PATIENCE_S = 8.0
 # So often each says that it is there while it hears another.
-_AGAIN_S = 10.0
+AGAIN_S = 2.0
+# How long health tells of one that is heard no more: what stays away looks again within that.
+_TOLD_S = 60.0
 # So long the younger stays off the broker before it looks whether the other is gone, and so long it looks.
 _AWAY_S = 30.0
 _LISTENS_S = 5.0
@@ -62,17 +65,17 @@ class Duplicates:
         """Take what a process of our name said that it is, at monotonic second `now`."""
         if instance == self.mine:
             return
-        if self.other != instance or not self.present(now):
+        if self.other != instance or now - self._heard > PATIENCE_S:
             self._since = now
         self.other, self._heard = instance, now
 
     def present(self, now: float) -> bool:
         """Whether another was heard lately."""
-        return self.other is not None and now - self._heard <= PATIENCE_S
+        return self.other is not None and now - self._heard <= _TOLD_S
 
     def due(self, now: float) -> bool:
         """Whether it is time to say that we are there too, so that the other may end."""
-        if not self.present(now) or now - self._said < _AGAIN_S:
+        if self.other is None or now - self._heard > PATIENCE_S or now - self._said < AGAIN_S:
             return False
         self._said = now
         return True

@@ -134,7 +134,7 @@ def test_the_younger_of_two_on_a_broker_leaves_it_with_a_sentence_and_comes_back
     _take(made[0], 3)
     _take(made[1], 2)
     for turn in range(9):
-        machine.pass_(10)
+        machine.pass_(2)
         for one in made:
             one._look_after(Idle(), machine.boottime)
         if made[1]._duplicates.away:
