@@ -74,8 +74,6 @@ def main() -> int:
         ),
         restart=BrokerRestart(settings.broker, Path(settings.storage.runtime), process.journal),
         topics=topics,
-        clock=clock,
-        journal=process.journal,
     )
     topics_of_relays = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
     process.put_first(topics_of_relays.__contains__)

@@ -32,7 +32,6 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("statistician/streams.py", PURE),
     ("controller/policy.py", PURE),
     ("controller/others.py", PURE),
-    ("controller/broker_watch.py", PURE),
     ("collector/transports/*", ADAPTERS),
     ("statistician/store/*", ADAPTERS),
     ("*/schedule.py", ADAPTERS),

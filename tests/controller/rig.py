@@ -88,8 +88,6 @@ class Rig:
             ),
             restart=BrokerRestart(Broker(port=self.port), self.folder / "run", self.journal),
             topics=topics,
-            clock=clock,
-            journal=self.journal,
         )
         return self
 
