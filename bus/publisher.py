@@ -9,7 +9,7 @@ from bus import about as about_message
 from bus import state_files
 from bus.about import About
 from bus.announcer import Announcer
-from bus.clock import Clock, Now, Stamp, boot_id, put_right
+from bus.clock import Clock, Now, boot_id, put_right
 from bus.events import Link, Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
 from bus.messages import (
@@ -71,7 +71,7 @@ class Publisher:
         self._newest: dict[str, Row] = {}
         # Devices whose newest reading is still to be said, in that order.
         self._unsaid: dict[str, None] = {}
-        self._dated: Stamp | None = None
+        self._dated: tuple[int, bool] | None = None
         self._told_min = 0
         self._listened: set[str] = set()
         self._listen()
@@ -203,8 +203,9 @@ class Publisher:
     def pump(self, now: float, clock: Now | None = None) -> None:
         """Say the newest readings; then send again what the outbox holds, once its times are put right."""
         clock = clock or self._clock.now()
-        if clock.stamp != self._dated:
-            self._dated = clock.stamp
+        dated = clock.offset, clock.quality == "ok"
+        if dated != self._dated:
+            self._dated = dated
             self._put_right(clock)
         for device in list(self._unsaid):
             if self._say_live(device) is Sent.LATER:

@@ -129,6 +129,8 @@ class Topics:
         if not BASE.match(base):
             raise BadTopicError(f"base topic {base!r}: allowed are levels of A-Z a-z 0-9 _ - joined by /")
         self.base = base
+        # Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic.
+        self.parse: Callable[[str], Topic] = partial(_parse, base)
         of = partial(partial, _join, base)
         # Of a device, retained: its description, its newest reading, `online` or `offline`.
         self.about: _OfOne = of(Verb.ABOUT)
@@ -198,7 +200,3 @@ class Topics:
         """The levels behind the verb, whatever they are; an empty one for each of two that is missing."""
         levels = topic[len(self.base) + 1 :].split("/")[1:]
         return levels + [""] * (2 - len(levels))
-
-    def parse(self, topic: str) -> Topic:
-        """Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic."""
-        return _parse(self.base, topic)

@@ -137,7 +137,7 @@ class Controller:
         self._publisher.tidy({RELAY_DEVICE: about.entities} if self._settings.relay else {})
         self._outputs.start(now, self._supervisor.withheld)
         self._feedbacks.look(now)
-        self._tell_state(now)
+        self.say_state()
 
     def handle(self, event: object) -> None:
         """Take an event from the broker."""
@@ -180,7 +180,7 @@ class Controller:
         self._feedbacks.look(now)
         for relay in list(self._waiting):
             self._look_after(relay, now)
-        self._tell_state(now)
+        self.say_state()
         if now - self._settled >= _SETTLE_S:
             self._settled = now
             self._outputs.retry(now)
@@ -194,7 +194,7 @@ class Controller:
         for relay in list(self._waiting):
             self._give_up(relay, Code.INTERNAL, "the controller ends before the feedback came")
         self._outputs.stop()
-        self._tell_state(self._clock.monotonic())
+        self.say_state()
         self._access.close()
         self._publisher.close()
 
@@ -340,10 +340,6 @@ class Controller:
         """Return when a relay turns itself off, monotonic seconds."""
         return self._outputs.off_at(entity) if device == RELAY_DEVICE else None
 
-    def say_state(self) -> None:
-        """Publish the state of the relays if it changed."""
-        self._tell_state(self._clock.monotonic())
-
     def obey(self, order: Order, wanted: Wanted) -> None:
         """Switch a relay; the answer follows once its load has. Raises Refused."""
         relay = order.entity
@@ -363,13 +359,13 @@ class Controller:
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
         self._supervisor.commanded(relay, on=goal.on)
-        within = self._feedbacks.within(relay) if relay in self._feedbacks else 0.0
-        self._waiting[relay] = _Waiting(order, goal.on, now + within)
-        # The time to follow begins here.
-        self._feedbacks.look(now)
+        within = 0.0
         if relay in self._feedbacks:
-            # It has moved, whatever its load does; without one the answer follows, and the state before it.
-            self._tell_state(now)
+            within = self._feedbacks.within(relay)
+            # The time to follow begins here; it has moved, whatever its load does.
+            self._feedbacks.look(now)
+            self.say_state()
+        self._waiting[relay] = _Waiting(order, goal.on, now + within)
         self._look_after(relay, now)
 
     def _look_after(self, relay: str, now: float) -> None:
@@ -393,7 +389,9 @@ class Controller:
         if waiting is not None:
             self._commands.refuse(waiting.order, Refused(code, text))
 
-    def _tell_state(self, now: float) -> None:
+    def say_state(self) -> None:
+        """Publish the state of the relays if it changed, or was said long ago."""
+        now = self._clock.monotonic()
         relays: dict[str, Value] = {relay: self._outputs.actual(relay) for relay in self._settings.relay}
         values = relays | self._supervisor.values() | self._feedbacks.values(now)
         if values == self._told and now - self._told_at < self._settings.publish.heartbeat:
@@ -402,7 +400,7 @@ class Controller:
             return
         self._told, self._told_at = values, now
         self._publisher.reading(RELAY_DEVICE, values, ts=self._clock.wall())
-        self._publisher.availability(RELAY_DEVICE, online=any(v is not None for v in relays.values()))
+        self._publisher.availability(RELAY_DEVICE, online=set(relays.values()) != {None})
 
     def _about(self) -> About:
         entities = dict(self._entities)
