@@ -187,7 +187,7 @@ class _Of:
 
 
 def object_id(base: str, device: str) -> str:
-    """The device's id at Home Assistant; slashes of the base become underscores."""
+    """Make the device's id at Home Assistant; slashes of the base become underscores."""
     return f"{base.replace('/', '_').replace('-', '_')}_{device}".lower()
 
 
@@ -202,7 +202,7 @@ def discovery_payload(
     once_more: bool = False,
     availability: bool = True,
 ) -> bytes:
-    """The discovery payload of a device.
+    """Make the discovery payload of a device.
 
     `service` is the process whose availability counts besides the device's own. Entities `gone`, with the
     platform each had, are removed, or with `once_more` described so that they can be removed next. Without
@@ -229,7 +229,7 @@ def discovery_payload(
 
 
 def payload_of_gone(topic: str, gone: Mapping[str, str], *, version: str) -> bytes:
-    """What a device that is gone said on its discovery topic, as far as is needed to remove it.
+    """Describe a device that is gone once more, as far as is needed to remove it.
 
     `gone` are its entities with the platform each had. An empty payload alone removes nothing from a Home
     Assistant that was away: it has to see the entities once more.
@@ -344,7 +344,7 @@ def _component(of: _Of, key: str, entity: Entity) -> Component:
 
 
 def platform(entity: Entity) -> str:
-    """What the entity is at Home Assistant."""
+    """Tell what the entity is at Home Assistant."""
     if entity.boolean:
         return _SWITCH if entity.command else _BINARY_SENSOR
     if entity.command and entity.options:

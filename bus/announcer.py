@@ -305,12 +305,12 @@ def _key(row: str) -> str:
 
 
 def _platforms(rows: Iterable[str]) -> dict[str, str]:
-    """The platform of each entity."""
+    """Split rows into entity and platform."""
     return {key: platform for platform, _, key in (row.partition(".") for row in sorted(rows))}
 
 
 def _layers(rows: _Rows) -> list[set[str]]:
-    """What is gone, apart where one entity was of several platforms: a message names each entity once."""
+    """Sort what is gone into messages: each names an entity once, which may have had several platforms."""
     layers: list[dict[str, str]] = []
     for row, since in rows.items():
         if since is not None:

@@ -50,7 +50,7 @@ class Now:
 
 
 def put_right(payload: bytes, stamp: Stamp, now: Now) -> tuple[bytes, Stamp]:
-    """A reading and its stamp by the clock as it is now; both unchanged where that says nothing new.
+    """Date a reading and its stamp by the clock as it is now; both stay where that says nothing new.
 
     An estimated time follows the clock. A time of a clock that was right stays, unless it now lies ahead.
     """
@@ -87,7 +87,7 @@ class Anchor(msgspec.Struct, frozen=True):
 
 
 def read_anchor(path: Path) -> Anchor | None:
-    """The anchor; None if there is none, or if it cannot be read or be true, which is logged."""
+    """Read the anchor; None if there is none, or if it cannot be read or be true, which is logged."""
     anchor = state_files.read(path, Anchor)
     if anchor is None:
         return None
@@ -111,7 +111,7 @@ class AnchorFile:
         self.problem: str | None = None
 
     def read(self, now: float) -> Anchor | None:
-        """The newest anchor at monotonic second `now`; `problem` says what is wrong with the file."""
+        """Look up the newest anchor at monotonic second `now`; `problem` says what is wrong with the file."""
         if now - self._looked < _LOOK_EVERY_S:
             return self._anchor
         self._looked = now
@@ -342,7 +342,7 @@ def anchor_path(settings: Settings) -> Path:
 
 
 def boot_id() -> str:
-    """What names this boot of the machine; empty where it is not known."""
+    """Name this boot of the machine; empty where it is not known."""
     # A unit that sees nothing of /proc/sys is told by systemd.
     told = os.environ.get("BOOT_ID")
     if told is None and _BOOT_ID.exists():

@@ -137,7 +137,7 @@ class Link:
 
     @classmethod
     def of(cls, broker: Broker, service: str, part: str, *, instance: str = "", session_s: int = 0) -> "Link":
-        """The link of one service to the broker of the settings; `part` of its id is its secret."""
+        """Make the link of one service to the broker of the settings; `part` of its id is its secret."""
         return cls(
             host=broker.host,
             port=broker.port,

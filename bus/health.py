@@ -91,7 +91,7 @@ class Journal:
         return True
 
     def solved(self, subject: str) -> bool:
-        """The subject is well again; True when that is news."""
+        """Note that the subject is well again; True when that is news."""
         if self.problems.pop(subject, None) is None:
             return False
         self.changed = True
@@ -99,7 +99,7 @@ class Journal:
 
 
 def encode(journal: Journal, *, started_ms: int, uptime: float, queue: int, outbox: int | None) -> bytes:
-    """The health message as JSON."""
+    """Encode the health message as JSON."""
     return msgspec.json.encode(
         Health(
             version=VERSION,

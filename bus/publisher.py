@@ -370,7 +370,7 @@ def owner_of_devices(
     *,
     availability: bool = False,
 ) -> tuple[Process, Publisher]:
-    """The process `name` and its publisher; it also listens for the watermarks of its readings.
+    """Make the process `name` and its publisher; it also listens for the watermarks of its readings.
 
     And for what others say of the availability of devices, to contradict where it knows better; with
     `availability` also for what they said before.

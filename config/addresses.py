@@ -28,13 +28,13 @@ _NEAR = 8
 
 
 def id_allowed(name: str) -> str:
-    """What an id may be, with one that is near the name."""
+    """Say what an id may be, with one that is near the name."""
     near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return f"{ID_ALLOWED}, such as {near}" if near else ID_ALLOWED
 
 
 def normal(address: str) -> str:
-    """A Bluetooth address as AA:BB:CC:DD:EE:FF, also from one with dashes, spaces or nothing between.
+    """Write a Bluetooth address as AA:BB:CC:DD:EE:FF, also one with dashes, spaces or nothing between.
 
     Any other text is returned as it is.
     """
@@ -45,7 +45,7 @@ def normal(address: str) -> str:
 
 
 def wrong_address(address: str) -> tuple[str, str] | None:
-    """What is wrong with a Bluetooth address and what is allowed; None: nothing."""
+    """Say what is wrong with a Bluetooth address and what is allowed; None: nothing."""
     if normal(address).count(":") == 5 and _HEX.match(normal(address).replace(":", "")):
         return None
     bare = _SEPARATORS.sub("", address)
@@ -58,7 +58,7 @@ def wrong_address(address: str) -> tuple[str, str] | None:
 
 
 def wrong_key(key: str) -> tuple[str, str] | None:
-    """What is wrong with an encryption key, without the key itself, and what is allowed; None: nothing."""
+    """Say what is wrong with an encryption key, without the key, and what is allowed; None: nothing."""
     if len(key) == _KEY_DIGITS and _HEX.match(key):
         return None
     size = f"it has {len(key)} characters"
@@ -78,7 +78,7 @@ def wrong_key(key: str) -> tuple[str, str] | None:
 
 
 def _strange(text: str) -> Iterator[str]:
-    """The characters that are no hexadecimal digits, each with its places and what it is likely meant for."""
+    """Name characters that are no hexadecimal digits, each with its places and what it is likely for."""
     places: dict[str, list[int]] = {}
     for number, letter in enumerate(text, 1):
         if not _HEX.match(letter) or letter == "\n":
@@ -125,7 +125,7 @@ def is_here(host: str) -> bool:
 
 
 def wrong_host(text: str) -> Host | None:
-    """What is wrong with a host; None: nothing. No password is told."""
+    """Say what is wrong with a host; None: nothing. No password is told."""
     if _is_good(text):
         return None
     if not text.strip():

@@ -391,7 +391,7 @@ class Condition:
 
 @lru_cache(maxsize=256)
 def parse_condition(text: str) -> Condition:
-    """A condition from its text. Raises ValueError saying what is wrong with it."""
+    """Read a condition from its text. Raises ValueError saying what is wrong with it."""
     found = _CONDITION.match(text)
     if found is None:
         raise ValueError(f"{text!r} is no condition")

@@ -135,7 +135,7 @@ def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iter
 
 
 def _pins(settings: Settings) -> Iterator[Wrong]:
-    """An input on a relay's own pin would make the relay drop, so feedback comes on another one."""
+    """Find pins that are used twice: an input on a relay's own pin would make the relay drop."""
     owners: dict[int, str] = {}
     for key, pin in _uses(settings):
         if pin in owners:
@@ -332,7 +332,7 @@ def _access(settings: Settings) -> Iterator[Wrong]:
 
 
 def _publisher(place: str, user: User, taken: Mapping[str, str]) -> Iterator[Wrong]:
-    """What is wrong with the devices that a user speaks for; `taken` says whose the others are."""
+    """Find what is wrong with the devices that a user speaks for; `taken` says whose the others are."""
     if user.role != "publisher":
         for key in ("devices", "commands"):
             if getattr(user, key):
@@ -371,7 +371,7 @@ def _lan(settings: Settings) -> Iterator[Wrong]:
 
 
 def _alone(text: str, otherwise: str) -> str:
-    """The name alone, of one with a scheme or a port; else what is allowed."""
+    """Suggest the name alone, of one with a scheme or a port; else what is allowed."""
     host = wrong_host(text)
     return f'did you mean "{host.bare}"?' if host is not None and host.bare else otherwise
 

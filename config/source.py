@@ -73,7 +73,7 @@ class _Environment(EnvSettingsSource):
 
 
 def _from_json(location: list[str], value: object) -> object:
-    """The value of a setting; a list or a table is read from JSON, what is no JSON stays the text it is."""
+    """Read a list or a table from JSON; what is no JSON stays the text it is."""
     if isinstance(value, dict):
         return {key: _from_json([*location, key], one) for key, one in value.items()}
     if not isinstance(value, str) or (wanted := sentences.container(location)) is None:
@@ -104,7 +104,7 @@ class _EnvFile:
 
 
 def _env_place(config: Path) -> Path:
-    """The `.env` of a configuration file: beside it; of one that systemd handed over, in /etc/boondock."""
+    """Find the `.env` of a file: beside it; of one that systemd handed over, in /etc/boondock."""
     beside = config.parent / _ENV
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     handed = credentials is not None and config.parent == Path(credentials)
@@ -112,7 +112,7 @@ def _env_place(config: Path) -> Path:
 
 
 def _read_env(path: Path) -> _EnvFile:
-    """The variables of a `.env` that are ours; none if there is no such file.
+    """Read the variables of a `.env` that are ours; none if there is no such file.
 
     Raises UnreadableError.
     """
@@ -157,7 +157,7 @@ class _Origin:
     secrets: Mapping[str, secret_files.SecretFile]
 
     def place(self, location: list[str]) -> tuple[str, int]:
-        """What the owner must correct, and its line if that is known already."""
+        """Find what the owner must correct, and its line if that is known already."""
         lines = {key.upper(): line for key, line in self.env.lines.items()}
         # A list or a table may stand whole in one variable.
         for end in range(len(location), 0, -1):
@@ -172,7 +172,7 @@ class _Origin:
         return str(self.path), 0
 
     def at(self, mistake: Mistake) -> Mistake:
-        """The mistake with its place."""
+        """Give the mistake its place."""
         where, line = self.place(mistake.key.split("."))
         return replace(mistake, where=where, line=line)
 
@@ -200,7 +200,7 @@ class _Source(BaseSettings):
 
 
 def read(path: Path, *secrets: Path) -> Settings:
-    """The settings from a file, `.env` beside it, secret files of some folders and the environment.
+    """Read the settings from a file, `.env` beside it, secret files of some folders and the environment.
 
     Raises ConfigError with every mistake.
     """
@@ -257,7 +257,7 @@ def _made(origin: _Origin, tables: dict[str, Any]) -> type[_Source]:
 
 
 def _once(found: Iterable[Mistake]) -> Iterator[Mistake]:
-    """The mistakes; that a table has no id only once, and not for each of its settings."""
+    """Leave out repetitions: that a table has no id is told once, not for each of its settings."""
     told = set()
     for one in found:
         table = one.key.partition(".")[0]
@@ -277,7 +277,7 @@ def _unusable(files: Iterable[secret_files.SecretFile]) -> Iterator[Mistake]:
 def _without_mistakes(
     source: type[_Source], tables: dict[str, Any]
 ) -> tuple[Settings | None, list[ErrorDetails]]:
-    """The settings without what is wrong, and what is wrong; None if variables or secret files are."""
+    """Read the settings without what is wrong, and what is wrong; None if variables or secret files are."""
     first: list[ErrorDetails] = []
     for _ in range(_ROUNDS):
         try:
@@ -334,7 +334,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def lines(path: Path) -> dict[str, int]:
-    """The line of every table and setting of a file; none if it is no TOML."""
+    """Find the line of every table and setting of a file; none if it is no TOML."""
     try:
         text = toml_text.decode(path.read_bytes(), path.name)
         tomllib.loads(text)
@@ -411,7 +411,7 @@ def _tables() -> list[str]:
 
 
 def _ids(tables: dict[str, Any], env: _EnvFile) -> dict[str, set[str]]:
-    """The devices, users and relays that the file, the environment and .env name."""
+    """List the devices, users and relays that the file, the environment and .env name."""
     found: dict[str, set[str]] = {}
     for table in NAMED:
         held = tables.get(table)
@@ -423,7 +423,7 @@ def _ids(tables: dict[str, Any], env: _EnvFile) -> dict[str, set[str]]:
 
 
 def _stray(one: secret_files.SecretFile, ids: Mapping[str, set[str]]) -> str | None:
-    """What the name of a secret file that nothing asks for should likely be; None: it is asked for."""
+    """Guess what the name of a secret file that nothing asks for should be; None: it is asked for."""
     table, name = one.name.split("__")[:2]
     if table not in (tables := _tables()):
         close = difflib.get_close_matches(table, tables, n=1)

@@ -27,7 +27,7 @@ NAME = "controller"
 
 
 def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
-    """What the controller listens to, besides what every owner of devices does."""
+    """List what the controller listens to, besides what every owner of devices does."""
     # Also those whose topic is malformed, and those for others, with what these answer.
     commands = Subscription(filter=topics.below(Verb.SET), qos=0, retained=False)
     results = Subscription(filter=topics.every(Verb.RESULT), qos=0, retained=False)

@@ -300,11 +300,11 @@ class BrokerWatch:
         self._asked = float("-inf")
 
     def connected(self, now: float) -> None:
-        """The broker has accepted us."""
+        """Note that the broker has accepted us."""
         self._heard, self._lost = now, None
 
     def disconnected(self, now: float) -> None:
-        """The connection is gone, or still not there: it counts from when the broker was last well."""
+        """Note that there is no connection: it counts from when the broker was last well."""
         if self._lost is None:
             self._lost = now if now - self._heard <= 2 * self._every else self._heard
 

@@ -112,7 +112,7 @@ def unmet(relay: Relay, states: States, now: float) -> str | None:
 
 
 def broken(relay: Relay, states: States, now: float, *, since: float) -> str | None:
-    """The same for a relay that is on: what nobody said since the start has `only_if_within` s to be said."""
+    """Do the same for a relay that is on: what nobody said since the start has `only_if_within` s for it."""
     return _first(relay, states, now, since=since)
 
 
@@ -165,7 +165,7 @@ class Watch:
 
 
 def feedback_step(watch: Watch, *, on: bool, said: bool | None, now: float) -> Watch:
-    """The watch after a feedback_step at the relay (`on`) and its feedback (`said`, None: unknown)."""
+    """Return the watch after a look at the relay (`on`) and its feedback (`said`, None: unknown)."""
     if watch.on is not on:
         watch = replace(watch, on=on, since=now)
     if said is on:

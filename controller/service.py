@@ -199,7 +199,7 @@ class Controller:
         self._publisher.close()
 
     def waiting(self) -> int:
-        """Readings that wait for the statistician."""
+        """Count the readings that wait for the statistician."""
         return self._publisher.waiting
 
     def _look_around(self, now: float) -> None:

@@ -255,7 +255,7 @@ class Feedbacks:
         return name in self._relays
 
     def entities(self) -> dict[str, Entity]:
-        """A diagnostic entity a relay."""
+        """Describe a diagnostic entity for each relay."""
         return {
             name + FAULT: Entity(
                 name=f"{relay.name or name.replace('_', ' ').capitalize()} fault",
@@ -291,7 +291,7 @@ class Feedbacks:
             self._journal.solved(f"relay.{name}.feedback_pin")
 
     def said(self, name: str, now: float) -> bool | None:
-        """What the load does; None while nobody knows."""
+        """Return what the load does; None while nobody knows."""
         relay = self._relays[name]
         if relay.feedback is not None:
             heard = self._states.find(relay.feedback)
@@ -311,7 +311,7 @@ class Feedbacks:
         return self._relays[name].feedback_within / 1000
 
     def failed(self, name: str, now: float) -> None:
-        """The relay was asked to turn on, and its load did not."""
+        """Note that the relay was asked to turn on, and its load did not."""
         self._watches[name] = Watch(on=False, since=now, failed=True)
         self._tell(name, self.said(name, now), now)
 
