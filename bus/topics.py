@@ -197,6 +197,6 @@ class Topics:
         return f"{topic}/".startswith(f"{self.base}/{verb}/")
 
     def levels_of(self, topic: str) -> list[str]:
-        """Return the levels behind the verb, whatever they are; an empty one for each of two that is missing."""
+        """Return the levels behind the verb, whatever they are; an empty one for each of two missing ones."""
         levels = topic[len(self.base) + 1 :].split("/")[1:]
         return levels + [""] * (2 - len(levels))
