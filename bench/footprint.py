@@ -52,7 +52,7 @@ pins = "simulated"
 pin = 27
 """
 # What each of ours has before it does anything of its own.
-_FRAME = "import bus.owner, config.load, time; print(flush=True); time.sleep(3600)"
+_FRAME = "import bus.publisher, config.load, time; print(flush=True); time.sleep(3600)"
 
 
 @dataclass(frozen=True, slots=True)

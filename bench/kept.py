@@ -19,8 +19,7 @@ from bus.announcer import Announcer
 from bus.clock import Anchor, read_anchor, write_anchor
 from bus.events import Sent
 from bus.outbox import Outbox
-from bus.outbox.files import OutboxFiles
-from bus.retained import Manifest
+from bus.retained import RetainedTopics
 from bus.topics import Topics
 from cli.broker_files import File
 from cli.broker_passwords import Vault, hashes, password_file
@@ -179,7 +178,7 @@ def _outbox(folder: Path, tell: Tell) -> None:
 
 def _check_outbox(folder: Path, said: Said) -> Faults:
     # /run is empty after a power cut.
-    files = OutboxFiles(folder / "after", folder / "state", "ble")
+    files = Outbox(folder / "after", folder / "state", "ble")
     rows = files.after(0, 10_000)
     files.close()
     if files.problem:
@@ -242,7 +241,7 @@ class _Bus:
         return Sent.YES
 
 
-def _write_now(keeper: Announcer | Manifest) -> None:
+def _write_now(keeper: Announcer | RetainedTopics) -> None:
     file = getattr(keeper, "file", keeper)
     getattr(file, "close", getattr(keeper, "save", lambda: None))()
 
@@ -262,7 +261,7 @@ def _check_announced(folder: Path, said: Said) -> Faults:
 
 
 def _published(folder: Path, tell: Tell) -> None:
-    manifest = Manifest(folder / "published.json")
+    manifest = RetainedTopics(folder / "published.json")
     for number in range(1, _ROUNDS):
         manifest.add(f"d{number}", ["voltage"])
         _write_now(manifest)
@@ -270,7 +269,7 @@ def _published(folder: Path, tell: Tell) -> None:
 
 
 def _check_published(folder: Path, said: Said) -> Faults:
-    yield from _version(len(Manifest(folder / "published.json").devices), said)
+    yield from _version(len(RetainedTopics(folder / "published.json").devices), said)
 
 
 def _clock(folder: Path, tell: Tell) -> None:

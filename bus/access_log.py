@@ -148,5 +148,5 @@ class AccessLog:
 
 
 def _printable(text: str) -> str:
-    """A text from outside that does no harm to a terminal."""
+    """Make a text from outside harmless for a terminal."""
     return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)

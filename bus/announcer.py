@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus import discovery
-from bus.about import About
+from bus.about import DIAGNOSTICS, About, discovery_payload, payload_of_gone, platform
 from bus.events import Publishes, Sent
 from bus.health import VERSION
 from bus.state_files import KeptFile
@@ -72,12 +71,11 @@ class Announcer:
         self._unpruned = MOST_GONE
         self._diagnostics = frozenset[str]()
         if service is not None:
-            self._diagnostics |= {f"sensor.{key}" for key in discovery.DIAGNOSTICS}
+            self._diagnostics |= {f"sensor.{key}" for key in DIAGNOSTICS}
         # Entities of an earlier run that this one has not said yet, such as those that wait for a first
         # value: Home Assistant would forget all that their owner set of them. Strangers are known whole.
         self._earlier = {} if service is None else {t: _there(rows) for t, rows in self._rows.items()}
         self._abouts: dict[str, _Said] = {}
-        self._payloads: dict[str, bytes] = {}
         # What says that entities are gone, until the broker has it.
         self._reduced: dict[str, bytes] = {}
         # What stands below another base topic is no device of this run.
@@ -96,22 +94,21 @@ class Announcer:
         if not self._enabled:
             return
         topic = self._topics.discovery(device)
-        there = {f"{discovery.platform(entity)}.{key}" for key, entity in about.entities.items()}
+        there = {f"{platform(entity)}.{key}" for key, entity in about.entities.items()}
         there |= self._diagnostics
         rows = self._rows.get(topic, {})
         earlier = self._earlier.get(topic, set())
         earlier -= {row for row in earlier if _key(row) in about.entities}
         gone = _there(rows) - there - earlier
         self._clearing.discard(topic)
-        said = self._abouts[topic] = _Said(device, about, availability)
+        before, said = self._abouts.get(topic), _Said(device, about, availability)
+        self._abouts[topic] = said
         if gone:
             # First without them, then as it is: Home Assistant forgets only what it sees reduced.
             self._reduced[topic] = self._payload(said, gone)
             self._reduce()
-        payload = self._payload(said, ())
-        if gone or payload != self._payloads.get(topic):
-            self._payloads[topic] = payload
-            self._bus.publish(topic, payload, retain=True)
+        if gone or said != before:
+            self._say(topic)
         after = {**rows, **dict.fromkeys(gone, self._wall()), **dict.fromkeys(there)}
         if after != self._rows.get(topic):
             self._rows[topic] = after
@@ -128,10 +125,14 @@ class Announcer:
             said = self._abouts[topic]
             self.about(device, said.about, availability=said.availability)
 
+    def _say(self, topic: str) -> Sent:
+        """Publish a device as it is now."""
+        return self._bus.publish(topic, self._payload(self._abouts[topic], ()), retain=True)
+
     def _payload(self, said: _Said, gone: Iterable[str], *, once_more: bool = False) -> bytes:
         removed = _platforms(gone)
         kept = {key: entity for key, entity in said.about.entities.items() if key not in removed}
-        return discovery.payload(
+        return discovery_payload(
             self._topics,
             said.device,
             msgspec.structs.replace(said.about, entities=kept),
@@ -145,7 +146,7 @@ class Announcer:
     def forget(self, device: str) -> None:
         """Delete a device from Home Assistant."""
         topic = self._topics.discovery(device)
-        for known in (self._payloads, self._reduced, self._earlier, self._abouts):
+        for known in (self._reduced, self._earlier, self._abouts):
             known.pop(topic, None)
         if topic in self._rows and _stands(self._rows[topic]):
             self._clearing.add(topic)
@@ -168,7 +169,7 @@ class Announcer:
         """Publish again what the broker may not have heard yet of what is gone."""
         self._clear()
         for topic in self._reduce():
-            self._bus.publish(topic, self._payloads[topic], retain=True)
+            self._say(topic)
 
     def _reduce(self) -> list[str]:
         sent = [
@@ -230,7 +231,7 @@ class Announcer:
         """
         if topic != HOME_ASSISTANT:
             return False
-        if payload == _BIRTH and (self._payloads or self._rows):
+        if payload == _BIRTH and (self._abouts or self._rows):
             self._removing = []
             self._due = now + self._chance() * _LONGEST_DELAY_S
         return True
@@ -247,8 +248,8 @@ class Announcer:
             self._removing = [topic for topic in self._removing if not self._remove(topic)]
             self._due = now + _AGAIN_S if self._removing else None
             return False
-        for topic, payload in self._payloads.items():
-            self._bus.publish(topic, payload, retain=True)
+        for topic in self._abouts:
+            self._say(topic)
         self._prune()
         described = {topic: self._describe_gone(topic, rows) for topic, rows in self._rows.items()}
         if any(Sent.LATER in sent for sent in described.values()):
@@ -265,7 +266,7 @@ class Announcer:
         return [
             self._bus.publish(
                 topic,
-                discovery.payload_of_gone(topic, _platforms(gone), version=VERSION)
+                payload_of_gone(topic, _platforms(gone), version=VERSION)
                 if said is None
                 else self._payload(said, gone, once_more=True),
             )
@@ -279,9 +280,7 @@ class Announcer:
         if said is None:
             return not layers or self._bus.publish(topic, b"", retain=True) is not Sent.LATER
         sent = [self._bus.publish(topic, self._payload(said, gone)) for gone in layers]
-        return Sent.LATER not in sent and (
-            not layers or self._bus.publish(topic, self._payloads[topic], retain=True) is not Sent.LATER
-        )
+        return Sent.LATER not in sent and (not layers or self._say(topic) is not Sent.LATER)
 
 
 def _rows(kept: Mapping[str, int | str | None]) -> _Rows:
@@ -306,12 +305,12 @@ def _key(row: str) -> str:
 
 
 def _platforms(rows: Iterable[str]) -> dict[str, str]:
-    """The platform of each entity."""
+    """Split rows into entity and platform."""
     return {key: platform for platform, _, key in (row.partition(".") for row in sorted(rows))}
 
 
 def _layers(rows: _Rows) -> list[set[str]]:
-    """What is gone, apart where one entity was of several platforms: a message names each entity once."""
+    """Sort what is gone into messages: each names an entity once, which may have had several platforms."""
     layers: list[dict[str, str]] = []
     for row, since in rows.items():
         if since is not None:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ class Now:
 
 
 def put_right(payload: bytes, stamp: Stamp, now: Now) -> tuple[bytes, Stamp]:
-    """A reading and its stamp by the clock as it is now; both unchanged where that says nothing new.
+    """Date a reading and its stamp by the clock as it is now; both stay where that says nothing new.
 
     An estimated time follows the clock. A time of a clock that was right stays, unless it now lies ahead.
     """
@@ -86,7 +87,7 @@ class Anchor(msgspec.Struct, frozen=True):
 
 
 def read_anchor(path: Path) -> Anchor | None:
-    """The anchor; None if there is none, or if it cannot be read or be true, which is logged."""
+    """Read the anchor; None if there is none, or if it cannot be read or be true, which is logged."""
     anchor = state_files.read(path, Anchor)
     if anchor is None:
         return None
@@ -110,7 +111,7 @@ class AnchorFile:
         self.problem: str | None = None
 
     def read(self, now: float) -> Anchor | None:
-        """The newest anchor at monotonic second `now`; `problem` says what is wrong with the file."""
+        """Look up the newest anchor at monotonic second `now`; `problem` says what is wrong with the file."""
         if now - self._looked < _LOOK_EVERY_S:
             return self._anchor
         self._looked = now
@@ -158,7 +159,61 @@ class Step:
     now: ClockQuality
 
 
-class HouseClock:
+_SYNCHRONISED = "synchronised"
+_ESTIMATED = "estimated since the start, from the machine's own clock, until it is synchronised"
+_FROM_ANCHOR = "estimated since the start, from the newest stored time, until the clock is synchronised"
+_UNSET = "not set: the time is not known until the clock is synchronised"
+_SAYS: dict[ClockQuality, str] = {"ok": _SYNCHRONISED, "estimated": _ESTIMATED, "unset": _UNSET}
+
+
+class Clock:
+    """Where a process gets its time; this one never steps.
+
+    `wall()` is in ms since 1970 UTC, `monotonic()` in s since the machine's start that `boot` names, suspend
+    included; `quality()` says how far `wall` may be trusted.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], int],
+        monotonic: Callable[[], float],
+        quality: Callable[[], ClockQuality],
+        boot: str = "",
+    ) -> None:
+        self.wall = wall
+        self.monotonic = monotonic
+        self.quality = quality
+        self.boot = boot
+
+    def offset(self) -> int:
+        """Tell how far `wall` is ahead of `monotonic`, ms."""
+        return self.wall() - round(self.monotonic() * 1000)
+
+    def now(self) -> Now:
+        """Look at offset, time and quality together, to date a reading by."""
+        return Now(self.offset(), self.wall(), self.quality())
+
+    def poll(self) -> Step | None:
+        """Look at the machine's clock; the step if it moved by more than a second.
+
+        Call it once a second, from one place in a process, or another misses the step.
+        """
+        return None
+
+    def told(self) -> str:
+        """Say in a sentence where the time comes from."""
+        return _SAYS[self.quality()]
+
+    def anchor(self) -> Anchor | None:
+        """Return what the statistician writes: no later boot is behind it. None while it is not set."""
+        return None
+
+    def problem(self) -> str | None:
+        """Say what a person should put right, None if nothing."""
+        return None
+
+
+class HouseClock(Clock):
     """One time in all processes: the machine's once that is right, till then never behind what is stored.
 
     It moves at `poll` alone, so that what was stamped between two of them has one offset, and one quality.
@@ -176,10 +231,9 @@ class HouseClock:
         trusted: bool,
         anchor: Path,
     ) -> None:
+        super().__init__(lambda: self.now().wall, boottime, lambda: self._quality, boot_id)
         self._raw_wall = raw_wall
-        self._boottime = boottime
         self._is_synchronised = synchronised
-        self.boot_id = self._boot_id = boot_id
         self._trusted = trusted
         self._file = AnchorFile(anchor)
         # In this boot, by us or by the one who wrote the anchor.
@@ -189,46 +243,37 @@ class HouseClock:
         self._from_anchor = False
         self._look(boottime())
 
-    def wall(self) -> int:
-        """Milliseconds since 1970 UTC."""
-        return round(self._boottime() * 1000) + self.offset()
-
-    def monotonic(self) -> float:
-        """Seconds since the machine started, suspend included."""
-        return self._boottime()
-
-    def quality(self) -> ClockQuality:
-        """How far `wall` may be trusted."""
-        return self._quality
-
     def offset(self) -> int:
-        """Milliseconds that `wall` is ahead of `monotonic`."""
+        """Tell how far `wall` is ahead of `monotonic`, ms."""
         return self._offset or 0
 
+    def now(self) -> Now:
+        """Look at offset, time and quality together, to date a reading by."""
+        offset = self._offset or 0
+        return Now(offset, round(self.monotonic() * 1000) + offset, self._quality)
+
     def anchor(self) -> Anchor | None:
-        """What the statistician writes: no later boot is behind it. None while the clock is not set."""
+        """Return what the statistician writes: no later boot is behind it. None while it is not set."""
         if self._quality == "unset":
             return None
-        now = self._boottime()
-        return Anchor(round(now * 1000) + self.offset(), self._boot_id, now, self._synchronised)
+        now = self.monotonic()
+        return Anchor(round(now * 1000) + self.offset(), self.boot, now, self._synchronised)
 
     def poll(self) -> Step | None:
-        """Look at the machine's clock; the step if it moved by more than a second. Call it once a second."""
-        was, before, at = self._quality, self.offset(), self._boottime()
+        """Look at the machine's clock; the step if it moved by more than a second."""
+        was, before, at = self._quality, self._offset or 0, self.monotonic()
         self._look(at)
-        by = self.offset() - before
+        by = (self._offset or 0) - before
         return Step(by, at, was, self._quality) if abs(by) > STEP_MS else None
 
     def told(self) -> str:
-        """Where the time comes from, in a sentence."""
-        if self._quality == "unset":
-            return _UNSET
+        """Say in a sentence where the time comes from."""
         if self._quality == "ok":
             return _SYNCHRONISED if self._synchronised else "kept by the real-time clock of the machine"
-        return _FROM_ANCHOR if self._from_anchor else _ESTIMATED
+        return _FROM_ANCHOR if self._quality == "estimated" and self._from_anchor else _SAYS[self._quality]
 
     def problem(self) -> str | None:
-        """What a person should put right, if anything."""
+        """Say what a person should put right, None if nothing."""
         if self._trusted and self._quality == "estimated":
             return (
                 "the real-time clock is behind the newest stored time, so it is not believed: set it, or let "
@@ -238,51 +283,34 @@ class HouseClock:
         return None if self._quality == "ok" else self._file.problem
 
     def _look(self, now: float) -> None:
-        raw = self._raw_offset()
-        wall = raw + round(now * 1000)
-        if wall >= BUILD_DATE_MS and self._right():
+        ms, raw = round(now * 1000), self._raw_offset()
+        is_set = raw + ms >= BUILD_DATE_MS
+        anchor = None if is_set and self._synchronised else self._file.read(now)
+        same_boot = anchor is not None and anchor.boot_id == self.boot != "" and anchor.boottime <= now
+        if is_set and not self._synchronised:
+            said = same_boot and anchor is not None and anchor.synchronised
+            self._synchronised = self._is_synchronised() or said
+        if is_set and self._synchronised:
             self._from_anchor = False
-            self._move(raw, "ok")
-            return
-        floor = self._floor(now)
-        self._from_anchor = floor is not None and floor > raw
-        offset = raw if floor is None else max(raw, floor)
-        if offset + round(now * 1000) < BUILD_DATE_MS:
-            self._move(offset, "unset")
-        elif self._trusted and offset - raw <= STEP_MS:
-            self._move(offset, "ok")
+            offset = raw
+            self._quality = "ok"
         else:
-            self._move(offset, "estimated")
-
-    def _right(self) -> bool:
-        if not self._synchronised:
-            self._synchronised = self._is_synchronised() or self._said_by_anchor()
-        return self._synchronised
-
-    def _said_by_anchor(self) -> bool:
-        anchor = self._file.read(self._boottime())
-        return anchor is not None and anchor.synchronised and self._in_this_boot(anchor)
-
-    def _in_this_boot(self, anchor: Anchor) -> bool:
-        return anchor.boot_id == self._boot_id != "" and anchor.boottime <= self._boottime()
-
-    def _floor(self, now: float) -> int | None:
-        """The least that the offset can be: this boot did not begin before the newest stored time."""
-        anchor = self._file.read(now)
-        if anchor is None:
-            return None
-        return anchor.ts - round(anchor.boottime * 1000) if self._in_this_boot(anchor) else anchor.ts
-
-    def _move(self, offset: int, quality: ClockQuality) -> None:
+            # This boot did not begin before the newest stored time.
+            floor = raw
+            if anchor is not None:
+                floor = anchor.ts - (round(anchor.boottime * 1000) if same_boot else 0)
+            self._from_anchor = floor > raw
+            offset = max(raw, floor)
+            right = self._trusted and offset - raw <= STEP_MS
+            self._quality = "unset" if offset + ms < BUILD_DATE_MS else "ok" if right else "estimated"
         # Both are rounded to ms: without this the time would go back by one now and then.
         if self._offset is None or abs(offset - self._offset) > 1:
             self._offset = offset
-        self._quality = quality
 
     def _raw_offset(self) -> int:
         apart, offset = float("inf"), 0
         for _ in range(_TRIES):
-            before, wall, after = self._boottime(), self._raw_wall(), self._boottime()
+            before, wall, after = self.monotonic(), self._raw_wall(), self.monotonic()
             if after - before < apart:
                 apart, offset = after - before, wall - round((before + after) * 500)
             if apart < _APART_S:
@@ -290,99 +318,36 @@ class HouseClock:
         return offset
 
 
-_SYNCHRONISED = "synchronised"
-_ESTIMATED = "estimated since the start, from the machine's own clock, until it is synchronised"
-_FROM_ANCHOR = "estimated since the start, from the newest stored time, until the clock is synchronised"
-_UNSET = "not set: the time is not known until the clock is synchronised"
-_SAYS: dict[ClockQuality, str] = {"ok": _SYNCHRONISED, "estimated": _ESTIMATED, "unset": _UNSET}
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Where a process gets its time: `wall()` in ms since 1970 UTC, `monotonic()` in s, `quality()`.
-
-    `boot` names the machine's start since which `monotonic` counts. Without a `house` clock behind it, it
-    never steps.
-    """
-
-    wall: Callable[[], int]
-    monotonic: Callable[[], float]
-    quality: Callable[[], ClockQuality]
-    house: HouseClock | None = None
-    boot: str = ""
-
-    def offset(self) -> int:
-        """Milliseconds that `wall` is ahead of `monotonic`."""
-        if self.house is not None:
-            return self.house.offset()
-        return self.wall() - round(self.monotonic() * 1000)
-
-    def now(self) -> Now:
-        """Offset, time and quality together, to date a reading by."""
-        return Now(self.offset(), self.wall(), self.quality())
-
-    def poll(self) -> Step | None:
-        """As of the house clock; one caller in a process, or another misses the step."""
-        return None if self.house is None else self.house.poll()
-
-    def told(self) -> str:
-        """Where the time comes from, in a sentence."""
-        return _SAYS[self.quality()] if self.house is None else self.house.told()
-
-    def anchor(self) -> Anchor | None:
-        """What the statistician writes, that no later boot is behind it; None without a house clock."""
-        return None if self.house is None else self.house.anchor()
-
-    def problem(self) -> str | None:
-        """What a person should put right, if anything."""
-        return None if self.house is None else self.house.problem()
-
-
-def clock_of(house: HouseClock) -> Clock:
-    """The house clock as all take it."""
-    return Clock(house.wall, house.monotonic, house.quality, house, house.boot_id)
-
-
 def system_clock(*, trusted: bool, state: Path) -> Clock:
-    """The house clock on this machine; `state` is the folder of the newest stored time."""
-    return clock_of(
-        HouseClock(
-            raw_wall=_wall,
-            boottime=_monotonic,
-            synchronised=synchronised,
-            boot_id=boot_id(),
-            trusted=trusted,
-            anchor=state / ANCHOR_FILE,
-        )
+    """Make the house clock of this machine; `state` is the folder of the newest stored time."""
+    return HouseClock(
+        raw_wall=lambda: time.time_ns() // 1_000_000,
+        # Suspend counts as time that passed; macOS has no BOOTTIME.
+        boottime=partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)),
+        synchronised=synchronised,
+        boot_id=boot_id(),
+        trusted=trusted,
+        anchor=state / ANCHOR_FILE,
     )
 
 
 def house_clock(settings: Settings) -> Clock:
-    """The house clock as boondock.toml has it."""
+    """Make the house clock as boondock.toml has it."""
     return system_clock(trusted=settings.clock.trusted, state=anchor_path(settings).parent)
 
 
 def anchor_path(settings: Settings) -> Path:
-    """The file of the newest stored time, which all processes read and the statistician writes."""
+    """Name the file of the newest stored time, which all processes read and the statistician writes."""
     return Path(settings.clock.folder or settings.storage.state) / ANCHOR_FILE
 
 
 def boot_id() -> str:
-    """What names this boot of the machine; empty where it is not known."""
+    """Name this boot of the machine; empty where it is not known."""
     # A unit that sees nothing of /proc/sys is told by systemd.
     told = os.environ.get("BOOT_ID")
     if told is None and _BOOT_ID.exists():
         told = _BOOT_ID.read_text()
     return (told or "").strip().replace("-", "")
-
-
-def _wall() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _monotonic() -> float:
-    # Suspend counts as time that passed; macOS has no BOOTTIME.
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def synchronised() -> bool:

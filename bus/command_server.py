@@ -92,7 +92,7 @@ class Answers:
         return True
 
     def expect(self, device: str, entity: str, command_id: str | None) -> None:
-        """A command of this id is obeyed next: whatever happens to the process, it is not obeyed again."""
+        """Note that a command of this id is obeyed next: whatever happens, it is not obeyed again."""
         if command_id is not None:
             key = (device, entity, command_id)
             self._expected.add(key)

@@ -83,7 +83,7 @@ class Command:
 
 
 def parse(payload: bytes) -> Command:
-    """A command from its payload. Raises Refused(invalid) naming the field and what is allowed."""
+    """Read a command from its payload. Raises Refused(invalid) naming the field and what is allowed."""
     if len(payload) > LARGEST:
         raise Refused(Code.INVALID, f"the command has {len(payload)} bytes; allowed are {LARGEST}")
     try:
@@ -173,7 +173,7 @@ def _not_after(value: object) -> int | None:
 
 
 def wanted(entity: Entity, command: Command) -> Wanted:
-    """What a command asks of an entity, which its about describes. Raises Refused(invalid)."""
+    """Find out what a command asks of an entity, which its about describes. Raises Refused(invalid)."""
     found: Wanted
     if entity.boolean or (entity.options is None and entity.range is None):
         found = as_switch(command.value)
@@ -214,13 +214,13 @@ def _as_option(value: str | float, options: Sequence[str]) -> str:
 
 
 def _text(value: str | float) -> str:
-    """The value as a word; the quotes of a shell that does not know them are left out."""
+    """Read the value as a word; the quotes of a shell that does not know them are left out."""
     text = str(value).strip(_AROUND)
     return text[1:-1].strip(_AROUND) if len(text) > 1 and text[0] == text[-1] in "'\"" else text
 
 
 def _number(value: str | float) -> float | None:
-    """The value as a finite number, None if it is none."""
+    """Read the value as a finite number, None if it is none."""
     text = _text(value)
     if not _NUMBER.match(text):
         return None
@@ -233,7 +233,7 @@ def _unknown(value: str | float, allowed: str) -> Refused:
 
 
 def no_output(device: str, entity: str, able: Iterable[str]) -> Refused:
-    """The refusal for an entity that takes no commands; `able` are those of the device that do."""
+    """Make the refusal for an entity that takes no commands; `able` are those of the device that do."""
     names = ", ".join(able) or "none"
     return Refused(Code.NOT_FOUND, f"{device} has no entity {entity} that takes commands: {names[:400]}")
 

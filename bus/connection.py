@@ -1,4 +1,4 @@
-"""A process's connection to the broker: birth, last will, replay, back-off."""
+"""A process's connection to the broker: birth, last will, retained topics, back-off."""
 
 import logging
 import secrets
@@ -16,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from bus.client import Client, Cuts, MalformedError, Publication, hung_up, unreachable, words
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
-from bus.retained import Replay
+from bus.retained import RetainedTopics
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ LONGEST_BACKOFF = 30
 _PACKET_OVERHEAD = 64
 # A broker that names no limit is still held to the contract's.
 _DEFAULT_PACKET = 65536
-# While connected only; it must hold the replay of everything retained.
+# While connected only; it must hold everything retained.
 _QUEUE = 5000
 # As many as the house's broker lets be under way.
 _INFLIGHT = 20
@@ -41,7 +41,7 @@ _INSTANCE = "instance"
 class Connection:
     """MQTT 5 connection of one process; `emit` gets every event, called from paho's thread.
 
-    What is published retained is remembered and replayed on every connect: the broker is a bus, not a store.
+    What is published retained is wanted from then on, and said again on every connect.
     Without a birth topic it is a visitor's, who comes and goes unnoticed.
     """
 
@@ -52,8 +52,10 @@ class Connection:
         birth_topic: str | None,
         subscriptions: list[Subscription],
         emit: Callable[[MqttEvent], None],
+        retained: RetainedTopics | None = None,
     ) -> None:
         self._link = link
+        self.retained = retained or RetainedTopics()
         self._birth_topic = birth_topic
         self._subscriptions = list(subscriptions)
         # What was asked for and is not confirmed, by packet id; the generation that has had its birth.
@@ -61,7 +63,6 @@ class Connection:
         self._introduced = 0
         self._emit = emit
         self._lock = threading.Lock()
-        self._replay = Replay()
         # What may still be refused, by packet id: written by the owner's thread, read by paho's.
         self._handed: dict[int, tuple[str, bytes]] = {}
         self._largest = _DEFAULT_PACKET
@@ -165,18 +166,21 @@ class Connection:
         retain: bool = False,
         correlation: bytes | None = None,
     ) -> Sent:
-        """Publish now or say why not; a retained payload is also kept for replay, an empty one forgotten."""
+        """Publish now or say why not; a retained payload is wanted from now on, an empty one no more."""
         if len(payload) + len(topic.encode()) + len(correlation or b"") + _PACKET_OVERHEAD > self._largest:
             self.oversize += 1
             self.last_refusal = f"{topic}: {len(payload)} bytes are more than the broker's {self._largest}"
             log.error("%s", self.last_refusal)
             return Sent.NEVER
-        if retain:
-            self._replay.remember(topic, payload, qos)
+        if retain and payload:
+            self.retained.want(topic, payload, qos)
+        elif retain:
+            self.retained.release(topic)
         return self._hand_over(topic, payload, qos, retain=retain, correlation=correlation)
 
     def say_once(self, topic: str, payload: bytes) -> Sent:
         """Publish, retained, on a topic of another owner; it is not said again on a later connect."""
+        self.retained.release(topic)
         return self._hand_over(topic, payload, qos=1, retain=True)
 
     def reassert_online(self, message: Message) -> None:
@@ -185,7 +189,7 @@ class Connection:
             return
         if message.topic == self._birth_topic:
             self.announce()
-        elif self._replay.get(message.topic) == ONLINE:
+        elif self.retained.wanted.get(message.topic) == ONLINE:
             self._hand_over(message.topic, ONLINE, qos=1, retain=True)
 
     def announce(self) -> None:
@@ -200,7 +204,7 @@ class Connection:
         self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
     ) -> Sent:
         if not self.connected:
-            # paho would queue it in RAM and lose it with the process; outbox and replay do better.
+            # paho would queue it in RAM and lose it with the process; outbox and retained topics do better.
             return Sent.LATER
         properties = None
         if correlation is not None:
@@ -252,7 +256,7 @@ class Connection:
             # Without it a QoS 1 round trip waits 40 ms for a delayed TCP acknowledgement.
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._largest = getattr(properties, "MaximumPacketSize", _DEFAULT_PACKET)
-        # What paho still holds belongs to an old connection; the outbox and the replay send it again.
+        # What paho still holds belongs to an old connection; it is all sent again.
         client.drop_out_messages()
         self.generation += 1
         self._accepted = True
@@ -294,7 +298,7 @@ class Connection:
         self.announce()
         if self._trial:
             return
-        for topic, payload, qos in self._replay.all():
+        for topic, payload, qos in self.retained.said():
             client.publish(topic, payload, qos=qos, retain=True)
         self._emit(Connected(self.generation, resumed=self._resumed))
 

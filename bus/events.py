@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from bus.retained import RetainedTopics
 from config.model import Broker
 
 
@@ -103,6 +104,10 @@ class Wire(Publishes, Protocol):
     """The part of a connection that an owner of devices needs."""
 
     @property
+    def retained(self) -> RetainedTopics:
+        """What was published retained, and is said again on every connect."""
+
+    @property
     def largest(self) -> int:
         """The largest packet the broker takes, bytes."""
 
@@ -132,7 +137,7 @@ class Link:
 
     @classmethod
     def of(cls, broker: Broker, service: str, part: str, *, instance: str = "", session_s: int = 0) -> "Link":
-        """The link of one service to the broker of the settings; `part` of its id is its secret."""
+        """Make the link of one service to the broker of the settings; `part` of its id is its secret."""
         return cls(
             host=broker.host,
             port=broker.port,

@@ -366,7 +366,7 @@ class InHand:
 
 
 def digest_of(message: Message) -> bytes:
-    """What a message is known by when it comes again."""
+    """Make what a message is known by when it comes again."""
     return blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=_SIZE).digest()
 
 
@@ -376,7 +376,7 @@ def _read(path: Path) -> bytes:
 
 
 def _suspects(marks: bytes, *, failed: bool, outside: bool) -> dict[bytes, int]:
-    """What is suspected after the death that the marks tell of, or after none."""
+    """Find what is suspected after the death that the marks tell of, or after none."""
     if not marks:
         return {}
     known = {

@@ -107,7 +107,7 @@ _fast = msgspec.json.Decoder(dict[str, float | str | dict[str, str] | None])
 
 
 def encode_reading(reading: Reading) -> bytes:
-    """A reading as it stands on `camper/state/<device>`. Raises BadMessageError on NaN or Infinity."""
+    """Encode a reading for `camper/state/<device>`. Raises BadMessageError on NaN or Infinity."""
     out: dict[str, _Field] = {}
     if reading.ts is not None:
         out["ts"] = to_iso(reading.ts)
@@ -129,12 +129,12 @@ def encode_reading(reading: Reading) -> bytes:
 
 
 def of_device(device: str, payload: bytes) -> bytes:
-    """A numbered reading as it stands on a backlog topic, which does not name its device."""
+    """Add the device to a numbered reading, for a backlog topic, which does not name its device."""
     return b'%s,"device":"%s"}' % (payload[:-1], device.encode())
 
 
 def decode_reading(payload: bytes) -> Reading:
-    """A reading from JSON. Raises BadMessageError naming the field and what is allowed."""
+    """Read a reading from JSON. Raises BadMessageError naming the field and what is allowed."""
     try:
         body: dict[str, _Field] = _fast.decode(payload)
     except ValueError:
@@ -238,7 +238,7 @@ def _text(value: _Field, key: str) -> str | None:
 
 
 def whole_number(value: object, key: str) -> int | None:
-    """A `seq` or `after` as JSON brought it; None stays None. Raises BadMessageError."""
+    """Check a `seq` or `after` as JSON brought it; None stays None. Raises BadMessageError."""
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -249,14 +249,14 @@ def whole_number(value: object, key: str) -> int | None:
 
 
 def _texts(value: object) -> _Field:
-    """A `last_reset` of any type as the fast way has it."""
+    """Bring a `last_reset` of any type into the form that the fast way has."""
     if not isinstance(value, dict):
         return None if value is None else str(value)
     return {entity: str(moment) for entity, moment in value.items() if moment is not None}
 
 
 def _resets(value: _Field, flaws: list[str]) -> dict[str, int]:
-    """Times by entity; one that cannot be read spoils nothing else: it is left out and told in `flaws`."""
+    """Read times by entity; one that cannot be read is left out, told in `flaws`, and spoils nothing else."""
     if not isinstance(value, dict):
         if value is not None:
             flaws.append(f"last_reset: {str(value)[:80]!r} is no object of times by entity{_RESET}")
@@ -271,7 +271,7 @@ def _resets(value: _Field, flaws: list[str]) -> dict[str, int]:
 
 
 def scalar(value: Value, precision: int | None = None) -> bytes:
-    """The plain mirror of one value: `13.21`, `ON`, `bulk`; unknown is `None`, as Home Assistant reads it."""
+    """Write one value plainly: `13.21`, `ON`, `bulk`; unknown is `None`, as Home Assistant reads it."""
     if value is None:
         return b"None"
     if isinstance(value, str):
@@ -321,7 +321,7 @@ _results = msgspec.json.Decoder(Result)
 
 
 def decode_result(payload: bytes) -> Result:
-    """The answer to a command from JSON. Raises BadMessageError."""
+    """Read the answer to a command from JSON. Raises BadMessageError."""
     try:
         return _results.decode(payload)
     except (ValueError, RecursionError) as error:
@@ -329,7 +329,7 @@ def decode_result(payload: bytes) -> Result:
 
 
 def encode(message: Statistics | Result) -> bytes:
-    """A message as JSON."""
+    """Encode a message as JSON."""
     return _encoder.encode(message)
 
 

@@ -15,21 +15,24 @@ from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
-from bus import health, systemd
+from bus import health
 from bus.clock import Clock
 from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, Subscription
-from bus.health import Journal, fault_in, why_aside
+from bus.health import Journal, LogRateLimit, fault_in, why_aside
 from bus.inbox import Handling, Inbox, InHand
-from bus.systemd import LogRateLimit
+from bus.retained import RetainedTopics
 from bus.topics import Topics, Verb
 
 log = logging.getLogger(__name__)
 
-# Two keep-alives: what a connection that was cut may still be taken for.
-PATIENCE_S = 60.0
+# So long another must be heard, without a longer pause, until the younger goes. Only what lives is heard, for
+# no retained word counts, and a process that is asked to stop is silent from then on: a few words are enough.
+PATIENCE_S = 8.0
 # So often each says that it is there while it hears another.
-_AGAIN_S = 10.0
+AGAIN_S = 2.0
+# How long health tells of one that is heard no more: what stays away looks again within that.
+_TOLD_S = 60.0
 # So long the younger stays off the broker before it looks whether the other is gone, and so long it looks.
 _AWAY_S = 30.0
 _LISTENS_S = 5.0
@@ -62,17 +65,17 @@ class Duplicates:
         """Take what a process of our name said that it is, at monotonic second `now`."""
         if instance == self.mine:
             return
-        if self.other != instance or not self.present(now):
+        if self.other != instance or now - self._heard > PATIENCE_S:
             self._since = now
         self.other, self._heard = instance, now
 
     def present(self, now: float) -> bool:
         """Whether another was heard lately."""
-        return self.other is not None and now - self._heard <= PATIENCE_S
+        return self.other is not None and now - self._heard <= _TOLD_S
 
     def due(self, now: float) -> bool:
         """Whether it is time to say that we are there too, so that the other may end."""
-        if not self.present(now) or now - self._said < _AGAIN_S:
+        if self.other is None or now - self._heard > PATIENCE_S or now - self._said < AGAIN_S:
             return False
         self._said = now
         return True
@@ -190,6 +193,7 @@ class Process:
         subscriptions: list[Subscription],
         acknowledge: bool = False,
         runtime: Path | None = None,
+        retained: RetainedTopics | None = None,
         fatal: tuple[type[Exception], ...] = (),
         unlocked: str | None = None,
     ) -> None:
@@ -212,13 +216,17 @@ class Process:
         # Somebody else may say `offline` there: the last will of an old connection, or a second process.
         mine = Subscription(filter=self._service_topic, retained=False)
         self.connection = Connection(
-            link, birth_topic=self._service_topic, subscriptions=[*subscriptions, mine], emit=self.emit
+            link,
+            birth_topic=self._service_topic,
+            subscriptions=[*subscriptions, mine],
+            emit=self.emit,
+            retained=retained,
         )
         self._started_ms = clock.wall()
         self._started = clock.monotonic()
         self._told = float("-inf")
         self._pinged = float("-inf")
-        self._ping_every = systemd.watchdog_interval()
+        self._ping_every = health.watchdog_interval()
         self._flooded = float("-inf")
         self._stop: Stop | None = None
         self._duplicates = Duplicates(link.instance)
@@ -238,7 +246,7 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.connection.start()
-        systemd.notify(f"READY=1\nSTATUS={self.name} is running")
+        health.notify(f"READY=1\nSTATUS={self.name} is running")
         try:
             while self._stop is None:
                 self._work(service)
@@ -250,7 +258,7 @@ class Process:
             self.in_hand.close()
             return self._end_early(error)
         log.info("stopping: %s", self._stop.reason)
-        systemd.notify("STOPPING=1")
+        health.notify("STOPPING=1")
         self.guard(service.close)
         self.guard(lambda: self._tell(service))
         self.connection.stop()
@@ -365,7 +373,7 @@ class Process:
             self._tell(service)
         if self._ping_every is not None and now - self._pinged >= self._ping_every:
             self._pinged = now
-            systemd.notify("WATCHDOG=1")
+            health.notify("WATCHDOG=1")
 
     def _check_for_duplicates(self, now: float) -> None:
         duplicates = self._duplicates

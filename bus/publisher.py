@@ -1,30 +1,33 @@
-"""Publishes devices: about, readings through the outbox, plain scalars, availability."""
+"""Publishes the devices of a process: about, readings through the outbox, plain scalars, availability."""
 
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from bus import about as about_message
+from bus import state_files
 from bus.about import About
 from bus.announcer import Announcer
-from bus.clock import Clock, Now, Stamp, put_right
-from bus.events import Sent, Subscription, Unpublished, Wire
+from bus.clock import Clock, Now, boot_id, put_right
+from bus.events import Link, Sent, Subscription, Unpublished, Wire
 from bus.health import Journal
 from bus.messages import (
     OFFLINE,
     ONLINE,
     Reading,
-    Value,
     Values,
     decode_reading,
     encode_reading,
     of_device,
     scalar,
 )
-from bus.outbox import Outbox
+from bus.outbox import Limits, Outbox
 from bus.outbox.file import Row
-from bus.retained import Manifest, Retained
-from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
+from bus.process import Process
+from bus.retained import RetainedTopics
+from bus.topics import HOME_ASSISTANT, STATISTICIAN, BadTopicError, Topics, Verb
+from config.model import Settings
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +37,6 @@ _ENVELOPE = 384
 # From when health tells that the statistician confirms nothing, and when again, minutes.
 _TOLD_AT_MIN = (1, 2, 5, 10, 30, *(hour * 60 for hour in (1, 2, 6, 12)))
 _DAY_MIN = 24 * 60
-
-
-@dataclass(slots=True)
-class _Device:
-    about: bytes = b""
-    online: bool | None = None
-    scalars: dict[str, Value] = field(default_factory=dict)
-    precisions: dict[str, int | None] = field(default_factory=dict)
-    # The newest live reading as last sent, to be said again to a broker that forgot it.
-    newest: Row | None = None
 
 
 class Publisher:
@@ -61,7 +54,6 @@ class Publisher:
         journal: Journal,
         *,
         scalars: bool = True,
-        manifest: Manifest | None = None,
         announcer: Announcer | None = None,
     ) -> None:
         self._bus = bus
@@ -70,14 +62,16 @@ class Publisher:
         self._clock = clock
         self._journal = journal
         self._with_scalars = scalars
-        self._manifest = manifest or Manifest()
+        self._retained = bus.retained
         self._announcer = announcer or Announcer(bus, topics, enabled=False)
-        self._files = {"manifest": self._manifest.file, "announced": self._announcer.file}
-        self._devices: dict[str, _Device] = {}
-        self._retained = Retained(bus, self._manifest)
+        self._files = {"manifest": self._retained.file, "announced": self._announcer.file}
+        self._precisions: dict[str, dict[str, int | None]] = {}
+        # By device: the newest live reading as last sent, to be said again to a broker that forgot it. It is
+        # no wish: what stands in it may be dated anew.
+        self._newest: dict[str, Row] = {}
         # Devices whose newest reading is still to be said, in that order.
         self._unsaid: dict[str, None] = {}
-        self._dated: Stamp | None = None
+        self._dated: tuple[int, bool] | None = None
         self._told_min = 0
         self._listened: set[str] = set()
         self._listen()
@@ -90,24 +84,18 @@ class Publisher:
 
     def about(self, device: str, about: About) -> None:
         """Describe a device, if the description changed."""
-        record = self._record(device)
-        payload = about_message.encode(about, self._outbox.name)
-        if payload != record.about:
-            record.about = payload
-            record.precisions = {key: entity.precision for key, entity in about.entities.items()}
-            self._manifest.add(device, about.entities)
-            self._retained.keep(device, self._topics.about(device), payload)
+        topic, payload = self._topics.about(device), about_message.encode(about, self._outbox.name)
+        if payload != self._retained.wanted.get(topic):
+            self._precisions[device] = {key: entity.precision for key, entity in about.entities.items()}
+            self._retained.add(device, about.entities)
+            self._say(topic, payload)
             self._announcer.about(device, about)
 
     def availability(self, device: str, *, online: bool) -> None:
         """Publish whether the device is heard, if that changed."""
-        record = self._record(device)
-        if online is not record.online:
-            record.online = online
-            self._retained.keep(device, self._topics.availability(device), ONLINE if online else OFFLINE)
-
-    def _record(self, device: str) -> _Device:
-        return self._devices.setdefault(device, _Device())
+        topic, word = self._topics.availability(device), ONLINE if online else OFFLINE
+        if word != self._retained.wanted.get(topic):
+            self._say(topic, word)
 
     def forget(self, device: str) -> None:
         """Empty all retained topics of a device, after an `offline` for those who look on.
@@ -115,36 +103,46 @@ class Publisher:
         Readings of it that still wait go to the statistician as backlog.
         """
         topics = self._topics
-        scalars = [topics.scalar(device, entity) for entity in sorted(self._manifest.entities(device))]
-        self._bus.publish(topics.availability(device), OFFLINE, retain=True)
-        self._devices.pop(device, None)
-        self._unsaid.pop(device, None)
+        scalars = [topics.scalar(device, entity) for entity in sorted(self._retained.entities(device))]
+        self._say(topics.availability(device), OFFLINE)
+        for known in (self._precisions, self._newest, self._unsaid):
+            known.pop(device, None)
         self._announcer.forget(device)
         mine = [topics.about(device), *scalars, topics.state(device), topics.availability(device)]
-        self._retained.empty(device, mine, gone=True)
+        self._clear(mine, gone=[device])
 
     def forget_entities(self, device: str, entities: Collection[str]) -> None:
         """Empty the plain values of entities that are reported no more."""
-        gone = sorted(self._manifest.entities(device).intersection(entities))
-        self._manifest.drop(device, gone)
+        gone = sorted(self._retained.entities(device).intersection(entities))
+        self._retained.drop(device, gone)
         self._announcer.without(device, entities)
-        record = self._record(device)
-        for entity in gone:
-            record.scalars.pop(entity, None)
-        scalars = [self._topics.scalar(device, entity) for entity in gone]
-        self._retained.empty(device, scalars, gone=False)
+        self._clear([self._topics.scalar(device, entity) for entity in gone], gone=())
+
+    def _say(self, topic: str, payload: bytes, qos: int = 1) -> Sent:
+        """Publish retained; an empty payload is said again on every connect, too."""
+        sent = self._bus.publish(topic, payload, qos=qos, retain=True)
+        if not payload:
+            self._retained.want(topic, payload)
+        return sent
+
+    def _clear(self, topics: Iterable[str], *, gone: Iterable[str]) -> None:
+        """Clear topics; the devices `gone` are dropped from the file once the broker has all of it."""
+        sent = {self._say(topic, b"") for topic in topics}
+        if sent <= {Sent.YES}:
+            for device in gone:
+                self._retained.drop(device)
 
     def tidy(self, known: Mapping[str, Collection[str] | None]) -> None:
         """Clear what an earlier run published and this one has no more.
 
         `known` holds the devices with all they may ever report; None: only they themselves know that.
         """
-        for device in self._manifest.devices:
+        for device in self._retained.devices:
             entities = known.get(device)
             if device not in known:
                 self.forget(device)
             elif entities is not None:
-                self.forget_entities(device, self._manifest.entities(device) - set(entities))
+                self.forget_entities(device, self._retained.entities(device) - set(entities))
         self._announcer.tidy(known)
 
     def reading(
@@ -178,9 +176,9 @@ class Publisher:
         at = self._clock.monotonic()
         row = self._outbox.append(topic, payload, at, None if dated else now.stamp)
         if not late:
-            self._record(device).newest = row
+            self._newest[device] = row
             self._unsaid[device] = None
-        self.pump(at)
+        self.pump(at, now)
         if not late:
             self._mirror(device, values)
         return True
@@ -196,19 +194,18 @@ class Publisher:
     def _mirror(self, device: str, values: Values) -> None:
         if not self._with_scalars:
             return
-        record = self._record(device)
+        precisions = self._precisions.get(device, {})
         for entity, value in values.items():
-            if entity in record.scalars and record.scalars[entity] == value:
-                continue
-            record.scalars[entity] = value
-            plain, topic = scalar(value, record.precisions.get(entity)), self._topics.scalar(device, entity)
-            self._retained.keep(device, topic, plain, qos=0)
+            topic, plain = self._topics.scalar(device, entity), scalar(value, precisions.get(entity))
+            if plain != self._retained.wanted.get(topic):
+                self._say(topic, plain, qos=0)
 
-    def pump(self, now: float) -> None:
+    def pump(self, now: float, clock: Now | None = None) -> None:
         """Say the newest readings; then send again what the outbox holds, once its times are put right."""
-        clock = self._clock.now()
-        if clock.stamp != self._dated:
-            self._dated = clock.stamp
+        clock = clock or self._clock.now()
+        dated = clock.offset, clock.quality == "ok"
+        if dated != self._dated:
+            self._dated = dated
             self._put_right(clock)
         for device in list(self._unsaid):
             if self._say_live(device) is Sent.LATER:
@@ -226,23 +223,19 @@ class Publisher:
 
     def _put_right(self, clock: Now) -> None:
         """Date the newest readings by the clock as it is now, as the outbox does with those that wait."""
-        for record in self._devices.values():
-            row = record.newest
-            if row is not None and row.stamp is not None:
+        for device, row in self._newest.items():
+            if row.stamp is not None:
                 payload, stamp = put_right(row.payload, row.stamp, clock)
-                record.newest = replace(row, payload=payload, stamp=stamp)
+                self._newest[device] = replace(row, payload=payload, stamp=stamp)
 
     def _say_live(self, device: str) -> Sent:
         """Say the newest reading of a device on its state topic, retained."""
-        row, sent = self._devices[device].newest, Sent.NEVER
-        if row is not None and len(row.payload) + len(row.topic) + _ENVELOPE <= self._bus.largest:
-            # It is kept here: what is said on a later connect may have been dated anew.
+        row, sent = self._newest[device], Sent.NEVER
+        if len(row.payload) + len(row.topic) + _ENVELOPE <= self._bus.largest:
             sent = self._bus.say_once(row.topic, row.payload)
-        if sent is Sent.LATER:
-            return sent
-        del self._unsaid[device]
-        if row is not None and sent is Sent.YES:
-            self._retained.fill(device, row.topic)
+        if sent is not Sent.LATER:
+            del self._unsaid[device]
+        if sent is Sent.YES:
             self._outbox.sent_live(row)
         return sent
 
@@ -263,21 +256,20 @@ class Publisher:
         """Publish again what the broker may have forgotten: the newest readings, then all that waits."""
         # Home Assistant first: it takes an emptied state for an error.
         self._announcer.connected()
-        self._retained.connected(self._devices)
+        gone = [d for d in self._retained.devices if self._retained.wanted.get(self._topics.about(d)) == b""]
+        self._clear(self._retained.cleared(), gone=gone)
         self._outbox.rewind(now)
         self._say_newest(now)
 
     def _say_newest(self, now: float) -> None:
-        said = {device: record.newest.seq for device, record in self._devices.items() if record.newest}
-        self._unsaid = dict.fromkeys(sorted(said, key=said.__getitem__))
+        self._unsaid = dict.fromkeys(sorted(self._newest, key=lambda device: self._newest[device].seq))
         self.pump(now)
 
     def _say_again(self, now: float) -> None:
         """Publish availability and states, behind the configurations of a new Home Assistant."""
-        for device, record in self._devices.items():
-            if record.online is not None:
-                word = ONLINE if record.online else OFFLINE
-                self._retained.keep(device, self._topics.availability(device), word)
+        for topic, word, _ in self._retained.said():
+            if self._topics.is_below(Verb.AVAILABILITY, topic):
+                self._say(topic, word)
         self._say_newest(now)
 
     def take(self, topic: str, payload: bytes, now: float, *, kept: bool = False) -> None:
@@ -365,3 +357,77 @@ def _span(minutes: int) -> str:
             count = minutes // length
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return "less than a minute"
+
+
+_MB = 1024 * 1024
+
+
+def owner_of_devices(
+    name: str,
+    settings: Settings,
+    clock: Clock,
+    subscriptions: list[Subscription],
+    *,
+    availability: bool = False,
+) -> tuple[Process, Publisher]:
+    """Make the process `name` and its publisher; it also listens for the watermarks of its readings.
+
+    And for what others say of the availability of devices, to contradict where it knows better; with
+    `availability` also for what they said before.
+    """
+    storage = settings.storage
+    mine = state_files.identify(Path(storage.state), name, clock.wall())
+    topics = Topics(settings.broker.base)
+    limits = Limits(storage.outbox_rows, storage.outbox_mb * _MB)
+    outbox = Outbox(
+        Path(storage.runtime),
+        Path(storage.state),
+        name,
+        limits=limits,
+        boot=boot_id(),
+        commit_s=settings.statistician.commit_interval,
+    )
+    said = Subscription(filter=topics.every(Verb.AVAILABILITY), retained=availability)
+    process = Process(
+        name,
+        link=Link.of(settings.broker, name, mine.part, instance=mine.instance),
+        unlocked=mine.problem,
+        topics=topics,
+        clock=clock,
+        acknowledge=True,
+        runtime=Path(storage.runtime),
+        retained=RetainedTopics(_published(name, settings)),
+        subscriptions=[*subscriptions, said, Subscription(filter=HOME_ASSISTANT)],
+    )
+    announcer = Announcer(
+        process.connection,
+        topics,
+        service=name,
+        path=_announced(name, settings),
+        enabled=settings.publish.discovery,
+        wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
+    )
+    publisher = Publisher(
+        process.connection,
+        topics,
+        outbox,
+        clock,
+        process.journal,
+        scalars=settings.publish.scalars,
+        announcer=announcer,
+    )
+    return process, publisher
+
+
+def has_left(name: str, settings: Settings) -> bool:
+    """Whether earlier runs of the process have published what may still have to be taken back."""
+    files = (_announced(name, settings), _published(name, settings))
+    return any(state_files.read(path, dict[str, object]) for path in files)
+
+
+def _announced(name: str, settings: Settings) -> Path:
+    return Path(settings.storage.state) / f"{name}-announced.json"
+
+
+def _published(name: str, settings: Settings) -> Path:
+    return Path(settings.storage.state) / f"{name}-published.json"

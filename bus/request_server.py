@@ -310,7 +310,7 @@ class RequestServer:
 
 
 def _pick(raw: Raw, name: str, decoder: msgspec.json.Decoder[T]) -> T:
-    """A field of the envelope. Raises Refused(invalid)."""
+    """Read a field of the envelope. Raises Refused(invalid)."""
     try:
         return decoder.decode(raw)
     except (ValueError, RecursionError) as error:

@@ -64,12 +64,12 @@ class Listing:
 
     @classmethod
     def whole(cls, parts: Parts) -> "Listing":
-        """An answer of one part."""
+        """Make an answer of one part."""
         return cls(parts, lambda found: found[0].value)
 
     @classmethod
     def of(cls, value: object) -> "Listing":
-        """An answer that is known already."""
+        """Make an answer that is known already."""
         return cls.whole(iter((Part((), value),)))
 
 
@@ -98,7 +98,7 @@ def action(
     largest: int = LARGEST,
     changes: bool = False,
 ) -> Action:
-    """An action with typed parameters; `run` raises Refused, so do the parts of what it returns."""
+    """Make an action with typed parameters; `run` raises Refused, so do the parts of what it returns."""
     decoder = msgspec.json.Decoder(params)
 
     def start(raw: bytes, place: Place) -> Listing:
@@ -138,7 +138,7 @@ def _explain(text: str, params: type[Struct]) -> str:
 
 
 def _walk(kind: inspect.Type, path: str) -> inspect.Type:
-    """The type at the end of a path such as `calendar.period` or `types[...]`."""
+    """Find the type at the end of a path such as `calendar.period` or `types[...]`."""
     for name in re.findall(r"\w+|\[\.\.\.\]", path):
         for struct in _inside(kind):
             if isinstance(struct, inspect.StructType):

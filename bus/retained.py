@@ -1,45 +1,25 @@
-"""What was said retained: replayed to a broker that forgot it, kept over restarts, emptied when gone."""
+"""The topics that a process wants retained: said again on every connect, and cleared when they are gone."""
 
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from bus.events import Publishes, Sent
 from bus.state_files import KeptFile
 
 
-class Replay:
-    """Topics with payload and QoS; written by the owner's thread, read by the network's."""
+class RetainedTopics:
+    """{topic: payload} as it is wanted at the broker, which is a bus, not a store: it may forget everything.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._said: dict[str, tuple[bytes, int]] = {}
-
-    def remember(self, topic: str, payload: bytes, qos: int) -> None:
-        """Remember the newest payload of a topic; an empty one deletes it."""
-        with self._lock:
-            if payload:
-                self._said[topic] = (payload, qos)
-            else:
-                self._said.pop(topic, None)
-
-    def get(self, topic: str) -> bytes | None:
-        """Return the newest payload of a topic, None if there is none."""
-        with self._lock:
-            return self._said.get(topic, (None, 0))[0]
-
-    def all(self) -> list[tuple[str, bytes, int]]:
-        """Return topic, payload and QoS of all, in the order in which the topics were first published."""
-        with self._lock:
-            return [(topic, payload, qos) for topic, (payload, qos) in self._said.items()]
-
-
-class Manifest:
-    """Devices and their entities; without a path it lasts as long as the process."""
+    An empty payload is a wish, too: the broker may start again from an older file. The devices that were
+    described, with their entities, stand in the file `path`, for a later run to clear what it has no more.
+    Changed by the owner's thread alone; the network's reads `said`.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
+        # For all to read; `want` and `release` write it, and at which QoS it is said.
+        self.wanted: dict[str, bytes] = {}
+        self._qos: dict[str, int] = {}
         self.file = KeptFile(path, self._content)
         # Unreadable, nothing but old topics may stay behind: it is written anew.
         self._devices = self.file.read(dict[str, set[str]]) or {}
@@ -47,9 +27,32 @@ class Manifest:
     def _content(self) -> bytes:
         return msgspec.json.encode({device: sorted(found) for device, found in sorted(self._devices.items())})
 
+    def want(self, topic: str, payload: bytes, qos: int = 1) -> None:
+        """Want a payload from now on."""
+        self._qos[topic] = qos
+        self.wanted[topic] = payload
+
+    def release(self, topic: str) -> None:
+        """Want nothing of a topic any more: another says what stands there."""
+        self.wanted.pop(topic, None)
+        self._qos.pop(topic, None)
+
+    def said(self) -> list[tuple[str, bytes, int]]:
+        """Return topic, payload and QoS of all but what is cleared, in the order of their first mention."""
+        # Copied in one step, for another thread may ask.
+        return [
+            (topic, payload, self._qos.get(topic, 1))
+            for topic, payload in list(self.wanted.items())
+            if payload
+        ]
+
+    def cleared(self) -> list[str]:
+        """Return the topics where nothing must be retained."""
+        return [topic for topic, payload in self.wanted.items() if not payload]
+
     @property
     def devices(self) -> list[str]:
-        """Return all devices."""
+        """The devices that this run or an earlier one has described."""
         return list(self._devices)
 
     def entities(self, device: str) -> set[str]:
@@ -68,36 +71,3 @@ class Manifest:
         elif device in self._devices:
             self._devices[device].difference_update(entities)
         self.file.changed()
-
-
-class Retained:
-    """Publishes and empties retained topics; a device is dropped from the manifest once all is empty."""
-
-    def __init__(self, bus: Publishes, manifest: Manifest) -> None:
-        self._bus = bus
-        self._manifest = manifest
-        # Topics that were emptied, by device: said again on every connect, for an emptying may be lost too.
-        self._emptied: dict[str, dict[str, Sent]] = {}
-
-    def keep(self, device: str, topic: str, payload: bytes, qos: int = 1) -> Sent:
-        """Publish a retained payload of a device."""
-        self.fill(device, topic)
-        return self._bus.publish(topic, payload, qos=qos, retain=True)
-
-    def fill(self, device: str, topic: str) -> None:
-        """Mark the topic as in use, so that `connected` does not clear it."""
-        self._emptied.get(device, {}).pop(topic, None)
-
-    def empty(self, device: str, topics: Iterable[str], *, gone: bool) -> None:
-        """Clear topics of a device; `gone`: all that it has."""
-        emptied = self._emptied.setdefault(device, {})
-        for topic in topics:
-            emptied[topic] = self._bus.publish(topic, b"", retain=True)
-        if gone and all(sent is Sent.YES for sent in emptied.values()):
-            self._manifest.drop(device)
-
-    def connected(self, devices: Iterable[str]) -> None:
-        """Clear again what must be empty; `devices` are those that are not gone."""
-        there = set(devices)
-        for device, emptied in self._emptied.items():
-            self.empty(device, list(emptied), gone=device not in there)

@@ -52,7 +52,7 @@ def load(path: Path | None, kind: type[T]) -> tuple[T | None, bytes, str | None]
 
 
 def read(path: Path | None, kind: type[T]) -> T | None:
-    """What a JSON file holds; None if there is none, or if it cannot be read, which is only logged."""
+    """Read what a JSON file holds; None if there is none, or if it cannot be read, which is only logged."""
     return load(path, kind)[0]
 
 
@@ -256,7 +256,7 @@ class BackupReport(msgspec.Struct, frozen=True):
 
 
 def read_backup_report(folder: Path) -> BackupReport | None:
-    """What is kept in a folder; None if there is nothing to read_backup_report."""
+    """Read the report that is kept in a folder; None if there is none."""
     return read(folder / BACKUP_FILE, BackupReport)
 
 

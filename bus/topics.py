@@ -1,9 +1,10 @@
 """Every topic of the contract, built and parsed; no other file spells one."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 
 # Bounded, for everything heard of is remembered by its id.
 ID = re.compile(r"[a-z0-9_]{1,64}\Z")
@@ -78,12 +79,6 @@ def check_id(value: str, what: str) -> str:
     return value
 
 
-def _check_stream(stream: str) -> str:
-    if not _STREAM.match(stream):
-        raise BadTopicError(f"stream {stream[:80]!r}: allowed are a-z, 0-9, _ and -, at most 64 of them")
-    return stream
-
-
 def is_discovery(topic: str) -> bool:
     """Whether it is a device's discovery topic, below whatever base."""
     return _DISCOVERY.match(topic) is not None
@@ -104,26 +99,27 @@ def _parse(base: str, topic: str) -> Topic:
     if not least <= len(levels) <= most:
         raise BadTopicError(f"topic {shown!r} has {len(levels)} levels after {verb}, not {least} to {most}")
     for place, level in enumerate(levels):
-        pattern = _STREAM if _STREAM_AT.get(verb) == place else ID
-        if not pattern.match(level):
+        if not _pattern(verb, place).match(level):
             raise BadTopicError(f"topic {shown!r}: {level[:80]!r} is not an id: allowed are {_ALLOWED}")
     return Topic(verb, levels[0], levels[1] if len(levels) > 1 else None)
 
 
+def _pattern(verb: Verb, place: int) -> re.Pattern[str]:
+    return _STREAM if _STREAM_AT.get(verb) == place else ID
+
+
 # A topic is checked once, not at each publish: a process has far fewer topics than this.
 @lru_cache(maxsize=4096)
-def _join(base: str, verb: Verb, *ids: str) -> str:
-    return "/".join((base, verb, *(check_id(i, f"{verb} topic level") for i in ids)))
+def _join(base: str, verb: Verb, *levels: str) -> str:
+    for place, level in enumerate(levels):
+        if not _pattern(verb, place).match(level):
+            allowed = _ALLOWED if _pattern(verb, place) is ID else "a-z, 0-9, _ and -, at most 64 of them"
+            raise BadTopicError(f"{verb} topic level {level[:80]!r} is not an id: allowed are {allowed}")
+    return "/".join((base, verb, *levels))
 
 
-@lru_cache(maxsize=4096)
-def _watermark(base: str, stream: str) -> str:
-    return f"{base}/{Verb.WATERMARK}/{_check_stream(stream)}"
-
-
-@lru_cache(maxsize=4096)
-def _backlog(base: str, service: str, stream: str) -> str:
-    return f"{_join(base, Verb.BACKLOG, service)}/{_check_stream(stream)}"
+_OfOne = Callable[[str], str]
+_OfTwo = Callable[[str, str], str]
 
 
 class Topics:
@@ -133,67 +129,38 @@ class Topics:
         if not BASE.match(base):
             raise BadTopicError(f"base topic {base!r}: allowed are levels of A-Z a-z 0-9 _ - joined by /")
         self.base = base
-
-    def about(self, device: str) -> str:
-        """Retained description of a device."""
-        return _join(self.base, Verb.ABOUT, device)
-
-    def state(self, device: str) -> str:
-        """Retained newest reading of a device."""
-        return _join(self.base, Verb.STATE, device)
-
-    def scalar(self, device: str, entity: str) -> str:
-        """Retained plain value of one entity."""
-        return _join(self.base, Verb.STATE, device, entity)
-
-    def availability(self, device: str) -> str:
-        """Retained `online` or `offline` of a device."""
-        return _join(self.base, Verb.AVAILABILITY, device)
-
-    def set(self, device: str, entity: str) -> str:
-        """Where clients send commands to an entity."""
-        return _join(self.base, Verb.SET, device, entity)
-
-    def result(self, device: str, entity: str) -> str:
-        """Where the answer to a command appears."""
-        return _join(self.base, Verb.RESULT, device, entity)
-
-    def statistics(self, device: str, period: str) -> str:
-        """Retained newest aggregates of a device; period is `5minute` or `hour`."""
-        return _join(self.base, Verb.STATISTICS, device, period)
-
-    def backlogs(self, service: str) -> str:
-        """Filter for all that a service sends again."""
-        return _join(self.base, Verb.BACKLOG, service) + "/+"
-
-    def watermark(self, stream: str) -> str:
-        """Retained highest seq of a stream that is on disk."""
-        return _watermark(self.base, stream)
-
-    def backlog(self, service: str, stream: str) -> str:
-        """Where a service sends again what the statistician has not confirmed."""
-        return _backlog(self.base, service, stream)
-
-    def request(self, service: str, verb: str) -> str:
-        """Where clients ask a service."""
-        return _join(self.base, Verb.REQUEST, service, verb)
-
-    def response(self, service: str, verb: str) -> str:
-        """Where a service answers when the request names no other topic."""
-        return _join(self.base, Verb.RESPONSE, service, verb)
+        # Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic.
+        self.parse: Callable[[str], Topic] = partial(_parse, base)
+        of = partial(partial, _join, base)
+        # Of a device, retained: its description, its newest reading, `online` or `offline`.
+        self.about: _OfOne = of(Verb.ABOUT)
+        self.state: _OfOne = of(Verb.STATE)
+        self.availability: _OfOne = of(Verb.AVAILABILITY)
+        # Of a device and an entity: its plain value, retained; where commands go, and their answers.
+        self.scalar: _OfTwo = of(Verb.STATE)
+        self.set: _OfTwo = of(Verb.SET)
+        self.result: _OfTwo = of(Verb.RESULT)
+        # Of a device and a period, `5minute` or `hour`: its newest aggregates, retained.
+        self.statistics: _OfTwo = of(Verb.STATISTICS)
+        # Of a stream: the highest seq that is on disk, retained.
+        self.watermark: _OfOne = of(Verb.WATERMARK)
+        # Of a service and a stream: what it sends again, for the statistician has not confirmed it.
+        self.backlog: _OfTwo = of(Verb.BACKLOG)
+        # Of a service and a verb: where it is asked, and where it answers if the request names no topic.
+        self.request: _OfTwo = of(Verb.REQUEST)
+        self.response: _OfTwo = of(Verb.RESPONSE)
+        # Of a service, retained: its birth and last will, and its health.
+        self.service: _OfOne = of(Verb.SERVICE)
+        self.health: _OfOne = of(Verb.HEALTH)
 
     def is_response(self, topic: str) -> bool:
         """Whether a requester's Response Topic lies where answers may go."""
         head = f"{self.base}/{Verb.RESPONSE}/"
         return topic.startswith(head) and len(topic) <= _LONGEST and not set(topic) & {"+", "#", "\0"}
 
-    def service(self, service: str) -> str:
-        """Retained birth and last will of a process."""
-        return _join(self.base, Verb.SERVICE, service)
-
-    def health(self, service: str) -> str:
-        """Retained health of a process."""
-        return _join(self.base, Verb.HEALTH, service)
+    def backlogs(self, service: str) -> str:
+        """Make the filter for all that a service sends again."""
+        return _join(self.base, Verb.BACKLOG, service) + "/+"
 
     def discovery(self, device: str) -> str:
         """Home Assistant's device discovery topic; slashes of the base become underscores."""
@@ -230,10 +197,6 @@ class Topics:
         return f"{topic}/".startswith(f"{self.base}/{verb}/")
 
     def levels_of(self, topic: str) -> list[str]:
-        """The levels behind the verb, whatever they are; an empty one for each of two that is missing."""
+        """Return the levels behind the verb, whatever they are; an empty one for each of two missing ones."""
         levels = topic[len(self.base) + 1 :].split("/")[1:]
         return levels + [""] * (2 - len(levels))
-
-    def parse(self, topic: str) -> Topic:
-        """Split a received topic; raises BadTopicError on a foreign, misspelt or wildcard topic."""
-        return _parse(self.base, topic)

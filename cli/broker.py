@@ -18,7 +18,7 @@ from cli.broker_passwords import Vault, password_file
 from cli.broker_rights import User, acl, users
 from cli.broker_show import show
 from cli.broker_tls import CERTIFICATE, RENEWED, Papers, server_pem
-from config.hosts import is_here
+from config.addresses import is_here
 from config.model import Broker, Settings
 
 UNIT = "boondock-mosquitto"

@@ -12,7 +12,7 @@ from string import Template
 from typing import Literal, get_args
 
 from cli.broker_error import BrokerError
-from config.access_rules import is_address
+from config.addresses import is_address
 from config.model import Settings
 
 TEMPLATES = Path(__file__).parents[1] / "mosquitto"

@@ -11,7 +11,7 @@ from cli import openssl
 from cli.broker_error import BrokerError
 from cli.broker_files import put
 from cli.broker_tls import ends_soon, server_pem
-from config.access_rules import is_address
+from config.addresses import is_address
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _CURE = "renew it where it comes from, then run boondock broker --reload"

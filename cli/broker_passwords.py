@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bus import state_files
-from config.access_rules import OURS
+from config.rules import OURS
 
 # The passwords are random and too long to guess, so few rounds do: each login halts the whole broker.
 _ROUNDS = 1000

@@ -9,9 +9,8 @@ from bus.verbs import ASKERS
 from cli.broker_error import BrokerError
 from cli.broker_passwords import secret_of
 from collector.device import TRANSPORTS, transport
-from config.access_rules import OURS, ROLES
-from config.model import INTEGRAL, RELAY_DEVICE, Settings
-from config.model_import import topics_of
+from config.model import INTEGRAL, RELAY_DEVICE, Settings, topics_of
+from config.rules import OURS, ROLES
 
 CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))

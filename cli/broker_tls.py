@@ -15,7 +15,7 @@ from bus.clock import BUILD_DATE_MS
 from cli import openssl
 from cli.broker_error import BrokerError
 from cli.broker_files import put
-from config.access_rules import is_address
+from config.addresses import is_address
 
 CA_DAYS = 3650
 AUTHORITY, RENEWED, CERTIFICATE = (

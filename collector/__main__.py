@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bus import request_server, systemd
+from bus import health, request_server
 from bus.clock import Clock, house_clock
 from bus.command_server import Answers
 from bus.events import Subscription
-from bus.owner import has_left, owner_of_devices
 from bus.process import EXIT_OK, Process, set_up_logging
+from bus.publisher import has_left, owner_of_devices
 from bus.topics import Topics, Verb
 from collector.checking import find_mistakes
 from collector.device import (
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("transport", choices=TRANSPORTS)
     transport: str = parser.parse_args().transport
     set_up_logging()
-    settings = load_or_exit(find_mistakes, systemd.notify)
+    settings = load_or_exit(find_mistakes, health.notify)
     clock = house_clock(settings)
     devices = _devices(settings, transport, clock.monotonic())
     store = open_store(settings.storage, service_name(transport))
@@ -59,7 +59,7 @@ def main() -> int:
             transport,
         )
         # systemd takes an end without this for a failed start.
-        systemd.notify("READY=1\nSTATUS=nothing to read")
+        health.notify("READY=1\nSTATUS=nothing to read")
         return EXIT_OK
     return run(settings, transport, devices, store, clock)
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
-from bus.discovery import SENSORS
+from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT, SENSORS
 from bus.messages import RESERVED
 from collector import devices as kinds
 from collector import references
@@ -16,8 +15,7 @@ from collector.devices.description import I2cKind, Kind, PolledKind, Poller, Set
 from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
 from collector.schedule import BadCronError, check_cron
 from config.mistakes import Mistake
-from config.model import INTEGRAL, Device, Relay, Settings
-from config.model_import import Import, ImportEntity
+from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 
 Wrong = tuple[str, str, str]
 

@@ -15,8 +15,7 @@ from collector.devices.description import Decoded, Earlier, Kind, NoAnswerError,
 from collector.devices.imported import BadPayloadError, Heard, Imported, is_online, payload_of
 from collector.polling import Switched
 from collector.schedule import Cadence, Coalescer
-from config.model import Device, Settings
-from config.model_import import Import
+from config.model import Device, Import, Settings
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,17 @@ from bus.about import Entity
 from collector import devices as kinds
 from collector.devices.description import PolledKind, SettingError
 from collector.devices.imported import row_of
-from config.conditions import Condition, parse
-from config.model import INTEGRAL, RELAY_DEVICE, Device, Settings
-from config.relay_rules import FAULT, GUARD, has_feedback
+from config.model import (
+    FAULT,
+    GUARD,
+    INTEGRAL,
+    RELAY_DEVICE,
+    Condition,
+    Device,
+    Settings,
+    has_feedback,
+    parse_condition,
+)
 
 Wrong = tuple[str, str, str]
 
@@ -75,9 +83,9 @@ def _references(settings: Settings) -> Iterator[_Reference]:
     for name, relay in settings.relay.items():
         for text in relay.only_if:
             try:
-                condition = parse(text)
+                condition = parse_condition(text)
             except ValueError:
-                # config/relay_rules.py tells it.
+                # config/rules.py tells it.
                 continue
             yield _Reference(f"relay.{name}.only_if", condition.source, "condition", condition)
         if relay.feedback is not None and "." in relay.feedback:

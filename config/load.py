@@ -31,7 +31,7 @@ class Examined(msgspec.Struct):
 
 
 def find() -> Path:
-    """The configuration file: $BOONDOCK_CONFIG, else ./boondock.toml, else /etc/boondock/boondock.toml."""
+    """Find the file: $BOONDOCK_CONFIG, else ./boondock.toml, else /etc/boondock/boondock.toml."""
     named = os.environ.get("BOONDOCK_CONFIG")
     if named:
         return Path(named)
@@ -42,7 +42,7 @@ Check = Callable[[Settings, str], list[Mistake]]
 
 
 def load(path: Path | None = None, check: Check | None = None) -> Settings:
-    """The settings of this machine. Raises ConfigError with every mistake, `check`'s included.
+    """Read the settings of this machine. Raises ConfigError with every mistake, `check`'s included.
 
     It is an UnreadableError if there is nothing to read yet. `check(settings, file)` runs in the child, too,
     and what it loads is gone with it.
@@ -51,7 +51,7 @@ def load(path: Path | None = None, check: Check | None = None) -> Settings:
 
 
 def examine(path: Path | None = None, check: Check | None = None, doubts: Check | None = None) -> Examined:
-    """The settings, every mistake and every warning; `check` and `doubts` are as in `load`."""
+    """Read the settings, every mistake and every warning; `check` and `doubts` are as in `load`."""
     path = path or find()
     return _decode(_ask_child(path, check, doubts), path)
 
@@ -65,7 +65,7 @@ def _settings(found: Examined) -> Settings:
 
 
 def load_or_exit(check: Check | None = None, notify: Callable[[str], object] | None = None) -> Settings:
-    """The settings; a mistake ends the process with code 78 after one line each on standard error.
+    """Read the settings; a mistake ends the process with code 78 after one line each on standard error.
 
     A file that cannot be read is waited for, for it may come with a disk that is mounted late; `notify` tells
     the service manager.
@@ -137,7 +137,7 @@ def _answer(path: Path, check: Check | None, doubts: Check | None) -> bytes:
 
 
 def located(mistake: Mistake, path: Path, known: dict[str, int]) -> Mistake:
-    """The mistake with the line of its key in the file, if it stands there."""
+    """Give the mistake the line of its key in the file, if it stands there."""
     if mistake.line or mistake.where != str(path):
         return mistake
     return replace(mistake, line=line_of(mistake.key, known))

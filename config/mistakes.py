@@ -54,6 +54,6 @@ class UnreadableError(ConfigError):
 
 
 def unsaid(found: Iterable[Mistake], said: Iterable[Mistake]) -> list[Mistake]:
-    """The mistakes that do not come from those `said`: about none of their keys, nor of a table above one."""
+    """Keep mistakes that do not come from those `said`: about none of their keys, nor a table above one."""
     keys = [f"{mistake.key}." for mistake in said]
     return [m for m in found if not any(key.startswith(f"{m.key}.") for key in keys)]

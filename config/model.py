@@ -3,14 +3,14 @@
 Plain dataclasses, so that a running process carries no validation library; config/source.py validates them.
 """
 
+import re
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import Annotated, ClassVar, Literal, cast
 
 from annotated_types import Ge, Gt, Le
 
-from config.model_import import Import
-from config.model_table import Seconds, Table
-
+Seconds = Annotated[float, Gt(0), Le(31_536_000)]
 Days = Annotated[int, Ge(1), Le(36_500)]
 Pull = Literal["up", "down", "off"]
 
@@ -18,6 +18,16 @@ Pull = Literal["up", "down", "off"]
 INTEGRAL = "integral"
 # The device of the controller.
 RELAY_DEVICE = "relay"
+# Entities of that device beside the relays themselves.
+GUARD = "battery_guard"
+FAULT = "_fault"
+
+
+class Table:
+    """A table of boondock.toml; a key it does not know is a mistake."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +262,79 @@ class BatteryGuard(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportEntity(Table):
+    """[import.entities]: one value of a device that publishes in its own format.
+
+    `path` is where it stands in the JSON (none: the whole payload), `topic` or `topics` where it is said, if
+    elsewhere than the others. `unit` is the device's; kW, kWh, mA and the like become ours, and `precision`
+    and `step` are in ours. `map` gives words for its words. Commands go to `command_topic`; with `range`,
+    in our unit and in steps of `command_step`, they are numbers.
+    """
+
+    path: str | None = None
+    topic: str | None = None
+    topics: tuple[str, ...] = ()
+    name: str | None = None
+    unit: str | None = None
+    device_class: str | None = None
+    state_class: Literal["measurement", "measurement_angle", "total", "total_increasing"] | None = None
+    precision: Annotated[int, Ge(0), Le(9)] | None = None
+    scale: Annotated[float, Ge(-1e12), Le(1e12)] | None = None
+    offset: Annotated[float, Ge(-1e12), Le(1e12)] | None = None
+    step: Annotated[float, Ge(0), Le(1e9)] | None = None
+    on: tuple[bool | float | str, ...] = ()
+    off: tuple[bool | float | str, ...] = ()
+    map: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    diagnostic: bool = False
+    command_topic: str | None = None
+    payload_on: str | None = None
+    payload_off: str | None = None
+    range: tuple[float, float] | None = None
+    command_step: Annotated[float, Gt(0), Le(1e9)] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Availability(Table):
+    """`availability` of an [[import]]: where its publisher says whether the device is there, and how."""
+
+    topic: str
+    path: str | None = None
+    online: str = "online"
+    offline: str = "offline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import(Table):
+    """[[import]]: a device that publishes in its own format; its id is the table's `device`.
+
+    After `timeout` seconds of silence it is offline. `time` is the path of its own time. `retained` takes
+    what the broker kept of it for said now.
+    """
+
+    topic: str | None = None
+    topics: tuple[str, ...] = ()
+    name: str | None = None
+    manufacturer: str | None = None
+    model: str | None = None
+    timeout: Seconds = 3600.0
+    time: str | None = None
+    retained: bool = False
+    availability: Availability | None = None
+    entities: dict[str, ImportEntity] = field(default_factory=dict)
+
+
+def topics_of(table: Import, one: ImportEntity) -> tuple[str, ...]:
+    """Where an entity is said: its own topics, else its device's."""
+    own = _named(one.topic, one.topics)
+    return own or _named(table.topic, table.topics)
+
+
+def _named(topic: str | None, topics: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*(() if topic is None else (topic,)), *topics)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Table):
     """All of boondock.toml."""
 
@@ -271,3 +354,52 @@ class Settings(Table):
     controller: Controller = field(default_factory=Controller)
     relay: dict[str, Relay] = field(default_factory=dict)
     battery_guard: BatteryGuard | None = None
+
+
+def has_feedback(relay: Relay) -> bool:
+    """Whether anything tells if the relay's load follows."""
+    return relay.feedback is not None or relay.feedback_pin is not None
+
+
+Operator = Literal["<", "<=", ">", ">=", "==", "!="]
+
+CONDITION_ALLOWED = "device.entity, one of < <= > >= == !=, a number or a word: fresh_water.level > 5"
+_CONDITION = re.compile(r"\s*([a-z0-9_]+)\.([a-z0-9_]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*\Z")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)\Z", re.ASCII)
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
+_EQUALITY = ("==", "!=")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What an entity of a device must be; a word is compared whatever its case."""
+
+    device: str
+    entity: str
+    operator: Operator
+    wanted: float | str
+
+    @property
+    def source(self) -> str:
+        """The entity as settings name it."""
+        return f"{self.device}.{self.entity}"
+
+    def __str__(self) -> str:
+        wanted = self.wanted if isinstance(self.wanted, str) else f"{self.wanted:g}"
+        return f"{self.source} {self.operator} {wanted}"
+
+
+@lru_cache(maxsize=256)
+def parse_condition(text: str) -> Condition:
+    """Read a condition from its text. Raises ValueError saying what is wrong with it."""
+    found = _CONDITION.match(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no condition")
+    device, entity, operator, wanted = found.groups()
+    if _NUMBER.match(wanted):
+        return Condition(device, entity, cast("Operator", operator), float(wanted))
+    if not _WORD.match(wanted):
+        raise ValueError(f"{text!r}: {wanted} is neither a number nor a word")
+    if operator not in _EQUALITY:
+        raise ValueError(f"{text!r}: {wanted} is a word, which has no {operator}")
+    return Condition(device, entity, cast("Operator", operator), wanted)

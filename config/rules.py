@@ -1,14 +1,28 @@
-"""What a type cannot say of the settings: ids, addresses, keys, pins used twice."""
+"""What a type cannot say of the settings: ids, topics, keys, conditions, pins used twice, who may do what."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 
-from config import access_rules, import_rules, relay_rules
-from config.addresses import ID_ALLOWED, id_allowed, normal, wrong_address, wrong_key
-from config.hosts import wrong_host
+from config.addresses import ID_ALLOWED, id_allowed, is_address, normal, wrong_address, wrong_host, wrong_key
 from config.mistakes import Mistake
-from config.model import INTEGRAL, RELAY_DEVICE, Device, Settings
+from config.model import (
+    CONDITION_ALLOWED,
+    FAULT,
+    GUARD,
+    INTEGRAL,
+    RELAY_DEVICE,
+    Availability,
+    Device,
+    Import,
+    ImportEntity,
+    Relay,
+    Settings,
+    User,
+    has_feedback,
+    parse_condition,
+    topics_of,
+)
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
@@ -19,6 +33,19 @@ _SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
 _DERIVED = ("source", "max_gap", "sign")
 _INTEGRAL = ("kind", "name", *_DERIVED)
 _LARGEST_CHIP = 255
+# MQTT 5, 1.5.4: a string has at most so many bytes.
+_LONGEST_TOPIC = 65_535
+_INTERFACE = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_.-]{1,15}\Z")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
+_LEVEL = re.compile(r"\+|[^\s+#/\x00-\x1f\x7f]+")
+# Users that there are anyway, and how those of the processes begin.
+ROLES = ("viewer", "operator", "admin")
+OURS = "boondock_"
+# Devices of the controller, and the words of the contract that are none.
+RESERVED = (RELAY_DEVICE, "alarm", "rule")
+_LONGEST_ID = 64
+# Key, what is wrong, what is allowed.
+Wrong = tuple[str, str, str]
 
 
 def check(settings: Settings, where: str) -> list[Mistake]:
@@ -27,15 +54,15 @@ def check(settings: Settings, where: str) -> list[Mistake]:
         *_general(settings),
         *_devices(settings),
         *_integrals(settings),
-        *import_rules.imports(settings),
-        *relay_rules.relays(settings),
+        *_imports(settings),
+        *_relays(settings),
         *_pins(settings),
-        *access_rules.check(settings),
+        *_access(settings),
     ]
     return [Mistake(where, key, wrong, allowed) for key, wrong, allowed in found]
 
 
-def _general(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _general(settings: Settings) -> Iterator[Wrong]:
     if (host := wrong_host(settings.broker.host)) is not None:
         yield "broker.host", host.wrong, host.allowed
     if not _BASE.match(settings.broker.base):
@@ -57,7 +84,7 @@ def _base_meant(base: str) -> str:
     return f'did you mean "{bare}"?' if _BASE.match(bare) else "levels of A-Z a-z 0-9 _ - joined by /"
 
 
-def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _devices(settings: Settings) -> Iterator[Wrong]:
     owners: dict[str, str] = {}
     for name, device in settings.device.items():
         if not _ID.match(name):
@@ -82,7 +109,7 @@ def _devices(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield f"device.{name}.key", *wrong
 
 
-def _integrals(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _integrals(settings: Settings) -> Iterator[Wrong]:
     for name, device in settings.device.items():
         if device.kind != INTEGRAL:
             yield from _strange(name, device, _DERIVED, f"only a device of kind {INTEGRAL} has it")
@@ -101,14 +128,14 @@ def _integrals(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield f"device.{name}.source", f"{device.source} is energy already", "an entity in W"
 
 
-def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iterator[tuple[str, str, str]]:
+def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iterator[Wrong]:
     for key in keys:
         if getattr(device, key) not in (None, (), {}):
             yield f"device.{name}.{key}", wrong, "no such line here"
 
 
-def _pins(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """An input on a relay's own pin would make the relay drop, so feedback comes on another one."""
+def _pins(settings: Settings) -> Iterator[Wrong]:
+    """Find pins that are used twice: an input on a relay's own pin would make the relay drop."""
     owners: dict[int, str] = {}
     for key, pin in _uses(settings):
         if pin in owners:
@@ -126,3 +153,253 @@ def _uses(settings: Settings) -> Iterator[tuple[str, int]]:
             yield f"device.{name}.pin", device.pin
         for level, pin in device.levels.items():
             yield f"device.{name}.levels.{level}", pin
+
+
+def _imports(settings: Settings) -> Iterator[Wrong]:
+    """All mistakes of [[import]]: ids, topics, what belongs together."""
+    for name, table in settings.imports.items():
+        key = f"import.{name}"
+        if not _ID.match(name):
+            yield f"{key}.device", f"{name!r} is no id", id_allowed(name)
+        if name == "relay":
+            yield f"{key}.device", "this id belongs to the controller", "any other id"
+        if name in settings.device:
+            # The device's key: whoever adds one over MQTT asks for mistakes of that.
+            yield f"device.{name}", "an [[import]] has this id already", "one id a device"
+        yield from _table(key, table, settings.broker.base)
+
+
+def _table(key: str, table: Import, base: str) -> Iterator[Wrong]:
+    yield from _topics(key, table, base)
+    if not table.entities:
+        yield f"{key}.entities", "it is missing", 'entities, such as temperature = { path = "temperature" }'
+    if table.availability is not None:
+        yield from _availability(f"{key}.availability", table.availability, base)
+    for name, one in table.entities.items():
+        if not _ID.match(name):
+            yield f"{key}.entities.{name}", "this is no id", id_allowed(name)
+        yield from _topics(f"{key}.entities.{name}", one, base)
+        if not topics_of(table, one):
+            yield f"{key}.entities.{name}.topic", "it is missing", "a topic here or for the whole device"
+        yield from _command(f"{key}.entities.{name}", table, one, base)
+        if one.scale == 0:
+            yield f"{key}.entities.{name}.scale", "every value would be 0", "any other number"
+
+
+def _topics(key: str, table: Import | ImportEntity, base: str) -> Iterator[Wrong]:
+    if table.topic is not None:
+        yield from _topic(f"{key}.topic", table.topic, base)
+    for number, topic in enumerate(table.topics):
+        yield from _topic(f"{key}.topics.{number}", topic, base)
+
+
+def _topic(key: str, topic: str, base: str) -> Iterator[Wrong]:
+    if not topic or "\0" in topic or len(topic.encode()) > _LONGEST_TOPIC:
+        yield key, "this is no topic", "levels joined by /"
+    elif set(topic) & {"+", "#"}:
+        yield key, f"{topic!r} has a wildcard", "one exact topic; `topics` takes a list"
+    elif topic == base or topic.startswith(f"{base}/"):
+        yield (
+            key,
+            f"{topic!r} is below our own {base}",
+            "a topic of another publisher: ours are there already",
+        )
+
+
+def _availability(key: str, said: Availability, base: str) -> Iterator[Wrong]:
+    yield from _topic(f"{key}.topic", said.topic, base)
+    if said.online == said.offline:
+        yield f"{key}.offline", "it is the same as online", "two different payloads"
+
+
+def _command(key: str, table: Import, one: ImportEntity, base: str) -> Iterator[Wrong]:
+    if one.command_topic is None:
+        for name in ("payload_on", "payload_off", "range", "command_step"):
+            if getattr(one, name) is not None:
+                yield f"{key}.{name}", "there is no command_topic", "command_topic = the topic it goes to"
+        return
+    yield from _topic(f"{key}.command_topic", one.command_topic, base)
+    if one.command_topic in topics_of(table, one):
+        yield (
+            f"{key}.command_topic",
+            "the state is heard on it: each command would look obeyed",
+            "the topic on which the device takes commands",
+        )
+    if one.range is not None and not one.range[0] < one.range[1]:
+        yield (
+            f"{key}.range",
+            f"{one.range[0]:g} is not below {one.range[1]:g}",
+            "the least and the greatest number",
+        )
+    if one.range is None and one.command_step is not None:
+        yield f"{key}.command_step", "there is no range", "range = [least, greatest]"
+    if one.payload_on is not None and one.payload_on == one.payload_off:
+        yield f"{key}.payload_off", "it is the same as payload_on", "two different payloads"
+
+
+def _relays(settings: Settings) -> Iterator[Wrong]:
+    """All mistakes of [relay.<id>] and [battery_guard]: conditions, partners, feedback, thresholds."""
+    for name, relay in settings.relay.items():
+        if not _ID.match(name):
+            yield f"relay.{name}", "this is no id", id_allowed(name)
+        yield from _names(name, settings)
+        yield from _conditions(name, relay)
+        yield from _partners(name, relay, settings.relay)
+        yield from _feedback(name, relay)
+    yield from _guard(settings)
+
+
+def _names(name: str, settings: Settings) -> Iterator[Wrong]:
+    if name == GUARD and settings.battery_guard is not None:
+        yield f"relay.{name}", "the battery guard reports under this id", "any other id"
+    of = settings.relay.get(name.removesuffix(FAULT)) if name.endswith(FAULT) else None
+    if of is not None and has_feedback(of):
+        yield f"relay.{name}", "another relay's feedback reports under this id", "any other id"
+
+
+def _conditions(name: str, relay: Relay) -> Iterator[Wrong]:
+    for text in relay.only_if:
+        try:
+            parse_condition(text)
+        except ValueError as error:
+            yield f"relay.{name}.only_if", str(error), CONDITION_ALLOWED
+
+
+def _partners(name: str, relay: Relay, others: dict[str, Relay]) -> Iterator[Wrong]:
+    key = f"relay.{name}.never_with"
+    for other in relay.never_with:
+        if other == name:
+            yield key, "this is the relay itself", "other relays"
+        elif other not in others:
+            known = ", ".join(one for one in others if one != name)
+            yield key, f"there is no relay {other!r}", known or "a relay of this file"
+        elif relay.boot == "on" and others[other].boot == "on":
+            yield key, f"{name} and {other} both boot on", "at most one that boots on"
+
+
+def _feedback(name: str, relay: Relay) -> Iterator[Wrong]:
+    if relay.feedback is not None and relay.feedback_pin is not None:
+        yield f"relay.{name}.feedback_pin", "there is a feedback already", "feedback or feedback_pin"
+    if relay.feedback is not None and not _SOURCE.match(relay.feedback):
+        yield f"relay.{name}.feedback", f"{relay.feedback!r} is not device.entity", "such as shore.contact"
+
+
+def _guard(settings: Settings) -> Iterator[Wrong]:
+    guard = settings.battery_guard
+    if guard is None:
+        return
+    if guard.relay not in settings.relay:
+        known = ", ".join(settings.relay) or "a relay of this file"
+        yield f"{GUARD}.relay", f"there is no relay {guard.relay!r}", known
+    if not _SOURCE.match(guard.source):
+        yield f"{GUARD}.source", f"{guard.source!r} is not device.entity", "such as smartshunt.voltage"
+    if not guard.reconnect_above > guard.disconnect_below:
+        yield (
+            f"{GUARD}.reconnect_above",
+            f"{guard.reconnect_above:g} would flap",
+            f"more than disconnect_below, {guard.disconnect_below:g}",
+        )
+
+
+def _access(settings: Settings) -> Iterator[Wrong]:
+    """All mistakes of [lan] and [user.<name>]: who may reach the broker, from where, and what for."""
+    yield from _lan(settings)
+    taken = dict.fromkeys(RESERVED, "no stranger's")
+    taken |= {device: f"device.{device}" for device in settings.device}
+    taken |= dict.fromkeys(settings.imports, "of an [[import]]")
+    for name, user in settings.user.items():
+        if not _ID.match(name):
+            yield f"user.{name}", "this is no id", id_allowed(name)
+        if name in ROLES or name.startswith(OURS):
+            yield f"user.{name}", "this user is there anyway", "any other name"
+        if user.role is None and not user.topics:
+            yield f"user.{name}.role", "it may do nothing", "viewer, operator, admin or publisher, or topics"
+        yield from _publisher(f"user.{name}", user, taken)
+        taken.update(dict.fromkeys(user.devices, f"user.{name}"))
+        for topic in user.topics:
+            if not _is_filter(topic):
+                yield (
+                    f"user.{name}.topics",
+                    f"{topic!r} is no filter of one tree",
+                    "such as zigbee2mqtt/# or tele/+/SENSOR",
+                )
+            elif _meets(topic, settings.broker.base):
+                yield (
+                    f"user.{name}.topics",
+                    f"{topic!r} reaches into {settings.broker.base}",
+                    "topics of others; role says what it may of ours",
+                )
+
+
+def _publisher(place: str, user: User, taken: Mapping[str, str]) -> Iterator[Wrong]:
+    """Find what is wrong with the devices that a user speaks for; `taken` says whose the others are."""
+    if user.role != "publisher":
+        for key in ("devices", "commands"):
+            if getattr(user, key):
+                yield f"{place}.{key}", "only a publisher speaks for devices", 'role = "publisher"'
+        return
+    if not user.devices:
+        yield f"{place}.devices", "it speaks for none", 'ids of its devices, such as ["fridge"]'
+    for device in user.devices:
+        if not _ID.match(device) or len(device) > _LONGEST_ID:
+            yield f"{place}.devices", f"{device!r} is no id", "at most 64 of a-z, 0-9 and _"
+        elif device in taken:
+            yield f"{place}.devices", f"{device} is {taken[device]}", "devices of its own"
+    for command in user.commands:
+        device, _, entity = command.partition(".")
+        if device not in user.devices or not _ID.match(entity) or len(entity) > _LONGEST_ID:
+            yield f"{place}.commands", f"{command!r} is none of its", "device.entity, of its own devices"
+
+
+def _lan(settings: Settings) -> Iterator[Wrong]:
+    lan = settings.lan
+    if not lan.listen and (lan.names or lan.websockets is not None or lan.certificate is not None):
+        yield "lan.listen", "it is missing", 'addresses or interfaces, such as ["192.168.1.10"]'
+    for place in lan.listen:
+        if not (is_address(place) or _INTERFACE.match(place)):
+            allowed = "IPv4 addresses and interfaces such as wlan0"
+            yield "lan.listen", f"{place!r} is neither", _alone(place, allowed)
+    for name in lan.names:
+        if not _NAME.match(name):
+            allowed = "names such as van.local, and IPv4 addresses"
+            yield "lan.names", f"{name!r} is no name", _alone(name, allowed)
+    yield from _files(lan.certificate, lan.private_key)
+    if lan.websockets == lan.port:
+        yield "lan.websockets", f"{lan.port} is lan.port already", "one use a port"
+    if lan.listen and settings.broker.port in (lan.port, lan.websockets):
+        yield "lan.port", f"{settings.broker.port} is broker.port already", "one use a port"
+
+
+def _alone(text: str, otherwise: str) -> str:
+    """Suggest the name alone, of one with a scheme or a port; else what is allowed."""
+    host = wrong_host(text)
+    return f'did you mean "{host.bare}"?' if host is not None and host.bare else otherwise
+
+
+def _files(certificate: str | None, private_key: str | None) -> Iterator[Wrong]:
+    for key, path, other in (
+        ("certificate", certificate, private_key),
+        ("private_key", private_key, certificate),
+    ):
+        if path is None and other is not None:
+            yield f"lan.{key}", "it is missing", "both files: certificate and private_key"
+        elif path is not None and not path.startswith("/"):
+            yield f"lan.{key}", f"{path!r} does not begin with /", "the whole path of a file in PEM"
+
+
+def _is_filter(topic: str) -> bool:
+    levels = topic.removesuffix("/#").split("/")
+    return levels[0] != "+" and not topic.startswith("$") and all(_LEVEL.fullmatch(one) for one in levels)
+
+
+def _meets(topic: str, base: str) -> bool:
+    """Whether a filter reaches the base topic or anything below it."""
+    levels = topic.split("/")
+    for place, ours in enumerate(base.split("/")):
+        if place >= len(levels):
+            return False
+        if levels[place] == "#":
+            return True
+        if levels[place] not in ("+", ours):
+            return False
+    return True

@@ -26,7 +26,7 @@ class SecretFile:
 
 
 def places(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
-    """The folders of secret files, the first one first.
+    """List the folders of secret files, the first one first.
 
     $BOONDOCK_SECRETS alone, else systemd's credentials and /etc/boondock/secrets.
     """

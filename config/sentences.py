@@ -52,7 +52,7 @@ NAMED = {"device": "smartshunt", "user": "phone", "relay": "pump"}
 
 
 def wrong(kind: str, value: object, location: list[str]) -> str:
-    """What is wrong, from the kind of error that pydantic tells, and without a secret."""
+    """Say what is wrong, from the kind of error that pydantic tells, and without a secret."""
     if kind == "missing":
         return "it is missing"
     if kind in _UNKNOWN:
@@ -75,7 +75,7 @@ def _has_no_id(location: list[str]) -> bool:
 
 
 def allowed(kind: str, value: object, message: str, location: list[str]) -> str:
-    """What is allowed, or what to do."""
+    """Say what is allowed, or what to do."""
     if kind in _UNKNOWN:
         return _meant(location, value)
     if kind == "missing":
@@ -93,7 +93,7 @@ def allowed(kind: str, value: object, message: str, location: list[str]) -> str:
 
 
 def _meant(location: list[str], value: object) -> str:
-    """What a name that no setting has should likely be."""
+    """Guess what a name that no setting has should be."""
     *above, word = location
     if above:
         return nearest(word, known(above))
@@ -111,7 +111,7 @@ def _meant(location: list[str], value: object) -> str:
 
 
 def nearest(word: str, among: list[str]) -> str:
-    """What a word is likely meant for, else what there is."""
+    """Guess what a word is meant for, else list what there is."""
     meant = _SYNONYMS.get(word.lower().replace("-", "_"))
     close = [meant] if meant in among else difflib.get_close_matches(word.lower(), among, n=1)
     if close:
@@ -120,13 +120,13 @@ def nearest(word: str, among: list[str]) -> str:
 
 
 def known(location: list[str]) -> list[str]:
-    """The keys of the table at a location."""
+    """List the keys of the table at a location."""
     table = _kind(location)
     return [f.name for f in fields(table)] if is_dataclass(table) else []
 
 
 def container(location: list[str]) -> type | None:
-    """What JSON has for the setting at a location: a list, a dict, or None if it is neither."""
+    """Tell what JSON has for the setting at a location: a list, a dict, or None if it is neither."""
     kind = _kind(location)
     if get_origin(kind) is tuple:
         return list
@@ -134,7 +134,7 @@ def container(location: list[str]) -> type | None:
 
 
 def _kind(location: list[str]) -> Any:  # noqa: ANN401 — an annotation
-    """The annotation of the setting at a location; of one that may be absent that of its value."""
+    """Find the annotation of the setting at a location; of one that may be absent that of its value."""
     kind: Any = Settings
     for part in location:
         found = {f.name: f.type for f in fields(kind)} if is_dataclass(kind) else {}

@@ -1,14 +1,17 @@
 """Reads and validates the settings with pydantic; config/load.py runs this in a child of its own."""
 
 import difflib
+import io
 import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -21,7 +24,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from config import env_file, rules, secret_files, sentences, toml_text
+from config import rules, secret_files, sentences, toml_text
 from config.addresses import normal
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import (
@@ -33,6 +36,7 @@ from config.model import (
     Collector,
     Controller,
     Device,
+    Import,
     Lan,
     Publish,
     Relay,
@@ -41,7 +45,6 @@ from config.model import (
     Storage,
     User,
 )
-from config.model_import import Import
 from config.sentences import NAMED, known, nearest
 
 PREFIX = "BOONDOCK_"
@@ -50,6 +53,9 @@ STEERING = ("BOONDOCK_CONFIG", "BOONDOCK_SECRETS")
 _ROUNDS = 3
 # [[import]] in the file and in mistakes; as a word of Python it can be no field.
 _IMPORT, _IMPORTS = "import", "imports"
+# Beside the file, by python-dotenv's rules: settings below the environment's.
+_ENV = ".env"
+_INSTALLED = Path("/etc/boondock")
 
 
 class _Environment(EnvSettingsSource):
@@ -67,7 +73,7 @@ class _Environment(EnvSettingsSource):
 
 
 def _from_json(location: list[str], value: object) -> object:
-    """The value of a setting; a list or a table is read from JSON, what is no JSON stays the text it is."""
+    """Read a list or a table from JSON; what is no JSON stays the text it is."""
     if isinstance(value, dict):
         return {key: _from_json([*location, key], one) for key, one in value.items()}
     if not isinstance(value, str) or (wanted := sentences.container(location)) is None:
@@ -88,15 +94,70 @@ class _Texts(_Environment):
 
 
 @dataclass(frozen=True, slots=True)
+class _EnvFile:
+    """The variables of a `.env` and the lines on which they stand; `mistakes` are those of its syntax."""
+
+    path: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    mistakes: tuple[Mistake, ...] = ()
+
+
+def _env_place(config: Path) -> Path:
+    """Find the `.env` of a file: beside it; of one that systemd handed over, in /etc/boondock."""
+    beside = config.parent / _ENV
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    handed = credentials is not None and config.parent == Path(credentials)
+    return _INSTALLED / _ENV if handed and not beside.exists() else beside
+
+
+def _read_env(path: Path) -> _EnvFile:
+    """Read the variables of a `.env` that are ours; none if there is no such file.
+
+    Raises UnreadableError.
+    """
+    try:
+        text = toml_text.decode(path.read_bytes(), str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return _EnvFile(path)
+    except toml_text.TextError as error:
+        return _EnvFile(path, mistakes=(Mistake(str(path), "", error.wrong, error.allowed, error.line),))
+    except OSError as error:
+        wrong = error.strerror or str(error)
+        raise UnreadableError([Mistake(str(path), "", wrong, "a readable file, or none")]) from error
+    lines: dict[str, int] = {}
+    mistakes: list[Mistake] = []
+    for one in parse_stream(io.StringIO(text)):
+        # The library counts the empty lines before a statement to it.
+        blank = len(one.original.string) - len(one.original.string.lstrip())
+        line = one.original.line + one.original.string[:blank].count("\n")
+        if one.error:
+            allowed = f'{PREFIX}BROKER__PORT=1883, or with quotes: NAME="a text"'
+            mistakes.append(Mistake(str(path), "", "this line is not NAME=value", allowed, line))
+        elif one.key is not None and one.key.upper().startswith(PREFIX):
+            lines[one.key] = line
+            if one.value is None:
+                wrong = "there is no = after the name"
+                mistakes.append(Mistake(str(path), one.key, wrong, f"write {one.key}=value", line))
+    if mistakes:
+        return _EnvFile(path, lines=lines, mistakes=tuple(mistakes))
+    values = dotenv_values(stream=io.StringIO(text))
+    ours = {
+        name: value for name, value in values.items() if name.upper().startswith(PREFIX) and value is not None
+    }
+    return _EnvFile(path, ours, lines)
+
+
+@dataclass(frozen=True, slots=True)
 class _Origin:
     """Where settings come from, the first that has one counts: environment, .env, secret files, the file."""
 
     path: Path
-    env: env_file.EnvFile
+    env: _EnvFile
     secrets: Mapping[str, secret_files.SecretFile]
 
     def place(self, location: list[str]) -> tuple[str, int]:
-        """What the owner must correct, and its line if that is known already."""
+        """Find what the owner must correct, and its line if that is known already."""
         lines = {key.upper(): line for key, line in self.env.lines.items()}
         # A list or a table may stand whole in one variable.
         for end in range(len(location), 0, -1):
@@ -111,7 +172,7 @@ class _Origin:
         return str(self.path), 0
 
     def at(self, mistake: Mistake) -> Mistake:
-        """The mistake with its place."""
+        """Give the mistake its place."""
         where, line = self.place(mistake.key.split("."))
         return replace(mistake, where=where, line=line)
 
@@ -139,7 +200,7 @@ class _Source(BaseSettings):
 
 
 def read(path: Path, *secrets: Path) -> Settings:
-    """The settings from a file, `.env` beside it, secret files of some folders and the environment.
+    """Read the settings from a file, `.env` beside it, secret files of some folders and the environment.
 
     Raises ConfigError with every mistake.
     """
@@ -150,7 +211,7 @@ def read(path: Path, *secrets: Path) -> Settings:
     except OSError as error:
         wrong, allowed = error.strerror or str(error), "a readable file"
         raise UnreadableError([Mistake(str(error.filename or secrets), "", wrong, allowed)]) from error
-    env = env_file.read(env_file.place(path), PREFIX)
+    env = _read_env(_env_place(path))
     ids = _ids(tables, env)
     files = {name: one for name, one in files.items() if _stray(one, ids) is None}
     origin = _Origin(path, env, files)
@@ -196,7 +257,7 @@ def _made(origin: _Origin, tables: dict[str, Any]) -> type[_Source]:
 
 
 def _once(found: Iterable[Mistake]) -> Iterator[Mistake]:
-    """The mistakes; that a table has no id only once, and not for each of its settings."""
+    """Leave out repetitions: that a table has no id is told once, not for each of its settings."""
     told = set()
     for one in found:
         table = one.key.partition(".")[0]
@@ -216,7 +277,7 @@ def _unusable(files: Iterable[secret_files.SecretFile]) -> Iterator[Mistake]:
 def _without_mistakes(
     source: type[_Source], tables: dict[str, Any]
 ) -> tuple[Settings | None, list[ErrorDetails]]:
-    """The settings without what is wrong, and what is wrong; None if variables or secret files are."""
+    """Read the settings without what is wrong, and what is wrong; None if variables or secret files are."""
     first: list[ErrorDetails] = []
     for _ in range(_ROUNDS):
         try:
@@ -273,7 +334,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def lines(path: Path) -> dict[str, int]:
-    """The line of every table and setting of a file; none if it is no TOML."""
+    """Find the line of every table and setting of a file; none if it is no TOML."""
     try:
         text = toml_text.decode(path.read_bytes(), path.name)
         tomllib.loads(text)
@@ -330,7 +391,7 @@ def strays(path: Path, *secrets: Path) -> list[Mistake]:
         if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK) and len(secrets) == 1
     ]
     try:
-        ids = _ids(_parse(path), env_file.read(env_file.place(path), PREFIX))
+        ids = _ids(_parse(path), _read_env(_env_place(path)))
         files = secret_files.read(secrets)
     except (ConfigError, OSError):
         # Told already, as what is wrong.
@@ -349,8 +410,8 @@ def _tables() -> list[str]:
     return [name for name in known([]) if name != _IMPORTS]
 
 
-def _ids(tables: dict[str, Any], env: env_file.EnvFile) -> dict[str, set[str]]:
-    """The devices, users and relays that the file, the environment and .env name."""
+def _ids(tables: dict[str, Any], env: _EnvFile) -> dict[str, set[str]]:
+    """List the devices, users and relays that the file, the environment and .env name."""
     found: dict[str, set[str]] = {}
     for table in NAMED:
         held = tables.get(table)
@@ -362,7 +423,7 @@ def _ids(tables: dict[str, Any], env: env_file.EnvFile) -> dict[str, set[str]]:
 
 
 def _stray(one: secret_files.SecretFile, ids: Mapping[str, set[str]]) -> str | None:
-    """What the name of a secret file that nothing asks for should likely be; None: it is asked for."""
+    """Guess what the name of a secret file that nothing asks for should be; None: it is asked for."""
     table, name = one.name.split("__")[:2]
     if table not in (tables := _tables()):
         close = difflib.get_close_matches(table, tables, n=1)

@@ -42,7 +42,7 @@ class Repair:
 
 
 def _types() -> dict[str, set[str]]:
-    """What each setting may be, by its name in any table: `bool`, `number`, `text` or `other`."""
+    """Tell what each setting may be, by its name in any table: `bool`, `number`, `text` or `other`."""
     found: dict[str, set[str]] = {}
     tables: list[Any] = [Settings]
     for table in tables:
@@ -72,7 +72,7 @@ _TYPES = _types()
 
 
 def find(line: str, *, is_open: bool) -> Repair:
-    """What is wrong with a line, and how it was likely meant; `is_open`: it begins what never ends."""
+    """Say what is wrong with a line, and how it was likely meant; `is_open`: it begins what never ends."""
     if is_open:
         return _unclosed(line)
     for tried in (_one_by_one(line), _all_together(line)):
@@ -212,7 +212,7 @@ def _name(line: str) -> tuple[str, str]:
 
 
 def _value(wrong: str, change: Callable[[str, set[str]], str]) -> Callable[[str], tuple[str, str]]:
-    """A repair of the value alone; `change` gets what the setting may be, too."""
+    """Make a repair of the value alone; `change` gets what the setting may be, too."""
 
     def repair(line: str) -> tuple[str, str]:
         found = _SETTING.match(line)
@@ -278,7 +278,7 @@ _REPAIRS: tuple[Callable[[str], tuple[str, str]], ...] = (
 
 
 def _name_of(line: str) -> str:
-    """The last part of the name of a setting, as a line has it."""
+    """Find the last part of the name of a setting, as a line has it."""
     before = (
         re.split(r"[=:]", line, maxsplit=1)[0] if re.search(r"[=:]", line) else line.strip().split(" ")[0]
     )
@@ -286,7 +286,7 @@ def _name_of(line: str) -> str:
 
 
 def _hidden(line: str) -> str:
-    """A line without what may be a secret: only values of settings that we know, and that hold none."""
+    """Cover what may be a secret: only values of settings that we know, and that hold none, are shown."""
     bare = line.lstrip()
     if bare.startswith("#"):
         return f"#{_hidden(bare[1:])}"
@@ -316,13 +316,13 @@ def _is_ours(word: str) -> bool:
 
 
 def _covered(rest: str) -> str:
-    """What stands for a value, with the quote at its end."""
+    """Cover a value but for the quote at its end."""
     rest = rest.rstrip()
     return f"{HIDDEN}{rest[-1] if rest[-1:] in _PAIR else ''}" if rest else ""
 
 
 def masked(line: str, column: int) -> tuple[str, int]:
-    """The line without what may be a secret, and the column of the mistake in it."""
+    """Return the line without what may be a secret, and the column of the mistake in it."""
     shown = _hidden(line)
     if shown != line:
         same = next((n for n, pair in enumerate(zip(shown, line, strict=False)) if pair[0] != pair[1]), 0)

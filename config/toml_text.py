@@ -29,7 +29,7 @@ class TextError(Exception):
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text of a file, without a byte order mark and with plain line ends. Raises TextError."""
+    """Decode a file, without a byte order mark and with plain line ends. Raises TextError."""
     if data.startswith(_WIDE) or data[:64].count(0) > len(data[:64]) // 4:
         raise TextError(
             "this file is not UTF-8 but UTF-16, as some editors on Windows save it",
@@ -62,7 +62,7 @@ class Statement:
 
 
 def statements(text: str) -> list[Statement]:
-    """The statements of a good text, in their order."""
+    """List the statements of a good text, in their order."""
     return [one for one in _statements(text) if isinstance(one, Statement)]
 
 
@@ -85,7 +85,7 @@ def mistakes(text: str, where: str) -> list[Mistake]:
 
 
 def lines(text: str) -> dict[str, int]:
-    """The line of every table and setting of a good text, by its key as mistakes name it."""
+    """Find the line of every table and setting of a good text, by its key as mistakes name it."""
     found: dict[str, int] = {}
     table = ""
     counts: dict[str, int] = {}
@@ -109,7 +109,7 @@ def lines(text: str) -> dict[str, int]:
 
 
 def _table(path: str, header: Statement, counts: dict[str, int]) -> str:
-    """The table that a header begins; those of a list are counted from 0."""
+    """Name the table that a header begins; those of a list are counted from 0."""
     if header.text.lstrip().startswith("[["):
         counts[path] = counts.get(path, -1) + 1
         return f"{path}.{counts[path]}"
@@ -118,7 +118,7 @@ def _table(path: str, header: Statement, counts: dict[str, int]) -> str:
 
 
 def line_of(key: str, known: Mapping[str, int]) -> int:
-    """The line of a key, else of its table, else of the first thing in it; 0 if there is none."""
+    """Find the line of a key, else of its table, else of the first thing in it; 0 if there is none."""
     below = [line for name, line in known.items() if name.startswith(f"{key}.")]
     while key:
         if key in known:
@@ -188,7 +188,7 @@ def _told(broken: _Broken, where: str) -> Mistake:
 
 
 def _twice(statements: list[Statement], where: str) -> Iterator[Mistake]:
-    """The first statement that the ones before it do not allow."""
+    """Find the first statement that the ones before it do not allow."""
     held = ""
     first: dict[str, int] = {}
     table = ""

@@ -4,14 +4,14 @@ import logging
 import sys
 from pathlib import Path
 
-from bus import request_server, systemd
+from bus import health, request_server
 from bus.access_log import AccessLog
 from bus.clock import house_clock
 from bus.command_server import Answers
 from bus.events import Subscription
-from bus.owner import owner_of_devices
 from bus.pins import make_pins
 from bus.process import set_up_logging
+from bus.publisher import owner_of_devices
 from bus.request_server import RequestServer
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
@@ -27,7 +27,7 @@ NAME = "controller"
 
 
 def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
-    """What the controller listens to, besides what every owner of devices does."""
+    """List what the controller listens to, besides what every owner of devices does."""
     # Also those whose topic is malformed, and those for others, with what these answer.
     commands = Subscription(filter=topics.below(Verb.SET), qos=0, retained=False)
     results = Subscription(filter=topics.every(Verb.RESULT), qos=0, retained=False)
@@ -41,7 +41,7 @@ def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
 def main() -> int:
     """Run the controller; returns the exit code."""
     set_up_logging()
-    settings = load_or_exit(notify=systemd.notify)
+    settings = load_or_exit(notify=health.notify)
     clock = house_clock(settings)
     topics = Topics(settings.broker.base)
     process, publisher = owner_of_devices(
@@ -74,8 +74,6 @@ def main() -> int:
         ),
         restart=BrokerRestart(settings.broker, Path(settings.storage.runtime), process.journal),
         topics=topics,
-        clock=clock,
-        journal=process.journal,
     )
     topics_of_relays = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
     process.put_first(topics_of_relays.__contains__)

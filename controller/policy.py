@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 from bus.commands import Code, Refused, Switch
 from bus.messages import OFF, ON, Value
-from config.conditions import Condition, parse
-from config.model import BatteryGuard, Relay, Settings
+from config.model import BatteryGuard, Condition, Relay, Settings, parse_condition
 from controller.others import Heard, States
 
 
@@ -91,7 +90,7 @@ _NUMBERS: Mapping[str, Callable[[float, float], bool]] = {
 def devices(settings: Settings) -> frozenset[str]:
     """Return the devices that conditions, feedbacks and the battery guard name."""
     relays = settings.relay.values()
-    sources = [parse(text).source for relay in relays for text in relay.only_if]
+    sources = [parse_condition(text).source for relay in relays for text in relay.only_if]
     sources += [relay.feedback for relay in relays if relay.feedback is not None]
     sources += [] if settings.battery_guard is None else [settings.battery_guard.source]
     return frozenset(source.partition(".")[0] for source in sources)
@@ -113,13 +112,13 @@ def unmet(relay: Relay, states: States, now: float) -> str | None:
 
 
 def broken(relay: Relay, states: States, now: float, *, since: float) -> str | None:
-    """The same for a relay that is on: what nobody said since the start has `only_if_within` s to be said."""
+    """Do the same for a relay that is on: what nobody said since the start has `only_if_within` s for it."""
     return _first(relay, states, now, since=since)
 
 
 def _first(relay: Relay, states: States, now: float, *, since: float | None) -> str | None:
     for text in relay.only_if:
-        condition = parse(text)
+        condition = parse_condition(text)
         heard = states.get(condition.device, condition.entity)
         if heard is None and since is not None and now - since <= relay.only_if_within:
             continue
@@ -166,7 +165,7 @@ class Watch:
 
 
 def feedback_step(watch: Watch, *, on: bool, said: bool | None, now: float) -> Watch:
-    """The watch after a feedback_step at the relay (`on`) and its feedback (`said`, None: unknown)."""
+    """Return the watch after a look at the relay (`on`) and its feedback (`said`, None: unknown)."""
     if watch.on is not on:
         watch = replace(watch, on=on, since=now)
     if said is on:

@@ -7,7 +7,7 @@ from bus.clock import Clock
 from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.messages import OFF, ON
-from bus.pins.engine import PinError, Pins
+from bus.pins import PinError, Pins
 from config.model import Relay
 from controller import policy
 from controller.files import Memory
@@ -25,29 +25,23 @@ class RelayOutputs:
         self, relays: dict[str, Relay], pins: Pins, memory: Memory, *, clock: Clock, journal: Journal
     ) -> None:
         self._relays = relays
-        self._pins = pins
+        # Also for who reads inputs, and for all parts of the controller.
+        self.pins, self.clock, self.journal = pins, clock, journal
         self._memory = memory
-        self._clock = clock
-        self._journal = journal
         self._positions: dict[str, Position] = {}
         self._off_since: dict[str, float] = {}
         self._withheld: Callable[[str, float], bool] = lambda _name, _now: False
         self._tried = float("-inf")
-
-    @property
-    def pins(self) -> Pins:
-        """Return the pins, for who reads inputs or tells which they are."""
-        return self._pins
 
     def start(self, now: float, withheld: Callable[[str, float], bool] | None = None) -> None:
         """Open every pin at its boot level; one that boots on stays off if it is `withheld`."""
         self._withheld = withheld or self._withheld
         self._tried = now
         if self._relays:
-            self._journal.fact("pins", self._pins.told)
+            self.journal.fact("pins", self.pins.told)
         if self._memory.problem is not None:
             text = f"{self._memory.problem}; every relay counts as off until it is switched"
-            self._journal.problem("memory", text, self._clock.wall())
+            self.journal.problem("memory", text, self.clock.wall())
         for name, relay in self._relays.items():
             if name not in self._positions:
                 self._open(name, relay, now)
@@ -62,14 +56,14 @@ class RelayOutputs:
         if position.on and self._withheld(name, now):
             position = Position(on=False)
         try:
-            self._pins.open(relay.pin, high=policy.level(relay, on=position.on))
+            self.pins.open(relay.pin, high=policy.level(relay, on=position.on))
         except PinError as error:
             self._trouble(name, error)
             return
         self._positions[name] = position
         # How long it was off before nobody knows.
         self._off_since[name] = now
-        self._journal.solved(f"relay.{name}")
+        self.journal.solved(f"relay.{name}")
 
     def boot_position(self, name: str, now: float) -> Position:
         """Return the position that a relay takes by its boot policy."""
@@ -82,7 +76,7 @@ class RelayOutputs:
             raise Refused(Code.NOT_FOUND, f"there is no relay {name!r}; there are: {known}")
         position = self._positions.get(name)
         if position is None:
-            raise Refused(Code.HARDWARE, self._journal.problems.get(f"relay.{name}", "its pin is not open"))
+            raise Refused(Code.HARDWARE, self.journal.problems.get(f"relay.{name}", "its pin is not open"))
         return position
 
     def is_on(self, name: str) -> bool:
@@ -113,14 +107,14 @@ class RelayOutputs:
     def _drive(self, name: str, position: Position) -> None:
         relay = self._relays[name]
         high = policy.level(relay, on=position.on)
-        self._pins.write(relay.pin, high=high)
+        self.pins.write(relay.pin, high=high)
         if self.is_on(name) and not position.on:
-            self._off_since[name] = self._clock.monotonic()
+            self._off_since[name] = self.clock.monotonic()
         # Also when the pin does not follow: should it do so later, its time limit must hold.
         self._positions[name] = position
-        if self._pins.read(relay.pin) is not high:
+        if self.pins.read(relay.pin) is not high:
             raise PinError(f"pin {relay.pin} does not follow: is it short-circuited or used elsewhere?")
-        self._journal.solved(f"relay.{name}")
+        self.journal.solved(f"relay.{name}")
 
     def _remember(self, name: str, *, on: bool) -> None:
         if self._relays[name].boot == "restore":
@@ -136,9 +130,9 @@ class RelayOutputs:
             self._memory.remember(word, on=on)
         except OSError as error:
             # The relay did switch; only its memory is in doubt.
-            self._journal.problem("memory", f"positions cannot be kept: {error}", self._clock.wall())
+            self.journal.problem("memory", f"positions cannot be kept: {error}", self.clock.wall())
         else:
-            self._journal.solved("memory")
+            self.journal.solved("memory")
 
     def actual(self, name: str) -> str | None:
         """Return ON or OFF as read back from the pin; None when it cannot be read."""
@@ -146,7 +140,7 @@ class RelayOutputs:
         if relay is None or name not in self._positions:
             return None
         try:
-            high = self._pins.read(relay.pin)
+            high = self.pins.read(relay.pin)
         except PinError as error:
             self._trouble(name, error)
             return None
@@ -183,5 +177,5 @@ class RelayOutputs:
                     self._trouble(name, error)
 
     def _trouble(self, name: str, error: PinError) -> None:
-        if self._journal.problem(f"relay.{name}", str(error), self._clock.wall()):
+        if self.journal.problem(f"relay.{name}", str(error), self.clock.wall()):
             log.error("%s: %s", name, error)

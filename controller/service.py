@@ -7,26 +7,30 @@ from typing import Protocol
 from bus import about as about_message
 from bus.about import About, Entity
 from bus.access_log import AccessLog
-from bus.clock import Clock
 from bus.command_server import Answers, CommandServer, Order, note_obeyed, readable
 from bus.commands import Code, Command, Refused, Switch, Wanted
 from bus.events import Connected, Disconnected, Message, Sent, Unpublished
-from bus.health import Journal, why_aside
+from bus.health import why_aside
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
-from bus.pins.engine import PinError
+from bus.pins import PinError
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
 from bus.topics import BadTopicError, Topic, Topics, Verb
-from config.model import RELAY_DEVICE, Relay, Settings
-from config.relay_rules import GUARD
+from config.model import GUARD, RELAY_DEVICE, Settings
 from controller import policy
-from controller.broker_watch import BrokerWatch, StallDetector
-from controller.feedbacks import Feedbacks
 from controller.files import BrokerRestart
-from controller.others import MOST_DEVICES, MOST_OUTPUTS, PendingCommands, Services, States
+from controller.others import (
+    MOST_DEVICES,
+    MOST_OUTPUTS,
+    BrokerWatch,
+    PendingCommands,
+    Services,
+    StallDetector,
+    States,
+)
 from controller.policy import Position
 from controller.relays import RelayOutputs
-from controller.supervisor import Guarding, Supervisor
+from controller.supervisor import Feedbacks, Guarding, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +90,6 @@ class Controller:
         requests: RequestServer,
         restart: BrokerRestart,
         topics: Topics,
-        clock: Clock,
-        journal: Journal,
     ) -> None:
         self._settings = settings
         self._outputs = outputs
@@ -97,16 +99,19 @@ class Controller:
         self._requests = requests
         self._restart = restart
         self._topics = topics
-        self._clock = clock
-        self._journal = journal
+        self._clock, self._journal = outputs.clock, outputs.journal
         self._answers = answers
-        self._commands = CommandServer(answers, self, clock=clock, journal=journal, access=access)
+        self._commands = CommandServer(answers, self, clock=self._clock, journal=self._journal, access=access)
+        self._entities = {
+            name: Entity(name=relay.name or name.replace("_", " ").capitalize(), command=True, boolean=True)
+            for name, relay in settings.relay.items()
+        }
         self._told: dict[str, Value] | None = None
         self._told_at = float("-inf")
         self._settled = float("-inf")
         self._malformed_at = float("-inf")
         self._waiting: dict[str, _Waiting] = {}
-        now = clock.monotonic()
+        now = self._clock.monotonic()
         self._stall = StallDetector(now)
         self._services = Services(frozenset({RELAY_DEVICE}))
         self._pending: PendingCommands[Order] = PendingCommands(self._services)
@@ -120,13 +125,9 @@ class Controller:
                 outputs,
                 self._states,
                 heartbeat=settings.publish.heartbeat,
-                clock=clock,
-                journal=journal,
             )
-        self._feedbacks = Feedbacks(settings.relay, outputs, self._states, clock=clock, journal=journal)
-        self._supervisor = Supervisor(
-            settings.relay, outputs, self._states, guarding, self._broker, clock=clock, journal=journal
-        )
+        self._feedbacks = Feedbacks(settings.relay, outputs, self._states)
+        self._supervisor = Supervisor(settings.relay, outputs, self._states, guarding, self._broker)
         self._start(now)
 
     def _start(self, now: float) -> None:
@@ -136,7 +137,7 @@ class Controller:
         self._publisher.tidy({RELAY_DEVICE: about.entities} if self._settings.relay else {})
         self._outputs.start(now, self._supervisor.withheld)
         self._feedbacks.look(now)
-        self._tell_state(now)
+        self.say_state()
 
     def handle(self, event: object) -> None:
         """Take an event from the broker."""
@@ -179,7 +180,7 @@ class Controller:
         self._feedbacks.look(now)
         for relay in list(self._waiting):
             self._look_after(relay, now)
-        self._tell_state(now)
+        self.say_state()
         if now - self._settled >= _SETTLE_S:
             self._settled = now
             self._outputs.retry(now)
@@ -193,12 +194,12 @@ class Controller:
         for relay in list(self._waiting):
             self._give_up(relay, Code.INTERNAL, "the controller ends before the feedback came")
         self._outputs.stop()
-        self._tell_state(self._clock.monotonic())
+        self.say_state()
         self._access.close()
         self._publisher.close()
 
     def waiting(self) -> int:
-        """Readings that wait for the statistician."""
+        """Count the readings that wait for the statistician."""
         return self._publisher.waiting
 
     def _look_around(self, now: float) -> None:
@@ -328,19 +329,16 @@ class Controller:
     def entity(self, device: str, entity: str) -> Entity:  # noqa: ARG002 — there is one device only
         """Return what about says of a relay. Raises Refused."""
         self._outputs.position(entity)
-        return _entity(entity, self._settings.relay[entity])
+        return self._entities[entity]
 
     def actual(self, device: str, entity: str) -> Value:
-        """Return what is read back from a relay's pin, None of what is not ours."""
-        return self._outputs.actual(entity) if device == RELAY_DEVICE else None
+        """Return what the state just said of a relay, read back from its pin; None of what is not ours."""
+        ours = device == RELAY_DEVICE and entity in self._settings.relay
+        return (self._told or {}).get(entity) if ours else None
 
     def off_at(self, device: str, entity: str) -> float | None:
         """Return when a relay turns itself off, monotonic seconds."""
         return self._outputs.off_at(entity) if device == RELAY_DEVICE else None
-
-    def say_state(self) -> None:
-        """Publish the state of the relays if it changed."""
-        self._tell_state(self._clock.monotonic())
 
     def obey(self, order: Order, wanted: Wanted) -> None:
         """Switch a relay; the answer follows once its load has. Raises Refused."""
@@ -361,12 +359,13 @@ class Controller:
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
         self._supervisor.commanded(relay, on=goal.on)
-        within = self._feedbacks.within(relay) if relay in self._feedbacks else 0.0
+        within = 0.0
+        if relay in self._feedbacks:
+            within = self._feedbacks.within(relay)
+            # The time to follow begins here; it has moved, whatever its load does.
+            self._feedbacks.look(now)
+            self.say_state()
         self._waiting[relay] = _Waiting(order, goal.on, now + within)
-        # The time to follow begins here.
-        self._feedbacks.look(now)
-        # It has moved, whatever its load does.
-        self._tell_state(now)
         self._look_after(relay, now)
 
     def _look_after(self, relay: str, now: float) -> None:
@@ -390,7 +389,9 @@ class Controller:
         if waiting is not None:
             self._commands.refuse(waiting.order, Refused(code, text))
 
-    def _tell_state(self, now: float) -> None:
+    def say_state(self) -> None:
+        """Publish the state of the relays if it changed, or was said long ago."""
+        now = self._clock.monotonic()
         relays: dict[str, Value] = {relay: self._outputs.actual(relay) for relay in self._settings.relay}
         values = relays | self._supervisor.values() | self._feedbacks.values(now)
         if values == self._told and now - self._told_at < self._settings.publish.heartbeat:
@@ -399,10 +400,10 @@ class Controller:
             return
         self._told, self._told_at = values, now
         self._publisher.reading(RELAY_DEVICE, values, ts=self._clock.wall())
-        self._publisher.availability(RELAY_DEVICE, online=any(v is not None for v in relays.values()))
+        self._publisher.availability(RELAY_DEVICE, online=set(relays.values()) != {None})
 
     def _about(self) -> About:
-        entities = {name: _entity(name, relay) for name, relay in self._settings.relay.items()}
+        entities = dict(self._entities)
         if self._settings.battery_guard is not None:
             entities[GUARD] = Entity(name="Battery guard", device_class="problem", boolean=True)
         return About(
@@ -411,7 +412,3 @@ class Controller:
             backend=self._outputs.pins.backend,
             entities=entities | self._feedbacks.entities(),
         )
-
-
-def _entity(name: str, relay: Relay) -> Entity:
-    return Entity(name=relay.name or name.replace("_", " ").capitalize(), command=True, boolean=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from config.hosts import is_here
+from config.addresses import is_here
 from config.model import Broker
 
 HOST = "127.0.0.1"

@@ -1,11 +1,11 @@
-"""Writes docs/health.md from bus/health_table.py: python -m scripts.health. A test compares the two."""
+"""Writes docs/health.md from scripts/health_table.py: python -m scripts.health. A test compares the two."""
 
 import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from bus.health_table import entries
+from scripts.health_table import entries
 
 PAGE = Path(__file__).parents[1] / "docs" / "health.md"
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from annotated_types import Ge, Gt, Le
 
 from config.model import (
+    Availability,
     Backup,
     BatteryGuard,
     Ble,
@@ -18,6 +19,8 @@ from config.model import (
     Collector,
     Controller,
     Device,
+    Import,
+    ImportEntity,
     Lan,
     Publish,
     Relay,
@@ -25,7 +28,6 @@ from config.model import (
     Storage,
     User,
 )
-from config.model_import import Availability, Import, ImportEntity
 from scripts.devices import SETTINGS as OF_KINDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bus import request_server, state_files, systemd
+from bus import health, request_server, state_files
 from bus.access_log import AccessLog
 from bus.announcer import Announcer
 from bus.clock import Clock, anchor_path, house_clock
@@ -46,7 +46,7 @@ _OPENING_S = 900
 def main() -> int:
     """Run the process; returns its exit code."""
     set_up_logging()
-    settings = load_or_exit(notify=systemd.notify)
+    settings = load_or_exit(notify=health.notify)
     return serve(settings, house_clock(settings))
 
 
@@ -160,7 +160,7 @@ def _made(make: Callable[[Store], Statistician], opened: Callable[[], Store]) ->
 
 def _open(settings: StatisticianSettings) -> Store:
     # Checking, restoring or bringing up a large file takes longer than the service manager waits.
-    systemd.notify(f"EXTEND_TIMEOUT_USEC={_OPENING_S * 1_000_000}\nSTATUS=opening the database")
+    health.notify(f"EXTEND_TIMEOUT_USEC={_OPENING_S * 1_000_000}\nSTATUS=opening the database")
     backups = None if settings.backups is None else Path(settings.backups)
     return Store(Path(settings.database), backups, alone=True)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from bus.events import Sent, Subscription
+from bus.retained import RetainedTopics
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class FakeBus:
     published: list[Published] = field(default_factory=list)
     listened: list[str] = field(default_factory=list)
     heard: int = 0
+    retained: RetainedTopics = field(default_factory=RetainedTopics)
 
     def publish(
         self,
@@ -39,13 +41,19 @@ class FakeBus:
         """Keep it if the broker takes it."""
         if len(payload) > self.takes:
             return Sent.NEVER
+        if retain and payload:
+            self.retained.want(topic, payload, qos)
+        elif retain:
+            self.retained.release(topic)
         if self.answer is Sent.YES:
             self.published.append(Published(topic, payload, qos, retain, correlation))
         return self.answer
 
     def say_once(self, topic: str, payload: bytes) -> Sent:
         """Retained, of what another process owns."""
-        return self.publish(topic, payload, retain=True)
+        sent = self.publish(topic, payload, retain=True)
+        self.retained.release(topic)
+        return sent
 
     def ping(self) -> None:
         """Answer it, as long as the broker does."""

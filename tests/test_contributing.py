@@ -15,13 +15,13 @@ import pytest
 from peewee import Field
 from pydantic import TypeAdapter, ValidationError
 
-from bus.health_table import entries
 from collector.devices import I2C, i2c
 from collector.devices.description import I2cKind
 from collector.devices.victron import ble, records
 from collector.devices.victron.fields import Layout
 from config import model
 from scripts import settings
+from scripts.health_table import entries
 from statistician.store import Store, migrations, models
 from tests.emulators import i2c_chips, victron_records
 from tests.home_assistant import faults
@@ -245,7 +245,7 @@ def test_every_counter_of_a_loss_or_a_refusal_stands_on_the_map() -> None:
     assert len(losses) > 50
     stands = _counters(_section("The map"))
     assert losses - stands == set(), "say in CONTRIBUTING.md, The map, where it is counted"
-    assert stands - table == set(), "no counter of bus/health_table.py has this name"
+    assert stands - table == set(), "no counter of scripts/health_table.py has this name"
 
 
 # Counted in another file than the one where it happens.

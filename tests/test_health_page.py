@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bus.health_table import entries
 from scripts import health
+from scripts.health_table import entries
 from tests.house import PROCESSES, Module, modules
 
 KINDS = {"count": "counter", "fact": "fact", "problem": "problem"}
@@ -130,7 +130,7 @@ def test_the_page_is_made_from_the_table() -> None:
 def test_every_counter_fact_and_problem_is_in_the_table() -> None:
     rows = {(entry.kind, entry.name) for entry in entries()}
     missing = [
-        f"{place}: the {kind} {name}: add it to bus/health_table.py, then run: python -m scripts.health"
+        f"{place}: the {kind} {name}: add it to scripts/health_table.py, then run: python -m scripts.health"
         for place, kind, name in told_anywhere()
         if not any(kind == of and covers(row, name) for of, row in rows)
     ]

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bus.clock import Now, Stamp, put_right
@@ -54,6 +54,15 @@ class Row:
     topic: str
     payload: bytes
     stamp: Stamp | None = None
+
+
+def complete(row: Row, previous: Row | None) -> Row:
+    """Return a row as sent: with stream and seq, and `after` where no earlier row of its stream is kept."""
+    tail = f'"stream":"{row.stream}","seq":{row.seq}'
+    if previous is None or previous.stream != row.stream:
+        tail += f',"after":{row.seq - 1}'
+    joint = b"" if row.payload == b"{}" else b","
+    return replace(row, payload=row.payload[:-1] + joint + tail.encode() + b"}")
 
 
 def _values(row: Row) -> tuple[int, str, str, bytes, int | None, bool | None]:
@@ -123,7 +132,9 @@ class OutboxFile:
     def append(self, row: Row) -> None:
         """Keep a new row."""
         self._db.execute(_INSERT, _values(row))
-        self._count([row], 1)
+        self.count += 1
+        self.size += len(row.payload) + len(row.topic)
+        self.newest = max(self.newest, row.seq)
 
     def add(self, rows: list[Row]) -> None:
         """Keep rows in one transaction; one already here stays as it is."""
@@ -133,9 +144,6 @@ class OutboxFile:
             self._db.execute("BEGIN")
             self._db.executemany(f"{_INSERT} ON CONFLICT DO NOTHING", [_values(row) for row in rows])
             added = self._db.total_changes - before
-        self._count(rows, added)
-
-    def _count(self, rows: list[Row], added: int) -> None:
         self.count += added
         self.size += sum(len(r.payload) + len(r.topic) for r in rows)
         self.newest = max(self.newest, rows[-1].seq)
@@ -178,6 +186,10 @@ class OutboxFile:
     def remove_up_to(self, seq: int) -> int:
         """Delete all rows up to a seq; returns how many there were."""
         return self._remove("seq <= ?", (seq,))
+
+    def drop(self) -> int:
+        """Delete the oldest hundredth of the rows; returns how many."""
+        return self.remove_up_to(self.after(0, max(1, self.count // 100))[-1].seq)
 
     def _remove(self, where: str, values: tuple[str | int, ...]) -> int:
         gone, size = self._db.execute(

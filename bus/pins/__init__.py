@@ -1,44 +1,200 @@
-"""The pins of a board, and which library reaches them here."""
+"""Outputs and inputs of a board by number (BCM on a Raspberry Pi), whichever library reaches them.
 
+The controller and the collector of pins both stand on it. Levels are True for high.
+"""
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
-from bus.pins.engine import Lines, NoPinsError, Pins, SimulatedLines
-from bus.pins.gpiod_lines import GpiodLines
-from bus.pins.rpi import RpiLines
-from config.model import Controller
+from config.model import Controller, Pull
+
+
+class PinError(Exception):
+    """A pin cannot be used now; the text says what to do."""
+
+
+class NoPinsError(PinError):
+    """No pin of the board can be reached; the text says what to do."""
+
+
+class Lines(Protocol):
+    """The pins as one library has them. A pin that cannot be used raises one of `failures`, or PinError."""
+
+    backend: str
+    """`gpiod`, `rpi` or `simulated`, as about shows it."""
+
+    told: str
+    """What health says of them."""
+
+    failures: tuple[type[Exception], ...]
+
+    def output(self, pin: int, *, high: bool) -> None:
+        """Make a pin an output that starts at this level, without a glitch."""
+
+    def input(self, pin: int, pull: Pull) -> None:
+        """Make a pin an input, pulled up, down or not."""
+
+    def write(self, pin: int, *, high: bool) -> None:
+        """Set the level of an output."""
+
+    def read(self, pin: int) -> bool:
+        """Return the level that the pin really has."""
+
+    def release(self, pins: Collection[int]) -> None:
+        """Let go of pins; they end as inputs without a pull, or as the chip decides."""
+
+    def why(self, pin: int, error: Exception) -> str:
+        """Return what a failure means and what to do."""
+
+
+class Pins:
+    """The pins of this process. The library is chosen at the first use, and again until one is found.
+
+    `setting` is what the configuration asks for, `choose` finds the lines for it and raises NoPinsError.
+    """
+
+    def __init__(self, setting: str, choose: Callable[[], Lines]) -> None:
+        self._setting = setting
+        self._choose = choose
+        self._lines: Lines | None = None
+        self._opened: set[int] = set()
+
+    @property
+    def backend(self) -> str:
+        """The library in use; while there is none, what the configuration asks for."""
+        try:
+            return self.reach().backend
+        except NoPinsError:
+            # Each pin will tell what is wrong.
+            return self._setting
+
+    @property
+    def told(self) -> str:
+        """What health says of the pins: library, chip, what becomes of outputs; else what is wrong."""
+        try:
+            return self.reach().told
+        except NoPinsError as error:
+            return str(error)
+
+    def reach(self) -> Lines:
+        """Return the lines, found now if they were not before. Raises NoPinsError."""
+        if self._lines is None:
+            self._lines = self._choose()
+        return self._lines
+
+    def open(self, pin: int, *, high: bool) -> None:
+        """Make a pin an output that starts at this level, without a glitch. Raises PinError."""
+        lines = self.reach()
+        try:
+            lines.output(pin, high=high)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be an output: {lines.why(pin, error)}") from error
+        self._opened.add(pin)
+
+    def open_input(self, pin: int, pull: Pull) -> None:
+        """Make a pin an input, pulled up, down or not. Raises PinError."""
+        lines = self.reach()
+        try:
+            lines.input(pin, pull)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be an input: {lines.why(pin, error)}") from error
+        self._opened.add(pin)
+
+    def write(self, pin: int, *, high: bool) -> None:
+        """Set the level of an output. Raises PinError."""
+        lines = self._of(pin)
+        try:
+            lines.write(pin, high=high)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be set: {lines.why(pin, error)}") from error
+
+    def read(self, pin: int) -> bool:
+        """Return the level that the pin really has. Raises PinError."""
+        lines = self._of(pin)
+        try:
+            return lines.read(pin)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be read: {lines.why(pin, error)}") from error
+
+    def close(self) -> None:
+        """Let go of the pins that were opened, and of no others. Raises PinError."""
+        lines, opened = self._lines, sorted(self._opened)
+        self._lines = None
+        self._opened.clear()
+        if lines is None or not opened:
+            return
+        try:
+            lines.release(opened)
+        except lines.failures as error:
+            raise PinError(f"pins {opened} were not let go: {error}") from error
+
+    def _of(self, pin: int) -> Lines:
+        if pin not in self._opened:
+            raise PinError(f"pin {pin} is not open")
+        return self._lines or self.reach()
+
+
+class SimulatedLines:
+    """Pins of a machine that has none: they keep what they are told and switch nothing."""
+
+    backend = "simulated"
+    told = "simulated: no pin is switched"
+    failures: tuple[type[Exception], ...] = ()
+
+    def __init__(self) -> None:
+        self._levels: dict[int, bool] = {}
+
+    def output(self, pin: int, *, high: bool) -> None:
+        """Start at this level."""
+        self._levels[pin] = high
+
+    def input(self, pin: int, pull: Pull) -> None:
+        """Nothing is wired: the pull decides."""
+        self._levels[pin] = pull == "up"
+
+    def write(self, pin: int, *, high: bool) -> None:
+        """Set the level."""
+        self._levels[pin] = high
+
+    def read(self, pin: int) -> bool:
+        """Return the level set last."""
+        return self._levels[pin]
+
+    def release(self, pins: Collection[int]) -> None:
+        """Forget their levels."""
+        for pin in pins:
+            self._levels.pop(pin, None)
+
+    def why(self, pin: int, error: Exception) -> str:  # noqa: ARG002 — nothing fails here
+        """Return what the error says."""
+        return str(error)
 
 
 def make_pins(settings: Controller, consumer: str) -> Pins:
-    """Return the pins that [controller] asks for; `consumer` is the process's name for the kernel."""
-    return Pins(settings.pins, partial(_choose, settings, consumer))
+    """Make the pins that [controller] asks for; `consumer` is the process's name for the kernel."""
+    return Pins(settings.pins, partial(_choose, settings.pins, settings.chip, consumer))
 
 
 def make_inputs(settings: Controller, consumer: str) -> Pins:
-    """Return the pins of a process that only reads: simulated relays do not simulate the inputs."""
-    pins = make_pins(settings, consumer)
-    return Pins("auto", partial(_auto, settings.chip, consumer)) if settings.pins == "simulated" else pins
+    """Make the pins of a process that only reads: simulated relays do not simulate the inputs."""
+    return make_pins(replace(settings, pins="auto") if settings.pins == "simulated" else settings, consumer)
 
 
-def _choose(settings: Controller, consumer: str) -> Lines:
-    match settings.pins:
-        case "simulated":
-            return SimulatedLines()
-        case "rpi":
-            return RpiLines()
-        case "gpiod":
-            return GpiodLines(settings.chip, consumer)
-        case "auto":
-            return _auto(settings.chip, consumer)
+def _choose(setting: str, chip: str | None, consumer: str) -> Lines:
+    """Return the lines; `auto` is the kernel's own interface, else RPi.GPIO. Raises NoPinsError."""
+    from bus.pins.gpiod_lines import GpiodLines  # noqa: PLC0415 — it stands on this file
+    from bus.pins.rpi import RpiLines  # noqa: PLC0415 — the same
 
-
-def _auto(chip: str | None, consumer: str) -> Lines:
-    """Return the kernel's own interface, else RPi.GPIO if it is installed. Raises NoPinsError."""
+    if setting in ("simulated", "rpi"):
+        return SimulatedLines() if setting == "simulated" else RpiLines()
     try:
         return GpiodLines(chip, consumer)
-    except NoPinsError as error:
-        why = error
-    try:
-        return RpiLines()
     except NoPinsError:
+        if setting == "auto":
+            with suppress(NoPinsError):
+                return RpiLines()
         # The advice is about the one that serves every board.
-        raise why from None
+        raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bus.pins.engine import NoPinsError
+from bus.pins import NoPinsError
 from config.model import Pull
 
 # The chip of the header, by board: Pi Zero to 3, Pi 4, Pi 5.

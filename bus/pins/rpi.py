@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from types import ModuleType
 
-from bus.pins.engine import NoPinsError, PinError
+from bus.pins import NoPinsError, PinError
 from config.model import Pull
 
 # Asked for its function only, to see whether the chip can be reached; any pin would do.

@@ -7,7 +7,7 @@ from cli import doctor, output
 from cli.house import INSTALLED, House, Json, talks
 from cli.machine.finding import wrong
 from cli.machine.place import STATE, Place
-from config.hosts import is_here
+from config.addresses import is_here
 
 
 @talks

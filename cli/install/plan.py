@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.install import mosquitto
 from cli.install.system import InstallError, System, load, save
-from config.hosts import is_here
+from config.addresses import is_here
 
 ANSWERS = "/var/lib/boondock-install/answers.json"
 # An update that has begun, and is not decided about yet.

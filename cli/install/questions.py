@@ -29,7 +29,7 @@ from cli.install.kinds import (
 from cli.install.plan import ELSEWHERE, EXISTING, OWN, Plan
 from cli.install.steps import zone_of
 from cli.install.system import InstallError, System
-from config.hosts import is_here
+from config.addresses import is_here
 
 Read = Callable[[str], str]
 _ID = re.compile(r"[^a-z0-9_]+")

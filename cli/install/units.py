@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from config.hosts import is_here
+from config.addresses import is_here
 
 PRIVATE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fe80::/10 fc00::/7"
 # The unit, and the user of our own broker that it is; %i is the collector's transport.

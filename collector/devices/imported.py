@@ -11,7 +11,7 @@ from bus.about import MEASUREMENT, Entity
 from bus.messages import OFF, ON, from_iso
 from collector.devices.description import Row, Value, Values
 from collector.devices.rows import MEASURES
-from config.model_import import Availability, Import, ImportEntity, topics_of
+from config.model import Availability, Import, ImportEntity, topics_of
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 # Nothing in a van or a house is as large; beyond it a float has no decimals left.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.clock import synchronised
-from bus.pins.engine import NoPinsError, PinError, Pins
+from bus.pins import NoPinsError, PinError, Pins
 from collector.devices.description import HostText, LineError, NoAnswerError, RefusedError, Space
 from config.model import Pull
 

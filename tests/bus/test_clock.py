@@ -15,7 +15,6 @@ from bus.clock import (
     HouseClock,
     Step,
     boot_id,
-    clock_of,
     read_anchor,
     system_clock,
     write_anchor,
@@ -319,7 +318,7 @@ def test_all_processes_agree_and_none_is_behind_what_is_stored(
 
 
 def test_a_clock_over_it_is_what_all_take(machine: Machine) -> None:
-    clock = clock_of(machine.process())
+    clock = machine.process()
     assert (clock.wall(), clock.offset(), clock.quality()) == (NOON_MS, NOON_MS - 20_000, "estimated")
     machine.raw += DAY
     assert clock.poll() == Step(DAY, 20.0, "estimated", "estimated")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.clock import Now, Stamp, clock_of, put_right
+from bus.clock import Now, Stamp, put_right
 from bus.events import Sent
 from bus.health import Journal
 from bus.messages import ClockQuality, Reading, decode_reading, encode_reading
@@ -38,7 +38,7 @@ class Boot:
         self.bus, self.journal = FakeBus(), Journal()
         boot = f"boot{self.machine.boot}"
         self.outbox = Outbox(self.folder / "run", self.folder / "disk", "ble", boot=boot)
-        self.clock = clock_of(self.machine.process())
+        self.clock = self.machine.process()
         self.publisher = Publisher(self.bus, Topics(), self.outbox, self.clock, self.journal)
         self.publisher.take("camper/service/statistician", b"online", self.machine.boottime, kept=True)
 
@@ -182,7 +182,7 @@ def test_without_a_broker_they_wait_and_go_out_with_the_right_time(boot: Boot) -
 def test_the_death_of_the_process_loses_none_and_moves_none_twice(boot: Boot, on_disk: int) -> None:
     boot.read(13.1)
     if on_disk:
-        boot.outbox._files.spill()
+        boot.outbox._spill()
     boot.start()
     assert boot.waiting() == [("12:00:00", "estimated", 13.1)]
     boot.synchronise()
@@ -299,13 +299,13 @@ def test_a_clock_that_is_set_late_by_half_a_second_is_right_too(boot: Boot) -> N
 def test_what_waits_in_a_large_outbox_is_not_sent_before_its_time_is_right(
     boot: Boot, monkeypatch: pytest.MonkeyPatch, synchronised: int
 ) -> None:
-    monkeypatch.setattr("bus.outbox.files._BATCH", 10)
+    monkeypatch.setattr("bus.outbox._BATCH", 10)
     boot.bus.answer = Sent.LATER
     for number in range(95):
         boot.read(number)
         boot.pass_(0)
         if number == 49:
-            boot.outbox._files.spill()
+            boot.outbox._spill()
     boot.bus.answer = Sent.YES
     boot.synchronise()
     boot.machine.synced = bool(synchronised)
@@ -338,8 +338,8 @@ def test_sizes_follow_the_payloads(tmp_path: Path) -> None:
         STATE, encode_reading(Reading(ts=0, values={"v": 1}, clock="unset")), 0.0, Stamp(0, right=False)
     )
     assert outbox.put_right(Now(NOON_MS, NOON_MS, "ok"))
-    (row,) = outbox._files.after(0, 9)
-    assert outbox._files.size == len(row.payload) + len(row.topic)
+    (row,) = outbox.after(0, 9)
+    assert outbox.size == len(row.payload) + len(row.topic)
     file.close()
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus.about import BINARY_SENSOR_CLASSES, About, Entity
-from bus.discovery import SENSORS, payload, payload_of_gone
+from bus.about import BINARY_SENSOR_CLASSES, SENSORS, About, Entity, discovery_payload, payload_of_gone
 from bus.topics import Topics
 from collector.devices import KINDS
 from tests import home_assistant
@@ -46,7 +45,7 @@ def made(
 ) -> Payload:
     """The payload of a device `dev`, decoded."""
     found: Payload = json.loads(
-        payload(Topics(base), "dev", about, service=service, version="1.2", gone=gone or {})
+        discovery_payload(Topics(base), "dev", about, service=service, version="1.2", gone=gone or {})
     )
     return found
 
@@ -208,7 +207,7 @@ def test_a_stranger_has_no_diagnostics_of_ours() -> None:
 
 def test_who_never_says_whether_he_is_there_is_not_waited_for() -> None:
     found = json.loads(
-        payload(Topics(), "dev", About(name="x"), service=None, version="1", availability=False)
+        discovery_payload(Topics(), "dev", About(name="x"), service=None, version="1", availability=False)
     )
     assert not {"availability", "availability_mode"} & found.keys()
 

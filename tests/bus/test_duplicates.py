@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus.process import PATIENCE_S, Duplicates, Step
+from bus.process import AGAIN_S, PATIENCE_S, Duplicates, Step
 
 OLD, YOUNG = "000000000000100-aa", "000000000000200-bb"
 
@@ -19,7 +19,8 @@ def talk(seconds: int, *, stops: str | None = None, after: float = 0.0) -> tuple
     return old, young
 
 
-def test_the_younger_ends_after_two_keep_alives_and_the_older_stays() -> None:
+def test_the_younger_leaves_within_ten_seconds_and_the_older_stays() -> None:
+    assert PATIENCE_S + AGAIN_S <= 10
     old, young = talk(int(PATIENCE_S))
     assert (old.lost, young.lost) == (False, False)
     old, young = talk(int(PATIENCE_S) + 2)
@@ -28,7 +29,7 @@ def test_the_younger_ends_after_two_keep_alives_and_the_older_stays() -> None:
 
 @pytest.mark.parametrize("dead", [OLD, YOUNG])
 def test_what_a_dead_one_left_behind_ends_nobody(dead: str) -> None:
-    old, young = talk(600, stops=dead, after=40)
+    old, young = talk(600, stops=dead, after=PATIENCE_S - AGAIN_S)
     left = young if dead == OLD else old
     assert (left.lost, left.present(599)) == (False, False)
 
@@ -42,9 +43,9 @@ def test_its_own_word_is_no_rival() -> None:
 
 def test_two_rivals_one_after_the_other_are_not_one_that_stays() -> None:
     young = Duplicates(YOUNG)
-    for now in range(0, 200, 10):
-        young.hear(f"00000000000010{now // 50}-cc", now)
-    assert not young.lost
+    for now in range(0, 60, 2):
+        young.hear(f"00000000000010{now // 6}-cc", now)
+        assert not young.lost
 
 
 def test_one_that_is_heard_again_after_an_hour_begins_anew() -> None:
@@ -54,13 +55,29 @@ def test_one_that_is_heard_again_after_an_hour_begins_anew() -> None:
     assert (young.present(3_611), young.lost) == (True, False)
 
 
+def test_words_with_long_pauses_between_them_are_not_one_that_stays() -> None:
+    young = Duplicates(YOUNG)
+    for now in range(0, 300, int(PATIENCE_S) + 1):
+        young.hear(OLD, now)
+        assert not young.lost
+
+
+def test_who_is_not_answered_is_silent_soon_until_the_other_speaks() -> None:
+    one = Duplicates(YOUNG)
+    one.hear(OLD, 0)
+    assert [now for now in range(20) if one.due(now)] == [0, 2, 4, 6, 8]
+    one.hear(OLD, 30)
+    assert one.due(30)
+    assert one.present(80), "health tells of it until what stays away has looked again"
+
+
 def test_they_do_not_shout_at_each_other() -> None:
     one = Duplicates(YOUNG)
     said = 0
     for now in range(50):
         one.hear(OLD, now)
         said += one.due(now)
-    assert said == 5
+    assert said == 50 / AGAIN_S
 
 
 def test_who_left_looks_every_half_minute_and_comes_back_once_nobody_answers() -> None:

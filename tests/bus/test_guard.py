@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from bus.clock import clock_of
 from bus.events import Connected, Link, Message
 from bus.inbox import Handling
 from bus.process import EXIT_RESTART, Process, RestartError
@@ -59,7 +58,7 @@ class Running:
             "idle",
             link=link,
             topics=Topics(),
-            clock=clock_of(machine.process()),
+            clock=machine.process(),
             subscriptions=[],
             acknowledge=True,
             runtime=folder,

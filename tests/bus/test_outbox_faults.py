@@ -115,7 +115,7 @@ def test_a_watermark_that_came_while_the_disk_was_locked_is_not_forgotten(tmp_pa
 def test_a_locked_file_in_run_waits_for_the_next_process(tmp_path: Path) -> None:
     before = make(tmp_path)
     fill(before, range(3))
-    before._files._memory.close()
+    before._memory.close()
     other = lock(tmp_path / "run" / f"{NAME}.outbox")
     outbox = make(tmp_path)
     fill(outbox, range(3, 5))
@@ -198,7 +198,7 @@ def test_a_disk_that_turns_read_only_comes_back(tmp_path: Path) -> None:
     outbox = make(tmp_path)
     fill(outbox, range(5))
     outbox.settle(SPILL_AFTER_S)
-    first, disk = outbox.stream, outbox._files._disk
+    first, disk = outbox.stream, outbox._disk
     assert disk is not None
     disk._db.execute("PRAGMA query_only = 1")
     outbox.watermark(first, 2, SPILL_AFTER_S)
@@ -217,7 +217,7 @@ def test_run_fails_when_all_has_arrived_and_the_next_reading_goes_out(tmp_path: 
     fill(outbox, range(5))
     send_all(outbox)
     outbox.watermark(outbox.stream, 5, 0.0)
-    outbox._files._memory._db.execute("PRAGMA query_only = 1")
+    outbox._memory._db.execute("PRAGMA query_only = 1")
     fill(outbox, range(5, 6))
     assert send_all(outbox) == [(outbox.stream, 6, 5)]
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bus import outbox as module
 from bus.outbox import (
     NEW_STREAM_EVERY_S,
     REFUSED,
@@ -21,7 +22,6 @@ from bus.outbox import (
     SPILL_AFTER_S,
     SPILL_EVERY_S,
     Outbox,
-    files,
 )
 from bus.outbox.file import OutboxFile
 from statistician.streams import Spot, StreamPlace, Streams
@@ -79,7 +79,9 @@ class _Life(RuleBasedStateMachine):
         super().__init__()
         # Names by chance would make one example differ from its repetition: streams are taken in their order.
         names = count(1)
-        self.names = patch.object(files, "secrets", SimpleNamespace(token_hex=lambda _: f"{next(names):06x}"))
+        self.names = patch.object(
+            module, "secrets", SimpleNamespace(token_hex=lambda _: f"{next(names):06x}")
+        )
         self.names.start()
         self.folder = Path(tempfile.mkdtemp())
         self.now = 0.0
@@ -117,14 +119,14 @@ class _Life(RuleBasedStateMachine):
         assert set(range(1, self.measured + 1)) - self.statistician.stored <= self.gone
         assert self.statistician.streams.lost == 0, "said to be lost what was not"
         for outbox in (*self.dead, self.outbox):
-            outbox._files._memory.close()
-            if outbox._files._disk:
-                outbox._files._disk.close()
+            outbox._memory.close()
+            if outbox._disk:
+                outbox._disk.close()
         shutil.rmtree(self.folder)
 
     @invariant()
     def the_count_is_right(self) -> None:
-        assert len(self.outbox._files.after(0, 10_000)) == self.outbox.waiting
+        assert len(self.outbox.after(0, 10_000)) == self.outbox.waiting
 
     @rule(count=st.integers(1, 5), goes=st.booleans(), arrives=st.booleans())
     def measure(self, count: int, goes: bool = False, arrives: bool = False) -> None:  # noqa: FBT001, FBT002 — hypothesis gives them
@@ -241,9 +243,9 @@ class _Life(RuleBasedStateMachine):
         self.mend(self.folder / "state")
 
     @rule(which=st.sampled_from(["_memory", "_disk"]))
-    @precondition(lambda self: self.outbox._files._disk is not None)
+    @precondition(lambda self: self.outbox._disk is not None)
     def a_file_becomes_read_only(self, which: str) -> None:
-        kept: OutboxFile = getattr(self.outbox._files, which)
+        kept: OutboxFile = getattr(self.outbox, which)
         if kept.path is not None:
             kept._db.execute("PRAGMA query_only = 1")
 

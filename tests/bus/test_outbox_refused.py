@@ -60,7 +60,7 @@ def test_no_stream_ends_elsewhere_than_its_file_says(tmp_path: Path) -> None:
     fill(outbox, 2)
     outbox.settle(SPILL_AFTER_S)
     first = outbox.stream
-    outbox._files._memory._db.execute("PRAGMA query_only = 1")
+    outbox._memory._db.execute("PRAGMA query_only = 1")
     outbox.hear(first, REFUSED, SPILL_AFTER_S)
     # The statistician has the first of the two; the next process goes on at the third.
     assert [(r["stream"], r["seq"]) for r in send_all(outbox, SPILL_AFTER_S)] == [(first, 1), (first, 2)]

@@ -10,7 +10,7 @@ from queue import Empty
 import pytest
 from paho.mqtt.client import MQTTMessage
 
-from bus.clock import Clock, clock_of
+from bus.clock import Clock
 from bus.events import Link, Message, Sent
 from bus.inbox import OF_ONE
 from bus.process import HEALTH_EVERY_S, Process
@@ -47,7 +47,7 @@ class Idle:
 def test_health_says_where_the_time_comes_from(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     house = machine.process()
     link = Link.of(Broker(), "idle", "part")
-    process = Process("idle", link=link, topics=Topics(), clock=clock_of(house), subscriptions=[])
+    process = Process("idle", link=link, topics=Topics(), clock=house, subscriptions=[])
     told: list[dict[str, dict[str, str]]] = []
 
     def publish(_topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
@@ -111,7 +111,7 @@ def test_the_loop_that_works_is_the_one_that_tells_the_watchdog(
 
         house = machine.process()
         link = Link.of(Broker(), "idle", "part")
-        process = Process("idle", link=link, topics=Topics(), clock=clock_of(house), subscriptions=[])
+        process = Process("idle", link=link, topics=Topics(), clock=house, subscriptions=[])
         service = Working(machine, heard)
         for _ in range(6):
             house.poll()
@@ -126,7 +126,7 @@ def test_the_younger_of_two_on_a_broker_leaves_it_with_a_sentence_and_comes_back
     house = machine.process()
     topic = "camper/service/idle"
     client = Client(broker.port, topic, "camper/about/+")
-    made = [_named(instance, broker.port, clock_of(house)) for instance in ("1-old", "2-young")]
+    made = [_named(instance, broker.port, house) for instance in ("1-old", "2-young")]
     for one in made:
         one.connection.start()
         client.wait(lambda m, i=one: says(m) == i.connection._link.instance)  # type: ignore[misc]  # a bound default
@@ -134,7 +134,7 @@ def test_the_younger_of_two_on_a_broker_leaves_it_with_a_sentence_and_comes_back
     _take(made[0], 3)
     _take(made[1], 2)
     for turn in range(9):
-        machine.pass_(10)
+        machine.pass_(2)
         for one in made:
             one._look_after(Idle(), machine.boottime)
         if made[1]._duplicates.away:
@@ -176,7 +176,7 @@ def test_the_younger_of_two_on_a_broker_leaves_it_with_a_sentence_and_comes_back
 
 
 def test_a_flood_is_told_and_over_when_it_is_over(machine: Machine) -> None:
-    process = _named("x", 1, clock_of(machine.process()))
+    process = _named("x", 1, machine.process())
     request = Message("camper/request/idle/info", b"{}", 0, retain=False, mid=0, generation=1)
     for _ in range(100):
         process.emit(request)

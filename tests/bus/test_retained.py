@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from bus import state_files
-from bus.retained import Manifest
+from bus.retained import RetainedTopics
 
 
 def test_it_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "state" / "x-published.json"
-    manifest = Manifest(path)
+    manifest = RetainedTopics(path)
     manifest.add("mppt", {"power"})
     manifest.add("mppt", {"voltage"})
     manifest.add("shunt", {"soc"})
     manifest.drop("shunt")
     manifest.drop("mppt", {"power"})
     manifest.file.close()
-    again = Manifest(path)
+    again = RetainedTopics(path)
     assert (again.devices, again.entities("mppt"), again.entities("shunt")) == (["mppt"], {"voltage"}, set())
 
 
 def test_the_card_is_written_only_when_something_changed(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    manifest = Manifest(path)
+    manifest = RetainedTopics(path)
     manifest.file.close()
     assert not path.exists()
     manifest.add("mppt", {"power"})
@@ -40,17 +40,17 @@ def test_the_card_is_written_only_when_something_changed(tmp_path: Path) -> None
 def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
-    manifest = Manifest(path)
+    manifest = RetainedTopics(path)
     assert manifest.devices == []
     manifest.add("mppt", {"power"})
     manifest.file.close()
-    assert Manifest(path).devices == ["mppt"]
+    assert RetainedTopics(path).devices == ["mppt"]
 
 
 def test_a_disk_that_refuses_is_a_problem_until_it_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = Manifest(tmp_path / "x.json")
+    manifest = RetainedTopics(tmp_path / "x.json")
     manifest.add("mppt", {"power"})
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", _full)
@@ -58,7 +58,7 @@ def test_a_disk_that_refuses_is_a_problem_until_it_takes_it(
     assert "No space left" in str(manifest.file.problem)
     manifest.file.close()
     assert manifest.file.problem is None
-    assert Manifest(tmp_path / "x.json").devices == ["mppt"]
+    assert RetainedTopics(tmp_path / "x.json").devices == ["mppt"]
 
 
 def _full(_descriptor: int) -> None:

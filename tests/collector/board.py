@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.pins import make_inputs
-from bus.pins.engine import Pins
+from bus.pins import Pins, make_inputs
 from config.model import Controller
 from tests.emulators import gpio_board
 from tests.emulators.gpio_board import Board

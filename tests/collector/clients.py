@@ -9,7 +9,7 @@ from bus.events import Message
 from bus.health import Journal, encode
 from bus.outbox import Outbox
 from bus.publisher import Publisher
-from bus.retained import Manifest
+from bus.retained import RetainedTopics
 from bus.topics import Topics
 from collector.device import Owned, Readings, owned_devices, service_name
 from collector.device_store import open_store
@@ -98,8 +98,8 @@ class BleHouse(Clients):
         self.settings = Settings(device=devices, storage=storage)
         self.bus, self.journal, self.emitted = FakeBus(), Journal(), []
         outbox = Outbox(self.folder / "run", self.folder / "state", "collector_ble")
-        manifest = Manifest(self.folder / "state" / "collector_ble-published.json")
-        self.publisher = Publisher(self.bus, TOPICS, outbox, time.clock, self.journal, manifest=manifest)
+        self.bus.retained = RetainedTopics(self.folder / "state" / "collector_ble-published.json")
+        self.publisher = Publisher(self.bus, TOPICS, outbox, time.clock, self.journal)
         self.publisher.take(TOPICS.service("statistician"), b"online", time.monotonic_s, kept=True)
         self.readings = Readings(self.publisher, clock=time.clock, journal=self.journal)
         source = ListeningSource(self.readings, emit=self.emitted.append)

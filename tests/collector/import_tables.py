@@ -1,6 +1,6 @@
 """[[import]] tables that several tests use."""
 
-from config.model_import import Availability, Import, ImportEntity
+from config.model import Availability, Import, ImportEntity
 
 PLUG = Import(
     topic="tele/plug/SENSOR",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collector.checking import wrong_with_import
 from collector.devices.imported import UNITS, BadPathError, BadPayloadError, Imported, is_online, parse_path
-from config.model_import import Availability, Import, ImportEntity
+from config.model import Availability, Import, ImportEntity
 from tests.collector.import_tables import PLUG
 
 Table = dict[str, Any]

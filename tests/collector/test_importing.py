@@ -17,8 +17,7 @@ from bus.topics import Topics
 from collector.device import Readings
 from collector.importing import ImportingSource, owned_imports, subscriptions
 from collector.service import Collector, Switching
-from config.model import Settings
-from config.model_import import Import, ImportEntity
+from config.model import Import, ImportEntity, Settings
 from tests.clock import FakeTime
 from tests.collector.import_tables import PLUG, THERMO
 from tests.fake_bus import FakeBus

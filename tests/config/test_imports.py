@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.model_import import Availability, Import, ImportEntity
+from config.model import Availability, Import, ImportEntity
 from tests.config.conftest import Machine
 
 ENTITY = '[import.entities]\nvolt = { path = "v", unit = "mV" }\n'

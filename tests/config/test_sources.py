@@ -14,8 +14,7 @@ import pytest
 from collector.checking import find_mistakes
 from config import load
 from config.mistakes import ConfigError
-from config.model import Settings
-from config.model_import import Availability, ImportEntity
+from config.model import Availability, ImportEntity, Settings
 from tests.config.conftest import Machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -10,7 +10,7 @@ from bus.events import Message
 from bus.health import Journal
 from bus.messages import to_iso
 from bus.outbox import Outbox
-from bus.pins.engine import Pins
+from bus.pins import Pins
 from bus.pins.rpi import RpiLines
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
@@ -88,8 +88,6 @@ class Rig:
             ),
             restart=BrokerRestart(Broker(port=self.port), self.folder / "run", self.journal),
             topics=topics,
-            clock=clock,
-            journal=self.journal,
         )
         return self
 

@@ -9,8 +9,8 @@ import pytest
 from bus.events import Connected, Disconnected, Sent
 from bus.health import Journal
 from config.model import Broker, Relay
-from controller.broker_watch import AGAIN_S, HANGS_S
 from controller.files import FILE, BrokerRestart
+from controller.others import AGAIN_S, HANGS_S
 from tests.controller.conftest import MakeRig
 from tests.controller.gpio import Gpio
 from tests.controller.rig import LAMP, PUMP, Rig

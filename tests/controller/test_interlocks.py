@@ -3,8 +3,7 @@
 import pytest
 
 from bus.messages import Reading, Value
-from config.conditions import Condition, parse
-from config.model import BatteryGuard, Relay, Settings
+from config.model import BatteryGuard, Condition, Relay, Settings, parse_condition
 from controller.others import States
 from controller.policy import broken, devices, partners, rest, unmet
 from tests.controller.conftest import MakeRig
@@ -34,8 +33,8 @@ def heard(value: Value, at: float = NOW) -> States:
     ],
 )
 def test_a_condition_is_read_as_it_is_written(text: str, condition: Condition) -> None:
-    assert parse(text) == condition
-    assert parse(str(condition)) == condition
+    assert parse_condition(text) == condition
+    assert parse_condition(str(condition)) == condition
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus.topics import Topics
-from config.hosts import is_here
+from config.addresses import is_here
 from config.model import Broker, Lan, Settings, Statistician, Storage, User
 from scripts import broker as run_broker
 from scripts.broker import BrokerError, Chosen, choose

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus.about import Entity
-from bus.discovery import platform
+from bus.about import Entity, platform
 from bus.messages import to_iso
 from tests.homeassistant import every_entity
 from tests.homeassistant.installed import installed

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.pins import gpiod_lines, make_inputs, make_pins
-from bus.pins.engine import NoPinsError, PinError, Pins
+from bus.pins import NoPinsError, PinError, Pins, gpiod_lines, make_inputs, make_pins
 from config.model import Controller
 from tests.collector import board as boards
 from tests.emulators import gpio_board

@@ -6,8 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from bus.pins import make_pins
-from bus.pins.engine import PinError, Pins
+from bus.pins import PinError, Pins, make_pins
 from bus.pins.rpi import RpiLines
 from config.model import Controller
 from tests.controller.gpio import Gpio, plug_in

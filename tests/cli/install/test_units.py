@@ -3,7 +3,7 @@
 import pytest
 
 from cli.install.units import PRIVATE, PROCESSES, backup_text, broker_text, lan_text
-from config.hosts import is_here
+from config.addresses import is_here
 
 UNIT = "boondock-collector@.service"
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bus.clock import clock_of
 from bus.health import Journal
 from bus.messages import Reading, encode_reading
 from config.model import Statistician as Settings
@@ -81,7 +80,7 @@ def test_a_clock_behind_what_is_stored_goes_on_from_there(tmp_path: Path) -> Non
         TOPICS,
         Store(rig.path),
         Settings(),
-        clock=clock_of(house),
+        clock=house,
         journal=Journal(),
         anchor=machine.anchor,
     )
