@@ -96,6 +96,10 @@ def _meant(location: list[str], value: object) -> str:
     """Guess what a name that no setting has should be."""
     *above, word = location
     if above:
+        table = _SYNONYMS.get(word.lower(), word)
+        if isinstance(value, dict | list) and table in known([]):
+            header = f"{table}.{NAMED[table]}" if table in NAMED else table
+            return f"write [{header}], a table of its own"
         return nearest(word, known(above))
     if not isinstance(value, dict | list):
         tables = [t for t in known([]) if word in (known([t, "x"]) if t in NAMED else known([t]))]

@@ -118,13 +118,15 @@ def _table(path: str, header: Statement, counts: dict[str, int]) -> str:
 
 
 def line_of(key: str, known: Mapping[str, int]) -> int:
-    """Find the line of a key, else of its table, else of the first thing in it; 0 if there is none."""
+    """Find the line of a key, else of the first thing in it, else of its table; 0 if there is none."""
     below = [line for name, line in known.items() if name.startswith(f"{key}.")]
+    if key not in known and below:
+        return min(below)
     while key:
         if key in known:
             return known[key]
         key = key.rpartition(".")[0]
-    return min(below, default=0)
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
