@@ -143,11 +143,6 @@ class Block(_Table):
     every: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     optional: bool = False
 
-    @property
-    def entities(self) -> list[str]:
-        """List the entities that it tells."""
-        return [value.id for value in self.values]
-
 
 class Identity(_Table):
     """Where the device keeps its model or its serial number."""
