@@ -14,7 +14,7 @@ from collector.devices.modbus.device import load
 from collector.devices.victron.vedirect import decode
 from collector.polling import Answered, Worker, verb_job
 from collector.read import Raw, recorded_poll
-from collector.transports.vedirect import VeDirect
+from collector.transports.vedirect import VeDirectCable
 from config.mistakes import ConfigError, Mistake
 from config.model import Device, Settings
 
@@ -78,7 +78,7 @@ class Speaker:
 
 def listen(port: str, *, patience: float = PATIENCE_S) -> Speaker:
     """Listen at 19200 bit/s for `patience` seconds at most; nothing is sent."""
-    cable = VeDirect(port, patience=patience)
+    cable = VeDirectCable(port, patience=patience)
     try:
         cable.open()
     except LineError as error:
@@ -99,7 +99,7 @@ def listen(port: str, *, patience: float = PATIENCE_S) -> Speaker:
         return Speaker("vedirect", None, str(error))
 
 
-def _fields(cable: VeDirect) -> dict[str, str]:
+def _fields(cable: VeDirectCable) -> dict[str, str]:
     """Read what a device says of itself: a battery monitor has two blocks, its product id is in one."""
     fields: dict[str, str] = {}
     for _ in range(2):

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec.structs import replace as changed
 
 from bus.about import MEASUREMENT, Entity
 from bus.messages import OFF, ON, from_iso
 from collector.devices.description import Row, Value, Values
-from collector.devices.rows import MEASURES
+from collector.devices.rows import MEASURES, Measure
 from config.model_import import Availability, Import, ImportEntity, topics_of
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
@@ -60,55 +61,44 @@ def is_enumeration(one: ImportEntity) -> bool:
     return bool(one.options or one.map) and not is_switch(one)
 
 
+OF_NUMBERS = ("unit", "state_class", "precision", "scale", "offset", "step")
+"""Settings of numbers alone."""
+
+
 def is_number(one: ImportEntity) -> bool:
     """Whether a setting says that its values are numbers; else numbers and texts pass as they are."""
-    says = (
-        one.unit,
-        one.device_class,
-        one.state_class,
-        one.precision,
-        one.scale,
-        one.offset,
-        one.step,
-        one.range,
-    )
-    return any(said is not None for said in says) and not is_switch(one) and not is_enumeration(one)
+    says = any(getattr(one, name) is not None for name in (*OF_NUMBERS, "device_class", "range"))
+    return says and not is_switch(one) and not is_enumeration(one)
 
 
 def row_of(key: str, one: ImportEntity) -> Row:
     """Describe the entity as clients see it; what its table leaves out follows from the unit."""
-    name = one.name or key.replace("_", " ").capitalize()
-    command = one.command_topic is not None
-    if is_switch(one):
-        entity = Entity(
-            name=name, device_class=one.device_class, boolean=True, command=command, diagnostic=one.diagnostic
-        )
-        return Row(entity=entity)
-    if is_enumeration(one):
-        words = one.options or tuple(dict.fromkeys(one.map.values()))
-        entity = Entity(
-            name=name, device_class="enum", options=words, command=command, diagnostic=one.diagnostic
-        )
-        return Row(entity=entity)
-    unit, factor, _ = UNITS.get(one.unit or "", (one.unit, 1.0, 0.0))
-    measure = MEASURES.get(unit or "")
-    if measure is not None and factor == _MILLI:
-        # Who counts in thousandths means small values.
-        measure = replace(measure, precision=3, step=0.0)
-    implied = None if unit is None else MEASUREMENT
     entity = Entity(
-        name=name,
-        unit=unit,
-        device_class=one.device_class or (measure.device_class if measure else None),
-        state_class=one.state_class or (measure.state_class if measure else implied),
-        precision=one.precision if one.precision is not None or measure is None else measure.precision,
-        range=one.range,
-        step=one.command_step,
-        command=command,
+        name=one.name or key.replace("_", " ").capitalize(),
+        device_class=one.device_class,
+        command=one.command_topic is not None,
         diagnostic=one.diagnostic,
     )
-    step = one.step if one.step is not None else measure.step if measure else 0.0
-    return Row(entity=entity, step=step)
+    if is_switch(one):
+        return Row(entity=changed(entity, boolean=True))
+    if is_enumeration(one):
+        words = one.options or tuple(dict.fromkeys(one.map.values()))
+        return Row(entity=changed(entity, device_class="enum", options=words))
+    unit, factor, _ = UNITS.get(one.unit or "", (one.unit, 1.0, 0.0))
+    measure = MEASURES.get(unit or "", Measure(None, None if unit is None else MEASUREMENT, None, 0.0))
+    if unit in MEASURES and factor == _MILLI:
+        # Who counts in thousandths means small values.
+        measure = replace(measure, precision=3, step=0.0)
+    entity = changed(
+        entity,
+        unit=unit,
+        device_class=one.device_class or measure.device_class,
+        state_class=one.state_class or measure.state_class,
+        precision=measure.precision if one.precision is None else one.precision,
+        range=one.range,
+        step=one.command_step,
+    )
+    return Row(entity=entity, step=measure.step if one.step is None else one.step)
 
 
 def payload_of(one: ImportEntity, value: float | str) -> str:
@@ -245,7 +235,7 @@ def _find(body: object, path: Path) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Payload:
     """What one payload said: values by entity, when (ms since 1970 UTC; None: it does not say).
 
     `refused` and `missing` say of entities why they have no value; `bad_time` that the time is none.
@@ -292,7 +282,7 @@ class Imported:
         """List the entities that a topic may speak of."""
         return [one.key for one in self._fields.get(topic, [])]
 
-    def read(self, topic: str, payload: bytes) -> Heard:
+    def read(self, topic: str, payload: bytes) -> Payload:
         """Read a payload. Raises BadPayloadError."""
         fields = self._fields.get(topic, [])
         body: object = None
@@ -311,7 +301,7 @@ class Imported:
             except BadValueError as error:
                 refused[one.key] = f"{topic}: {error}"
         ts, bad_time = self._when(body)
-        return Heard(values, ts, refused, missing, bad_time)
+        return Payload(values, ts, refused, missing, bad_time)
 
     def _when(self, body: object) -> tuple[int | None, bool]:
         if self._time is None:

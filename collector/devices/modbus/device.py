@@ -39,8 +39,8 @@ from collector.devices.modbus.profile import (
     Block,
     Command,
     Direction,
+    Exact,
     Mark,
-    Number,
     Product,
     Profile,
     ProfileError,
@@ -102,8 +102,8 @@ def _word(value: Value, options: dict[str, str], code: int, registers: _Register
     return word
 
 
-def _raw(value: Value, registers: _Registers) -> Number | None:
-    raw: Number | None = None
+def _raw(value: Value, registers: _Registers) -> Exact | None:
+    raw: Exact | None = None
     for address in as_list(value.address):
         part = _part(value, address, registers)
         if part is not None:
@@ -114,12 +114,12 @@ def _raw(value: Value, registers: _Registers) -> Number | None:
     return None if None in taken else raw - sum((part for part in taken if part is not None), Decimal(0))
 
 
-def _part(value: Value, address: int, registers: _Registers) -> Number | None:
+def _part(value: Value, address: int, registers: _Registers) -> Exact | None:
     raw = number(value.type, registers.at(address, SIZES[value.type]), little=value.word_order == "little")
     return None if value.invalid and raw in as_list(value.invalid) else raw
 
 
-def _quantity(value: Value, raw: Number, registers: _Registers, rows: Rows) -> float | None:
+def _quantity(value: Value, raw: Exact, registers: _Registers, rows: Rows) -> float | None:
     scale, entity = value.scale, rows[value.id].entity
     if value.scale_register is not None:
         power = number("i16", registers.at(value.scale_register), little=False)
