@@ -261,11 +261,16 @@ def load(name: str) -> Profile:
     """Load a shipped profile by name, or the owner's own by path. Raises SettingError."""
     allowed = f"{', '.join(profiles.shipped())}, or the path of a file of your own"
     try:
-        return build(profiles.read(name))
+        return build(profiles.read(name)) if profiles.is_path(name) else _shipped(name)
     except profiles.ProfileFileError as error:
         raise SettingError("profile", str(error), allowed) from error
     except ProfileError as error:
         raise SettingError("profile", f"{name}: {error.where}: {error.wrong}", error.allowed) from error
+
+
+@cache
+def _shipped(name: str) -> Profile:
+    return build(profiles.read(name))
 
 
 @cache
