@@ -46,6 +46,9 @@ UNITS: Mapping[str, tuple[str, float, float]] = {
 }
 
 
+Path = tuple[str | int, ...]
+
+
 class BadValueError(ValueError):
     """What was found is none of the entity's values; the text says why."""
 
@@ -143,9 +146,9 @@ def words_of(one: ImportEntity) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """How what was found of one entity becomes its value; `plain`: in a payload without JSON or types."""
+    """How what is found at `path` becomes an entity's value; None: in a payload without JSON or types."""
 
-    plain: bool
+    path: Path | None
     words: Mapping[str, str]
     number: bool
     factor: float
@@ -157,7 +160,8 @@ class Meaning:
         _, factor, add = UNITS.get(one.unit or "", ("", 1.0, 0.0))
         scale, offset = 1.0 if one.scale is None else one.scale, one.offset or 0.0
         words = words_of(one) if is_switch(one) or is_enumeration(one) else {}
-        return cls(one.path is None, words, is_number(one), scale * factor, offset * factor + add)
+        path = None if one.path is None else parse_path(one.path)
+        return cls(path, words, is_number(one), scale * factor, offset * factor + add)
 
     def value(self, found: object) -> Value:
         """Convert what was found into a value of ours. Raises BadValueError."""
@@ -169,7 +173,7 @@ class Meaning:
                 raise BadValueError(f"{_shown(found)} is none of {', '.join(sorted(self.words))}")
             return word
         # What looks like a number is one.
-        if (self.number or self.plain) and isinstance(found, str) and _NUMBER.match(found.strip()):
+        if (self.number or self.path is None) and isinstance(found, str) and _NUMBER.match(found.strip()):
             found = float(found)
         if isinstance(found, int | float) and not isinstance(found, bool):
             return self._converted(found)
@@ -197,7 +201,6 @@ def _shown(found: object) -> str:
     return repr(found)[:40] if isinstance(found, str | bool | float) else "a number"
 
 
-Path = tuple[str | int, ...]
 _LEVEL = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")
 _PATH = re.compile(r"(?:[^.\[\]]+|\[\d{1,4}\])(?:\.[^.\[\]]+|\[\d{1,4}\])*\Z")
 _ABSENT = object()
@@ -248,19 +251,6 @@ class Payload:
     bad_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One entity on a topic."""
-
-    key: str
-    path: Path | None
-    meaning: Meaning
-
-    @classmethod
-    def of(cls, key: str, one: ImportEntity) -> "_Field":
-        return cls(key, None if one.path is None else parse_path(one.path), Meaning.of(one))
-
-
 class Imported:
     """One [[import]] table, ready to read payloads; its settings have passed the checks."""
 
@@ -268,38 +258,38 @@ class Imported:
         self.table = table
         self.rows = {key: row_of(key, one) for key, one in table.entities.items()}
         self._time = None if table.time is None else parse_path(table.time)
-        self._fields: dict[str, list[_Field]] = {}
+        self._meanings: dict[str, dict[str, Meaning]] = {}
         for key, one in table.entities.items():
             for topic in topics_of(table, one):
-                self._fields.setdefault(topic, []).append(_Field.of(key, one))
+                self._meanings.setdefault(topic, {})[key] = Meaning.of(one)
 
     @property
     def topics(self) -> list[str]:
         """Where its values are said."""
-        return list(self._fields)
+        return list(self._meanings)
 
     def of(self, topic: str) -> list[str]:
         """List the entities that a topic may speak of."""
-        return [one.key for one in self._fields.get(topic, [])]
+        return list(self._meanings.get(topic, {}))
 
     def read(self, topic: str, payload: bytes) -> Payload:
         """Read a payload. Raises BadPayloadError."""
-        fields = self._fields.get(topic, [])
+        meanings = self._meanings.get(topic, {})
         body: object = None
-        if self._time is not None or any(one.path is not None for one in fields):
+        if self._time is not None or any(one.path is not None for one in meanings.values()):
             body = _json(payload)
         values: Values = {}
         refused: dict[str, str] = {}
         missing: dict[str, str] = {}
-        for one in fields:
-            found = _text(payload) if one.path is None else _find(body, one.path)
+        for key, meaning in meanings.items():
+            found = _text(payload) if meaning.path is None else _find(body, meaning.path)
             if found is _ABSENT:
-                missing[one.key] = f"{topic} has nothing at {self.table.entities[one.key].path}"
+                missing[key] = f"{topic} has nothing at {self.table.entities[key].path}"
                 continue
             try:
-                values[one.key] = one.meaning.value(found)
+                values[key] = meaning.value(found)
             except BadValueError as error:
-                refused[one.key] = f"{topic}: {error}"
+                refused[key] = f"{topic}: {error}"
         ts, bad_time = self._when(body)
         return Payload(values, ts, refused, missing, bad_time)
 
