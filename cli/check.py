@@ -43,7 +43,7 @@ def examine(path: Path) -> load.Examined:
 def check_profile(profile: str, *, as_json: bool = False) -> int:
     """Say what is wrong with a Modbus profile, else which entities it has; 78 if anything is wrong."""
     # The collector's own reader, which other checks do not need.
-    from collector.direct import describe_profile as described  # noqa: PLC0415 — as above
+    from collector.read import describe_profile as described  # noqa: PLC0415 — as above
 
     try:
         lines, mistakes = described(profile), list[Mistake]()

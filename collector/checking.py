@@ -12,7 +12,15 @@ from collector import devices as kinds
 from collector import references
 from collector.device import TCP, baudrate
 from collector.devices.description import I2cKind, Kind, PolledKind, Poller, SettingError, Wire
-from collector.devices.imported import BadPathError, is_enumeration, is_number, is_switch, parse_path, row_of
+from collector.devices.imported import (
+    OF_NUMBERS,
+    BadPathError,
+    is_enumeration,
+    is_number,
+    is_switch,
+    parse_path,
+    row_of,
+)
 from collector.schedule import BadCronError, check_cron
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
@@ -170,7 +178,6 @@ def _entities(kind: Kind, device: Device) -> Iterator[Wrong]:
             yield f"{key}.{entity}", "there is no such entity", ", ".join(sorted(rows))
 
 
-_OF_NUMBERS = ("unit", "state_class", "precision", "scale", "offset", "step")
 _OF_SWITCHES = ("payload_on", "payload_off")
 _NO_LINE = "no such line here"
 
@@ -199,14 +206,14 @@ def _path(key: str, text: str) -> Iterator[Wrong]:
 
 def _form(key: str, one: ImportEntity) -> Iterator[Wrong]:
     if is_switch(one):
-        yield from _strange(key, one, (*_OF_NUMBERS, "range", "options", "map"), "its values are ON and OFF")
+        yield from _strange(key, one, (*OF_NUMBERS, "range", "options", "map"), "its values are ON and OFF")
         if set(map(str, one.on)) & set(map(str, one.off)):
             yield f"{key}.off", "a payload cannot mean ON and OFF", "other payloads than in `on`"
         if one.device_class is not None and one.device_class not in BINARY_SENSOR_CLASSES:
             yield _no_class(key, one.device_class, "binary sensor", BINARY_SENSOR_CLASSES)
     elif is_enumeration(one):
         yield from _strange(
-            key, one, (*_OF_NUMBERS, "range", "device_class", *_OF_SWITCHES), "its values are words"
+            key, one, (*OF_NUMBERS, "range", "device_class", *_OF_SWITCHES), "its values are words"
         )
         for said, word in one.map.items():
             if one.options and word not in one.options:
@@ -319,17 +326,13 @@ def _pins(device: Device) -> set[int]:
     return {*device.levels.values(), *(() if device.pin is None else (device.pin,))}
 
 
-def _is_serial(device: Device) -> bool:
-    kind = kinds.KINDS.get(device.kind)
-    return isinstance(kind, PolledKind) and device.port is not None and not device.port.startswith(TCP)
-
-
 def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
     # Modbus is a bus: all on it listen, at one speed. Everything else on a port is alone there.
     if not all(kinds.wire_of(one.kind) is Wire.MODBUS for one in (device, its)):
         yield "port", f"{other} has {device.port} for itself", "a port of its own"
         return
-    if _is_serial(device) and (speed := _speed(its)) != _speed(device):
+    over_tcp = str(device.port).startswith(TCP)
+    if not over_tcp and (speed := _speed(its)) != _speed(device):
         yield "baudrate", f"{other} is on {device.port} with {speed}", f"{speed} on that port"
     if (unit := _unit(device)) is not None and unit == _unit(its):
         yield "unit", f"{other} is unit {unit} on {device.port} already", "one device a unit"

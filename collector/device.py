@@ -192,9 +192,9 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             speed = baudrate(settings, device.poller)
             named = f"{port} at {speed} baud", lambda: ModbusRtu(port, speed)
         case Wire.VE_DIRECT:
-            from collector.transports.vedirect import VeDirect
+            from collector.transports.vedirect import VeDirectCable
 
-            named = f"VE.Direct at {port}", lambda: VeDirect(port)
+            named = f"VE.Direct at {port}", lambda: VeDirectCable(port)
         case _:
             from collector.transports.route_b import RouteB
 

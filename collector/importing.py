@@ -12,7 +12,7 @@ from bus.events import Message, Publishes, Sent, Subscription
 from bus.messages import OFF, ON, Value, Values
 from collector.device import Owned, Readings
 from collector.devices.description import Decoded, Earlier, Kind, NoAnswerError, Wire
-from collector.devices.imported import BadPayloadError, Heard, Imported, is_online, payload_of
+from collector.devices.imported import BadPayloadError, Imported, Payload, is_online, payload_of
 from collector.polling import Switched
 from collector.schedule import Cadence, Coalescer
 from config.model import Device, Import, Settings
@@ -146,7 +146,7 @@ class ImportingSource:
             if subject not in self._readings.journal.problems:
                 self._readings.journal.problem(subject, reasons[entity], self._readings.clock.wall())
 
-    def _say(self, owned: Owned, device: _Device, heard: Heard, at: float) -> None:
+    def _say(self, owned: Owned, device: _Device, heard: Payload, at: float) -> None:
         values = dict(heard.values)
         obeyed = [e for e, pending in device.pending.items() if pending.obeyed_by(values.get(e))]
         for entity in obeyed:
@@ -161,7 +161,7 @@ class ImportingSource:
         device.newest = ts or device.newest
         self._readings.said(owned, Decoded(values), at, ts=ts)
 
-    def _time(self, owned: Owned, heard: Heard) -> int | None:
+    def _time(self, owned: Owned, heard: Payload) -> int | None:
         """Return the device's own time of a reading, None if its arrival counts."""
         ts = heard.ts
         if heard.bad_time or (

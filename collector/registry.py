@@ -159,11 +159,8 @@ class Registry:
         others = {n: d for n, d in self._store.devices.items() if n != name}
         fresh = self._fit(to, device, others)
         owned = self._idle(name)
-        self._write(lambda: self._store.rename(name, to))
-        self.readings.journal.solved(f"registry.{name}")
-        if owned is not None:
-            self.service.remove(name)
-            self._solve(owned)
+        self._write(name, lambda: self._store.rename(name, to))
+        self._let_go(owned)
         self.readings.publisher.forget(name)
         self.service.add(fresh)
         log.info("%s is called %s now, as was asked over MQTT", name, to)
@@ -174,16 +171,12 @@ class Registry:
         if name in self.settings.device and name in self._store.devices:
             # The file's has taken its place: that one stays.
             self._keep(name, None)
-            self.readings.journal.solved(f"registry.{name}")
             return
         if name not in self._store.unread:
             self._added(name)
         owned = self._idle(name)
         self._keep(name, None)
-        self.readings.journal.solved(f"registry.{name}")
-        if owned is not None:
-            self.service.remove(name)
-            self._solve(owned)
+        self._let_go(owned)
         if ID.match(name):
             # Also of one that could not be read: an earlier run may have published it.
             self.readings.publisher.forget(name)
@@ -195,7 +188,6 @@ class Registry:
         fresh = self._fit(name, device)
         owned = self._idle(name)
         self._keep(name, device)
-        self.readings.journal.solved(f"registry.{name}")
         if owned is None:
             self.service.add(fresh)
         else:
@@ -239,14 +231,20 @@ class Registry:
         return self.readings.get(name)
 
     def _keep(self, name: str, device: Device | None) -> None:
-        self._write(lambda: self._store.put(name, device))
+        self._write(name, lambda: self._store.put(name, device))
 
-    def _write(self, write: Callable[[], None]) -> None:
+    def _write(self, name: str, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
             text = error.strerror or str(error)
             raise Refused(Code.INTERNAL, f"{self._store.path}: {text}; nothing was changed") from error
+        self.readings.journal.solved(f"registry.{name}")
+
+    def _let_go(self, owned: Owned | None) -> None:
+        if owned is not None:
+            self.service.remove(owned.id)
+            self._solve(owned)
 
     def _solve(self, owned: Owned) -> None:
         for entity in owned.rows:

@@ -113,7 +113,7 @@ def floor(path: str) -> int:
 CLI_MAY = (
     "collector.checking",
     "collector.device",
-    "collector.direct",
+    "collector.read",
     "statistician.store.snapshot",
     "statistician.store.backup",
     "statistician.store.models",

@@ -12,7 +12,7 @@ from cli.machine.place import Place
 from cli.machine.wires import console
 from cli.progress import Progress
 from cli.scan.found import Found, Guess
-from collector.direct import Speaker, listen
+from collector.read import Speaker, listen
 
 _AT_ONCE = 8
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec.structs import replace as changed
 
 from bus.about import MEASUREMENT, Entity
 from bus.messages import OFF, ON, from_iso
 from collector.devices.description import Row, Value, Values
-from collector.devices.rows import MEASURES
+from collector.devices.rows import MEASURES, Measure
 from config.model import Availability, Import, ImportEntity, topics_of
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
@@ -45,6 +46,9 @@ UNITS: Mapping[str, tuple[str, float, float]] = {
 }
 
 
+Path = tuple[str | int, ...]
+
+
 class BadValueError(ValueError):
     """What was found is none of the entity's values; the text says why."""
 
@@ -60,55 +64,44 @@ def is_enumeration(one: ImportEntity) -> bool:
     return bool(one.options or one.map) and not is_switch(one)
 
 
+OF_NUMBERS = ("unit", "state_class", "precision", "scale", "offset", "step")
+"""Settings of numbers alone."""
+
+
 def is_number(one: ImportEntity) -> bool:
     """Whether a setting says that its values are numbers; else numbers and texts pass as they are."""
-    says = (
-        one.unit,
-        one.device_class,
-        one.state_class,
-        one.precision,
-        one.scale,
-        one.offset,
-        one.step,
-        one.range,
-    )
-    return any(said is not None for said in says) and not is_switch(one) and not is_enumeration(one)
+    says = any(getattr(one, name) is not None for name in (*OF_NUMBERS, "device_class", "range"))
+    return says and not is_switch(one) and not is_enumeration(one)
 
 
 def row_of(key: str, one: ImportEntity) -> Row:
     """Describe the entity as clients see it; what its table leaves out follows from the unit."""
-    name = one.name or key.replace("_", " ").capitalize()
-    command = one.command_topic is not None
-    if is_switch(one):
-        entity = Entity(
-            name=name, device_class=one.device_class, boolean=True, command=command, diagnostic=one.diagnostic
-        )
-        return Row(entity=entity)
-    if is_enumeration(one):
-        words = one.options or tuple(dict.fromkeys(one.map.values()))
-        entity = Entity(
-            name=name, device_class="enum", options=words, command=command, diagnostic=one.diagnostic
-        )
-        return Row(entity=entity)
-    unit, factor, _ = UNITS.get(one.unit or "", (one.unit, 1.0, 0.0))
-    measure = MEASURES.get(unit or "")
-    if measure is not None and factor == _MILLI:
-        # Who counts in thousandths means small values.
-        measure = replace(measure, precision=3, step=0.0)
-    implied = None if unit is None else MEASUREMENT
     entity = Entity(
-        name=name,
-        unit=unit,
-        device_class=one.device_class or (measure.device_class if measure else None),
-        state_class=one.state_class or (measure.state_class if measure else implied),
-        precision=one.precision if one.precision is not None or measure is None else measure.precision,
-        range=one.range,
-        step=one.command_step,
-        command=command,
+        name=one.name or key.replace("_", " ").capitalize(),
+        device_class=one.device_class,
+        command=one.command_topic is not None,
         diagnostic=one.diagnostic,
     )
-    step = one.step if one.step is not None else measure.step if measure else 0.0
-    return Row(entity=entity, step=step)
+    if is_switch(one):
+        return Row(entity=changed(entity, boolean=True))
+    if is_enumeration(one):
+        words = one.options or tuple(dict.fromkeys(one.map.values()))
+        return Row(entity=changed(entity, device_class="enum", options=words))
+    unit, factor, _ = UNITS.get(one.unit or "", (one.unit, 1.0, 0.0))
+    measure = MEASURES.get(unit or "", Measure(None, None if unit is None else MEASUREMENT, None, 0.0))
+    if unit in MEASURES and factor == _MILLI:
+        # Who counts in thousandths means small values.
+        measure = replace(measure, precision=3, step=0.0)
+    entity = changed(
+        entity,
+        unit=unit,
+        device_class=one.device_class or measure.device_class,
+        state_class=one.state_class or measure.state_class,
+        precision=measure.precision if one.precision is None else one.precision,
+        range=one.range,
+        step=one.command_step,
+    )
+    return Row(entity=entity, step=measure.step if one.step is None else one.step)
 
 
 def payload_of(one: ImportEntity, value: float | str) -> str:
@@ -153,9 +146,9 @@ def words_of(one: ImportEntity) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """How what was found of one entity becomes its value; `plain`: in a payload without JSON or types."""
+    """How what is found at `path` becomes an entity's value; None: in a payload without JSON or types."""
 
-    plain: bool
+    path: Path | None
     words: Mapping[str, str]
     number: bool
     factor: float
@@ -167,7 +160,8 @@ class Meaning:
         _, factor, add = UNITS.get(one.unit or "", ("", 1.0, 0.0))
         scale, offset = 1.0 if one.scale is None else one.scale, one.offset or 0.0
         words = words_of(one) if is_switch(one) or is_enumeration(one) else {}
-        return cls(one.path is None, words, is_number(one), scale * factor, offset * factor + add)
+        path = None if one.path is None else parse_path(one.path)
+        return cls(path, words, is_number(one), scale * factor, offset * factor + add)
 
     def value(self, found: object) -> Value:
         """Convert what was found into a value of ours. Raises BadValueError."""
@@ -179,7 +173,7 @@ class Meaning:
                 raise BadValueError(f"{_shown(found)} is none of {', '.join(sorted(self.words))}")
             return word
         # What looks like a number is one.
-        if (self.number or self.plain) and isinstance(found, str) and _NUMBER.match(found.strip()):
+        if (self.number or self.path is None) and isinstance(found, str) and _NUMBER.match(found.strip()):
             found = float(found)
         if isinstance(found, int | float) and not isinstance(found, bool):
             return self._converted(found)
@@ -207,7 +201,6 @@ def _shown(found: object) -> str:
     return repr(found)[:40] if isinstance(found, str | bool | float) else "a number"
 
 
-Path = tuple[str | int, ...]
 _LEVEL = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")
 _PATH = re.compile(r"(?:[^.\[\]]+|\[\d{1,4}\])(?:\.[^.\[\]]+|\[\d{1,4}\])*\Z")
 _ABSENT = object()
@@ -245,7 +238,7 @@ def _find(body: object, path: Path) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Payload:
     """What one payload said: values by entity, when (ms since 1970 UTC; None: it does not say).
 
     `refused` and `missing` say of entities why they have no value; `bad_time` that the time is none.
@@ -258,19 +251,6 @@ class Heard:
     bad_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One entity on a topic."""
-
-    key: str
-    path: Path | None
-    meaning: Meaning
-
-    @classmethod
-    def of(cls, key: str, one: ImportEntity) -> "_Field":
-        return cls(key, None if one.path is None else parse_path(one.path), Meaning.of(one))
-
-
 class Imported:
     """One [[import]] table, ready to read payloads; its settings have passed the checks."""
 
@@ -278,40 +258,40 @@ class Imported:
         self.table = table
         self.rows = {key: row_of(key, one) for key, one in table.entities.items()}
         self._time = None if table.time is None else parse_path(table.time)
-        self._fields: dict[str, list[_Field]] = {}
+        self._meanings: dict[str, dict[str, Meaning]] = {}
         for key, one in table.entities.items():
             for topic in topics_of(table, one):
-                self._fields.setdefault(topic, []).append(_Field.of(key, one))
+                self._meanings.setdefault(topic, {})[key] = Meaning.of(one)
 
     @property
     def topics(self) -> list[str]:
         """Where its values are said."""
-        return list(self._fields)
+        return list(self._meanings)
 
     def of(self, topic: str) -> list[str]:
         """List the entities that a topic may speak of."""
-        return [one.key for one in self._fields.get(topic, [])]
+        return list(self._meanings.get(topic, {}))
 
-    def read(self, topic: str, payload: bytes) -> Heard:
+    def read(self, topic: str, payload: bytes) -> Payload:
         """Read a payload. Raises BadPayloadError."""
-        fields = self._fields.get(topic, [])
+        meanings = self._meanings.get(topic, {})
         body: object = None
-        if self._time is not None or any(one.path is not None for one in fields):
+        if self._time is not None or any(one.path is not None for one in meanings.values()):
             body = _json(payload)
         values: Values = {}
         refused: dict[str, str] = {}
         missing: dict[str, str] = {}
-        for one in fields:
-            found = _text(payload) if one.path is None else _find(body, one.path)
+        for key, meaning in meanings.items():
+            found = _text(payload) if meaning.path is None else _find(body, meaning.path)
             if found is _ABSENT:
-                missing[one.key] = f"{topic} has nothing at {self.table.entities[one.key].path}"
+                missing[key] = f"{topic} has nothing at {self.table.entities[key].path}"
                 continue
             try:
-                values[one.key] = one.meaning.value(found)
+                values[key] = meaning.value(found)
             except BadValueError as error:
-                refused[one.key] = f"{topic}: {error}"
+                refused[key] = f"{topic}: {error}"
         ts, bad_time = self._when(body)
-        return Heard(values, ts, refused, missing, bad_time)
+        return Payload(values, ts, refused, missing, bad_time)
 
     def _when(self, body: object) -> tuple[int | None, bool]:
         if self._time is None:

@@ -20,7 +20,7 @@ class Measure:
 
     device_class: str | None
     state_class: str | None
-    precision: int
+    precision: int | None
     step: float
 
 

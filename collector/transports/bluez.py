@@ -169,6 +169,7 @@ class Watch:
         self._bus = bus
         self._adapter = adapter
         self._path = f"/org/bluez/{adapter}"
+        self._off = f"{adapter} is switched off: sudo rfkill unblock bluetooth; bluetoothctl power on"
         self._scan = scan
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[str] = self._loop.create_future()
@@ -179,7 +180,12 @@ class Watch:
         self._bus.add_message_handler(self._take)
         ended = asyncio.ensure_future(self._bus.wait_for_disconnect())  # type: ignore[no-untyped-call]  # dbus-fast leaves it untyped
         ended.add_done_callback(self._bus_ended)
-        for rule in self._rules:
+        # Few, and none about the devices on the air.
+        for rule in (
+            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.bluez'",
+            f"type='signal',sender='org.bluez',member='InterfacesRemoved',arg0path='{self._path}'",
+            f"type='signal',sender='org.bluez',member='PropertiesChanged',path='{self._path}',arg0='{_ADAPTER}'",
+        ):
             await _call(self._bus, _BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", rule)
 
     async def check_power(self) -> None:
@@ -205,19 +211,6 @@ class Watch:
         """Say no more."""
         self._forget_scan_end()
         self._ended.cancel()
-
-    @property
-    def _off(self) -> str:
-        return f"{self._adapter} is switched off: sudo rfkill unblock bluetooth; bluetoothctl power on"
-
-    @property
-    def _rules(self) -> tuple[str, ...]:
-        # Few, and none about the devices on the air.
-        return (
-            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.bluez'",
-            f"type='signal',sender='org.bluez',member='InterfacesRemoved',arg0path='{self._path}'",
-            f"type='signal',sender='org.bluez',member='PropertiesChanged',path='{self._path}',arg0='{_ADAPTER}'",
-        )
 
     def _take(self, message: "Message") -> None:
         match message.member, message.body:

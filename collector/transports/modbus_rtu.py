@@ -147,19 +147,12 @@ class ModbusRtu:
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
         """Read registers by function 3 or 4. Raises DecodeError or LineError."""
-
-        def ask(instrument: minimalmodbus.Instrument) -> tuple[int, ...]:
-            return tuple(instrument.read_registers(address, count, function))
-
-        return self._ask(unit, function, ask)
+        return tuple(self._ask(unit, function, lambda unit: unit.read_registers(address, count, function)))
 
     def bits(self, unit: int, function: int, address: int, count: int) -> tuple[bool, ...]:
         """Bits by function 1 or 2. Raises DecodeError or LineError."""
-
-        def ask(instrument: minimalmodbus.Instrument) -> tuple[bool, ...]:
-            return tuple(bool(bit) for bit in instrument.read_bits(address, count, function))
-
-        return self._ask(unit, function, ask)
+        bits = self._ask(unit, function, lambda unit: unit.read_bits(address, count, function))
+        return tuple(bool(bit) for bit in bits)
 
     def write_coil(self, unit: int, address: int, *, on: bool) -> None:
         """Set a coil by function 5. Raises DecodeError or LineError."""

@@ -84,27 +84,21 @@ class ModbusTcp:
     def _ask(self, unit: int, request: bytes) -> bytes:
         """Return the data behind the function code; try twice where the first may fail for no reason."""
         proven = self._socket is not None and self._proven
-        try:
-            return self._exchange(unit, request)
-        except _ClosedError as error:
-            # Many close a connection that was idle, which is found out only now.
-            self.close()
-            if not proven:
-                raise LineError(str(error)) from error
-        except _SilentError as error:
-            # Some dongles lose what comes right after connecting: the second try is on the same connection.
-            # After half a message nobody knows where the next one begins.
-            if proven or self._halfway:
+        for last in (False, True):
+            try:
+                return self._exchange(unit, request)
+            except _ClosedError as error:
+                # Many close a connection that was idle, which is found out only now.
                 self.close()
-                raise NoAnswerError(str(error)) from error
-        try:
-            return self._exchange(unit, request)
-        except _ClosedError as error:
-            self.close()
-            raise LineError(str(error)) from error
-        except _SilentError as error:
-            self.close()
-            raise NoAnswerError(str(error)) from error
+                if last or not proven:
+                    raise LineError(str(error)) from error
+            except _SilentError as error:
+                # Some dongles lose what comes right after connecting: try again on the same connection.
+                # After half a message nobody knows where the next one begins.
+                if last or proven or self._halfway:
+                    self.close()
+                    raise NoAnswerError(str(error)) from error
+        raise AssertionError("the last try returns or raises")
 
     def _exchange(self, unit: int, request: bytes) -> bytes:
         if self._socket is None:

@@ -36,7 +36,7 @@ for _logger in _LOGGERS:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """Seconds, and how many times: `answer` to a question of the meter, `transmit` until the radio is free.
 
     `answer` and `pause` (between its own steps) are as momonga has them; `opening` and `closing` bound all of
@@ -88,11 +88,11 @@ class _Redacted(logging.Filter):
 class RouteB:
     """A stick on a serial port, joined to the meter of this ID and password; a RouteBLine."""
 
-    def __init__(self, port: str, route_b_id: str, password: str, patience: Patience | None = None) -> None:
+    def __init__(self, port: str, route_b_id: str, password: str, patience: Timeouts | None = None) -> None:
         self._port = port
         self._id = route_b_id.upper()
         self._password = password
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         # The end of the ID goes through the air as the pair ID; it is not told all the same.
         self._redacted = _Redacted((self._id, password, self._id[-8:]))
         self._session: _Session | None = None

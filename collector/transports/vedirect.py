@@ -176,7 +176,7 @@ class _Port(Protocol):
         """Read until `size` bytes are here or the port's time-out is over."""
 
 
-class VeDirect:
+class VeDirectCable:
     """One port by path or pyserial URL, used by one thread; a call waits in the kernel, 3 s at most."""
 
     def __init__(

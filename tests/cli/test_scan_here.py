@@ -19,7 +19,7 @@ from cli.install.system import System
 from cli.scan import lan, serial
 from cli.scan.found import Found, lines
 from cli.scan.mdns import browse
-from collector.direct import PATIENCE_S, Speaker, listen
+from collector.read import PATIENCE_S, Speaker, listen
 from tests.emulators.modbus_tcp import ModbusServer, Unit
 from tests.emulators.vedirect import Cable, Mppt, SmartShunt, Talker
 from tests.house import ROOT

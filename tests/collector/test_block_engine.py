@@ -6,29 +6,20 @@ from dataclasses import dataclass, field
 import pytest
 
 from collector.devices.description import Decoded, DecodeError, LineError, NoAnswerError, RefusedError, Values
-from collector.devices.modbus import BlockReader
+from collector.devices.modbus import BlockReader, Request
 
 
-@dataclass(frozen=True)
-class Block:
+def block(name: str, every: float = 0.0, *, optional: bool = False) -> Request:
     """A block that tells one number."""
-
-    name: str
-    every: float = 0.0
-    optional: bool = False
-
-    @property
-    def entities(self) -> tuple[str, ...]:
-        """Its name."""
-        return (self.name,)
+    return Request(name, name, every, optional, (name,))
 
 
 @dataclass
 class Device:
     """Answers what is in `values`; `faults` are raised instead, by block."""
 
-    blocks: tuple[Block, ...]
-    reader: BlockReader[Block]
+    blocks: tuple[Request, ...]
+    reader: BlockReader
     values: dict[str, float | None] = field(default_factory=dict)
     faults: dict[str, DecodeError | LineError] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -38,16 +29,16 @@ class Device:
         self.asked.clear()
         return self.reader.poll(self.blocks, self.read, now).values
 
-    def read(self, block: Block) -> Decoded:
+    def read(self, name: str) -> Decoded:
         """One request."""
-        self.asked.append(block.name)
-        if block.name in self.faults:
-            raise self.faults[block.name]
-        return Decoded({block.name: self.values.get(block.name, 1.0)})
+        self.asked.append(name)
+        if name in self.faults:
+            raise self.faults[name]
+        return Decoded({name: self.values.get(name, 1.0)})
 
 
-MAIN, HOURLY = Block("main"), Block("hourly", every=3600.0)
-EXTRA, SLOW = Block("extra", optional=True), Block("slow", every=60.0, optional=True)
+MAIN, HOURLY = block("main"), block("hourly", every=3600.0)
+EXTRA, SLOW = block("extra", optional=True), block("slow", every=60.0, optional=True)
 
 
 def test_a_block_is_due_at_its_time_and_half_a_second_before() -> None:
@@ -126,6 +117,6 @@ def test_silence_alone_is_no_answer() -> None:
 
 def test_of_two_blocks_that_tell_the_same_the_first_that_knows_counts() -> None:
     told: Iterator[Values] = iter([{"a": None, "b": 1.0}, {"a": 2.0, "b": 3.0}])
-    reader: BlockReader[Block] = BlockReader()
+    reader: BlockReader = BlockReader()
     values = reader.poll((MAIN, HOURLY), lambda _: Decoded(next(told)), 0.0).values
     assert values == {"a": 2.0, "b": 1.0}

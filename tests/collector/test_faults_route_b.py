@@ -13,13 +13,13 @@ from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
 from collector.device import Owned
 from collector.devices.description import Line
-from collector.transports.route_b import Patience, RouteB
+from collector.transports.route_b import RouteB, Timeouts
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.rig import Rig
 from tests.emulators.wisun import PASSWORD, RBID, Meter, Stick
 
-QUICK = Patience(
+QUICK = Timeouts(
     stick=0.2, answer=0.1, tries=2, transmit=0.2, pause=0.0, opening=5.0, closing=0.5, scans=1, joins=1
 )
 EVERY = 10.0

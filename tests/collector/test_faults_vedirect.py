@@ -12,7 +12,7 @@ import serial
 
 from collector.device import Owned, line_of
 from collector.devices.description import BadRecordError, Line, LineError, NoAnswerError
-from collector.transports.vedirect import VeDirect
+from collector.transports.vedirect import VeDirectCable
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.rig import Rig
@@ -100,7 +100,7 @@ def mppt(tmp_path: Path, stack: ExitStack) -> Plug:
 def impatient(device: Owned) -> tuple[str, Callable[[], Line]]:
     """As line_of, but silence is known after a fifth of a second."""
     port = str(device.settings.port)
-    return port, lambda: VeDirect(port, patience=0.2)
+    return port, lambda: VeDirectCable(port, patience=0.2)
 
 
 Start = Callable[..., Rig]
@@ -189,7 +189,7 @@ def test_a_fault_is_told_and_ends_by_itself(
     assert rig.said("shunt")[-1]["voltage"] is None
     assert rig.online("mppt")
     assert rig.problem("mppt") is None
-    rig.run(60, step=4.0)
+    rig.run(60, step=10.0)
     assert rig.journal.counters["polls_failed.mppt"] == 0
     _mend(shunt, fault)
     assert until(rig, lambda: rig.online("shunt") is True) <= 62
@@ -268,8 +268,8 @@ def cable(stack: ExitStack) -> Cable:
 
 
 @pytest.fixture
-def line(cable: Cable, clock: Ticking, stack: ExitStack) -> VeDirect:
-    line = VeDirect(cable.path, monotonic=clock, patience=0.3)
+def line(cable: Cable, clock: Ticking, stack: ExitStack) -> VeDirectCable:
+    line = VeDirectCable(cable.path, monotonic=clock, patience=0.3)
     stack.callback(line.close)
     line.open()
     return line
@@ -279,14 +279,14 @@ def numbered(*numbers: int) -> bytes:
     return b"".join(block({"PID": "0xA053", "V": str(number)}) for number in numbers)
 
 
-def test_all_that_came_is_given_at_once(line: VeDirect, cable: Cable) -> None:
+def test_all_that_came_is_given_at_once(line: VeDirectCable, cable: Cable) -> None:
     cable.write(numbered(0, 1, 2) + numbered(3)[:9])
     assert [fields["V"] for fields in line.blocks()] == ["1", "2"]
     cable.write(numbered(3)[9:])
     assert [fields["V"] for fields in line.blocks()] == ["3"]
 
 
-def test_what_waited_long_is_not_taken_for_now(line: VeDirect, cable: Cable, clock: Ticking) -> None:
+def test_what_waited_long_is_not_taken_for_now(line: VeDirectCable, cable: Cable, clock: Ticking) -> None:
     cable.write(numbered(0, 1) + numbered(5)[:9])
     line.blocks()
     cable.write(numbered(2, 3, 4))
@@ -298,7 +298,7 @@ def test_what_waited_long_is_not_taken_for_now(line: VeDirect, cable: Cable, clo
 
 
 def test_silence_and_noise_are_told_apart_and_neither_burns_the_processor(
-    line: VeDirect, cable: Cable
+    line: VeDirectCable, cable: Cable
 ) -> None:
     began, worked = real_time.monotonic(), real_time.thread_time()
     with pytest.raises(NoAnswerError, match="nothing comes from"):
@@ -311,12 +311,12 @@ def test_silence_and_noise_are_told_apart_and_neither_burns_the_processor(
 
 
 def test_a_silent_connection_is_made_anew_but_a_silent_cable_is_not(
-    line: VeDirect, clock: Ticking, stack: ExitStack
+    line: VeDirectCable, clock: Ticking, stack: ExitStack
 ) -> None:
     bridge = Bridge()
     bridge.start()
     stack.callback(bridge.stop)
-    network = VeDirect(f"socket://127.0.0.1:{bridge.port}", monotonic=clock, patience=0.2)
+    network = VeDirectCable(f"socket://127.0.0.1:{bridge.port}", monotonic=clock, patience=0.2)
     stack.callback(network.close)
     network.open()
     for opened, late in ((network, LineError), (line, NoAnswerError)):
@@ -328,7 +328,7 @@ def test_a_silent_connection_is_made_anew_but_a_silent_cable_is_not(
 
 
 def test_a_line_that_is_not_open_says_so() -> None:
-    line = VeDirect("/dev/nothing")
+    line = VeDirectCable("/dev/nothing")
     line.close()
     with pytest.raises(LineError, match="not open"):
         line.blocks()

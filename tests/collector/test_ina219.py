@@ -4,7 +4,7 @@ import pytest
 
 from collector.devices.description import BadRecordError, NoAnswerError, SettingError
 from collector.devices.i2c import ina219
-from collector.devices.i2c.ina219 import Ina219, Registers, decode, make, setup
+from collector.devices.i2c.ina219 import Ina219, Measurement, decode, make, setup
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 
@@ -133,7 +133,7 @@ def test_beyond_32_volts_voltage_and_power_are_unknown() -> None:
 
 
 def test_the_chips_own_overflow_flag_makes_the_current_unknown() -> None:
-    decoded = decode(Registers(shunt=100, bus=3000 << 3 | 0b11, current=99), setup(0.1, 3.2), 1.0)
+    decoded = decode(Measurement(shunt=100, bus=3000 << 3 | 0b11, current=99), setup(0.1, 3.2), 1.0)
     assert (decoded.values["current"], decoded.values["power"]) == (None, None)
     assert decoded.values["voltage"] == pytest.approx(12.0)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.devices.description import NoAnswerError, RefusedError, SettingError
@@ -117,6 +117,7 @@ def test_a_profile_says_where_it_was_read_and_is_honest(profile: Profile) -> Non
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.profile)
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_registers_at_all_give_values_or_unknown(case: Case, data: st.DataObject) -> None:
     line = Registers({})

@@ -287,7 +287,7 @@ def test_whatever_answers_is_a_value_or_an_error_of_the_house(body: bytes, fault
     liar.body = body
     with Slave({1: liar}) as slave:
         slave.faults.append(fault)
-        line = ModbusRtu(slave.port, 115_200, timeout=0.06)
+        line = ModbusRtu(slave.port, 115_200, timeout=0.03)
         line.open()
         with suppress(DecodeError):
             if function == 5:

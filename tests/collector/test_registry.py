@@ -1,4 +1,4 @@
-"""Every kind in the registry describes itself in words that Home Assistant accepts, and in our units."""
+"""Every kind describes itself in words that Home Assistant accepts, and in our units; docs/devices.md."""
 
 import ast
 import re
@@ -15,6 +15,7 @@ from collector.checking import find_mistakes
 from collector.devices import KINDS, find_kind
 from collector.devices.description import BleKind, PolledKind
 from config.model import Device, Settings
+from scripts import devices
 from tests.collector.fake_i2c import FakeI2c
 from tests.emulators import i2c_chips, victron_records
 from tests.home_assistant import faults
@@ -200,3 +201,22 @@ def test_every_chip_is_read_from_its_twin(name: str) -> None:
     said = poller.poll(line, 1.0).values
     required = {entity for entity, row in poller.rows.items() if not row.optional}
     assert required <= said.keys() <= poller.rows.keys()
+
+
+def test_the_page_is_the_one_that_the_code_makes() -> None:
+    assert devices.PAGE.read_text(encoding="utf-8") == devices.page(), "run: python -m scripts.devices"
+
+
+def test_every_setting_of_a_kind_exists_and_is_explained() -> None:
+    for kind in KINDS.values():
+        for key in (*kind.needs, *kind.takes):
+            assert key in Device.__dataclass_fields__, (
+                f"{kind.name}: {key} is no field of Device (config/model.py)"
+            )
+            assert key in devices.SETTINGS, f"{kind.name}: explain {key} in SETTINGS of scripts/devices.py"
+
+
+def test_every_kind_names_its_source_and_what_it_was_tested_on() -> None:
+    for kind in KINDS.values():
+        assert len(kind.source) > 10, f"{kind.name}: `source` says where its protocol was read"
+        assert kind.tested, f"{kind.name}: `tested` says what its decoding was tested against"

@@ -18,7 +18,7 @@ from collector.devices.description import Line, LineError
 from collector.transports import serial_port
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.serial_port import close_port, forget_received, forget_unsent, open_port
-from collector.transports.vedirect import VeDirect
+from collector.transports.vedirect import VeDirectCable
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.rig import Rig
@@ -54,8 +54,8 @@ def impatient(time: FakeTime) -> Callable[[Owned], tuple[str, Callable[[], Line]
     def lines(device: Owned) -> tuple[str, Callable[[], Line]]:
         name, make = line_of(device)
         port = str(device.settings.port)
-        if isinstance(make(), VeDirect):
-            return name, lambda: VeDirect(port, patience=PATIENCE)
+        if isinstance(make(), VeDirectCable):
+            return name, lambda: VeDirectCable(port, patience=PATIENCE)
         assert isinstance(make(), ModbusRtu)
         speed = baudrate(device.settings, device.poller)
         return name, lambda: ModbusRtu(port, speed, timeout=PATIENCE, monotonic=time.clock.monotonic)

@@ -13,12 +13,12 @@ import pytest
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
 from collector.devices.description import LineError, RefusedError
-from collector.transports.route_b import Patience, RouteB
+from collector.transports.route_b import RouteB, Timeouts
 from tests.emulators.wisun import PASSWORD, RBID, Meter, Stick
 from tests.open_files import open_files
 
 NOW = datetime(2026, 11, 21, 16, 10)  # noqa: DTZ001 — the meter knows no zones
-QUICK = Patience(
+QUICK = Timeouts(
     stick=0.3, answer=0.2, tries=2, transmit=0.3, pause=0.0, opening=5.0, closing=0.5, scans=2, joins=1
 )
 LOGGERS = (momonga.logger, momonga.session_manager_logger, momonga.sk_wrapper_logger)

@@ -12,7 +12,7 @@ from collector.transports import modbus_rtu, vedirect
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.modbus_tcp import ModbusTcp
 from collector.transports.serial_port import open_port
-from collector.transports.vedirect import VeDirect
+from collector.transports.vedirect import VeDirectCable
 from tests.clock import FakeTime
 from tests.emulators.modbus_rtu import Slave, Tables, sealed
 from tests.emulators.modbus_tcp import HOST, HostileServer
@@ -174,7 +174,7 @@ def cable(stack: ExitStack) -> Cable:
 def test_a_cable_that_trickles_holds_nobody_up(
     cable: Cable, stack: ExitStack, counted: list[Counted], said: bytes
 ) -> None:
-    line = VeDirect(cable.path, patience=0.3)
+    line = VeDirectCable(cable.path, patience=0.3)
     stack.callback(line.close)
     line.open()
     stack.enter_context(Talker(cable.write, said, period=PERIOD / 4))
@@ -187,7 +187,7 @@ def test_a_cable_that_trickles_holds_nobody_up(
 
 
 def test_a_cable_on_which_blocks_dribble_is_read(cable: Cable, stack: ExitStack) -> None:
-    line = VeDirect(cable.path, patience=5.0)
+    line = VeDirectCable(cable.path, patience=5.0)
     stack.callback(line.close)
     line.open()
     spoken = block({"PID": "0xA053", "V": "1"}) + block({"PID": "0xA053", "V": "13420"}) * 500

@@ -154,7 +154,7 @@ TANK_ROWS: Rows = {
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LevelTable:
     """Raw values, rising, with their shares in %; `low` and `high` are what no sound sender goes beyond."""
 
     raws: tuple[float, ...]
@@ -172,7 +172,7 @@ class Table:
         return self.shares[-1]
 
 
-def table(calibration: tuple[tuple[float, float], ...]) -> Table:
+def table(calibration: tuple[tuple[float, float], ...]) -> LevelTable:
     """Build the table of the setting `calibration`. Raises SettingError."""
     if len(calibration) < 2:
         raise SettingError("calibration", f"{len(calibration)} pairs make no table", _TABLE)
@@ -190,7 +190,7 @@ def table(calibration: tuple[tuple[float, float], ...]) -> Table:
     raws, percents = zip(*sorted(calibration), strict=True)
     if raws[0] < 0:
         raise SettingError("calibration", f"{raws[0]:g} is no raw value", "ohms or volts, 0 or more")
-    return Table(raws, percents, *_bounds(raws[0], raws[-1]))
+    return LevelTable(raws, percents, *_bounds(raws[0], raws[-1]))
 
 
 def _bounds(first: float, last: float) -> tuple[float, float]:
@@ -205,7 +205,7 @@ class TankSender:
     """One tank; what the sender said lately is kept here, `(monotonic second, raw)`."""
 
     adc: Input
-    table: Table
+    table: LevelTable
     pull_up: float | None = None
     supply: float = 0.0
     capacity: float | None = None

@@ -45,7 +45,7 @@ ROWS: Rows = {
 
 
 @dataclass(frozen=True, slots=True)
-class Registers:
+class Measurement:
     """What was read of one measurement, as the chip holds it."""
 
     shunt: int
@@ -85,7 +85,7 @@ def setup(shunt: float, max_current: float) -> Setup:
     return Setup(_CONFIG_BASE | pga << 11, calibration, end, amps, 0.04096 / (calibration * shunt))
 
 
-def decode(registers: Registers, chip: Setup, correction: float) -> Decoded:
+def decode(registers: Measurement, chip: Setup, correction: float) -> Decoded:
     """Read one measurement; what lies beyond the chip's ranges is None with a reason."""
     reasons: dict[str, str] = {}
     voltage: float | None = (registers.bus >> 3) * _BUS_STEP_V
@@ -143,7 +143,7 @@ class Ina219:
         # Reading the power clears "conversion ready": what was measured before does not count.
         read_word(line, self.address, _POWER)
 
-    def _measured(self, line: I2cLine) -> Registers:
+    def _measured(self, line: I2cLine) -> Measurement:
         for _ in range(_PAUSES):
             bus = read_word(line, self.address, _BUS)
             if bus & _READY:
@@ -151,7 +151,7 @@ class Ina219:
                 current = read_word(line, self.address, _CURRENT)
                 # Clears "conversion ready": the next poll can tell new from old.
                 read_word(line, self.address, _POWER)
-                return Registers(shunt, bus, current)
+                return Measurement(shunt, bus, current)
             line.pause(_PAUSE_S)
         raise NoAnswerError(
             f"the chip at {self.address:#04x} answers but does not measure: switch it off and on"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Generic, Protocol, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from collector.devices.description import (
@@ -81,27 +81,18 @@ _SLACK_S = 0.5
 _NEVER = float("-inf")
 
 
-class Request(Protocol):
-    """One request: its name, how often it is read at most, whether some models lack it, its entities."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: seconds from one answer to the next, whether some models lack it, what it tells.
 
-    @property
-    def name(self) -> str:
-        """Name it among the blocks of its device."""
+    `block` is what the device's kind reads by it.
+    """
 
-    @property
-    def every(self) -> float:
-        """Give the seconds from one answer to the next request."""
-
-    @property
-    def optional(self) -> bool:
-        """Say whether some models do not have it."""
-
-    @property
-    def entities(self) -> Iterable[str]:
-        """List the entities that it tells."""
-
-
-B = TypeVar("B", bound=Request)
+    name: str
+    block: Any
+    every: float = 0.0
+    optional: bool = False
+    entities: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -114,7 +105,7 @@ class _State:
 
 
 @dataclass(slots=True)
-class BlockReader(Generic[B]):
+class BlockReader:
     """Reads the blocks of one device and remembers what they told.
 
     A missed optional block is asked for again after `retry` seconds, then ever later. If `strict`, each
@@ -127,12 +118,13 @@ class BlockReader(Generic[B]):
     nothing: str = "it refuses all that it was asked for"
     _states: defaultdict[str, _State] = field(default_factory=lambda: defaultdict(_State))
 
-    def poll(self, blocks: Iterable[B], read: Callable[[B], Decoded], now: float) -> Decoded:
-        """Read the blocks that are due and return what all told. Raises what `read` raises, RefusedError."""
+    def poll(self, requests: Iterable[Request], read: Callable[[Any], Decoded], now: float) -> Decoded:
+        """Read what is due and return what all told; `read` is given a block.
+
+        Raises what `read` raises, RefusedError.
+        """
         try:
-            self._read(
-                [block for block in blocks if now >= self._states[block.name].due - _SLACK_S], read, now
-            )
+            self._read([one for one in requests if now >= self._states[one.name].due - _SLACK_S], read, now)
         except (DecodeError, LineError):
             # It may be another device when it comes back: nothing of before counts.
             if self.strict:
@@ -142,31 +134,31 @@ class BlockReader(Generic[B]):
             raise
         return self._told()
 
-    def _read(self, due: list[B], read: Callable[[B], Decoded], now: float) -> None:
+    def _read(self, due: list[Request], read: Callable[[Any], Decoded], now: float) -> None:
         heard = not due
         # What every model has comes first: a device that is not there is found out at once.
-        for block in sorted(due, key=lambda one: one.optional):
-            state = self._states[block.name]
+        for request in sorted(due, key=lambda one: one.optional):
+            state = self._states[request.name]
             try:
-                state.told = read(block)
+                state.told = read(request.block)
             except (RefusedError, NoAnswerError) as error:
                 # Some models keep silent where others refuse.
                 away = not heard or (self.strict and state.told is not None and not state.missed)
-                if not block.optional or (isinstance(error, NoAnswerError) and away):
+                if not request.optional or (isinstance(error, NoAnswerError) and away):
                     raise
-                self._miss(block, state, now)
+                self._miss(request, state, now)
                 continue
             heard = True
-            state.due, state.missed = now + block.every, 0
+            state.due, state.missed = now + request.every, 0
         if not heard:
             raise RefusedError(self.nothing)
 
-    def _miss(self, block: B, state: _State, now: float) -> None:
+    def _miss(self, request: Request, state: _State, now: float) -> None:
         state.due = now + min(self.retry * 2**state.missed, _LAST_RETRY_S)
         state.missed = min(state.missed + 1, 10)
         # What it told before is unknown now.
         if self.strict:
-            state.told = Decoded(dict.fromkeys(block.entities))
+            state.told = Decoded(dict.fromkeys(request.entities))
         elif state.told is not None:
             state.told = Decoded(dict.fromkeys(state.told.values))
 

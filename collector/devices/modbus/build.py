@@ -17,9 +17,9 @@ from collector.devices.modbus.profile import (
     TEXT,
     About,
     Block,
+    Exact,
     Identity,
     Mark,
-    Number,
     Profile,
     ProfileError,
     Value,
@@ -214,7 +214,7 @@ _PLAIN: Mapping[Any, str] = {
     float: "a number",
     str: "a text",
     Decimal: "a number",
-    Number: "a number",
+    Exact: "a number",
 }
 
 

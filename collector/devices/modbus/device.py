@@ -25,6 +25,7 @@ from collector.devices.modbus import (
     SUNSPEC_BASES,
     SUNSPEC_MARKER,
     BlockReader,
+    Request,
     check_port,
     number,
     rounded,
@@ -38,8 +39,8 @@ from collector.devices.modbus.profile import (
     Block,
     Command,
     Direction,
+    Exact,
     Mark,
-    Number,
     Product,
     Profile,
     ProfileError,
@@ -101,8 +102,8 @@ def _word(value: Value, options: dict[str, str], code: int, registers: _Register
     return word
 
 
-def _raw(value: Value, registers: _Registers) -> Number | None:
-    raw: Number | None = None
+def _raw(value: Value, registers: _Registers) -> Exact | None:
+    raw: Exact | None = None
     for address in as_list(value.address):
         part = _part(value, address, registers)
         if part is not None:
@@ -113,12 +114,12 @@ def _raw(value: Value, registers: _Registers) -> Number | None:
     return None if None in taken else raw - sum((part for part in taken if part is not None), Decimal(0))
 
 
-def _part(value: Value, address: int, registers: _Registers) -> Number | None:
+def _part(value: Value, address: int, registers: _Registers) -> Exact | None:
     raw = number(value.type, registers.at(address, SIZES[value.type]), little=value.word_order == "little")
     return None if value.invalid and raw in as_list(value.invalid) else raw
 
 
-def _quantity(value: Value, raw: Number, registers: _Registers, rows: Rows) -> float | None:
+def _quantity(value: Value, raw: Exact, registers: _Registers, rows: Rows) -> float | None:
     scale, entity = value.scale, rows[value.id].entity
     if value.scale_register is not None:
         power = number("i16", registers.at(value.scale_register), little=False)
@@ -164,13 +165,17 @@ class ModbusDevice:
     unit: int
     model: str | None = None
     rows: Rows = field(init=False)
-    _blocks: tuple[Block, ...] = field(init=False)
-    _reader: BlockReader[Block] = field(init=False)
+    _requests: tuple[Request, ...] = field(init=False)
+    _reader: BlockReader = field(init=False)
 
     def __post_init__(self) -> None:
         about = self.profile.about
         # Of optional blocks, those are told that the device has.
-        self.rows, self._blocks = self.profile.rows(), tuple(self.profile.requests())
+        self.rows = self.profile.rows()
+        self._requests = tuple(
+            Request(one.name, one, one.every, one.optional, tuple(value.id for value in one.values))
+            for one in self.profile.requests()
+        )
         nothing = f"unit {self.unit} has nothing that profile {about.name} asks for"
         self._reader = BlockReader(about.retry, about.strict, nothing)
 
@@ -186,7 +191,7 @@ class ModbusDevice:
             ask = line.bits if block.function in BIT_FUNCTIONS else line.registers
             return decode(block, ask(self.unit, block.function, block.address, block.count), self.rows)
 
-        told = self._reader.poll(self._blocks, read, now)
+        told = self._reader.poll(self._requests, read, now)
         values = told.values
         named = values.pop(MODEL, None) if self.profile.model else None
         if values.get(SERIAL_NUMBER) is not None:
@@ -211,14 +216,14 @@ class ModbusDevice:
         return {entity: ON if on else OFF}
 
     def _command(self, entity: str) -> tuple[int, Command]:
-        values = (value for block in self._blocks for value in block.values if value.id == entity)
+        values = (value for block in self.profile.blocks for value in block.values if value.id == entity)
         value = next(value for value in values if value.command is not None)
         assert value.command is not None  # noqa: S101 — as filtered
         return as_list(value.address)[0], value.command
 
     def _require(self, line: ModbusLine, name: str, entity: str, word: str) -> None:
         # Else the coil can be written and read back while the output does as its mode says.
-        block, value = next((b, v) for b in self._blocks for v in b.values if v.id == entity)
+        block, value = next((b, v) for b in self.profile.blocks for v in b.values if v.id == entity)
         at, size = as_list(value.address)[0], value.size
         only = Block(name=entity, function=block.function, address=at, count=size, values=[value])
         try:
@@ -256,11 +261,16 @@ def load(name: str) -> Profile:
     """Load a shipped profile by name, or the owner's own by path. Raises SettingError."""
     allowed = f"{', '.join(profiles.shipped())}, or the path of a file of your own"
     try:
-        return build(profiles.read(name))
+        return build(profiles.read(name)) if profiles.is_path(name) else _shipped(name)
     except profiles.ProfileFileError as error:
         raise SettingError("profile", str(error), allowed) from error
     except ProfileError as error:
         raise SettingError("profile", f"{name}: {error.where}: {error.wrong}", error.allowed) from error
+
+
+@cache
+def _shipped(name: str) -> Profile:
+    return build(profiles.read(name))
 
 
 @cache

@@ -21,7 +21,7 @@ Place = Annotated[int, Meta(ge=0, le=15)]
 Id = Annotated[str, Meta(pattern="^[a-z0-9_]+$")]
 TEXT = r"\S"
 Text = Annotated[str, Meta(pattern=TEXT)]
-Number = int | Decimal
+Exact = int | Decimal
 Order = Literal["big", "little"]
 Type = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "str", "bit"]
 Unit = Literal["V", "A", "W", "Wh", "VA", "var", "Hz", "°C", "s", "%", "Ah", "L"]
@@ -70,7 +70,7 @@ class Described(_Table):
     state_class: Literal["measurement", "total", "total_increasing"] | None = None
     precision: Annotated[int, Meta(ge=0, le=6)] | None = None
     decimals: Annotated[int, Meta(ge=0, le=6)] | None = None
-    step: Number | None = None
+    step: Exact | None = None
     diagnostic: bool = False
     daily: bool = False
 
@@ -112,13 +112,13 @@ class Value(Described, kw_only=True):
     subtract: Register | list[Register] = []
     count: Count | None = None
     word_order: Order | None = None
-    scale: Number = 1
+    scale: Exact = 1
     sign: Literal[1, -1] = 1
     scale_register: Register | None = None
-    offset: Number = 0
-    floor: Number | None = None
-    min: Number | None = None
-    max: Number | None = None
+    offset: Exact = 0
+    floor: Exact | None = None
+    min: Exact | None = None
+    max: Exact | None = None
     invalid: int | list[int] = []
     options: Annotated[dict[str, str], Meta(min_length=1)] | None = None
     bit: Place | None = None
@@ -143,11 +143,6 @@ class Block(_Table):
     every: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     optional: bool = False
 
-    @property
-    def entities(self) -> list[str]:
-        """List the entities that it tells."""
-        return [value.id for value in self.values]
-
 
 class Identity(_Table):
     """Where the device keeps its model or its serial number."""
@@ -167,8 +162,8 @@ class Mark(_Table):
     count: Letters | None = None
     equals: int | list[int] = []
     starts: list[str] = []
-    min: Number | None = None
-    max: Number | None = None
+    min: Exact | None = None
+    max: Exact | None = None
 
     @property
     def size(self) -> int:

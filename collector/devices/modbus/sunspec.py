@@ -30,6 +30,7 @@ from collector.devices.modbus import (
     SUNSPEC_BASES,
     SUNSPEC_MARKER,
     BlockReader,
+    Request,
     check_port,
     rounded,
 )
@@ -255,31 +256,16 @@ class _Reader:
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelBlock:
-    """A model as a block of the engine: read at each poll, and not to be missed."""
-
-    model: Model
-    every: float = 0.0
-    optional: bool = False
-    entities: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Name it by its place, for a model may stand there twice."""
-        return str(self.model.model_addr)
-
-
 @dataclass(slots=True)
 class SunSpecDevice:
     """One configured device; its models are found at the first poll, and again after a failure."""
 
     unit: int
-    _blocks: tuple[_ModelBlock, ...] = ()
+    _requests: tuple[Request, ...] = ()
     _identity: tuple[str | None, str | None, str | None] = (None, None, None)
     _rows: dict[str, Row] = field(default_factory=dict)
     _place: int = 0
-    _reader: BlockReader[_ModelBlock] = field(default_factory=lambda: BlockReader(strict=True))
+    _reader: BlockReader = field(default_factory=lambda: BlockReader(strict=True))
 
     @property
     def rows(self) -> Rows:
@@ -289,11 +275,11 @@ class SunSpecDevice:
     def poll(self, line: ModbusLine, now: float) -> Decoded:
         """Read every model we know. Raises what the line raises; RefusedError if it is no SunSpec device."""
         try:
-            if not self._blocks:
+            if not self._requests:
                 self._discover(line)
             return self._read(line, now)
         except (DecodeError, LineError):
-            self._blocks = ()
+            self._requests = ()
             raise
 
     def _base(self, line: ModbusLine) -> int:
@@ -324,22 +310,23 @@ class SunSpecDevice:
             _refresh(reader, commons[0])
             texts = [text(commons[0], name) for name in ("Mn", "Md", "SN")]
             self._identity = (texts[0], texts[1], texts[2])
-        blocks = tuple(_ModelBlock(model) for model in found if model.model_id in KNOWN)
-        if not blocks:
+        # By its place, for a model may stand there twice.
+        known = [Request(str(model.model_addr), model) for model in found if model.model_id in KNOWN]
+        if not known:
             ids = ", ".join(str(model.model_id) for model in found) or "none"
             raise RefusedError(f"unit {self.unit} has no SunSpec model that we read; it has: {ids}")
-        self._blocks = blocks
+        self._requests = tuple(known)
 
     def _read(self, line: ModbusLine, now: float) -> Decoded:
         reader = _Reader(line, self.unit)
 
-        def read(block: _ModelBlock) -> Decoded:
-            _refresh(reader, block.model)
+        def read(model: Model) -> Decoded:
+            _refresh(reader, model)
             unknown: list[str] = []
-            return Decoded(dict(self._values(block.model, unknown)), unknown=tuple(unknown))
+            return Decoded(dict(self._values(model, unknown)), unknown=tuple(unknown))
 
-        told = self._reader.poll(self._blocks, read, now)
-        models, values = tuple(block.model for block in self._blocks), told.values
+        told = self._reader.poll(self._requests, read, now)
+        models, values = tuple(one.block for one in self._requests), told.values
         storage = any(model.model_id in STORAGE for model in models)
         values |= trackers(models, storage=storage, dc_power=values.get("dc_power"))
         maker, name, serial = self._identity

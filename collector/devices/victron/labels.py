@@ -45,7 +45,7 @@ class Family(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Label:
     """A label's entity, its row, and `read`: the value of the text; ValueError if it is none.
 
     No such device says a number outside `within`.
@@ -117,8 +117,8 @@ def _word(words: Mapping[int, str]) -> Callable[[str], str]:
 
 def _code(
     entity: str, name: str, words: Mapping[int, str], *, diagnostic: bool = False, optional: bool = False
-) -> Field:
-    return Field(entity, status(name, words.values(), diagnostic=diagnostic, optional=optional), _word(words))
+) -> Label:
+    return Label(entity, status(name, words.values(), diagnostic=diagnostic, optional=optional), _word(words))
 
 
 def _as_bluetooth(
@@ -128,38 +128,38 @@ def _as_bluetooth(
     *,
     within: Bounds | None = None,
     optional: bool = False,
-) -> Field:
-    return Field(entity, as_optional(rows[entity]) if optional else rows[entity], read, within)
+) -> Label:
+    return Label(entity, as_optional(rows[entity]) if optional else rows[entity], read, within)
 
 
-def _said(entity: str, name: str, read: Callable[[str], Value]) -> Field:
-    return Field(entity, text(name, diagnostic=True, optional=True), read)
+def _said(entity: str, name: str, read: Callable[[str], Value]) -> Label:
+    return Label(entity, text(name, diagnostic=True, optional=True), read)
 
 
-def _aside(entity: str, name: str, unit: str, read: Callable[[str], Value]) -> Field:
-    return Field(entity, measured(name, unit, diagnostic=True, optional=True), read)
+def _aside(entity: str, name: str, unit: str, read: Callable[[str], Value]) -> Label:
+    return Label(entity, measured(name, unit, diagnostic=True, optional=True), read)
 
 
-def _count(entity: str, name: str) -> Field:
+def _count(entity: str, name: str) -> Label:
     row = measured(name, None, state_class=TOTAL_INCREASING, diagnostic=True, optional=True)
-    return Field(entity, row, _one)
+    return Label(entity, row, _one)
 
 
-def _counter(entity: str, name: str) -> Field:
-    return Field(entity, measured(name, "Wh", optional=True), _energy)
+def _counter(entity: str, name: str) -> Label:
+    return Label(entity, measured(name, "Wh", optional=True), _energy)
 
 
-def _extreme(entity: str, name: str) -> Field:
-    return Field(entity, volts(name, diagnostic=True, optional=True), _milli)
+def _extreme(entity: str, name: str) -> Label:
+    return Label(entity, volts(name, diagnostic=True, optional=True), _milli)
 
 
-_DEVICE: dict[str, Field] = {
-    "Relay": Field("relay", flag("Relay", diagnostic=True, optional=True), _switch),
+_DEVICE: dict[str, Label] = {
+    "Relay": Label("relay", flag("Relay", diagnostic=True, optional=True), _switch),
     "FW": _said("firmware", "Firmware", _firmware),
     "FWE": _said("firmware", "Firmware", _long_firmware),
-    "SER#": Field("serial_number", serial_number(), str),
+    "SER#": Label("serial_number", serial_number(), str),
 }
-_MONITOR: dict[str, Field] = {
+_MONITOR: dict[str, Label] = {
     "V": _as_bluetooth("voltage", _MONITOR_ROWS, _milli, within=_BATTERY_V),
     "I": _as_bluetooth("current", _MONITOR_ROWS, _milli, within=_BATTERY_A),
     # Finer than what the device says it is, V times I replaces it.
@@ -170,7 +170,7 @@ _MONITOR: dict[str, Field] = {
     "TTG": _as_bluetooth("time_remaining", _MONITOR_ROWS, _minutes, optional=True),
     "VS": _as_bluetooth("starter_voltage", _MONITOR_ROWS, _milli),
     "VM": _as_bluetooth("midpoint_voltage", _MONITOR_ROWS, _milli),
-    "DM": Field("midpoint_deviation", measured("Midpoint deviation", "%", optional=True), _tenth),
+    "DM": Label("midpoint_deviation", measured("Midpoint deviation", "%", optional=True), _tenth),
     "T": _as_bluetooth("temperature", _MONITOR_ROWS, _one),
     "MON": _code("meter_type", "Meter type", METER_TYPES, diagnostic=True, optional=True),
     "H1": _aside("deepest_discharge", "Deepest discharge", "Ah", _milli),
@@ -178,7 +178,7 @@ _MONITOR: dict[str, Field] = {
     "H3": _aside("average_discharge", "Average discharge", "Ah", _milli),
     "H4": _count("charge_cycles", "Charge cycles"),
     "H5": _count("full_discharges", "Full discharges"),
-    "H6": Field(
+    "H6": Label(
         "charge_drawn",
         measured("Charge drawn", "Ah", state_class=TOTAL_INCREASING, diagnostic=True, optional=True),
         _drawn,
@@ -196,23 +196,23 @@ _MONITOR: dict[str, Field] = {
     "H17": _counter("energy_discharged", "Energy discharged"),
     "H18": _counter("energy_charged", "Energy charged"),
 }
-_CHARGER: dict[str, Field] = {
+_CHARGER: dict[str, Label] = {
     "V": _as_bluetooth("voltage", _SOLAR_ROWS, _milli, within=_BATTERY_V),
     "I": _as_bluetooth("current", _SOLAR_ROWS, _milli, within=_BATTERY_A),
     "CS": _as_bluetooth("charge_state", _SOLAR_ROWS, _word(WORDS["charge_state"])),
     "ERR": _code("charger_error", "Charger error", CHARGER_ERRORS, diagnostic=True),
-    "LOAD": Field("load", flag("Load output", optional=True), _switch),
+    "LOAD": Label("load", flag("Load output", optional=True), _switch),
     "IL": _as_bluetooth("load_current", _SOLAR_ROWS, _milli),
 }
-_SUN: dict[str, Field] = {
+_SUN: dict[str, Label] = {
     "PPV": _as_bluetooth("power", _SOLAR_ROWS, _one, within=(0, 20_000)),
-    "VPV": Field("solar_voltage", volts("Solar voltage"), _milli, within=(-1, 600)),
+    "VPV": Label("solar_voltage", volts("Solar voltage"), _milli, within=(-1, 600)),
     "MPPT": _code("tracker_state", "Tracker", TRACKER_STATES, optional=True),
     "H19": _counter("yield_total", "Yield"),
     "H20": _as_bluetooth("yield_today", _SOLAR_ROWS, _energy, within=(0, 200_000)),
     "H21": _aside("highest_power_today", "Highest power today", "W", _one),
     # A day's result, not a counter: it goes up and down.
-    "H22": Field(
+    "H22": Label(
         "yield_yesterday",
         Row(
             entity=Entity(
@@ -225,7 +225,7 @@ _SUN: dict[str, Field] = {
     "H23": _aside("highest_power_yesterday", "Highest power yesterday", "W", _one),
     "HSDS": _said("day_number", "Day number", _one),
 }
-_INVERTER: dict[str, Field] = {
+_INVERTER: dict[str, Label] = {
     "V": _as_bluetooth("voltage", _INVERTER_ROWS, _milli, within=_BATTERY_V),
     "CS": _as_bluetooth("device_state", _INVERTER_ROWS, _word(WORDS["inverter_state"])),
     "MODE": _code("mode", "Mode", MODES),
@@ -234,14 +234,14 @@ _INVERTER: dict[str, Field] = {
     # Old firmware does not have it.
     "AC_OUT_S": _as_bluetooth("ac_apparent_power", _INVERTER_ROWS, _one, optional=True),
 }
-_OUTPUTS: dict[str, Field] = {
-    "V2": Field("voltage_2", volts("Battery 2 voltage"), _milli),
-    "V3": Field("voltage_3", volts("Battery 3 voltage"), _milli),
-    "I2": Field("current_2", amperes("Battery 2 current"), _milli),
-    "I3": Field("current_3", amperes("Battery 3 current"), _milli),
+_OUTPUTS: dict[str, Label] = {
+    "V2": Label("voltage_2", volts("Battery 2 voltage"), _milli),
+    "V3": Label("voltage_3", volts("Battery 3 voltage"), _milli),
+    "I2": Label("current_2", amperes("Battery 2 current"), _milli),
+    "I3": Label("current_3", amperes("Battery 3 current"), _milli),
 }
 
-FIELDS: Mapping[Family, Mapping[str, Field]] = {
+FIELDS: Mapping[Family, Mapping[str, Label]] = {
     Family.MONITOR: _MONITOR | _DEVICE,
     Family.SOLAR: _CHARGER | _SUN | _DEVICE,
     Family.INVERTER: _INVERTER | _DEVICE,
