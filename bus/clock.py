@@ -231,7 +231,10 @@ class HouseClock(Clock):
         trusted: bool,
         anchor: Path,
     ) -> None:
-        super().__init__(lambda: self.now().wall, boottime, lambda: self._quality, boot_id)
+        def wall() -> int:
+            return round(boottime() * 1000) + (self._offset or 0)
+
+        super().__init__(wall, boottime, lambda: self._quality, boot_id)
         self._raw_wall = raw_wall
         self._is_synchronised = synchronised
         self._trusted = trusted

@@ -6,13 +6,13 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -27,24 +27,7 @@ from pydantic_settings import (
 from config import rules, secret_files, sentences, toml_text
 from config.addresses import normal
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
-from config.model import (
-    Backup,
-    BatteryGuard,
-    Ble,
-    Broker,
-    Clock,
-    Collector,
-    Controller,
-    Device,
-    Import,
-    Lan,
-    Publish,
-    Relay,
-    Settings,
-    Statistician,
-    Storage,
-    User,
-)
+from config.model import Settings
 from config.sentences import NAMED, known, nearest
 
 PREFIX = "BOONDOCK_"
@@ -177,26 +160,11 @@ class _Origin:
         return replace(mistake, where=where, line=line)
 
 
-class _Source(BaseSettings):
-    """The settings as pydantic sees them: environment over .env over secret files over boondock.toml."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
-
-    broker: Broker = Broker()
-    lan: Lan = Lan()
-    user: dict[str, User] = {}
-    storage: Storage = Storage()
-    clock: Clock = Clock()
-    publish: Publish = Publish()
-    ble: Ble = Ble()
-    collector: Collector = Collector()
-    device: dict[str, Device] = {}
-    imports: dict[str, Import] = {}
-    statistician: Statistician = Statistician()
-    backup: Backup = Backup()
-    controller: Controller = Controller()
-    relay: dict[str, Relay] = {}
-    battery_guard: BatteryGuard | None = None
+# The tables as pydantic takes fields.
+_TABLES: dict[str, Any] = {
+    f.name: (f.type, f.default if f.default_factory is MISSING else Field(default_factory=f.default_factory))
+    for f in fields(Settings)
+}
 
 
 def read(path: Path, *secrets: Path) -> Settings:
@@ -232,11 +200,14 @@ def read(path: Path, *secrets: Path) -> Settings:
     return settings
 
 
-def _made(origin: _Origin, tables: dict[str, Any]) -> type[_Source]:
+def _made(origin: _Origin, tables: dict[str, Any]) -> type[BaseSettings]:
+    """Make the settings as pydantic sees them: environment over .env over secret files over boondock.toml."""
     dotenv = {name.lower(): text for name, text in origin.env.variables.items()}
     secret = {name: one.text for name, one in origin.secrets.items() if one.text is not None}
 
-    class Source(_Source):
+    class Source(BaseSettings):
+        model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
+
         @classmethod
         def settings_customise_sources(
             cls,
@@ -253,7 +224,7 @@ def _made(origin: _Origin, tables: dict[str, Any]) -> type[_Source]:
                 InitSettingsSource(settings_cls, init_kwargs=tables),
             )
 
-    return Source
+    return create_model("Source", __base__=Source, **_TABLES)
 
 
 def _once(found: Iterable[Mistake]) -> Iterator[Mistake]:
@@ -275,7 +246,7 @@ def _unusable(files: Iterable[secret_files.SecretFile]) -> Iterator[Mistake]:
 
 
 def _without_mistakes(
-    source: type[_Source], tables: dict[str, Any]
+    source: type[BaseSettings], tables: dict[str, Any]
 ) -> tuple[Settings | None, list[ErrorDetails]]:
     """Read the settings without what is wrong, and what is wrong; None if variables or secret files are."""
     first: list[ErrorDetails] = []
@@ -289,7 +260,7 @@ def _without_mistakes(
     return None, first
 
 
-def _settings(source: _Source) -> Settings:
+def _settings(source: BaseSettings) -> Settings:
     settings = Settings(**{f.name: getattr(source, f.name) for f in fields(Settings)})
     devices = {
         name: replace(device, address=normal(device.address)) if isinstance(device.address, str) else device

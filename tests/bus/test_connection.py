@@ -185,7 +185,9 @@ def test_offline_is_contradicted_where_online_is_ours_and_nowhere_else(
 
 def test_what_is_said_once_is_retained_but_not_said_again(broker: Mosquitto, start: Start) -> None:
     owner = start()
+    owner.connection.retained.want("camper/availability/shunt", b"")
     assert owner.connection.say_once("camper/availability/shunt", b"offline") is Sent.YES
+    assert owner.connection.retained.cleared() == [], "what stands there now must not be cleared on a connect"
     owner.connection.publish("camper/about/relay", b"{}", retain=True)
     client = Client(broker.port, "camper/#")
     assert client.on("camper/availability/shunt") == b"offline"

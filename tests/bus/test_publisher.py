@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from bus.about import About, Entity, decode
+from bus.announcer import Announcer
 from bus.events import Sent, Unpublished
 from bus.health import Journal
 from bus.outbox import WINDOW, Outbox
 from bus.publisher import Publisher
-from bus.topics import Topics
+from bus.topics import HOME_ASSISTANT, Topics
 from tests.clock import NOON_MS, FakeTime
 from tests.fake_bus import FakeBus
 
@@ -311,6 +312,51 @@ def test_a_device_that_comes_back_is_not_given_its_old_reading(setup: Setup) -> 
     assert json.loads(retained(setup)[STATE])["voltage"] == 13.0
     setup.publisher.connected(setup.time.pass_(1))
     assert json.loads(retained(setup)[STATE])["voltage"] == 13.0
+
+
+def test_a_device_that_was_forgotten_without_a_broker_is_kept_in_the_file_until_it_is_cleared(
+    setup: Setup,
+) -> None:
+    setup.publisher.about("mppt", ABOUT)
+    setup.bus.answer = Sent.LATER
+    setup.publisher.forget("mppt")
+    setup.connect()
+    assert setup.bus.retained.devices == ["mppt"], "a later run has to clear it"
+    setup.bus.answer = Sent.YES
+    setup.connect()
+    assert setup.bus.retained.devices == []
+    before = len(setup.bus.published)
+    setup.connect()
+    assert [p.topic for p in setup.bus.published[before:] if not p.payload] == [
+        "camper/about/mppt",
+        f"{STATE}/voltage",
+        STATE,
+        "camper/availability/mppt",
+    ], "the broker may have begun again with an older file"
+
+
+def test_a_new_home_assistant_hears_who_is_there_and_the_newest_readings_again(setup: Setup) -> None:
+    announcer = Announcer(setup.bus, Topics(), service="collector_ble", chance=lambda: 0.0)
+    publisher = Publisher(
+        setup.bus, Topics(), setup.outbox, setup.time.clock, setup.journal, announcer=announcer
+    )
+    publisher.about("mppt", ABOUT)
+    publisher.availability("mppt", online=True)
+    publisher.reading("mppt", {"voltage": 13.0}, ts=NOON_MS)
+    setup.bus.published.clear()
+    publisher.take(HOME_ASSISTANT, b"online", setup.time.monotonic_s)
+    publisher.settle(setup.time.pass_(1))
+    assert [p.topic for p in setup.bus.published] == [
+        "homeassistant/device/camper_mppt/config",
+        "camper/availability/mppt",
+        STATE,
+    ]
+
+
+def test_a_text_that_became_empty_is_cleared_once(setup: Setup) -> None:
+    for note in ("x", "", "", "y"):
+        setup.publisher.reading("mppt", {"note": note}, ts=NOON_MS)
+    assert setup.bus.on(f"{STATE}/note") == [b"x", b"", b"y"]
 
 
 def test_entities_that_are_gone_are_cleared_alone(setup: Setup) -> None:

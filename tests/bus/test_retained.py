@@ -36,6 +36,22 @@ def test_the_card_is_written_only_when_something_changed(tmp_path: Path) -> None
     assert path.stat().st_ino == before
 
 
+def test_what_is_wanted_is_said_in_its_order_and_what_is_cleared_apart() -> None:
+    topics = RetainedTopics()
+    for topic, payload, qos in (
+        ("a", b"1", 1),
+        ("b", b"2", 0),
+        ("c", b"", 1),
+        ("d", b"4", 1),
+        ("a", b"5", 1),
+    ):
+        topics.want(topic, payload, qos)
+    topics.release("d")
+    topics.release("never")
+    assert topics.said() == [("a", b"5", 1), ("b", b"2", 0)]
+    assert topics.cleared() == ["c"]
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff", b'{"a": ["b"]'])
 def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.json"
