@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.install import mosquitto
-from cli.install.system import InstallError, System, load, save
+from cli.install import System, load, save, texts
+from cli.terminal import CommandError
 from config.hosts import is_here
 
 ANSWERS = "/var/lib/boondock-install/answers.json"
@@ -20,7 +20,6 @@ OWN, EXISTING, ELSEWHERE = "own", "existing", "elsewhere"
 # How the kinds of devices are wired, as far as the machine must be prepared for it. The collector's own table
 # needs libraries, which a fresh machine does not have yet; a test holds this against it.
 I2C_KINDS = frozenset({"ads1115_voltage", "ina219", "tank_sender"})
-PIN_KINDS = frozenset({"gpio_input", "tank_switches"})
 _UARTS = ("/dev/serial0", "/dev/serial1", "/dev/ttyAMA", "/dev/ttyS")
 
 
@@ -42,7 +41,7 @@ class Plan:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """boondock.toml as it is read, unchecked. Raises InstallError."""
+        """boondock.toml as it is read, unchecked. Raises CommandError."""
         return parsed(self.toml, SETTINGS)
 
     @property
@@ -52,28 +51,27 @@ class Plan:
             return True
         if self.broker == ELSEWHERE or "username" in self.settings.get("broker", {}):
             return False
-        found = mosquitto.read(Path("/"))
+        found = texts.existing_broker(Path("/"))
         return found is not None and found.asks_passwords
 
 
 def parsed(text: str, name: str) -> dict[str, Any]:
-    """A TOML text; every table that is none becomes an empty one. Raises InstallError."""
+    """Read a TOML text; every table that is none becomes an empty one. Raises CommandError."""
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
-        raise InstallError(f"{name}: {error}") from error
+        raise CommandError(f"{name}: {error}") from error
 
 
 def tables(settings: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    """The tables below [name.…]; what is no table is left to the check of the settings."""
+    """Choose the tables below [name.…]; what is no table is left to the check of the settings."""
     found = settings.get(name)
-    return (
-        {key: one for key, one in found.items() if isinstance(one, dict)} if isinstance(found, dict) else {}
-    )
+    rows = found.items() if isinstance(found, dict) else ()
+    return {key: one for key, one in rows if isinstance(one, dict)}
 
 
 def kinds(settings: Mapping[str, Any]) -> set[str]:
-    """The kinds of all devices."""
+    """Collect the kinds of all devices."""
     return {str(one.get("kind")) for one in tables(settings, "device").values()}
 
 
@@ -87,13 +85,6 @@ def needs_uart(settings: Mapping[str, Any]) -> bool:
     return any(str(one.get("port", "")).startswith(_UARTS) for one in tables(settings, "device").values())
 
 
-def needs_pins(settings: Mapping[str, Any]) -> bool:
-    """Whether something is on the board's pins, and they are not simulated."""
-    if tables({"x": settings}, "x").get("controller", {}).get("pins") == "simulated":
-        return False
-    return bool(tables(settings, "relay")) or bool(kinds(settings) & PIN_KINDS)
-
-
 def broker_of(settings: Mapping[str, Any], system: System) -> str:
     """Which broker settings mean that nobody was asked about: what is here and runs is kept."""
     table = settings.get("broker", {})
@@ -104,12 +95,12 @@ def broker_of(settings: Mapping[str, Any], system: System) -> str:
 
 def keeps(system: System) -> bool:
     """Whether a Mosquitto of the distribution runs, or would at the next start."""
-    enabled = system.word("systemctl", "is-enabled", mosquitto.UNIT)
-    return enabled == "enabled" or system.succeeds("systemctl", "-q", "is-active", mosquitto.UNIT)
+    enabled = system.word("systemctl", "is-enabled", texts.MOSQUITTO)
+    return enabled == "enabled" or system.succeeds("systemctl", "-q", "is-active", texts.MOSQUITTO)
 
 
 def addresses(host: str) -> list[str]:
-    """The addresses a name has now; none if it has none."""
+    """Look up the addresses a name has now; none if it has none."""
     try:
         return sorted({str(one[4][0]) for one in socket.getaddrinfo(host, None)})
     except OSError:
@@ -117,7 +108,7 @@ def addresses(host: str) -> list[str]:
 
 
 def remembered(system: System) -> Plan | None:
-    """The answers of an installation that was begun. Raises InstallError."""
+    """Read the answers of an installation that was begun. Raises CommandError."""
     found = load(system.at(ANSWERS))
     return None if found is None else Plan(**found)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.install import System, shown
 from cli.install.changes import Journal
-from cli.install.system import InstallError, System, shown
+from cli.terminal import CommandError
 
 HOME = Path("/opt/boondock")
 KEPT = 2
@@ -30,10 +31,10 @@ class Source:
     folder: Path
 
     def files(self) -> Iterator[Path]:
-        """Every file a release has, below `folder`, sorted. Raises InstallError if this is no Boondock."""
+        """Every file a release has, below `folder`, sorted. Raises CommandError if this is no Boondock."""
         for name in ("pyproject.toml", "scripts/setup", "cli/__init__.py", "systemd/boondock.target"):
             if not (self.folder / name).exists():
-                raise InstallError(f"{self.folder} is no folder of Boondock: {name} is missing")
+                raise CommandError(f"{self.folder} is no folder of Boondock: {name} is missing")
         for here, folders, names in os.walk(self.folder):
             top = Path(here) == self.folder
             folders[:] = sorted(
@@ -46,10 +47,10 @@ class Source:
                     yield (Path(here) / name).relative_to(self.folder)
 
     def version(self) -> str:
-        """As pyproject.toml says. Raises InstallError."""
+        """As pyproject.toml says. Raises CommandError."""
         found = _VERSION.search((self.folder / "pyproject.toml").read_text(encoding="utf-8"))
         if found is None:
-            raise InstallError(f"{self.folder}/pyproject.toml says no version")
+            raise CommandError(f"{self.folder}/pyproject.toml says no version")
         return found[1]
 
     def name(self) -> str:
@@ -64,11 +65,11 @@ class Source:
 
 
 def unpacked(system: System, path: Path, into: Path) -> Path:
-    """The folder of a source: `path` itself, or the archive's content below `into`. Raises InstallError."""
+    """Return the folder of a source: `path`, or the archive's content below `into`. Raises CommandError."""
     if path.is_dir():
         return path
     if not path.exists():
-        raise InstallError(
+        raise CommandError(
             f"{path} does not exist: name a folder, a clone or an archive (.tar.gz) of Boondock"
         )
     into.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ class Release:
         return self.path / ".venv" / "bin" / "python"
 
     def show(self) -> Iterator[str]:
-        """What is copied and what is run."""
+        """Show what is copied and what is run."""
         files = list(Source(self.source).files())
         size = sum((self.source / one).stat().st_size for one in files) / _MB
         yield f"copy {len(files)} files ({size:.1f} MB) from {self.source} to {self.path}"
@@ -99,26 +100,15 @@ class Release:
             yield f"run {shown(argv)}"
 
     def _commands(self) -> list[list[str]]:
-        compiling = [
-            str(self.python),
-            "-I",
-            "-m",
-            "compileall",
-            "-q",
-            "-j",
-            "0",
-            "-x",
-            "/[.]venv/",
-            str(self.path),
-        ]
-        return [[str(self.path / "scripts" / "setup")], compiling]
+        compiling = ["-I", "-m", "compileall", "-q", "-j", "0", "-x", "/[.]venv/", str(self.path)]
+        return [[str(self.path / "scripts" / "setup")], [str(self.python), *compiling]]
 
     def done(self) -> bool:
         """Whether it is whole."""
         return (self.path / _READY).exists()
 
     def do(self, journal: Journal) -> None:
-        """Copy it and set it up; a copy that was interrupted begins anew. Raises InstallError, OSError."""
+        """Copy it and set it up; a copy that was interrupted begins anew. Raises CommandError, OSError."""
         journal.note("tree", str(self.system.at(HOME)))
         if self.path != self.source and not self.path.exists():
             self._copy()
@@ -132,7 +122,7 @@ class Release:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.path.parent).free
         if free < _ROOM:
-            raise InstallError(
+            raise CommandError(
                 f"a release takes up to {_ROOM // _MB} MB, {free // _MB} MB are free on {self.path.parent}\n"
                 "next: remove what you do not need (sudo apt-get clean, df -h), then start again"
             )
@@ -150,7 +140,7 @@ class Release:
 
 
 def current(system: System) -> Path | None:
-    """The release that runs."""
+    """Find the release that runs; None if there is none."""
     link = system.at(HOME / "current")
     return Path(os.path.realpath(link)) if link.is_symlink() else None
 
