@@ -269,13 +269,19 @@ def give_back(system: System, record: Record, *, purge: bool) -> Iterator[str]:
     elif kind == "tree":
         shutil.rmtree(key, ignore_errors=not Path(key).exists())
     elif kind == "command" and (purge or not record["purge"]):
-        system.run(*(sys.executable if word == PYTHON else word for word in record["undo"]))
+        system.run(*(_python(system) if word == PYTHON else word for word in record["undo"]))
     elif kind == "unit":
         if not record["enabled"]:
             system.succeeds("systemctl", "disable", key)
         elif system.word("systemctl", "is-enabled", key) != "enabled":
             system.run("systemctl", "enable", key)
         system.succeeds("systemctl", "start" if record["active"] else "stop", key)
+
+
+def _python(system: System) -> str:
+    """Name a Python with our libraries: this one, or a release's where this is the system's own."""
+    releases = sorted(system.at("/opt/boondock/releases").glob("[!.]*/.venv/bin/python"))
+    return str(releases[-1]) if sys.prefix == sys.base_prefix and releases else sys.executable
 
 
 def _give_back_file(path: Path, record: Record) -> Iterator[str]:

@@ -353,7 +353,9 @@ def undo_steps(context: Context, say: Say, *, purge: bool) -> bool:
             say(f"    cannot be taken back: {error}")
             whole = False
             continue
-        journal.drop(record)
+        if record["kind"] != "folder" or not Path(record["key"]).exists():
+            # A folder with what an uninstall keeps goes with a later purge.
+            journal.drop(record)
     return whole
 
 

@@ -161,10 +161,8 @@ def include_text(found: ExistingBroker) -> str:
 
 
 def with_users(text: str, ours: str, names: list[str]) -> str:
-    """Add these users to a password file; all others stay as they are."""
-    others = without_users(text, names)
-    gap = "" if not others or others.endswith("\n") else "\n"
-    return others + gap + ours
+    """Put these users first into a password file: the last line of the others may have no end."""
+    return ours + without_users(text, names)
 
 
 def without_users(text: str, names: list[str]) -> str:
@@ -172,20 +170,23 @@ def without_users(text: str, names: list[str]) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if line.partition(":")[0] not in names)
 
 
-BEGIN, END = "# begin of Boondock's users", "# end of Boondock's users"
+BEGIN, END = "# begin of Boondock's users\n", "# end of Boondock's users\n"
+# Where the last line before had no end: it is given back without one.
+_BEGIN_AFTER_OPEN_LINE = "\n# begin of Boondock's users; the line before had no end\n"
 
 
 def with_rights(text: str, ours: str) -> str:
     """Add the rights of our users at the end of an ACL file."""
     before = without_rights(text)
-    gap = "" if not before or before.endswith("\n") else "\n"
-    return f"{before}{gap}{BEGIN}\n{ours.rstrip()}\n{END}\n"
+    begin = BEGIN if not before or before.endswith("\n") else _BEGIN_AFTER_OPEN_LINE
+    return f"{before}{begin}{ours.rstrip()}\n{END}"
 
 
 def without_rights(text: str) -> str:
     """Take the rights of our users out of an ACL file."""
-    before, found, rest = text.partition(f"{BEGIN}\n")
-    return before + rest.partition(f"{END}\n")[2] if found else text
+    begin = _BEGIN_AFTER_OPEN_LINE if _BEGIN_AFTER_OPEN_LINE in text else BEGIN
+    before, found, rest = text.partition(begin)
+    return before + rest.partition(END)[2] if found else text
 
 
 PRIVATE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fe80::/10 fc00::/7"

@@ -13,18 +13,19 @@ PAGE = Path(__file__).parents[2] / "docs" / "command.md"
 HEAD = """\
 # The command `boondock`
 
-One command for everything that people do with the house in a terminal. This page is made from the command's
-own help: `boondock COMMAND --help` says the same. `boondock --install-completion` teaches your shell to
-complete commands, options, and the names of devices and outputs with the Tab key.
+In an installed house type `sudo boondock` and a command. In the folder of the project, without an
+installed house, type `.venv/bin/boondock`. `boondock COMMAND --help` says what is on this page: the page
+is made from it. After `boondock --install-completion` your shell completes commands, options, and the
+names of devices and outputs with the Tab key.
 
-Without options a command talks to the house that runs here: a run or the demo that you have started in
-another terminal (`./scripts/run`), else the one of `$BOONDOCK_CONFIG`, `./boondock.toml` or
-`/etc/boondock/boondock.toml`. Where `boondock broker` has made users, root is `admin`, with the password
-from `/etc/credstore`; others give `--user` and `--password-file`.
+Which house does a command talk to? If you have started one in another terminal (`./scripts/run`), to that
+one. Otherwise to the one of `$BOONDOCK_CONFIG`, `./boondock.toml` or `/etc/boondock/boondock.toml`. In an
+installed house the broker asks for a password. With `sudo` the command takes that of `admin` from
+`/etc/credstore`; without `sudo` give `--user` and `--password-file`.
 
-Every command takes `--json` and then prints JSON. What goes wrong is one line on standard error with the
-next step. The exit code is 0 when all went well, 1 when something could not be done, 2 for a wrong command
-line, 78 for wrong settings, and 141 when nobody reads the output any more.
+With `--json` every command prints JSON. If something goes wrong, it prints one line on standard error,
+with the next step. The exit code is 0 if all went well, 1 if something could not be done, 2 for a wrong
+command line, 78 for wrong settings, and 141 if nobody reads the output any more.
 
 ```sh
 boondock watch smartshunt relay

@@ -16,6 +16,7 @@ from tests.house import ROOT
     [
         (("--dry-run",), 1, "the answers ended: nothing was changed"),
         (("--dry-run", "--yes"), 0, "Nothing was changed."),
+        (("--uninstall", "--help"), 0, "--purge"),
     ],
 )
 def test_it_needs_no_library(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:

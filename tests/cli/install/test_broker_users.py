@@ -34,6 +34,8 @@ def vault(house: Machine) -> list[str]:
         (b"", b""),
         (b"viewer:x\n", b"user viewer\ntopic read #\n"),
         (b"anna:x\n", b"\n\nuser anna\n\n\n"),
+        (b"anna:x\n# mine", b"user anna\r\ntopic read #"),
+        (b"anna:x\r\nb:y\r", b"user anna\ntopic read #\r"),
     ],
 )
 def test_their_files_are_given_back_byte_by_byte(house: Machine, users: bytes, rights: bytes) -> None:
@@ -43,7 +45,7 @@ def test_their_files_are_given_back_byte_by_byte(house: Machine, users: bytes, r
     mine = BrokerUsers(house, Settings())
     assert not mine.there()
     mine.add()
-    assert house.at(USERS).read_bytes().startswith(users)
+    assert house.at(USERS).read_bytes().endswith(users)
     assert house.at(RIGHTS).read_bytes().startswith(rights)
     assert house.at(USERS).stat().st_mode & 0o777 == 0o640
     assert BrokerUsers(house, Settings()).there()

@@ -1,12 +1,13 @@
 """Each change is done once, and given back as it was before."""
 
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from cli.install import System
-from cli.install.changes import Command, File, Folder, Journal, Link, Service, give_back
+from cli.install.changes import PYTHON, Command, File, Folder, Journal, Link, Service, give_back
 from cli.terminal import CommandError
 
 
@@ -164,3 +165,17 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     (tmp_path / "journal.json").write_text("[{")
     with pytest.raises(CommandError, match="cannot be read"):
         Journal(tmp_path / "journal.json")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_needs_our_libraries_is_taken_back_by_a_python_that_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, inside: bool
+) -> None:
+    machine = Machine(tmp_path)
+    python = tmp_path / "opt/boondock/releases/0.2.0-abc/.venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    monkeypatch.setattr(sys, "prefix", "/the/venv" if inside else sys.base_prefix)
+    record = {"kind": "command", "key": "users", "purge": False, "undo": [PYTHON, "-m", "cli.install"]}
+    list(give_back(machine, record, purge=False))
+    assert machine.ran == [f"{sys.executable if inside else python} -m cli.install"]

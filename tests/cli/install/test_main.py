@@ -184,8 +184,9 @@ def test_uninstall_keeps_what_is_the_users_and_the_next_installation_finds_it(
     assert install(house)[0] == 0
     assert "it is kept, and decides" in capsys.readouterr().out
     assert main.uninstall(Report(), purge=True) == 0
-    gone = (data, stamp, house.at(SETTINGS), house.at(ANSWERS))
-    assert [one.exists() for one in gone] == [False] * 4
+    # The folder of passwords was made by the installation before the last.
+    gone = (data, stamp, house.at(SETTINGS), house.at(ANSWERS), house.at("/etc/credstore"))
+    assert [one.exists() for one in gone] == [False] * 5
     with pytest.raises(CommandError, match="nothing is installed here"):
         main.uninstall(Report())
 
