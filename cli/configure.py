@@ -20,8 +20,8 @@ from cli.check import examine
 from cli.house import Config, Json
 from cli.install import System, main, plan
 from cli.install.kinds import toml_value
+from cli.install.plan import current
 from cli.install.questions import Draft, Interview, Read
-from cli.install.release import current
 from cli.install.steps import Context, zone_of
 from cli.rename import replace_kept
 from cli.terminal import CommandError, Report, SettingsError, guarded

@@ -117,17 +117,14 @@ def _tables(found: Sequence[Found]) -> Iterator[str]:
         settings |= {"port": one.port, "baudrate": one.baudrate, "unit": one.unit, "bus": one.bus}
         yield f"\n[device.{name}]"
         for key, value in {**settings, "address": one.address}.items():
+            # A chip's address is a number; JSON's escapes are also TOML's.
+            bare = key == "address" and one.bus is not None
             if value is not None:
-                yield f"{key} = {_toml(key, value, one)}"
+                yield f"{key} = {value if bare else json.dumps(value)}"
         if one.rssi is not None:
             yield f"# key: best in the secret file device__{name}__key; {_KEY}"
         if len(one.kinds) > 1:
             yield f"# or kind = {' or '.join(map(json.dumps, one.kinds[1:]))}: both use this address"
-
-
-def _toml(key: str, value: Value, found: Found) -> str:
-    # A chip's address is a number; JSON's escapes are also TOML's.
-    return str(value) if key == "address" and found.bus is not None else json.dumps(value)
 
 
 MODBUS = 502

@@ -169,13 +169,10 @@ def _news(asker: Asker, watched: Watched, seconds: float | None, step: float) ->
 
 def _print(lines: list[Line], *, as_json: bool) -> None:
     for line in lines:
-        text = f"{_time(line)}  {line.entity}  {shown(line.value)} {line.unit or ''}".rstrip()
+        at = "-" if line.ts is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.ts / 1000))
+        text = f"{at}  {line.entity}  {shown(line.value)} {line.unit or ''}".rstrip()
         terminal.show(line, [text if line.online else f"{text}  (offline)"], as_json=as_json)
     sys.stdout.flush()
-
-
-def _time(line: Line) -> str:
-    return "-" if line.ts is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.ts / 1000))
 
 
 def _live(asker: Asker, watched: Watched, seconds: float | None) -> None:

@@ -113,11 +113,6 @@ def _own(topics: Topics, service: str) -> tuple[str, ...]:
     return topics.service(service), topics.health(service)
 
 
-def _contradicted(topics: Topics, service: str) -> tuple[str, ...]:
-    """Where others may say `offline`: a process that knows better says `online` again."""
-    return topics.every(Verb.AVAILABILITY), topics.service(service)
-
-
 def _device(topics: Topics, device: str) -> tuple[str, ...]:
     """All that the owner of one device says of it, but for its entities one by one."""
     return topics.about(device), topics.state(device), topics.availability(device)
@@ -192,7 +187,9 @@ def _collector(topics: Topics, service: str, others: Iterable[str]) -> tuple[Rig
     asked = (topics.every(Verb.SET), topics.requests(service))
     # Whether the statistician runs, and how far it has confirmed.
     confirmed = (topics.every(Verb.WATERMARK), topics.service(STATISTICIAN))
-    read = (*asked, *confirmed, *_contradicted(topics, service))
+    # Where others may say `offline`: a process that knows better says `online` again.
+    contradicted = (topics.every(Verb.AVAILABILITY), topics.service(service))
+    read = (*asked, *confirmed, *contradicted)
     rights = _lines(write=written, read=(*read, topics.home_assistant_status()))
     return tuple(Right(Access.DENY, topic) for topic in foreign) + rights
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from cli.install import System, alone, describe, plan, refuse_unfit, steps
 from cli.install.changes import JOURNAL
-from cli.install.plan import SETTINGS, Plan
+from cli.install.plan import HOME, SETTINGS, Plan, Source, current
 from cli.install.questions import Interview
-from cli.install.release import HOME, Source, current
 from cli.install.steps import STEPS, Context, Step, started
 from cli.install.texts import STOP
 from cli.terminal import CommandError, Report

@@ -22,8 +22,19 @@ from cli.install.changes import (
     Service,
     give_back,
 )
-from cli.install.plan import ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan, addresses, kinds, tables
-from cli.install.release import HOME, Release
+from cli.install.plan import (
+    ELSEWHERE,
+    EXISTING,
+    HOME,
+    OWN,
+    SECRETS,
+    SETTINGS,
+    Plan,
+    Release,
+    addresses,
+    kinds,
+    tables,
+)
 from cli.terminal import CommandError
 
 UNITS = "/etc/systemd/system"

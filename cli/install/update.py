@@ -16,8 +16,7 @@ from pathlib import Path
 from cli.install import System, alone, load, save
 from cli.install import status as house
 from cli.install.changes import JOURNAL, Journal, Link
-from cli.install.plan import PENDING, SETTINGS
-from cli.install.release import HOME, Release, Source, current, tidy, unpacked
+from cli.install.plan import HOME, PENDING, SETTINGS, Release, Source, current, tidy, unpacked
 from cli.install.texts import STOP, TARGET
 from cli.terminal import CommandError
 from config.model import Settings

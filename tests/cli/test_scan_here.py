@@ -9,6 +9,8 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -240,12 +242,18 @@ def announce(peer: Zeroconf, service: str, name: str, port: int, host: str = "pe
 
 
 def test_what_announces_itself_is_told_with_the_next_step(peer: Zeroconf) -> None:
-    announce(peer, "_mqtt._tcp", "Mosquitto", 1883)
-    announce(peer, "_home-assistant._tcp", "Home", 8123)
-    announce(peer, "_http._tcp", "shellyplus1-a8032ab12345", 80)
-    announce(peer, "_http._tcp", "Venus GX", 81)
-    announce(peer, "_http._tcp", "A printer", 82)
-    announce(peer, "_modbus._tcp", "inverter", 1502, host="inverter")
+    services = (
+        partial(announce, peer, "_mqtt._tcp", "Mosquitto", 1883),
+        partial(announce, peer, "_home-assistant._tcp", "Home", 8123),
+        partial(announce, peer, "_http._tcp", "shellyplus1-a8032ab12345", 80),
+        partial(announce, peer, "_http._tcp", "Venus GX", 81),
+        partial(announce, peer, "_http._tcp", "A printer", 82),
+        partial(announce, peer, "_modbus._tcp", "inverter", 1502, host="inverter"),
+    )
+    with ThreadPoolExecutor(len(services)) as pool:
+        # Each asks for a second whether somebody has its name: all at once.
+        for done in [pool.submit(one) for one in services]:
+            done.result()
     found = lan.scan(_Machine(), {"roof": {"port": "tcp://inverter.local:1502"}}, 2.5, ["127.0.0.1"])
     assert {(one.address, one.what, one.advice) for one in found if one.port is None} == {
         ("127.0.0.1:1883", "MQTT broker", "boondock configure broker"),

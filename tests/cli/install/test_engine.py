@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli.install
-from cli.install import changes, release, steps, texts
+from cli.install import changes, plan, steps, texts
 from cli.install.changes import JOURNAL, Command, File, Journal
 from cli.install.plan import EXISTING, SETTINGS
 from cli.install.steps import COMMAND, STEPS, Context, Step
@@ -15,7 +15,7 @@ from cli.terminal import CommandError
 from tests.cli.install.machine import TOML, Machine
 from tests.cli.install.power_cut import PowerCut, lines
 
-TRACED = {str(one.__file__) for one in (steps, changes, release, cli.install)}
+TRACED = {str(one.__file__) for one in (steps, changes, plan, cli.install)}
 # What is the user's stays but for `boondock uninstall --purge`, which removes these folders at its end.
 LEFT = {
     *("etc/boondock", "etc/boondock/boondock.toml", "etc/boondock/secrets", "var/lib/boondock-install"),

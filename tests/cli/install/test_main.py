@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.install import alone, main, plan, steps
-from cli.install.plan import ANSWERS, ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan
-from cli.install.release import Source
+from cli.install.plan import ANSWERS, ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan, Source
 from cli.install.steps import COMMAND, STEPS, Context
 from cli.terminal import CommandError, Report, guarded
 from tests.cli.install.machine import TOML, Machine

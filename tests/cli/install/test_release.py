@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.install import System
-from cli.install.release import Release, Source, current, tidy, unpacked
+from cli.install.plan import Release, Source, current, tidy, unpacked
 from cli.terminal import CommandError
 from tests.house import ROOT
 
@@ -75,7 +75,7 @@ def test_an_archive_is_unpacked(source: Path, tmp_path: Path) -> None:
 def test_no_room_is_told_before_anything_is_copied(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.install.release._ROOM", 10**18)
+    monkeypatch.setattr("cli.install.plan._ROOM", 10**18)
     release = Release(System(tmp_path), source, tmp_path / "opt/releases/x")
     with pytest.raises(CommandError, match="MB are free"):
         release._copy()
