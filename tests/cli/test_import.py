@@ -176,3 +176,10 @@ def test_what_is_no_number_is_refused_with_its_line(tmp_path: Path, heading: str
     file.write_text(f"{heading}\n2026-11-20T08:00:00Z,{line}\n")
     with pytest.raises(CommandError, match=r"line 2: a state is (inf|nan)"):
         list(csv_import._readings(csv_import.read_table(file)))
+
+
+def test_many_hours_go_in_several_requests_of_which_the_last_says_so() -> None:
+    table = csv_import.Table(states=False, columns={1: csv_import.Column("mppt.power", "mean", "W")}, rows=[])
+    hours = {"mppt.power": [csv_import.Hour(str(number)) for number in range(450)], "mppt.yield": []}
+    asked = [(len(rows), more) for _, rows, more in csv_import._requests(table, hours, ())]
+    assert asked == [(200, True), (200, True), (50, False)]
