@@ -21,8 +21,8 @@ from bus.events import Sent
 from bus.outbox import Outbox
 from bus.retained import RetainedTopics
 from bus.topics import Topics
-from cli.broker_files import File
-from cli.broker_passwords import Vault, hashes, password_file
+from cli.broker import Vault, hashes, password_file
+from cli.broker.files import BrokerFile
 from collector.device_store import DeviceStore
 from config.model import Device
 from config.model import Statistician as Settings
@@ -289,9 +289,9 @@ def _broker(folder: Path, tell: Tell) -> None:
         vault = Vault(folder / "secrets")
         password = vault.password("boondock-viewer-password", renew=True)
         vault.save()
-        file = File(folder / "passwords", "", hashes=True)
-        File(file.path, password_file({"viewer": password}, file.old), hashes=True).settle()
-        File(folder / "acl", f"{number}\n" * 300).settle()
+        file = BrokerFile(folder / "passwords", "", hashes=True)
+        BrokerFile(file.path, password_file({"viewer": password}, file.old), hashes=True).settle()
+        BrokerFile(folder / "acl", f"{number}\n" * 300).settle()
         tell(version=number)
 
 

@@ -9,37 +9,40 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
-from cli.errors import CommandError, sentence
+from bus.health import VERSION
+from cli.house import Json
+from cli.terminal import CommandError, sentence
 
-# Each is a module with a function `command`.
+# Where each is: a module, and the function where it is called otherwise.
 COMMANDS = {
-    "run": "cli.commands.run",
-    "check": "cli.commands.check",
-    "scan": "cli.commands.scan",
-    "read": "cli.commands.read",
-    "watch": "cli.commands.watch",
-    "set": "cli.commands.set_output",
-    "history": "cli.commands.history",
-    "stats": "cli.commands.stats",
-    "export": "cli.commands.export",
-    "import": "cli.commands.bring_in",
-    "fix": "cli.commands.fix",
-    "log": "cli.commands.log",
-    "broker": "cli.commands.broker",
-    "doctor": "cli.commands.doctor",
-    "dump": "cli.commands.dump",
-    "rename": "cli.commands.rename",
-    "replace": "cli.commands.replace",
-    "backup": "cli.commands.backup",
-    "restore": "cli.commands.restore",
-    "status": "cli.commands.status",
-    "install": "cli.commands.install",
-    "configure": "cli.commands.configure",
-    "update": "cli.commands.update",
-    "uninstall": "cli.commands.uninstall",
-    "version": "cli.commands.version",
+    "run": "cli.house",
+    "check": "cli.check",
+    "scan": "cli.scan",
+    "read": "cli.live",
+    "watch": "cli.live",
+    "set": "cli.live:set_output",
+    "history": "cli.history",
+    "stats": "cli.history",
+    "export": "cli.export",
+    "import": "cli.csv_import:import_csv",
+    "fix": "cli.fix",
+    "log": "cli.history",
+    "broker": "cli.broker.setup",
+    "doctor": "cli.doctor",
+    "dump": "cli.dump",
+    "rename": "cli.rename",
+    "replace": "cli.rename",
+    "backup": "cli.backup.make",
+    "restore": "cli.backup.restore",
+    "status": "cli.install.commands",
+    "install": "cli.install.commands",
+    "configure": "cli.configure",
+    "update": "cli.install.commands",
+    "uninstall": "cli.install.commands",
+    "version": "cli.app",
 }
 USAGE = 2
 # As the shell counts a process that SIGPIPE or Ctrl-C ended.
@@ -54,7 +57,7 @@ class Commands(TyperGroup):
     """The commands of the table; a module is imported when its command is named, or for the help."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own, of its base class
-        """The names, in the order of the table."""
+        """List the names in the order of the table."""
         del ctx
         return list(COMMANDS)
 
@@ -71,7 +74,8 @@ class Commands(TyperGroup):
 
 def one(name: str) -> typer.core.TyperCommand:
     """One command of the table."""
-    function = importlib.import_module(COMMANDS[name]).command
+    module, _, function_name = COMMANDS[name].partition(":")
+    function = getattr(importlib.import_module(module), function_name or name)
     alone = typer.Typer(add_completion=False)
     alone.command(name, context_settings=getattr(function, "context_settings", None))(_ended(name, function))
     made = typer.main.get_command(alone)
@@ -80,7 +84,7 @@ def one(name: str) -> typer.core.TyperCommand:
 
 
 def _ended(name: str, function: _Command) -> _Command:
-    """The same function, with every failure that is expected told in one line."""
+    """Wrap a function, so that every failure that is expected is told in one line."""
 
     @functools.wraps(function)
     def run(*arguments: object, **options: object) -> None:
@@ -127,9 +131,7 @@ def _options(
     *,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="The same as `boondock version`."
-        ),
+        Option("--version", callback=_show_version, is_eager=True, help="The same as `boondock version`."),
     ] = False,
 ) -> None:
     del version
@@ -156,8 +158,18 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _usage(error: Exception) -> str:
-    """The sentence of a wrong command line, with the next step."""
+    """Say what is wrong with a command line, with the next step."""
     said = getattr(error, "format_message", lambda: str(error))()
     context = getattr(error, "ctx", None)
     step = f"; next: {context.command_path} --help" if context is not None else ""
     return " ".join(said.split()).rstrip(".") + step
+
+
+def version(*, as_json: Json = False) -> None:
+    """Print the version of Boondock."""
+    if as_json:
+        from cli.terminal import show  # noqa: PLC0415 — the plain version starts fast
+
+        show({"version": VERSION}, (), as_json=True)
+        return
+    print(f"boondock {VERSION}")

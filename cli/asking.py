@@ -13,7 +13,7 @@ from bus.connection import Connection
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import ONLINE
 from bus.topics import STATISTICIAN, Topics, Verb
-from cli.errors import CommandError
+from cli.terminal import CommandError
 from config.model import Broker
 
 # Seconds until a broker on the same machine or in the same van should have answered.
@@ -29,10 +29,6 @@ logging.getLogger("bus").addHandler(logging.NullHandler())
 S = TypeVar("S")
 T = TypeVar("T")
 Params = Mapping[str, object]
-
-
-class AskError(CommandError):
-    """The broker or a service does not give what was asked for."""
 
 
 class _Error(msgspec.Struct):
@@ -52,7 +48,7 @@ _Events = SimpleQueue[MqttEvent]
 
 
 class Asker:
-    """Asks and publishes; use it in a with block. Every method raises AskError.
+    """Asks and publishes; use it in a with block. Every method raises CommandError.
 
     Without a service it only learns what is retained; a user who may not answer itself gives
     `awaits_own` False, and it only connects.
@@ -86,16 +82,11 @@ class Asker:
             emit=self._events.put,
         )
 
-    @staticmethod
-    def topics_of(broker: Broker) -> Topics:
-        """The topics of this house."""
-        return Topics(broker.base)
-
     def __enter__(self) -> Self:
         self._connection.start()
         try:
             self._meet()
-        except AskError:
+        except CommandError:
             self._connection.stop()
             raise
         return self
@@ -107,7 +98,7 @@ class Asker:
         deadline = time.monotonic() + PATIENCE_S
         while not isinstance(event := self._next(deadline, f"no broker at {self._place}"), Connected):
             if isinstance(event, Disconnected):
-                raise AskError(self._unmet(event.reason))
+                raise CommandError(self._unmet(event.reason))
         if self._service is None:
             if self._awaits_own:
                 self._catch_up(deadline)
@@ -145,13 +136,13 @@ class Asker:
         try:
             return self._events.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty as error:
-            raise AskError(otherwise) from error
+            raise CommandError(otherwise) from error
 
     def _take(self, event: MqttEvent) -> None:
         if isinstance(event, Disconnected):
-            raise AskError(f"the broker at {self._place} is gone: {event.reason}")
+            raise CommandError(f"the broker at {self._place} is gone: {event.reason}")
         if isinstance(event, Unpublished):
-            raise AskError(
+            raise CommandError(
                 f"the broker refused {event.topic}: {event.reason}; is this user allowed to ask?"
                 " next: sudo, or --user admin"
             )
@@ -160,14 +151,14 @@ class Asker:
             self._connection.acknowledge(event)
             asked = None if self._service is None else self.topics.service(self._service)
             if event.topic == asked and event.payload != ONLINE:
-                raise AskError(self._absent)
+                raise CommandError(self._absent)
 
     def last(self, topic: str) -> bytes | None:
-        """The newest payload seen on a watched topic."""
+        """Return the newest payload seen on a watched topic."""
         return self._seen.get(topic)
 
     def heard(self, seconds: float) -> Message | None:
-        """The next message on any topic, None if none comes within `seconds`."""
+        """Wait for the next message on any topic; None if none comes within `seconds`."""
         try:
             event = self._events.get(timeout=max(0.0, seconds))
         except Empty:
@@ -176,7 +167,7 @@ class Asker:
         return event if isinstance(event, Message) else None
 
     def seen(self) -> dict[str, bytes]:
-        """The newest payload of every topic that was heard."""
+        """Copy the newest payload of every topic that was heard."""
         return dict(self._seen)
 
     def wait(self, otherwise: str, *, patience: float = ANSWER_S) -> None:
@@ -188,10 +179,10 @@ class Asker:
         deadline = time.monotonic() + ANSWER_S
         while (sent := self._connection.publish(topic, payload)) is Sent.LATER:
             if time.monotonic() >= deadline:
-                raise AskError(f"the broker at {self._place} takes no more")
+                raise CommandError(f"the broker at {self._place} takes no more")
             time.sleep(0.05)
         if sent is Sent.NEVER:
-            raise AskError(f"{topic}: {len(payload)} bytes are more than the broker takes")
+            raise CommandError(f"{topic}: {len(payload)} bytes are more than the broker takes")
 
     def _ask(self, verb: str, params: Params, told: Callable[[msgspec.Raw], None] | None = None) -> _Answer:
         number = secrets.token_hex(8)
@@ -211,11 +202,11 @@ class Asker:
                 told(answer.data)
                 deadline = time.monotonic() + ANSWER_S
         if answer.error is not None:
-            raise AskError(f"{answer.error.message} ({answer.error.code})")
+            raise CommandError(f"{answer.error.message} ({answer.error.code})")
         return answer
 
     def watch(self, verb: str, params: Params, kind: type[T], step: type[S], told: Callable[[S], None]) -> T:
-        """The data of an answer of one page; `told` gets what the service tells on the way."""
+        """Ask, and decode the one page of the answer; `told` gets what the service tells on the way."""
 
         def pass_on(data: msgspec.Raw) -> None:
             told(msgspec.json.decode(data, type=step))
@@ -223,7 +214,7 @@ class Asker:
         return msgspec.json.decode(self._ask(verb, params, pass_on).data, type=kind)
 
     def pages(self, verb: str, params: Params, kind: type[T]) -> Iterator[T]:
-        """The data of every page of an answer, asked for as they are needed."""
+        """Ask, and decode the data of every page of the answer; pages are asked for as they are needed."""
         answer = self._ask(verb, params)
         yield msgspec.json.decode(answer.data, type=kind)
         while answer.next is not None:

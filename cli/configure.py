@@ -1,29 +1,59 @@
-"""`boondock configure`: the installer's questions again for one part of a boondock.toml that there is."""
+"""`boondock configure`."""
 
+import copy
 import difflib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from typer import Argument, Option
 
 from bus import state_files
 from cli.check import examine
-from cli.errors import SettingsError
-from cli.install import main, plan
+from cli.house import Config, Json
+from cli.install import System, main, plan
 from cli.install.kinds import toml_value
+from cli.install.plan import current
 from cli.install.questions import Draft, Interview, Read
-from cli.install.release import current
-from cli.install.report import Report
 from cli.install.steps import Context, zone_of
-from cli.install.system import InstallError, System
-from cli.naming.tables import with_table
-from cli.naming.toml import replace_kept
+from cli.rename import replace_kept
+from cli.terminal import CommandError, Report, SettingsError, guarded
 from config import secret_files, toml_repairs
-from config.toml_text import TextError, decode, mistakes
+from config.toml_text import Statement, TextError, decode, mistakes, statements
+
+Part = Literal["outputs", "device", "broker", "phone", "zone"]
+
+
+def configure(
+    part: Annotated[Part | None, Argument(help="Default: it asks which.")] = None,
+    *,
+    yes: Annotated[bool, Option("--yes", help="Ask nothing: take what is found, and each default.")] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Ask, show what would change, change nothing.")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Ask the installer's questions again for one part of boondock.toml, and let the answers work.
+
+    What changes is shown and checked first; comments and order stay, and the old file is kept beside it. An
+    installed house restarts what needs it, and readings are awaited.
+    """
+    system = System()
+    return guarded(
+        lambda report: ask_again(
+            part, Target.of(config, system), system, None if yes else input, report, dry_run=dry_run
+        ),
+        as_json=as_json,
+    )
+
 
 _MAKE = "next: sudo ./scripts/install asks for all of it; or copy config/example.toml to boondock.toml"
 
@@ -41,7 +71,7 @@ class Target:
 
     @classmethod
     def of(cls, config: Path | None, system: System, clone: Path = main.SOURCE) -> "Target":
-        """That of a file, else of $BOONDOCK_CONFIG, of the installed house, else of scripts/run."""
+        """Choose a file, else that of $BOONDOCK_CONFIG, of the installed house, or of scripts/run."""
         installed, release = system.at(plan.SETTINGS), current(system)
         named = os.environ.get("BOONDOCK_CONFIG")
         file = config or (Path(named) if named else installed if release else clone / "boondock.toml")
@@ -51,7 +81,7 @@ class Target:
 
 
 @dataclass(slots=True)
-class Change:
+class Answered:
     """The text before and after, the secret files that are written, and those that go."""
 
     old: str
@@ -62,23 +92,21 @@ class Change:
     private: bool = False
 
     def lines(self, target: Target) -> Iterator[str]:
-        """What differs, for people; no secret is shown."""
-        old, new = ([_masked(line) for line in text.splitlines()] for text in (self.old, self.new))
+        """Show what differs, for people; no secret is shown."""
+        old, new = (
+            [toml_repairs.masked(line, 1)[0] for line in text.splitlines()] for text in (self.old, self.new)
+        )
         yield from difflib.unified_diff(old, new, str(target.file), "as answered", lineterm="", n=1)
         yield from (f"+++ {target.secrets}/{name} (not shown)" for name in self.secrets)
         yield from (f"--- {path}" for path in self.gone)
 
 
-def _masked(line: str) -> str:
-    return toml_repairs.masked(line, 1)[0]
-
-
-def configure(
+def ask_again(
     part: str | None, target: Target, system: System, read: Read | None, report: Report, *, dry_run: bool
 ) -> int:
     """Ask, show what changes, check it, ask again, write it, let it work; returns the exit code.
 
-    Without `read` every default is taken. Raises InstallError, CommandError, OSError; nothing was changed
+    Without `read` every default is taken. Raises CommandError, CommandError, OSError; nothing was changed
     before the last question.
     """
     if target.release is not None and not dry_run:
@@ -110,24 +138,24 @@ def configure(
 
 
 def _read(target: Target) -> tuple[bool, str]:
-    """Whether the lines end as on Windows, and the text. Raises InstallError if it cannot be changed."""
+    """Whether the lines end as on Windows, and the text. Raises CommandError if it cannot be changed."""
     file = target.file
     try:
         raw = file.read_bytes()
         text = decode(raw, str(file))
     except FileNotFoundError:
-        raise InstallError(f"there is no {file}\n{_MAKE}") from None
+        raise CommandError(f"there is no {file}\n{_MAKE}") from None
     except PermissionError:
-        raise InstallError(f"{file} may be read by root\nnext: sudo boondock configure") from None
+        raise CommandError(f"{file} may be read by root\nnext: sudo boondock configure") from None
     except TextError as error:
-        raise InstallError(f"{file}: {error.wrong}\nnext: {error.allowed}") from error
+        raise CommandError(f"{file}: {error.wrong}\nnext: {error.allowed}") from error
     if wrong := mistakes(text, str(file)):
-        raise InstallError(f"{wrong[0]}\nnext: correct it first: boondock check --config {file}")
+        raise CommandError(f"{wrong[0]}\nnext: correct it first: boondock check --config {file}")
     return b"\r\n" in raw, text
 
 
-def _change(target: Target, text: str, draft: Draft) -> Change:
-    """What the answers make of the text. Raises CommandError."""
+def _change(target: Target, text: str, draft: Draft) -> Answered:
+    """Put the answers into the text. Raises CommandError."""
     tables, secrets = draft.texts(), draft.secrets
     for name, value in draft.secrets.items():
         *table, key = name.split("__")
@@ -138,12 +166,12 @@ def _change(target: Target, text: str, draft: Draft) -> Change:
     for name, values in tables.items():
         new = with_table(new, name, values)
     if target.secrets is None:
-        return Change(text, new, {}, [], private=bool(secrets))
+        return Answered(text, new, {}, [], private=bool(secrets))
     gone = [target.secrets / name for name in sorted(draft.gone)]
-    return Change(text, new, secrets, [path for path in gone if path.exists()])
+    return Answered(text, new, secrets, [path for path in gone if path.exists()])
 
 
-def _refuse_wrong(target: Target, change: Change) -> None:
+def _refuse_wrong(target: Target, change: Answered) -> None:
     """Raise SettingsError if the new settings are not good; nothing is left behind."""
     candidate = target.file.with_name(f".{target.file.name}.checked")
     with _secrets(target, change):
@@ -158,12 +186,12 @@ def _refuse_wrong(target: Target, change: Change) -> None:
 
 
 @contextmanager
-def _secrets(target: Target, change: Change) -> Iterator[None]:
+def _secrets(target: Target, change: Answered) -> Iterator[None]:
     """Let the settings be read with the secret files as they will be."""
     if target.secrets is None:
         yield
         return
-    before = os.environ.get("BOONDOCK_SECRETS")
+    before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         with suppress(FileNotFoundError):  # it is made with the first of them
             shutil.copytree(target.secrets, folder, dirs_exist_ok=True)
@@ -175,14 +203,12 @@ def _secrets(target: Target, change: Change) -> Iterator[None]:
         try:
             yield
         finally:
-            if before is None:
-                del os.environ["BOONDOCK_SECRETS"]
-            else:
-                os.environ["BOONDOCK_SECRETS"] = before
+            os.environ.clear()
+            os.environ.update(before)
 
 
-def _write(target: Target, change: Change, report: Report, *, crlf: bool) -> None:
-    """The secret files first, so that the settings never miss one."""
+def _write(target: Target, change: Answered, report: Report, *, crlf: bool) -> None:
+    """Write the secret files first, so that the settings never miss one."""
     for name, text in change.secrets.items():
         report.say(f"writing {target.secrets}/{name}")
         assert target.secrets is not None  # noqa: S101 — else it stands in the file
@@ -194,3 +220,115 @@ def _write(target: Target, change: Change, report: Report, *, crlf: bool) -> Non
     for path in change.gone:
         report.say(f"removing {path}")
         path.unlink()
+
+
+Texts = Mapping[str, str | None]
+"""Values as TOML writes them, by key; None: the key goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A statement in its table; `path` is that of the table, None below a [[list]]."""
+
+    statement: Statement
+    path: tuple[str, ...] | None
+
+    @property
+    def after(self) -> int:
+        """The number of lines up to its end."""
+        return self.statement.line - 1 + self.statement.text.count("\n")
+
+
+def with_table(text: str, name: str, values: Texts) -> str:
+    """Give the text other values in the table [name], which is made where there is none.
+
+    Raises CommandError where that cannot be had by changing lines of that table.
+    """
+    path = tuple(name.split("."))
+    wanted = _wanted(tomllib.loads(text), path, values)
+    rows = text.rstrip("\n").split("\n") if text.strip() else []
+    found = list(_rows(text))
+    mine = [row for row in found if row.path == path]
+    lines = _edited(rows, mine, values) if mine else _added(rows, found, path, values)
+    fresh = "\n".join(lines) + "\n"
+    try:
+        right = tomllib.loads(fresh) == wanted
+    except tomllib.TOMLDecodeError:
+        right = False
+    if not right:
+        raise CommandError(f"[{name}] is written in another way than usual; next: change it by hand")
+    return fresh
+
+
+def _wanted(tables: Mapping[str, Any], path: Iterable[str], values: Texts) -> dict[str, Any]:
+    """Say what the file must hold afterwards."""
+    whole = table = copy.deepcopy(dict(tables))
+    for name in path:
+        table = table.setdefault(name, {})
+    for key, value in values.items():
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = tomllib.loads(f"x = {value}")["x"]
+    return whole
+
+
+def _rows(text: str) -> Iterator[_Row]:
+    path: tuple[str, ...] | None = ()
+    for one in statements(text):
+        if one.is_header:
+            path = _path(one.made)
+        yield _Row(one, path)
+
+
+def _path(made: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Read the path of a header; None of a [[list]]."""
+    names: list[str] = []
+    inner: Any = made
+    while inner:
+        if not isinstance(inner, dict):
+            return None
+        ((name, inner),) = inner.items()
+        names.append(name)
+    return tuple(names)
+
+
+def _edited(rows: list[str], mine: list[_Row], values: Texts) -> list[str]:
+    lines: list[str | None] = list(rows)
+    left = {key: value for key, value in values.items() if value is not None}
+    for row in mine:
+        (key, *_) = row.statement.made
+        if row.statement.is_header or key not in values:
+            continue
+        first, last = row.statement.line - 1, row.after
+        lines[first:last] = [None] * (last - first)
+        if (value := left.pop(key, None)) is not None:
+            lines[first] = f"{key} = {value}{_comment(row.statement.text)}"
+    end = mine[-1].after
+    fresh = [*lines[:end], *(f"{key} = {value}" for key, value in left.items()), *lines[end:]]
+    return [line for line in fresh if line is not None]
+
+
+def _comment(statement: str) -> str:
+    """Cut out the comment behind a value, with the space before it."""
+    line = statement.rstrip("\n")
+    for place, letter in enumerate(line):
+        if letter == "#" and "\n" not in line:
+            before = line[:place]
+            try:
+                tomllib.loads(before)
+            except tomllib.TOMLDecodeError:  # it stands in a text
+                continue
+            return before[len(before.rstrip()) :] + line[place:]
+    return ""
+
+
+def _added(rows: list[str], found: list[_Row], path: tuple[str, ...], values: Texts) -> list[str]:
+    """Add the table after the last of its kind, or at the end."""
+    kin = [row.after for row in found if row.path and row.path[0] == path[0]]
+    end = kin[-1] if kin else len(rows)
+    table = [
+        f"[{'.'.join(path)}]",
+        *(f"{key} = {value}" for key, value in values.items() if value is not None),
+    ]
+    return [*rows[:end], *([""] if end else []), *table, *rows[end:]]

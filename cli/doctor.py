@@ -1,24 +1,24 @@
 """`boondock doctor`: what can be looked at of a house: machine, broker, services, clock, disk, card."""
 
-import importlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from bus.clock import synchronised
 from bus.messages import ONLINE, BadMessageError, decode_reading
 from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
+from cli import terminal
 from cli.asking import Asker
-from cli.broker_rights import users
-from cli.errors import CommandError
-from cli.house import kept_password
-from cli.machine.finding import Finding
+from cli.broker.rights import users
+from cli.house import INSTALLED, House, Json, kept_password, talks
+from cli.machine import STATE, Finding, Machine, wrong
+from cli.terminal import CommandError
+from config.addresses import is_here
 from config.model import Broker, Settings
 
 _SECTOR = 512
@@ -28,25 +28,21 @@ _DAY_S = 86_400.0
 _EARLY_S = 3600.0
 _LEAST_FREE, _LEAST_SHARE = 200 * _MB, 0.05
 _SLOW_S = 1.0
+_SET_CLOCK = "timedatectl set-ntp true, or wait for a network"
 
 
 class _Health(msgspec.Struct):
     problems: dict[str, str] = {}
 
 
-class Checks(Protocol):
-    """What `boondock check --machine` finds."""
-
-    def __call__(self, settings: Settings, *, ask_broker: bool) -> list[Finding]:
-        """Look at the machine."""
-
-
-def examine(
+def look(
     settings: Settings, broker: Broker, *, installed: bool, data: tuple[Path, Path] | None
 ) -> Iterator[Finding]:
     """Look at everything; `installed`: it runs as services; `data`: database and state on this machine."""
     if data is not None:
-        yield from machine(settings)
+        from cli.check import machine  # noqa: PLC0415 — `status` needs nothing of it
+
+        yield from machine(settings, ask_broker=False)
     try:
         said, finding = round_trip(broker)
     except CommandError as error:
@@ -66,29 +62,25 @@ def examine(
         yield from card(data[1], settings.storage.card_mb_a_day)
 
 
-def machine(settings: Settings) -> list[Finding]:
-    """What the machine lacks for these settings."""
-    try:
-        found: Checks = importlib.import_module("cli.machine.check").machine
-    except ModuleNotFoundError:
-        return []
-    return found(settings, ask_broker=False)
+def retained(broker: Broker) -> tuple[Mapping[str, bytes], float]:
+    """Ask for all that is retained about services and devices; return it, and the seconds that it took.
 
-
-def round_trip(broker: Broker) -> tuple[Mapping[str, bytes], Finding]:
-    """All that is retained about services and devices, and how long the broker took. Raises AskError."""
+    Raises CommandError.
+    """
     topics = Topics(broker.base)
     watched = (topics.every(Verb.HEALTH), topics.every(Verb.STATE, levels=1), topics.every(Verb.AVAILABILITY))
     began = time.monotonic()
     with Asker(broker, *watched, service=None) as asker:
-        took = time.monotonic() - began
-        said = asker.seen()
-    text = (
-        f"{broker.host}:{broker.port} answers {broker.username or 'without a user'} in {took * 1000:.0f} ms"
-    )
-    return said, Finding(
-        "broker", text, "see what else this machine does: top" if took > _SLOW_S else "", ok=took <= _SLOW_S
-    )
+        return asker.seen(), time.monotonic() - began
+
+
+def round_trip(broker: Broker) -> tuple[Mapping[str, bytes], Finding]:
+    """Return all that is retained, and how long the broker took. Raises CommandError."""
+    said, took = retained(broker)
+    who = broker.username or "without a user"
+    text = f"{broker.host}:{broker.port} answers {who} in {took * 1000:.0f} ms"
+    mend = "see what else this machine does: top" if took > _SLOW_S else ""
+    return said, Finding("broker", text, mend, ok=took <= _SLOW_S)
 
 
 def as_each_user(
@@ -104,9 +96,8 @@ def as_each_user(
             with Asker(login, service=None, awaits_own=False):
                 yield Finding("user", f"{user.name} comes in", ok=True)
         except CommandError as error:
-            yield Finding(
-                "user", f"{user.name}: {error}", "sudo boondock broker --reload, then restart the services"
-            )
+            mend = "sudo boondock broker --reload, then restart the services"
+            yield Finding("user", f"{user.name}: {error}", mend)
 
 
 def services(topics: Topics, said: Mapping[str, bytes]) -> Iterator[Finding]:
@@ -116,25 +107,22 @@ def services(topics: Topics, said: Mapping[str, bytes]) -> Iterator[Finding]:
         topic.removeprefix(prefix): payload for topic, payload in said.items() if topic.startswith(prefix)
     }
     if STATISTICIAN not in states:
-        yield Finding(
-            "service", "no statistician was ever here", "boondock run, or systemctl start boondock.target"
-        )
+        mend = "boondock run, or systemctl start boondock.target"
+        yield Finding("service", "no statistician was ever here", mend)
     for name, payload in sorted(states.items()):
         if payload != ONLINE:
-            yield Finding(
-                name, "is offline", f"journalctl -u 'boondock*{name.removeprefix('collector_')}*' tells why"
-            )
+            unit = f"boondock*{name.removeprefix('collector_')}*"
+            yield Finding(name, "is offline", f"journalctl -u '{unit}' tells why")
             continue
-        problems = _problems(said.get(topics.health(name)))
-        yield from (
-            Finding(name, f"{subject}: {text}", "docs/troubleshooting.md")
-            for subject, text in problems.items()
-        )
-        if not problems:
+        told = problems(said.get(topics.health(name)))
+        for subject, text in told.items():
+            yield Finding(name, f"{subject}: {text}", "docs/troubleshooting.md")
+        if not told:
             yield Finding(name, "is well", ok=True)
 
 
-def _problems(payload: bytes | None) -> dict[str, str]:
+def problems(payload: bytes | None) -> dict[str, str]:
+    """Read the problems that a service tells in its health."""
     try:
         return msgspec.json.decode(payload, type=_Health).problems if payload else {}
     except ValueError as error:
@@ -142,7 +130,7 @@ def _problems(payload: bytes | None) -> dict[str, str]:
 
 
 def clocks(topics: Topics, said: Mapping[str, bytes]) -> Iterator[Finding]:
-    """What the readings say of the clock they were dated by."""
+    """Say what the readings tell of the clock they were dated by."""
     doubtful = set()
     for topic, payload in said.items():
         try:
@@ -152,20 +140,14 @@ def clocks(topics: Topics, said: Mapping[str, bytes]) -> Iterator[Finding]:
             # A stranger's: it says nothing of our clock.
             continue
     if doubtful:
-        yield Finding(
-            "clock",
-            f"not trusted for {', '.join(sorted(doubtful))}",
-            "timedatectl set-ntp true, or wait for a network",
-        )
+        yield Finding("clock", f"not trusted for {', '.join(sorted(doubtful))}", _SET_CLOCK)
 
 
 def clock(*, synced: bool) -> Finding:
     """Whether the machine's clock is set."""
     if synced:
         return Finding("clock", f"synchronised; it is {time.strftime('%Y-%m-%d %H:%M:%S %Z')}", ok=True)
-    return Finding(
-        "clock", "not synchronised: times are estimated", "timedatectl set-ntp true, or wait for a network"
-    )
+    return Finding("clock", "not synchronised: times are estimated", _SET_CLOCK)
 
 
 def disk(what: str, folder: Path) -> Iterator[Finding]:
@@ -193,13 +175,37 @@ def card(folder: Path, budget: float, root: Path = Path("/")) -> Iterator[Findin
         return
     written = int(stat.split()[6]) * _SECTOR / _MB
     if uptime < _EARLY_S:
-        yield Finding(
-            "card", f"{written:.0f} MB written since the boot; too early to say how much a day", ok=True
-        )
+        text = f"{written:.0f} MB written since the boot; too early to say how much a day"
+        yield Finding("card", text, ok=True)
         return
     a_day = written * _DAY_S / uptime
     good = a_day <= budget
     mend = "" if good else "a longer [statistician] commit_interval; or raise [storage] card_mb_a_day"
-    yield Finding(
-        "card", f"{a_day:.0f} MB written a day since the boot; the budget is {budget:g}", mend, ok=good
-    )
+    text = f"{a_day:.0f} MB written a day since the boot; the budget is {budget:g}"
+    yield Finding("card", text, mend, ok=good)
+
+
+@talks
+def doctor(house: House, *, as_json: Json = False) -> int:
+    """Look at everything: machine, broker, users, services, clock, disk, card; 1 if something is wrong."""
+    broker = house.broker()
+    settings, running = house.settings(), house.running()
+    data = None
+    if running is not None:
+        # A run keeps all of it in one folder, whatever its settings say.
+        data = (Path(running.logs).parent, Path(running.logs).parent)
+    elif is_here(broker.host) and house.is_installed() and Machine(Path("/")).has_units:
+        # The units say where, whatever boondock.toml does.
+        data = (Path(STATE), Path(STATE))
+    elif is_here(broker.host):
+        data = (Path(settings.statistician.database).parent, Path(settings.storage.state))
+    found = []
+    for finding in look(settings, broker, installed=house.is_installed(), data=data):
+        found.append(finding)
+        if not as_json:
+            print(terminal.plain(str(finding)), flush=True)
+    if as_json:
+        terminal.show({"well": not wrong(found), "findings": found}, (), as_json=True)
+    elif house.is_installed() and os.geteuid() != 0:
+        print(f"Not all of {INSTALLED.parent} can be read; next: sudo boondock doctor")
+    return 1 if wrong(found) else 0

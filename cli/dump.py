@@ -11,11 +11,16 @@ import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from bus.health import VERSION
 from bus.topics import Topics, Verb
+from cli import terminal
 from cli.asking import Asker
-from cli.errors import CommandError
+from cli.house import CREDENTIALS, INSTALLED, House, Json, talks
+from cli.terminal import CommandError
 from config.model import Broker
 
 _LINES = 2000
@@ -43,7 +48,7 @@ class Cleaner:
         self._known = sorted({one for one in known if len(one) >= 4}, key=len, reverse=True)
 
     def clean(self, text: str) -> str:
-        """The text without secrets."""
+        """Take the secrets out of a text."""
         for secret in self._known:
             text = text.replace(secret, _OUT)
         text = _PRIVATE.sub(_OUT, text)
@@ -68,12 +73,12 @@ def known_secrets(folders: list[Path], environment: dict[str, str], broker: Brok
 
 
 def toml_secrets(text: str) -> set[str]:
-    """The values of the settings in boondock.toml that are secret."""
+    """Find the values of the settings in boondock.toml that are secret."""
     return {found[2].strip("\"'") for found in _SETTING.finditer(text)}
 
 
 def retained(broker: Broker) -> str:
-    """What services and devices say of themselves, a line each; or why nobody does."""
+    """Ask what services and devices say of themselves, a line each; or say why nobody does."""
     topics = Topics(broker.base)
     watched = [topics.every(verb) for verb in (Verb.HEALTH, Verb.ABOUT, Verb.AVAILABILITY, Verb.WATERMARK)]
     try:
@@ -85,15 +90,13 @@ def retained(broker: Broker) -> str:
 
 
 def versions() -> str:
-    """What this runs on."""
+    """Say what this runs on."""
     lines = [f"boondock {VERSION}", f"python {sys.version}", platform.platform()]
     for file in ("/etc/os-release", "/proc/device-tree/model", "/proc/meminfo", "/proc/uptime"):
         lines += _first(Path(file), 10)
     lines += sorted(f"{one.name} {one.version}" for one in metadata.distributions())
-    return (
-        "\n".join([*lines, _output("mosquitto", "-h").splitlines()[0] if _output("mosquitto", "-h") else ""])
-        + "\n"
-    )
+    broker = _output("mosquitto", "-h").partition("\n")[0]
+    return "\n".join([*lines, broker, ""])
 
 
 def _first(file: Path, lines: int) -> list[str]:
@@ -104,7 +107,7 @@ def _first(file: Path, lines: int) -> list[str]:
 
 
 def journal() -> str:
-    """The last lines of the units."""
+    """Read the last lines of the units."""
     return _output("journalctl", "--no-pager", "-o", "short-iso", "-n", str(_LINES), "-u", "boondock*")
 
 
@@ -119,7 +122,7 @@ def _output(*command: str) -> str:
 
 
 def logs(folder: Path) -> Iterator[tuple[str, str]]:
-    """The ends of the logs of a run in a terminal."""
+    """Read the ends of the logs of a run in a terminal."""
     for file in sorted(folder.glob("*.log")):
         data = file.read_bytes()[-_LOG_BYTES:]
         yield f"logs/{file.name}", data.decode(errors="replace")
@@ -134,3 +137,37 @@ def write(target: Path, files: dict[str, str], cleaner: Cleaner) -> None:
             entry = tarfile.TarInfo(f"boondock-dump/{name}")
             entry.size, entry.mtime, entry.mode = len(data), int(time.time()), 0o600
             bundle.addfile(entry, io.BytesIO(data))
+
+
+@talks
+def dump(
+    house: House,
+    target: Annotated[Path | None, Option("--output", "-o", metavar="FILE", help="Default: here.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write a bundle for a bug report: settings, health, versions and logs, with all secrets taken out."""
+    target = target or Path(f"boondock-dump-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    files = {"versions.txt": versions()}
+    toml = house.file()
+    text = toml.read_text(encoding="utf-8", errors="replace") if toml.exists() else ""
+    files["boondock.toml"] = text
+    broker = None
+    try:
+        broker = house.broker()
+        files["broker.txt"] = retained(broker)
+    except CommandError as error:
+        # The reason may be what the report is about.
+        files["broker.txt"] = f"{error}\n"
+    running = house.running()
+    files |= {"journal.txt": journal()} if running is None else dict(logs(Path(running.logs)))
+    folders = [CREDENTIALS, INSTALLED.parent / "secrets"]
+    folders += [
+        Path(os.environ[name])
+        for name in ("BOONDOCK_SECRETS", "CREDENTIALS_DIRECTORY")
+        if os.environ.get(name)
+    ]
+    secrets = known_secrets(folders, dict(os.environ), broker) | toml_secrets(text)
+    write(target, files, Cleaner(secrets))
+    said = f"{target}: settings, health, versions and logs, without secrets. Look into it before you send it."
+    terminal.show({"file": str(target), "files": sorted(files)}, [said], as_json=as_json)

@@ -1,22 +1,24 @@
 """Which house a command talks to, and the options that say so."""
 
+import fcntl
 import functools
 import inspect
 import os
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any, Concatenate, ParamSpec
 
+import msgspec
 import typer
+from typer import Option
 
-from cli.errors import CommandError, SettingsError
-
-if TYPE_CHECKING:
-    from cli.running import Running
-    from config.model import Broker, Settings
+from cli.broker import Vault, secret_of
+from cli.terminal import CommandError, SettingsError
+from config.model import Broker, Settings
 
 P = ParamSpec("P")
 
@@ -25,25 +27,22 @@ INSTALLED = Path("/etc/boondock/boondock.toml")
 CREDENTIALS = Path("/etc/credstore")
 ADMIN = "admin"
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Config = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The settings; default: those of the house that runs here."),
+    Path | None, Option(metavar="FILE", help="The settings; default: those of the house that runs here.")
 ]
 _OPTIONS = {
     "config": Config,
-    "host": Annotated[str | None, typer.Option(metavar="NAME", help="The broker's machine.")],
+    "host": Annotated[str | None, Option(metavar="NAME", help="The broker's machine.")],
     "broker_port": Annotated[
-        int | None, typer.Option("--port", "--broker-port", min=1, max=65535, help="The broker's port.")
+        int | None, Option("--port", "--broker-port", min=1, max=65535, help="The broker's port.")
     ],
-    "user": Annotated[str | None, typer.Option(metavar="NAME", help="A user of the broker.")],
+    "user": Annotated[str | None, Option(metavar="NAME", help="A user of the broker.")],
     "password_file": Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file that holds the user's password.")
+        Path | None, Option(metavar="FILE", help="The file that holds the user's password.")
     ],
 }
-_PORT_OF_ITS_OWN = Annotated[
-    int | None, typer.Option("--broker-port", min=1, max=65535, help="The broker's port.")
-]
+_PORT_OF_ITS_OWN = Annotated[int | None, Option("--broker-port", min=1, max=65535, help="The broker's port.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +55,18 @@ class House:
     user: str | None = None
     password_file: Path | None = None
 
-    def settings(self) -> "Settings":
+    def settings(self) -> Settings:
         """All settings. Raises SettingsError."""
         running = self.running()
         return load_settings(self.config if running is None else Path(running.config))
 
     def file(self) -> Path:
-        """The file that the settings are read from."""
+        """Find the file that the settings are read from."""
         running = self.running()
         return Path(running.config) if running is not None else self.config or _file()
 
-    def tables(self, name: str) -> "dict[str, dict[str, Any]]":
-        """The tables [name.…] as they are written, unchecked; none where there is no file to be read."""
+    def tables(self, name: str) -> dict[str, dict[str, Any]]:
+        """Read the tables [name.…] as they are written, unchecked; none where there is no file to be read."""
         from cli.install import plan  # noqa: PLC0415 — only a few commands need it
 
         try:
@@ -77,41 +76,34 @@ class House:
             return {}
 
     def running(self) -> "Running | None":
-        """The run in a terminal that is meant, None if another house is."""
+        """Find the run in a terminal that is meant; None if another house is."""
         if self.config is not None or os.environ.get("BOONDOCK_CONFIG") or self.host is not None:
             return None
-        from cli.running import runs  # noqa: PLC0415 — not for those who name their house
-
         found = [run for run in runs() if self.broker_port in (None, run.port)]
         if len(found) > 1:
             ports = ", ".join(str(run.port) for run in found)
             print(f"{len(found)} runs go on: this is the newest; others by --port: {ports}", file=sys.stderr)
         return found[0] if found else None
 
-    def broker(self) -> "Broker":
+    def broker(self) -> Broker:
         """Where the broker is and who we are there. Raises CommandError, OSError."""
-        from config.model import Broker  # noqa: PLC0415 — the help needs no settings
-
         running = self.running()
         if running is not None and not running.own:
             return self._told(Broker(host=running.host, port=running.port, base=running.base))
         if running is not None:
             settings = load_settings(Path(running.config))
             return self._told(replace(settings.broker, host=running.host, port=running.port))
-        if self.host is not None and self.config is None and not _file().exists():
-            return self._told(Broker())
-        return self._told(self._settings_of_services().broker)
-
-    def _settings_of_services(self) -> "Settings":
         path = self.config or _file()
         if self.config is None and not path.exists():
+            if self.host is not None:
+                return self._told(Broker())
             raise SettingsError(
                 f"no house runs here, and there is no {path} nor {INSTALLED}; next: ./scripts/run, or name"
                 " the broker with --host"
             )
-        return load_settings(path)
+        return self._told(load_settings(path).broker)
 
-    def _told(self, broker: "Broker") -> "Broker":
+    def _told(self, broker: Broker) -> Broker:
         found = replace(
             broker,
             host=self.host or broker.host,
@@ -139,8 +131,8 @@ def _file() -> Path:
     return load.find()
 
 
-def load_settings(path: Path | None) -> "Settings":
-    """The settings of a file, or of the one that the processes use. Raises SettingsError."""
+def load_settings(path: Path | None) -> Settings:
+    """Load the settings of a file, or of the one that the processes use. Raises SettingsError."""
     from config import load  # noqa: PLC0415 — only commands that read settings pay for it
     from config.mistakes import ConfigError  # noqa: PLC0415 — as above
 
@@ -151,17 +143,15 @@ def load_settings(path: Path | None) -> "Settings":
 
 
 def kept_password(user: str, folder: Path = CREDENTIALS) -> str | None:
-    """The password that `boondock broker` made for a user; None if there is none or it is root's alone."""
-    from cli.broker_passwords import Vault, secret_of  # noqa: PLC0415 — only an installed house has any
-
+    """Read the password that `boondock broker` made for a user; None if none or root's alone."""
     try:
         return Vault(folder).read(secret_of(user))
     except PermissionError:
         return None
 
 
-def as_admin(broker: "Broker", folder: Path = CREDENTIALS) -> "Broker":
-    """The broker as `admin`, where the house's own broker has such a user and we may read its password."""
+def as_admin(broker: Broker, folder: Path = CREDENTIALS) -> Broker:
+    """Log in as `admin`, where the house's own broker has such a user and we may read its password."""
     if broker.username is not None or broker.password is not None:
         return broker
     password = kept_password(ADMIN, folder)
@@ -186,3 +176,88 @@ def talks(function: Callable[Concatenate[House, P], int | None]) -> Callable[P, 
     run.__annotations__ = {one.name: one.annotation for one in own}
     run.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]  # what inspect looks for
     return run
+
+
+# Of the folder of a run, which holds a locked file as long as the run lasts.
+PREFIX = "boondock-run-"
+LOCK = "lock"
+_FILE = "running.json"
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A run: its settings (`own`: the user's, not the demo's), its broker, where it writes its logs."""
+
+    config: str
+    own: bool
+    host: str
+    port: int
+    base: str
+    logs: str
+
+
+def write_running(folder: Path, running: Running) -> None:
+    """Tell commands of this run. Raises OSError."""
+    (folder / _FILE).write_bytes(msgspec.json.encode(running))
+
+
+def runs() -> list[Running]:
+    """Return the runs of this user, or below sudo of who called it, that go on now, the newest first."""
+    owners = {os.geteuid(), int(os.environ.get("SUDO_UID") or os.geteuid())}
+    files = []
+    for file in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{_FILE}"):
+        try:
+            if file.stat().st_uid in owners and _goes_on(file.parent):
+                files.append((file.stat().st_mtime, file.read_bytes()))
+        except OSError:  # it ended while we looked
+            continue
+    return [msgspec.json.decode(text, type=Running) for _, text in sorted(files, reverse=True)]
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether the run still has its folder locked."""
+    with (folder / LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+# typer leaves out those that begin otherwise.
+
+
+def complete_devices() -> list[str]:
+    """List the devices."""
+    return list(House().tables("device"))
+
+
+def complete_outputs() -> list[str]:
+    """List the relays, as relay.pump."""
+    return [f"relay.{name}" for name in House().tables("relay")]
+
+
+def complete_shown() -> list[str]:
+    """List what a table of values may show: devices, and the relays together."""
+    return [*complete_devices(), *(["relay"] if complete_outputs() else [])]
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(context: typer.Context, *, as_json: Json = False) -> None:
+    """Start the house here until Ctrl-C: your boondock.toml, or without one the demo.
+
+    It takes the options of scripts/run: --port, --data, --seconds.
+    """
+    script = ROOT / "scripts" / "run"
+    if as_json:
+        raise CommandError("a run prints for people; next: boondock watch --json beside it")
+    if INSTALLED.exists() or not script.exists():
+        raise CommandError(
+            "this house runs as services; next: sudo systemctl start boondock.target, then boondock doctor"
+        )
+    sys.stdout.flush()
+    os.execv(script, [str(script), *context.args])  # noqa: S606 — the script of this clone
+
+
+run.context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}  # type: ignore[attr-defined]  # read by cli.app

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from bus.topics import STATISTICIAN, Topics
-from cli.asking import Asker, AskError
+from cli.asking import Asker
+from cli.terminal import CommandError
 from scripts import broker
 from scripts.places import CannotStartError
 from scripts.programs import SERVICES
@@ -25,7 +26,7 @@ def look(chosen: broker.Chosen, give_up: Callable[[], bool]) -> None:
             # A broker that keeps what is retained may say so of a house that is long gone: it must answer.
             if STATISTICIAN not in online or not _answers(asker, topics, mine, give_up):
                 return
-    except AskError as error:
+    except CommandError as error:
         raise CannotStartError(str(error)) from error
     raise CannotStartError(
         f"a house with the base topic {topics.base} is on the broker at {chosen.place} already "
@@ -43,7 +44,7 @@ def _answers(asker: Asker, topics: Topics, mine: str, give_up: Callable[[], bool
             return False
         try:
             asker.wait("no answer", patience=_LOOK_EVERY)
-        except AskError:
+        except CommandError:
             # Not yet.
             continue
     return True

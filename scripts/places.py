@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import running
+from cli import house
 
-PREFIX = running.PREFIX
+PREFIX = house.PREFIX
 MEMORY = Path("/dev/shm")  # noqa: S108 a directory of our own is made in it, by mkdtemp
 
 
@@ -31,7 +31,7 @@ class Places:
 
 def _lock(directory: Path) -> int | None:
     """Lock a directory for this process, or return None if another has it."""
-    handle = os.open(directory / running.LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    handle = os.open(directory / house.LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from bus.topics import Topics, Verb
-from cli import running
+from cli.house import Running, write_running
 from config.load import EXIT_CONFIG, load
 from config.mistakes import ConfigError
 from config.model import Broker, Settings
@@ -227,9 +227,9 @@ class Run:
 
     def _greet(self, places: Places, house: House, kept: Kept) -> None:
         topics, chosen, own = house.topics, house.chosen, house.own
-        running.write(
+        write_running(
             places.temporary,
-            running.Running(
+            Running(
                 config=str(own or programs.DEMO),
                 own=own is not None,
                 host=chosen.broker.host,

@@ -14,7 +14,7 @@ from msgspec import NODEFAULT, inspect
 
 from bus import verbs as written
 from bus.requests import LATEST_MS
-from cli import broker_rights
+from cli.broker import rights
 from statistician.api import VERBS
 from statistician.api.table import RequestVerb
 
@@ -44,7 +44,7 @@ def security() -> str:
     found = re.search(r"^\| topic \|.*?(?=^$)", page, re.MULTILINE | re.DOTALL)
     if found is None:
         raise ValueError(f"{SECURITY.name} has no table of rights")
-    return page.replace(found[0], broker_rights.table())
+    return page.replace(found[0], table_of_rights())
 
 
 def _with_block(page: str, block: str) -> str:
@@ -124,11 +124,47 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     return f" {above}{' to '.join(shown)}" if most != 2**53 else ""
 
 
+# The examples in the table of rights, and what they stand for.
+_MEANT = {
+    "example_1": "<device of another>",
+    "example_2": "<derived device>",
+    "example_3": "<its device>",
+    "example_4": "<its command>",
+}
+_ACCESS = {"read": ("read",), "write": ("write",), "readwrite": ("read", "write"), "deny": ("no",)}
+
+
+def table_of_rights() -> str:
+    """Write who may read and write what: a row a filter, a column a kind of user."""
+    columns = rights.by_kind(*_MEANT)
+    rows: dict[str, dict[str, set[str]]] = {}
+    for column, of_kind in columns.items():
+        for right in of_kind:
+            cells = rows.setdefault(_as_of_any(right.topic), {})
+            cells.setdefault(column, set()).update(_ACCESS[right.access])
+    lines = ["| topic | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for topic, cells in rows.items():
+        words = (cells.get(column, set()) for column in columns)
+        told = ("both" if len(one) > 1 else "".join(one) for one in words)
+        lines.append(f"| `{topic}` | " + " | ".join(told) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _as_of_any(topic: str) -> str:
+    """Write a filter of the examples as one of any."""
+    collectors = rights.COLLECTORS
+    levels = ["collector_<transport>" if level in collectors else level for level in topic.split("/")]
+    shown = "/".join(levels)
+    for example, meant in _MEANT.items():
+        shown = shown.replace(example, meant)
+    return shown
+
+
 def main() -> int:
     """Write the files."""
     MODULE.write_text(module(), encoding="utf-8")
     importlib.reload(written)
-    importlib.reload(broker_rights)
+    importlib.reload(rights)
     REQUESTS.write_text(requests(), encoding="utf-8")
     SECURITY.write_text(security(), encoding="utf-8")
     sys.stdout.write("wrote bus/verbs.py, docs/requests.md and docs/security.md\n")

@@ -1,14 +1,13 @@
 """A real Mosquitto as `boondock broker` sets it up: users, ACL and, if asked, the local network."""
 
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import command
 from tests.broker import Mosquitto
 from tests.ports import free_port
 
@@ -66,14 +65,6 @@ def boondock_broker(
     config: Path, out: Path, secrets: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """The command, as people run it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
     places = ["--config", str(config), "--out", str(out), "--secrets", str(secrets)]
-    return subprocess.run(
-        [sys.executable, "-m", "cli", "broker", *places, *arguments],
-        cwd=config.parent,
-        env=kept | {"PYTHONPATH": str(ROOT), "BOONDOCK_SECRETS": str(config.parent / "no-secrets")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    secret_files = str(config.parent / "no-secrets")
+    return command.boondock(config.parent, "broker", *places, *arguments, BOONDOCK_SECRETS=secret_files)

@@ -14,14 +14,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 import msgspec
 
 from bus.health import VERSION
-from cli.asking import AskError
-from cli.backup.sources import Item, Part
+from cli.backup import Item, Part
+from cli.terminal import CommandError
 from statistician.store.snapshot import Snapshot
 
 FORMAT = 1
@@ -83,9 +82,7 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._close()
             return
@@ -118,10 +115,10 @@ class Writer:
         self._entries.append(_entry(item, there, size=size, sha256=digest.hexdigest()))
 
     def database(self, item: Item, there: Path) -> None:
-        """Copy the statistician's database, or the pages that the base does not have. Raises AskError."""
+        """Copy the statistician's database, or the pages that the base does not have. Raises CommandError."""
         with Snapshot(there) as snapshot:
             if problem := snapshot.problem():
-                raise AskError(f"{there} is damaged: {problem}; the last backup stays as it is")
+                raise CommandError(f"{there} is damaged: {problem}; the last backup stays as it is")
             known = b"" if self._base is None else self._base.page_digests()
             self._of_database = {
                 "schema": snapshot.schema(),
@@ -133,7 +130,7 @@ class Writer:
             with self._member(f"{folder}{item.path}") as member:
                 for number, page in enumerate(snapshot):
                     whole.update(page)
-                    digest = _digest(page)
+                    digest = hashlib.blake2b(page, digest_size=_DIGEST).digest()
                     if self._base is None:
                         digests += digest
                         member.write(page)
@@ -152,13 +149,14 @@ class Writer:
     def _close(self) -> None:
         """Write the manifest and the end."""
         base = self._base
+        database = None if base is None else base.manifest.database
         manifest = Manifest(
             FORMAT,
             VERSION,
             self._made,
             self._entries,
             base=None if base is None else base.path.name,
-            base_sha256=None if base is None or base.database is None else base.database.sha256,
+            base_sha256=None if database is None else database.sha256,
             **self._of_database,  # type: ignore[arg-type]  # three fields, each of its own type
         )
         self._zip.writestr(_MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -166,7 +164,7 @@ class Writer:
 
 
 class Reader:
-    """Reads one backup; use it in a with block. All methods raise AskError if it is not whole, OSError."""
+    """Reads one backup; use it in a with block. Methods raise CommandError if it is not whole, OSError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -175,36 +173,28 @@ class Reader:
         try:
             self._zip = zipfile.ZipFile(self.path)
             if self._zip.getinfo(_MANIFEST).file_size > _LARGEST:
-                raise AskError(f"{self.path} is no backup of Boondock: its manifest is too long")
+                raise CommandError(f"{self.path} is no backup of Boondock: its manifest is too long")
             self.manifest = msgspec.json.decode(self._zip.read(_MANIFEST), type=Manifest)
         except FileNotFoundError as error:
-            raise AskError(f"there is no {self.path}") from error
+            raise CommandError(f"there is no {self.path}") from error
         except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-            raise AskError(f"{self.path} is no whole backup of Boondock: {error}") from error
+            raise CommandError(f"{self.path} is no whole backup of Boondock: {error}") from error
         if self.manifest.format > FORMAT:
-            raise AskError(
+            raise CommandError(
                 f"{self.path} is of a newer Boondock ({self.manifest.version}): update this one first"
             )
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._zip.close()
 
-    @property
-    def database(self) -> Entry | None:
-        """The database's entry."""
-        return self.manifest.database
-
     def page_digests(self) -> bytes:
-        """A digest of each page of the database in a whole backup."""
-        if self.database is None:
-            return b""
-        return b"".join(self._read(f"{_PAGES}{self.database.path}"))
+        """Read a digest of each page of the database in a whole backup."""
+        database = self.manifest.database
+        return b"" if database is None else b"".join(self._read(f"{_PAGES}{database.path}"))
 
     def content(self, entry: Entry) -> Iterator[bytes]:
-        """The bytes of a file, checked: at the end AskError is raised if they are not what was written."""
+        """Yield the bytes of a file. Raises CommandError at the end if they are not what was written."""
         changed = entry.part is Part.DATABASE and self.manifest.base is not None
         pieces = self._patched(entry) if changed else self._read(f"{_FILES}{entry.path}")
         digest = hashlib.sha256()
@@ -212,7 +202,7 @@ class Reader:
             digest.update(piece)
             yield piece
         if digest.hexdigest() != entry.sha256:
-            raise AskError(f"{self.path}: {entry.path} in it is damaged")
+            raise CommandError(f"{self.path}: {entry.path} in it is damaged")
 
     def _read(self, name: str, size: int = _PIECE) -> Iterator[bytes]:
         try:
@@ -220,16 +210,17 @@ class Reader:
                 while piece := member.read(size):
                     yield piece
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
-            raise AskError(f"{self.path} is damaged: {error}") from error
+            raise CommandError(f"{self.path} is damaged: {error}") from error
 
     def _patched(self, entry: Entry) -> Iterator[bytes]:
-        """The pages of the base, with those that changed."""
+        """Yield the pages of the base, with those that changed."""
         size, number = self.manifest.page_size, 0
         changes = self._read(f"{_CHANGES}{entry.path}", _NUMBER + size)
         with Reader(self.path.with_name(str(self.manifest.base))) as base:
-            if base.database is None or base.database.sha256 != self.manifest.base_sha256:
-                raise AskError(f"{base.path} is not the one that {self.path.name} needs")
-            pages = base._read(f"{_FILES}{base.database.path}", size)
+            database = base.manifest.database
+            if database is None or database.sha256 != self.manifest.base_sha256:
+                raise CommandError(f"{base.path} is not the one that {self.path.name} needs")
+            pages = base._read(f"{_FILES}{database.path}", size)
             change = next(changes, None)
             for number in range(self.manifest.pages):
                 page = next(pages, b"")
@@ -238,15 +229,11 @@ class Reader:
                 yield page
 
     def verify(self, pause: Pause = lambda _: None) -> None:
-        """Read everything back. Raises AskError if anything is not what was written."""
+        """Read everything back. Raises CommandError if anything is not what was written."""
         for entry in self.manifest.entries:
             if not entry.folder:
                 for piece in self.content(entry):
                     pause(len(piece))
-
-
-def _digest(page: bytes) -> bytes:
-    return hashlib.blake2b(page, digest_size=_DIGEST).digest()
 
 
 def _entry(item: Item, there: Path, *, size: int = 0, sha256: str = "") -> Entry:
@@ -264,7 +251,7 @@ def _entry(item: Item, there: Path, *, size: int = 0, sha256: str = "") -> Entry
 
 
 def _name(found: Callable[[], str]) -> str:
-    """The name of a user or group; empty where it has none."""
+    """Look up the name of a user or group; empty where it has none."""
     try:
         return found()
     except KeyError:

@@ -1,23 +1,31 @@
-"""Making a backup: beside the old ones, read back before it has its name, and the oldest removed."""
+"""`boondock backup`."""
 
 import errno
 import os
 import re
 import shutil
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from bus import state_files
 from bus.state_files import BackupReport, LockedError, hold
-from cli.asking import AskError
+from cli.backup import HouseFiles, Part, inside, mount_of, wants_mount
 from cli.backup.archive import Reader, Writer, create
-from cli.backup.sources import House, Part, inside, mount_of, wants_mount
-from cli.progress import Progress
+from cli.house import Json
+from cli.terminal import CommandError, Progress, show
 from statistician.store.snapshot import SnapshotError, is_database
 from statistician.store.space import sync
+
+_SECRET = "it holds keys and passwords: keep it where nobody else can read it"  # noqa: S105 — a sentence
+
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(
@@ -54,7 +62,7 @@ class Kept:
 
 
 def kept(folder: Path, house: str | None = None) -> list[Kept]:
-    """The backups in a folder, newest first; of one house, or of all. Raises OSError."""
+    """Find the backups in a folder, newest first; of one house, or of all. Raises OSError."""
     found = []
     for path in folder.glob("boondock-*.zip"):
         match = _NAME.match(path.name)
@@ -65,7 +73,7 @@ def kept(folder: Path, house: str | None = None) -> list[Kept]:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Destination:
     """Where backups go, and how many are kept; `mounted`: only onto a disk of its own."""
 
     folder: Path
@@ -73,17 +81,17 @@ class Target:
     mounted: bool | None = None
 
 
-def target_of(house: House, to: Path | None = None, keep: int | None = None) -> Target:
+def destination_of(house: HouseFiles, to: Path | None = None, keep: int | None = None) -> Destination:
     """As the settings have it, if nothing else is asked for."""
     wanted = house.settings.backup
     if to is None:
-        return Target(inside(house.root, Path(wanted.to)), keep or wanted.keep, wanted.mounted)
-    return Target(to.absolute(), keep or wanted.keep)
+        return Destination(inside(house.root, Path(wanted.to)), keep or wanted.keep, wanted.mounted)
+    return Destination(to.absolute(), keep or wanted.keep)
 
 
 def back_up(
-    house: House,
-    target: Target,
+    house: HouseFiles,
+    target: Destination,
     name: str,
     now: datetime,
     *,
@@ -93,7 +101,7 @@ def back_up(
     """Make a backup of the house called `name` and return it; the report in its clock folder says the same.
 
     `tell` gets sentences about what is not as it should be, though the backup is good.
-    Raises AskError with a sentence; then the old backups stand as they were.
+    Raises CommandError with a sentence; then the old backups stand as they were.
     """
     folder = inside(house.root, house.clock)
     before = state_files.read_backup_report(folder) if folder.is_dir() else None
@@ -101,7 +109,7 @@ def back_up(
     report = BackupReport(at, None, before.file if before else None, before.good_at if before else None)
     try:
         made = _safely(house, target, name, now, whole=whole, tell=tell)
-    except AskError as error:
+    except CommandError as error:
         _report(folder, BackupReport(at, str(error), report.file, report.good_at))
         raise
     _report(folder, BackupReport(at, None, str(made), at))
@@ -113,13 +121,15 @@ def _report(folder: Path, report: BackupReport) -> None:
         try:
             state_files.write_backup_report(folder, report)
         except OSError as error:
-            raise AskError(
+            raise CommandError(
                 f"{folder}: {error.strerror or error}: the statistician cannot tell how the backup went"
                 + (f". It went wrong: {report.problem}" if report.problem else "")
             ) from error
 
 
-def _safely(house: House, target: Target, name: str, now: datetime, *, whole: bool, tell: Tell) -> Path:
+def _safely(
+    house: HouseFiles, target: Destination, name: str, now: datetime, *, whole: bool, tell: Tell
+) -> Path:
     """Make one, every error a sentence."""
     try:
         _check(house, target)
@@ -131,22 +141,24 @@ def _safely(house: House, target: Target, name: str, now: datetime, *, whole: bo
             if lock is not None:
                 lock.close()
     except LockedError as error:
-        raise AskError(str(error)) from error
+        raise CommandError(str(error)) from error
     except SnapshotError as error:
-        raise AskError(f"no backup: {error}") from error
+        raise CommandError(f"no backup: {error}") from error
     except OSError as error:
         where = error.filename or target.folder
         said = _SAID.get(error.errno or 0, error.strerror or str(error))
-        raise AskError(f"no backup in {target.folder}: {where}: {said}") from error
+        raise CommandError(f"no backup in {target.folder}: {where}: {said}") from error
 
 
-def _make(house: House, target: Target, name: str, now: datetime, *, whole: bool, tell: Tell) -> Path:
+def _make(
+    house: HouseFiles, target: Destination, name: str, now: datetime, *, whole: bool, tell: Tell
+) -> Path:
     for half in target.folder.glob(f"boondock-*{_PART}"):
         half.unlink()
     base = None if whole else _base(kept(target.folder, name), now)
     try:
         path = _one(house, target.folder, name, base, now)
-    except AskError as error:
+    except CommandError as error:
         if base is None:
             raise
         tell(f"{error}; a whole backup is made instead")
@@ -159,7 +171,7 @@ def _make(house: House, target: Target, name: str, now: datetime, *, whole: bool
     return path
 
 
-def _one(house: House, folder: Path, name: str, base: Path | None, now: datetime) -> Path:
+def _one(house: HouseFiles, folder: Path, name: str, base: Path | None, now: datetime) -> Path:
     """Write a backup, read it back, and only then give it its name."""
     kind = "full" if base is None else "changes"
     path = folder / f"boondock-{name}-{now.strftime(_STAMP)}-{kind}.zip"
@@ -176,7 +188,7 @@ def _one(house: House, folder: Path, name: str, base: Path | None, now: datetime
 
 
 def _base(mine: list[Kept], now: datetime) -> Path | None:
-    """The whole backup to which the changes are written; None if it is time for another."""
+    """Choose the whole backup to which the changes are written; None if it is time for another."""
     newest = next((one for one in mine if one.whole), None)
     if newest is None or not 0 <= (now - newest.at).total_seconds() < _WHOLE_EVERY_S:
         return None
@@ -194,7 +206,7 @@ def _too_old(mine: list[Kept], keep: int) -> Iterator[Path]:
     yield from (one.path for one in rest)
 
 
-def _write(house: House, part: Path, base: Path | None, now: datetime) -> None:
+def _write(house: HouseFiles, part: Path, base: Path | None, now: datetime) -> None:
     """Write everything to `part`, and onto the disk."""
     progress = Progress()
     pause = _careful(house, part, progress)
@@ -208,7 +220,7 @@ def _write(house: House, part: Path, base: Path | None, now: datetime) -> None:
     progress.done()
 
 
-def _fill(house: House, writer: Writer, target: Path) -> None:
+def _fill(house: HouseFiles, writer: Writer, target: Path) -> None:
     for item in house.items():
         there = inside(house.root, item.path)
         if target in (there, *there.parents):
@@ -229,8 +241,8 @@ def _fill(house: House, writer: Writer, target: Path) -> None:
                 raise
 
 
-def _careful(house: House, part: Path, progress: Progress) -> Callable[[int], None]:
-    """What is called for all that is read: it shows how far it is, and leaves room on the database's disk."""
+def _careful(house: HouseFiles, part: Path, progress: Progress) -> Callable[[int], None]:
+    """Make what is called for all that is read: it shows how far it is, and leaves room on the disk."""
     done = [0, 0]
     database = inside(house.root, house.database)
     total = database.stat().st_size if database.exists() else 0
@@ -247,13 +259,72 @@ def _careful(house: House, part: Path, progress: Progress) -> Callable[[int], No
     return pause
 
 
-def _check(house: House, target: Target) -> None:
-    """Raise AskError where the disk that should be mounted is not: nothing may fill the card instead."""
+def _check(house: HouseFiles, target: Destination) -> None:
+    """Raise CommandError where the disk that should be mounted is not: nothing may fill the card instead."""
     if not wants_mount(target.folder, target.mounted):
         return
     ours = {mount_of(inside(house.root, path)) for path in (Path("/"), house.config, house.database)}
     if mount_of(target.folder) in ours:
-        raise AskError(
+        raise CommandError(
             f"no backup: no disk is mounted at {target.folder}: plug it in and mount it"
             " (or say mounted = false in [backup], if the folder shall be on this disk)"
         )
+
+
+def backup(
+    *,
+    to: Annotated[
+        Path | None, Option(metavar="FOLDER", help="Where to; default: the setting backup.to.")
+    ] = None,
+    keep: Annotated[int | None, Option(min=1, help="How many backups stay there.")] = None,
+    full: Annotated[bool, Option("--full", help="A whole one, not only what changed.")] = False,
+    shown: Annotated[bool, Option("--list", help="Only show the backups that are there.")] = False,
+    verify: Annotated[
+        Path | None, Option(metavar="FILE", help="Only read a backup and say whether it is good.")
+    ] = None,
+    config: Annotated[Path | None, Option(metavar="FILE", help="The settings.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Back up everything into one file: database, settings, secrets, devices, users, certificates."""
+    if verify is not None:
+        with Reader(verify.absolute()) as reader:
+            reader.verify()
+        made = reader.manifest.made
+        show(
+            {"file": str(verify), "good": True, "made": made}, [f"{verify}: good, of {made}"], as_json=as_json
+        )
+        return 0
+    house = HouseFiles.of(config)
+    target = destination_of(house, to, keep)
+    if shown:
+        found = kept(target.folder) if target.folder.is_dir() else []
+        if not found:
+            raise CommandError(f"there is no backup in {target.folder}")
+        show([_row(one) for one in found], map(_line, found), as_json=as_json)
+        return 0
+    told: list[str] = []
+    path = back_up(house, target, name_of_house(), datetime.now(UTC), whole=full, tell=told.append)
+    print(*(f"boondock backup: {text}" for text in told), sep="\n", end="\n" * bool(told), file=sys.stderr)
+    size = path.stat().st_size
+    said = f"{path}: {size / 1e6:.1f} MB, read back and good; {_SECRET}"
+    show({"file": str(path), "bytes": size, "notes": told}, [said], as_json=as_json)
+    return 0
+
+
+def name_of_house() -> str:
+    """Name the backups of this machine; several houses may share a folder."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:40] or "house"
+
+
+def _row(one: Kept) -> dict[str, object]:
+    return {
+        "file": str(one.path),
+        "made": one.at.isoformat(),
+        "bytes": one.path.stat().st_size,
+        "whole": one.whole,
+    }
+
+
+def _line(one: Kept) -> str:
+    kind = "whole" if one.whole else "changes"
+    return f"{one.at:%Y-%m-%d %H:%M} UTC  {one.path.stat().st_size / 1e6:8.1f} MB  {kind:<7}  {one.path}"

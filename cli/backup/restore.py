@@ -1,26 +1,33 @@
-"""Bringing a house back from a backup: written beside what is there, checked, then put in its place."""
+"""`boondock restore`."""
 
 import errno
 import grp
 import os
 import pwd
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
+
+from typer import Argument, Option
 
 from bus.health import VERSION
 from bus.state_files import LockedError, hold
-from cli.asking import AskError
+from cli.backup import BEFORE, COMPANIONS, Part, inside, standing, top_of
 from cli.backup.archive import Entry, Manifest, Reader, create
-from cli.backup.sources import BEFORE, COMPANIONS, Part, inside, standing, top_of
-from cli.progress import Progress
+from cli.house import Json
+from cli.terminal import CommandError, Progress, show
 from statistician.store.backup import verify
 from statistician.store.models import SCHEMA_VERSION
 from statistician.store.space import RESERVE, free, sync
+
+# systemctl returns before the last service has ended.
+_PATIENCE_S = 20.0
+
 
 _FRESH = ".restoring"
 _STAMP = "%Y%m%dT%H%M%S"
@@ -32,7 +39,7 @@ START = "sudo systemctl start boondock.target"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Restoration:
     """What a restore does: what is written, what stands there now and is moved, and what is left alone."""
 
     manifest: Manifest
@@ -43,7 +50,7 @@ class Plan:
     root: Path
 
     def lines(self) -> Iterator[str]:
-        """The plan, a line a file."""
+        """Show the plan, a line a file."""
         for entry in self.entries:
             if not entry.folder:
                 yield f"write {entry.path} ({entry.size} bytes, of {entry.owner}, {entry.mode:04o})"
@@ -59,13 +66,14 @@ def aside(path: Path, stamp: str) -> Path:
     return top / f"{BEFORE}{stamp}" / path.relative_to(top)
 
 
-def plan(reader: Reader, root: Path, now: datetime, only: Part | None = None) -> Plan:
-    """What restoring would do below `root`. Raises AskError if this software cannot use the backup."""
+def plan_restore(reader: Reader, root: Path, now: datetime, only: Part | None = None) -> Restoration:
+    """Plan what restoring does below `root`. Raises CommandError if this software cannot use the backup."""
     _fits(reader)
     wanted = [one for one in reader.manifest.entries if only in (None, one.part)]
     if not any(not one.folder for one in wanted):
-        raise AskError(f"{reader.path} holds no {only or 'files'}")
-    left = [Path(one.path) for one in wanted if _waits(root, one)]
+        raise CommandError(f"{reader.path} holds no {only or 'files'}")
+    waiting = [Path(one.path) for one in wanted if one.path.endswith(_OUTBOX)]
+    left = [path for path in waiting if inside(root, path).exists()]
     entries = [one for one in wanted if Path(one.path) not in left]
     there = {Path(one.path): None for one in entries if not one.folder}
     there |= {one.path: None for one in standing(root) if not one.folder and only in (None, one.part)}
@@ -76,18 +84,14 @@ def plan(reader: Reader, root: Path, now: datetime, only: Part | None = None) ->
     if only in (None, Part.STATE):
         left += [path for path in moved if path.name.endswith(_OUTBOX)]
         moved = [path for path in moved if not path.name.endswith(_OUTBOX)]
-    return Plan(reader.manifest, entries, moved, left, now.strftime(_STAMP), root)
-
-
-def _waits(root: Path, entry: Entry) -> bool:
-    return entry.path.endswith(_OUTBOX) and inside(root, Path(entry.path)).exists()
+    return Restoration(reader.manifest, entries, moved, left, now.strftime(_STAMP), root)
 
 
 def _fits(reader: Reader) -> None:
     manifest = reader.manifest
     newer = (manifest.schema or 0) > SCHEMA_VERSION or _numbers(manifest.version) > _numbers(VERSION)
     if newer:
-        raise AskError(
+        raise CommandError(
             f"{reader.path} is of Boondock {manifest.version}, this is {VERSION}:"
             " an older one cannot read it. Update this one first"
         )
@@ -98,10 +102,10 @@ def _numbers(version: str) -> list[int]:
 
 
 @contextmanager
-def alone(done: Plan, patience: float) -> Iterator[None]:
+def alone(done: Restoration, patience: float) -> Iterator[None]:
     """Keep every process of the house from starting meanwhile; one that runs has `patience` seconds to end.
 
-    Raises AskError.
+    Raises CommandError.
     """
     folders = {inside(done.root, Path(one.path)).parent for one in done.entries}
     folders |= {inside(done.root, path).parent for path in done.moved}
@@ -115,7 +119,7 @@ def alone(done: Plan, patience: float) -> Iterator[None]:
 
 
 def _held(lock: Path, patience: float) -> IO[bytes] | None:
-    """Hold the lock of a process; one that is just being stopped has so many seconds. Raises AskError."""
+    """Hold the lock of a process; one that is just being stopped has so many seconds. Raises CommandError."""
     name = lock.name.partition(".")[0]
     progress = Progress()
     for wait in (0, patience):
@@ -123,15 +127,15 @@ def _held(lock: Path, patience: float) -> IO[bytes] | None:
             return hold(lock, f"{name} is running", wait)
         except LockedError as error:
             if wait == patience:
-                raise AskError(f"{error}: {STOP} (or end ./scripts/run with Ctrl-C)") from error
+                raise CommandError(f"{error}: {STOP} (or end ./scripts/run with Ctrl-C)") from error
             progress.show(0, f"{name} runs; waiting {patience:.0f} s for its end")
     return None
 
 
-def restore(
-    reader: Reader, done: Plan, tell: Callable[[str], None] = lambda _: None, *, patience: float = 0
+def put_back(
+    reader: Reader, done: Restoration, tell: Callable[[str], None] = lambda _: None, *, patience: float = 0
 ) -> None:
-    """Do what is planned. Raises AskError, OSError; until all is written and checked nothing is changed.
+    """Do what is planned. Raises CommandError, OSError; until all is written and checked nothing is changed.
 
     Processes that still run have `patience` seconds to end.
     """
@@ -151,7 +155,7 @@ def restore(
             sync(folder)
 
 
-def _has_room(done: Plan) -> None:
+def _has_room(done: Restoration) -> None:
     wanted: dict[int, tuple[Path, int]] = {}
     for entry in done.entries:
         folder = inside(done.root, Path(entry.path)).parent
@@ -161,13 +165,15 @@ def _has_room(done: Plan) -> None:
         wanted[device] = (folder, wanted.get(device, (folder, RESERVE))[1] + entry.size)
     for folder, size in wanted.values():
         if free(folder) < size:
-            raise AskError(
+            raise CommandError(
                 f"{folder}: what is restored takes {size / 1e6:.0f} MB beside what is there, and"
                 f" {free(folder) / 1e6:.0f} MB are free: make room, then try again"
             )
 
 
-def _write(reader: Reader, done: Plan, fresh: list[tuple[Path, Path]], tell: Callable[[str], None]) -> None:
+def _write(
+    reader: Reader, done: Restoration, fresh: list[tuple[Path, Path]], tell: Callable[[str], None]
+) -> None:
     """Write every file beside its place, with its rights; `fresh` gets both names."""
     missing: set[str] = set()
     progress, written = Progress(), 0
@@ -191,7 +197,7 @@ def _write(reader: Reader, done: Plan, fresh: list[tuple[Path, Path]], tell: Cal
             os.fsync(file.fileno())
         _give(part, entry, missing, done.root)
         if entry.part is Part.DATABASE and (problem := verify(part)):
-            raise AskError(f"the database in {reader.path} is damaged: {problem}")
+            raise CommandError(f"the database in {reader.path} is damaged: {problem}")
     progress.done()
     for name in sorted(missing):
         tell(
@@ -229,7 +235,7 @@ def _id(name: str, lookup: Callable[[str], int], missing: set[str]) -> int:
         return 0
 
 
-def _keep(done: Plan, path: Path) -> None:
+def _keep(done: Restoration, path: Path) -> None:
     """Move what stands there into a dated folder beside it, which its owner alone may enter."""
     there, target = inside(done.root, path), inside(done.root, aside(path, done.stamp))
     (inside(done.root, top_of(path)) / f"{BEFORE}{done.stamp}").mkdir(mode=0o700, exist_ok=True)
@@ -241,3 +247,45 @@ def _keep(done: Plan, path: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         shutil.move(there, target)
+
+
+def restore(
+    file: Annotated[Path, Argument(help="A backup; one with changes needs the whole one beside it.")],
+    *,
+    only: Annotated[Part | None, Option(help="Only this part of it.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be done.")] = False,
+    root: Annotated[Path, Option(metavar="FOLDER", help="Where the system is mounted.")] = Path("/"),
+    as_json: Json = False,
+) -> None:
+    """Bring a house back from a backup; what stands there is kept under a dated name."""
+    told: list[str] = []
+    with Reader(file.absolute()) as reader:
+        done = plan_restore(reader, root.absolute(), datetime.now(UTC), only)
+        if not dry_run:
+            put_back(reader, done, told.append, patience=_PATIENCE_S)
+    if not as_json:
+        print(
+            *(f"boondock restore: {text}" for text in told), sep="\n", end="\n" * bool(told), file=sys.stderr
+        )
+    show(_data(done, told), done.lines() if dry_run else _lines(done), as_json=as_json)
+
+
+def _data(done: Restoration, told: list[str]) -> dict[str, object]:
+    return {
+        "made": done.manifest.made,
+        "written": [entry.path for entry in done.entries if not entry.folder],
+        "kept": {str(path): str(aside(path, done.stamp)) for path in done.moved},
+        "left": [str(path) for path in done.left],
+        "notes": told,
+    }
+
+
+def _lines(done: Restoration) -> Iterator[str]:
+    files = sum(not entry.folder for entry in done.entries)
+    yield f"restored {files} files of {done.manifest.made}"
+    for path in done.left:
+        yield f"left {path} as it is: the readings that wait in it are newer"
+    folders = sorted({str(aside(path, done.stamp).parent) for path in done.moved})
+    if folders:
+        yield f"what was there is in {', '.join(folders)}"
+    yield f"now start it: {START}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.install import main
 from cli.install.main import SOURCE
-from cli.install.report import Report, guarded
+from cli.terminal import Report, guarded
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,10 +50,10 @@ def _run(arguments: argparse.Namespace, report: Report) -> int:
     from cli.install import commands  # noqa: PLC0415 — see above
 
     if arguments.verb == "status":
-        return commands.status(wait=arguments.wait, as_json=arguments.json)
+        return commands.show_status(wait=arguments.wait, as_json=arguments.json)
     if arguments.verb == "broker-users":
         return commands.broker_users(arguments.config, check=arguments.check, remove=arguments.remove)
-    return commands.update(arguments.source, report, resume=arguments.resume)
+    return commands.run_update(arguments.source, report, resume=arguments.resume)
 
 
 def _main() -> int:

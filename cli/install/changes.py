@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from cli.install.system import InstallError, System, load, put, save, shown
+from cli.install import System, load, put, save, shown
+from cli.terminal import CommandError
 
 JOURNAL = "/var/lib/boondock-install/journal.json"
 PYTHON = "@python"
@@ -44,13 +45,13 @@ class Change(Protocol):
     """One file, folder, link, command or unit."""
 
     def show(self) -> Iterator[str]:
-        """What it would do, in lines for a person."""
+        """Say what it would do, in lines for a person."""
 
     def done(self) -> bool:
         """Whether there is nothing to do."""
 
     def do(self, journal: Journal) -> None:
-        """Do it. Raises InstallError, OSError."""
+        """Do it. Raises CommandError, OSError."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class File:
     keep: bool = False
 
     def show(self) -> Iterator[str]:
-        """What changes in it, line by line; a new file whole."""
+        """Show what changes in it, line by line; a new file whole."""
         yield f"file {self.path} (mode {self.mode:o}{', not shown' if self.secret else ''})"
         if self.secret:
             return
@@ -84,7 +85,9 @@ class File:
     def done(self) -> bool:
         """Whether text and mode are these."""
         try:
-            right = stat.S_IMODE(self.path.stat().st_mode) == self.mode or _has_no_modes(self.path)
+            # A Pi's boot partition is FAT: what it shows as rights is a mount option.
+            fat = self.path.is_relative_to("/boot")
+            right = fat or stat.S_IMODE(self.path.stat().st_mode) == self.mode
             return right and self._old() == self.text
         except OSError:
             return False
@@ -104,11 +107,6 @@ class File:
         _remember(journal, self.path, content, alone=False)
         put(self.path, content, mode=mode, owner=owner)
         _remember(journal, self.path, content, alone=True)
-
-
-def _has_no_modes(path: Path) -> bool:
-    """Whether a file is on FAT, as a Pi's boot partition is: what it shows as rights is a mount option."""
-    return path.is_relative_to("/boot")
 
 
 def _content(path: Path) -> str | None:
@@ -207,7 +205,7 @@ class Command:
     env: dict[str, str] = field(default_factory=dict)
 
     def show(self) -> Iterator[str]:
-        """The command as one would type it."""
+        """Show the command as one would type it."""
         yield f"run {shown(self.argv)}"
 
     def done(self) -> bool:
@@ -215,13 +213,13 @@ class Command:
         return self.is_done()
 
     def do(self, journal: Journal) -> None:
-        """Run it. Raises InstallError."""
+        """Run it. Raises CommandError."""
         if self.undo:
             journal.note("command", shown(self.argv), undo=list(self.undo), purge=self.purge)
         try:
             self.system.run(*self.argv, live=self.live, env=self.env)
-        except InstallError as error:
-            raise InstallError(f"{error}\n{self.advice}".rstrip()) from error
+        except CommandError as error:
+            raise CommandError(f"{error}\n{self.advice}".rstrip()) from error
 
 
 @dataclass(frozen=True)
@@ -234,7 +232,7 @@ class Service:
     now: bool = True
 
     def show(self) -> Iterator[str]:
-        """The command."""
+        """Show the command."""
         yield f"run {shown(self._argv())}"
 
     def _argv(self) -> list[str]:
@@ -251,14 +249,14 @@ class Service:
         return enabled is self.on and (active is self.on or not self.now)
 
     def do(self, journal: Journal) -> None:
-        """Enable and start it, or the opposite. Raises InstallError."""
+        """Enable and start it, or the opposite. Raises CommandError."""
         enabled, active = self._state()
         journal.note("unit", self.unit, enabled=enabled, active=active)
         self.system.run(*self._argv())
 
 
 def give_back(system: System, record: Record, *, purge: bool) -> Iterator[str]:
-    """Put back what was before a change; yields what a person should know. Raises InstallError, OSError."""
+    """Put back what was before a change; yields what a person should know. Raises CommandError, OSError."""
     kind, key = record["kind"], record["key"]
     if kind == "file":
         yield from _give_back_file(Path(key), record)
@@ -319,7 +317,7 @@ def _put_back(path: Path, before: str | None) -> None:
 
 
 def _without_ours(before: str, ours: str, now: str) -> str:
-    """The text as it is now with the lines that we changed as they were: a merge of both changes."""
+    """Write the text of now with the lines that we changed as they were before: a merge of both changes."""
     back: dict[str, list[str]] = {}
     old, new = before.splitlines(keepends=True), ours.splitlines(keepends=True)
     for tag, a, b, c, d in difflib.SequenceMatcher(None, new, old, autojunk=False).get_opcodes():

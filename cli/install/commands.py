@@ -1,28 +1,78 @@
-"""The commands that need a release's libraries: status, update, broker-users."""
+"""`boondock install`."""
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from cli.install import main
+from typer import Argument, Option
+
+from cli.broker.files import BrokerUsers
+from cli.house import Json
+from cli.install import System, main
 from cli.install import status as house
 from cli.install import update as updating
-from cli.install.broker_users import BrokerUsers
-from cli.install.report import Report
-from cli.install.system import InstallError, System
+from cli.terminal import CommandError, Report, guarded
 from config import load
 from config.mistakes import ConfigError
 from config.model import Settings
+
+
+def install(
+    *,
+    yes: Annotated[bool, Option("--yes", help="Ask nothing: take boondock.toml as it is.")] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Show every file and command, change nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Install the house for good, or bring it in line with a boondock.toml that was changed."""
+    return guarded(
+        lambda report: main.install(main.SOURCE, report, yes=yes, dry_run=dry_run), as_json=as_json
+    )
+
+
+def uninstall(
+    *,
+    purge: Annotated[bool, Option("--purge", help="Data, settings and users, too.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be given back.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Remove Boondock and give back what was there before; data and settings stay."""
+    return guarded(lambda report: main.uninstall(report, purge=purge, dry_run=dry_run), as_json=as_json)
+
+
+def update(
+    source: Annotated[
+        Path | None, Argument(help="A folder, a clone or an archive (.tar.gz) of the new version.")
+    ] = None,
+    *,
+    resume: Annotated[
+        bool, Option("--resume", help="Only decide about an update that was interrupted.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Update the house; it goes back by itself if the new version is not well within 90 seconds."""
+    return guarded(lambda report: run_update(source, report, resume=resume), as_json=as_json)
+
+
+def status(
+    *,
+    wait: Annotated[float, Option(metavar="S", help="Wait so many seconds until all is well.")] = 0.0,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Show services, devices, problems, disk, card and clock on one screen; 1 if the house is not well."""
+    return guarded(lambda _: show_status(wait=wait, as_json=as_json))
 
 
 def _settings(path: Path | None = None) -> Settings:
     try:
         return load.load(path)
     except ConfigError as error:
-        raise InstallError(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
-def status(*, wait: float = 0.0, as_json: bool = False) -> int:
-    """Show the house on one screen; 1 if it is not well. Raises InstallError."""
+def show_status(*, wait: float = 0.0, as_json: bool = False) -> int:
+    """Show the house on one screen; 1 if it is not well. Raises CommandError."""
     state = house.wait(_settings(), wait)
     if as_json:
         sys.stdout.buffer.write(house.as_json(state) + b"\n")
@@ -45,8 +95,8 @@ def broker_users(config: Path, *, check: bool = False, remove: bool = False) -> 
     return 0
 
 
-def update(source: Path | None, report: Report, *, resume: bool = False) -> int:
-    """Bring the house to another version. Raises InstallError."""
+def run_update(source: Path | None, report: Report, *, resume: bool = False) -> int:
+    """Bring the house to another version. Raises CommandError."""
     main.need_root("update")
     code = updating.Update(System(), _settings(), report.say).go(source, resume=resume)
     if code:

@@ -36,13 +36,8 @@ class Kind:
     fixed: Mapping[str, Value] | None = None
 
 
-def text(value: str) -> str:
-    """Any text."""
-    return value
-
-
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """A whole number, decimal or 0x…."""
+    """Read whole numbers, decimal or 0x…, from `least` to `most`."""
 
     def take(value: str) -> int:
         try:
@@ -57,7 +52,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def number(value: str) -> float:
-    """A number above 0; a comma is taken for a point."""
+    """Read a number above 0; a comma is taken for a point."""
     try:
         found = float(value.replace(",", "."))
     except ValueError:
@@ -68,7 +63,7 @@ def number(value: str) -> float:
 
 
 def mac(value: str) -> str:
-    """A Bluetooth address, with colons, dashes or nothing between."""
+    """Read a Bluetooth address, with colons, dashes or nothing between."""
     digits = re.sub(r"[:\-\s.]", "", value).upper()
     if not re.fullmatch(r"[0-9A-F]{12}", digits):
         raise AnswerError("an address such as C0:11:22:33:44:55, please: VictronConnect shows it")
@@ -76,7 +71,7 @@ def mac(value: str) -> str:
 
 
 def key(value: str) -> str:
-    """An encryption key."""
+    """Read an encryption key."""
     digits = re.sub(r"[:\-\s]", "", value).lower()
     if not re.fullmatch(r"[0-9a-f]{32}", digits):
         wrong = "".join(dict.fromkeys(re.sub(r"[0-9a-f]", "", digits)))
@@ -116,7 +111,7 @@ def yes(value: str) -> bool:
 
 BLE, SERIAL, TCP, I2C, PINS = "Bluetooth", "serial port", "local network", "I2C", "pins"
 
-_PORT = Question("port", "Which port", None, text)
+_PORT = Question("port", "Which port", None, str)
 _UNIT = Question("unit", "Modbus unit", "1", whole(1, 247))
 _BUS = Question("address", "Address on the bus, such as 0x40", None, whole(0x03, 0x77))
 _PIN = Question("pin", "BCM number of the pin", None, whole(0, 27))
@@ -124,7 +119,7 @@ _VICTRON = (
     Question("address", "Bluetooth address", None, mac),
     Question("key", "Encryption key", None, key, secret=True),
 )
-_TCP = Question("port", "Address, such as tcp://192.168.1.40", None, text, wire=TCP)
+_TCP = Question("port", "Address, such as tcp://192.168.1.40", None, str, wire=TCP)
 
 KINDS: tuple[Kind, ...] = (
     Kind("victron", "a Victron device with Instant Readout", BLE, "victron", _VICTRON),
@@ -147,7 +142,7 @@ KINDS: tuple[Kind, ...] = (
         "an inverter or a meter on Modbus RTU",
         SERIAL,
         "meter",
-        (_PORT, Question("profile", "Profile (docs/devices.md lists them)", None, text), _UNIT),
+        (_PORT, Question("profile", "Profile (docs/devices.md lists them)", None, str), _UNIT),
     ),
     Kind(
         "route_b_meter",
@@ -156,8 +151,8 @@ KINDS: tuple[Kind, ...] = (
         "grid",
         (
             _PORT,
-            Question("route_b_id", "Route B id, 32 characters", None, text, secret=True),
-            Question("route_b_password", "Route B password, 12 characters", None, text, secret=True),
+            Question("route_b_id", "Route B id, 32 characters", None, str, secret=True),
+            Question("route_b_password", "Route B password, 12 characters", None, str, secret=True),
         ),
     ),
     Kind(
@@ -165,7 +160,7 @@ KINDS: tuple[Kind, ...] = (
         "an inverter or a meter on Modbus TCP",
         TCP,
         "inverter",
-        (_TCP, Question("profile", "Profile (docs/devices.md lists them)", None, text), _UNIT),
+        (_TCP, Question("profile", "Profile (docs/devices.md lists them)", None, str), _UNIT),
     ),
     Kind("sunspec", "a SunSpec inverter", TCP, "roof", (_TCP,)),
     Kind(
@@ -230,7 +225,7 @@ RELAY: tuple[Question, ...] = (
 
 
 def toml_value(value: Value | list[float]) -> str:
-    """A value as TOML writes it."""
+    """Write a value as TOML does."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -245,7 +240,7 @@ def toml_value(value: Value | list[float]) -> str:
 
 
 def shown(value: Value) -> str:
-    """A value as a person would answer it."""
+    """Write a value as a person would answer it."""
     if isinstance(value, bool):
         return "y" if value else "n"
     pairs = list(value.items()) if isinstance(value, dict) else value
@@ -254,3 +249,14 @@ def shown(value: Value) -> str:
             one if isinstance(one, str) else "=".join(f"{part}" for part in one) for one in pairs
         )
     return str(value)
+
+
+def id_for(name: str, taken: set[str]) -> str:
+    """Make an id of what somebody calls it, which is not `taken`, and take it."""
+    wanted = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:50] or "device"
+    made, number = wanted, 1
+    while made in taken:
+        number += 1
+        made = f"{wanted}_{number}"
+    taken.add(made)
+    return made

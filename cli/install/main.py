@@ -4,15 +4,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from cli.install import engine, plan
+from cli.install import System, alone, describe, plan, refuse_unfit, steps
 from cli.install.changes import JOURNAL
-from cli.install.plan import SETTINGS, Plan
+from cli.install.plan import HOME, SETTINGS, Plan, Source, current
 from cli.install.questions import Interview
-from cli.install.release import HOME, Source, current
-from cli.install.report import Report
 from cli.install.steps import STEPS, Context, Step, started
-from cli.install.system import InstallError, System, alone, describe, refuse_unfit
-from cli.install.units import STOP
+from cli.install.texts import STOP
+from cli.terminal import CommandError, Report
 
 # Settings and data, and what `boondock restore` has put aside.
 _DATA = (
@@ -29,7 +27,7 @@ STATUS_WAIT_S = 60
 def install(source: Path, report: Report, *, yes: bool = False, dry_run: bool = False) -> int:
     """Install a house from a folder, or go on with one that was interrupted; returns the exit code.
 
-    Raises InstallError.
+    Raises CommandError.
     """
     system = System()
     if not dry_run:
@@ -43,7 +41,7 @@ def install(source: Path, report: Report, *, yes: bool = False, dry_run: bool = 
 
 
 def _update_first(context: Context, report: Report) -> None:
-    """Let the version that runs here update itself to this one. Raises InstallError if it went back.
+    """Let the version that runs here update itself to this one. Raises CommandError if it went back.
 
     One that is not well is no place to go back to: then this one is installed over it.
     """
@@ -61,16 +59,16 @@ def _update_first(context: Context, report: Report) -> None:
 def carry_out(context: Context, report: Report, *, dry_run: bool = False) -> int:
     """Do all steps of a plan that are not done, and look whether readings come; returns the exit code.
 
-    With `dry_run` they are shown only. Raises InstallError.
+    With `dry_run` they are shown only. Raises CommandError.
     """
     system = context.system
     if dry_run:
-        report.say("\n".join(engine.show(STEPS, context)))
+        report.say("\n".join(steps.show_steps(STEPS, context)))
         report.ask("Nothing was changed.")
         return 0
     with alone(system):
         plan.remember(system, context.plan)
-        count = engine.do(STEPS, context, report.say)
+        count = steps.do_steps(STEPS, context, report.say)
         # Their files hold the secrets now.
         plan.remember(system, replace(context.plan, secrets={}))
     report.ask(f"{count} changes made." if count else "Everything was in place; nothing was changed.")
@@ -94,7 +92,7 @@ def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
         return Interview(system, input, report.ask).plan(source, release)
     own = source / "boondock.toml"
     if not own.exists():
-        raise InstallError(
+        raise CommandError(
             f"--yes takes {own}, which does not exist\n"
             "next: copy config/example.toml to boondock.toml and write what you have, or leave --yes out"
         )
@@ -102,13 +100,13 @@ def _plan(system: System, source: Path, report: Report, *, yes: bool) -> Plan:
 
 
 def of_file(system: System, file: Path, source: Path, release: Path, known: Plan | None) -> Plan:
-    """What a boondock.toml says; which broker of this machine was chosen stays chosen."""
+    """Plan what a boondock.toml says; which broker of this machine was chosen stays chosen."""
     try:
         toml = file.read_text(encoding="utf-8")
     except PermissionError as error:
-        raise InstallError(f"{file} may be read by root: use sudo") from error
+        raise CommandError(f"{file} may be read by root: use sudo") from error
     except (OSError, ValueError) as error:
-        raise InstallError(f"{file} cannot be read: {error}") from error
+        raise CommandError(f"{file} cannot be read: {error}") from error
     settings = plan.parsed(toml, str(file))
     broker = plan.broker_of(settings, system)
     if known is not None and plan.ELSEWHERE not in (known.broker, broker):
@@ -127,13 +125,13 @@ def of_file(system: System, file: Path, source: Path, release: Path, known: Plan
 
 
 def apply(release: Path, report: Report) -> int:
-    """Do those steps that an update does, from a release that stands. Raises InstallError."""
+    """Do those steps that an update does, from a release that stands. Raises CommandError."""
     system = System()
     need_root("install")
     known = plan.remembered(system)
     context = Context(of_file(system, system.at(SETTINGS), release, release, known), system)
-    steps = (*(one for one in STEPS if one.again), Step("what is started", started))
-    count = engine.do(steps, context, report.say)
+    again = (*(one for one in STEPS if one.again), Step("what is started", started))
+    count = steps.do_steps(again, context, report.say)
     report.ask(f"{count} changes made.")
     return 0
 
@@ -146,7 +144,7 @@ def _look(context: Context, report: Report, wait: int) -> int:
     try:
         context.system.run(*argv, live=True)
         well = True
-    except InstallError:
+    except CommandError:
         well = False
     if not well:
         report.fail("not all is well: sudo boondock status shows what is wrong")
@@ -155,7 +153,7 @@ def _look(context: Context, report: Report, wait: int) -> int:
 
 
 def _next(context: Context, *, well: bool) -> list[str]:
-    """What to do next: a command and what it is for, a line each."""
+    """Say what to do next: a command and what it is for, a line each."""
     steps = [] if well else [("sudo journalctl -u 'boondock-*' -b", "not all is well: the services tell why")]
     if restart_needed(context):
         steps.append(("sudo reboot", "I2C or the serial port is switched on by it"))
@@ -184,15 +182,15 @@ def restart_needed(context: Context) -> bool:
 
 
 def uninstall(report: Report, *, purge: bool = False, dry_run: bool = False) -> int:
-    """Give back what was there before; with `purge` data, settings and users go, too. Raises InstallError."""
+    """Give back what was there before; with `purge` data, settings and users go, too. Raises CommandError."""
     system = System()
     need_root("uninstall")
     if current(system) is None and not system.at(JOURNAL).exists():
-        raise InstallError("nothing is installed here")
+        raise CommandError("nothing is installed here")
     known = plan.remembered(system) or Plan("", "", "", plan.OWN)
     context = Context(known, system)
     if dry_run:
-        for line in engine.would_undo(context, purge=purge):
+        for line in steps.would_undo(context, purge=purge):
             report.say(line)
         return 0
     with alone(system):
@@ -206,7 +204,7 @@ def _take_back(context: Context, report: Report, *, purge: bool) -> bool:
     """Stop the house and give back what was there before; whether all could be."""
     system = context.system
     system.succeeds(*STOP)
-    whole = engine.undo(context, report.say, purge=purge)
+    whole = steps.undo_steps(context, report.say, purge=purge)
     system.succeeds("systemctl", "daemon-reload")
     system.succeeds("sh", "-c", "systemctl reset-failed 'boondock*'")
     system.succeeds("sh", "-c", "rm -rf /run/boondock-* /run/private/boondock-*")
@@ -224,7 +222,7 @@ def _take_back(context: Context, report: Report, *, purge: bool) -> bool:
 
 
 def need_root(verb: str) -> None:
-    """Raise InstallError for anybody but root."""
+    """Raise CommandError for anybody but root."""
     if os.geteuid() != 0:
         command = "./scripts/install" if verb == "install" else f"boondock {verb}"
-        raise InstallError(f"this changes the system: sudo {command}")
+        raise CommandError(f"this changes the system: sudo {command}")

@@ -1,7 +1,6 @@
 """Asks what is wired where, and makes a plan of the answers."""
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cli.install import found, mosquitto, plan
+from cli import install
+from cli.install import System, plan, texts
 from cli.install.kinds import (
     KINDS,
     PINS,
@@ -20,26 +20,23 @@ from cli.install.kinds import (
     Kind,
     Question,
     Value,
+    id_for,
     shown,
-    text,
     toml_value,
     whole,
     yes,
 )
 from cli.install.plan import ELSEWHERE, EXISTING, OWN, Plan
 from cli.install.steps import zone_of
-from cli.install.system import InstallError, System
+from cli.terminal import CommandError
 from config.addresses import is_here
 
 Read = Callable[[str], str]
-_ID = re.compile(r"[^a-z0-9_]+")
 _TABLES = {
     OWN: "a broker of its own, with a password for each process and person",
     EXISTING: "keep the Mosquitto that runs here",
     ELSEWHERE: "one on another machine",
 }
-
-
 PARTS = {
     "outputs": "an output: a relay",
     "device": "a device",
@@ -62,7 +59,7 @@ class Draft:
     ids: set[str] = field(default_factory=lambda: {"alarm", "rule", "relay"})
 
     def table(self, name: str, values: Mapping[str, Value | None]) -> None:
-        """A table; empty ones are left out."""
+        """Note a table; empty ones are left out."""
         if values:
             self.tables[name] = dict(values)
 
@@ -77,21 +74,11 @@ class Draft:
         )
 
     def texts(self) -> dict[str, dict[str, str | None]]:
-        """The values as TOML writes them."""
+        """Write the values as TOML does."""
         return {
             name: {key: None if one is None else toml_value(one) for key, one in values.items()}
             for name, values in self.tables.items()
         }
-
-    def id_for(self, name: str) -> str:
-        """An id made of what a person calls it, no other has it."""
-        wanted = _ID.sub("_", name.strip().lower()).strip("_")[:50] or "device"
-        made, number = wanted, 1
-        while made in self.ids:
-            number += 1
-            made = f"{wanted}_{number}"
-        self.ids.add(made)
-        return made
 
 
 class Interview:
@@ -117,7 +104,7 @@ class Interview:
         self.broker: str | None = None
 
     def plan(self, source: Path, release: Path) -> Plan:
-        """The plan of a new house. Raises InstallError where the answers end."""
+        """Ask everything about a new house. Raises CommandError where the answers end."""
         self._say(
             "Questions, each with a default in brackets: Enter takes it. Nothing is changed before the end."
         )
@@ -147,11 +134,11 @@ class Interview:
         )
 
     def part(self, name: str | None) -> str:
-        """Ask about one part of a house that there is; returns which. Raises InstallError."""
+        """Ask about one part of a house that there is; returns which. Raises CommandError."""
         with self._whole("start again"):
             if name is None:
                 if self._read is None:
-                    raise InstallError(f"--yes of which part?\nnext: name one: {', '.join(PARTS)}")
+                    raise CommandError(f"--yes of which part?\nnext: name one: {', '.join(PARTS)}")
                 name = self._choose("What shall be changed:", list(PARTS.items()), 1)
             asked = {"outputs": self._output, "device": self._one_device, "phone": self._phones}
             asked |= {"broker": self._broker, "zone": self._zone}
@@ -159,24 +146,24 @@ class Interview:
         return name
 
     def agree(self, question: str) -> None:
-        """Ask whether to go on. Raises InstallError if not."""
+        """Ask whether to go on. Raises CommandError if not."""
         with self._whole("start again"):
             self._agree(question)
 
     def _agree(self, question: str) -> None:
         if not self._ask(Question("", question, "y", yes)):
-            raise InstallError("nothing was changed")
+            raise CommandError("nothing was changed")
 
     @contextmanager
     def _whole(self, step: str) -> Iterator[None]:
-        """Let answers that end be an InstallError."""
+        """Let answers that end be an CommandError."""
         try:
             yield
         except (EOFError, KeyboardInterrupt):
-            raise InstallError(f"the answers ended: nothing was changed\nnext: {step}") from None
+            raise CommandError(f"the answers ended: nothing was changed\nnext: {step}") from None
 
     def _ask(self, question: Question) -> Value:
-        """An answer that can be; a wrong one is asked for again."""
+        """Ask for an answer that can be; a wrong one is asked for again."""
         default = "" if question.default is None else f" [{question.default}]"
         while True:
             answer = question.default
@@ -187,7 +174,7 @@ class Interview:
                     self._say("(not shown)" if typed and question.secret else typed)
                 answer = typed or question.default
             elif answer is None:
-                raise InstallError(f"--yes has no answer to: {question.text}\nnext: leave --yes out")
+                raise CommandError(f"--yes has no answer to: {question.text}\nnext: leave --yes out")
             if answer is None:
                 self._say("  an answer is needed here")
                 continue
@@ -195,11 +182,11 @@ class Interview:
                 return question.take(answer)
             except AnswerError as error:
                 if self._read is None:
-                    raise InstallError(f"{question.text}: {error}\nnext: leave --yes out") from error
+                    raise CommandError(f"{question.text}: {error}\nnext: leave --yes out") from error
                 self._say(f"  {error}")
 
     def _again(self, question: Question, old: Mapping[str, Any]) -> Value | None:
-        """A new answer; None: it stays as it is, which is the default."""
+        """Ask for a new answer; None: it stays as it is, which is the default."""
         there = old.get(question.key)
         default = _SAME if question.secret or there is None else shown(there)
 
@@ -218,7 +205,7 @@ class Interview:
         return options[int(str(answer)) - 1][0]
 
     def _zone(self) -> None:
-        known = found.zones(self._system)
+        known = install.zones(self._system)
         now = zone_of(self._system) or "Etc/UTC"
 
         def take(value: str) -> str:
@@ -230,7 +217,7 @@ class Interview:
         self.zone = str(self._ask(Question("", "Time zone", now, take)))
 
     def _broker(self) -> None:
-        there = mosquitto.read(self._system.root) if plan.keeps(self._system) else None
+        there = texts.existing_broker(self._system.root) if plan.keeps(self._system) else None
         options = [OWN, *([EXISTING] if there is not None else []), ELSEWHERE]
         now = plan.broker_of(self._known, self._system)
         default = options.index(now) + 1 if now in options else 1
@@ -249,22 +236,22 @@ class Interview:
     def _phones(self) -> None:
         host = str(self._known.get("broker", {}).get("host", "127.0.0.1"))
         if not is_here(host):
-            raise InstallError(f"phones reach the broker on {host} as it is set up there\nnext: set it there")
+            raise CommandError(f"phones reach the broker on {host} as it is set up there\nnext: set it there")
         listening = self._known.get("lan", {}).get("listen", [])
         words = "Shall phones on the local network reach it, encrypted (y/n)"
         if not self._ask(Question("", words, shown(bool(listening)), yes)):
             self.draft.table("lan", {"listen": None} if listening else {})
             return
-        likely = found.interfaces(self._system)
+        likely = install.interfaces(self._system)
         default = ", ".join(listening) or (likely[0] if likely else "wlan0")
-        answer = str(self._ask(Question("", "Which network interface", default, text)))
+        answer = str(self._ask(Question("", "Which network interface", default, str)))
         names = [one.strip() for one in answer.split(",") if one.strip()]
         self.draft.table("lan", {"listen": names} if names != list(listening) else {})
 
     def _elsewhere(self, old: Mapping[str, Any]) -> None:
         """Where it is, with the answers of before as defaults."""
 
-        def ask(key: str, words: str, default: str | None, take: Callable[[str], Value] = text) -> Value:
+        def ask(key: str, words: str, default: str | None, take: Callable[[str], Value] = str) -> Value:
             return self._ask(Question(key, words, shown(old[key]) if key in old else default, take))
 
         table: dict[str, Value | None] = {
@@ -277,7 +264,7 @@ class Interview:
             self.draft.gone.add("broker__password")
         else:
             same = _SAME if table["username"] == old.get("username") else None
-            password = str(self._ask(Question("", "Password of that user", same, text, secret=True)))
+            password = str(self._ask(Question("", "Password of that user", same, str, secret=True)))
             if password != same:
                 self.draft.secrets["broker__password"] = password
         table["tls_ca"] = ask("tls_ca", "File with its certificate authority (TLS), - for none", _NONE)
@@ -296,7 +283,7 @@ class Interview:
             return
         kind = _kind_of(there[name])
         if kind is None:
-            raise InstallError(
+            raise CommandError(
                 f"there are no questions about {name}, of kind {there[name].get('kind')}\n"
                 "next: change it in boondock.toml by hand"
             )
@@ -332,7 +319,7 @@ class Interview:
     def _devices(self) -> None:
         there = plan.tables(self._known, "device").values()
         taken = {os.path.realpath(self._system.at(str(one.get("port")))) for one in there}
-        for port in found.ports(self._system):
+        for port in install.ports(self._system):
             if os.path.realpath(self._system.at(port.path)) in taken:
                 continue
             serial = [one for one in KINDS if one.wire == SERIAL]
@@ -341,19 +328,17 @@ class Interview:
             kind = self._choose(f"Found the port {port.path}. On it is", options, default)
             if kind:
                 self._device(next(one for one in serial if one.kind == kind), {"port": port.path})
-        for address in found.chips(self._system):
+        for address in install.chips(self._system):
             if address in [one.get("address") for one in there]:
                 continue
-            likely = [one for one in KINDS if one.kind in found.kinds_at(address)]
-            if likely:
-                self._chip(address, likely)
+            likely = [one for one in KINDS if one.kind in install.kinds_at(address)]
+            if not likely:
+                continue
+            options = [*((one.kind, one.title) for one in likely), ("", "nothing of these")]
+            kind = self._choose(f"On the I2C bus {address:#04x} answers. It is", options, len(options))
+            if kind:
+                self._device(next(one for one in likely if one.kind == kind), {"address": address})
         self._more()
-
-    def _chip(self, address: int, likely: list[Kind]) -> None:
-        options = [*((one.kind, one.title) for one in likely), ("", "nothing of these")]
-        kind = self._choose(f"On the I2C bus {address:#04x} answers. It is", options, len(options))
-        if kind:
-            self._device(next(one for one in likely if one.kind == kind), {"address": address})
 
     def _more(self) -> None:
         """Further devices until a person has no more."""
@@ -365,9 +350,9 @@ class Interview:
             self._device(KINDS[int(answer)], {})
 
     def _device(self, kind: Kind, given: Mapping[str, Value]) -> None:
-        if kind.wire == PINS and not found.has_pins(self._system):
+        if kind.wire == PINS and not install.has_pins(self._system):
             self._say("  This machine has no pins: it will have no readings here.")
-        name = self.draft.id_for(str(self._ask(Question("", "Its name", kind.name, text))))
+        name = id_for(str(self._ask(Question("", "Its name", kind.name, str))), self.draft.ids)
         values: dict[str, Value] = {"kind": kind.kind}
         for question in kind.questions:
             answer = given[question.key] if question.key in given else self._ask(question)
@@ -380,25 +365,29 @@ class Interview:
     def _relays(self) -> None:
         first = True
         for name in self._names():
-            if first and not found.has_pins(self._system) and "pins" not in self._known.get("controller", {}):
+            if (
+                first
+                and not install.has_pins(self._system)
+                and "pins" not in self._known.get("controller", {})
+            ):
                 pins = self._ask(Question("", "This machine has no pins. Simulate them (y/n)", "y", yes))
                 self.draft.table("controller", {"pins": "simulated"} if pins else {})
             first = False
             values = {one.key: self._ask(one) for one in RELAY}
-            self.draft.table(f"relay.{self.draft.id_for(name)}", values)
+            self.draft.table(f"relay.{id_for(name, self.draft.ids)}", values)
 
     def _names(self) -> Iterator[str]:
-        while (name := str(self._ask(Question("", "A relay: its name, - for no more", "-", text)))) != "-":
+        while (name := str(self._ask(Question("", "A relay: its name, - for no more", "-", str)))) != "-":
             yield name
 
 
 def _port(answer: Value) -> str:
-    """The port of a device on the network."""
+    """Write the port of a device on the network."""
     return str(answer) if str(answer).startswith(_NETWORK) else f"{_NETWORK}{answer}"
 
 
 def _kind_of(device: Mapping[str, Any]) -> Kind | None:
-    """The row of questions for a device of boondock.toml."""
+    """Find the row of questions for a device of boondock.toml."""
     name = str(device.get("kind"))
     name = "victron" if name.startswith("victron") else name
     wires = {TCP} if str(device.get("port", "")).startswith(_NETWORK) else {one.wire for one in KINDS} - {TCP}

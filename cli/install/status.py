@@ -1,7 +1,6 @@
 """`boondock status`: the whole house on one screen, as the units, the broker and the machine tell it."""
 
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,12 +11,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bus.messages import ONLINE
+from bus.messages import ONLINE, BadMessageError, decode_reading
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
 from cli import doctor
-from cli.asking import Asker, AskError
+from cli.asking import Asker
 from cli.house import as_admin
+from cli.install import System
 from cli.install.plan import PENDING
+from cli.terminal import CommandError
 from config.model import RELAY_DEVICE, Settings
 
 DATA = Path("/var/lib")
@@ -34,7 +35,7 @@ _AHEAD_S = 5.0
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceState:
     """A unit as systemd has it, and what its process says of itself; `state` is ok, wrong or idle."""
 
     name: str
@@ -43,7 +44,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceState:
     """A device: availability, and how old its newest reading is, seconds."""
 
     name: str
@@ -55,8 +56,8 @@ class Device:
 class State:
     """All of it. `faults` are sentences on what makes it not well, `problems` what services tell besides."""
 
-    services: list[Service] = field(default_factory=list)
-    devices: list[Device] = field(default_factory=list)
+    services: list[ServiceState] = field(default_factory=list)
+    devices: list[DeviceState] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
@@ -68,32 +69,19 @@ class State:
         return self.reached and all(one.state != "wrong" for one in self.services)
 
 
-class _Stamp(msgspec.Struct):
-    ts: str | None = None
-
-
-class _Told(msgspec.Struct):
-    version: str = ""
-    problems: dict[str, str] = {}
-
-
-class _Answer(msgspec.Struct):
-    """Any answer: that there is one is enough."""
-
-
 def look(settings: Settings, *, now: float | None = None) -> State:
-    """The state of everything now."""
+    """Look at everything now."""
     state = State()
     told = _ask(settings, state)
     topics = Topics(settings.broker.base)
     said = _by_topic(topics, told or {})
-    state.services = list(_services(None if told is None else said))
+    state.services = [_service(unit, None if told is None else said) for unit in _shown_units()]
     names = {*settings.device, *settings.imports, *([RELAY_DEVICE] if settings.relay else [])}
     state.devices = list(_devices(names, said, time.time() if now is None else now))
     for topic, payload in said.items():
         if topic.verb is Verb.HEALTH and said.get(Topic(Verb.SERVICE, topic.name)) == ONLINE:
-            found = _decoded(payload, _Told)
-            state.problems += [f"{topic.name}: {subject}: {why}" for subject, why in found.problems.items()]
+            found = doctor.problems(payload)
+            state.problems += [f"{topic.name}: {subject}: {why}" for subject, why in found.items()]
     if Path(PENDING).exists():
         state.problems.append(_UNDECIDED)
     state.faults += [f"{one.name}: {one.text}" for one in state.services if one.state == "wrong"]
@@ -104,16 +92,13 @@ def look(settings: Settings, *, now: float | None = None) -> State:
 def _ask(settings: Settings, state: State) -> Mapping[str, bytes] | None:
     """All that is retained, None if the broker tells nothing; whether the statistician answers: `state`."""
     broker = as_admin(settings.broker)
-    topics = Topics(broker.base)
-    watched = (topics.every(Verb.HEALTH), topics.every(Verb.AVAILABILITY), topics.every(Verb.STATE, levels=1))
     heard: Mapping[str, bytes] | None = None
     try:
-        with Asker(broker, *watched, service=None) as asker:
-            heard = asker.seen()
+        heard, _ = doctor.retained(broker)
         with Asker(broker, service=STATISTICIAN) as asker:
-            next(asker.pages("info", {}, _Answer))
+            next(asker.pages("info", {}, msgspec.Raw))
             state.reached = True
-    except (AskError, msgspec.ValidationError) as error:
+    except (CommandError, msgspec.ValidationError) as error:
         state.faults.append(str(error))
     return heard
 
@@ -128,47 +113,31 @@ def _by_topic(topics: Topics, told: Mapping[str, bytes]) -> dict[Topic, bytes]:
     return found
 
 
-def _decoded(payload: bytes, kind: type[_Told]) -> _Told:
-    try:
-        return msgspec.json.decode(payload, type=kind)
-    except msgspec.DecodeError:
-        return kind()
-
-
-def _services(said: Mapping[Topic, bytes] | None) -> Iterator[Service]:
-    for unit in _shown_units():
-        name = unit["Id"].removesuffix(".service").removeprefix("boondock-")
-        yield _service(name, unit, said)
-
-
-def _service(name: str, unit: Mapping[str, str], said: Mapping[Topic, bytes] | None) -> Service:
+def _service(unit: Mapping[str, str], said: Mapping[Topic, bytes] | None) -> ServiceState:
+    name = unit["Id"].removesuffix(".service").removeprefix("boondock-")
     process = name.replace("@", "_")
     active, result = unit.get("ActiveState", ""), unit.get("Result", "")
     if active == "active":
         if process == "mosquitto":
-            return Service(name, "ok", "running")
+            return ServiceState(name, "ok", "running")
         if said is None:
-            return Service(name, "ok", "running; what it says is not known")
+            return ServiceState(name, "ok", "running; what it says is not known")
         if said.get(Topic(Verb.SERVICE, process)) != ONLINE:
-            return Service(name, "wrong", "runs, but the broker does not hear it")
+            return ServiceState(name, "wrong", "runs, but the broker does not hear it")
         restarts = unit.get("NRestarts", "0")
         often = {"0": "", "1": ", restarted once"}.get(restarts, f", restarted {restarts} times")
-        return Service(name, "ok", f"online{often}")
+        return ServiceState(name, "ok", f"online{often}")
     if active == "inactive" and result in _IDLE:
-        return Service(name, "idle", "nothing to do: boondock.toml has no device for it")
+        return ServiceState(name, "idle", "nothing to do: boondock.toml has no device for it")
     code = unit.get("ExecMainStatus", "")
     text = "its settings are wrong" if code == "78" else f"{active}: {result}, exit code {code}"
-    return Service(name, "wrong", f"{text}; sudo journalctl -u {unit['Id']} -n 20")
+    return ServiceState(name, "wrong", f"{text}; sudo journalctl -u {unit['Id']} -n 20")
 
 
 def _shown_units() -> list[dict[str, str]]:
-    """The units of the house that systemd has loaded, but those that only wait for something."""
+    """List the units of the house that systemd has loaded, but those that only wait for something."""
     keys = "Id,ActiveState,SubState,Result,ExecMainStatus,NRestarts,LoadState,Type"
-    argv = ["systemctl", "show", "--no-pager", f"--property={keys}", _UNITS]
-    try:
-        text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout  # noqa: S603 — systemctl with fixed words
-    except OSError:
-        return []
+    text = System().word("systemctl", "show", "--no-pager", f"--property={keys}", _UNITS)
     units = [
         dict(line.split("=", 1) for line in part.splitlines() if "=" in line) for part in text.split("\n\n")
     ]
@@ -178,21 +147,21 @@ def _shown_units() -> list[dict[str, str]]:
     )
 
 
-def _devices(names: set[str], said: Mapping[Topic, bytes], now: float) -> Iterator[Device]:
+def _devices(names: set[str], said: Mapping[Topic, bytes], now: float) -> Iterator[DeviceState]:
     """Those of boondock.toml, and all that were heard."""
     heard = {one.name for one in said if one.verb in (Verb.AVAILABILITY, Verb.STATE)}
     for name in sorted(names | heard):
         payload = said.get(Topic(Verb.STATE, name))
         availability = said.get(Topic(Verb.AVAILABILITY, name), b"unknown").decode(errors="replace")
-        yield Device(name, availability[:20], None if payload is None else _age(payload, now))
+        yield DeviceState(name, availability[:20], None if payload is None else _age(payload, now))
 
 
 def _age(payload: bytes, now: float) -> float | None:
     try:
-        stamp = msgspec.json.decode(payload, type=_Stamp).ts
-        return None if stamp is None else now - datetime.fromisoformat(stamp).timestamp()
-    except (msgspec.DecodeError, ValueError):
+        ts = decode_reading(payload).ts
+    except BadMessageError:
         return None
+    return None if ts is None else now - ts / 1000
 
 
 def _facts(budget: float) -> Iterator[tuple[str, str]]:
@@ -204,18 +173,14 @@ def _facts(budget: float) -> Iterator[tuple[str, str]]:
 
 
 def _clock() -> str:
-    argv = ["timedatectl", "show", "-p", "NTPSynchronized", "-p", "Timezone"]
-    try:
-        text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout  # noqa: S603 — timedatectl with fixed words
-    except OSError:
-        text = ""
+    text = System().word("timedatectl", "show", "-p", "NTPSynchronized", "-p", "Timezone")
     said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     sure = "synchronised" if said.get("NTPSynchronized") == "yes" else "not synchronised"
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {sure}, zone {said.get('Timezone', 'unknown')}"
 
 
 def wait(settings: Settings, seconds: float, say: Callable[[str], None] = print) -> State:
-    """The state once all is well and every device was heard, or after so many seconds."""
+    """Wait until all is well and every device was heard, at most so many seconds; return the state."""
     began = told = time.monotonic()
     while True:
         state = look(settings)
@@ -267,5 +232,5 @@ def _aged(age: float | None) -> str:
 
 
 def as_json(state: State) -> bytes:
-    """The same for programs."""
+    """Encode the same for programs."""
     return msgspec.json.encode(asdict(state) | {"well": state.well})

@@ -1,15 +1,41 @@
 """The steps of an installation, one row each; install, --dry-run, resume and update follow."""
 
+import grp
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import pwd
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.install import boot_config, mosquitto, units
-from cli.install.changes import PYTHON, Change, Command, File, Folder, Gone, Link, Service
-from cli.install.plan import ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan, addresses, kinds, tables
-from cli.install.release import HOME, Release
-from cli.install.system import System, known_group, known_user
+from cli.install import System, known, texts
+from cli.install.changes import (
+    JOURNAL,
+    PYTHON,
+    Change,
+    Command,
+    File,
+    Folder,
+    Gone,
+    Journal,
+    Link,
+    Record,
+    Service,
+    give_back,
+)
+from cli.install.plan import (
+    ELSEWHERE,
+    EXISTING,
+    HOME,
+    OWN,
+    SECRETS,
+    SETTINGS,
+    Plan,
+    Release,
+    addresses,
+    kinds,
+    tables,
+)
+from cli.terminal import CommandError
 
 UNITS = "/etc/systemd/system"
 COMMAND = "/usr/local/bin/boondock"
@@ -42,7 +68,7 @@ class Context:
         return self.system.at(path)
 
     def boondock(self, *words: str) -> list[str]:
-        """A command of the release that is installed."""
+        """Write a command of the release that is installed."""
         return [str(self.release.python), "-I", "-m", "cli", *words]
 
 
@@ -83,22 +109,22 @@ def wires(context: Context) -> Iterator[Change]:
     plan, system = context.plan, context.system
     if plan.i2c:
         yield File(context.at("/etc/modules-load.d/boondock.conf"), "i2c-dev\n")
-    folder = boot_config.folder(system.root)
+    folder = texts.boot_folder(system.root)
     if folder is None:
         return
     config, cmdline = folder / "config.txt", folder / "cmdline.txt"
     text = before = config.read_text(encoding="utf-8", errors="surrogateescape")
-    text = boot_config.with_i2c(text) if plan.i2c else text
-    text = boot_config.with_uart(text) if plan.uart else text
+    text = texts.with_i2c(text) if plan.i2c else text
+    text = texts.with_uart(text) if plan.uart else text
     if text != before:
         yield File(config, text, mode=config.stat().st_mode & 0o777)
     if plan.uart and cmdline.exists():
         line = cmdline.read_text(encoding="utf-8", errors="surrogateescape")
-        yield File(cmdline, boot_config.without_console(line), mode=cmdline.stat().st_mode & 0o777)
+        yield File(cmdline, texts.without_console(line), mode=cmdline.stat().st_mode & 0o777)
 
 
 def time_zone(context: Context) -> Iterator[Change]:
-    """The machine's time zone: days and months of the statistics begin by it."""
+    """Set the machine's time zone: days and months of the statistics begin by it."""
     zone, system = context.plan.time_zone, context.system
     if zone is not None:
         before = zone_of(system)
@@ -108,12 +134,12 @@ def time_zone(context: Context) -> Iterator[Change]:
 
 
 def zone_of(system: System) -> str:
-    """The time zone of the machine now."""
+    """Ask for the time zone of the machine now."""
     return system.ask("timedatectl", "show", "-p", "Timezone", "--value")
 
 
 def software(context: Context) -> Iterator[Change]:
-    """The release: a copy of the files, its Python environment, bytecode."""
+    """Install the release: a copy of the files, its Python environment, bytecode."""
     yield context.release
 
 
@@ -150,11 +176,13 @@ def accounts(context: Context) -> Iterator[Change]:
     yield File(file, text)
 
     def there() -> bool:
-        return all(map(known_user, users)) and all(map(known_group, groups))
+        return all(known(pwd.getpwnam, one) for one in users) and all(
+            known(grp.getgrnam, one) for one in groups
+        )
 
     if not there():
-        ours = [f"userdel {one}" for one in users if not known_user(one)]
-        ours += [f"groupdel {one}" for one in groups if not known_group(one)]
+        ours = [f"userdel {one}" for one in users if not known(pwd.getpwnam, one)]
+        ours += [f"groupdel {one}" for one in groups if not known(grp.getgrnam, one)]
         gone = "; ".join(ours)
         undo = ["sh", "-c", gone]
         yield Command(context.system, ["systemd-sysusers", str(file)], there, undo=undo, purge=True)
@@ -171,21 +199,17 @@ def broker(context: Context) -> Iterator[Change]:
         def written() -> bool:
             return "Nothing would change." in system.ask(*argv, "--dry-run")
 
-        if _installed(system):
-            yield Service(system, mosquitto.UNIT, on=False)
+        if system.word("systemctl", "list-unit-files", "--no-legend", texts.MOSQUITTO):
+            yield Service(system, texts.MOSQUITTO, on=False)
         undo = ["sh", "-c", f"rm -rf {_BROKER_FILES} {_CREDSTORE}/boondock-*"]
         yield Command(system, argv, written, undo=undo, purge=True)
-    elif plan.broker == EXISTING and (found := mosquitto.read(system.root)) is not None:
+    elif plan.broker == EXISTING and (found := texts.existing_broker(system.root)) is not None:
         yield from _existing(context, found)
 
 
-def _installed(system: System) -> bool:
-    return bool(system.word("systemctl", "list-unit-files", "--no-legend", mosquitto.UNIT))
-
-
-def _existing(context: Context, found: mosquitto.Found) -> Iterator[Change]:
+def _existing(context: Context, found: texts.ExistingBroker) -> Iterator[Change]:
     system = context.system
-    include = File(context.at(mosquitto.INCLUDE), mosquitto.include_text(found))
+    include = File(context.at(texts.INCLUDE), texts.include_text(found))
     fresh = not include.done()
     yield include
     if context.plan.users:
@@ -194,13 +218,13 @@ def _existing(context: Context, found: mosquitto.Found) -> Iterator[Change]:
         undo = [PYTHON, "-I", "-m", "cli.install", *words, "--remove"]
         # It tells which users were there before.
         yield Command(system, argv, lambda: system.succeeds(*argv, "--check"), undo=undo, live=True)
-    restart = ["systemctl", "restart", mosquitto.UNIT]
+    restart = ["systemctl", "restart", texts.MOSQUITTO]
     # Its settings are taken up by a start alone; its other clients connect again by themselves.
     yield Command(system, restart, lambda: not fresh and include.done())
 
 
 def unit_files(context: Context) -> Iterator[Change]:
-    """The units, and drop-ins that make them follow boondock.toml."""
+    """Write the units, and drop-ins that make them follow boondock.toml."""
     plan, system = context.plan, context.system
     source, target = Path(plan.source) / "systemd", context.at(UNITS)
     files = [one for one in sorted(source.rglob("boondock*/*.conf")) if one.is_file()]
@@ -209,19 +233,19 @@ def unit_files(context: Context) -> Iterator[Change]:
     written |= {target / f"{unit}.d" / _DROP_IN: text for unit, text in drop_ins(plan).items()}
     for path, text in written.items():
         yield File(path, text) if text else Gone(path)
-    names = [units.TARGET, units.BROKER, *(one for one in units.PROCESSES if "@" not in one)]
+    names = [texts.TARGET, texts.BROKER, *(one for one in texts.PROCESSES if "@" not in one)]
     yield Command(system, ["systemctl", "daemon-reload"], lambda: _loaded(system, names))
 
 
 def drop_ins(plan: Plan) -> dict[str, str]:
-    """The drop-ins by unit; an empty text says that there is none."""
+    """Write the drop-ins by unit; an empty text says that there is none."""
     settings = plan.settings
     table = settings.get("broker", {})
     host = str(table.get("host", "127.0.0.1"))
     found = addresses(host) if plan.broker == ELSEWHERE else []
-    texts = {unit: units.broker_text(unit, table, found, users=plan.users) for unit in units.PROCESSES}
-    texts[units.BACKUP] = units.backup_text(settings.get("backup", {}))
-    return texts | {units.BROKER: units.lan_text(settings.get("lan", {}))}
+    made = {unit: texts.broker_text(unit, table, found, users=plan.users) for unit in texts.PROCESSES}
+    made[texts.BACKUP] = texts.backup_text(settings.get("backup", {}))
+    return made | {texts.BROKER: texts.lan_text(settings.get("lan", {}))}
 
 
 def _loaded(system: System, names: Sequence[str]) -> bool:
@@ -231,7 +255,7 @@ def _loaded(system: System, names: Sequence[str]) -> bool:
 
 
 def command(context: Context) -> Iterator[Change]:
-    """`current` is this release, and `boondock` on the PATH."""
+    """Point `current` to this release, and put `boondock` on the PATH."""
     yield Link(context.at(str(HOME / "current")), Path(context.plan.release))
     yield File(context.at(COMMAND), _COMMAND_TEXT, mode=0o755)
 
@@ -241,27 +265,27 @@ def start(context: Context) -> Iterator[Change]:
     plan, system = context.plan, context.system
     yield Folder(context.at("/var/lib/boondock-install"), mode=0o700)
     # Started by the restart below, once.
-    yield Service(system, units.TARGET, on=True, now=False)
-    yield Service(system, units.RESUME, on=True, now=False)
-    yield Service(system, units.BACKUP, on=True)
+    yield Service(system, texts.TARGET, on=True, now=False)
+    yield Service(system, texts.RESUME, on=True, now=False)
+    yield Service(system, texts.BACKUP, on=True)
     if plan.broker == OWN:
-        yield Service(system, units.BROKER, on=True, now=False)
-    elif system.word("systemctl", "is-enabled", units.BROKER) == "enabled":
-        yield Service(system, units.BROKER, on=False)
+        yield Service(system, texts.BROKER, on=True, now=False)
+    elif system.word("systemctl", "is-enabled", texts.BROKER) == "enabled":
+        yield Service(system, texts.BROKER, on=False)
     (marker,) = started(context)
-    runs = ["systemctl", "-q", "is-active", units.TARGET]
-    restart = ["systemctl", "restart", units.TARGET]
+    runs = ["systemctl", "-q", "is-active", texts.TARGET]
+    restart = ["systemctl", "restart", texts.TARGET]
     yield Command(system, restart, lambda: marker.done() and system.succeeds(*runs))
     yield marker
 
 
 def started(context: Context) -> Iterator[Change]:
-    """The note of what the processes were started with: an update starts them itself."""
+    """Note what the processes were started with: an update starts them itself."""
     yield File(context.at(STARTED), f"{_state(context)}\n", mode=0o600)
 
 
 def _state(context: Context) -> str:
-    """What the running processes were started with."""
+    """Hash what the running processes were started with."""
     # A process asks for the time zone once.
     digest = hashlib.sha256(f"{context.plan.release}\n{zone_of(context.system)}".encode())
     for path in (context.at(SETTINGS), *sorted(context.at(UNITS).rglob("boondock*"))):
@@ -284,3 +308,74 @@ STEPS = (
     Step("the command boondock", command),
     Step("start", start, again=False),
 )
+
+
+Say = Callable[[str], None]
+
+
+def show_steps(steps: Iterable[Step], context: Context) -> Iterator[str]:
+    """Every file and command that is not done yet, by step; nothing is changed."""
+    for step in steps:
+        yield f"== {step.title}"
+        waiting = [one for one in step.changes(context) if not one.done()]
+        for change in waiting:
+            yield from (f"  {line}" for line in change.show())
+        if not waiting:
+            yield "  nothing to do"
+
+
+def do_steps(steps: Iterable[Step], context: Context, say: Say) -> int:
+    """Do what is not done; returns how many changes that were. Raises CommandError.
+
+    Interrupted at any place it goes on there: each change finds out by itself whether it is done.
+    """
+    journal = Journal(context.at(JOURNAL))
+    count = 0
+    for step in steps:
+        begun = False
+        for change in step.changes(context):
+            if change.done():
+                continue
+            if not begun:
+                say(f"== {step.title}")
+                begun = True
+            say(f"  {next(change.show())}")
+            try:
+                change.do(journal)
+            except OSError as error:
+                raise CommandError(f"{step.title}: {error}") from error
+            count += 1
+    return count
+
+
+def undo_steps(context: Context, say: Say, *, purge: bool) -> bool:
+    """Give back what was before, the newest change first; whether all could be.
+
+    One that cannot be taken back stays in the journal and holds up no other.
+    """
+    journal = Journal(context.at(JOURNAL))
+    whole = True
+    for record in _undone(journal, purge=purge):
+        say(f"  {record['kind']} {record['key']}")
+        try:
+            for line in give_back(context.system, record, purge=purge):
+                say(f"    {line}")
+        except (CommandError, OSError) as error:
+            say(f"    cannot be taken back: {error}")
+            whole = False
+            continue
+        if record["kind"] != "folder" or not Path(record["key"]).exists():
+            # A folder with what an uninstall keeps goes with a later purge.
+            journal.drop(record)
+    return whole
+
+
+def would_undo(context: Context, *, purge: bool) -> Iterator[str]:
+    """Show what `undo_steps` would give back."""
+    for record in _undone(Journal(context.at(JOURNAL)), purge=purge):
+        yield f"  {record['kind']} {record['key']}"
+
+
+def _undone(journal: Journal, *, purge: bool) -> list[Record]:
+    """List what is given back, the newest first; some commands are on `purge` alone."""
+    return [one for one in reversed(journal.records) if one["kind"] != "command" or purge or not one["purge"]]

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cli.install import System, alone, load, save
 from cli.install import status as house
 from cli.install.changes import JOURNAL, Journal, Link
-from cli.install.plan import PENDING, SETTINGS
-from cli.install.release import HOME, Release, Source, current, tidy, unpacked
-from cli.install.system import InstallError, System, alone, load, save
-from cli.install.units import STOP, TARGET
+from cli.install.plan import HOME, PENDING, SETTINGS, Release, Source, current, tidy, unpacked
+from cli.install.texts import STOP, TARGET
+from cli.terminal import CommandError
 from config.model import Settings
 
 COPY = "/var/lib/boondock-install/before-update"
@@ -43,7 +43,7 @@ class Update:
         self._say = say
 
     def go(self, source: Path | None, *, resume: bool) -> int:
-        """Update from a folder, a clone or an archive; 1 if it went back. Raises InstallError."""
+        """Update from a folder, a clone or an archive; 1 if it went back. Raises CommandError."""
         with alone(self._system):
             return self._go(source, resume=resume)
 
@@ -57,12 +57,12 @@ class Update:
         if resume:
             return 0
         if source is None:
-            raise InstallError(
+            raise CommandError(
                 "name the new version: boondock update FOLDER, a clone or an archive (.tar.gz)"
             )
         old = current(self._system)
         if old is None:
-            raise InstallError("nothing is installed here: sudo ./scripts/install")
+            raise CommandError("nothing is installed here: sudo ./scripts/install")
         new = self._prepared(source)
         if new.path == old:
             self._say(f"{old.name} is what runs already.")
@@ -80,7 +80,7 @@ class Update:
             self._switch(new)
             self._say(f"Watching it for up to {HEALTHY_WITHIN_S:.0f} s.")
             why = self._watch()
-        except (InstallError, OSError, KeyboardInterrupt) as error:
+        except (CommandError, OSError, KeyboardInterrupt) as error:
             why = str(error) or "interrupted"
         if why is not None:
             self._back(old, new, why)
@@ -93,7 +93,7 @@ class Update:
         return True
 
     def _prepared(self, source: Path) -> Release:
-        """The new release, whole, with settings that are right for it; the house is not touched."""
+        """Prepare the new release, whole, with settings that are right for it; the house is not touched."""
         work = self._system.at(HOME / "unpacked")
         shutil.rmtree(work, ignore_errors=True)
         try:
@@ -107,8 +107,8 @@ class Update:
             shutil.rmtree(work, ignore_errors=True)
         try:
             self._system.run(str(release.python), "-I", "-m", "cli", "check", "--config", SETTINGS)
-        except InstallError as error:
-            raise InstallError(
+        except CommandError as error:
+            raise CommandError(
                 f"the new version does not take the settings; nothing was changed\n{error}\n"
                 f"next: correct {SETTINGS} as its CHANGELOG.md says, then update again"
             ) from error
@@ -178,7 +178,7 @@ class Update:
         return False
 
     def _back(self, old: Path, new: Path, why: str) -> None:
-        """The old version on the copy of its database; what came meanwhile the collectors still have."""
+        """Let the old version run on the copy of its database; what came since the collectors still have."""
         self._note(old, new, back=True)
         if why:
             self._say(f"The new version is not well: {why}")
@@ -188,7 +188,7 @@ class Update:
         Link(self._system.at(HOME / "current"), old).do(Journal(self._system.at(JOURNAL)))
         try:
             self._apply(Release(self._system, old, old))
-        except InstallError as error:
+        except CommandError as error:
             # The units of before may do; a house that stands still is worse.
             self._say(f"Its units could not be written again: {error}")
         self._start()
@@ -198,20 +198,17 @@ class Update:
             f"{old.name} runs again; no reading was lost. The new version's log: journalctl -u 'boondock-*'"
         )
 
-    def _files(self) -> list[Path]:
-        database = self._system.at(DATABASE)
-        return [one for one in (database, Path(f"{database}-wal")) if one.exists()]
-
     def _keep_database(self) -> None:
-        """Copy the database of the house that stands still. Raises InstallError if there is no room."""
+        """Copy the database of the house that stands still. Raises CommandError if there is no room."""
         copy = self._system.at(COPY)
         shutil.rmtree(copy, ignore_errors=True)
-        files = self._files()
+        database = self._system.at(DATABASE)
+        files = [one for one in (database, Path(f"{database}-wal")) if one.exists()]
         size = sum(one.stat().st_size for one in files)
         copy.mkdir(mode=0o700, parents=True)
         free = shutil.disk_usage(copy).free
         if free < size + _RESERVE:
-            raise InstallError(
+            raise CommandError(
                 f"a copy of the database is {size / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; make room"
             )
         for file in files:

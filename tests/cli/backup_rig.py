@@ -6,10 +6,10 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cli.backup import HouseFiles, Part
 from cli.backup.archive import Reader
-from cli.backup.make import Target, back_up
-from cli.backup.restore import plan, restore
-from cli.backup.sources import House, Part
+from cli.backup.make import Destination, back_up
+from cli.backup.restore import plan_restore, put_back
 from config import load
 from statistician.store import Store
 
@@ -76,13 +76,13 @@ def installed(tmp_path: Path) -> Path:
     return root
 
 
-def house_in(root: Path) -> House:
+def house_in(root: Path) -> HouseFiles:
     settings = load.load(root / "etc/boondock/boondock.toml")
-    return House(settings, Path("/etc/boondock/boondock.toml"), Path("/etc/boondock/secrets"), root)
+    return HouseFiles(settings, Path("/etc/boondock/boondock.toml"), Path("/etc/boondock/secrets"), root)
 
 
-def target(tmp_path: Path, keep: int = 7) -> Target:
-    return Target(tmp_path / "usb", keep)
+def target(tmp_path: Path, keep: int = 7) -> Destination:
+    return Destination(tmp_path / "usb", keep)
 
 
 def made(tmp_path: Path, root: Path, days: float = 0, *, keep: int = 7, whole: bool = False) -> Path:
@@ -96,7 +96,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 def restored(path: Path, root: Path, only: Part | None = None) -> None:
     with Reader(path) as reader:
-        restore(reader, plan(reader, root, NOW, only))
+        put_back(reader, plan_restore(reader, root, NOW, only))
 
 
 def spoiled(path: Path, share: float) -> None:

@@ -14,12 +14,11 @@ import pytest
 
 from bus import state_files
 from bus.state_files import hold
-from cli.asking import AskError
 from cli.backup import make
 from cli.backup.archive import Reader, Writer
-from cli.backup.make import Target, back_up, kept
-from cli.backup.restore import plan, restore
-from cli.commands.backup import command
+from cli.backup.make import Destination, back_up, backup, kept
+from cli.backup.restore import plan_restore, put_back
+from cli.terminal import CommandError, SettingsError
 from statistician.store import Store
 from statistician.store.snapshot import Snapshot
 from tests.cli.backup_rig import (
@@ -55,7 +54,7 @@ def test_a_fresh_card_becomes_the_same_house(tmp_path: Path, root: Path) -> None
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     with Reader(path) as reader:
-        restore(reader, plan(reader, fresh, NOW))
+        put_back(reader, plan_restore(reader, fresh, NOW))
     assert rows(fresh / DATABASE) == rows(root / DATABASE)
     # As in `root`, but for what others own and what is of no use.
     shutil.rmtree(root / "var/lib/mosquitto")
@@ -126,7 +125,7 @@ def test_a_writer_that_never_rests_is_caught_at_one_moment(tmp_path: Path, root:
         fresh = tmp_path / f"fresh{number}"
         fresh.mkdir()
         with Reader(path) as reader:
-            restore(reader, plan(reader, fresh, NOW))
+            put_back(reader, plan_restore(reader, fresh, NOW))
         assert len({text for _, text in rows(fresh / DATABASE)}) == 1, "of one moment"
 
 
@@ -165,7 +164,7 @@ def test_a_damaged_database_replaces_no_good_backup(tmp_path: Path, root: Path) 
     with (root / DATABASE).open("r+b") as file:
         file.seek(3 * 4096)
         file.write(b"\xa5" * 8 * 4096)
-    with pytest.raises(AskError, match="damaged"):
+    with pytest.raises(CommandError, match="damaged"):
         made(tmp_path, root, 1)
     assert [one.path for one in kept(tmp_path / "usb")] == [first]
     report = state_files.read_backup_report(root / "var/lib/boondock-clock")
@@ -195,7 +194,7 @@ def test_a_disk_that_refuses_is_a_sentence_and_leaves_the_old_one(
     for place in (f"{make.__name__}.create", f"{Writer.__module__}.Writer._put", "os.fsync"):
         with monkeypatch.context() as broken:
             broken.setattr(place, refuse)
-            with pytest.raises(AskError, match="no backup in") as caught:
+            with pytest.raises(CommandError, match="no backup in") as caught:
                 made(tmp_path, root, 1)
         assert sentence in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -207,25 +206,25 @@ def test_a_disk_that_refuses_is_a_sentence_and_leaves_the_old_one(
 def test_the_card_is_not_filled(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(root / DATABASE, 0, 60_000)
     monkeypatch.setattr(make, "_LEAST_FREE", 2**60)
-    with pytest.raises(AskError, match="the disk is full"):
+    with pytest.raises(CommandError, match="the disk is full"):
         made(tmp_path, root)
     assert kept(tmp_path / "usb") == []
 
 
 def test_a_disk_that_is_not_mounted_is_not_replaced_by_the_card(tmp_path: Path, root: Path) -> None:
     house = house_in(root)
-    with pytest.raises(AskError, match="no disk is mounted at /mnt/boondock-nowhere/x"):
-        back_up(house, Target(Path("/mnt/boondock-nowhere/x"), 7), "van", NOW)
+    with pytest.raises(CommandError, match="no disk is mounted at /mnt/boondock-nowhere/x"):
+        back_up(house, Destination(Path("/mnt/boondock-nowhere/x"), 7), "van", NOW)
     assert not Path("/mnt/boondock-nowhere").exists()
-    with pytest.raises(AskError, match="no disk is mounted"):
-        back_up(house, Target(tmp_path / "usb", 7, mounted=True), "van", NOW)
+    with pytest.raises(CommandError, match="no disk is mounted"):
+        back_up(house, Destination(tmp_path / "usb", 7, mounted=True), "van", NOW)
     report = state_files.read_backup_report(root / "var/lib/boondock-clock")
     assert report is not None
     assert "no disk is mounted" in str(report.problem)
 
 
 def test_backups_within_the_house_are_not_backed_up(root: Path) -> None:
-    where = Target(root / "etc/boondock/backups-of-mine", 7)
+    where = Destination(root / "etc/boondock/backups-of-mine", 7)
     back_up(house_in(root), where, "van", NOW)
     second = back_up(house_in(root), where, "van", NOW + timedelta(days=1))
     with Reader(second) as reader:
@@ -239,29 +238,28 @@ def test_the_command_says_what_it_did_and_lists_it(
     lines = (f'[storage]\nstate = "{tmp_path}/state"', f'[statistician]\ndatabase = "{root / DATABASE}"')
     toml.write_text("\n".join(lines) + f'\n[backup]\nto = "{tmp_path}/usb"\nat = "04:05"\n')
     monkeypatch.setenv("BOONDOCK_SECRETS", str(tmp_path / "secrets"))
-    assert command(config=toml, as_json=True) == 0
+    assert backup(config=toml, as_json=True) == 0
     said = json.loads(capsys.readouterr().out)
     assert Path(said["file"]).stat().st_size == said["bytes"]
-    assert command(config=toml) == 0
+    assert backup(config=toml) == 0
     assert "read back and good; it holds keys and passwords" in capsys.readouterr().out
-    assert command(config=toml, shown=True) == 0
+    assert backup(config=toml, shown=True) == 0
     assert len(capsys.readouterr().out.splitlines()) in (1, 2)
-    assert command(verify=Path(said["file"])) == 0
+    assert backup(verify=Path(said["file"])) == 0
     assert "good" in capsys.readouterr().out
-    with pytest.raises(AskError, match="there is no backup in"):
-        command(config=toml, to=tmp_path / "empty", shown=True)
+    with pytest.raises(CommandError, match="there is no backup in"):
+        backup(config=toml, to=tmp_path / "empty", shown=True)
     toml.write_text('[backup]\nto = "usb"\nat = "25:00"\n')
-    assert command(config=toml) == 78
-    mistakes = capsys.readouterr().err
-    assert "backup.to" in mistakes
-    assert "backup.at" in mistakes
+    with pytest.raises(SettingsError, match=r"backup\.to.*\n.*backup\.at") as wrong:
+        backup(config=toml)
+    assert wrong.value.exit_code == 78
 
 
 def test_two_at_a_time_are_refused(tmp_path: Path, root: Path) -> None:
     made(tmp_path, root)
     held = hold(tmp_path / "usb" / ".lock", "the first", 0)
     assert held is not None
-    with held, pytest.raises(AskError, match="another backup is being made"):
+    with held, pytest.raises(CommandError, match="another backup is being made"):
         made(tmp_path, root, 1)
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from bus.state_files import identify
-from cli.asking import AskError
+from cli.backup import Part
 from cli.backup.archive import Reader
-from cli.backup.restore import plan, restore
-from cli.backup.sources import Part
-from cli.progress import Progress
+from cli.backup.restore import plan_restore, put_back
+from cli.terminal import CommandError, Progress
 from tests.cli.backup_rig import (
     DATABASE,
     NOW,
@@ -47,7 +46,7 @@ def test_a_damaged_one_is_refused_and_changes_nothing(tmp_path: Path, root: Path
     refused = ""
     try:
         restored(path, fresh)
-    except AskError as error:
+    except CommandError as error:
         refused = str(error)
     if refused:
         assert str(path) in refused
@@ -61,7 +60,7 @@ def test_without_the_whole_one_changes_are_refused(tmp_path: Path, root: Path) -
     first = made(tmp_path, root)
     second = made(tmp_path, root, 1)
     first.unlink()
-    with Reader(second) as reader, pytest.raises(AskError, match=f"there is no .*{first.name}"):
+    with Reader(second) as reader, pytest.raises(CommandError, match=f"there is no .*{first.name}"):
         reader.verify()
 
 
@@ -144,7 +143,7 @@ def test_a_process_that_is_being_stopped_has_time_to_end(
 
     monkeypatch.setattr(Progress, "show", show)
     with Reader(path) as reader:
-        restore(reader, plan(reader, fresh, NOW), patience=30)
+        put_back(reader, plan_restore(reader, fresh, NOW), patience=30)
     assert said[0] == (0, "controller runs; waiting 30 s for its end")
     assert rows(fresh / DATABASE) == rows(root / DATABASE)
 
@@ -154,7 +153,7 @@ def test_it_is_refused_while_a_process_runs(tmp_path: Path, root: Path) -> None:
     before = tree(root)
     holder = controller(root)
     try:
-        with pytest.raises(AskError, match=r"controller is running.*sudo systemctl stop boondock.target"):
+        with pytest.raises(CommandError, match=r"controller is running.*sudo systemctl stop boondock.target"):
             restored(path, root)
     finally:
         os.kill(holder, 9)
@@ -171,7 +170,7 @@ def test_a_newer_one_is_refused(tmp_path: Path, root: Path, what: str, value: ob
             if name == "manifest.json":
                 content = json.dumps(json.loads(content) | {what: value}).encode()
             new.writestr(name, content)
-    with pytest.raises(AskError, match=r"[Uu]pdate this one first"):
+    with pytest.raises(CommandError, match=r"[Uu]pdate this one first"):
         restored(tmp_path / "newer.zip", root)
 
 
@@ -182,7 +181,7 @@ def test_what_was_changed_in_a_whole_zip_file_is_refused(tmp_path: Path, root: P
         for name in old.namelist():
             content = old.read(name)
             new.writestr(name, content[:-1] + b"?" if name == member else content)
-    with pytest.raises(AskError, match="is damaged"):
+    with pytest.raises(CommandError, match="is damaged"):
         restored(tmp_path / "other.zip", root)
 
 
@@ -204,7 +203,7 @@ def test_it_is_said_when_there_is_no_room(
     path = made(tmp_path, root)
     before = tree(root)
     monkeypatch.setattr("cli.backup.restore.free", lambda _: 1000)
-    with pytest.raises(AskError, match="make room, then try again"):
+    with pytest.raises(CommandError, match="make room, then try again"):
         restored(path, root)
     assert tree(root) == before
 
@@ -212,9 +211,9 @@ def test_it_is_said_when_there_is_no_room(
 def test_what_is_no_backup_is_said(tmp_path: Path, root: Path) -> None:
     no_file = tmp_path / "no.zip"
     no_file.write_bytes(b"no zip")
-    with pytest.raises(AskError, match="no whole backup of Boondock"):
+    with pytest.raises(CommandError, match="no whole backup of Boondock"):
         restored(no_file, root)
-    with pytest.raises(AskError, match="there is no"):
+    with pytest.raises(CommandError, match="there is no"):
         restored(no_file.with_name("absent.zip"), root)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker_config import needs_restart, render
-from cli.broker_passwords import hashed, new_password, verifies
-from cli.broker_rights import users
-from cli.install.units import PROCESSES, broker_text
+from cli.broker import hashed, new_password, verifies
+from cli.broker.files import needs_restart, render
+from cli.broker.rights import users
+from cli.install.texts import PROCESSES, broker_text
 from config.model import Settings
 from tests.client import PATIENCE, Client
 from tests.journeys.house import House

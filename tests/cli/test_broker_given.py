@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker_given import Given
+from cli.broker.certificates import Given
 from tests.cli.test_check import boondock
 from tests.lan import ADDRESS, OTHER, Lan, openssl
 from tests.secured import SecuredBroker, boondock_broker, open_folder

@@ -65,7 +65,7 @@ def test_names_are_completed_too(tmp_path: Path, words: str, offered: list[str])
     assert _completed(tmp_path, words) == offered
 
 
-@pytest.mark.parametrize("content", [b"[device.mppt\n", b"\xff\xfe\0", None])
+@pytest.mark.parametrize("content", [b"[device.mppt\n", b"device = 7\n", b"\xff\xfe\0", None])
 def test_a_file_that_cannot_be_read_offers_nothing(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "boondock.toml").write_bytes(content)

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from cli.configure import Target, configure
-from cli.errors import CommandError, SettingsError
-from cli.install.report import Report
-from cli.install.system import InstallError, System
+from cli.configure import Target, ask_again
+from cli.install import System
+from cli.terminal import CommandError, Report, SettingsError
+from tests import command
 from tests.house import ROOT
 
 KEY, OTHER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
@@ -105,7 +103,7 @@ class _Clone:
                 raise EOFError from None
 
         target = target or self.target()
-        code = configure(part, target, self.machine, read, self.report, dry_run=dry_run)
+        code = ask_again(part, target, self.machine, read, self.report, dry_run=dry_run)
         assert list(left) == [], "all answers were asked for"
         return code
 
@@ -218,7 +216,7 @@ def test_a_device_on_the_network_gets_its_port(clone: _Clone) -> None:
 
 
 def test_a_device_without_questions_is_left_to_its_owner(clone: _Clone) -> None:
-    with pytest.raises(InstallError, match=r"no questions about energy, of kind integral\nnext: "):
+    with pytest.raises(CommandError, match=r"no questions about energy, of kind integral\nnext: "):
         clone.ask("device", "4")
 
 
@@ -256,7 +254,7 @@ def test_phones_come_in_and_go(clone: _Clone) -> None:
 
 def test_phones_of_a_broker_elsewhere_are_set_there(clone: _Clone) -> None:
     clone.file.write_text('[broker]\nhost = "10.0.0.2"\n')
-    with pytest.raises(InstallError, match=r"10\.0\.0\.2 as it is set up there\nnext: "):
+    with pytest.raises(CommandError, match=r"10\.0\.0\.2 as it is set up there\nnext: "):
         clone.ask("phone")
 
 
@@ -284,7 +282,7 @@ def test_an_installed_house_needs_root_before_any_question(
     house: _Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(InstallError, match="sudo boondock configure"):
+    with pytest.raises(CommandError, match="sudo boondock configure"):
         house.ask("outputs")
     assert house.prompts == []
 
@@ -294,7 +292,7 @@ def test_an_installed_house_needs_root_before_any_question(
     [(None, ()), ("outputs", ("2",)), ("outputs", ("2", "27", "")), ("outputs", ("2", "27", "", "n"))],
 )
 def test_answers_that_end_change_nothing(clone: _Clone, part: str | None, answers: tuple[str, ...]) -> None:
-    with pytest.raises(InstallError, match="nothing was changed"):
+    with pytest.raises(CommandError, match="nothing was changed"):
         clone.ask(part, *answers)
     assert clone.file.read_text() == TOML
     assert [one.name for one in clone.folder.iterdir()] == ["boondock.toml"]
@@ -332,7 +330,7 @@ def test_a_file_that_cannot_be_changed_is_told(clone: _Clone, content: bytes | N
         clone.file.unlink()
     else:
         clone.file.write_bytes(content)
-    with pytest.raises(InstallError, match=said):
+    with pytest.raises(CommandError, match=said):
         clone.ask("outputs")
     assert clone.prompts == []
 
@@ -357,12 +355,12 @@ def test_yes_takes_what_is_found_and_says_what_it_cannot_answer(clone: _Clone) -
     ports.mkdir(parents=True)
     (ports / "usb-VictronEnergy_B").touch()
     target = clone.target()
-    assert configure("device", target, clone.machine, None, clone.report, dry_run=False) == 0
+    assert ask_again("device", target, clone.machine, None, clone.report, dry_run=False) == 0
     assert clone.settings()["device"]["victron_cable"]["kind"] == "vedirect"
-    with pytest.raises(InstallError, match=r"--yes of which part\?\nnext: "):
-        configure(None, target, clone.machine, None, clone.report, dry_run=False)
+    with pytest.raises(CommandError, match=r"--yes of which part\?\nnext: "):
+        ask_again(None, target, clone.machine, None, clone.report, dry_run=False)
     clone.file.write_text('[broker]\nhost = "10.0.0.2"\nusername = "van"\npassword = "x"\n')
-    assert configure("broker", target, clone.machine, None, clone.report, dry_run=False) == 0
+    assert ask_again("broker", target, clone.machine, None, clone.report, dry_run=False) == 0
 
 
 def test_which_file_is_meant(
@@ -378,18 +376,8 @@ def test_which_file_is_meant(
 
 
 def test_the_command_asks_on_standard_error_where_json_is_wanted(clone: _Clone) -> None:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
     words = ["configure", "outputs", "--config", str(clone.file), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", *words],
-        cwd=ROOT,
-        env=kept | {"PYTHONPATH": str(ROOT)},
-        input="2\n27\n\n\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = command.boondock(ROOT, *words, given="2\n27\n\n\n")
     said = json.loads(done.stdout)
     assert (done.returncode, said["ok"], said["failed"]) == (0, True, None), done.stderr
     assert said["done"][0].startswith(f"changed {clone.file}; the old one is boondock.toml.before-")

@@ -1,15 +1,12 @@
 """`boondock dump`: no secret of settings, secret files, the environment or the broker is in it."""
 
 import gzip
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cli import dump
-from tests.cli.test_check import ROOT
+from tests import command
 from tests.secured import SecuredBroker, open_folder
 
 KEY, ID, WORD = "0123456789abcdef0123456789abcdef", "0000000011112222", "hunter2hunter2"
@@ -44,16 +41,8 @@ SECRETS = (
 
 def written(folder: Path, target: Path, **variables: str) -> bytes:
     """All bytes of a bundle, unpacked."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "dump", "-o", str(target)],
-        cwd=folder,
-        env=kept | {"PYTHONPATH": str(ROOT), "BOONDOCK_CONFIG": str(folder / "boondock.toml")} | variables,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    variables = {"BOONDOCK_CONFIG": str(folder / "boondock.toml")} | variables
+    done = command.boondock(folder, "dump", "-o", str(target), **variables)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return gzip.decompress(target.read_bytes())
 

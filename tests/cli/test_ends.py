@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.app import COMMANDS
-from cli.errors import CommandError, SettingsError, sentence
+from cli.terminal import CommandError, SettingsError, sentence
 from tests.broker import Mosquitto
 from tests.cli.test_check import ROOT
 from tests.cli.test_export import boondock
@@ -106,7 +106,7 @@ from config import source
 from cli import app
 for name in app.COMMANDS:
     app.one(name)
-import cli.running, cli.broker_passwords
+import cli.broker
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     # What a command line loads is loaded now: the checkout may be root's alone, too.
     app.run([sys.argv[1], "--help"])

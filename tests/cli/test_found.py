@@ -1,9 +1,7 @@
 """Commands find the demo that runs, without any option, and do on it all that they promise."""
 
 import json
-import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +10,9 @@ from typing import Any
 import pytest
 
 from bus.health import VERSION
+from tests import command
 from tests.client import Client
 from tests.deploy.started import Started
-from tests.house import ROOT
 from tests.ports import free_port
 
 Json = Any
@@ -32,18 +30,8 @@ class Demo:
 
     def run(self, *arguments: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
         """The command as a person types it."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
-        variables = {"PYTHONPATH": str(ROOT), "TMPDIR": str(self.started.temporary), "COLUMNS": "90"}
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
-            cwd=self.folder,
-            env=kept | variables,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        variables = {"TMPDIR": str(self.started.temporary), "COLUMNS": "90"}
+        return command.boondock(self.folder, *arguments, given=typed or "", **variables)
 
     def good(self, *arguments: str) -> str:
         """What it prints; it must succeed."""
@@ -175,16 +163,7 @@ def test_a_run_that_has_ended_is_not_found(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "boondock-run-dead" / "lock").touch()
     (running,) = demo.started.temporary.glob("boondock-run-*/running.json")
     (tmp_path / "boondock-run-dead" / "running.json").write_bytes(running.read_bytes())
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "log"],
-        cwd=tmp_path,
-        env=kept | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = command.boondock(tmp_path, "log", TMPDIR=str(tmp_path))
     assert done.returncode == 78
     assert done.stderr == (
         "no house runs here, and there is no boondock.toml nor /etc/boondock/boondock.toml;"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bus.messages import from_iso, to_iso
-from cli import intake
-from cli.asking import AskError
+from cli import csv_import
+from cli.terminal import CommandError
 from statistician.arithmetic.periods import COMPILE_DELAY, HOUR, MINUTES_5
 from tests.broker import Mosquitto
 from tests.cli.test_export import boondock, exported
@@ -114,7 +114,7 @@ def test_hours_of_two_months_join_what_runs_and_one_undo_takes_them_back(
     broker: Mosquitto, folder: Path
 ) -> None:
     before = body(folder)
-    count = 7 * intake._ROWS_AT_ONCE + 1
+    count = 7 * csv_import._ROWS_AT_ONCE + 1
     # A counter in Wh that stood at 3 when its history ends, and at 4 in the first row that we made.
     states = [3.0 * n / (count - 1) for n in range(count)]
     lines = [f"{to_iso(START - (count - n) * HOUR)},{s},{s}" for n, s in enumerate(states)]
@@ -133,7 +133,7 @@ def test_hours_of_two_months_join_what_runs_and_one_undo_takes_them_back(
 def test_what_was_imported_before_a_mistake_is_named(broker: Mosquitto, folder: Path) -> None:
     before = body(folder)
     first = START - 300 * HOUR
-    lines = [f"{to_iso(first + n * HOUR)},{n},{n}" for n in range(intake._ROWS_AT_ONCE)]
+    lines = [f"{to_iso(first + n * HOUR)},{n},{n}" for n in range(csv_import._ROWS_AT_ONCE)]
     path = table(folder, f"{YIELD} state,{YIELD} sum", [*lines, f"{to_iso(START - HOUR + 1)},0,0"])
     done = boondock(folder, "import", path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -157,16 +157,16 @@ def test_the_kind_of_a_device_never_heard_is_seen_from_its_columns(
     tmp_path: Path, columns: str, line: str, wanted: str
 ) -> None:
     path = table(tmp_path, "a.b " + columns.format("a.b"), [f"2026-11-01T00:00:00Z,{line}"])
-    found = intake.read(Path(path))
-    rows = list(intake._hours(found, "a.b"))
-    unit = intake._unit(found, "a.b").get("unit")
-    assert intake._class(rows, unit) == {"state_class": wanted}
+    found = csv_import.read_table(Path(path))
+    rows = list(csv_import._hours(found, "a.b"))
+    unit = csv_import._unit(found, "a.b").get("unit")
+    assert csv_import._class(rows, unit) == {"state_class": wanted}
 
 
 def test_states_of_a_file_say_that_they_are_late(tmp_path: Path) -> None:
     file = tmp_path / "states.csv"
     file.write_text("ts,mppt.voltage\n2026-11-20T08:00:00Z,13.2\n")
-    readings = [reading for _, reading in intake._readings(intake.read(file))]
+    readings = [reading for _, reading in csv_import._readings(csv_import.read_table(file))]
     assert [reading.late for reading in readings] == [True]
 
 
@@ -174,5 +174,12 @@ def test_states_of_a_file_say_that_they_are_late(tmp_path: Path) -> None:
 def test_what_is_no_number_is_refused_with_its_line(tmp_path: Path, heading: str, line: str) -> None:
     file = tmp_path / "states.csv"
     file.write_text(f"{heading}\n2026-11-20T08:00:00Z,{line}\n")
-    with pytest.raises(AskError, match=r"line 2: a state is (inf|nan)"):
-        list(intake._readings(intake.read(file)))
+    with pytest.raises(CommandError, match=r"line 2: a state is (inf|nan)"):
+        list(csv_import._readings(csv_import.read_table(file)))
+
+
+def test_many_hours_go_in_several_requests_of_which_the_last_says_so() -> None:
+    table = csv_import.Table(states=False, columns={1: csv_import.Column("mppt.power", "mean", "W")}, rows=[])
+    hours = {"mppt.power": [csv_import.Hour(str(number)) for number in range(450)], "mppt.yield": []}
+    asked = [(len(rows), more) for _, rows, more in csv_import._requests(table, hours, ())]
+    assert asked == [(200, True), (200, True), (50, False)]

@@ -1,18 +1,19 @@
 """Who a command is at a broker with users, and what a refusal tells to do."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bus.topics import Topics
 from cli import doctor, house
+from cli.asking import Asker
 from cli.house import House, kept_password
+from cli.terminal import CommandError
 from config.model import Broker, Settings
-from tests.cli.test_check import ROOT
+from tests import command
 from tests.client import Client
 from tests.secured import SecuredBroker, open_folder
 
@@ -30,21 +31,8 @@ def secured() -> Iterator[SecuredBroker]:
 
 
 def boondock(broker: SecuredBroker, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
-    variables = {
-        "PYTHONPATH": str(ROOT),
-        "BOONDOCK_CONFIG": str(broker.config),
-        "BOONDOCK_SECRETS": "/nowhere",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=broker.folder,
-        env=kept | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    variables = {"BOONDOCK_CONFIG": str(broker.config), "BOONDOCK_SECRETS": "/nowhere"}
+    return command.boondock(broker.folder, *arguments, **variables)
 
 
 COMMANDS = (
@@ -126,3 +114,22 @@ def test_doctor_tries_every_user_whose_password_it_may_read(secured: SecuredBrok
     assert "refuses user viewer" in wrong.text
     gone = replace(settings.broker, port=1)
     assert not next(doctor.as_each_user(settings, gone, {"viewer": "no"}.get)).ok
+
+
+def test_a_viewer_who_asks_for_a_change_is_told_so_at_once() -> None:
+    with open_folder() as folder:
+        broker = SecuredBroker(folder, "")
+        broker.start()
+        service = Client(broker.port, login=broker.login("boondock_statistician"))
+        service.publish(Topics().service("statistician"), "online", retain=True)
+        user, password = broker.login("viewer")
+        settings = Broker(host="127.0.0.1", port=broker.port, username=user, password=password)
+        try:
+            with (
+                Asker(settings) as asker,
+                pytest.raises(CommandError, match=r"Not authorized.*allowed to ask"),
+            ):
+                list(asker.pages("undo", {"fix": 1}, dict[str, object]))
+        finally:
+            service.close()
+            broker.stop()

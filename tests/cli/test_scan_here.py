@@ -9,20 +9,21 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 from zeroconf import ServiceInfo, Zeroconf
 
-from cli.install.system import System
-from cli.scan import lan, serial
-from cli.scan.found import Found, lines
-from cli.scan.mdns import browse
+from cli import lan, scan
+from cli.install import System
+from cli.lan import Found, browse, lines
 from collector.read import PATIENCE_S, Speaker, listen
+from tests import command
 from tests.emulators.modbus_tcp import ModbusServer, Unit
 from tests.emulators.vedirect import Cable, Mppt, SmartShunt, Talker
-from tests.house import ROOT
 
 BY_ID = "dev/serial/by-id"
 
@@ -74,7 +75,7 @@ def test_a_cable_that_speaks_is_named_with_lines_to_paste(machine: System) -> No
         product="FT231X\x1b[31m",
     )
     with Talker(cable.write, Mppt()), Talker(other.write, SmartShunt()):
-        found = serial.scan(machine, {})
+        found = scan.scan_serial(machine, {})
     assert [one.guesses[0].kind for one in found] == ["vedirect", "vedirect"]
     assert [one.guesses[0].model for one in found] == [
         "SmartSolar Charger MPPT 75/15",
@@ -101,7 +102,7 @@ def test_what_is_no_ve_direct_is_told_with_the_next_command(
     cable = Cable()
     port = plug(machine, "usb-Prolific", cable.path)
     with Talker(cable.write, says):
-        (found,) = serial.scan(machine, {}, lambda path: listen(path, patience=0.6))
+        (found,) = scan.scan_serial(machine, {}, lambda path: listen(path, patience=0.6))
     assert (found.note, found.guesses, found.advice) == (note, [], f"boondock scan modbus --port {port}")
     assert shown([found]).endswith(f"# Next:\nboondock scan modbus --port {port}")
 
@@ -118,7 +119,7 @@ def test_a_port_of_boondock_toml_is_never_opened(machine: System, path: str) -> 
     (machine.root / "dev/ttyUSB0").touch()
     port = plug(machine, "usb-VictronEnergy_A", str(machine.root / "dev/ttyUSB0"))
     devices = {"mppt": {"port": port if path == "by its name" else path}, "grid": {"port": "tcp://10.0.0.2"}}
-    (found,) = serial.scan(machine, serial.ports(devices), never)
+    (found,) = scan.scan_serial(machine, scan.configured_ports(devices), never)
     assert found.configured == ["mppt"]
     assert "is mppt" in shown([found])
     assert "[device." not in shown([found])
@@ -150,7 +151,7 @@ def test_a_port_that_is_held_is_never_opened(
         (machine.root / "proc/locks").write_text(
             f"1: POSIX  ADVISORY  READ 9 00:01:7 128 128\n2: FLOCK  ADVISORY  WRITE 4711 {place} 0 EOF\n"
         )
-    (one,) = serial.scan(machine, {}, never)
+    (one,) = scan.scan_serial(machine, {}, never)
     assert said in (one.note or "")
     assert bool(one.configured) is ours
 
@@ -170,7 +171,7 @@ def test_a_lock_of_another_process_is_seen_on_this_machine(tmp_path: Path) -> No
     (tmp_path / f"proc/{other.pid}").mkdir()
     (tmp_path / f"proc/{other.pid}/comm").symlink_to(f"/proc/{other.pid}/comm")
     try:
-        (found,) = serial.scan(machine, {}, never)
+        (found,) = scan.scan_serial(machine, {}, never)
     finally:
         other.communicate("\n", timeout=20)
     assert f"(process {other.pid}): not opened" in (found.note or "")
@@ -178,7 +179,7 @@ def test_a_lock_of_another_process_is_seen_on_this_machine(tmp_path: Path) -> No
 
 def test_a_port_that_may_not_be_opened_says_why(machine: System) -> None:
     plug(machine, "usb-gone", "/dev/no-such-port")
-    (found,) = serial.scan(machine, {})
+    (found,) = scan.scan_serial(machine, {})
     assert "is not there" in (found.note or "")
     assert found.advice is None
 
@@ -188,12 +189,12 @@ def test_the_console_of_linux_is_left_alone(machine: System) -> None:
     (machine.root / "dev/serial0").symlink_to("ttyS0")
     (machine.root / "boot/firmware").mkdir(parents=True)
     (machine.root / "boot/firmware/cmdline.txt").write_text("console=serial0,115200 console=tty1\n")
-    (found,) = serial.scan(machine, {}, never)
+    (found,) = scan.scan_serial(machine, {}, never)
     assert "Linux uses it as its console" in (found.note or "")
 
 
 def test_no_port_at_all(tmp_path: Path) -> None:
-    assert shown(serial.scan(System(tmp_path), {}, never)) == "Nothing answered."
+    assert shown(scan.scan_serial(System(tmp_path), {}, never)) == "Nothing answered."
 
 
 class _Machine(System):
@@ -241,12 +242,18 @@ def announce(peer: Zeroconf, service: str, name: str, port: int, host: str = "pe
 
 
 def test_what_announces_itself_is_told_with_the_next_step(peer: Zeroconf) -> None:
-    announce(peer, "_mqtt._tcp", "Mosquitto", 1883)
-    announce(peer, "_home-assistant._tcp", "Home", 8123)
-    announce(peer, "_http._tcp", "shellyplus1-a8032ab12345", 80)
-    announce(peer, "_http._tcp", "Venus GX", 81)
-    announce(peer, "_http._tcp", "A printer", 82)
-    announce(peer, "_modbus._tcp", "inverter", 1502, host="inverter")
+    services = (
+        partial(announce, peer, "_mqtt._tcp", "Mosquitto", 1883),
+        partial(announce, peer, "_home-assistant._tcp", "Home", 8123),
+        partial(announce, peer, "_http._tcp", "shellyplus1-a8032ab12345", 80),
+        partial(announce, peer, "_http._tcp", "Venus GX", 81),
+        partial(announce, peer, "_http._tcp", "A printer", 82),
+        partial(announce, peer, "_modbus._tcp", "inverter", 1502, host="inverter"),
+    )
+    with ThreadPoolExecutor(len(services)) as pool:
+        # Each asks for a second whether somebody has its name: all at once.
+        for done in [pool.submit(one) for one in services]:
+            done.result()
     found = lan.scan(_Machine(), {"roof": {"port": "tcp://inverter.local:1502"}}, 2.5, ["127.0.0.1"])
     assert {(one.address, one.what, one.advice) for one in found if one.port is None} == {
         ("127.0.0.1:1883", "MQTT broker", "boondock configure broker"),
@@ -335,15 +342,6 @@ def test_a_whole_network_of_silence_takes_seconds(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_command_lists_the_ports_of_this_machine(tmp_path: Path) -> None:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BOONDOCK_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "scan", "serial", "--json"],
-        cwd=tmp_path,
-        env=kept | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = command.boondock(tmp_path, "scan", "serial", "--json", TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert all(one["port"].startswith("/dev/") for one in json.loads(done.stdout)["found"])

@@ -4,8 +4,8 @@ import tomllib
 
 import pytest
 
-from cli.errors import CommandError
-from cli.naming.tables import Texts, with_table
+from cli.configure import Texts, with_table
+from cli.terminal import CommandError
 
 TOML = """\
 # My van.

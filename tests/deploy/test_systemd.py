@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.install.plan import PENDING
-from cli.install.units import BROKER, broker_text
+from cli.install.texts import BROKER, broker_text
 from cli.install.update import FORMER
 from collector.device import TRANSPORTS
 from config import load

@@ -13,10 +13,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from cli.broker_rights import ASKS_COLLECTOR, CARRY_KEYS, COLLECTORS, table
-from cli.broker_rights import users as broker_users
+from cli.broker.rights import ASKS_COLLECTOR, CARRY_KEYS, COLLECTORS
+from cli.broker.rights import users as broker_users
 from collector.registry import Registry, verbs
 from config.model import Settings
+from scripts.verbs import table_of_rights
 from statistician.api import VERBS
 from tests.client import Client
 from tests.emulators import victron
@@ -271,7 +272,7 @@ def test_a_user_may_what_the_table_says_and_nothing_else(
 
 
 def test_the_table_is_the_one_the_acl_is_made_from() -> None:
-    assert table() in DOC.read_text(encoding="utf-8")
+    assert table_of_rights() in DOC.read_text(encoding="utf-8")
 
 
 def test_keys_of_devices_are_for_the_collector_alone() -> None:

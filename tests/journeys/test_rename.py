@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.asking import AskError
-from cli.naming.devices import Where, rename, replace
+from cli.backup import HouseFiles
+from cli.rename import rename_device, replace_device
+from cli.terminal import CommandError
 from config import load
 from tests.client import Client
 from tests.emulators import victron
@@ -66,10 +67,10 @@ class Van(House):
         self.client.wait(lambda m: m.topic == mark and m.payload != b"" and int(m.payload) >= reading["seq"])
 
     @property
-    def where(self) -> Where:
+    def where(self) -> HouseFiles:
         """What the command knows of it."""
         settings = load.load(self.folder / "boondock.toml")
-        return Where(settings, self.folder / "boondock.toml", self.folder / "secrets")
+        return HouseFiles(settings, self.folder / "boondock.toml", self.folder / "secrets")
 
     def yields(self) -> dict[str, list[float]]:
         """What is stored of each device's yield."""
@@ -104,7 +105,7 @@ def test_a_device_of_mqtt_goes_on_under_its_new_name(van: Van) -> None:
     van.add("shunt", OLD)
     van.hear("shunt", OLD, 100)
     van.hear("shunt", OLD, 110)
-    told = list(rename(van.where, "shunt", "sunny", NOW))
+    told = list(rename_device(van.where, "shunt", "sunny", NOW))
     assert told[0] == "collector_ble calls shunt sunny now"
     assert "sunny.yield_today" in told[1]
     van.hear("sunny", OLD, 120)
@@ -124,7 +125,7 @@ def test_new_hardware_takes_the_name_and_its_counter_adds_nothing(van: Van) -> N
     last = van.stored()["shunt", "yield_today"][-1][0]
     van.add("other", NEW)
     van.hear("other", NEW, 5000)
-    told = list(replace(van.where, "shunt", "other", None))
+    told = list(replace_device(van.where, "shunt", "other", None))
     assert told[0] == "collector_ble reads the old shunt no more"
     van.hear("shunt", NEW, 5030)
     van.bluez.advertise(OLD, {COMPANY: victron.solar_charger(victron.SolarCharger(), KEY, iv=99)})
@@ -146,10 +147,10 @@ def test_it_goes_on_where_it_was_broken_off(van: Van, after: int) -> None:
     van.hear("shunt", OLD, 100)
     van.add("other", NEW)
     van.hear("other", NEW, 5000)
-    steps = replace(van.where, "shunt", "other", None)
+    steps = replace_device(van.where, "shunt", "other", None)
     for _ in range(after):
         next(steps)
-    list(replace(van.where, "shunt", "other", None))
+    list(replace_device(van.where, "shunt", "other", None))
     van.hear("shunt", NEW, 5030)
     assert van.yields()["shunt"] == [100, 5030]
 
@@ -169,14 +170,14 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(van: Van) -> None:
         ("shunt.voltage", "volts", "write device.entity"),
         ("shunt.voltage", "shunt.volts", "still calls it voltage"),
     ):
-        with pytest.raises(AskError, match=sentence):
-            list(rename(van.where, old, new, NOW))
+        with pytest.raises(CommandError, match=sentence):
+            list(rename_device(van.where, old, new, NOW))
     for old, new, sentence in (
         ("shunt", "roof", "roof stands in"),
         ("shunt", "absent", "there is no absent"),
         ("shunt", "shunt", "under the same name"),
     ):
-        with pytest.raises(AskError, match=sentence):
-            list(replace(van.where, old, new, None))
+        with pytest.raises(CommandError, match=sentence):
+            list(replace_device(van.where, old, new, None))
     assert van.yields() == before
     van.hear("shunt", OLD, 110)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bus.messages import from_iso
+from cli.backup import HouseFiles
 from cli.backup.archive import Reader
-from cli.backup.make import Target, back_up
-from cli.backup.restore import plan, restore
-from cli.backup.sources import House
+from cli.backup.make import Destination, back_up
+from cli.backup.restore import plan_restore, put_back
 from config import load
 from tests.journeys.test_two_roads import STATE, Van
 
@@ -37,8 +37,8 @@ def backed_up(van: Van, days: int) -> Path:
         storage=replace(settings.storage, state=str(van.folder / "state"), runtime=str(van.folder / "run")),
         statistician=replace(settings.statistician, database=str(van.database)),
     )
-    house = House(settings, path, van.folder / "secrets")
-    return back_up(house, Target(van.folder / "usb", 7), "van", NOW + timedelta(days=days))
+    house = HouseFiles(settings, path, van.folder / "secrets")
+    return back_up(house, Destination(van.folder / "usb", 7), "van", NOW + timedelta(days=days))
 
 
 def confirmed(van: Van) -> None:
@@ -82,7 +82,7 @@ def test_what_was_stored_and_what_waited_is_there_again(van: Van, *, fresh_card:
             shutil.rmtree(van.folder / name)
         van.database.unlink()
     with Reader(path) as reader:
-        restore(reader, plan(reader, Path("/"), NOW))
+        put_back(reader, plan_restore(reader, Path("/"), NOW))
     van.broker.kill()
     van.broker.start()
     van.start(*PROCESSES)

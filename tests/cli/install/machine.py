@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.install import mosquitto, steps
+from cli.install import System, steps, texts
 from cli.install.plan import OWN, Plan
 from cli.install.steps import Context
-from cli.install.system import InstallError, System
+from cli.terminal import CommandError
 from tests.house import ROOT
 
 TOML = '[device.pi]\nkind = "raspberry_pi"\n\n[relay.pump]\npin = 17\n'
@@ -82,7 +82,7 @@ class Machine(System):
             return True
         try:
             self.run(*argv)
-        except InstallError:
+        except CommandError:
             return False
         return True
 
@@ -90,12 +90,12 @@ class Machine(System):
         return self.units.setdefault(unit, [False, False])
 
     def run(self, *argv: str, live: bool = False, env: Mapping[str, str] | None = None) -> None:
-        """Do what a command does. Raises InstallError."""
+        """Do what a command does. Raises CommandError."""
         del live, env
         words = " ".join(argv)
         self.ran.append(words)
         if self.failing and self.failing in words:
-            raise InstallError(f"{words} failed")
+            raise CommandError(f"{words} failed")
         match argv[0]:
             case "systemctl":
                 self._systemctl(argv[1], argv[2:])
@@ -168,14 +168,14 @@ class Machine(System):
     def with_mosquitto(self) -> None:
         """Let the distribution's broker run, with users of its own."""
         for name, text in (
-            (mosquitto.CONF, "include_dir /etc/mosquitto/conf.d\npassword_file /etc/mosquitto/users\n"),
+            (texts.CONF, "include_dir /etc/mosquitto/conf.d\npassword_file /etc/mosquitto/users\n"),
             ("/etc/mosquitto/users", "anna:x\n"),
             (MOSQUITTO, ""),
         ):
             self.at(name).parent.mkdir(parents=True, exist_ok=True)
             self.at(name).write_text(text)
         self.at("/etc/mosquitto/conf.d").mkdir()
-        self.units[mosquitto.UNIT] = [True, True]
+        self.units[texts.MOSQUITTO] = [True, True]
 
     def running(self) -> set[str]:
         """The units that are enabled or active."""

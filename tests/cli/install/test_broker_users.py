@@ -2,10 +2,10 @@
 
 import pytest
 
-from cli.broker_passwords import hashes, verifies
-from cli.install import mosquitto
-from cli.install.broker_users import BrokerUsers
-from cli.install.system import InstallError
+from cli.broker import hashes, verifies
+from cli.broker.files import BrokerUsers
+from cli.install import texts
+from cli.terminal import CommandError
 from config.model import Settings
 from tests.cli.install.machine import Machine
 
@@ -15,7 +15,7 @@ USERS, RIGHTS = "/etc/mosquitto/users", "/etc/mosquitto/rights"
 @pytest.fixture
 def house(machine: Machine) -> Machine:
     machine.with_mosquitto()
-    conf = machine.at(mosquitto.CONF)
+    conf = machine.at(texts.CONF)
     conf.write_text(f"{conf.read_text()}acl_file {RIGHTS}\n")
     machine.at(RIGHTS).write_text("user anna\ntopic readwrite #\n")
     return machine
@@ -49,7 +49,7 @@ def test_their_files_are_given_back_byte_by_byte(house: Machine, users: bytes, r
     assert house.at(RIGHTS).read_bytes().startswith(rights)
     assert house.at(USERS).stat().st_mode & 0o777 == 0o640
     assert BrokerUsers(house, Settings()).there()
-    assert house.ran == [f"systemctl reload {mosquitto.UNIT}"]
+    assert house.ran == [f"systemctl reload {texts.MOSQUITTO}"]
     BrokerUsers(house, Settings()).remove()
     assert (house.at(USERS).read_bytes(), house.at(RIGHTS).read_bytes()) == (users, rights)
     assert vault(house) == []
@@ -95,8 +95,8 @@ def test_what_somebody_changed_meanwhile_stays(house: Machine) -> None:
     ],
 )
 def test_where_users_cannot_be_added_it_is_told(house: Machine, conf: str, why: str) -> None:
-    house.at(mosquitto.CONF).write_text(conf)
-    with pytest.raises(InstallError, match=why):
+    house.at(texts.CONF).write_text(conf)
+    with pytest.raises(CommandError, match=why):
         BrokerUsers(house, Settings())
     assert house.at(USERS).read_text() == "anna:x\n"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.install import System
 from cli.install.changes import PYTHON, Command, File, Folder, Journal, Link, Service, give_back
-from cli.install.system import InstallError, System
+from cli.terminal import CommandError
 
 
 class Machine(System):
@@ -162,7 +163,7 @@ def test_a_command_is_taken_back_on_purge_alone_if_it_says_so(machine: Machine, 
 
 def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     (tmp_path / "journal.json").write_text("[{")
-    with pytest.raises(InstallError, match="cannot be read"):
+    with pytest.raises(CommandError, match="cannot be read"):
         Journal(tmp_path / "journal.json")
 
 

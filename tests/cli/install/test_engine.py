@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from cli.install import changes, engine, mosquitto, release, steps, system, units
+import cli.install
+from cli.install import changes, plan, steps, texts
 from cli.install.changes import JOURNAL, Command, File, Journal
 from cli.install.plan import EXISTING, SETTINGS
 from cli.install.steps import COMMAND, STEPS, Context, Step
-from cli.install.system import InstallError
+from cli.terminal import CommandError
 from tests.cli.install.machine import TOML, Machine
 from tests.cli.install.power_cut import PowerCut, lines
 
-TRACED = {str(one.__file__) for one in (engine, changes, release, system)}
+TRACED = {str(one.__file__) for one in (steps, changes, plan, cli.install)}
 # What is the user's stays but for `boondock uninstall --purge`, which removes these folders at its end.
 LEFT = {
     *("etc/boondock", "etc/boondock/boondock.toml", "etc/boondock/secrets", "var/lib/boondock-install"),
@@ -24,13 +25,13 @@ LEFT = {
 
 def install(context: Context) -> tuple[int, list[str]]:
     said: list[str] = []
-    return engine.do(STEPS, context, said.append), said
+    return steps.do_steps(STEPS, context, said.append), said
 
 
 def test_it_does_what_it_shows_and_the_second_time_nothing(machine: Machine) -> None:
     context = machine.context()
     before = machine.files()
-    shown = "\n".join(engine.show(STEPS, context))
+    shown = "\n".join(steps.show_steps(STEPS, context))
     assert machine.files() == before
     assert machine.ran == []
     count, said = install(context)
@@ -41,11 +42,11 @@ def test_it_does_what_it_shows_and_the_second_time_nothing(machine: Machine) -> 
     assert set(done) - later <= {line.strip() for line in shown.splitlines()}
     assert machine.at(SETTINGS).read_text() == TOML
     assert machine.at(COMMAND).stat().st_mode & 0o777 == 0o755
-    assert {units.TARGET, units.BROKER, units.BACKUP, units.RESUME} <= machine.running()
+    assert {texts.TARGET, texts.BROKER, texts.BACKUP, texts.RESUME} <= machine.running()
     machine.ran.clear()
     assert install(context) == (0, [])
     assert machine.ran == []
-    assert "\n".join(engine.show(STEPS, context)).count("nothing to do") == len(STEPS)
+    assert "\n".join(steps.show_steps(STEPS, context)).count("nothing to do") == len(STEPS)
 
 
 def names(machine: Machine) -> set[str]:
@@ -67,7 +68,7 @@ def test_interrupted_at_any_line_it_goes_on_to_the_same_end_and_all_is_given_bac
         install(context)
         assert (names(one), one.running(), one.zone) == (names(whole), whole.running(), whole.zone), place
         assert install(context) == (0, [])
-        assert engine.undo(context, lambda _: None, purge=True)
+        assert steps.undo_steps(context, lambda _: None, purge=True)
         assert (one.zone, one.running(), one.users) == ("Etc/UTC", units_before, set()), place
         left = {name: one for name, one in one.files().items() if name not in before}
         assert set(left) <= LEFT, place
@@ -77,21 +78,21 @@ def test_a_mosquitto_that_was_here_is_kept_and_given_back_byte_by_byte(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.with_mosquitto()
-    read = mosquitto.read
-    monkeypatch.setattr(mosquitto, "read", lambda _root: read(machine.root))
+    read = texts.existing_broker
+    monkeypatch.setattr(texts, "existing_broker", lambda _root: read(machine.root))
     before = machine.files()
     context = machine.context(EXISTING)
     added = [one for one in steps.broker(context) if "broker-users" in "".join(one.show())]
     assert [isinstance(one, Command) and one.live for one in added] == [True], "it tells of users of theirs"
     install(context)
     assert "boondock_controller" in machine.at("/etc/mosquitto/users").read_text()
-    assert machine.at(mosquitto.INCLUDE).exists()
-    assert machine.units[mosquitto.UNIT] == [True, True]
-    assert engine.undo(context, lambda _: None, purge=True)
+    assert machine.at(texts.INCLUDE).exists()
+    assert machine.units[texts.MOSQUITTO] == [True, True]
+    assert steps.undo_steps(context, lambda _: None, purge=True)
     after = machine.files()
     assert {name: one for name, one in after.items() if name in before} == before
     assert set(after) - set(before) <= LEFT
-    assert machine.units[mosquitto.UNIT] == [True, True]
+    assert machine.units[texts.MOSQUITTO] == [True, True]
 
 
 def test_a_purge_takes_what_an_uninstall_kept_and_what_is_kept_is_found_again(machine: Machine) -> None:
@@ -99,14 +100,14 @@ def test_a_purge_takes_what_an_uninstall_kept_and_what_is_kept_is_found_again(ma
     context = machine.context()
     install(context)
     vault = machine.at("/etc/credstore/boondock-admin-password")
-    assert engine.undo(context, lambda _: None, purge=False)
+    assert steps.undo_steps(context, lambda _: None, purge=False)
     assert vault.exists()
     assert machine.at(SETTINGS).read_text() == TOML
     assert machine.users
     assert not machine.at(COMMAND).exists()
     install(context)
     assert vault.exists()
-    assert engine.undo(context, lambda _: None, purge=True)
+    assert steps.undo_steps(context, lambda _: None, purge=True)
     assert (vault.exists(), machine.users) == (False, {"dialout"})
 
 
@@ -115,16 +116,16 @@ def test_what_cannot_be_taken_back_holds_up_nothing_else_and_is_tried_again(mach
     install(context)
     machine.failing = "set-timezone"
     said: list[str] = []
-    assert not engine.undo(context, said.append, purge=False)
+    assert not steps.undo_steps(context, said.append, purge=False)
     assert any("cannot be taken back" in line for line in said)
     assert not machine.at(COMMAND).exists()
     assert not machine.running()
     machine.failing = ""
     # Beside it the folders of what is kept.
-    left = [one for one in engine.would_undo(context, purge=False) if not one.startswith("  folder ")]
+    left = [one for one in steps.would_undo(context, purge=False) if not one.startswith("  folder ")]
     assert len(left) == 1
     assert "timedatectl" in left[0]
-    assert engine.undo(context, said.append, purge=False)
+    assert steps.undo_steps(context, said.append, purge=False)
     assert machine.zone == "Etc/UTC"
 
 
@@ -144,7 +145,7 @@ def test_packages_that_a_power_cut_left_half_installed_are_finished_first(
 
 def test_a_file_that_cannot_be_written_is_told_with_its_step(machine: Machine) -> None:
     machine.at(COMMAND).mkdir()
-    with pytest.raises(InstallError, match=r"the command boondock: .*boondock"):
+    with pytest.raises(CommandError, match=r"the command boondock: .*boondock"):
         install(machine.context())
 
 
@@ -153,10 +154,10 @@ def test_a_command_that_fails_is_told_with_what_to_do(machine: Machine, tmp_path
     machine.failing = "x"
     step = Step("a step", lambda _context: iter([made]))
     said: list[str] = []
-    with pytest.raises(InstallError, match="x failed\nnext: look"):
-        engine.do([step], machine.context(), said.append)
+    with pytest.raises(CommandError, match="x failed\nnext: look"):
+        steps.do_steps([step], machine.context(), said.append)
     assert said == ["== a step", "  run x"]
     done = Step("done", lambda _context: iter([File(tmp_path / "x", "")]))
     File(tmp_path / "x", "").do(Journal(machine.at(JOURNAL)))
-    assert engine.do([done], machine.context(), said.append) == 0
-    assert list(engine.show([done], machine.context())) == ["== done", "  nothing to do"]
+    assert steps.do_steps([done], machine.context(), said.append) == 0
+    assert list(steps.show_steps([done], machine.context())) == ["== done", "  nothing to do"]

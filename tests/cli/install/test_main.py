@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.install import engine, main, plan
-from cli.install.plan import ANSWERS, ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan
-from cli.install.release import Source
-from cli.install.report import Report, guarded
+from cli.install import alone, main, plan, steps
+from cli.install.plan import ANSWERS, ELSEWHERE, EXISTING, OWN, SECRETS, SETTINGS, Plan, Source
 from cli.install.steps import COMMAND, STEPS, Context
-from cli.install.system import InstallError, alone
+from cli.terminal import CommandError, Report, guarded
 from tests.cli.install.machine import TOML, Machine
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -65,7 +63,7 @@ def test_an_installation_that_ended_goes_on_with_its_answers(
 ) -> None:
     answering(monkeypatch, ANSWERED)
     house.failing = failing
-    with pytest.raises(InstallError, match=failing):
+    with pytest.raises(CommandError, match=failing):
         install(house)
     monkeypatch.setattr("builtins.input", lambda _prompt: pytest.fail("nothing is asked again"))
     house.failing = ""
@@ -79,7 +77,7 @@ def test_an_installation_that_ended_goes_on_with_its_answers(
 
 
 def test_yes_takes_the_file_of_the_clone_and_says_where_there_is_none(house: Machine) -> None:
-    with pytest.raises(InstallError, match=r"boondock\.toml, which does not exist\nnext: copy"):
+    with pytest.raises(CommandError, match=r"boondock\.toml, which does not exist\nnext: copy"):
         install(house, yes=True)
     assert not house.at(ANSWERS).exists()
     (house.source / "boondock.toml").write_text(TOML)
@@ -141,7 +139,7 @@ def test_which_broker_of_this_machine_was_chosen_stays_chosen(
 @pytest.mark.parametrize(("content", "why"), [(b"\xff\xfe", "cannot be read"), (b"[x", "boondock.toml: ")])
 def test_a_file_that_cannot_be_read_is_told(house: Machine, content: bytes, why: str) -> None:
     (house.source / "boondock.toml").write_bytes(content)
-    with pytest.raises(InstallError, match=re.escape(why)):
+    with pytest.raises(CommandError, match=re.escape(why)):
         install(house, yes=True)
     assert house.ran == []
 
@@ -151,7 +149,7 @@ def test_nobody_but_root_changes_the_machine(
     house: Machine, monkeypatch: pytest.MonkeyPatch, do: Callable[[Report], int]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(InstallError, match="this changes the system: sudo "):
+    with pytest.raises(CommandError, match="this changes the system: sudo "):
         do(Report())
     assert house.ran == []
 
@@ -159,7 +157,7 @@ def test_nobody_but_root_changes_the_machine(
 def test_two_commands_never_change_the_machine_at_once(house: Machine) -> None:
     (house.source / "boondock.toml").write_text(TOML)
     for do in (lambda: install(house, yes=True), lambda: main.uninstall(Report())):
-        with alone(house), pytest.raises(InstallError, match="is going on\nnext: wait"):
+        with alone(house), pytest.raises(CommandError, match="is going on\nnext: wait"):
             do()
         install(house, yes=True)
     assert house.at(COMMAND).exists()
@@ -188,7 +186,7 @@ def test_uninstall_keeps_what_is_the_users_and_the_next_installation_finds_it(
     # The folder of passwords was made by the installation before the last.
     gone = (data, stamp, house.at(SETTINGS), house.at(ANSWERS), house.at("/etc/credstore"))
     assert [one.exists() for one in gone] == [False] * 5
-    with pytest.raises(InstallError, match="nothing is installed here"):
+    with pytest.raises(CommandError, match="nothing is installed here"):
         main.uninstall(Report())
 
 
@@ -231,7 +229,7 @@ def test_an_update_brings_units_in_line_without_a_restart_of_its_own(house: Mach
     assert not [one for one in house.ran if "restart" in one or "start" in one.split()]
     # The update starts it then; nothing is left to do for an installation.
     context = Context(main.of_file(house, house.at(SETTINGS), release, release, None), house)
-    assert engine.do(STEPS, context, lambda _: None) == 0
+    assert steps.do_steps(STEPS, context, lambda _: None) == 0
 
 
 @pytest.mark.parametrize("well", [True, False])
@@ -250,7 +248,7 @@ def test_another_version_that_runs_well_here_is_updated_and_not_installed_over(
     assert well or "but not well" in capsys.readouterr().out
     house.failing = f"cli update {house.source}"
     (house.source / "pyproject.toml").write_text('version = "1.2.5"\n')
-    with pytest.raises(InstallError, match="update"):
+    with pytest.raises(CommandError, match="update"):
         install(house)
     assert house.at("/opt/boondock/current").readlink().name.startswith("1.2.4")
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.install.release import Release, Source, current, tidy, unpacked
-from cli.install.system import InstallError, System
+from cli.install import System
+from cli.install.plan import Release, Source, current, tidy, unpacked
+from cli.terminal import CommandError
 from tests.house import ROOT
 
 
@@ -59,9 +60,9 @@ def test_this_very_folder_is_one() -> None:
 
 
 def test_what_is_no_boondock_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InstallError, match="is no folder of Boondock"):
+    with pytest.raises(CommandError, match="is no folder of Boondock"):
         Source(tmp_path).name()
-    with pytest.raises(InstallError, match="does not exist"):
+    with pytest.raises(CommandError, match="does not exist"):
         unpacked(System(tmp_path), tmp_path / "x.tar.gz", tmp_path / "work")
 
 
@@ -74,9 +75,9 @@ def test_an_archive_is_unpacked(source: Path, tmp_path: Path) -> None:
 def test_no_room_is_told_before_anything_is_copied(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.install.release._ROOM", 10**18)
+    monkeypatch.setattr("cli.install.plan._ROOM", 10**18)
     release = Release(System(tmp_path), source, tmp_path / "opt/releases/x")
-    with pytest.raises(InstallError, match="MB are free"):
+    with pytest.raises(CommandError, match="MB are free"):
         release._copy()
     assert not release.path.exists()
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from bus.topics import Topic, Topics, Verb
 from cli.house import as_admin
 from cli.install import status
-from cli.install.status import Device, Service, State
+from cli.install.status import DeviceState, ServiceState, State
 from config.model import Broker, Settings
 
 NOW = datetime(2026, 11, 21, 6, 40, 20, tzinfo=UTC).timestamp()
@@ -49,7 +49,7 @@ def unit(**more: str) -> dict[str, str]:
 def test_a_service_is_what_systemd_and_the_broker_say(
     found: dict[str, str], said: dict[Topic, bytes] | None, state: str, text: str
 ) -> None:
-    service = status._service("collector@host", found, said)
+    service = status._service(found, said)
     assert service.state == state
     assert text in service.text
 
@@ -62,10 +62,10 @@ def test_a_device_is_as_old_as_its_reading_and_one_that_was_never_heard_is_liste
         Topic(Verb.STATE, "broken"): b"21.5",
     }
     assert list(status._devices({"tank"}, said, NOW)) == [
-        Device("broken", "unknown", None),
-        Device("mppt", "online", 10.0),
-        Device("tank", "unknown", None),
-        Device("thermo", "unknown", None),
+        DeviceState("broken", "unknown", None),
+        DeviceState("mppt", "online", 10.0),
+        DeviceState("tank", "unknown", None),
+        DeviceState("thermo", "unknown", None),
     ]
 
 
@@ -79,21 +79,21 @@ def test_topics_of_strangers_do_not_stop_it() -> None:
 @pytest.mark.parametrize(
     ("services", "reached", "well"),
     [
-        ([Service("a", "ok", ""), Service("b", "idle", "")], True, True),
-        ([Service("a", "ok", "")], False, False),
-        ([Service("a", "wrong", "")], True, False),
+        ([ServiceState("a", "ok", ""), ServiceState("b", "idle", "")], True, True),
+        ([ServiceState("a", "ok", "")], False, False),
+        ([ServiceState("a", "wrong", "")], True, False),
     ],
 )
 def test_all_is_well_if_all_run_and_the_statistician_answers(
-    services: list[Service], *, reached: bool, well: bool
+    services: list[ServiceState], *, reached: bool, well: bool
 ) -> None:
     assert State(services=services, reached=reached).well is well
 
 
 def test_the_screen_has_everything() -> None:
     state = State(
-        [Service("controller", "ok", "online")],
-        [Device("mppt", "online", 10.0), Device("tank", "offline", None)],
+        [ServiceState("controller", "ok", "online")],
+        [DeviceState("mppt", "online", 10.0), DeviceState("tank", "offline", None)],
         ["collector_ble: radio: [is] off"],
         ["host: failed"],
         {"disk": "1 of 2 GB free"},
@@ -145,18 +145,22 @@ def test_an_update_that_nobody_has_decided_about_is_told(
 @pytest.mark.parametrize(
     ("devices", "problems", "last"),
     [
-        ([Device("mppt", "online", 1.0)], [], "All is well."),
-        ([Device("mppt", "online", 1.0), Device("door", "offline", None)], [], "The services are well."),
-        ([Device("mppt", "online", 1.0)], ["x: y"], "1 problem."),
+        ([DeviceState("mppt", "online", 1.0)], [], "All is well."),
+        (
+            [DeviceState("mppt", "online", 1.0), DeviceState("door", "offline", None)],
+            [],
+            "The services are well.",
+        ),
+        ([DeviceState("mppt", "online", 1.0)], ["x: y"], "1 problem."),
         ([], ["x: y", "z: y"], "2 problems."),
     ],
 )
 def test_the_last_line_says_how_it_is_and_silent_devices_are_named(
-    devices: list[Device], problems: list[str], last: str
+    devices: list[DeviceState], problems: list[str], last: str
 ) -> None:
     out = io.StringIO()
     status.show(
-        State([Service("a", "ok", "")], devices, problems, reached=True), Console(file=out, width=100)
+        State([ServiceState("a", "ok", "")], devices, problems, reached=True), Console(file=out, width=100)
     )
     assert out.getvalue().splitlines()[-1] == last
     silent = any(device.age is None for device in devices)

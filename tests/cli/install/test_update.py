@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from cli.install import status, update
+from cli.install import System, status, update
 from cli.install.plan import PENDING
-from cli.install.status import Service, State
-from cli.install.system import InstallError, System
+from cli.install.status import ServiceState, State
 from cli.install.update import COPY, DATABASE, HOLD, Update
+from cli.terminal import CommandError
 from config.model import Settings
 
-WELL = State(services=[Service("statistician", "ok", "online")], reached=True)
-SICK = State(services=[Service("controller", "wrong", "failed")], faults=["controller: failed"], reached=True)
+WELL = State(services=[ServiceState("statistician", "ok", "online")], reached=True)
+SICK = State(
+    services=[ServiceState("controller", "wrong", "failed")], faults=["controller: failed"], reached=True
+)
 
 
 class House(System):
@@ -57,7 +59,7 @@ class House(System):
         self.ran.append((argv[-2:] if "systemctl" in argv else argv[-1:], release, held))
         fails = self.failing and self.failing in words
         if fails and (release == "2" or not self.only_the_new_fails):
-            raise InstallError(f"{words} failed")
+            raise CommandError(f"{words} failed")
         if argv[:2] == ("systemctl", "start") and release == "2":
             self.at(DATABASE).write_text("migrated")
             self.at(f"{DATABASE}-wal").unlink(missing_ok=True)
@@ -131,7 +133,7 @@ def test_a_version_that_never_gets_well_goes_back_with_its_data(house: House) ->
 
 def test_a_version_that_ends_again_and_again_goes_back(house: House) -> None:
     again = [
-        State(services=[Service("controller", "ok", f"online, restarted {n} times")], reached=True)
+        State(services=[ServiceState("controller", "ok", f"online, restarted {n} times")], reached=True)
         for n in range(200)
     ]
     house.states = again
@@ -155,7 +157,7 @@ def test_what_fails_on_the_way_goes_back(house: House, failing: str) -> None:
 
 def test_settings_that_it_does_not_take_are_told_before_anything_stops(house: House) -> None:
     house.failing = "cli check"
-    with pytest.raises(InstallError, match="nothing was changed"):
+    with pytest.raises(CommandError, match="nothing was changed"):
         go(house)
     assert stands(house) == ("1", "old data")
     assert not [one for one in house.ran if "systemctl" in one[0]]

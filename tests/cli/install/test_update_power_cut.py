@@ -15,16 +15,17 @@ from typing import Any
 
 import pytest
 
-from cli.install import changes, status, system, update
+from cli import install
+from cli.install import System, changes, status, update
 from cli.install.plan import PENDING
-from cli.install.status import Service, State
-from cli.install.system import InstallError, System
+from cli.install.status import ServiceState, State
 from cli.install.update import COPY, DATABASE, HOLD, Update
+from cli.terminal import CommandError
 from config.model import Settings
 from tests.cli.install.power_cut import PowerCut, lines
 
 RELEASES = "opt/boondock/releases"
-TRACED = {update.__file__, changes.__file__, system.__file__}
+TRACED = {update.__file__, changes.__file__, install.__file__}
 NAMES = {"well": "2", "sick": "1", "no start": "1", "no units": "1", "no migration": "1"}
 """Which release stands in the end, by what the new one is like."""
 
@@ -79,12 +80,12 @@ class House(System):
             self._stop()
         elif argv[:2] == ("systemctl", "start"):
             if self.release == "2" and self.fault == "no start":
-                raise InstallError("systemctl start failed")
+                raise CommandError("systemctl start failed")
             self.boot()
         elif argv[-1] == "apply":
             self.units = Path(argv[0]).parents[2].name
             if self.units == "2" and self.fault == "no units":
-                raise InstallError("apply failed")
+                raise CommandError("apply failed")
 
     def succeeds(self, *argv: str) -> bool:
         """Run it."""
@@ -142,7 +143,7 @@ class House(System):
         self.measure()
         sick = not self.runs or (self.release == "2" and self.fault == "sick")
         state = "wrong" if sick else "ok"
-        return State(services=[Service("statistician", state, "online")], reached=not sick)
+        return State(services=[ServiceState("statistician", state, "online")], reached=not sick)
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -150,11 +151,11 @@ class House(System):
 
 
 @pytest.fixture
-def new_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], House]:
+def new_house(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], House]:
     numbers = count()
 
     def make(fault: str) -> House:
-        made = House(tmp_path / str(next(numbers)), fault)
+        made = House(memory / str(next(numbers)), fault)
         monkeypatch.setattr(status, "look", made.look)
         monkeypatch.setattr(time, "sleep", made.sleep)
         monkeypatch.setattr(time, "monotonic", lambda: made.now)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.commands import Code
-from cli.broker_rights import users
+from cli.broker.rights import users
 from config.model import Settings
 from scripts import verbs
 from statistician.api import MODULES, VERBS, history
@@ -71,7 +71,7 @@ def test_from_the_example_follow_rights_and_pages(
         f"| [{example.name}](#{example.name}) | viewer, operator, admin | `entity`* text |"
         in verbs.requests()
     )
-    monkeypatch.setattr("cli.broker_rights.ASKERS", {name: row.asker for name, row in VERBS.items()})
+    monkeypatch.setattr("cli.broker.rights.ASKERS", {name: row.asker for name, row in VERBS.items()})
     topic = f"camper/request/statistician/{example.name}"
     assert f"| `{topic}` |  |  |  | write | write |" in verbs.security()
     may = {user.name for user in users(Settings()) if any(right.topic == topic for right in user.rights)}

@@ -1,1 +1,0 @@
-"""What this machine must have for the settings: ports, buses, pins, groups, secrets, the broker."""

@@ -1,0 +1,153 @@
+"""`boondock scan`: what collectors find, what is on the serial ports, what is on the local network."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from typer import Option
+
+from cli import install, lan, terminal
+from cli.asking import Asker
+from cli.house import House, Json, talks
+from cli.install import Port, System
+from cli.lan import Found, Guess, lines, row
+from cli.machine import Machine, console
+from cli.terminal import CommandError, Progress
+from collector.read import Speaker, listen
+
+
+class _ScanReport(msgspec.Struct):
+    found: list[Found]
+
+
+class _ScanStep(msgspec.Struct):
+    done: float
+    of: float
+    found: list[Found]
+
+
+def ask_collector(house: House, transport: str, params: Mapping[str, object]) -> list[Found]:
+    """Let the collector of a transport scan; what is None in `params` it decides. Raises CommandError."""
+    advice = (
+        f'is it running? Without a device in boondock.toml it runs only if collector.run has "{transport}"'
+    )
+    progress = Progress()
+
+    def told(step: _ScanStep) -> None:
+        if progress.shown:
+            progress.show(step.done / step.of, f"{step.done:g} of {step.of:g}")
+            return
+        for found in step.found:
+            print("found:", ", ".join(filter(None, row(found))), file=sys.stderr)
+
+    asked = {name: value for name, value in params.items() if value is not None}
+    with Asker(house.broker(), service=f"collector_{transport}", advice=advice) as asker:
+        report = asker.watch("device_scan", asked, _ScanReport, _ScanStep, told)
+    progress.done()
+    return report.found
+
+
+_AT_ONCE = 8
+
+Listen = Callable[[str], Speaker]
+
+
+def scan_serial(system: System, devices: Mapping[str, str], hear: Listen = listen) -> list[Found]:
+    """Every port; `devices` are the ports of boondock.toml by device. A port in use is never opened."""
+    place = Machine(system.root)
+    rows = [_seen(place, one, devices) for one in install.ports(system)]
+    free = [one for one in rows if one.note is None and not one.configured]
+    progress = Progress()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting = {pool.submit(hear, str(system.at(one.port or ""))): one for one in free}
+        for done, job in enumerate(as_completed(waiting), 1):
+            progress.show(done / len(free), f"{done} of {len(free)} ports")
+            _told(waiting[job], job.result())
+    progress.done()
+    return rows
+
+
+def _seen(place: Machine, port: Port, devices: Mapping[str, str]) -> Found:
+    """Look at a port without opening it; `note` says why it must not be opened."""
+    real = os.path.realpath(place.at(port.path))
+    ours = [name for name, path in devices.items() if os.path.realpath(place.at(path)) == real]
+    guesses = [Guess(port.kind, confidence="by its name")] if port.kind else []
+    row = Found(port=port.path, usb=port.usb, guesses=guesses, configured=ours)
+    holder = next(place.holders(port.path), None)
+    if holder is not None:
+        number, name, line = holder
+        ours_too = "collector" in line
+        row.note = f"in use by {'a collector' if ours_too else name} (process {number}): not opened"
+        # What was added over MQTT stands in no file.
+        row.configured = ours or (["a device that was added over MQTT"] if ours_too else [])
+    elif (file := console(place, port.path)) is not None:
+        row.note = f"Linux uses it as its console ({file}): not opened; docs/wiring.md says how to free it"
+    return row
+
+
+def _told(row: Found, said: Speaker) -> None:
+    """Note what was heard: the kind, or what to try next."""
+    if said.kind is not None:
+        row.guesses = [Guess(said.kind, confidence="certain", model=said.model)]
+        return
+    row.note = said.note
+    if said.is_open and not row.guesses:
+        row.advice = f"boondock scan modbus --port {row.port}"
+
+
+def configured_ports(tables: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Choose the paths of serial ports by device, of the tables [device.…]."""
+    found = {name: one.get("port") for name, one in tables.items()}
+    return {
+        name: str(Path(port)) for name, port in found.items() if isinstance(port, str) and "://" not in port
+    }
+
+
+What = Literal["ble", "modbus", "i2c", "serial", "lan"]
+
+
+@talks
+def scan(
+    house: House,
+    what: What,
+    *,
+    port: Annotated[str | None, Option(help="Of modbus: /dev/serial/by-id/…, or tcp://192.168.1.41")] = None,
+    baudrate: Annotated[
+        int | None, Option(help="Of modbus; default: the usual ones, one after the other.")
+    ] = None,
+    units: Annotated[
+        str | None, Option(metavar="1-10", help="Of modbus: which to ask, 1 to 247; default: 1-10.")
+    ] = None,
+    bus: Annotated[int | None, Option(metavar="1", help="Of i2c; default: 1.")] = None,
+    seconds: Annotated[
+        float | None,
+        Option(min=1, max=60, help="Of ble and lan: how long to listen, 1 to 60; default: 10 and 4."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find devices, and print the lines for boondock.toml, or the next command.
+
+    `ble`, `modbus` and `i2c` are asked of the collectors, which must run. `serial` lists the ports of this
+    machine and listens on those that nobody uses. `lan` listens for mDNS and tries the Modbus port of the own
+    network.
+    """
+    if what == "serial":
+        print("Listening for a few seconds …", file=sys.stderr)
+        found = scan_serial(System(), configured_ports(house.tables("device")))
+    elif what == "lan":
+        print("Listening, then asking each address of the own network …", file=sys.stderr)
+        found = lan.scan(System(), house.tables("device"), seconds or lan.SECONDS)
+    else:
+        transport: str = what
+        if what == "modbus":
+            if port is None:
+                raise CommandError("--port is needed: which port shall be asked?")
+            transport = "tcp" if port.startswith("tcp://") else "serial"
+        speeds = None if baudrate is None else [baudrate]
+        params = {"port": port, "baudrates": speeds, "units": units, "bus": bus, "seconds": seconds}
+        found = ask_collector(house, transport, params)
+    terminal.show({"found": found}, lines(found), as_json=as_json)
