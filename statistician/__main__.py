@@ -27,10 +27,10 @@ from statistician.middleware import (
     of_announcing,
 )
 from statistician.records import StoreError
-from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store.engine import NewerError
+from statistician.upkeep import Schedule
 from statistician.watermarks import HOLD_FILE, HeldWatermarks
 
 log = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ def _open(settings: StatisticianSettings) -> Store:
 def _command() -> int:
     if sys.argv[1:2] != ["replay"]:
         return main()
-    from statistician.replay.command import main as replay  # noqa: PLC0415 — the service does not pay for it
+    from statistician.replay import main as replay  # noqa: PLC0415 — the service does not pay for it
 
     return replay(sys.argv[2:])
 

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 
 from bus.health import spares
 from bus.messages import machine_zone
-from statistician.arithmetic.algorithm import Row, hourly
-from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.arithmetic.open_period import keeping, open_period
-from statistician.arithmetic.periods import (
+from statistician.arithmetic import (
     HOUR,
     MINUTES_5,
     another_day,
@@ -19,6 +16,9 @@ from statistician.arithmetic.periods import (
     is_due,
     period_of,
 )
+from statistician.arithmetic.algorithm import Row, hourly
+from statistician.arithmetic.live import LiveEntity, keeping, open_period
+from statistician.entities import Entities
 from statistician.records import EntityRecord, Event, Heard, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store.states import by_entity

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bus.health import fault_in
+from statistician.arithmetic import HOUR, MINUTES_5, due_at, hour_of, period_of
 from statistician.arithmetic.algorithm import Row, hourly
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.open_period import keeping, open_period
-from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
+from statistician.arithmetic.live import keeping, open_period
 from statistician.compile import new_day
+from statistician.entities import Entities
 from statistician.records import Event, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store.states import by_entity

@@ -12,16 +12,14 @@ from bus.events import Acknowledges, Message
 from bus.health import Journal
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
 from bus.topics import BadTopicError, Topics, Verb, check_id
-from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.clock.dating import Dating, ReadingTimes
-from statistician.clock.entity_clock import TOLERANCE, Move
-from statistician.clock.house_time import HouseTime
+from statistician.arithmetic.live import LiveEntity
+from statistician.clock import TOLERANCE, Move
+from statistician.clock.dating import Dating, HouseTime, ReadingTimes
 from statistician.clock.redating import Estimated
 from statistician.compile import Compiler
 from statistician.corrections import Corrector, merge
-from statistician.counter_filter import CounterFilter
-from statistician.derived import Derived
-from statistician.entity_limits import EntityLimits
+from statistician.entities import CounterFilter, Entities, EntityLimits
+from statistician.publish import Derived
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
 from statistician.store import Store
 from statistician.streams import StreamPlace, spot_of

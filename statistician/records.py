@@ -7,10 +7,10 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from bus.messages import EARLIEST_MS, LATEST_MS, Value
+from statistician.arithmetic import MINUTES_5
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.counters import HeldReading, Memory
-from statistician.arithmetic.periods import MINUTES_5
-from statistician.clock.entity_clock import Undated
+from statistician.clock import Undated
 
 _HALF_A_DAY = 43_200_000
 

@@ -4,8 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.periods import DAY, horizon
+from statistician.arithmetic import DAY, horizon
+from statistician.entities import Entities
 from statistician.store import Store
 
 # Nothing may keep readings waiting longer than 50 ms; half of it leaves room for a slow card's moods.

@@ -11,30 +11,30 @@ from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
 from bus.health import Journal, fault_in, why_aside
 from bus.inbox import digest_of
 from bus.process import RestartError
-from bus.request_server import subscription
+from bus.request_server import RequestServer, subscription
 from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
-from statistician.api import request_server
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.periods import HOUR, first_to_compile, horizon
-from statistician.clock.absence import note_end
-from statistician.clock.house_time import HouseTime
+from statistician.api import VERBS, Context, history, maintenance, statistics
+from statistician.arithmetic import HOUR, first_to_compile, horizon
+from statistician.clock.dating import HouseTime
 from statistician.clock.redating import Estimated
-from statistician.clock.steps import ClockSteps
+from statistician.clock.steps import ClockSteps, note_end
 from statistician.compile import Compiler
-from statistician.context import Context
 from statistician.corrections import Corrector
-from statistician.derived import Derived
+from statistician.entities import Entities
 from statistician.ingest import BATCH, Ingest, Limits
-from statistician.publish import Aggregates
+from statistician.publish import Aggregates, Derived
 from statistician.records import Span, StoreError, Table
-from statistician.schedule import BackUp, Purge
 from statistician.store import Store
-from statistician.upkeep import Retry, Upkeep
+from statistician.upkeep import BackUp, Purge, Retry, Upkeep
+
+__all__ = ["MODULES", "VERBS", "Hooks", "Statistician", "subscriptions"]
 
 log = logging.getLogger(__name__)
 
+# Each puts its verbs into the table when it is imported.
+MODULES = (history, maintenance, statistics)
 # Nothing may keep readings waiting longer than this, seconds.
 _SLICE_S = 0.03
 # Between two tries of work that failed by an error of ours, seconds.
@@ -147,7 +147,19 @@ class Statistician:
         self._resume(broker_tells=broker_tells)
         self.context = self._make_context()
         # Who gives no way to answer is not asked.
-        self._desk = request_server(self.context, answers, topics, journal, access) if answers else None
+        self._desk = None if answers is None else self._requests(answers, topics, access)
+
+    def _requests(self, bus: Publishes, topics: Topics, access: AccessLog | None) -> RequestServer:
+        return RequestServer(
+            STATISTICIAN,
+            {name: row.on(self.context) for name, row in VERBS.items()},
+            bus=bus,
+            topics=topics,
+            journal=self._journal,
+            wall=self._clock.wall,
+            failures=(StoreError,),
+            access=access,
+        )
 
     def _make_context(self) -> Context:
         return Context(

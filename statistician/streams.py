@@ -10,7 +10,7 @@ import msgspec
 
 from bus.about import of_house
 from bus.messages import IMPORT, BadMessageError, Reading, whole_number
-from statistician.arithmetic.periods import DAY
+from statistician.arithmetic import DAY
 from statistician.records import StreamRecord
 
 FORGOTTEN_AFTER = 30 * DAY

@@ -13,8 +13,8 @@ from bus.health import Journal
 from bus.messages import BadMessageError, Reading, to_iso
 from bus.outbox import REFUSED
 from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
-from statistician.arithmetic.periods import HOUR
-from statistician.clock.entity_clock import TOLERANCE
+from statistician.arithmetic import HOUR
+from statistician.clock import TOLERANCE
 from statistician.records import StreamRecord
 from statistician.store import Store
 from statistician.streams import Owners, Spot, StreamPlace, Streams, envelope, service_of

@@ -16,8 +16,8 @@ from cli.asking import AskError
 from cli.backup.archive import Reader, Writer, create
 from cli.backup.sources import House, Part, inside, mount_of, wants_mount
 from cli.progress import Progress
-from statistician.store.snapshot import SnapshotError, is_database
-from statistician.store.space import sync
+from statistician.store.backup import SnapshotError, is_database
+from statistician.store.engine import sync
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(

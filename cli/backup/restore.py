@@ -19,8 +19,8 @@ from cli.backup.archive import Entry, Manifest, Reader, create
 from cli.backup.sources import BEFORE, COMPANIONS, Part, inside, standing, top_of
 from cli.progress import Progress
 from statistician.store.backup import verify
-from statistician.store.models import SCHEMA_VERSION
-from statistician.store.space import RESERVE, free, sync
+from statistician.store.engine import RESERVE, free, sync
+from statistician.store.schema import SCHEMA_VERSION
 
 _FRESH = ".restoring"
 _STAMP = "%Y%m%dT%H%M%S"

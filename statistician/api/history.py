@@ -11,12 +11,11 @@ from bus.about import MEASUREMENT
 from bus.commands import Code, Refused
 from bus.messages import Value, to_iso
 from bus.requests import Listing, Part, Place
-from statistician.api.table import BY_TIME, BY_TWO, verb
+from statistician.api import BY_TIME, BY_TWO, Context, Moment, Name, full_name, span, verb
+from statistician.arithmetic import DAY, HOUR
 from statistician.arithmetic.algorithm import Row, accumulator
 from statistician.arithmetic.counters import HeldReading
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import DAY, HOUR
-from statistician.context import Context, Moment, Name, full_name, span
 from statistician.records import State
 
 # States a request may read at once to make buckets or find outliers.

@@ -9,15 +9,13 @@ from msgspec import Struct
 
 from bus.commands import Code, Refused
 from bus.messages import to_iso
-from statistician.arithmetic import units
+from statistician.api import Context, iso
+from statistician.arithmetic import HOUR, MINUTES_5, hour_of, period_of, units
 from statistician.arithmetic.algorithm import Row, direction
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import convert
-from statistician.context import Context, iso
 from statistician.records import State, StoredRow, Table
-from statistician.store import queries
-from statistician.store.queries import Extreme, Gathered
+from statistician.store.statistics import Extreme, Gathered
 
 
 class AnswerRow(Struct, omit_defaults=True, kw_only=True):
@@ -181,11 +179,11 @@ class EntityRows:
     def __init__(self, context: Context, live: LiveEntity, now: int) -> None:
         self._store = context.store
         self._record = live.record
-        starts = {table: queries.first_row(context.store, table, live.record.id) for table in Table}
+        starts = {table: context.store.statistics.first_row(table, live.record.id) for table in Table}
         newest = [
             last + length
             for table, length in _LENGTHS.items()
-            if (last := queries.last_row(context.store, table, live.record.id)) is not None
+            if (last := context.store.statistics.last_row(table, live.record.id)) is not None
         ]
         self._first_five = starts[Table.FIVE_MINUTES]
         self.first = min((start for start in starts.values() if start is not None), default=None)
@@ -241,7 +239,7 @@ class EntityRows:
         for kind, length in _LENGTHS.items():
             if kind is Table.FIVE_MINUTES and (self._first_five is None or self._first_five >= ts):
                 continue
-            stored = queries.row_before(self._store, kind, self._record.id, ts - length + 1)
+            stored = self._store.statistics.row_before(kind, self._record.id, ts - length + 1)
             if stored is not None:
                 found.append((stored.start + length, kind is table, stored.row))
         return max(found, key=lambda one: one[:2])[2] if found else None
@@ -249,7 +247,7 @@ class EntityRows:
     def following(self, ts: int) -> int | None:
         """When the first row begins or goes on after a time; None without any."""
         starts = [
-            queries.row_from(self._store, table, self._record.id, ts - length + 1)
+            self._store.statistics.first_row(table, self._record.id, ts - length + 1)
             for table, length in _LENGTHS.items()
         ]
         return min((max(ts, start) for start in starts if start is not None), default=None)
@@ -266,7 +264,7 @@ class EntityRows:
         return None
 
     def _with(self, table: Table, extreme: Extreme, value: float, start: int, end: int) -> int | None:
-        return queries.first_with(self._store, table, self._record.id, extreme, value, start=start, end=end)
+        return self._store.statistics.first_with(table, self._record.id, extreme, value, start=start, end=end)
 
     def _moment(self, table: Table, extreme: Extreme, value: float, start: int) -> int:
         if table is Table.HOUR:
@@ -292,7 +290,7 @@ class EntityRows:
         if self._shared is not None and self._shared[0][:3] == piece[:3]:
             return self._shared[1]
         until = min(piece.end, since + _AT_ONCE)
-        found = queries.gathered(self._store, piece.table, self._record.id, since, until)
+        found = self._store.statistics.gathered(piece.table, self._record.id, since, until)
         if piece.share < 1:
             self._shared = (piece, found)
         return found
@@ -333,8 +331,8 @@ class EntityRows:
         if self._first_five is None or self._first_five >= hour + HOUR:
             return False
         number = self._record.id
-        fives = queries.gathered(self._store, Table.FIVE_MINUTES, number, hour, hour + HOUR)
-        row = queries.gathered(self._store, Table.HOUR, number, hour, hour + HOUR)
+        fives = self._store.statistics.gathered(Table.FIVE_MINUTES, number, hour, hour + HOUR)
+        row = self._store.statistics.gathered(Table.HOUR, number, hour, hour + HOUR)
         if not fives.rows or not row.rows:
             return fives.rows > 0
         # While they are being removed, or once an import took the hour's place, they are not the whole.

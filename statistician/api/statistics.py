@@ -9,14 +9,12 @@ from msgspec import Meta, Struct, to_builtins
 
 from bus.commands import Code, Refused
 from bus.requests import LATEST_MS, Listing, Part, Place
+from statistician.api import BY_ROW, Context, Moment, Name, Names, full_name, span, verb, zone
 from statistician.api.rows import Changes, EntityRows, Period, Selection, answer_row, check_units, select
-from statistician.api.table import BY_ROW, verb
+from statistician.arithmetic import DAY, HOUR, MINUTES_5, Calendar, hour_of, shifted, start_of
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, Calendar, hour_of, shifted, start_of
-from statistician.context import Context, Moment, Name, Names, full_name, span, zone
 from statistician.records import Table
-from statistician.store import queries
 
 # Rows an answer may have, over all its pages, and rows that may be read for it.
 MOST_ROWS = 50_000
@@ -224,7 +222,7 @@ def _start(
 ) -> int:
     """Nothing is older than the oldest row: an early start costs nothing."""
     tables = {"5minute": [Table.FIVE_MINUTES], "hour": [Table.HOUR]}.get(period, list(Table))
-    found = [queries.first_row(context.store, table, live.record.id) for table in tables for live in lives]
+    found = [context.store.statistics.first_row(table, live.record.id) for table in tables for live in lives]
     oldest = min((first for first in found if first is not None), default=end)
     return oldest if start is None else min(max(start, oldest), end)
 

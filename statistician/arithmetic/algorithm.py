@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING
 from bus.messages import Value
-from statistician.arithmetic.periods import HOUR, MINUTES_5
+from statistician.arithmetic import HOUR, MINUTES_5
 
 # A fall below this share of the last value is a reset, a smaller one a dip.
 RESET_BELOW = 0.9

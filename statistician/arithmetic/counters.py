@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from bus.messages import to_iso
-from statistician.arithmetic.periods import DAY, HOUR
+from statistician.arithmetic import DAY, HOUR
 
 Why = Literal["fall", "leap"]
 Judged = Literal["held", "left_out", "accepted"]

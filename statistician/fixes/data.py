@@ -7,10 +7,10 @@ import msgspec
 
 from bus.about import TOTAL, TOTAL_INCREASING
 from bus.commands import Code, Refused
+from statistician.api import Context, full_name, moment, span
+from statistician.arithmetic import MINUTES_5, hour_of, period_of
 from statistician.arithmetic.counters import HeldReading, Judged
-from statistician.arithmetic.periods import MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import difference
-from statistician.context import Context, full_name, moment, span
 from statistician.fixes.params import (
     AcceptReading,
     AdjustSum,
@@ -180,7 +180,6 @@ def recompile(context: Context, asked: Recompile) -> Change:
 
 # Rows of all entities cleared together, for they are held in memory: undo keeps them.
 MOST_CLEARED = 100_000
-_EVER = 2**60
 
 
 def first_period(start: int) -> int:
@@ -206,7 +205,7 @@ def adjust_sum(context: Context, asked: AdjustSum) -> Change:
         amount = difference(asked.adjustment, unit, record.kept_unit)
     except ValueError as error:
         raise Refused(Code.INVALID, f"unit: {error}") from error
-    base = context.store.statistics.latest(record.id, _EVER)
+    base = context.store.statistics.latest(record.id)
     if base is None or base.row.sum is None:
         raise Refused(Code.NOT_FOUND, f"entity: {asked.entity!r} has no sums")
     return _adjusted(context, record, start, amount)
@@ -244,7 +243,7 @@ def undo_adjust_sum(context: Context, entry: Entry, _undo: Undo) -> Change:
 def clear(context: Context, asked: Clear) -> Change:
     """Remove all rows; the open period begins afresh, its zero point is the value carried in."""
     records = {context.find(name, "entities").record.id: name for name in asked.entities}
-    rows = sum(context.store.series.count(table, number) for number in records for table in Table)
+    rows = sum(context.store.statistics.count(table, number) for number in records for table in Table)
     # Ten years of one entity must be clearable.
     if rows > MOST_CLEARED and len(records) > 1:
         raise Refused(Code.LIMIT, f"entities: their {rows} rows are too many at once: one at a time")
@@ -253,8 +252,8 @@ def clear(context: Context, asked: Clear) -> Change:
     for number in records:
         record = context.entities[number].record
         read = context.store.statistics.between
-        undo.five_minutes.extend(read(Table.FIVE_MINUTES, number, 0, _EVER))
-        undo.hours.extend(read(Table.HOUR, number, 0, _EVER))
+        undo.five_minutes.extend(read(Table.FIVE_MINUTES, number, 0))
+        undo.hours.extend(read(Table.HOUR, number, 0))
         undo.imported.extend(context.store.fixes.imports(number))
         undo.adjusted.extend(context.store.fixes.adjusted(number))
         undo.records.append(record)

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from bus.commands import Code, Refused
+from statistician.api import Moment, Name, Names, full_name
 from statistician.arithmetic.algorithm import LARGEST
-from statistician.arithmetic.live import Entities
-from statistician.context import Moment, Name, Names, full_name
+from statistician.entities import Entities
 from statistician.records import EntityRecord, Span
 from statistician.store.fixes import Undo
 

@@ -2,14 +2,13 @@
 
 import zlib
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
 
 import msgspec
 
 from statistician.arithmetic.counters import HeldReading
-from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
-from statistician.store.engine import Cell, Engine
-from statistician.store.series import Cut, Shift
+from statistician.records import Adjustment, EntityRecord, State, StoredRow, Table
+from statistician.store.engine import Cell, Engine, whole
+from statistician.store.statistics import Cut, Shift
 
 # As bytes: as a text of Python one emoji makes every character take four.
 _WHOLE = "id NOT IN (SELECT fix FROM piece)"
@@ -21,22 +20,6 @@ _ADJUSTED = (
     " ORDER BY adjusted.start, amount"
 )
 _ENTRY = "SELECT id, ts, verb, CAST(params AS BLOB), entities, undone FROM fix"
-
-
-class Kept(NamedTuple):
-    """The part of an entity's record that about does not say today."""
-
-    unit: str | None = None
-    angle: bool | None = None
-    begins: int = 0
-    enabled: bool = True
-    said: tuple[Said, ...] = ()
-    units: tuple[Since, ...] = ()
-    classes: tuple[Since, ...] = ()
-    adjustments: tuple[Adjustment, ...] = ()
-    expire: int | None = None
-    daily: bool = False
-    renewals: tuple[int, ...] = ()
 
 
 class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,8 +67,7 @@ class FixTables:
             "INSERT INTO fix (ts, verb, params, entities, undo) VALUES (?, ?, ?, ?, ?)",
             (ts, verb, params.decode(), msgspec.json.encode(sorted(entities)).decode(), packed),
         )
-        row = self._engine.one("SELECT max(id) FROM fix")
-        return _int(row[0]) if row else 0
+        return self._engine.number("SELECT max(id) FROM fix") or 0
 
     def entry(self, number: int) -> Entry | None:
         """A fix by its id."""
@@ -103,10 +85,9 @@ class FixTables:
 
     def whole(self, number: int) -> list[int]:
         """The ids of a fix and of all that go on with it, or with which it goes on; the first comes first."""
-        row = self._engine.one("SELECT first FROM piece WHERE fix = ?", (number,))
-        first = number if row is None else _int(row[0])
+        first = self._engine.number("SELECT first FROM piece WHERE fix = ?", (number,)) or number
         rows = self._engine.all("SELECT fix FROM piece WHERE first = ? ORDER BY fix", (first,))
-        return [first, *(_int(fix) for (fix,) in rows)]
+        return [first, *(whole(fix) for (fix,) in rows)]
 
     def standing_on(self, number: int) -> tuple[int, str] | None:
         """Id and verb of the newest fix that must be taken back before this one, as it shares an entity."""
@@ -120,7 +101,7 @@ class FixTables:
             " ORDER BY newer.id DESC LIMIT 1",
             (number, number),
         )
-        return None if row is None else (_int(row[0]), str(row[1]))
+        return None if row is None else (whole(row[0]), str(row[1]))
 
     def undo_of(self, number: int) -> Undo | None:
         """What takes a fix back; None if nothing can."""
@@ -149,13 +130,13 @@ class FixTables:
     def adjusted(self, entity: int) -> list[tuple[int, int, int, float]]:
         """An entity's adjustments: entity, start, fix, amount."""
         rows = self._engine.all("SELECT entity, start, fix, amount FROM adjusted WHERE entity = ?", (entity,))
-        return [(_int(e), _int(s), _int(f), _float(a)) for e, s, f, a in rows]
+        return [(whole(e), whole(s), whole(f), _float(a)) for e, s, f, a in rows]
 
     def adjustments(self, entity: int | None = None) -> dict[int, list[Adjustment]]:
         """Return the adjustments in the order of time by entity; `entity`: of that one alone."""
         found: dict[int, list[Adjustment]] = {}
         for e, start, amount, verb in self._engine.all(_ADJUSTED, (entity, entity)):
-            found.setdefault(_int(e), []).append(Adjustment(_int(start), _float(amount), verb in _RENAMES))
+            found.setdefault(whole(e), []).append(Adjustment(whole(start), _float(amount), verb in _RENAMES))
         return found
 
     def remove_adjusted(self, fix: int) -> None:
@@ -178,7 +159,7 @@ class FixTables:
         """From when on counters were others, by entity, in order of time."""
         found: dict[int, tuple[int, ...]] = {}
         for entity, start in self._engine.all("SELECT DISTINCT entity, start FROM renewed ORDER BY start"):
-            found[_int(entity)] = (*found.get(_int(entity), ()), _int(start))
+            found[whole(entity)] = (*found.get(whole(entity), ()), whole(start))
         return found
 
     def set_retention(self, entity: int, days: int | None) -> None:
@@ -200,13 +181,13 @@ class FixTables:
         found: dict[int, set[int]] = {}
         for entity, start in self._engine.all("SELECT entity, start FROM imported"):
             if entity in entities:
-                found.setdefault(_int(entity), set()).add(_int(start))
+                found.setdefault(whole(entity), set()).add(whole(start))
         return found
 
     def imports(self, entity: int) -> list[tuple[int, int, int]]:
         """An entity's imported hours: entity, start, fix."""
         rows = self._engine.all("SELECT entity, start, fix FROM imported WHERE entity = ?", (entity,))
-        return [(_int(e), _int(s), _int(f)) for e, s, f in rows]
+        return [(whole(e), whole(s), whole(f)) for e, s, f in rows]
 
     def remove_imported(self, fix: int) -> None:
         """The hours a fix brought are no longer a user's."""
@@ -225,71 +206,6 @@ class FixTables:
         self._engine.many("INSERT OR REPLACE INTO imported VALUES (?, ?, ?)", undo.imported)
         self._engine.many("INSERT OR REPLACE INTO adjusted VALUES (?, ?, ?, ?)", undo.adjusted)
 
-    def put_kept(self, records: Iterable[EntityRecord]) -> None:
-        """Keep what a record holds beside what about says today."""
-        records = list(records)
-        self._engine.many(
-            "INSERT OR REPLACE INTO keeping (entity, unit, angle, begins, enabled, said)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (r.id, r.kept_unit, r.kept_angle, r.begins, r.enabled, msgspec.json.encode(r.said).decode())
-                for r in records
-            ],
-        )
-        self._engine.many("DELETE FROM described WHERE entity = ?", [(r.id,) for r in records])
-        self._engine.many(
-            "INSERT INTO described VALUES (?, ?, ?, ?)",
-            [
-                (r.id, what, since, word)
-                for r in records
-                for what, history in _described(r).items()
-                for since, word in history
-            ],
-        )
-
-    def kept(self) -> dict[int, Kept]:
-        """What is kept of each entity."""
-        histories: dict[tuple[int, str], list[Since]] = {}
-        for e, what, since, word in self._engine.all("SELECT * FROM described ORDER BY entity, what, since"):
-            history = histories.setdefault((_int(e), str(what)), [])
-            history.append(Since(_int(since), None if word is None else str(word)))
-        adjustments = self.adjustments()
-        renewals = self.renewals()
-        return {
-            (number := _int(e)): Kept(
-                unit=None if unit is None else str(unit),
-                angle=None if angle is None else bool(angle),
-                begins=_int(begins),
-                enabled=bool(enabled),
-                said=msgspec.json.decode(str(said), type=tuple[Said, ...]),
-                units=tuple(histories.get((number, "unit"), ())),
-                classes=tuple(histories.get((number, "class"), ())),
-                adjustments=tuple(adjustments.get(number, ())),
-                expire=next((int(one.word or 0) for one in histories.get((number, "expire"), ())), None),
-                daily=(number, "daily") in histories,
-                renewals=renewals.get(number, ()),
-            )
-            for e, unit, angle, begins, enabled, said in self._engine.all(
-                "SELECT entity, unit, angle, begins, enabled, said FROM keeping"
-            )
-        }
-
-
-def _described(record: EntityRecord) -> dict[str, tuple[Since, ...]]:
-    """What about says of an entity, each from a time on."""
-    return {
-        "unit": record.units,
-        "class": record.classes,
-        "expire": () if record.expire is None else (Since(0, str(record.expire)),),
-        "daily": (Since(0, None),) if record.daily else (),
-    }
-
-
-def _int(cell: Cell) -> int:
-    if not isinstance(cell, int):
-        raise TypeError(f"{cell!r} is no whole number")
-    return cell
-
 
 def _float(cell: Cell) -> float:
     if not isinstance(cell, int | float):
@@ -304,10 +220,10 @@ def _entry(row: tuple[Cell, ...] | None) -> Entry | None:
     if not isinstance(params, bytes):
         raise TypeError(f"{params!r} are no bytes")
     return Entry(
-        id=_int(number),
-        ts=_int(ts),
+        id=whole(number),
+        ts=whole(ts),
         verb=str(verb),
         params=params,
         entities=msgspec.json.decode(str(entities), type=tuple[int, ...]),
-        undone=None if undone is None else _int(undone),
+        undone=None if undone is None else whole(undone),
     )

@@ -21,7 +21,7 @@ from cli.backup.make import Target, back_up, kept
 from cli.backup.restore import plan, restore
 from cli.commands.backup import command
 from statistician.store import Store
-from statistician.store.snapshot import Snapshot
+from statistician.store.backup import Snapshot
 from tests.cli.backup_rig import (
     DATABASE,
     NOW,

@@ -15,7 +15,7 @@ import pytest
 from bus.messages import from_iso, to_iso
 from cli import intake
 from cli.asking import AskError
-from statistician.arithmetic.periods import COMPILE_DELAY, HOUR, MINUTES_5
+from statistician.arithmetic import COMPILE_DELAY, HOUR, MINUTES_5
 from tests.broker import Mosquitto
 from tests.cli.test_export import boondock, exported
 from tests.statistician.asked import START, statistician

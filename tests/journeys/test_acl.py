@@ -18,7 +18,7 @@ from cli.broker_rights import users as broker_users
 from collector.api import verbs
 from collector.registry import Registry
 from config.model import Settings
-from statistician.api import VERBS
+from statistician.service import VERBS
 from tests.client import Client
 from tests.emulators import victron
 from tests.journeys.house import COMPANY, House, secured_house

@@ -5,8 +5,8 @@ from itertools import groupby
 from pathlib import Path
 
 from bus.messages import from_iso
+from statistician.arithmetic import DAY, HOUR, MINUTES_5, hour_of
 from statistician.arithmetic.algorithm import Row, hourly
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, hour_of
 from statistician.records import StoredRow, Table
 from tests.statistician.requests_rig import AskingRig
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bus.messages import from_iso, to_iso
 from statistician.records import StoredRow, Table
+from statistician.replay import Player
 from statistician.replay.lines import parse
-from statistician.replay.player import Player
 from statistician.store import Store
 
 Line = dict[str, object]

@@ -14,10 +14,10 @@ from bus.health import Journal
 from bus.messages import ClockQuality, Reading, Statistics, Value, encode_reading, of_device
 from bus.topics import Topics
 from config.model import Statistician as Settings
-from statistician.arithmetic.periods import COMPILE_DELAY, MINUTES_5, period_of
-from statistician.fixes.engine import make
+from statistician.arithmetic import COMPILE_DELAY, MINUTES_5, period_of
+from statistician.fixes import make
 from statistician.fixes.params import FixParams, Summary
-from statistician.records import StoredRow, Table
+from statistician.records import DeadLetter, StoredRow, Table
 from statistician.service import Statistician
 from statistician.store import Store
 
@@ -238,6 +238,10 @@ class Rig:
         """Let the commit interval and the pause for late readings pass."""
         self.now += 6 * SECOND
         self.settle()
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The messages that could not be used, oldest first."""
+        return [letter for _, letter in reversed(self.store.letters(2**53, 10_000))]
 
     def rows(self, key: str, table: Table = Table.FIVE_MINUTES, device: str = "van") -> list[StoredRow]:
         """An entity's rows as they are on disk."""

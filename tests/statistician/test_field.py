@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.messages import to_iso
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.records import Table
 from tests.statistician.logs import FIELD, Line, Played, counter, end, field, readings
 from tests.statistician.rig import MINUTE, SECOND, START

@@ -12,10 +12,10 @@ from bus.health import Journal
 from config.model import Device
 from config.model import Statistician as Settings
 from statistician.__main__ import _made
-from statistician.schedule import Purge
 from statistician.service import Statistician
 from statistician.store import Store
-from statistician.store.models import ALL
+from statistician.store.schema import TABLES
+from statistician.upkeep import Purge
 from tests.statistician.arithmetic.test_integral import Sun
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Notes, Rig
 from tests.statistician.test_wrong_messages import finite, sunny
@@ -26,7 +26,7 @@ WILD = (
 )
 # Facts of `meta` that are there only at times.
 FACTS = ("closed_at", "estimated", "redating", "purged_before", "purge", "boot", "open", "schema_version")
-MODELS = {model._meta.table_name: [f.column_name for f in model._meta.sorted_fields] for model in ALL}
+MODELS = {table.name: list(table.columns) for table in TABLES}
 _SHARE = 8
 COLUMNS = [(table, column) for table, columns in MODELS.items() for column in columns]
 LARGE = ("states", "frames", "statistics_5minute", "statistics_hour", "runs", "imported")
@@ -148,7 +148,7 @@ def test_what_was_found_is_kept_and_told(good: Path, tmp_path: Path) -> None:
     assert plant(path, "entity", "device", "[", None)
     rig = start(path)
     assert "could not be used" in rig.journal.problems["unusable"]
-    assert any(one.topic == "database/dirty" and b"text" in one.payload for one in rig.store.dead_letters())
+    assert any(one.topic == "database/dirty" and b"text" in one.payload for one in rig.dead_letters())
     # No history is lost with a name: it can be renamed.
     names = {f"{one.device}.{one.entity}" for one in rig.store.entities()}
     assert "unusable_1.power" in names

@@ -181,4 +181,4 @@ def test_a_dead_letter_is_shown_and_taken_again(tmp_path: Path) -> None:
     assert [one["id"] for one in rig.data("dead_letters")] == [3, 2]
     assert "set_aside" not in rig.journal.problems
     assert rig.store.states.last() == rig.now
-    assert all(isinstance(one, DeadLetter) for one in rig.store.dead_letters())
+    assert all(isinstance(one, DeadLetter) for one in rig.dead_letters())

@@ -12,11 +12,11 @@ import pytest
 from bus.messages import of_device, to_iso
 from bus.outbox import Outbox
 from config.model import Statistician as Settings
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import State, StoredRow, Table
 from statistician.retention import Pace
-from statistician.schedule import Purge
+from statistician.upkeep import Purge
 from tests.statistician.rig import MINUTE, START, TOPICS, Rig
 
 

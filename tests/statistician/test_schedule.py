@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from statistician.arithmetic import periods
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
-from statistician.schedule import BackUp, Compile, Purge, Schedule
+from statistician import arithmetic as periods
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
+from statistician.upkeep import BackUp, Compile, Purge, Schedule
 from tests.statistician.rig import SECOND, START
 
 

@@ -140,7 +140,7 @@ def test_backlog_is_believed_without_an_about_and_from_its_service_alone(rig: Ri
     backlog(rig, f'{{{moment},"voltage":4,"device":"van"}}')
     backlog(rig, f'{{{moment},"voltage":5,{place},"device":"no id"}}')
     assert stored(rig) == []
-    assert len(rig.store.dead_letters()) == 5
+    assert len(rig.dead_letters()) == 5
     # What cannot be read on the stream's own topic keeps its place.
     assert rig.notes.watermarks(STREAM) == [1]
     backlog(rig, f'{{{moment},"voltage":6,"stream":"{STREAM}","seq":2,"device":"removed"}}')

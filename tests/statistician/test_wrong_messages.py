@@ -35,7 +35,7 @@ def test_an_unreadable_last_reset_loses_no_reading_and_health_names_it(rig: Rig,
     say(rig, energy=103, last_reset=resets)
     rig.commit()
     assert [state.value for state in rig.store.states.between(0, None)] == [100.0, 103.0]
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     assert rig.journal.counters["last_resets_unread"] == 1
     assert "allowed is" in rig.journal.problems["last_reset.van"]
     say(rig, energy=1, last_reset={"energy": "2026-11-23T12:02:00Z"})
@@ -91,7 +91,7 @@ def test_a_number_that_cannot_be_spoils_no_energy_and_no_sum(tmp_path: Path, wil
     assert "energy.sun" not in rig.journal.problems
     rig.run_until(rig.now + 40 * MINUTE)
     assert finite(rig)
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     # A minute is 10 Wh; three minutes of power were none, and restarts hide a little.
     assert rig.rows("energy", device="sun")[-1].row.state == pytest.approx(10 * (29 - 3), abs=1)
     for key in ("energy", "used"):
@@ -148,7 +148,7 @@ def test_no_conversion_of_rows_makes_a_number_infinite(tmp_path: Path) -> None:
     rig.run_until(START + 6 * MINUTE)
     (row,) = rig.rows("power")
     assert row.row.max == 1e308
-    rig.store.series.scale(Table.FIVE_MINUTES, row.entity, factor=1000.0, offset=0.0)
+    rig.store.statistics.scale(Table.FIVE_MINUTES, row.entity, factor=1000.0, offset=0.0)
     (row,) = rig.rows("power")
     assert (row.row.min, row.row.max) == (5000.0, None)
 

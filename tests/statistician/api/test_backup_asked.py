@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from bus.messages import to_iso
-from statistician.schedule import BackUp
 from statistician.store import backup as backups
+from statistician.upkeep import BackUp
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bus.commands import Code
 from bus.messages import from_iso, to_iso
+from statistician.arithmetic import DAY, HOUR
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import StoredRow, Table
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START
@@ -360,7 +360,7 @@ def test_a_request_is_acknowledged_at_once_and_is_no_data(tmp_path: Path) -> Non
     rig.send("info", b"{}", retain=True)
     assert rig.notes.acknowledged == [1, 2]
     rig.commit()
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     assert len(rig.answers.published) == 1
 
 

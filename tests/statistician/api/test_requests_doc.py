@@ -11,7 +11,7 @@ import pytest
 
 from bus.request_server import QUEUE
 from bus.requests import CODES, ENVELOPE, LARGEST
-from statistician.fixes.engine import LARGEST_DATA
+from statistician.fixes import LARGEST_DATA
 from tests.broker import Mosquitto
 from tests.statistician.asked import ROOT, statistician
 from tests.statistician.requests_rig import AskingRig, Json

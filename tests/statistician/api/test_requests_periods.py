@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.messages import from_iso, to_iso
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import StoredRow, Table
 from tests.statistician.kept_rows import CUT, FIRST, NOW, Kept
 from tests.statistician.requests_rig import AskingRig, Json

@@ -9,8 +9,8 @@ from bus.about import About, Entity
 from bus.about import encode as encode_about
 from bus.commands import Code
 from bus.messages import from_iso, to_iso
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import StoredRow, Table
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS

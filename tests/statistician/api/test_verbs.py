@@ -11,9 +11,9 @@ from bus.commands import Code
 from cli.broker_rights import users
 from config.model import Settings
 from scripts import verbs
-from statistician.api import MODULES, VERBS, history
-from statistician.api.table import RequestVerb
-from statistician.arithmetic.periods import HOUR
+from statistician.api import RequestVerb, history
+from statistician.arithmetic import HOUR
+from statistician.service import MODULES, VERBS
 from tests.statistician.requests_rig import AskingRig
 from tests.statistician.rig import START
 

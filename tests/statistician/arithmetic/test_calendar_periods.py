@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statistician.arithmetic.periods import Calendar, shifted, start_of
+from statistician.arithmetic import Calendar, shifted, start_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = 3_600_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.about import Entity
-from statistician.arithmetic.periods import HOUR
+from statistician.arithmetic import HOUR
 from statistician.arithmetic.units import (
     _CLASSES,
     canonical,

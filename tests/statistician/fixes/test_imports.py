@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bus.about import Entity
-from statistician.arithmetic.periods import HOUR
+from statistician.arithmetic import HOUR
 from tests.statistician.requests_rig import AskingRig, Json
 from tests.statistician.rig import MINUTE, SECOND, START
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from statistician.replay.command import told
+from statistician.replay import told
 from statistician.replay.lines import _Raw
 from tests.house import ROOT
 from tests.statistician.scenario import COLUMNS, Event, Restart, Scenario, Source, expected, load, number
