@@ -99,9 +99,7 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
     """Return the service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
     hold = Path(settings.storage.runtime) / HOLD_FILE
-    bus = HeldWatermarks(
-        connection, topics, hold, monotonic=clock.monotonic, wall=clock.wall, journal=process.journal
-    )
+    bus = HeldWatermarks(connection, topics, hold, clock=clock, journal=process.journal)
 
     def make(store: Store) -> Statistician:
         return Statistician(
@@ -135,9 +133,8 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
         announcer,
         connection,
         topics,
-        monotonic=clock.monotonic,
+        clock=clock,
         journal=process.journal,
-        wall=clock.wall,
         ours=[name for name, device in settings.device.items() if device.kind == INTEGRAL],
     )
 

@@ -118,7 +118,7 @@ class Compiler:
         return found
 
     def due(self, now: int) -> bool:
-        """Whether the open period may be closed."""
+        """Say whether the open period may be closed."""
         return self.open is not None and is_due(self.open, now)
 
     def leave(self, start: int) -> None:
@@ -258,5 +258,5 @@ def _open_period(live: LiveEntity, start: int, carried: State | None, heard: int
 
 
 def new_day(before: int, ts: int) -> bool:
-    """Whether a silent night lies between two readings (ms)."""
+    """Say whether a silent night lies between two readings (ms)."""
     return another_day(before, ts, machine_zone())

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 from msgspec import structs
 
 from bus.about import TOTAL_INCREASING, About, of_house
 from bus.clock import Clock
+from bus.events import Acknowledges
 from bus.health import Journal
 from bus.messages import Reading, to_iso
 from bus.topics import Topics
@@ -111,12 +113,7 @@ class Entities:
         expire = None if about.expire_after is None else round(about.expire_after * 1000)
         for key, said in about.entities.items():
             live = known.get(key) or self.add(device, key, now)
-            words = {
-                "name": said.name,
-                "unit": said.unit,
-                "device_class": said.device_class,
-                "state_class": said.state_class,
-            }
+            words = {name: getattr(said, name) for name in ("name", "unit", "device_class", "state_class")}
             changed += live.describe(words, now, expire=expire, daily=said.daily)
         for key, live in self.of(device).items():
             if key not in about.entities:
@@ -143,40 +140,53 @@ _AT_ONCE = 64
 _CURE = "what was never read gives way by itself; empty the about topic of devices that are gone"
 
 
-class EntityLimits:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all parts of the running statistician work with; a step of `clock` counts once it has lasted."""
+
+    bus: Acknowledges
+    topics: Topics
+    store: Store
+    entities: Entities
+    clock: Clock
+    journal: Journal
+
+
+class Part:
+    """A part of the running statistician."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._bus, self._topics = shared.bus, shared.topics
+        self._store, self._entities = shared.store, shared.entities
+        self._clock, self._journal = shared.clock, shared.journal
+
+    def _known_time(self) -> int:
+        """Return the wall clock, ms; 0 while nobody knows the time."""
+        return 0 if self._clock.quality() == "unset" else self._clock.wall()
+
+
+class EntityLimits(Part):
     """Adds entities while there is room: strangers take none from the house, what was never read gives way.
 
     `house` are the devices that the settings name; those whose about names a service of the house belong to
     it too. `ask` asks the broker for the about of a device.
     """
 
-    def __init__(
-        self,
-        entities: Entities,
-        store: Store,
-        house: Collection[str] = (),
-        *,
-        clock: Clock,
-        journal: Journal,
-        ask: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._entities = entities
-        self._store = store
-        self._clock = clock
-        self._journal = journal
+    def __init__(self, shared: Shared, house: Collection[str], ask: Callable[[str], None]) -> None:
+        super().__init__(shared)
         self._ask = ask
         # When each about was asked for, when an entity was refused last, and when none was found to give way.
         self._asked: dict[str, float] = {}
         self._refused_at = self._sought_at = float("-inf")
         self._settings = frozenset(house)
-        self._services = {device for device, service in store.owners() if of_house(service)}
+        self._services = {device for device, service in shared.store.owners() if of_house(service)}
         # Entities in all, and those of strangers among them; counted again where others changed them.
         self._total, self._strangers = -1, 0
         # Removed, but not from the disk yet.
         self.forgotten: set[int] = set()
 
     def has(self, device: str) -> bool:
-        """Whether a device is of the house."""
+        """Say whether a device is of the house."""
         return device in self._settings or device in self._services
 
     def describe(self, device: str, about: About, now: int) -> list[EntityRecord]:
@@ -297,13 +307,12 @@ class EntityLimits:
 _MOST_TOLD = 50
 
 
-class CounterFilter:
+class CounterFilter(Part):
     """Feeds the counters of all entities, in order of their readings; times are ms."""
 
-    def __init__(self, store: Store, topics: Topics, journal: Journal) -> None:
-        self._store = store
-        self._topic = topics.request("statistician", "accept_reading")
-        self._journal = journal
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
+        self._topic = shared.topics.request("statistician", "accept_reading")
         # When health was told of a reading that was left out, by subject.
         self._told: dict[str, int] = {}
 

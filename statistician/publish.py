@@ -7,9 +7,7 @@ from msgspec.structs import replace
 
 from bus import about as about_message
 from bus.about import TOTAL, TOTAL_INCREASING, About, Entity
-from bus.clock import Clock
 from bus.events import Publishes
-from bus.health import Journal
 from bus.messages import (
     OFFLINE,
     ONLINE,
@@ -25,27 +23,22 @@ from bus.messages import (
 )
 from bus.topics import Topics
 from config.model import INTEGRAL, Device
-from statistician.arithmetic import HOUR, MINUTES_5, hour_of
+from statistician.arithmetic import hour_of
 from statistician.arithmetic.algorithm import MOST_WATTS, Integral, Row
 from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.units import canonical, conversion
 from statistician.clock import Move
-from statistician.entities import Entities
+from statistician.entities import Part, Shared
 from statistician.records import EntityRecord, State, StoredRow, Table
-from statistician.store import Store
 
-_LENGTHS = {Table.FIVE_MINUTES: MINUTES_5, Table.HOUR: HOUR}
 PARTS = {Table.FIVE_MINUTES: "5minute", Table.HOUR: "hour"}
 
 
-class Aggregates:
+class Aggregates(Part):
     """Publishes rows as `statistics` messages; times are ms."""
 
-    def __init__(self, bus: Publishes, topics: Topics, store: Store, entities: Entities) -> None:
-        self._bus = bus
-        self._topics = topics
-        self._store = store
-        self._entities = entities
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
         # What was said last on a topic: the period's start and rev.
         self._said: dict[str, tuple[int, int]] = {}
 
@@ -66,7 +59,7 @@ class Aggregates:
             rev = max(rev, said_rev + 1)
         message = Statistics(
             start=to_iso(start),
-            end=to_iso(start + _LENGTHS[table]),
+            end=to_iso(start + table.length),
             rev=rev,
             entities={self._entities[row.entity].record.entity: _rounded(aggregate(row.row)) for row in rows},
         )
@@ -75,37 +68,34 @@ class Aggregates:
 
     def say_newest(self, open_period: int) -> None:
         """Publish what a restart made the broker forget: the newest period and hour. Raises StoreError."""
-        for table, start in _newest(open_period).items():
-            for device in self._devices():
-                self._say_stored(table, start, device)
+        for table, start, device in self._newest(open_period):
+            self._say_stored(table, start, device)
 
     def take_back(self, open_period: int) -> None:
         """Replace what was said of a time that is not yet, by the newest rows or by nothing.
 
         Raises StoreError.
         """
-        for table, start in _newest(open_period).items():
-            for device in self._devices():
-                if not self._say_stored(table, start, device):
-                    topic = self._topics.statistics(device, PARTS[table])
-                    self._said.pop(topic, None)
-                    self._bus.publish(topic, b"", retain=True)
+        for table, start, device in self._newest(open_period):
+            if not self._say_stored(table, start, device):
+                topic = self._topics.statistics(device, PARTS[table])
+                self._said.pop(topic, None)
+                self._bus.publish(topic, b"", retain=True)
 
     def say_corrected(self, changed: Collection[tuple[Table, int, int]], open_period: int) -> None:
         """Publish again what was corrected in the newest period and hour. Raises StoreError."""
-        for table, start in _newest(open_period).items():
-            numbers = [number for where, when, number in changed if (where, when) == (table, start)]
-            for device in self._devices(numbers):
-                self._say_stored(table, start, device)
+        devices = {(t, s, self._entities[number].record.device) for t, s, number in changed}
+        for newest in self._newest(open_period):
+            if newest in devices:
+                self._say_stored(*newest)
 
     def say_newest_of(self, numbers: Collection[int], open_period: int) -> None:
         """Publish again what a fix may have changed in the newest period and hour. Raises StoreError."""
-        for table, start in _newest(open_period).items():
-            for device in self._devices(numbers):
-                said = self._said.get(self._topics.statistics(device, PARTS[table]))
-                # Of rows that are gone clients must hear, too; of what they never heard they need not.
-                if not self._say_stored(table, start, device) and said is not None and said[0] == start:
-                    self._say_device(table, device, start, [])
+        for table, start, device in self._newest(open_period, numbers):
+            said = self._said.get(self._topics.statistics(device, PARTS[table]))
+            # Of rows that are gone clients must hear, too; of what they never heard they need not.
+            if not self._say_stored(table, start, device) and said is not None and said[0] == start:
+                self._say_device(table, device, start, [])
 
     def say_renamed(self, devices: Collection[str], open_period: int) -> None:
         """Publish again what devices have now; of one without entities nothing stays. Raises StoreError."""
@@ -118,10 +108,16 @@ class Aggregates:
             for part in PARTS.values():
                 self._said.pop(self._topics.statistics(device, part), None)
 
-    def _devices(self, numbers: Collection[int] | None = None) -> list[str]:
-        """Return the devices of entities, of all if none are named."""
+    def _newest(
+        self, open_period: int, numbers: Collection[int] | None = None
+    ) -> Iterator[tuple[Table, int, str]]:
+        """Yield table and start of the newest period and hour with the devices of entities (None: of all)."""
         lives = self._entities if numbers is None else map(self._entities.__getitem__, numbers)
-        return sorted({live.record.device for live in lives})
+        devices = sorted({live.record.device for live in lives})
+        for table in Table:
+            start = (open_period if table is Table.FIVE_MINUTES else hour_of(open_period)) - table.length
+            for device in devices:
+                yield table, start, device
 
     def _say_stored(self, table: Table, start: int, device: str) -> bool:
         """Publish a device's rows as they are on disk; False if there are none."""
@@ -139,23 +135,12 @@ def empty(bus: Publishes, topics: Topics, device: str) -> None:
         bus.publish(topics.statistics(device, part), b"", retain=True)
 
 
-def _newest(open_period: int) -> dict[Table, int]:
-    return {Table.FIVE_MINUTES: open_period - MINUTES_5, Table.HOUR: hour_of(open_period) - HOUR}
-
-
 def aggregate(row: Row) -> Aggregate:
     """Return a row as clients see it."""
-    return Aggregate(
-        mean=row.mean,
-        min=row.min,
-        max=row.max,
-        state=row.state,
-        sum=row.sum,
-        sum_increase=row.sum_increase,
-        sum_decrease=row.sum_decrease,
-        last_reset=None if row.last_reset is None else to_iso(row.last_reset),
-        coverage=row.coverage,
-    )
+    numbers = row._asdict()
+    del numbers["mean_weight"]
+    numbers["last_reset"] = None if row.last_reset is None else to_iso(row.last_reset)
+    return Aggregate(**numbers)
 
 
 def _rounded(one: Aggregate) -> Aggregate:
@@ -183,25 +168,11 @@ class _Energy:
     online: bool | None = None
 
 
-class Derived:
+class Derived(Part):
     """Every device of kind `integral` in `devices`; call `resume` once the entities' states are loaded."""
 
-    def __init__(
-        self,
-        bus: Publishes,
-        topics: Topics,
-        entities: Entities,
-        devices: Mapping[str, Device],
-        *,
-        clock: Clock,
-        journal: Journal,
-        scalars: bool = True,
-    ) -> None:
-        self._bus = bus
-        self._topics = topics
-        self._entities = entities
-        self._clock = clock
-        self._journal = journal
+    def __init__(self, shared: Shared, devices: Mapping[str, Device], *, scalars: bool) -> None:
+        super().__init__(shared)
         self._scalars = scalars
         self._sources: dict[str, list[_Energy]] = {}
         self._energies: dict[str, _Energy] = {}
@@ -214,26 +185,28 @@ class Derived:
     def __contains__(self, device: str) -> bool:
         return device in self._energies
 
-    def resume(self, store: Store) -> None:
+    def resume(self) -> None:
         """Go on from the newest stored energy and the power in force then; say both. Raises StoreError."""
         for source, energies in self._sources.items():
             for energy in energies:
-                self._resume(energy, self._entities.of(source).get(energy.key), store)
+                self._resume(energy, self._entities.of(source).get(energy.key))
                 topic = self._topics.about(energy.device)
                 self._bus.publish(topic, about_message.encode(energy.about), retain=True)
         self.committed()
 
-    def _resume(self, energy: _Energy, power: LiveEntity | None, store: Store) -> None:
+    def _resume(self, energy: _Energy, power: LiveEntity | None) -> None:
         kept = self._kept(energy)
         live = self._entities.of(energy.device).get(ENERGY)
         if kept is not None and live is not None and kept.value is None:
             # An absence ended what was known of it.
-            kept = store.states.in_force([live.record], kept.ts).get(live.record.id)
+            kept = self._store.states.in_force([live.record], kept.ts).get(live.record.id)
         if kept is None or not isinstance(kept.value, float):
             return
         # Not the power's newest state: that may stand behind a gap, and comes again in its order.
-        late = store.statistics.dirty()
-        force = store.states.in_force([power.record], kept.ts + 1, late=late) if power is not None else {}
+        late = self._store.statistics.dirty()
+        force = (
+            self._store.states.in_force([power.record], kept.ts + 1, late=late) if power is not None else {}
+        )
         said = next((state.value for state in force.values()), None)
         energy.integral.resume(kept.value, kept.ts, _watts(said, power))
 

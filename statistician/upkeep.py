@@ -11,15 +11,12 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 
 from bus import state_files
-from bus.clock import Clock
-from bus.health import Journal
 from bus.messages import to_iso
 from config.model import Statistician as Settings
 from statistician.arithmetic import DAY, HOUR, MINUTES_5, horizon, hour_of
-from statistician.entities import Entities
+from statistician.entities import Part, Shared
 from statistician.records import StoreError
 from statistician.retention import Allowance, Keep, Retention, Shrink
-from statistician.store import Store
 from statistician.store.backup import Backup, kept, taken_at
 from statistician.store.engine import DamagedError, FullError, free
 
@@ -41,37 +38,25 @@ _READ_EVERY_S = 60.0
 _OLD = 3 * DAY
 
 
-class Upkeep:
+class Upkeep(Part):
     """Work of the night in short pieces; times are ms. `keep` knows how far back states reach.
 
     Beside the `anchor` of the clock the backup of everything says how it went.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        entities: Entities,
-        settings: Settings,
-        *,
-        clock: Clock,
-        journal: Journal,
-        anchor: Path | None = None,
-    ) -> None:
-        self._store = store
-        self._entities = entities
+    def __init__(self, shared: Shared, settings: Settings, anchor: Path | None) -> None:
+        super().__init__(shared)
         self._settings = settings
-        self._clock = clock
-        self._journal = journal
-        self.keep = Keep(store, settings.keep_days)
-        self._allowance = Allowance(store, clock.monotonic)
+        self.keep = Keep(shared.store, settings.keep_days)
+        self._allowance = Allowance(shared.store, shared.clock.monotonic)
         self._retention: Retention | None = None
         self._shrink: Shrink | None = None
         self._emergency: Retention | None = None
         # The disk is or was full: there is no reserve.
-        self._strained = not store.engine.reserve.hold()
+        self._strained = not shared.store.engine.reserve.hold()
         self._backup: Backup | None = None
         self._wanted = False
-        self._looked_at = clock.monotonic()
+        self._looked_at = shared.clock.monotonic()
         self._asked_at: int | None = None
         self._tell: list[Callable[[str | None, str | None], None]] = []
         self._reports = None if anchor is None else anchor.parent
@@ -227,7 +212,7 @@ class Upkeep:
         return True
 
     def room(self) -> str:
-        """Where the database is and how much room there is."""
+        """Say where the database is and how much room there is."""
         return f"{self._store.path}, {free(self._store.path.parent)} bytes are free"
 
     def check_room(self) -> None:
@@ -286,13 +271,12 @@ class Upkeep:
 _LONGEST_S = 60.0
 
 
-class Retry:
+class Retry(Part):
     """Does work on the database. Times are monotonic seconds."""
 
-    def __init__(self, upkeep: Upkeep, *, clock: Clock, journal: Journal) -> None:
+    def __init__(self, shared: Shared, upkeep: Upkeep) -> None:
+        super().__init__(shared)
         self._upkeep = upkeep
-        self._clock = clock
-        self._journal = journal
         # Between two tries.
         self._pause = 0.0
         self._again_at = float("-inf")

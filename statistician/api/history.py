@@ -105,7 +105,7 @@ def _limited(states: Iterator[State | None], limit: int | None, place: Place) ->
 
 
 def _left(limit: int | None, place: Place) -> int:
-    """How many rows are still to come; below 0 there is no limit."""
+    """Count how many rows are still to come; below 0 there is no limit."""
     if place.after is not None:
         return int(place.after[1])
     return -1 if limit is None else limit
@@ -257,16 +257,8 @@ def outliers(context: Context, params: Outliers, place: Place) -> Listing:
             elif found.ts > done:
                 yield Part((found.ts,), _row(found, left_out.get(found.ts)))
 
-    def assemble(found: list[Part]) -> object:
-        columns = ("ts", "value", "expected_min", "expected_max", "score", "left_out", "before")
-        return {
-            "entity": full_name(live.record),
-            "unit": live.record.unit,
-            "columns": columns,
-            "rows": [part.value for part in found],
-        }
-
-    return Listing(parts(), assemble)
+    columns = ("ts", "value", "expected_min", "expected_max", "score", "left_out", "before")
+    return _listing(live, columns, parts())
 
 
 def _row(found: Outlier, left_out: HeldReading | None) -> tuple[str | float | bool | None, ...]:

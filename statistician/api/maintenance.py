@@ -138,7 +138,7 @@ def _newest(live: LiveEntity) -> Described:
 
 
 def _heard(live: LiveEntity) -> str | None:
-    """When a value last came, also one that only repeated the newest state."""
+    """Say when a value last came, also one that only repeated the newest state."""
     return to_iso(live.heard) if live.heard >= 0 else None
 
 
@@ -159,7 +159,7 @@ def _rows(context: Context, live: LiveEntity) -> bool:
 
 
 def _kinds(context: Context, live: LiveEntity) -> tuple[bool, bool]:
-    """Whether an entity has means, and sums: by its class, or, without one, by its newest row."""
+    """Say whether an entity has means, and sums: by its class, or, without one, by its newest row."""
     state_class = live.record.state_class
     if state_class is None:
         newest = context.store.statistics.row_before

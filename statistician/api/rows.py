@@ -71,6 +71,8 @@ class Changes:
 
 
 Convert = Callable[[float], float]
+_VALUES = ("mean", "min", "max", "state")
+_SUMS = ("sum", "sum_increase", "sum_decrease")
 _ASKED_FOR = frozenset({"min_at", "max_at"})
 
 
@@ -85,36 +87,27 @@ class Selection:
     difference: Convert
 
     def wants(self, name: str) -> bool:
-        """Whether a type belongs into the answer; what costs reads of its own only where it is named."""
+        """Say whether a type belongs into the answer; what costs reads of its own only where it is named."""
         return name not in _ASKED_FOR if self.types is None else name in self.types
-
-    def show(self, name: str, number: float | None) -> float | None:
-        """Return a mean, an extreme or a state in the unit wanted; None if it is not wanted or not there."""
-        return _finite(self.value(number)) if number is not None and self.wants(name) else None
-
-    def show_difference(self, name: str, number: float | None) -> float | None:
-        """Return the same for a sum or a change."""
-        return _finite(self.difference(number)) if number is not None and self.wants(name) else None
 
     def answer_row(self, period: Period, min_at: int | None, max_at: int | None) -> AnswerRow:
         """Return a period as it goes into the answer; `min_at` and `max_at` in ms, if they are wanted."""
         row = period.row
         known = row.coverage if self.wants("coverage") else None
+        numbers: dict[str, float | None] = {name: getattr(row, name) for name in (*_VALUES, *_SUMS)}
+        numbers["change"] = period.change
+        for name, number in numbers.items():
+            if number is not None:
+                how = self.value if name in _VALUES else self.difference
+                numbers[name] = _finite(how(number)) if self.wants(name) else None
         return AnswerRow(
             start=to_iso(period.start),
             end=to_iso(period.end),
-            mean=self.show("mean", row.mean),
-            min=self.show("min", row.min),
             min_at=iso(min_at),
-            max=self.show("max", row.max),
             max_at=iso(max_at),
-            state=self.show("state", row.state),
-            sum=self.show_difference("sum", row.sum),
-            change=self.show_difference("change", period.change),
-            sum_increase=self.show_difference("sum_increase", row.sum_increase),
-            sum_decrease=self.show_difference("sum_decrease", row.sum_decrease),
             last_reset=iso(row.last_reset) if self.wants("last_reset") else None,
             coverage=None if known is None else round(known, 6),
+            **numbers,
         )
 
 
@@ -156,7 +149,6 @@ def select(live: LiveEntity, types: frozenset[str] | None, wanted: Mapping[str, 
     return Selection(live, types, target, how, lambda value: how(value) - zero)
 
 
-_LENGTHS = {Table.FIVE_MINUTES: MINUTES_5, Table.HOUR: HOUR}
 # Hours that the database puts together at once: a few ms on the smallest machine.
 _AT_ONCE = 2_000 * HOUR
 _ROWS_AT_ONCE = 500
@@ -181,8 +173,8 @@ class EntityRows:
         self._record = live.record
         starts = {table: context.store.statistics.first_row(table, live.record.id) for table in Table}
         newest = [
-            last + length
-            for table, length in _LENGTHS.items()
+            last + table.length
+            for table in Table
             if (last := context.store.statistics.last_row(table, live.record.id)) is not None
         ]
         self._first_five = starts[Table.FIVE_MINUTES]
@@ -206,7 +198,7 @@ class EntityRows:
             newest = None
             for since in range(piece.start, piece.end, _AT_ONCE):
                 found = self._gathered(piece, since)
-                folding.add(found, _LENGTHS[piece.table] * piece.share)
+                folding.add(found, piece.table.length * piece.share)
                 newest = found.last or newest
                 yield None
             if newest is not None:
@@ -219,7 +211,7 @@ class EntityRows:
             return
         start, end = max(start, self.first), min(end, self.end)
         while start < end:
-            after = min(end, start + _ROWS_AT_ONCE * _LENGTHS[table])
+            after = min(end, start + _ROWS_AT_ONCE * table.length)
             yield from self._store.statistics.between(table, self._record.id, start, after)
             yield None
             start = after
@@ -236,24 +228,23 @@ class EntityRows:
     def before(self, ts: int, table: Table) -> Row | None:
         """Return the row that ends last before or at a time; of two that end together that of `table`."""
         found = []
-        for kind, length in _LENGTHS.items():
+        for kind in Table:
             if kind is Table.FIVE_MINUTES and (self._first_five is None or self._first_five >= ts):
                 continue
-            stored = self._store.statistics.row_before(kind, self._record.id, ts - length + 1)
+            stored = self._store.statistics.row_before(kind, self._record.id, ts - kind.length + 1)
             if stored is not None:
-                found.append((stored.start + length, kind is table, stored.row))
+                found.append((stored.start + kind.length, kind is table, stored.row))
         return max(found, key=lambda one: one[:2])[2] if found else None
 
     def following(self, ts: int) -> int | None:
-        """When the first row begins or goes on after a time; None without any."""
+        """Say when the first row begins or goes on after a time; None without any."""
         starts = [
-            self._store.statistics.first_row(table, self._record.id, ts - length + 1)
-            for table, length in _LENGTHS.items()
+            self._store.statistics.first_row(table, self._record.id, ts - table.length + 1) for table in Table
         ]
         return min((max(ts, start) for start in starts if start is not None), default=None)
 
     def when(self, extreme: Extreme, value: float, start: int, end: int) -> Generator[None, None, int | None]:
-        """When the extreme of a range was first reached: the state's time, else its period's start."""
+        """Say when the extreme of a range was first reached: the state's time, else its period's start."""
         start, end = self._border(start), min(self._border(end), self._until)
         for piece in self._pieces(start, end):
             for since in range(piece.start, piece.end, _AT_ONCE):
@@ -316,13 +307,13 @@ class EntityRows:
         return _Piece(Table.HOUR, hour, hour + HOUR, (end - start) / HOUR, end)
 
     def _border(self, ts: int) -> int:
-        """Where a border counts: a 5-minute row belongs to the range in which it starts."""
+        """Say where a border counts: a 5-minute row belongs to the range in which it starts."""
         if ts % MINUTES_5 == 0:
             return ts
         return period_of(ts) + (MINUTES_5 if self._by_fives(hour_of(ts)) else 0)
 
     def _by_fives(self, hour: int) -> bool:
-        """Whether the 5-minute rows of an hour are kept, and are those of which its row was made."""
+        """Say whether the 5-minute rows of an hour are kept, and are those of which its row was made."""
         if self._split[0] != hour:
             self._split = (hour, self._has_fives(hour))
         return self._split[1]

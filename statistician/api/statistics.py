@@ -110,7 +110,7 @@ class Ranking:
     def best(
         self, one: Selection, periods: Iterator[Period | None]
     ) -> Generator[None, None, tuple[int, list[Period]]]:
-        """How many periods count, and the first `limit` of them; of equal ones the earlier is first."""
+        """Count how many periods count, and the first `limit` of them; of equal ones the earlier is first."""
         count = 0
         found: list[tuple[float, int, Period]] = []
         for period in periods:
@@ -167,7 +167,8 @@ def statistics(context: Context, params: StatisticsOf, place: Place) -> Listing:
     _check_size(where, len(lives))
     check_units(params.units)
     ranks = ranking(params)
-    types = None if params.types is None else frozenset[str]((*params.types, *_ranked_by(ranks)))
+    ranked = () if ranks is None else (ranks.order_by,)
+    types = None if params.types is None else frozenset[str]((*params.types, *ranked))
     selections = [select(live, types, params.units) for live in lives]
     counts: dict[str, int] = {}
 
@@ -186,10 +187,6 @@ def statistics(context: Context, params: StatisticsOf, place: Place) -> Listing:
                 yield Part((number, rank), shown)
 
     return Listing(parts(), lambda found: _by_entity(selections, found, None if ranks is None else counts))
-
-
-def _ranked_by(ranks: Ranking | None) -> tuple[str, ...]:
-    return () if ranks is None else (ranks.order_by,)
 
 
 def _in_order(series: EntityRows, one: Selection, number: int, where: _Range) -> Iterator[Part | None]:

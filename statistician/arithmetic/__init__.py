@@ -24,17 +24,17 @@ def hour_of(ts: int) -> int:
 
 
 def ends_hour(start: int) -> bool:
-    """Whether the 5-minute period is the last one of its hour."""
+    """Say whether the 5-minute period is the last one of its hour."""
     return (start + MINUTES_5) % HOUR == 0
 
 
 def due_at(start: int) -> int:
-    """When the 5-minute period may be compiled."""
+    """Say when the 5-minute period may be compiled."""
     return start + MINUTES_5 + COMPILE_DELAY
 
 
 def is_due(start: int, now: int) -> bool:
-    """Whether the 5-minute period may be compiled at `now`."""
+    """Say whether the 5-minute period may be compiled at `now`."""
     return now >= due_at(start)
 
 
@@ -61,7 +61,7 @@ _SILENT_NIGHT = 10_800_000
 
 
 def another_day(before: int, ts: int, zone: tzinfo) -> bool:
-    """Whether a night without a reading lies between two times."""
+    """Say whether a night without a reading lies between two times."""
     return ts - before >= _SILENT_NIGHT and start_of(before, "day", zone) != start_of(ts, "day", zone)
 
 

@@ -36,20 +36,8 @@ class LiveEntity:
     """
 
     __slots__ = (
-        "accumulator",
-        "base",
-        "clock",
-        "counter",
-        "cut",
-        "force",
-        "force_heard",
-        "newest",
-        "own_times",
-        "recent",
-        "record",
-        "repeats",
-        "spoiled",
-        "stale",
+        *("accumulator", "base", "clock", "counter", "cut", "force", "force_heard", "newest"),
+        *("own_times", "recent", "record", "repeats", "spoiled", "stale"),
     )
 
     def __init__(self, record: EntityRecord) -> None:
@@ -99,7 +87,7 @@ class LiveEntity:
         return len(record.units) < 2 or record.unit_at(ts) == record.unit_at(other)
 
     def _renewed(self, ts: int, other: int) -> bool:
-        """Whether another counter was there at the second time: what it says is no repetition."""
+        """Say whether another counter was there at the second time: what it says is no repetition."""
         return any(ts <= at < other for at in self.record.renewals)
 
     @property
@@ -171,7 +159,7 @@ class LiveEntity:
         return [record]
 
     def _unit_since(self, record: EntityRecord, now: int) -> int:
-        """Since when states are in the unit that an about at `now` names.
+        """Say since when states are in the unit that an about at `now` names.
 
         A reading may come before it: the jump from the state before it is that of the units then.
         """
@@ -316,21 +304,21 @@ def open_period(
 
 
 def _renewals(record: EntityRecord, start: int, base: StoredRow | None) -> tuple[list[int], int | None]:
-    """Since when the counter is another one, as far as the base does not know it; and the latest it knows."""
+    """Say since when the counter is another one that the base does not know, and the latest that it knows."""
     reset = None if base is None else base.row.last_reset
     pending = [at for at in record.renewals if at < start + MINUTES_5 and (reset is None or at > reset)]
     return pending, reset if reset in record.renewals else None
 
 
 def _is_plain(record: EntityRecord) -> bool:
-    """Whether every state is in the unit of the rows: nearly always so."""
+    """Say whether every state is in the unit of the rows: nearly always so."""
     if len(record.units) > 1:
         return False
     return record.kept_unit is None or canonical(record.kept_unit) == canonical(record.unit)
 
 
 def _angle(kind: str | None) -> bool | None:
-    """Whether means of a class are directions; None if it has no means."""
+    """Say whether means of a class are directions; None if it has no means."""
     if kind == MEASUREMENT_ANGLE:
         return True
     return False if kind == MEASUREMENT else None

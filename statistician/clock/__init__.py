@@ -45,7 +45,7 @@ class _Behind(NamedTuple):
     since: int | None
 
     def agrees(self, behind: int, came: float) -> bool:
-        """Whether it is as far behind now."""
+        """Say whether it is as far behind now."""
         return abs(behind - self.behind) <= min(TOLERANCE, _SHARE * 1000 * (came - self.came))
 
 
@@ -57,18 +57,8 @@ class EntityClock:
     """
 
     __slots__ = (
-        "_back",
-        "_behind",
-        "_behind_by",
-        "_came",
-        "_raw",
-        "_right",
-        "_slow",
-        "_step",
-        "_until",
-        "at",
-        "shift",
-        "since",
+        *("_back", "_behind", "_behind_by", "_came", "_raw", "_right", "_slow", "_step", "_until"),
+        *("at", "shift", "since"),
     )
 
     def __init__(self, at: int, shift: int = 0, *, ours: bool = False) -> None:
@@ -103,7 +93,7 @@ class EntityClock:
         return True
 
     def fall(self, raw: int, now: int) -> int:
-        """How far its clock fell just now, ms; 0 if no more than clocks differ, or if it is ahead or slow."""
+        """Say how far its clock fell just now, ms; 0: no more than clocks differ, or it is ahead or slow."""
         if raw > now + TOLERANCE or self.shift > 0:
             return 0
         if self.shift and self._slow and abs(now - raw - self._slow) <= TOLERANCE:
@@ -179,7 +169,7 @@ class EntityClock:
         return None
 
     def _still_slow(self, raw: int, now: int, came: float) -> bool:
-        """Whether its clock is wrong on, after a silence longer than it is behind."""
+        """Say whether its clock is wrong on, after a silence longer than it is behind."""
         if self.shift <= 0:
             return False
         if self._came is None:
@@ -249,7 +239,7 @@ class Undated(NamedTuple):
 
 
 def dated(waiting: Iterable[Undated], boot: str, offset: int) -> Iterator[tuple[int, Undated]]:
-    """When each counts, in order: those of this boot by the clock's `offset` to the time since its start.
+    """Say when each counts, in order: those of this boot by the clock's `offset` to the time since its start.
 
     Those of an earlier one keep their distances and end before the next began.
     """
@@ -291,7 +281,7 @@ class Arrivals:
         self._last: dict[str, int] = {}
 
     def date(self, device: str, came: int) -> int:
-        """When a reading that came at `came` (ms) counts: the next free millisecond of its device."""
+        """Say when a reading that came at `came` (ms) counts: the next free millisecond of its device."""
         last = self._last.get(device)
         if last is not None and came <= last < came + _AHEAD_MS:
             came = last + 1

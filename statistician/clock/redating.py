@@ -186,7 +186,7 @@ class Estimated:
         self._changed = False
 
     def moves(self, by: int, entities: Entities) -> dict[int, Move]:
-        """How they are to be dated now that the clock went forward by `by` ms."""
+        """Say how they are to be dated now that the clock went forward by `by` ms."""
         found = self._kept.since
         return {
             number: Move(since, entities[number].heard, by)

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.clock import Clock
-from bus.health import Journal
 from statistician.arithmetic import MINUTES_5, due_at
 from statistician.arithmetic.live import LiveEntity
 from statistician.clock import PROBATION_S, TOLERANCE, Move
@@ -19,7 +17,7 @@ from statistician.clock.dating import ClockStep, HouseTime, KeptTime
 from statistician.clock.redating import Estimated, Redating, find_ahead
 from statistician.compile import Compiler
 from statistician.corrections import Corrector, merge
-from statistician.entities import Entities
+from statistician.entities import Part, Shared
 from statistician.ingest import Ingest
 from statistician.publish import Aggregates, Derived
 from statistician.records import Batch, Span, State
@@ -41,7 +39,7 @@ def note_end(store: Store, now: int) -> None:
 
 
 def last_seen(store: Store, now: int) -> tuple[int, int] | None:
-    """When the statistician was last at work, and how long an absence is one, ms; None: never at work.
+    """Say when the statistician was last at work, and how long an absence is one, ms; None: never at work.
 
     A later time than `now` (0: unknown) was that of a wrong clock. Raises StoreError.
     """
@@ -60,7 +58,7 @@ def last_seen(store: Store, now: int) -> tuple[int, int] | None:
 
 
 def another_boot(store: Store, boot: str) -> bool:
-    """Whether the machine has started since the last call. Raises StoreError."""
+    """Say whether the machine has started since the last call. Raises StoreError."""
     known = store.engine.fact(_BOOT)
     if known != boot:
         store.engine.put_fact(_BOOT, boot)
@@ -77,14 +75,20 @@ def ends(lives: Iterable[LiveEntity], at: int) -> list[State]:
     ]
 
 
-class Knowledge:
-    """Ends what is known of values, and takes that back; what that changes in closed periods is marked."""
+class Absence(Part):
+    """Notes a time before the start in which nobody listened, once it is known that something was missed.
 
-    def __init__(self, store: Store, entities: Entities, compiler: Compiler, ingest: Ingest) -> None:
-        self._store = store
-        self._entities = entities
+    It ends what is known of values, and takes that back; what that changes in closed periods is marked.
+    """
+
+    def __init__(self, shared: Shared, compiler: Compiler, ingest: Ingest) -> None:
+        super().__init__(shared)
         self._compiler = compiler
         self._ingest = ingest
+        # Until when the broker may say whether it has kept our session, monotonic seconds.
+        self._undecided: float | None = None
+        # What the start has ended.
+        self._ended: list[State] = []
 
     def end(self, states: list[State]) -> None:
         """Store states that end what is known. Raises StoreError."""
@@ -104,23 +108,6 @@ class Knowledge:
             self._store.commit(batch)
             self._ingest.flush()
         self._compiler.reload()
-
-
-class Absence:
-    """Notes a time before the start in which nobody listened, once it is known that something was missed."""
-
-    def __init__(
-        self, store: Store, entities: Entities, ingest: Ingest, knowledge: Knowledge, clock: Clock
-    ) -> None:
-        self._store = store
-        self._entities = entities
-        self._ingest = ingest
-        self._knowledge = knowledge
-        self._clock = clock
-        # Until when the broker may say whether it has kept our session, monotonic seconds.
-        self._undecided: float | None = None
-        # What the start has ended.
-        self._ended: list[State] = []
 
     @property
     def undecided(self) -> bool:
@@ -150,7 +137,7 @@ class Absence:
 
     def _note(self, *, restarted: bool) -> None:
         """End what is known of each value where the process was last at work."""
-        now = 0 if self._clock.quality() == "unset" else self._clock.wall()
+        now = self._known_time()
         found = last_seen(self._store, now)
         if found is None:
             return
@@ -158,7 +145,7 @@ class Absence:
         if not (restarted or not now or abs(now - seen) > noticed):
             return
         self._ended = ends(self._entities, min(seen, now) if now else seen)
-        self._knowledge.end(self._ended)
+        self.end(self._ended)
         # What the outboxes still hold of that time fills it; what is measured since the boot is none of it.
         booted = now - round(self._clock.monotonic() * 1000)
         self._ingest.back_at = min(now, booted) if restarted else now
@@ -174,7 +161,7 @@ class Absence:
             still = [s for s in ended if s in self._store.states.between(s.ts, s.ts + 1, {s.entity})]
             for state in still:
                 self._entities[state.entity].cut = None
-            self._knowledge.restore(still)
+            self.restore(still)
 
 
 log = logging.getLogger(__name__)
@@ -183,7 +170,7 @@ log = logging.getLogger(__name__)
 _SAME_STEP = 5_000
 
 
-class ClockSteps:
+class ClockSteps(Part):
     """Follows the clock; every method may raise StoreError.
 
     `anchor` is the file of the time for the next boot.
@@ -191,40 +178,34 @@ class ClockSteps:
 
     def __init__(
         self,
+        shared: Shared,
         time: HouseTime,
-        store: Store,
-        entities: Entities,
         compiler: Compiler,
+        corrector: Corrector,
         *,
         ingest: Ingest,
         derived: Derived,
         aggregates: Aggregates,
         estimated: Estimated,
-        journal: Journal,
-        corrector: Corrector,
         anchor: Path | None,
     ) -> None:
+        super().__init__(shared)
         self._time = time
-        self._clock = time.steady()
-        self._store = store
-        self._entities = entities
         self._compiler = compiler
         self._ingest = ingest
         self._derived = derived
         self._aggregates = aggregates
         self._estimated = estimated
-        self._journal = journal
         self._corrector = corrector
-        self._redating = Redating(store)
+        self._redating = Redating(shared.store)
         self._steps: deque[ClockStep] = deque()
         # What went back with the clock, by entity: the times that are stored now, and by how much they went;
         # and the step forward that was undone.
         self._took_back: dict[int, Move] = {}
         self._undone: _Forward | None = None
         self._forward = _Forward(0, 0, [], {})
-        self._kept_time = KeptTime(time, anchor, journal)
-        self._knowledge = Knowledge(store, entities, compiler, ingest)
-        self.absence = Absence(store, entities, ingest, self._knowledge, self._clock)
+        self._kept_time = KeptTime(time, anchor, shared.journal)
+        self.absence = Absence(shared, compiler, ingest)
 
     @property
     def waiting(self) -> bool:
@@ -303,7 +284,7 @@ class ClockSteps:
             # It went back before, and that was wrong.
             self._date_anew({n: Move(m.since, self._entities[n].heard, step.by) for n, m in back.items()})
             if self._undone is not None:
-                self._knowledge.end(self._undone.ended)
+                self.absence.end(self._undone.ended)
                 self._forward, self._undone = self._undone, None
             self._took_back = {}
         elif step.by > 0:
@@ -338,14 +319,14 @@ class ClockSteps:
         others = [live for live in self._entities if live.record.id not in with_us]
         ended = ends([live for live in others if live.heard <= at], at)
         ended += ends([live for live in others if live.heard > at], was)
-        self._knowledge.end(ended)
+        self.absence.end(ended)
         self._ingest.back_at = now
         # One that was ahead before went with it when it began.
         since = {n.record.id: c.since if at <= c.since <= n.heard else at for n, c in ahead}
         cuts = [State(ts, number, None, None) for number, ts in since.items()]
         self._date_anew({number: Move(ts, self._entities[number].heard, by) for number, ts in since.items()})
         # Not before: it is no reading that was dated wrong.
-        self._knowledge.end(cuts)
+        self.absence.end(cuts)
         self._forward = _Forward(by, now, [*ended, *cuts], {n: ts + by for n, ts in since.items()})
         self._step_clocks(by, [live for live, _ in ahead])
         for live, clock in clocks:
@@ -359,12 +340,12 @@ class ClockSteps:
 
     def _bring_back(self, by: int | None, limit: int | None = None) -> None:
         """Nothing stays in the future: what lies there goes back by `by` ms; None: to end before `limit`."""
-        now = self._now_or_never()
+        now = self._known_time()
         forward, undone, moves = self._forward, None, {}
         went = {n.record.id: move for n in self._entities if n.clock and (move := n.clock.went_back)}
         if by is not None and abs(by + forward.by) <= _SAME_STEP:
             # It was wrong to go forward: what was known then did not end.
-            self._knowledge.restore(forward.ended)
+            self.absence.restore(forward.ended)
             self._forward, undone = _Forward(0, 0, [], {}), forward
             moves = {
                 live.record.id: Move(forward.since_of(live), live.heard, -_back(live, -by, now))
@@ -388,9 +369,6 @@ class ClockSteps:
             self._journal.count("periods_taken_back", self._compiler.roll_back(now))
             self._aggregates.take_back(self._compiler.open)
 
-    def _now_or_never(self) -> int:
-        return 0 if self._clock.quality() == "unset" else self._clock.wall()
-
 
 class _Forward(NamedTuple):
     """A step forward by `by` ms to `at`, and the states that `ended` then what was known.
@@ -409,7 +387,7 @@ class _Forward(NamedTuple):
 
 
 def _back(live: LiveEntity, most: int, now: int) -> int:
-    """How far an entity's readings go back with a clock that did so by `most`, ms.
+    """Say how far an entity's readings go back with a clock that did so by `most`, ms.
 
     One that has spoken since is dated by the time that passed, and right again where its own time is.
     """

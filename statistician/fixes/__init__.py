@@ -18,22 +18,12 @@ from statistician.api import Context
 from statistician.corrections import merge
 from statistician.entities import Entities
 from statistician.fixes import data, joining, naming
+from statistician.fixes import params as asks
 from statistician.fixes.params import (
-    AcceptReading,
-    AdjustSum,
     Change,
-    ChangeUnit,
-    Clear,
-    DeleteStates,
-    DeviceRename,
-    DeviceReplaced,
-    EntityRename,
     FixParams,
-    ImportStatistics,
     Journalled,
     ListFixes,
-    Recompile,
-    SetMetadata,
     Summary,
     UndoFix,
     names,
@@ -99,23 +89,29 @@ def _reverse(context: Context, number: int) -> Change:
 
 
 _TABLE: tuple[Fix[Any], ...] = (
-    Fix("set_metadata", SetMetadata, naming.set_metadata, naming.undo_set_metadata),
-    Fix("change_unit", ChangeUnit, naming.change_unit, naming.undo_change_unit),
-    Fix("adjust_sum", AdjustSum, data.adjust_sum, data.undo_adjust_sum, counters_stay=True),
-    Fix("clear", Clear, data.clear, data.undo_clear, largest=LARGEST_DATA),
+    Fix("set_metadata", asks.SetMetadata, naming.set_metadata, naming.undo_set_metadata),
+    Fix("change_unit", asks.ChangeUnit, naming.change_unit, naming.undo_change_unit),
+    Fix("adjust_sum", asks.AdjustSum, data.adjust_sum, data.undo_adjust_sum, counters_stay=True),
+    Fix("clear", asks.Clear, data.clear, data.undo_clear, largest=LARGEST_DATA),
     Fix(
         "import_statistics",
-        ImportStatistics,
+        asks.ImportStatistics,
         joining.import_statistics,
         joining.undo_import,
         largest=LARGEST_DATA,
     ),
-    Fix("device_rename", DeviceRename, naming.device_rename, naming.undo_rename),
-    Fix("entity_rename", EntityRename, naming.entity_rename, naming.undo_rename),
-    Fix("device_replaced", DeviceReplaced, data.device_replaced, data.undo_device_replaced),
-    Fix("delete_states", DeleteStates, data.delete_states, data.undo_delete_states),
-    Fix("accept_reading", AcceptReading, data.accept_reading, data.undo_accept_reading, counters_stay=True),
-    Fix("recompile", Recompile, data.recompile, counters_stay=True),
+    Fix("device_rename", asks.DeviceRename, naming.device_rename, naming.undo_rename),
+    Fix("entity_rename", asks.EntityRename, naming.entity_rename, naming.undo_rename),
+    Fix("device_replaced", asks.DeviceReplaced, data.device_replaced, data.undo_device_replaced),
+    Fix("delete_states", asks.DeleteStates, data.delete_states, data.undo_delete_states),
+    Fix(
+        "accept_reading",
+        asks.AcceptReading,
+        data.accept_reading,
+        data.undo_accept_reading,
+        counters_stay=True,
+    ),
+    Fix("recompile", asks.Recompile, data.recompile, counters_stay=True),
     Fix("undo", UndoFix, _undo),
 )
 FIXES = {fix.verb: fix for fix in _TABLE}
@@ -175,15 +171,12 @@ def _release(context: Context, change: Change) -> None:
 
 def _note(context: Context, fix: Fix[Any], asked: FixParams, change: Change) -> int:
     params = msgspec.json.encode(asked)
-    number = context.store.fixes.add(context.now, fix.verb, params, change.entities, change.undo)
-    for entity, start, amount in change.adjusted:
-        context.store.fixes.put_adjusted(entity, start, number, amount)
-    for entity, starts in change.imported.items():
-        context.store.fixes.put_imported(entity, starts, number)
-    for entity, start in change.renewed:
-        context.store.fixes.put_renewed(entity, start, number)
-    if change.piece_of is not None:
-        context.store.fixes.add_piece(change.piece_of, number)
+    tables = context.store.fixes
+    number = tables.add(context.now, fix.verb, params, change.entities, change.undo)
+    tables.put("adjusted", [(entity, start, number, amount) for entity, start, amount in change.adjusted])
+    tables.put("imported", [(n, start, number) for n, starts in change.imported.items() for start in starts])
+    tables.put("renewed", [(entity, start, number) for entity, start in change.renewed])
+    tables.put("piece", [] if change.piece_of is None else [(change.piece_of, number)])
     return number
 
 

@@ -7,11 +7,11 @@ import msgspec
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL
 from bus.commands import Code, Refused
-from statistician.api import Context, full_name, moment, parts
+from statistician.api import Context, moment, parts
 from statistician.arithmetic import HOUR, MINUTES_5, due_at, hour_of
 from statistician.arithmetic.algorithm import RESET_BELOW, Row, accumulator
 from statistician.arithmetic.units import canonical, convert, difference
-from statistician.fixes.params import Change, ImportedRow, ImportStatistics, Summary, finite
+from statistician.fixes.params import Change, ImportedRow, ImportStatistics, finite
 from statistician.records import Adjustment, EntityRecord, Since, StoredRow, Table
 from statistician.store.fixes import Entry, Undo
 from statistician.store.statistics import Amounts, Shift
@@ -50,12 +50,12 @@ class Joined:
     adjusted: list[tuple[int, int, float]] = field(default_factory=list)
 
     def rows(self, table: Table) -> int:
-        """How many rows of a table were moved."""
+        """Count how many rows of a table were moved."""
         return len({row.start for shift in self.shifts for row in shift.rows[table.value]})
 
 
 def moved(record: EntityRecord, last: StoredRow, first: StoredRow) -> float | None:
-    """How far the counter itself went between two rows; None: nobody knows, or it was reset or replaced."""
+    """Say how far the counter went between two rows; None: nobody knows, or it was reset or replaced."""
     one, other = last.row, first.row
     if _replaced(record, last, first):
         return None
@@ -112,7 +112,7 @@ def _made(
 
 
 def _replaced(record: EntityRecord, last: StoredRow, first: StoredRow) -> bool:
-    """Whether another device counts from between two rows on."""
+    """Say whether another device counts from between two rows on."""
     return any(last.start <= at < due_at(first.start) for at in record.renewals)
 
 
@@ -136,7 +136,7 @@ def separate(context: Context, record: EntityRecord, shifts: list[Shift], fix: i
     left = list(record.adjustments)
     for _, start, _, amount in (one for one in context.store.fixes.adjusted(record.id) if one[2] == fix):
         left.remove(next(one for one in left if one[:2] == (start, amount)))
-    context.store.fixes.remove_adjusted(fix)
+    context.store.fixes.remove("adjusted", fix)
     return replace(record, adjustments=tuple(left))
 
 
@@ -158,20 +158,16 @@ def import_statistics(context: Context, asked: ImportStatistics) -> Change:
     if not asked.more:
         joined = _join(context, record, _block([*_undos(context, pieces, record.id), undo]))
     context.store.put_entities([joined.record])
-    return Change(
-        Summary(
-            entities=(full_name(record),),
-            five_minute_rows=joined.rows(Table.FIVE_MINUTES),
-            hourly_rows=len(asked.rows) + joined.rows(Table.HOUR),
-        ),
-        {record.id},
+    change = Change.of(
+        [joined.record],
         msgspec.structs.replace(undo, shifts=joined.shifts),
-        records=[joined.record],
-        rows=True,
-        adjusted=joined.adjusted,
-        imported={record.id: sorted(_hours([undo]))},
-        piece_of=pieces[0] if pieces else None,
+        five_minute_rows=joined.rows(Table.FIVE_MINUTES),
+        hourly_rows=len(asked.rows) + joined.rows(Table.HOUR),
     )
+    change.adjusted = joined.adjusted
+    change.imported = {record.id: sorted(_hours([undo]))}
+    change.piece_of = pieces[0] if pieces else None
+    return change
 
 
 def _write(context: Context, asked: ImportStatistics, before: EntityRecord, record: EntityRecord) -> Undo:
@@ -293,24 +289,19 @@ def undo_import(context: Context, entry: Entry, undo: Undo) -> Change:
     fix = entry.id
     (before,) = undo.records
     record = separate(context, context.record(before.id), undo.shifts, fix)
-    context.store.fixes.remove_imported(fix)
+    context.store.fixes.remove("imported", fix)
     context.store.statistics.put(Table.HOUR, [row._replace(rev=row.rev + 2) for row in undo.hours])
     for number, start in undo.absent:
         context.store.statistics.remove(Table.HOUR, number, start)
-    context.store.fixes.restore(undo)
+    context.store.fixes.put("imported", undo.imported)
     if before.kept_unit is None and context.store.statistics.latest(before.id) is None:
         record = replace(record, kept_unit=None, kept_angle=None)
     context.store.put_entities([record])
     moved_rows = Joined(record, shifts=undo.shifts)
-    return Change(
-        Summary(
-            entities=(full_name(record),),
-            five_minute_rows=moved_rows.rows(Table.FIVE_MINUTES),
-            hourly_rows=len(undo.hours) + len(undo.absent) + moved_rows.rows(Table.HOUR),
-        ),
-        {before.id},
-        records=[record],
-        rows=True,
+    return Change.of(
+        [record],
+        five_minute_rows=moved_rows.rows(Table.FIVE_MINUTES),
+        hourly_rows=len(undo.hours) + len(undo.absent) + moved_rows.rows(Table.HOUR),
     )
 
 

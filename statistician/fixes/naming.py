@@ -115,12 +115,8 @@ def set_metadata(context: Context, asked: SetMetadata) -> Change:
             Code.INVALID, f"nothing to set: allowed are {', '.join(_TEXTS)}, retention_days, enabled"
         )
     context.store.put_entities([record])
-    return Change(
-        Summary(entities=(full_name(record),), fields=fields),
-        {record.id},
-        Undo(records=[before], retention={record.id: retention}),
-        records=[record],
-    )
+    undo = Undo(records=[before], retention={record.id: retention})
+    return Change.of([record], undo, rows=False, fields=fields)
 
 
 def undo_set_metadata(context: Context, entry: Entry, undo: Undo) -> Change:
@@ -143,7 +139,7 @@ def undo_set_metadata(context: Context, entry: Entry, undo: Undo) -> Change:
         context.store.fixes.set_retention(record.id, undo.retention[record.id])
         fields["retention_days"] = undo.retention[record.id]
     context.store.put_entities([record])
-    return Change(Summary(entities=(full_name(record),), fields=fields), {record.id}, records=[record])
+    return Change.of([record], rows=False, fields=fields)
 
 
 def change_unit(context: Context, asked: ChangeUnit) -> Change:
@@ -173,18 +169,8 @@ def _converted(context: Context, record: EntityRecord, unit: str) -> Change:
     adjustments = tuple(one._replace(amount=one.amount * factor) for one in record.adjustments)
     after = replace(record, kept_unit=canonical(unit), adjustments=adjustments)
     context.store.put_entities([after])
-    return Change(
-        Summary(
-            entities=(full_name(record),),
-            five_minute_rows=five,
-            hourly_rows=hours,
-            fields={"unit": after.kept_unit},
-        ),
-        {record.id},
-        Undo(records=[record]),
-        records=[after],
-        rows=True,
-    )
+    told = {"unit": after.kept_unit}
+    return Change.of([after], Undo(records=[record]), five_minute_rows=five, hourly_rows=hours, fields=told)
 
 
 def device_rename(context: Context, asked: DeviceRename) -> Change:
@@ -305,7 +291,7 @@ def _join(context: Context, joined: Joined, cut: Cut, last: StoredRow | None) ->
 
 
 def _begin(context: Context, live: LiveEntity, target: LiveEntity) -> int:
-    """When the other series begins, ms. Raises Refused if this one has not ended by then."""
+    """Say when the other series begins, ms. Raises Refused if this one has not ended by then."""
     source, other = live.record, target.record
     begins = _first(context, other)
     latest = context.store.statistics.latest(source.id)
@@ -330,13 +316,13 @@ def _begin(context: Context, live: LiveEntity, target: LiveEntity) -> int:
 
 
 def _first(context: Context, record: EntityRecord) -> int:
-    """When an entity's series begins, ms: as exactly as its states, its rows and what is known of it tell."""
+    """Say when an entity's series begins, ms, as exactly as its states, its rows and its record tell."""
     state = context.store.states.first_of(record.id, record.first)
     begins = EVER if state is None else state
-    for table, length in ((Table.FIVE_MINUTES, MINUTES_5), (Table.HOUR, HOUR)):
+    for table in Table:
         row = context.store.statistics.first_row(table, record.id)
         if row is not None:
-            known = (at for at in (state, record.first) if at is not None and row <= at < row + length)
+            known = (at for at in (state, record.first) if at is not None and row <= at < row + table.length)
             begins = min(begins, next(known, row))
     return begins
 
@@ -389,7 +375,8 @@ def undo_rename(context: Context, entry: Entry, undo: Undo) -> Change:
         records[before.id] = its
     for cut in undo.cuts:
         _give_back(context, cut, undo.shifts)
-    context.store.fixes.restore(undo)
+    context.store.fixes.put("imported", undo.imported)
+    context.store.fixes.put("adjusted", undo.adjusted)
     _settle(context, undo, records)
     context.store.put_entities(_in_order(context, records))
     return Change(

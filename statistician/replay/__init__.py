@@ -262,7 +262,7 @@ class LoggedClock:
 
 
 def _undoes(jump: int, fall: int) -> bool:
-    """Whether a jump forward is a fall back and what passed meanwhile."""
+    """Say whether a jump forward is a fall back and what passed meanwhile."""
     return fall <= jump <= fall + max(_SLACK, fall // 4)
 
 

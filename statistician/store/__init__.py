@@ -67,12 +67,13 @@ class Store:
         self.path = path
         self._lock = self._hold() if alone else None
         self.backups = backups or path.parent / "backups"
-        self._engine, self.damage = open_or_set_aside(path, self.backups)
-        self.unusable, self.searched = search(self._engine)
-        self.states = States(self._engine)
-        self.statistics = Statistics(self._engine)
-        self.fixes = FixTables(self._engine)
-        self.held = HeldReadings(self._engine)
+        # Open to tools and tests, too.
+        self.engine, self.damage = open_or_set_aside(path, self.backups)
+        self.unusable, self.searched = search(self.engine)
+        self.states = States(self.engine)
+        self.statistics = Statistics(self.engine)
+        self.fixes = FixTables(self.engine)
+        self.held = HeldReadings(self.engine)
 
     def _hold(self) -> IO[bytes] | None:
         lock = self.path.with_name(f"{self.path.name}.lock")
@@ -80,62 +81,51 @@ class Store:
 
     def put_back(self, found: Misplaced) -> Path | None:
         """Give the open database its place back; returns where what stood there is kept now."""
-        aside = self._engine.put_back(found)
+        aside = self.engine.put_back(found)
         if self._lock is not None and found is Misplaced.GONE:
             # Its file may have gone, too.
             self._lock.close()
             self._lock = self._hold()
         return aside
 
-    @property
-    def engine(self) -> Engine:
-        """The open database, for tests and tools."""
-        return self._engine
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; what is written is on disk when the block ends."""
-        with self._engine.transaction():
+        with self.engine.transaction():
             yield
 
     def commit(self, batch: Batch) -> None:
         """Put a batch on disk, whole."""
-        with self._engine.transaction():
+        with self.engine.transaction():
             if batch.forgotten:
                 self._remove_entities(batch.forgotten)
             if batch.entities:
                 self.put_entities(batch.entities.values())
-            if batch.removed:
-                self.states.remove(batch.removed)
+            self.states.remove(batch.removed)
             self.states.put(batch.states)
-            if batch.repeats:
-                self.states.put_repeats(batch.repeats)
-            self._engine.many(
+            self.states.put_repeats(batch.repeats)
+            self.engine.many(
                 "INSERT OR REPLACE INTO stream (stream, seq, seen, first, newest) VALUES (?, ?, ?, ?, ?)",
                 [(s.stream, s.seq, s.seen, s.first, s.newest) for s in batch.streams.values()],
             )
-            if batch.owners:
-                self._engine.many("INSERT OR IGNORE INTO owner (device, service) VALUES (?, ?)", batch.owners)
-            if batch.dirty:
-                self.statistics.put_dirty(batch.dirty)
+            self.engine.many("INSERT OR IGNORE INTO owner (device, service) VALUES (?, ?)", batch.owners)
+            self.statistics.put_dirty(batch.dirty)
             if batch.dead:
                 self._put_dead(batch.dead)
-            if batch.held:
-                self.held.put(batch.held)
-            if batch.counters:
-                self.held.put_counters(batch.counters)
+            self.held.put(batch.held)
+            self.held.put_counters(batch.counters)
             self._put_undated(batch)
 
     def put_entities(self, records: Iterable[EntityRecord]) -> None:
         """Keep what is known of entities; within a transaction."""
         records = list(records)
-        self._engine.many(
+        self.engine.many(
             # No REPLACE: what about says nothing of, such as retention_days, stays.
             f"INSERT INTO entity ({', '.join(_TOLD)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO"  # noqa: S608 — the columns are ours
             f" UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _TOLD[1:])}",
             [[getattr(record, name) for name in _TOLD] for record in records],
         )
-        self._engine.many(
+        self.engine.many(
             "INSERT OR REPLACE INTO keeping (entity, unit, angle, begins, enabled, said)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             [
@@ -143,8 +133,8 @@ class Store:
                 for r in records
             ],
         )
-        self._engine.many("DELETE FROM described WHERE entity = ?", [(record.id,) for record in records])
-        self._engine.many(
+        self.engine.many("DELETE FROM described WHERE entity = ?", [(record.id,) for record in records])
+        self.engine.many(
             "INSERT INTO described VALUES (?, ?, ?, ?)",
             [
                 (record.id, what, *since)
@@ -157,11 +147,11 @@ class Store:
     def entities(self) -> list[EntityRecord]:
         """Return all entities ever seen."""
         histories: dict[int, dict[str, list[Since]]] = {}
-        for entity, what, *since in self._engine.all("SELECT * FROM described ORDER BY entity, what, since"):
+        for entity, what, *since in self.engine.all("SELECT * FROM described ORDER BY entity, what, since"):
             histories.setdefault(whole(entity), {}).setdefault(str(what), []).append(Since(*since))  # type: ignore[arg-type]  # as the columns are
         adjustments, renewals = self.fixes.adjustments(), self.fixes.renewals()
         found: list[EntityRecord] = []
-        for row in self._engine.all(_ENTITIES):
+        for row in self.engine.all(_ENTITIES):
             unit, angle, begins, enabled, said = row[len(_TOLD) :]
             number = whole(row[0])
             history = histories.get(number, {})
@@ -184,73 +174,73 @@ class Store:
 
     def never_read(self, numbers: Iterable[int]) -> set[int]:
         """Those of entities without a state in force of which nothing else is kept, and no fix tells of."""
-        rows = self._engine.all(_NEVER_READ, (json.dumps(list(numbers)),))
+        rows = self.engine.all(_NEVER_READ, (json.dumps(list(numbers)),))
         return {whole(number) for (number,) in rows}
 
     def _remove_entities(self, numbers: Iterable[int]) -> None:
         names = json.dumps(list(numbers))
         for table, column in (("entity", "id"), ("keeping", "entity"), ("described", "entity")):
             sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"  # noqa: S608 — the same
-            self._engine.run(sql, (names,))
+            self.engine.run(sql, (names,))
 
     def _put_dead(self, letters: list[DeadLetter]) -> None:
-        self._engine.many(
+        self.engine.many(
             "INSERT INTO dead_letter (ts, topic, payload, error) VALUES (?, ?, ?, ?)",
             [
                 (d.ts, d.topic, d.payload if d.whole else d.payload[:_LARGEST_DEAD_LETTER], d.error)
                 for d in letters
             ],
         )
-        self._engine.run(
+        self.engine.run(
             "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (DEAD_LETTERS_KEPT,)
         )
 
     def _put_undated(self, batch: Batch) -> None:
         if batch.dated_to:
-            self._engine.run("DELETE FROM undated WHERE id <= ?", (batch.dated_to,))
+            self.engine.run("DELETE FROM undated WHERE id <= ?", (batch.dated_to,))
         if batch.undated:
             sql = "INSERT INTO undated (boot, since_boot, device, payload) VALUES (?, ?, ?, ?)"
-            self._engine.many(sql, batch.undated)
+            self.engine.many(sql, batch.undated)
 
     def undated(self) -> list[tuple[int, Undated]]:
-        """The readings that wait for the time, with their numbers, in order."""
-        rows = self._engine.all("SELECT id, boot, since_boot, device, payload FROM undated ORDER BY id")
+        """Return the readings that wait for the time, with their numbers, in order."""
+        rows = self.engine.all("SELECT id, boot, since_boot, device, payload FROM undated ORDER BY id")
         return [(whole(number), Undated(*row)) for number, *row in rows]  # type: ignore[arg-type]  # as the columns are
 
     def drop_undated(self, most: int) -> int:
         """Keep the newest `most` of the readings that wait for the time; returns how many went."""
-        return self._engine.run("DELETE FROM undated WHERE id <= (SELECT max(id) FROM undated) - ?", (most,))
+        return self.engine.run("DELETE FROM undated WHERE id <= (SELECT max(id) FROM undated) - ?", (most,))
 
     def streams(self) -> list[StreamRecord]:
         """Return all streams, how far each is, and when it was heard."""
-        rows = self._engine.all("SELECT stream, seq, seen, first, newest FROM stream")
+        rows = self.engine.all("SELECT stream, seq, seen, first, newest FROM stream")
         return [StreamRecord(*row) for row in rows]  # type: ignore[arg-type]  # as the columns are
 
     def owners(self) -> list[tuple[str, str]]:
         """Return devices and the services that their abouts have named."""
-        rows = self._engine.all("SELECT device, service FROM owner")
+        rows = self.engine.all("SELECT device, service FROM owner")
         return [(str(device), str(service)) for device, service in rows]
 
     def remove_streams(self, streams: list[str]) -> None:
         """Forget streams that are long silent, all at once."""
         names = json.dumps(streams)
-        self._engine.run("DELETE FROM stream WHERE stream IN (SELECT value FROM json_each(?))", (names,))
+        self.engine.run("DELETE FROM stream WHERE stream IN (SELECT value FROM json_each(?))", (names,))
 
     def letters(self, before: int, limit: int) -> list[tuple[int, DeadLetter]]:
         """Dead letters with numbers below `before`, at most `limit`, the newest first."""
-        rows = self._engine.all(
+        rows = self.engine.all(
             "SELECT id, ts, topic, payload, error FROM dead_letter WHERE id < ? ORDER BY id DESC LIMIT ?",
             (before, limit),
         )
         return [(whole(number), _letter(cells)) for number, *cells in rows]
 
     def letter(self, number: int) -> DeadLetter | None:
-        """A dead letter by its number."""
+        """Return a dead letter by its number."""
         return next((one for found, one in self.letters(number + 1, 1) if found == number), None)
 
     def remove_letter(self, number: int) -> None:
         """Forget a dead letter."""
-        self._engine.run("DELETE FROM dead_letter WHERE id = ?", (number,))
+        self.engine.run("DELETE FROM dead_letter WHERE id = ?", (number,))
 
     def oldest(self) -> int | None:
         """Time of the oldest state or 5-minute row that a purge would find."""
@@ -259,41 +249,41 @@ class Store:
 
     def own_retention(self) -> dict[int, int]:
         """Days that entities are kept which have a time of their own, by number."""
-        rows = self._engine.all("SELECT id, retention_days FROM entity WHERE retention_days IS NOT NULL")
+        rows = self.engine.all("SELECT id, retention_days FROM entity WHERE retention_days IS NOT NULL")
         return {whole(number): whole(days) for number, days in rows}
 
     def backup(self, now: int) -> Backup:
-        """A copy into `backups`, not yet begun."""
+        """Prepare a copy into `backups`; it is not begun."""
         return Backup(self.path, self.backups, now)
 
     def spare_pages(self) -> tuple[int, int]:
         """Pages of the file that hold nothing, and all its pages."""
-        free, pages = (self._engine.number(f"PRAGMA {what}") for what in ("freelist_count", "page_count"))
+        free, pages = (self.engine.number(f"PRAGMA {what}") for what in ("freelist_count", "page_count"))
         return free or 0, pages or 0
 
     def size(self) -> int:
         """Return the bytes of the database file."""
-        page, pages = (self._engine.number(f"PRAGMA {what}") for what in ("page_size", "page_count"))
+        page, pages = (self.engine.number(f"PRAGMA {what}") for what in ("page_size", "page_count"))
         return (page or 0) * (pages or 0)
 
     def give_back(self, pages: int) -> None:
         """Shorten the file by up to so many spare pages."""
-        self._engine.to_the_end(f"PRAGMA incremental_vacuum({pages:d})")
+        self.engine.to_the_end(f"PRAGMA incremental_vacuum({pages:d})")
 
     def ask_search(self) -> None:
         """Let the next start search all of the database for what cannot be used."""
         try:
-            self._engine.run("DELETE FROM meta WHERE key = ?", (_SEARCHED,))
+            self.engine.run("DELETE FROM meta WHERE key = ?", (_SEARCHED,))
         except StoreError as error:
             log.warning("%s will not be searched: %s", self.path, error)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, so that the log begins anew."""
-        self._engine.all("PRAGMA wal_checkpoint(PASSIVE)")
+        self.engine.all("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close the file."""
-        self._engine.close()
+        self.engine.close()
         if self._lock is not None:
             self._lock.close()
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from bus.messages import to_iso
-from statistician.store.engine import RESERVE, DamagedError, Engine, free, quick_check, sync
+from statistician.store.engine import RESERVE, DamagedError, Engine, copy_whole, free, quick_check, sync
 
 log = logging.getLogger(__name__)
 
@@ -93,17 +93,11 @@ class Backup:
         return target
 
     def _copy(self, part: Path) -> None:
-        with (
-            contextlib.closing(_reader(self._database)) as source,
-            contextlib.closing(sqlite3.connect(part, isolation_level=None)) as target,
-        ):
-            target.execute("PRAGMA journal_mode = off")
-            target.execute("PRAGMA synchronous = off")
+        with contextlib.closing(_reader(self._database)) as source:
             # Held open, this read keeps the source as it is; else every commit would start the copy anew.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            source.backup(target, pages=_PAGES, progress=_Progress(part, self._stop))
-        sync(part)
+            copy_whole(source, part, _PAGES, _Progress(part, self._stop))
 
 
 class _Progress:
@@ -138,12 +132,12 @@ def make_room(folder: Path, database: Path) -> None:
 
 
 def kept(folder: Path, database: Path) -> list[Path]:
-    """The whole copies, newest first."""
+    """List the whole copies, newest first."""
     return sorted(folder.glob(f"{database.stem}-*Z.db"), reverse=True)
 
 
 def taken_at(copy: Path) -> int | None:
-    """When a copy was made, ms; None if its name does not say."""
+    """Say when a copy was made, ms; None if its name does not say."""
     try:
         moment = datetime.strptime(copy.stem.rsplit("-", 1)[-1], _STAMP).replace(tzinfo=UTC)
     except ValueError:
@@ -152,7 +146,7 @@ def taken_at(copy: Path) -> int | None:
 
 
 def verify(copy: Path) -> str | None:
-    """What is wrong with a copy; None if nothing is."""
+    """Check a copy; return what is wrong with it, None if nothing is."""
     try:
         with contextlib.closing(_reader(copy, immutable=True)) as database:
             database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
@@ -240,7 +234,7 @@ class SnapshotError(Exception):
 
 
 def is_database(path: Path) -> bool:
-    """Whether a file is a SQLite database. Raises OSError."""
+    """Say whether a file is a SQLite database. Raises OSError."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
@@ -317,14 +311,14 @@ class Snapshot:
         return found[0]
 
     def problem(self) -> str | None:
-        """What SQLite's quick check finds wrong with it; None if nothing."""
+        """Return what SQLite's quick check finds wrong with it; None if nothing."""
         try:
             return quick_check(self._database.execute("PRAGMA quick_check(1)").fetchall())
         except sqlite3.Error as error:
             return str(error)
 
     def schema(self) -> int | None:
-        """The version of its tables; None if it does not say."""
+        """Return the version of its tables; None if it does not say."""
         try:
             found = self._database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
             return None if found is None else int(found[0])

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -71,6 +71,9 @@ _LOG, _SHARED = "-wal", "-shm"
 _Id = tuple[int, int] | None
 
 
+Progress = Callable[[int, int, int], None]
+
+
 class Misplaced(Enum):
     """What became of the files of a database that is in use."""
 
@@ -89,7 +92,7 @@ class Files:
         self._ids = [identity(name) for name in self._names]
 
     def misplaced(self) -> Misplaced | None:
-        """What is wrong with them, None if nothing is. Raises OSError if nobody can say."""
+        """Return what is wrong with them, None if nothing is. Raises OSError if nobody can say."""
         now = [identity(name) for name in self._names]
         if now[0] is None:
             return Misplaced.GONE
@@ -115,18 +118,24 @@ class Files:
         return aside
 
 
-def copy_whole(source: sqlite3.Connection, part: Path) -> None:
-    """Write all that an open database holds, with its log, to a new file. Raises sqlite3.Error, OSError."""
+def copy_whole(
+    source: sqlite3.Connection, part: Path, pages: int = -1, progress: Progress | None = None
+) -> None:
+    """Write all that an open database holds, with its log, to a new file and to the disk.
+
+    `progress` is called after so many pages, with what SQLite tells. Raises sqlite3.Error, OSError.
+    """
     part.parent.mkdir(parents=True, exist_ok=True)
     part.unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as target:
         target.execute("PRAGMA journal_mode = off")
         target.execute("PRAGMA synchronous = off")
-        source.backup(target)
+        source.backup(target, pages=pages, progress=progress)
+    sync(part)
 
 
 def identity(path: Path) -> _Id:
-    """Which file has this name; None if there is none. Raises OSError."""
+    """Say which file has this name; None if there is none. Raises OSError."""
     try:
         found = os.stat(path)  # noqa: PTH116 — as the kernel has it
     except (FileNotFoundError, NotADirectoryError):
@@ -208,7 +217,7 @@ class Engine:
         return {str(name) for (name,) in self.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def _check(self) -> None:
-        """A stop without goodbye may have been a power cut, and the card may have lied."""
+        """Check a file that was not closed: it may have been a power cut, and the card may have lied."""
         if "meta" in self._tables() and self.fact(_OPEN) is not None:
             log.info("%s was not closed; checking it", self.path)
             problem = quick_check(self.all("PRAGMA quick_check(1)"))
@@ -244,7 +253,7 @@ class Engine:
         return int(text)
 
     def _is_newest(self) -> bool:
-        """Whether every table is there as this version makes it."""
+        """Say whether every table is there as this version makes it."""
         return all(
             {str(name) for _, name, *_ in self.all(f"PRAGMA table_info({table.name})")}
             == table.columns.keys()
@@ -259,7 +268,7 @@ class Engine:
             log.warning("%s: %s", self.path, error)
 
     def _make_shrinkable(self) -> None:
-        """A file of version 1 cannot give pages back until it is written anew, once."""
+        """Write a file of version 1 anew, once: until then it cannot give pages back."""
         if self.one("PRAGMA auto_vacuum") == (_INCREMENTAL,):
             return
         size = self.path.stat().st_size
@@ -298,8 +307,9 @@ class Engine:
 
     def many(self, sql: str, rows: Iterable[Sequence[Cell]]) -> None:
         """Write rows on peewee's own connection: its models cost five times as much."""
-        with self._translated():
-            self._connection().executemany(sql, rows)
+        if rows := list(rows):
+            with self._translated():
+                self._connection().executemany(sql, rows)
 
     def run(self, sql: str, values: Sequence[Cell] = ()) -> int:
         """Write; returns how many rows were touched."""
@@ -331,7 +341,7 @@ class Engine:
         return None if found is None or found[0] is None else whole(found[0])
 
     def fact(self, key: str) -> str | None:
-        """A fact about the database, from its table `meta`."""
+        """Return a fact about the database, from its table `meta`."""
         found = self.one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if found is None else str(found[0])
 
@@ -340,7 +350,7 @@ class Engine:
         self.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def misplaced(self) -> Misplaced | None:
-        """What became of the open file's name; None if nothing did. Raises DamagedError if it was emptied."""
+        """Say what became of the open file's name; None: nothing. Raises DamagedError if it was emptied."""
         try:
             found = self._files.misplaced()
         except OSError as error:
@@ -360,7 +370,6 @@ class Engine:
                     self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 else:
                     copy_whole(self._connection(), part)
-                    sync(part)
                     aside = self._files.make_way()
                 # It removes its log by name, so its name must not be another's yet.
                 self.database.close()
@@ -375,12 +384,6 @@ class Engine:
         self._mark_open()
         self._files = Files(self.path)
         return aside
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Read through peewee's models."""
-        with self._translated():
-            yield
 
     def close(self) -> None:
         """Close the file; one that is in order is not checked at the next start."""
@@ -405,12 +408,12 @@ def _text(stored: bytes) -> str:
 
 
 def quick_check(answer: list[tuple[Cell, ...]]) -> str | None:
-    """What `PRAGMA quick_check` found wrong."""
+    """Return what `PRAGMA quick_check` found wrong; None if nothing."""
     return None if answer == [("ok",)] else "; ".join(str(line) for (line,) in answer) or "no answer"
 
 
 def _translate(error: BaseException) -> StoreError:
-    """The error that says most: a rollback that fails after it hides that the disk is full."""
+    """Choose the error that says most: a rollback that fails after it hides that the disk is full."""
     cause: BaseException | None = error
     while cause is not None:
         code = getattr(cause, "sqlite_errorcode", None)

@@ -51,7 +51,7 @@ class States:
             )
 
     def repeats(self, start: int, end: int | None, entities: Collection[int] | None = None) -> list[Heard]:
-        """When states of `entities` (None: all) were repeated, start <= ts < end, in order of time."""
+        """Say when states of `entities` (None: all) were repeated, start <= ts < end, in order of time."""
         sql = "SELECT ts, value FROM states WHERE entity = ? AND ts >= ?"
         values: list[Cell] = [_REPEATS, start]
         if end is not None:
@@ -112,7 +112,7 @@ class States:
         return sorted([*states, *self.repeats(start, end, expiring)], key=lambda event: event.ts)
 
     def heard(self, records: Iterable[EntityRecord], at: int) -> dict[int, int]:
-        """When entities whose values expire were heard again last before `at`, as far as it matters."""
+        """Say when entities whose values expire were heard again last before `at`, as far as it matters."""
         expiring = {record.id: record.remembers for record in records if record.remembers is not None}
         if not expiring:
             return {}
@@ -157,7 +157,7 @@ class States:
     def in_force(
         self, entities: Collection[EntityRecord], at: int, *, late: Mapping[int, Span] | None = None
     ) -> dict[int, State]:
-        """The newest state before `at` of each entity that has one; `late`: what awaits correction.
+        """Find the newest state before `at` of each entity that has one; `late`: what awaits correction.
 
         Without `late`, states that came late count only once their hours' frames are corrected.
         """
@@ -178,7 +178,7 @@ class States:
         return found
 
     def _newest(self, start: int, end: int) -> dict[int, State]:
-        """The newest state of each entity that has one with start <= ts < end."""
+        """Find the newest state of each entity that has one with start <= ts < end."""
         rows = self._engine.all(
             "SELECT max(ts), entity, value, last_reset FROM states"
             " WHERE entity > 0 AND ts >= ? AND ts < ? GROUP BY entity",
@@ -220,7 +220,7 @@ class States:
         self._engine.run("DELETE FROM frames WHERE start > ?", (start,))
 
     def frame_at(self, entity: int, start: int) -> State | None:
-        """The frame an entity has at exactly `start`."""
+        """Return the frame an entity has at exactly `start`."""
         frame = self._frame(entity, start)
         return frame[1] if frame is not None and frame[0] == start else None
 
@@ -248,7 +248,7 @@ class States:
         return removed, until if until < end else None
 
     def _end(self, start: int, end: int, limit: int) -> int:
-        """Where a piece of about `limit` states ends; more than that may share one ms."""
+        """Say where a piece of about `limit` states ends; more than that may share one ms."""
         sql = "SELECT ts FROM states WHERE ts >= ? ORDER BY ts LIMIT 1 OFFSET ?"
         found = self._engine.number(sql, (start, limit))
         return end if found is None else min(end, max(found, start + 1))
@@ -310,11 +310,11 @@ class HeldReadings:
         )
 
     def get(self, entity: int, ts: int) -> HeldReading | None:
-        """The reading of an entity at a time, if it is or was held."""
+        """Return the reading of an entity at a time, if it is or was held."""
         return next(iter(self.between(entity, ts, ts + 1)), None)
 
     def between(self, entity: int | None, start: int, end: int) -> list[HeldReading]:
-        """Readings of an entity (None: of all) with start <= ts < end, in order, whatever the verdict."""
+        """List readings of an entity (None: of all), start <= ts < end, in order, whatever the verdict."""
         return self._select("(? IS NULL OR entity = ?) AND ts >= ? AND ts < ?", (entity, entity, start, end))
 
     def pending(self) -> list[HeldReading]:
@@ -378,7 +378,7 @@ class HeldReadings:
         )
 
     def counter(self, entity: int) -> Memory | None:
-        """What a counter knew when it was stored last; feed it what came since. None: nothing is known."""
+        """Return what a counter knew when it was stored last (None: nothing); feed it what came since."""
         found = self._engine.one("SELECT memory FROM counter WHERE entity = ?", (entity,))
         if found is None:
             return None

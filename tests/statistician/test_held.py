@@ -23,8 +23,7 @@ from statistician.fixes.params import AcceptReading, ListFixes, UndoFix
 from statistician.records import Batch, State, StoreError
 from statistician.retention import Retention
 from statistician.store import Store
-from tests.statistician.requests_rig import AskingRig
-from tests.statistician.rig import MINUTE, START
+from tests.statistician.rig import MINUTE, START, AskingRig
 
 
 def reading(ts: int, verdict: Judged = "left_out", entity: int = 1) -> HeldReading:

@@ -9,8 +9,7 @@ import pytest
 from bus.messages import to_iso
 from statistician.store import backup as backups
 from statistician.upkeep import BackUp
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE
+from tests.statistician.rig import MINUTE, AskingRig, Json
 
 PATIENCE = 20.0
 TEN_MINUTES = 10 * MINUTE

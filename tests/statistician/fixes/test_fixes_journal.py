@@ -12,8 +12,7 @@ from bus.request_server import PAGE
 from statistician.arithmetic import HOUR
 from statistician.fixes import NAMED, SHORT
 from statistician.fixes.params import Clear, ImportedRow, ImportStatistics, Recompile, SetMetadata
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, START
+from tests.statistician.rig import MINUTE, START, AskingRig, Json
 
 MIB = 1024 * 1024
 # As many rows as a request of 59 KB brings.

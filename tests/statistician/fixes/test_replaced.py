@@ -10,8 +10,7 @@ from bus.messages import from_iso
 from statistician.arithmetic import DAY, HOUR
 from statistician.store.backup import Snapshot
 from tests.statistician.fixes.test_imports import body
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, SECOND, START, TOPICS
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, AskingRig, Json
 
 VAN = {
     "charged": Entity(name="charged", unit="kWh", state_class="total_increasing"),
