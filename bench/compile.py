@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.measure import Goal, Spread, goals, page, progress, table
 from bus.about import MEASUREMENT, About, Entity
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.periods import DAY, MINUTES_5, due_at
+from statistician.arithmetic import DAY, MINUTES_5, due_at
 from statistician.compile import Compiler
+from statistician.entities import Entities
 from statistician.records import Batch, State, Table
 from statistician.store import Store
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench import layouts
 from bench.measure import Goal, Spread, goals, page, progress, table, written_bytes
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.periods import DAY
+from statistician.arithmetic import DAY
+from statistician.entities import Entities
 from statistician.records import Batch, State
 from statistician.retention import Retention
 from statistician.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import layouts
 from bench.measure import Spread, page, progress, table
-from statistician.arithmetic.periods import DAY
+from statistician.arithmetic import DAY
 from statistician.records import Table
 from statistician.store import Store
 

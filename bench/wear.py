@@ -10,7 +10,7 @@ from bench.device import Ground, ground
 from bench.measure import Goal, goals, page, progress, table, written_bytes
 from bus.about import MEASUREMENT, About, Entity
 from config.model import Statistician as Settings
-from statistician.arithmetic.live import Entities
+from statistician.entities import Entities
 from statistician.records import Batch, State
 from statistician.store import Store
 from tests.statistician.rig import SECOND, START, Rig

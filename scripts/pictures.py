@@ -12,10 +12,9 @@ from pathlib import Path
 
 from bus.messages import from_iso, to_iso
 from scripts import wiring
-from statistician.arithmetic.periods import MINUTES_5
-from statistician.replay.command import Printed, printed
+from statistician.arithmetic import MINUTES_5
+from statistician.replay import Player, Printed, printed
 from statistician.replay.lines import parse
-from statistician.replay.player import Player
 from statistician.store import Store
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"

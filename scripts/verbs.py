@@ -15,8 +15,8 @@ from msgspec import NODEFAULT, inspect
 from bus import verbs as written
 from bus.requests import LATEST_MS
 from cli.broker import rights
-from statistician.api import VERBS
-from statistician.api.table import RequestVerb
+from statistician.api import RequestVerb
+from statistician.service import VERBS
 
 ROOT = Path(__file__).parents[1]
 MODULE = ROOT / "bus" / "verbs.py"

@@ -27,10 +27,10 @@ from statistician.middleware import (
     of_announcing,
 )
 from statistician.records import StoreError
-from statistician.schedule import Schedule
 from statistician.service import Hooks, Statistician, subscriptions
 from statistician.store import Store
 from statistician.store.engine import NewerError
+from statistician.upkeep import Schedule
 from statistician.watermarks import HOLD_FILE, HeldWatermarks
 
 log = logging.getLogger(__name__)
@@ -99,9 +99,7 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
     """Return the service on its database. Raises StoreError, OSError, LockedError."""
     topics, connection = process.topics, process.connection
     hold = Path(settings.storage.runtime) / HOLD_FILE
-    bus = HeldWatermarks(
-        connection, topics, hold, monotonic=clock.monotonic, wall=clock.wall, journal=process.journal
-    )
+    bus = HeldWatermarks(connection, topics, hold, clock=clock, journal=process.journal)
 
     def make(store: Store) -> Statistician:
         return Statistician(
@@ -135,9 +133,8 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
         announcer,
         connection,
         topics,
-        monotonic=clock.monotonic,
+        clock=clock,
         journal=process.journal,
-        wall=clock.wall,
         ours=[name for name, device in settings.device.items() if device.kind == INTEGRAL],
     )
 
@@ -168,7 +165,7 @@ def _open(settings: StatisticianSettings) -> Store:
 def _command() -> int:
     if sys.argv[1:2] != ["replay"]:
         return main()
-    from statistician.replay.command import main as replay  # noqa: PLC0415 — the service does not pay for it
+    from statistician.replay import main as replay  # noqa: PLC0415 — the service does not pay for it
 
     return replay(sys.argv[2:])
 

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 
 from bus.health import spares
 from bus.messages import machine_zone
-from statistician.arithmetic.algorithm import Row, hourly
-from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.arithmetic.open_period import keeping, open_period
-from statistician.arithmetic.periods import (
+from statistician.arithmetic import (
     HOUR,
     MINUTES_5,
     another_day,
@@ -19,6 +16,9 @@ from statistician.arithmetic.periods import (
     is_due,
     period_of,
 )
+from statistician.arithmetic.algorithm import Row, hourly
+from statistician.arithmetic.live import LiveEntity, keeping, open_period
+from statistician.entities import Entities
 from statistician.records import EntityRecord, Event, Heard, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store.states import by_entity
@@ -118,7 +118,7 @@ class Compiler:
         return found
 
     def due(self, now: int) -> bool:
-        """Whether the open period may be closed."""
+        """Say whether the open period may be closed."""
         return self.open is not None and is_due(self.open, now)
 
     def leave(self, start: int) -> None:
@@ -258,5 +258,5 @@ def _open_period(live: LiveEntity, start: int, carried: State | None, heard: int
 
 
 def new_day(before: int, ts: int) -> bool:
-    """Whether a silent night lies between two readings (ms)."""
+    """Say whether a silent night lies between two readings (ms)."""
     return another_day(before, ts, machine_zone())

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bus.health import fault_in
+from statistician.arithmetic import HOUR, MINUTES_5, due_at, hour_of, period_of
 from statistician.arithmetic.algorithm import Row, hourly
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.open_period import keeping, open_period
-from statistician.arithmetic.periods import HOUR, MINUTES_5, due_at, hour_of, period_of
+from statistician.arithmetic.live import keeping, open_period
 from statistician.compile import new_day
+from statistician.entities import Entities
 from statistician.records import Event, Span, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store.states import by_entity
@@ -53,7 +53,9 @@ class Correction:
         self._store = store
         self._entities = entities
         self.spans = dict(dirty)
-        self._waiting = sorted(dirty.items(), key=lambda item: item[1].since, reverse=True)
+        first = store.states.first() or 0
+        spans = [(n, self._from_the_oldest(n, s) if s.since < first else s) for n, s in dirty.items()]
+        self._waiting = sorted(spans, key=lambda item: item[1].since, reverse=True)
         self._walking: dict[int, _Walker] = {}
         self._done: list[int] = []
         self._hour = hour_of(self._waiting[-1][1].since)
@@ -62,6 +64,12 @@ class Correction:
         self._result = Corrected()
         self._first_run = store.statistics.first_run()
         self._runs: set[int] = set()
+
+    def _from_the_oldest(self, number: int, span: Span) -> Span:
+        """Return the span without the time from which an entity has neither states nor rows."""
+        oldest = [self._store.states.first(), *(self._store.statistics.first_row(t, number) for t in Table)]
+        since = max(span.since, min(at for at in oldest if at is not None))
+        return Span(since, max(since, span.until))
 
     def work(
         self,
@@ -169,7 +177,7 @@ class Correction:
             self._finish_hour(walker, hour, kept)
 
     def _was_skipped(self, start: int) -> bool:
-        """Whether a period was never compiled, since nobody was there for longer than states are kept."""
+        """Say whether a period was never compiled, since nobody was there for longer than states are kept."""
         return self._first_run is not None and start > self._first_run and start not in self._runs
 
     def _period(self, walker: _Walker, start: int, coming: deque[Event]) -> Row | None:
@@ -220,7 +228,7 @@ class Correction:
             self._store.states.put_frames(hour + HOUR, [walker.carried])
 
     def _settled(self, walker: _Walker, end: int, before: int) -> bool:
-        """Whether nothing after `end` can differ from what stands."""
+        """Say whether nothing after `end` can differ from what stands."""
         return end <= before and end > walker.span.until and not (walker.base_changed or walker.frame_changed)
 
 
@@ -257,7 +265,7 @@ class Corrector:
         merge(self.dirty, [(number, span)])
 
     def due(self, now: float) -> bool:
-        """Whether there is something to correct now."""
+        """Say whether there is something to correct now."""
         if self._walk is not None:
             return True
         if not self.dirty:

@@ -8,22 +8,18 @@ from functools import lru_cache
 
 from bus import about as about_message
 from bus.clock import BUILD_DATE_MS
-from bus.events import Acknowledges, Message
-from bus.health import Journal
+from bus.events import Message
 from bus.messages import OFFLINE, BadMessageError, Reading, decode_reading, to_iso
-from bus.topics import BadTopicError, Topics, Verb, check_id
-from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.clock.dating import Dating, ReadingTimes
-from statistician.clock.entity_clock import TOLERANCE, Move
-from statistician.clock.house_time import HouseTime
+from bus.topics import BadTopicError, Verb, check_id
+from statistician.arithmetic.live import LiveEntity
+from statistician.clock import TOLERANCE, Move, dated
+from statistician.clock.dating import Dating, HouseTime, ReadingTimes
 from statistician.clock.redating import Estimated
 from statistician.compile import Compiler
 from statistician.corrections import Corrector, merge
-from statistician.counter_filter import CounterFilter
-from statistician.derived import Derived
-from statistician.entity_limits import EntityLimits
+from statistician.entities import CounterFilter, EntityLimits, Part, Shared
+from statistician.publish import Derived
 from statistician.records import Batch, DeadLetter, Event, Heard, Span, State, StoreError
-from statistician.store import Store
 from statistician.streams import StreamPlace, spot_of
 from statistician.watermarks import Provisional, Watermarks, device_of
 
@@ -46,49 +42,39 @@ class Limits:
     begin: int = 0
 
 
-class Ingest:
+class Ingest(Part):
     """Takes messages, keeps what the next commit writes."""
 
     def __init__(
         self,
-        bus: Acknowledges,
-        topics: Topics,
-        store: Store,
-        entities: Entities,
-        compiler: Compiler,
-        *,
-        corrector: Corrector,
-        derived: Derived,
+        shared: Shared,
         time: HouseTime,
-        journal: Journal,
+        compiler: Compiler,
+        corrector: Corrector,
+        *,
+        derived: Derived,
         kept_since: Callable[[int, int], int],
         limits: Limits,
         estimated: Estimated,
         house: Collection[str],
         ask: Callable[[str], None],
     ) -> None:
-        self._bus = bus
-        self._store = store
-        self._entities = entities
+        super().__init__(shared)
         self._compiler = compiler
         self._derived = derived
-        self._clock = clock = time.steady()
-        self._journal = journal
         self._kept_since = kept_since
         self._limits = limits
-        self._watermarks = Watermarks(bus, topics, store, journal)
+        self._watermarks = Watermarks(shared)
         self._batch = Batch()
         self._messages: list[Message] = []
-        self._parse = lru_cache(_TOPICS_REMEMBERED)(topics.parse)
-        self._connected_at = clock.wall()
-        self._entity_limits = EntityLimits(entities, store, house, clock=clock, journal=journal, ask=ask)
+        self._parse = lru_cache(_TOPICS_REMEMBERED)(shared.topics.parse)
+        self._connected_at = shared.clock.wall()
+        self._entity_limits = EntityLimits(shared, house, ask)
         self._readings = self._equal = 0
         # Dates stored readings anew.
         self.redate: Callable[[Mapping[int, Move]], None] = lambda _: None
         self._dating = Dating(
-            store,
-            entities,
-            journal,
+            shared,
             flush=self.flush,
             redate=lambda moves: self.redate(moves),  # noqa: PLW0108 — it is set later
             pending=lambda: self._batch,
@@ -98,8 +84,8 @@ class Ingest:
         self._time = time
         # Until when nobody listened, ms.
         self.back_at = 0
-        self._counter_filter = CounterFilter(store, topics, journal)
-        self.times = ReadingTimes(time, limits.earliest, waiting=bool(store.undated()))
+        self._counter_filter = CounterFilter(shared)
+        self.times = ReadingTimes(time, limits.earliest, waiting=bool(shared.store.undated()))
         self._provisional = Provisional()
         self._corrector = corrector
         # Monotonic second of the oldest message that waits for a commit.
@@ -209,13 +195,14 @@ class Ingest:
         """Take what waited, now that the clock is set. Raises StoreError; then it waits on."""
         self.flush()
         waiting = self._store.undated()
-        for device, ts, payload in self.times.release([one for _, one in waiting], now):
+        offset = now - round(self._clock.monotonic() * 1000)
+        for ts, one in dated([one for _, one in waiting], self._clock.boot, offset):
             try:
-                reading = decode_reading(payload)
-                when = self.times.when(device, reading, ts)
-                self._take_lives(device, reading, when, now, None, in_order=True)
+                reading = decode_reading(one.payload)
+                when = self.times.when(one.device, reading, ts)
+                self._take_lives(one.device, reading, when, now, None, in_order=True)
             except BadMessageError as error:
-                self._batch.dead.append(DeadLetter(now, device, payload, str(error)))
+                self._batch.dead.append(DeadLetter(now, one.device, one.payload, str(error)))
         self._batch.dated_to = max((number for number, _ in waiting), default=0)
         self.times.waiting = False
 
@@ -283,12 +270,10 @@ class Ingest:
     def _dates(
         self, device: str, reading: Reading, lives: dict[str, LiveEntity], ts: int, now: int, *, turn: bool
     ) -> dict[str, int]:
-        stream = reading.seq is not None
         if not turn:
-            return self._dating.late(lives, ts, now, stream=stream, history=reading.late)
+            return self._dating.late(reading, lives, ts, now)
         said = reading.ts if self.times.too_old(reading) and self._clock.quality() != "unset" else None
-        came, values = self._clock.monotonic(), reading.values
-        return self._dating.date(device, values, lives, ts, now=now, came=came, stream=stream, said=said)
+        return self._dating.date(device, reading, lives, ts, now=now, said=said)
 
     def _fill(self, live: LiveEntity, ts: int, now: int) -> None:
         """Take back an absence that a reading of the time in which nobody listened fills."""

@@ -33,9 +33,21 @@ class Middleware:
         self._inner = inner
 
     def handle(self, event: object) -> None:
-        """Take one event, or hand it on."""
+        """Take one event; what is not for this one alone goes on."""
+        if isinstance(event, Connected):
+            self._connected()
+        elif isinstance(event, Message) and self._takes(event):
+            return
         if self._inner is not None:
             self._inner.handle(event)
+
+    def _connected(self) -> None:
+        """Take notice of a new connection."""
+
+    def _takes(self, message: Message) -> bool:
+        """Look at a message; True if it is for nobody else."""
+        del message
+        return False
 
     def tick(self, now: float) -> float:
         """Do what is due at monotonic second `now`; return the seconds until it wants to be asked again."""
@@ -171,18 +183,16 @@ class Announcing(Middleware):
         bus: Publishes,
         topics: Topics,
         *,
-        monotonic: Callable[[], float],
+        clock: Clock,
         journal: Journal,
-        wall: Callable[[], int],
         ours: Collection[str] = (),
     ) -> None:
         super().__init__(inner)
         self._bus = bus
-        self._monotonic = monotonic
+        self._clock = clock
         self._announcer = announcer
         self._topics = topics
         self._journal = journal
-        self._wall = wall
         self._ours = frozenset(ours)
         self._asked: dict[str, about_message.About] = {}
         # Whoever asked an earlier run, and does not stand among the retained abouts, is gone.
@@ -191,16 +201,11 @@ class Announcing(Middleware):
         # Those that say whether they are there; of the others Home Assistant must not wait for it.
         self._available: set[str] = set()
 
-    def handle(self, event: object) -> None:
-        """Take one event; what is not for us goes on."""
-        if isinstance(event, Connected):
-            self._announcer.connected()
-            if not self._met:
-                self._met = True
-                self._tidy_at = self._monotonic() + _RETAINED_S
-        elif isinstance(event, Message) and self._takes(event):
-            return
-        super().handle(event)
+    def _connected(self) -> None:
+        self._announcer.connected()
+        if not self._met:
+            self._met = True
+            self._tidy_at = self._clock.monotonic() + _RETAINED_S
 
     def tick(self, now: float) -> float:
         """Say everything again when Home Assistant has started; take back who asks no more."""
@@ -215,7 +220,7 @@ class Announcing(Middleware):
         if problem is None:
             self._journal.solved("announced")
         else:
-            self._journal.problem("announced", problem, self._wall())
+            self._journal.problem("announced", problem, self._clock.wall())
         return wait
 
     def close(self) -> None:
@@ -224,9 +229,8 @@ class Announcing(Middleware):
         super().close()
 
     def _takes(self, message: Message) -> bool:
-        """Look at a message; True if it is for nobody else."""
         if message.topic == HOME_ASSISTANT:
-            self._announcer.birth(message.topic, message.payload, self._monotonic())
+            self._announcer.birth(message.topic, message.payload, self._clock.monotonic())
             return True
         try:
             topic = self._topics.parse(message.topic)
@@ -276,7 +280,7 @@ class Announcing(Middleware):
         fits = device in self._ours or (len(others) < MOST_DEVICES and entities <= MOST_ENTITIES)
         if not fits:
             self._journal.count("announcements_refused")
-            self._journal.problem("discovery", _TOO_MANY, self._wall())
+            self._journal.problem("discovery", _TOO_MANY, self._clock.wall())
         return fits
 
     def _announce(self, device: str) -> None:
@@ -323,14 +327,9 @@ class AbsentServices(Middleware):
         self._access = access
         self._online: dict[str, bool] = {}
 
-    def handle(self, event: object) -> None:
-        """Take one event; what is not for us goes on."""
-        if isinstance(event, Connected):
-            # The broker says all of it again.
-            self._online.clear()
-        elif isinstance(event, Message) and self._takes(event):
-            return
-        super().handle(event)
+    def _connected(self) -> None:
+        # The broker says all of it again.
+        self._online.clear()
 
     def tick(self, now: float) -> float:
         """Write the access log, and go on with the service inside."""
@@ -350,7 +349,6 @@ class AbsentServices(Middleware):
         super().close()
 
     def _takes(self, message: Message) -> bool:
-        """Look at a message; True if it is for nobody else."""
         if self._topics.is_below(Verb.SERVICE, message.topic):
             name = self._topics.levels_of(message.topic)[0]
             if name in self._online or len(self._online) < _MOST:

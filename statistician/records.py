@@ -7,10 +7,10 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from bus.messages import EARLIEST_MS, LATEST_MS, Value
+from statistician.arithmetic import HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.counters import HeldReading, Memory
-from statistician.arithmetic.periods import MINUTES_5
-from statistician.clock.entity_clock import Undated
+from statistician.clock import Undated
 
 _HALF_A_DAY = 43_200_000
 
@@ -24,6 +24,11 @@ class Table(Enum):
 
     FIVE_MINUTES = "statistics_5minute"
     HOUR = "statistics_hour"
+
+    @property
+    def length(self) -> int:
+        """Length of a period, ms."""
+        return HOUR if self is Table.HOUR else MINUTES_5
 
 
 # A tuple, because one is made for every value of every reading.
@@ -121,7 +126,7 @@ class EntityRecord:
         return int(self.device.removeprefix(_MERGED)) if self.device.startswith(_MERGED) else None
 
     def merge_into(self, number: int) -> "EntityRecord":
-        """What is left of an entity whose series another has taken over: its number, for its journal."""
+        """Return what is left of it once another has taken over its series: its number, for its journal."""
         return EntityRecord(
             id=self.id,
             device=f"{_MERGED}{number}",
@@ -138,15 +143,15 @@ class EntityRecord:
         return self.expire
 
     def unit_at(self, ts: int) -> str | None:
-        """The unit that was in force for a state of `ts`."""
+        """Return the unit that was in force for a state of `ts`."""
         return self.unit if len(self.units) < 2 else _in_force(self.units, ts)
 
     def class_at(self, at: int) -> str | None:
-        """The state class that was in force at `at`."""
+        """Return the state class that was in force at `at`."""
         return self.state_class if len(self.classes) < 2 else _in_force(self.classes, at)
 
     def adjusted(self, after: int, until: int) -> float:
-        """What was added to sums between the row of the period `after` and that of `until`."""
+        """Return what was added to sums between the row of the period `after` and that of `until`."""
         replaced = any(after <= at < until + MINUTES_5 for at in self.renewals)
         its = (one for one in self.adjustments if after < one.start <= until)
         return sum(one.amount for one in its if not (replaced and one.joint))
@@ -182,7 +187,7 @@ class Span:
     until: int
 
     def join(self, other: "Span") -> "Span":
-        """The span that holds both."""
+        """Return the span that holds both."""
         return Span(min(self.since, other.since), max(self.until, other.until))
 
 

@@ -4,8 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.periods import DAY, horizon
+from statistician.arithmetic import DAY, horizon
+from statistician.entities import Entities
 from statistician.store import Store
 
 # Nothing may keep readings waiting longer than 50 ms; half of it leaves room for a slow card's moods.
@@ -59,11 +59,11 @@ class Keep:
         self._own = self._store.own_retention()
 
     def others(self, now: int) -> dict[int, int]:
-        """From when the entities are kept that have a time of their own."""
+        """Say from when the entities are kept that have a time of their own."""
         return {number: horizon(now, days) for number, days in self._own.items()}
 
     def before(self, now: int) -> int:
-        """From when all others are kept."""
+        """Say from when all others are kept."""
         return horizon(now, self._days)
 
     def note_removed(self, before: int) -> None:
@@ -112,17 +112,14 @@ class Allowance:
     def close(self) -> None:
         """Keep when the last purge was, and how long the process has run since. Raises StoreError."""
         self._run()
-        self._save()
+        self._saved_at = self._monotonic()
+        if self._purged_at is not None:
+            self._store.engine.put_fact(_PURGE, f"{self._purged_at} {self._ran}")
 
     def _run(self) -> None:
         now = self._monotonic()
         self._ran += round((now - self._looked_at) * 1000)
         self._looked_at = now
-
-    def _save(self) -> None:
-        self._saved_at = self._monotonic()
-        if self._purged_at is not None:
-            self._store.engine.put_fact(_PURGE, f"{self._purged_at} {self._ran}")
 
 
 class Retention:

@@ -11,30 +11,30 @@ from bus.events import Acknowledges, Connected, Message, Publishes, Subscription
 from bus.health import Journal, fault_in, why_aside
 from bus.inbox import digest_of
 from bus.process import RestartError
-from bus.request_server import subscription
+from bus.request_server import RequestServer, subscription
 from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
-from statistician.api import request_server
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.periods import HOUR, first_to_compile, horizon
-from statistician.clock.absence import note_end
-from statistician.clock.house_time import HouseTime
+from statistician.api import VERBS, Context, history, maintenance, statistics
+from statistician.arithmetic import HOUR, first_to_compile, horizon
+from statistician.clock.dating import HouseTime
 from statistician.clock.redating import Estimated
-from statistician.clock.steps import ClockSteps
+from statistician.clock.steps import ClockSteps, note_end
 from statistician.compile import Compiler
-from statistician.context import Context
 from statistician.corrections import Corrector
-from statistician.derived import Derived
+from statistician.entities import Entities, Part, Shared
 from statistician.ingest import BATCH, Ingest, Limits
-from statistician.publish import Aggregates
+from statistician.publish import Aggregates, Derived
 from statistician.records import Span, StoreError, Table
-from statistician.schedule import BackUp, Purge
 from statistician.store import Store
-from statistician.upkeep import Retry, Upkeep
+from statistician.upkeep import BackUp, Purge, Retry, Upkeep
+
+__all__ = ["MODULES", "VERBS", "Hooks", "Statistician", "subscriptions"]
 
 log = logging.getLogger(__name__)
 
+# Each puts its verbs into the table when it is imported.
+MODULES = (history, maintenance, statistics)
 # Nothing may keep readings waiting longer than this, seconds.
 _SLICE_S = 0.03
 # Between two tries of work that failed by an error of ours, seconds.
@@ -66,7 +66,7 @@ class Hooks:
     forgive: Callable[[bytes], object] = lambda _: None
 
 
-class Statistician:
+class Statistician(Part):
     """A bus.process.KeepsMessages; `bus` is the connection or what stands for it, `devices` the house's.
 
     `house` names all devices that the settings have, also those of others; `ask` asks the broker again for
@@ -96,33 +96,26 @@ class Statistician:
         access: AccessLog | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        self._store = store
         self._hooks = hooks or Hooks()
         self._settings = settings
         self._time = HouseTime(clock)
-        self._clock = clock = self._time.steady()
-        self._journal = journal
+        entities = Entities(store.entities())
+        shared = Shared(bus, topics, store, entities, self._time.steady(), journal)
+        super().__init__(shared)
         self._limits = limits or Limits()
-        self._entities = Entities(store.entities())
-        self._upkeep = Upkeep(store, self._entities, settings, clock=clock, journal=journal, anchor=anchor)
-        self._retry = Retry(self._upkeep, clock=clock, journal=journal)
-        self._compiler = Compiler(store, self._entities)
-        self._corrector = Corrector(store, self._entities)
-        self._aggregates = Aggregates(bus, topics, store, self._entities)
-        self._derived = Derived(
-            bus, topics, self._entities, devices or {}, clock=clock, journal=journal, scalars=scalars
-        )
+        self._upkeep = Upkeep(shared, settings, anchor)
+        self._retry = Retry(shared, self._upkeep)
+        self._compiler = Compiler(store, entities)
+        self._corrector = Corrector(store, entities)
+        self._aggregates = Aggregates(shared)
+        self._derived = Derived(shared, devices or {}, scalars=scalars)
         estimated = Estimated(store, clock.boot, self._time.offset)
         self._ingest = Ingest(
-            bus,
-            topics,
-            store,
-            self._entities,
+            shared,
+            self._time,
             self._compiler,
-            corrector=self._corrector,
+            self._corrector,
             derived=self._derived,
-            time=self._time,
-            journal=journal,
             kept_since=self._upkeep.keep.since,
             limits=self._limits,
             estimated=estimated,
@@ -130,37 +123,43 @@ class Statistician:
             ask=ask,
         )
         self._ingest.redate = lambda moves: self._steps.redate(moves)  # noqa: PLW0108 — it is made below
-        self._acknowledge = bus.acknowledge
         self._steps = ClockSteps(
+            shared,
             self._time,
-            store,
-            self._entities,
             self._compiler,
+            self._corrector,
             ingest=self._ingest,
             derived=self._derived,
             aggregates=self._aggregates,
             estimated=estimated,
-            journal=journal,
-            corrector=self._corrector,
             anchor=anchor,
         )
         self._resume(broker_tells=broker_tells)
-        self.context = self._make_context()
-        # Who gives no way to answer is not asked.
-        self._desk = request_server(self.context, answers, topics, journal, access) if answers else None
-
-    def _make_context(self) -> Context:
-        return Context(
-            self._store,
-            self._entities,
+        self.context = Context(
+            store,
+            entities,
             self._compiler,
-            self._settings,
+            settings,
             self._clock,
             self._clock.monotonic(),
             self._upkeep,
             self._aggregates,
             settle=self._settle,
             take_again=self._take_again,
+        )
+        # Who gives no way to answer is not asked.
+        self._desk = None if answers is None else self._requests(answers, access)
+
+    def _requests(self, bus: Publishes, access: AccessLog | None) -> RequestServer:
+        return RequestServer(
+            STATISTICIAN,
+            {name: row.on(self.context) for name, row in VERBS.items()},
+            bus=bus,
+            topics=self._topics,
+            journal=self._journal,
+            wall=self._clock.wall,
+            failures=(StoreError,),
+            access=access,
         )
 
     def _resume(self, *, broker_tells: bool) -> None:
@@ -176,31 +175,29 @@ class Statistician:
             )
             self._journal.problem("unusable", text, self._clock.wall())
         self._steps.finish_redating()
-        self._begin(self._store.states.first())
+        self._begin()
         self._steps.note_start(broker_tells=broker_tells)
         if (start := self._compiler.open) is not None:
             self._hooks.guard(lambda: self._aggregates.say_newest(start))
-        self._hooks.guard(lambda: self._derived.resume(self._store))
+        self._hooks.guard(self._derived.resume)
 
-    def _begin(self, first_state: int | None) -> None:
+    def _begin(self) -> None:
         """Find the period to go on with; none while there is no state."""
-        start = first_to_compile(
-            self._store.statistics.last_run(), first_state, self._now_or_never(), self._settings.keep_days
-        )
+        last, first = self._store.statistics.last_run(), self._store.states.first()
+        start = first_to_compile(last, first, self._now_or_never(), self._settings.keep_days)
         if start is not None:
             self._compiler.begin(max(start, self._limits.begin))
 
     def _now_or_never(self) -> int:
         # A machine that does not know the time, or what it has missed, skips nothing and compiles nothing.
-        unknown = self._clock.quality() == "unset" or self._steps.absence.undecided
-        return 0 if unknown else self._clock.wall()
+        return 0 if self._steps.absence.undecided else self._known_time()
 
     def handle(self, event: object) -> None:
         """Take one event from the queue."""
         if isinstance(event, Message) and self._desk is not None and event in self._desk:
             self._desk.take(event)
             # It is no data: asking again is the client's affair.
-            self._acknowledge(event)
+            self._bus.acknowledge(event)
         elif isinstance(event, Message):
             self._ingest.take(event)
             if self._ingest.waiting >= BATCH:
@@ -285,7 +282,7 @@ class Statistician:
         if waiting:
             self._upkeep.settled()
         if self._compiler.open is None:
-            self._begin(self._store.states.first())
+            self._begin()
 
     def _compile(self) -> None:
         self._commit()

@@ -10,7 +10,7 @@ import msgspec
 
 from bus.about import of_house
 from bus.messages import IMPORT, BadMessageError, Reading, whole_number
-from statistician.arithmetic.periods import DAY
+from statistician.arithmetic import DAY
 from statistician.records import StreamRecord
 
 FORGOTTEN_AFTER = 30 * DAY
@@ -85,7 +85,7 @@ class Owners:
         self.new.append(pair)
 
     def owns(self, device: str, stream: str) -> bool:
-        """Whether a device's readings may be numbered in a stream."""
+        """Say whether a device's readings may be numbered in a stream."""
         service = service_of(stream)
         return service == IMPORT or (device, service) in self._pairs
 
@@ -245,7 +245,7 @@ class Streams:
 
 
 def _sent_again(mark: _Mark, seq: int, after: int | None, ts: int | None) -> bool:
-    """Whether a seq at or below the mark was taken before; False: its counter began again.
+    """Say whether a seq at or below the mark was taken before; False: its counter began again.
 
     The first of a stream is told by its time, whatever the clock does; the others by a time that no reading
     of the stream had reached. Without a time, a 1 that does not say `after` begins again.

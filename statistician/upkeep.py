@@ -1,22 +1,24 @@
-"""Looks after the database: removes what is old, copies it, makes room on a full disk, and tries again."""
+"""Looks after the database: removes what is old, copies it, makes room on a full disk, tries again; when."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
+
 from bus import state_files
-from bus.clock import Clock
-from bus.health import Journal
 from bus.messages import to_iso
 from config.model import Statistician as Settings
-from statistician.arithmetic.live import Entities
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, horizon, hour_of
+from statistician.arithmetic import DAY, HOUR, MINUTES_5, horizon, hour_of
+from statistician.entities import Part, Shared
 from statistician.records import StoreError
 from statistician.retention import Allowance, Keep, Retention, Shrink
-from statistician.store import Store
 from statistician.store.backup import Backup, kept, taken_at
-from statistician.store.engine import DamagedError, FullError
-from statistician.store.space import free
+from statistician.store.engine import DamagedError, FullError, free
 
 log = logging.getLogger(__name__)
 
@@ -36,37 +38,25 @@ _READ_EVERY_S = 60.0
 _OLD = 3 * DAY
 
 
-class Upkeep:
+class Upkeep(Part):
     """Work of the night in short pieces; times are ms. `keep` knows how far back states reach.
 
     Beside the `anchor` of the clock the backup of everything says how it went.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        entities: Entities,
-        settings: Settings,
-        *,
-        clock: Clock,
-        journal: Journal,
-        anchor: Path | None = None,
-    ) -> None:
-        self._store = store
-        self._entities = entities
+    def __init__(self, shared: Shared, settings: Settings, anchor: Path | None) -> None:
+        super().__init__(shared)
         self._settings = settings
-        self._clock = clock
-        self._journal = journal
-        self.keep = Keep(store, settings.keep_days)
-        self._allowance = Allowance(store, clock.monotonic)
+        self.keep = Keep(shared.store, settings.keep_days)
+        self._allowance = Allowance(shared.store, shared.clock.monotonic)
         self._retention: Retention | None = None
         self._shrink: Shrink | None = None
         self._emergency: Retention | None = None
         # The disk is or was full: there is no reserve.
-        self._strained = not store.engine.reserve.hold()
+        self._strained = not shared.store.engine.reserve.hold()
         self._backup: Backup | None = None
         self._wanted = False
-        self._looked_at = clock.monotonic()
+        self._looked_at = shared.clock.monotonic()
         self._asked_at: int | None = None
         self._tell: list[Callable[[str | None, str | None], None]] = []
         self._reports = None if anchor is None else anchor.parent
@@ -222,7 +212,7 @@ class Upkeep:
         return True
 
     def room(self) -> str:
-        """Where the database is and how much room there is."""
+        """Say where the database is and how much room there is."""
         return f"{self._store.path}, {free(self._store.path.parent)} bytes are free"
 
     def check_room(self) -> None:
@@ -281,13 +271,12 @@ class Upkeep:
 _LONGEST_S = 60.0
 
 
-class Retry:
+class Retry(Part):
     """Does work on the database. Times are monotonic seconds."""
 
-    def __init__(self, upkeep: Upkeep, *, clock: Clock, journal: Journal) -> None:
+    def __init__(self, shared: Shared, upkeep: Upkeep) -> None:
+        super().__init__(shared)
         self._upkeep = upkeep
-        self._clock = clock
-        self._journal = journal
         # Between two tries.
         self._pause = 0.0
         self._again_at = float("-inf")
@@ -327,3 +316,51 @@ class Retry:
         text = f"{error}: {self._upkeep.room()}; nothing is acknowledged" if full else str(error)
         if self._journal.problem("database", text, self._clock.wall()):
             log.error("the database refuses: %s; trying again", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Compile:
+    """A 5-minute period ended 10 s ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """It is night: remove what is too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackUp:
+    """It is night, and the purge has begun: make a copy after it."""
+
+
+# A van's night is often dark: what was due while the machine was off is made up soon after a start.
+_SOON = timedelta(minutes=10)
+
+
+class Schedule:
+    """Emits Compile at second 10 of every fifth minute, Purge at 04:12 local time and BackUp at 04:13.
+
+    Both also come ten minutes after the start.
+    """
+
+    def __init__(self, emit: Callable[[object], None]) -> None:
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+        # A job that the machine slept through is made up once.
+        common = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
+        five = CronTrigger(minute="*/5", second=10, timezone=UTC)
+        self._scheduler.add_job(lambda: emit(Compile()), five, id="compile", **common)
+        # Without a zone the trigger takes the machine's.
+        self._scheduler.add_job(lambda: emit(Purge()), CronTrigger(hour=4, minute=12), id="purge", **common)
+        self._scheduler.add_job(lambda: emit(BackUp()), CronTrigger(hour=4, minute=13), id="backup", **common)
+        soon = datetime.now(UTC) + _SOON
+        for number, event in enumerate((Purge(), BackUp())):
+            at = DateTrigger(soon + timedelta(minutes=number), timezone=UTC)
+            self._scheduler.add_job(emit, at, args=[event], id=f"soon{number}", **common)
+
+    def start(self) -> None:
+        """Start the scheduler's thread."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End the scheduler's thread."""
+        self._scheduler.shutdown(wait=False)

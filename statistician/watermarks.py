@@ -5,18 +5,19 @@ database may be put back that does not have it.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from bus.events import Acknowledges, Message, Publishes, Sent
+from bus.clock import Clock
+from bus.events import Acknowledges, Message, Sent
 from bus.health import Journal
 from bus.messages import BadMessageError, Reading, to_iso
 from bus.outbox import REFUSED
 from bus.topics import BadTopicError, Topic, Topics, Verb, check_id
-from statistician.arithmetic.periods import HOUR
-from statistician.clock.entity_clock import TOLERANCE
+from statistician.arithmetic import HOUR
+from statistician.clock import TOLERANCE
+from statistician.entities import Part, Shared
 from statistician.records import StreamRecord
-from statistician.store import Store
 from statistician.streams import Owners, Spot, StreamPlace, Streams, envelope, service_of
 
 log = logging.getLogger(__name__)
@@ -26,19 +27,16 @@ _TOLD_FOR = HOUR
 _MOST_TOLD = 50
 
 
-class Watermarks:
+class Watermarks(Part):
     """The streams that are known, on disk and on their retained topics. Times are ms.
 
     A reading's stream is believed only if an about of its device has named the stream's service.
     """
 
-    def __init__(self, bus: Publishes, topics: Topics, store: Store, journal: Journal) -> None:
-        self._bus = bus
-        self._topics = topics
-        self._store = store
-        self._journal = journal
-        self._streams = Streams(store.streams())
-        self._owners = Owners(store.owners())
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
+        self._streams = Streams(shared.store.streams())
+        self._owners = Owners(shared.store.owners())
         # Devices whose numbering is wrong: when that was told.
         self._told: dict[str, int] = {}
         self._lost = self._jumps = self._restarts = 0
@@ -50,7 +48,7 @@ class Watermarks:
             self._solved(device)
 
     def place(self, device: str, spot: Spot, now: int, *, of_service: bool = False) -> StreamPlace:
-        """Where a reading stands in its stream; NEXT if the stream is not the device's.
+        """Say where a reading stands in its stream; NEXT if the stream is not the device's.
 
         `of_service`: it came on a topic where the service of the stream alone may write.
         """
@@ -175,15 +173,13 @@ class HeldWatermarks:
         topics: Topics,
         path: Path,
         *,
-        monotonic: Callable[[], float],
-        wall: Callable[[], int],
+        clock: Clock,
         journal: Journal,
     ) -> None:
         self._bus = bus
         self._prefix = topics.watermark("x").removesuffix("x")
         self._path = path
-        self._monotonic = monotonic
-        self._wall = wall
+        self._clock = clock
         self._journal = journal
         # Until when they wait, as health says it.
         self._told: float | None = None
@@ -227,8 +223,8 @@ class HeldWatermarks:
     def _tell(self, until: float) -> None:
         if until == self._told:
             return
-        now, self._told = self._wall(), until
-        ends = to_iso(now + int(1000 * (until - self._monotonic())))
+        now, self._told = self._clock.wall(), until
+        ends = to_iso(now + int(1000 * (until - self._clock.monotonic())))
         text = (
             f"an update is on trial since {to_iso(now)}: collectors keep their readings until it is found "
             f"healthy or goes back, at the latest until {ends}. Nothing is lost: wait, then boondock status"
@@ -247,7 +243,7 @@ class HeldWatermarks:
         except (OSError, ValueError) as error:
             log.warning("%s cannot be used, watermarks do not wait: %s", self._path, error)
             return False
-        held = self._monotonic() < until
+        held = self._clock.monotonic() < until
         if held:
             self._tell(until)
         return held

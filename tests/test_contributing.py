@@ -5,14 +5,12 @@ import sqlite3
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import get_type_hints
 
 import pytest
-from peewee import Field
 from pydantic import TypeAdapter, ValidationError
 
 from collector.devices import I2C, i2c
@@ -22,7 +20,9 @@ from collector.devices.victron.fields import Layout
 from config import model
 from scripts import settings
 from scripts.health_table import entries
-from statistician.store import Store, migrations, models
+from statistician import store as store_file
+from statistician.store import Store, engine
+from statistician.store import schema as schema_file
 from tests.emulators import i2c_chips, victron_records
 from tests.home_assistant import faults
 from tests.house import ROOT
@@ -40,7 +40,7 @@ _RECIPES = {
     "Add a Modbus device": 2,
     "Add a request verb": 0,
     "Add a setting": 3,
-    "Add a table or a column": 4,
+    "Add a table or a column": 3,
 }
 _KEY = bytes(range(16))
 
@@ -166,38 +166,35 @@ def test_the_setting_of_the_example_is_read_and_has_its_row(monkeypatch: pytest.
 
 
 _TABLE = "Add a table or a column"
-# As an attribute of its package it is hidden by the function of its name.
-_SEARCH = sys.modules["statistician.store.search"]
+_SCHEMA = "statistician/store/schema.py"
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Let the example be part of the database while a test runs; yields the name of its column."""
-    names = dict(vars(models))
-    exec(_code(_TABLE, "statistician/store/models.py"), names)  # noqa: S102 — the page is ours
-    (table,) = (value for key, value in names.items() if key not in vars(models) and key != "__builtins__")
-    monkeypatch.setattr(models, "ALL", (*models.ALL, table))
-    before = set(names)
-    exec(_code(_TABLE, "statistician/store/models.py, in class Entity"), names)  # noqa: S102 — the page is ours
-    (column,) = set(names) - before
-    field = names[column]
-    assert isinstance(field, Field)
-
-    ways = dict(vars(migrations))
-    exec(_code(_TABLE, "statistician/store/migrations.py"), ways)  # noqa: S102 — the page is ours
-    (way,) = (key for key in ways if key.startswith("_to_") and key not in vars(migrations))
-    newest = models.SCHEMA_VERSION + 1
+def made(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let the example be part of the database while a test runs; returns the name of its column."""
+    names = vars(schema_file)
+    (note,) = eval(f"({_code(_TABLE, f'{_SCHEMA}, in TABLES')})", names)  # noqa: S307 — the page is ours
+    icon = eval(f"{{{_code(_TABLE, f'{_SCHEMA}, in the columns of entity')}}}", names)  # noqa: S307 — as above
+    tables = [
+        one._replace(columns={**one.columns, **icon}) if one.name == "entity" else one
+        for one in names["TABLES"]
+    ]
+    ways = dict(names)
+    exec(_code(_TABLE, _SCHEMA), ways)  # noqa: S102 — the page is ours
+    (way,) = (key for key in ways if key.startswith("_to_") and key not in names)
+    newest = names["SCHEMA_VERSION"] + 1
     assert way == f"_to_{newest}", "the number of the example: take the next one"
-    monkeypatch.setattr(models, "SCHEMA_VERSION", newest)
-    monkeypatch.setitem(migrations.MIGRATIONS, newest, ways[way])
-
-    cells = eval(f"{{{_code(_TABLE, 'statistician/store/search.py, in _SMALL')}}}", vars(_SEARCH))  # noqa: S307 — the page is ours
-    cell = eval(_code(_TABLE, 'statistician/store/search.py, in _SMALL["entity"]'), vars(_SEARCH))  # noqa: S307 — the page is ours
-    rows = vars(_SEARCH)["_SMALL"]
-    monkeypatch.setattr(_SEARCH, "_SMALL", {**rows, **cells, "entity": (*rows["entity"], cell)})
-    models.Entity._meta.add_field(column, field)
-    yield column
-    models.Entity._meta.remove_field(column)
+    monkeypatch.setitem(names["MIGRATIONS"], newest, ways[way])
+    for module in (store_file, engine, schema_file):
+        for name, value in (
+            ("TABLES", (*tables, note)),
+            ("MODELS", [names["_model"](one) for one in (*tables, note)]),
+            ("SCHEMA_VERSION", newest),
+        ):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+    (column,) = icon
+    return str(column)
 
 
 def test_an_older_file_gets_the_table_and_the_column_of_the_example(made: str, tmp_path: Path) -> None:
@@ -220,7 +217,7 @@ def test_a_wrong_cell_of_the_example_is_set_aside_or_replaced(made: str, tmp_pat
     store = Store(path)
     assert store.engine.all(f"SELECT {made} FROM entity ORDER BY id") == [(None,), ("sun",)]  # noqa: S608 — ours
     assert len(store.engine.all("SELECT * FROM note")) == 1
-    assert [letter.topic for letter in store.dead_letters()][-1] == "database/note"
+    assert next(letter.topic for _, letter in store.letters(2**31, 10)) == "database/note"
     store.close()
 
 

@@ -21,7 +21,7 @@ import msgspec
 from bus.health import VERSION
 from cli.backup import Item, Part
 from cli.terminal import CommandError
-from statistician.store.snapshot import Snapshot
+from statistician.store.backup import Snapshot
 
 FORMAT = 1
 # A small processor is slower than the card: level 1 packs four times as fast as 6.

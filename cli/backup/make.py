@@ -21,8 +21,8 @@ from cli.backup import HouseFiles, Part, inside, mount_of, wants_mount
 from cli.backup.archive import Reader, Writer, create
 from cli.house import Json
 from cli.terminal import CommandError, Progress, show
-from statistician.store.snapshot import SnapshotError, is_database
-from statistician.store.space import sync
+from statistician.store.backup import SnapshotError, is_database
+from statistician.store.engine import sync
 
 _SECRET = "it holds keys and passwords: keep it where nobody else can read it"  # noqa: S105 — a sentence
 

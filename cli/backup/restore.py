@@ -22,8 +22,8 @@ from cli.backup.archive import Entry, Manifest, Reader, create
 from cli.house import Json
 from cli.terminal import CommandError, Progress, show
 from statistician.store.backup import verify
-from statistician.store.models import SCHEMA_VERSION
-from statistician.store.space import RESERVE, free, sync
+from statistician.store.engine import RESERVE, free, sync
+from statistician.store.schema import SCHEMA_VERSION
 
 # systemctl returns before the last service has ended.
 _PATIENCE_S = 20.0

@@ -11,12 +11,11 @@ from bus.about import MEASUREMENT
 from bus.commands import Code, Refused
 from bus.messages import Value, to_iso
 from bus.requests import Listing, Part, Place
-from statistician.api.table import BY_TIME, BY_TWO, verb
+from statistician.api import BY_TIME, BY_TWO, Context, Moment, Name, full_name, span, verb
+from statistician.arithmetic import DAY, HOUR
 from statistician.arithmetic.algorithm import Row, accumulator
 from statistician.arithmetic.counters import HeldReading
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import DAY, HOUR
-from statistician.context import Context, Moment, Name, full_name, span
 from statistician.records import State
 
 # States a request may read at once to make buckets or find outliers.
@@ -106,7 +105,7 @@ def _limited(states: Iterator[State | None], limit: int | None, place: Place) ->
 
 
 def _left(limit: int | None, place: Place) -> int:
-    """How many rows are still to come; below 0 there is no limit."""
+    """Count how many rows are still to come; below 0 there is no limit."""
     if place.after is not None:
         return int(place.after[1])
     return -1 if limit is None else limit
@@ -258,16 +257,8 @@ def outliers(context: Context, params: Outliers, place: Place) -> Listing:
             elif found.ts > done:
                 yield Part((found.ts,), _row(found, left_out.get(found.ts)))
 
-    def assemble(found: list[Part]) -> object:
-        columns = ("ts", "value", "expected_min", "expected_max", "score", "left_out", "before")
-        return {
-            "entity": full_name(live.record),
-            "unit": live.record.unit,
-            "columns": columns,
-            "rows": [part.value for part in found],
-        }
-
-    return Listing(parts(), assemble)
+    columns = ("ts", "value", "expected_min", "expected_max", "score", "left_out", "before")
+    return _listing(live, columns, parts())
 
 
 def _row(found: Outlier, left_out: HeldReading | None) -> tuple[str | float | bool | None, ...]:

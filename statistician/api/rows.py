@@ -9,15 +9,13 @@ from msgspec import Struct
 
 from bus.commands import Code, Refused
 from bus.messages import to_iso
-from statistician.arithmetic import units
+from statistician.api import Context, iso
+from statistician.arithmetic import HOUR, MINUTES_5, hour_of, period_of, units
 from statistician.arithmetic.algorithm import Row, direction
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import convert
-from statistician.context import Context, iso
 from statistician.records import State, StoredRow, Table
-from statistician.store import queries
-from statistician.store.queries import Extreme, Gathered
+from statistician.store.statistics import Extreme, Gathered
 
 
 class AnswerRow(Struct, omit_defaults=True, kw_only=True):
@@ -73,6 +71,8 @@ class Changes:
 
 
 Convert = Callable[[float], float]
+_VALUES = ("mean", "min", "max", "state")
+_SUMS = ("sum", "sum_increase", "sum_decrease")
 _ASKED_FOR = frozenset({"min_at", "max_at"})
 
 
@@ -87,36 +87,27 @@ class Selection:
     difference: Convert
 
     def wants(self, name: str) -> bool:
-        """Whether a type belongs into the answer; what costs reads of its own only where it is named."""
+        """Say whether a type belongs into the answer; what costs reads of its own only where it is named."""
         return name not in _ASKED_FOR if self.types is None else name in self.types
-
-    def show(self, name: str, number: float | None) -> float | None:
-        """Return a mean, an extreme or a state in the unit wanted; None if it is not wanted or not there."""
-        return _finite(self.value(number)) if number is not None and self.wants(name) else None
-
-    def show_difference(self, name: str, number: float | None) -> float | None:
-        """Return the same for a sum or a change."""
-        return _finite(self.difference(number)) if number is not None and self.wants(name) else None
 
     def answer_row(self, period: Period, min_at: int | None, max_at: int | None) -> AnswerRow:
         """Return a period as it goes into the answer; `min_at` and `max_at` in ms, if they are wanted."""
         row = period.row
         known = row.coverage if self.wants("coverage") else None
+        numbers: dict[str, float | None] = {name: getattr(row, name) for name in (*_VALUES, *_SUMS)}
+        numbers["change"] = period.change
+        for name, number in numbers.items():
+            if number is not None:
+                how = self.value if name in _VALUES else self.difference
+                numbers[name] = _finite(how(number)) if self.wants(name) else None
         return AnswerRow(
             start=to_iso(period.start),
             end=to_iso(period.end),
-            mean=self.show("mean", row.mean),
-            min=self.show("min", row.min),
             min_at=iso(min_at),
-            max=self.show("max", row.max),
             max_at=iso(max_at),
-            state=self.show("state", row.state),
-            sum=self.show_difference("sum", row.sum),
-            change=self.show_difference("change", period.change),
-            sum_increase=self.show_difference("sum_increase", row.sum_increase),
-            sum_decrease=self.show_difference("sum_decrease", row.sum_decrease),
             last_reset=iso(row.last_reset) if self.wants("last_reset") else None,
             coverage=None if known is None else round(known, 6),
+            **numbers,
         )
 
 
@@ -158,7 +149,6 @@ def select(live: LiveEntity, types: frozenset[str] | None, wanted: Mapping[str, 
     return Selection(live, types, target, how, lambda value: how(value) - zero)
 
 
-_LENGTHS = {Table.FIVE_MINUTES: MINUTES_5, Table.HOUR: HOUR}
 # Hours that the database puts together at once: a few ms on the smallest machine.
 _AT_ONCE = 2_000 * HOUR
 _ROWS_AT_ONCE = 500
@@ -181,11 +171,11 @@ class EntityRows:
     def __init__(self, context: Context, live: LiveEntity, now: int) -> None:
         self._store = context.store
         self._record = live.record
-        starts = {table: queries.first_row(context.store, table, live.record.id) for table in Table}
+        starts = {table: context.store.statistics.first_row(table, live.record.id) for table in Table}
         newest = [
-            last + length
-            for table, length in _LENGTHS.items()
-            if (last := queries.last_row(context.store, table, live.record.id)) is not None
+            last + table.length
+            for table in Table
+            if (last := context.store.statistics.last_row(table, live.record.id)) is not None
         ]
         self._first_five = starts[Table.FIVE_MINUTES]
         self.first = min((start for start in starts.values() if start is not None), default=None)
@@ -208,7 +198,7 @@ class EntityRows:
             newest = None
             for since in range(piece.start, piece.end, _AT_ONCE):
                 found = self._gathered(piece, since)
-                folding.add(found, _LENGTHS[piece.table] * piece.share)
+                folding.add(found, piece.table.length * piece.share)
                 newest = found.last or newest
                 yield None
             if newest is not None:
@@ -221,7 +211,7 @@ class EntityRows:
             return
         start, end = max(start, self.first), min(end, self.end)
         while start < end:
-            after = min(end, start + _ROWS_AT_ONCE * _LENGTHS[table])
+            after = min(end, start + _ROWS_AT_ONCE * table.length)
             yield from self._store.statistics.between(table, self._record.id, start, after)
             yield None
             start = after
@@ -238,24 +228,23 @@ class EntityRows:
     def before(self, ts: int, table: Table) -> Row | None:
         """Return the row that ends last before or at a time; of two that end together that of `table`."""
         found = []
-        for kind, length in _LENGTHS.items():
+        for kind in Table:
             if kind is Table.FIVE_MINUTES and (self._first_five is None or self._first_five >= ts):
                 continue
-            stored = queries.row_before(self._store, kind, self._record.id, ts - length + 1)
+            stored = self._store.statistics.row_before(kind, self._record.id, ts - kind.length + 1)
             if stored is not None:
-                found.append((stored.start + length, kind is table, stored.row))
+                found.append((stored.start + kind.length, kind is table, stored.row))
         return max(found, key=lambda one: one[:2])[2] if found else None
 
     def following(self, ts: int) -> int | None:
-        """When the first row begins or goes on after a time; None without any."""
+        """Say when the first row begins or goes on after a time; None without any."""
         starts = [
-            queries.row_from(self._store, table, self._record.id, ts - length + 1)
-            for table, length in _LENGTHS.items()
+            self._store.statistics.first_row(table, self._record.id, ts - table.length + 1) for table in Table
         ]
         return min((max(ts, start) for start in starts if start is not None), default=None)
 
     def when(self, extreme: Extreme, value: float, start: int, end: int) -> Generator[None, None, int | None]:
-        """When the extreme of a range was first reached: the state's time, else its period's start."""
+        """Say when the extreme of a range was first reached: the state's time, else its period's start."""
         start, end = self._border(start), min(self._border(end), self._until)
         for piece in self._pieces(start, end):
             for since in range(piece.start, piece.end, _AT_ONCE):
@@ -266,7 +255,7 @@ class EntityRows:
         return None
 
     def _with(self, table: Table, extreme: Extreme, value: float, start: int, end: int) -> int | None:
-        return queries.first_with(self._store, table, self._record.id, extreme, value, start=start, end=end)
+        return self._store.statistics.first_with(table, self._record.id, extreme, value, start=start, end=end)
 
     def _moment(self, table: Table, extreme: Extreme, value: float, start: int) -> int:
         if table is Table.HOUR:
@@ -292,7 +281,7 @@ class EntityRows:
         if self._shared is not None and self._shared[0][:3] == piece[:3]:
             return self._shared[1]
         until = min(piece.end, since + _AT_ONCE)
-        found = queries.gathered(self._store, piece.table, self._record.id, since, until)
+        found = self._store.statistics.gathered(piece.table, self._record.id, since, until)
         if piece.share < 1:
             self._shared = (piece, found)
         return found
@@ -318,13 +307,13 @@ class EntityRows:
         return _Piece(Table.HOUR, hour, hour + HOUR, (end - start) / HOUR, end)
 
     def _border(self, ts: int) -> int:
-        """Where a border counts: a 5-minute row belongs to the range in which it starts."""
+        """Say where a border counts: a 5-minute row belongs to the range in which it starts."""
         if ts % MINUTES_5 == 0:
             return ts
         return period_of(ts) + (MINUTES_5 if self._by_fives(hour_of(ts)) else 0)
 
     def _by_fives(self, hour: int) -> bool:
-        """Whether the 5-minute rows of an hour are kept, and are those of which its row was made."""
+        """Say whether the 5-minute rows of an hour are kept, and are those of which its row was made."""
         if self._split[0] != hour:
             self._split = (hour, self._has_fives(hour))
         return self._split[1]
@@ -333,8 +322,8 @@ class EntityRows:
         if self._first_five is None or self._first_five >= hour + HOUR:
             return False
         number = self._record.id
-        fives = queries.gathered(self._store, Table.FIVE_MINUTES, number, hour, hour + HOUR)
-        row = queries.gathered(self._store, Table.HOUR, number, hour, hour + HOUR)
+        fives = self._store.statistics.gathered(Table.FIVE_MINUTES, number, hour, hour + HOUR)
+        row = self._store.statistics.gathered(Table.HOUR, number, hour, hour + HOUR)
         if not fives.rows or not row.rows:
             return fives.rows > 0
         # While they are being removed, or once an import took the hour's place, they are not the whole.

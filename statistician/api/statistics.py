@@ -9,14 +9,12 @@ from msgspec import Meta, Struct, to_builtins
 
 from bus.commands import Code, Refused
 from bus.requests import LATEST_MS, Listing, Part, Place
+from statistician.api import BY_ROW, Context, Moment, Name, Names, full_name, span, verb, zone
 from statistician.api.rows import Changes, EntityRows, Period, Selection, answer_row, check_units, select
-from statistician.api.table import BY_ROW, verb
+from statistician.arithmetic import DAY, HOUR, MINUTES_5, Calendar, hour_of, shifted, start_of
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5, Calendar, hour_of, shifted, start_of
-from statistician.context import Context, Moment, Name, Names, full_name, span, zone
 from statistician.records import Table
-from statistician.store import queries
 
 # Rows an answer may have, over all its pages, and rows that may be read for it.
 MOST_ROWS = 50_000
@@ -112,7 +110,7 @@ class Ranking:
     def best(
         self, one: Selection, periods: Iterator[Period | None]
     ) -> Generator[None, None, tuple[int, list[Period]]]:
-        """How many periods count, and the first `limit` of them; of equal ones the earlier is first."""
+        """Count how many periods count, and the first `limit` of them; of equal ones the earlier is first."""
         count = 0
         found: list[tuple[float, int, Period]] = []
         for period in periods:
@@ -169,7 +167,8 @@ def statistics(context: Context, params: StatisticsOf, place: Place) -> Listing:
     _check_size(where, len(lives))
     check_units(params.units)
     ranks = ranking(params)
-    types = None if params.types is None else frozenset[str]((*params.types, *_ranked_by(ranks)))
+    ranked = () if ranks is None else (ranks.order_by,)
+    types = None if params.types is None else frozenset[str]((*params.types, *ranked))
     selections = [select(live, types, params.units) for live in lives]
     counts: dict[str, int] = {}
 
@@ -188,10 +187,6 @@ def statistics(context: Context, params: StatisticsOf, place: Place) -> Listing:
                 yield Part((number, rank), shown)
 
     return Listing(parts(), lambda found: _by_entity(selections, found, None if ranks is None else counts))
-
-
-def _ranked_by(ranks: Ranking | None) -> tuple[str, ...]:
-    return () if ranks is None else (ranks.order_by,)
 
 
 def _in_order(series: EntityRows, one: Selection, number: int, where: _Range) -> Iterator[Part | None]:
@@ -224,7 +219,7 @@ def _start(
 ) -> int:
     """Nothing is older than the oldest row: an early start costs nothing."""
     tables = {"5minute": [Table.FIVE_MINUTES], "hour": [Table.HOUR]}.get(period, list(Table))
-    found = [queries.first_row(context.store, table, live.record.id) for table in tables for live in lives]
+    found = [context.store.statistics.first_row(table, live.record.id) for table in tables for live in lives]
     oldest = min((first for first in found if first is not None), default=end)
     return oldest if start is None else min(max(start, oldest), end)
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING
 from bus.messages import Value
-from statistician.arithmetic.periods import HOUR, MINUTES_5
+from statistician.arithmetic import HOUR, MINUTES_5
 
 # A fall below this share of the last value is a reset, a smaller one a dip.
 RESET_BELOW = 0.9
@@ -106,14 +106,15 @@ class _Holding:
             self._known += until - self._from
             self._weigh(self._value, until - self._from)
 
+    # What does nothing here is left so where a number counts only for its time, or has no weight.
     def _carried(self, start: int, value: float, last_reset: int | None, *, in_force: bool) -> None:
-        raise NotImplementedError
+        """Take the number that is carried in."""
 
     def _add(self, ts: int, value: float, last_reset: int | None) -> None:
-        raise NotImplementedError
+        """Take the next number."""
 
     def _weigh(self, value: float, duration: int) -> None:
-        raise NotImplementedError
+        """Weigh a number by the time in which it was known, ms."""
 
     def _row(self, coverage: float) -> Row:
         raise NotImplementedError
@@ -179,12 +180,6 @@ class _Angle(_Holding):
         super().__init__(expire)
         self._x = self._y = 0.0
 
-    def _carried(self, start: int, value: float, last_reset: int | None, *, in_force: bool) -> None:
-        """Its weight is the time it lasts."""
-
-    def _add(self, ts: int, value: float, last_reset: int | None) -> None:
-        """Its weight is the time it lasts."""
-
     def _weigh(self, value: float, duration: int) -> None:
         angle = math.radians(value)
         seconds = duration / 1000
@@ -249,9 +244,6 @@ class Sum(_Holding):
 
     def _add(self, ts: int, value: float, last_reset: int | None) -> None:
         self._take(ts, value, last_reset)
-
-    def _weigh(self, value: float, duration: int) -> None:
-        """Do nothing: a sum has no weight."""
 
     def _step(self, value: float, last_reset: int | None) -> None:
         raise NotImplementedError
@@ -416,7 +408,7 @@ class Integral:
         self._watts = self._counting(watts)
 
     def running_at(self, now: int) -> bool:
-        """Whether the power is known, and not for too long from the same reading."""
+        """Say whether the power is known, and not for too long from the same reading."""
         return self._watts is not None and self.ts is not None and now - self.ts <= self._max_gap
 
     def feed(self, ts: int, watts: float | None) -> bool:

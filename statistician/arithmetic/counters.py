@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from bus.messages import to_iso
-from statistician.arithmetic.periods import DAY, HOUR
+from statistician.arithmetic import DAY, HOUR
+from statistician.arithmetic.algorithm import RESET_BELOW
 
 Why = Literal["fall", "leap"]
 Judged = Literal["held", "left_out", "accepted"]
 
-# A fall below this share of the last value is a reset, a smaller one a dip.
-RESET_BELOW = 0.9
 # A rise is a leap above so many times the highest hourly rate, and above so many times the largest step: one
 # reading of a counter of whole kWh may have been missed.
 _RATES = 20
@@ -48,11 +47,11 @@ class Marks(NamedTuple):
         return (1 - RESET_BELOW) * abs(self.value)
 
     def leapt(self, ts: int, value: float) -> bool:
-        """Whether a value at `ts` is more than can be."""
+        """Say whether a value at `ts` is more than can be."""
         return value > self.value + self.reach(ts)
 
     def near(self, ts: int, value: float) -> bool:
-        """Whether a value at `ts` goes on from here, give or take a dip."""
+        """Say whether a value at `ts` goes on from here, give or take a dip."""
         return -self._dip <= value - self.value <= max(self.reach(ts), self._dip)
 
     def after(self, ts: int, value: float) -> "Marks":
@@ -261,7 +260,7 @@ class Counter:
 
 
 def _goes_on(before: Marks, ts: int, value: float, last: float, *, alone: bool) -> bool:
-    """Whether a value goes on from `before`, not from the `last` one; `alone`: nothing else came in between.
+    """Say whether a value goes on from `before`, not from the `last` one; `alone`: nothing came in between.
 
     What may be the first value after a reset is one: a counter that begins anew is never taken for a glitch.
     """
@@ -271,7 +270,7 @@ def _goes_on(before: Marks, ts: int, value: float, last: float, *, alone: bool) 
 
 
 def _contradicted(marks: Marks, held: Held, value: float) -> bool:
-    """Whether a value takes the held one back."""
+    """Say whether a value takes the held one back."""
     if held.why == "fall":
         return value >= marks.value
     if value < RESET_BELOW * marks.value and marks.near(held.ts, held.value):
@@ -282,7 +281,7 @@ def _contradicted(marks: Marks, held: Held, value: float) -> bool:
 
 
 def _doubted(marks: Marks, ts: int, value: float, *, daily: bool) -> Why | None:
-    """Why a value must wait for the next one; in the first hour there is no rate to call it a leap."""
+    """Say why a value must wait for the next one; in the first hour there is no rate to call it a leap."""
     if value < marks.value:
         return None if daily else "fall"
     return "leap" if marks.rate is not None and marks.leapt(ts, value) else None

@@ -1,16 +1,19 @@
-"""The entities as the process knows them now: newest state, what was left out, the open period."""
+"""One entity as the process knows it now: newest state, what was left out, the open period and its unit."""
 
+import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from operator import attrgetter
 
-from bus.about import About
-from statistician.arithmetic.algorithm import Accumulator, Row
+from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
+from bus.messages import Value
+from statistician.arithmetic import MINUTES_5, due_at
+from statistician.arithmetic.algorithm import Accumulator, NewDay, Row, Sum, accumulator
 from statistician.arithmetic.counters import Counter
-from statistician.arithmetic.units import canonical, conversion, unit_class
-from statistician.clock.entity_clock import EntityClock
+from statistician.arithmetic.units import Conversion, canonical, conversion, unit_class
+from statistician.clock import EntityClock
 from statistician.records import EntityRecord, Event, Said, Since, State, StoredRow
 
 # Repeats remembered per entity: a state that comes late may show that one of them was news.
@@ -33,20 +36,8 @@ class LiveEntity:
     """
 
     __slots__ = (
-        "accumulator",
-        "base",
-        "clock",
-        "counter",
-        "cut",
-        "force",
-        "force_heard",
-        "newest",
-        "own_times",
-        "recent",
-        "record",
-        "repeats",
-        "spoiled",
-        "stale",
+        *("accumulator", "base", "clock", "counter", "cut", "force", "force_heard", "newest"),
+        *("own_times", "recent", "record", "repeats", "spoiled", "stale"),
     )
 
     def __init__(self, record: EntityRecord) -> None:
@@ -96,7 +87,7 @@ class LiveEntity:
         return len(record.units) < 2 or record.unit_at(ts) == record.unit_at(other)
 
     def _renewed(self, ts: int, other: int) -> bool:
-        """Whether another counter was there at the second time: what it says is no repetition."""
+        """Say whether another counter was there at the second time: what it says is no repetition."""
         return any(ts <= at < other for at in self.record.renewals)
 
     @property
@@ -168,7 +159,7 @@ class LiveEntity:
         return [record]
 
     def _unit_since(self, record: EntityRecord, now: int) -> int:
-        """Since when states are in the unit that an about at `now` names.
+        """Say since when states are in the unit that an about at `now` names.
 
         A reading may come before it: the jump from the state before it is that of the units then.
         """
@@ -206,112 +197,6 @@ class LiveEntity:
         return None if self.accumulator is None else self.accumulator.close(end)
 
 
-class Entities:
-    """All entities, by device and id and by number; those merged into others only by number."""
-
-    def __init__(self, records: Iterable[EntityRecord]) -> None:
-        self._by_number: dict[int, LiveEntity] = {}
-        self._merged: dict[int, LiveEntity] = {}
-        self._devices: dict[str, dict[str, LiveEntity]] = {}
-        self._last = 0
-        for record in records:
-            self._add(record)
-
-    def __iter__(self) -> Iterator[LiveEntity]:
-        return iter(self._by_number.values())
-
-    def __len__(self) -> int:
-        return len(self._by_number)
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._by_number or number in self._merged
-
-    def __getitem__(self, number: int) -> LiveEntity:
-        return self._by_number.get(number) or self._merged[number]
-
-    def records(self) -> list[EntityRecord]:
-        """Return what is known of every entity."""
-        return [live.record for live in self]
-
-    def of(self, device: str) -> dict[str, LiveEntity]:
-        """Return a device's entities by id."""
-        # Whoever asks for what does not exist must not fill the memory.
-        return self._devices.get(device, {})
-
-    def newest_first(self) -> Iterator[LiveEntity]:
-        """All but those merged into others, in the order in which they may be forgotten."""
-        return reversed(self._by_number.values())
-
-    def find(self, device: str, entity: str) -> LiveEntity | None:
-        """Return the entity of a device, if it is known."""
-        return self._devices.get(device, {}).get(entity)
-
-    @property
-    def next_number(self) -> int:
-        """The number a new entity gets."""
-        return self._last + 1
-
-    def put(self, record: EntityRecord) -> LiveEntity:
-        """Take a record in place of the one known, also under another name, or as a new entity."""
-        live = self._by_number.get(record.id) or self._merged.get(record.id)
-        if live is None:
-            return self._add(record)
-        old, live.record = live.record, record
-        if (old.device, old.entity) != (record.device, record.entity):
-            if self.find(old.device, old.entity) is live:
-                del self._devices[old.device][old.entity]
-            self._place(live)
-        return live
-
-    def _add(self, record: EntityRecord) -> LiveEntity:
-        live = LiveEntity(record)
-        self._last = max(self._last, record.id)
-        self._place(live)
-        return live
-
-    def _place(self, live: LiveEntity) -> None:
-        record = live.record
-        if record.merged_into is not None:
-            self._by_number.pop(record.id, None)
-            self._merged[record.id] = live
-            return
-        self._merged.pop(record.id, None)
-        self._by_number[record.id] = live
-        self._devices.setdefault(record.device, {})[record.entity] = live
-
-    def add(self, device: str, entity: str, first: int) -> LiveEntity:
-        """Return a new entity whose first state was at `first`."""
-        return self._add(EntityRecord(id=self._last + 1, device=device, entity=entity, first=first))
-
-    def remove(self, live: LiveEntity) -> None:
-        """Forget an entity."""
-        del self._by_number[live.record.id]
-        of_device = self._devices[live.record.device]
-        del of_device[live.record.entity]
-        if not of_device:
-            del self._devices[live.record.device]
-
-    def describe(self, device: str, about: About, now: int) -> list[EntityRecord]:
-        """Take what about says; returns what changed. An entity it leaves out loses its state class."""
-        changed: list[EntityRecord] = []
-        known = self.of(device)
-        expire = None if about.expire_after is None else round(about.expire_after * 1000)
-        for key, said in about.entities.items():
-            live = known.get(key) or self.add(device, key, now)
-            words = {
-                "name": said.name,
-                "unit": said.unit,
-                "device_class": said.device_class,
-                "state_class": said.state_class,
-            }
-            changed += live.describe(words, now, expire=expire, daily=said.daily)
-        for key, live in self.of(device).items():
-            if key not in about.entities:
-                gone: dict[str, str | None] = {"state_class": None}
-                changed += live.describe(gone, now, expire=live.record.expire, daily=live.record.daily)
-        return changed
-
-
 def _since(history: tuple[Since, ...], since: int, word: str | None) -> tuple[Since, ...]:
     """Return the history with a word in force from `since` on; the first word was in force before, too."""
     if not history:
@@ -321,3 +206,132 @@ def _since(history: tuple[Since, ...], since: int, word: str | None) -> tuple[Si
     since = max(since, history[-1].since)
     kept = tuple(one for one in history if one.since < since)
     return (*kept, Since(since, word))[-_REMEMBERED:]
+
+
+class _Converting:
+    """Brings each number to the unit the statistics are kept in; what has none of its class is unknown."""
+
+    __slots__ = ("_class", "_conversions", "_into", "_record", "_spoiled", "unit")
+
+    def __init__(self, record: EntityRecord, into: Accumulator) -> None:
+        self._record = record
+        self._into = into
+        self._class: str | None = None
+        self._conversions: dict[str, Conversion | None] = {}
+        self._spoiled = False
+        # Empty until a unit is named: naming it later does not change the scale.
+        self.unit = ""
+        if record.kept_unit:
+            self._set_unit(canonical(record.kept_unit))
+
+    def _set_unit(self, unit: str) -> None:
+        self.unit = unit
+        self._class = unit_class(self._record.device_class, unit)
+
+    def carry(self, start: int, heard: int, value: Value, last_reset: int | None) -> None:
+        self._into.carry(start, heard, self._converted(value, self._record.unit_at(heard)), last_reset)
+
+    def feed(self, ts: int, value: Value, last_reset: int | None) -> None:
+        self._into.feed(ts, self._converted(value, self._record.unit_at(ts)), last_reset)
+
+    def hear(self, ts: int) -> None:
+        self._into.hear(ts)
+
+    def _converted(self, value: Value, said: str | None) -> Value:
+        if not isinstance(value, float):
+            return value
+        unit = canonical(said)
+        if not self.unit and unit:
+            self._set_unit(unit)
+        return value if unit == self.unit else self._from_other(value, unit)
+
+    def _from_other(self, value: float, unit: str) -> float | None:
+        if self._class is None:
+            # Without a converter one strange unit spoils the period.
+            self._spoiled = True
+            return None
+        if unit not in self._conversions:
+            self._conversions[unit] = conversion(self._class, unit, self.unit)
+        how = self._conversions[unit]
+        number = math.inf if how is None else how(value)
+        return number if math.isfinite(number) else None
+
+    def close(self, end: int) -> Row | None:
+        return None if self._spoiled else self._into.close(end)
+
+
+def open_period(
+    record: EntityRecord,
+    start: int,
+    base: StoredRow | None,
+    carried: State | None,
+    *,
+    heard: int,
+    new_day: NewDay,
+) -> Accumulator | None:
+    """Return an accumulator with the state carried in, last heard at `heard`; None: there can be no row.
+
+    The class that counts is the one in force when the period is due, whenever it is compiled.
+    """
+    kind = record.class_at(due_at(start))
+    if kind is None or start < record.begins or not _goes_with(_angle(kind), record.kept_angle):
+        return None
+    after = -1 if base is None else base.start
+    adjustment = record.adjusted(after, start) if record.adjustments else 0.0
+    into = accumulator(
+        kind,
+        None if base is None else base.row,
+        adjustment,
+        expire=record.expire,
+        since=0 if base is None else base.start + MINUTES_5,
+        new_day=new_day if record.daily else None,
+    )
+    if into is None:
+        return None
+    later: list[int] = []
+    if record.renewals and isinstance(into, Sum):
+        pending, done = _renewals(record, start, base)
+        known = -1 if carried is None else carried.ts
+        into.renew([at for at in pending if at < known], done)
+        later = [at for at in pending if at >= known]
+    collector = into if _is_plain(record) else _Converting(record, into)
+    if carried is not None:
+        collector.carry(start, max(heard, carried.ts), carried.value, carried.last_reset)
+    if later and isinstance(into, Sum):
+        # What is carried in counts from the period's start on, but it is not from after these.
+        into.renew(later, None)
+    return collector
+
+
+def _renewals(record: EntityRecord, start: int, base: StoredRow | None) -> tuple[list[int], int | None]:
+    """Say since when the counter is another one that the base does not know, and the latest that it knows."""
+    reset = None if base is None else base.row.last_reset
+    pending = [at for at in record.renewals if at < start + MINUTES_5 and (reset is None or at > reset)]
+    return pending, reset if reset in record.renewals else None
+
+
+def _is_plain(record: EntityRecord) -> bool:
+    """Say whether every state is in the unit of the rows: nearly always so."""
+    if len(record.units) > 1:
+        return False
+    return record.kept_unit is None or canonical(record.kept_unit) == canonical(record.unit)
+
+
+def _angle(kind: str | None) -> bool | None:
+    """Say whether means of a class are directions; None if it has no means."""
+    if kind == MEASUREMENT_ANGLE:
+        return True
+    return False if kind == MEASUREMENT else None
+
+
+def _goes_with(angle: bool | None, kept: bool | None) -> bool:  # noqa: FBT001 — two of a kind, compared
+    return angle is None or kept is None or angle == kept
+
+
+def keeping(record: EntityRecord, start: int, collector: Accumulator) -> EntityRecord:
+    """Return the record once the collector has made a row: unit and kind of rows are settled then."""
+    unit = collector.unit if isinstance(collector, _Converting) else canonical(record.unit)
+    angle = _angle(record.class_at(due_at(start)))
+    if record.kept_unit == unit and record.kept_angle is angle:
+        return record
+    return replace(record, kept_unit=unit if not record.kept_unit else record.kept_unit, kept_angle=angle)

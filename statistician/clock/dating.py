@@ -1,22 +1,144 @@
-"""When each reading counts: by its own time while that can be right, else by the time that passed."""
+"""The house's time, in which a step counts once it has lasted, and when each reading counts by it.
+
+The time since the machine's start is steady; the wall clock is an offset to it, which may be set.
+"""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from bus.clock import Anchor, Clock, write_anchor
 from bus.health import Journal
-from bus.messages import Reading, Value, encode_reading
-from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.arithmetic.periods import DAY
-from statistician.clock.entity_clock import TOLERANCE, Arrivals, EntityClock, Move, Stepped, Undated, dated
-from statistician.clock.house_time import HouseTime
+from bus.messages import ClockQuality, Reading, Value, encode_reading
+from statistician.arithmetic import DAY
+from statistician.arithmetic.live import LiveEntity
+from statistician.clock import PROBATION_S, TOLERANCE, Arrivals, EntityClock, Move, Stepped, Undated
 from statistician.clock.redating import Estimated, find_ahead
+from statistician.entities import Part, Shared
 from statistician.records import Batch, Event, StoreError
-from statistician.store import Store
+
+# Slewing and the time between two reads stay below this, ms.
+_STEP = 1_000
+_KEEP_EVERY_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """The clock went forward by `by` ms (back if negative).
+
+    `synchronised` says that it was not synchronised before: all that it dated since the machine started
+    was wrong by as much. Where it became so without a step, `by` is 0.
+    """
+
+    by: int
+    synchronised: bool
+
+
+class HouseTime:
+    """Reads the clock; `wall` follows a step only after `poll` has told it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = self._clock.offset()
+        self._quality = clock.quality()
+        # A step on probation: its offset, and the monotonic second from which it counts.
+        self._new_offset: int | None = None
+        self._accept_at = 0.0
+
+    def anchor(self) -> Anchor | None:
+        """Return what no later boot may be behind."""
+        return self._clock.anchor()
+
+    @property
+    def offset(self) -> int:
+        """Wall clock less the time since the machine's start, ms."""
+        return self._offset
+
+    def wall(self) -> int:
+        """Milliseconds since 1970 UTC."""
+        wall = self._clock.wall()
+        expected = self._offset + round(self._clock.monotonic() * 1000)
+        if abs(wall - expected) <= _STEP or _trust(self._clock.quality()) > _trust(self._quality):
+            return wall
+        return expected
+
+    def steady(self) -> Clock:
+        """Return a clock that reads this time."""
+        return Clock(self.wall, self._clock.monotonic, self._clock.quality, boot=self._clock.boot)
+
+    def poll(self, *, accept: bool = False) -> ClockStep | None:
+        """Look at the clock; a step that counts from now on. With `accept` none is put on probation."""
+        self._clock.poll()
+        measured, quality = self._clock.offset(), self._clock.quality()
+        was, self._quality = self._quality, quality
+        by = measured - self._offset
+        synchronised = was != "ok"
+        if abs(by) <= _STEP:
+            # Slewed, or back again.
+            self._offset = measured
+            self._new_offset = None
+            return ClockStep(0, synchronised=True) if synchronised and quality == "ok" else None
+        if not synchronised and quality == "ok" and not accept and not self._lasted(measured):
+            return None
+        self._offset = measured
+        self._new_offset = None
+        return ClockStep(by, synchronised=synchronised)
+
+    def _lasted(self, measured: int) -> bool:
+        now = self._clock.monotonic()
+        if self._new_offset is None or abs(measured - self._new_offset) > _STEP:
+            self._new_offset = measured
+            self._accept_at = now + PROBATION_S
+        return now >= self._accept_at
+
+
+class KeptTime:
+    """Writes the time into the file `path` for the next boot: no later one may be behind what is stored."""
+
+    def __init__(self, time: HouseTime, path: Path | None, journal: Journal) -> None:
+        self._time = time
+        self._clock = time.steady()
+        self._path = path
+        self._journal = journal
+        # Monotonic seconds.
+        self._next_at = float("-inf")
+
+    def look(self, *, at_once: bool) -> None:
+        """Write the time every five minutes, or now."""
+        if self._path is None or not (at_once or self._clock.monotonic() >= self._next_at):
+            return
+        self._next_at = self._clock.monotonic() + _KEEP_EVERY_S
+        found = self._time.anchor()
+        if found is not None:
+            self._write(self._path, found)
+
+    def not_behind(self, newest: int) -> None:
+        """Let all processes go on from the `newest` stored time (ms) if the clock may be behind it."""
+        if self._path is not None and self._clock.quality() == "estimated" and newest > self._clock.wall():
+            here = Anchor(newest, self._clock.boot, self._clock.monotonic(), synchronised=False)
+            self._write(self._path, here)
+
+    def _write(self, path: Path, found: Anchor) -> None:
+        try:
+            write_anchor(path, found)
+        except OSError as error:
+            text = (
+                f"the time cannot be kept for the next start: {error}; look at the folder's rights and room"
+            )
+            self._journal.problem("house_clock", text, self._clock.wall())
+        else:
+            self._journal.solved("house_clock")
+
+
+def _trust(quality: ClockQuality) -> int:
+    return ("unset", "estimated", "ok").index(quality)
+
 
 log = logging.getLogger(__name__)
 
-# What was measured longer before it came was not measured by our clock; one further off was just set, ms.
-_LONGEST_WAY, _STEP = 3_600_000, 1_000
+# What was measured longer before it came was not measured by our clock, ms.
+_LONGEST_WAY = 3_600_000
 
 
 class ReadingTimes:
@@ -34,16 +156,16 @@ class ReadingTimes:
         self.waiting = waiting
 
     def unknown(self) -> bool:
-        """Whether the clock is not set, or was set just now and what that means is still to be found out."""
+        """Say whether the clock is not set, or was set just now and nobody knows yet what that means."""
         known = self._time.offset + round(self._clock.monotonic() * 1000)
         return self._clock.quality() == "unset" or abs(self._clock.wall() - known) > _STEP
 
     def too_old(self, reading: Reading) -> bool:
-        """Whether a reading's own time is before all that can be."""
+        """Say whether a reading's own time is before all that can be."""
         return reading.ts is not None and reading.ts < self._earliest
 
     def must_wait(self, reading: Reading) -> bool:
-        """Whether nobody knows yet when a reading counts."""
+        """Say whether nobody knows yet when a reading counts."""
         if self.waiting and self._clock.quality() != "unset" and self.unknown():
             return True
         if reading.late or not (reading.ts is None or self.too_old(reading)):
@@ -61,20 +183,14 @@ class ReadingTimes:
             measured = came
         return Undated(self._clock.boot, measured, device, encode_reading(reading))
 
-    def release(self, waiting: list[Undated], now: int) -> Iterator[tuple[str, int, bytes]]:
-        """Device, time and payload of what waited, in order, now that the time is known."""
-        offset = now - round(self._clock.monotonic() * 1000)
-        for ts, one in dated(waiting, self._clock.boot, offset):
-            yield one.device, ts, one.payload
-
     def when(self, device: str, reading: Reading, ts: int) -> int:
-        """When a reading counts that waited and came at `ts`."""
+        """Say when a reading counts that waited and came at `ts`."""
         if reading.ts is None:
             return self._arrivals.date(device, ts)
         return ts if self.too_old(reading) else reading.ts
 
     def of(self, device: str, reading: Reading, now: int) -> int:
-        """When a reading counts that came at `now`."""
+        """Say when a reading counts that came at `now`."""
         if reading.ts is None or (self.too_old(reading) and not reading.late):
             return self._arrivals.date(device, now)
         if reading.clock == "estimated" and not reading.late:
@@ -82,7 +198,7 @@ class ReadingTimes:
         return reading.ts
 
 
-class Dating:
+class Dating(Part):
     """Keeps the clocks of all entities.
 
     `pending` is what is taken and not on disk; `flush` puts it there, `redate` moves what is there.
@@ -90,18 +206,14 @@ class Dating:
 
     def __init__(
         self,
-        store: Store,
-        entities: Entities,
-        journal: Journal,
+        shared: Shared,
         *,
         flush: Callable[[], None],
         redate: Callable[[Mapping[int, Move]], None],
         pending: Callable[[], Batch],
         estimated: Estimated,
     ) -> None:
-        self._store = store
-        self._entities = entities
-        self._journal = journal
+        super().__init__(shared)
         self._flush = flush
         self._redate = redate
         self._pending = pending
@@ -110,24 +222,25 @@ class Dating:
     def date(
         self,
         device: str,
-        values: Mapping[str, Value],
+        reading: Reading,
         lives: Mapping[str, LiveEntity],
         raw: int,
         *,
         now: int,
-        came: float,
-        stream: bool,
-        said: int | None = None,
+        said: int | None,
     ) -> dict[str, int]:
-        """When each of the values of a reading counts; `came` in monotonic seconds.
+        """Say when each of the values of a reading counts that came just now, in its turn.
 
-        Of a `stream` what was stored last need not be what came before it. What its clock `said`, if `raw` is
+        Of a stream what was stored last need not be what came before it. What its clock `said`, if `raw` is
         its arrival because that cannot be.
         """
+        came, values = self._clock.monotonic(), reading.values
         for live in lives.values():
             if live.clock is None:
                 live.clock = (
-                    EntityClock(-1, ours=True) if stream else EntityClock(live.heard, self._shift(live))
+                    EntityClock(-1, ours=True)
+                    if reading.seq is not None
+                    else EntityClock(live.heard, self._shift(live))
                 )
         doubtful = {key for key, live in lives.items() if not clock_of(live).believes(raw, now, came)}
         again: set[str] = set()
@@ -139,9 +252,11 @@ class Dating:
             self._settle([lives[key] for key in doubtful], raw, now, came)
             for live in lives.values():
                 self._estimated.note_shift(live)
-            text = _complaint(clock_of(lives[min(doubtful)]), raw, now)
+            off = (raw - now if raw > now + TOLERANCE else -clock_of(lives[min(doubtful)]).shift) // 1000
+            text = _wrong(f"{abs(off)} s {'ahead of' if off > 0 else 'behind'}") if off else None
         if said is not None:
-            text = _behind(now - said)
+            # In days: else it would be news with every reading.
+            text = _wrong(f"{(now - said) // DAY} days behind")
         if text:
             self._journal.count("readings_of_a_wrong_clock")
             self._journal.problem(subject, text, now)
@@ -149,17 +264,16 @@ class Dating:
             self._journal.solved(subject)
         return {key: raw if key in again else clock_of(live).at for key, live in lives.items()}
 
-    def late(
-        self, lives: Mapping[str, LiveEntity], raw: int, now: int, *, stream: bool, history: bool
-    ) -> dict[str, int]:
-        """When the values of a reading count that is `history`, or stands behind a gap of its `stream`.
+    def late(self, reading: Reading, lives: Mapping[str, LiveEntity], raw: int, now: int) -> dict[str, int]:
+        """Say when the values of a reading count that is late, or stands behind a gap of its stream.
 
         Outside of a stream it was dated by the clock that may be known to be wrong.
         """
+        stream = reading.seq is not None
         shifts = {key: 0 if stream else self._shift(live) for key, live in lives.items()}
         for live in lives.values():
             # While ours is in doubt: what goes back then is of ours alone.
-            if history and stream and live.clock is not None and live.clock.shift:
+            if reading.late and stream and live.clock is not None and live.clock.shift:
                 live.note_own_time(raw)
         return {key: min(raw + shift, now) for key, shift in shifts.items()}
 
@@ -167,7 +281,7 @@ class Dating:
         return self._estimated.shift(live.record.id) if live.clock is None else live.clock.shift
 
     def _knows(self, live: LiveEntity, ts: int, value: Value) -> bool:
-        """Whether an earlier reading of that time and value is there already."""
+        """Say whether an earlier reading of that time and value is there already."""
         if ts >= clock_of(live).at:
             return False
         record, batch = live.record, self._pending()
@@ -227,19 +341,9 @@ def clock_of(live: LiveEntity) -> EntityClock:
     return live.clock
 
 
-def _complaint(clock: EntityClock, raw: int, now: int) -> str | None:
-    """Return what is wrong with a clock and what to do about it."""
-    off = (raw - now if raw > now + TOLERANCE else -clock.shift) // 1000
-    return None if off == 0 else _wrong(f"{abs(off)} s {'ahead of' if off > 0 else 'behind'} ours")
-
-
-def _behind(off: int) -> str:
-    # In days: else it would be news with every reading.
-    return _wrong(f"{off // DAY} days behind ours")
-
-
 def _wrong(how: str) -> str:
+    """Return what is wrong with a clock and what to do about it."""
     return (
-        f"its clock is {how}: its readings are dated by their order and arrival; set its"
+        f"its clock is {how} ours: its readings are dated by their order and arrival; set its"
         " clock, or let it leave ts out"
     )

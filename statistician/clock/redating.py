@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import msgspec
 
 from bus.messages import Reading
-from statistician.arithmetic.live import Entities, LiveEntity
-from statistician.arithmetic.periods import HOUR
-from statistician.clock.entity_clock import TOLERANCE, Move
+from statistician.arithmetic import HOUR
+from statistician.arithmetic.live import LiveEntity
+from statistician.clock import TOLERANCE, Move
+from statistician.entities import Entities
 from statistician.records import KeptClocks, Span
 from statistician.store import Store
 
@@ -185,7 +186,7 @@ class Estimated:
         self._changed = False
 
     def moves(self, by: int, entities: Entities) -> dict[int, Move]:
-        """How they are to be dated now that the clock went forward by `by` ms."""
+        """Say how they are to be dated now that the clock went forward by `by` ms."""
         found = self._kept.since
         return {
             number: Move(since, entities[number].heard, by)

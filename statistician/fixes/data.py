@@ -7,21 +7,12 @@ import msgspec
 
 from bus.about import TOTAL, TOTAL_INCREASING
 from bus.commands import Code, Refused
+from statistician.api import Context, full_name, moment, span
+from statistician.arithmetic import MINUTES_5, hour_of, period_of
 from statistician.arithmetic.counters import HeldReading, Judged
-from statistician.arithmetic.periods import MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import difference
-from statistician.context import Context, full_name, moment, span
-from statistician.fixes.params import (
-    AcceptReading,
-    AdjustSum,
-    Change,
-    Clear,
-    DeleteStates,
-    DeviceReplaced,
-    Recompile,
-    Summary,
-    finite,
-)
+from statistician.fixes import params as asks
+from statistician.fixes.params import Change, Summary, finite
 from statistician.records import Adjustment, EntityRecord, Span, State, Table
 from statistician.store.fixes import Entry, Undo
 
@@ -29,7 +20,7 @@ from statistician.store.fixes import Entry, Undo
 MOST_STATES = 100_000
 
 
-def delete_states(context: Context, asked: DeleteStates) -> Change:
+def delete_states(context: Context, asked: asks.DeleteStates) -> Change:
     """Remove states; the state before holds on, and rows are made again by and by."""
     record = context.find(asked.entity).record
     start, end = _range(asked)
@@ -57,7 +48,7 @@ def undo_delete_states(context: Context, _entry: Entry, undo: Undo) -> Change:
     return change
 
 
-def accept_reading(context: Context, asked: AcceptReading) -> Change:
+def accept_reading(context: Context, asked: asks.AcceptReading) -> Change:
     """Let a reading count that was held or left out; rows are made again by and by."""
     record = context.find(asked.entity).record
     reading = context.store.held.get(record.id, moment(asked.ts, "ts"))
@@ -84,7 +75,7 @@ def _judged(context: Context, reading: HeldReading, verdict: Judged) -> Change:
     return _changed(context, [context.entities[reading.entity].record], reading.ts, reading.ts, 1)
 
 
-def device_replaced(context: Context, asked: DeviceReplaced) -> Change:
+def device_replaced(context: Context, asked: asks.DeviceReplaced) -> Change:
     """From a time on the counters of a device are others: the first number of each is a new zero point."""
     at = context.now if asked.at is None else moment(asked.at, "at")
     if at > context.now:
@@ -113,17 +104,17 @@ def _renewed(context: Context, records: Sequence[EntityRecord], at: int) -> Chan
 
 def undo_device_replaced(context: Context, entry: Entry, _undo: Undo) -> Change:
     """Let the counters go on: it was the same device after all."""
-    asked = msgspec.json.decode(entry.params, type=DeviceReplaced)
+    asked = msgspec.json.decode(entry.params, type=asks.DeviceReplaced)
     at = entry.ts if asked.at is None else moment(asked.at, "at")
     if at < context.horizon:
         raise Refused(Code.LIMIT, "id: the states since then, of which the sums would be made, are gone")
-    context.store.fixes.remove_renewed(entry.id)
+    context.store.fixes.remove("renewed", entry.id)
     left = context.store.fixes.renewals()
     its = [context.record(number) for number in entry.entities]
     return _renewed(context, [replace(record, renewals=left.get(record.id, ())) for record in its], at)
 
 
-def _range(asked: DeleteStates) -> tuple[int, int]:
+def _range(asked: asks.DeleteStates) -> tuple[int, int]:
     if asked.ts is not None:
         if asked.start is not None or asked.end is not None:
             raise Refused(Code.INVALID, "ts: allowed is either ts, or start and end")
@@ -148,7 +139,7 @@ def _changed(
     )
 
 
-def recompile(context: Context, asked: Recompile) -> Change:
+def recompile(context: Context, asked: asks.Recompile) -> Change:
     """Make rows again from states; what was adjusted or imported stays, what was cleared comes back."""
     start = moment(asked.start, "start")
     end = context.open if asked.end is None else min(moment(asked.end, "end"), context.open)
@@ -180,7 +171,6 @@ def recompile(context: Context, asked: Recompile) -> Change:
 
 # Rows of all entities cleared together, for they are held in memory: undo keeps them.
 MOST_CLEARED = 100_000
-_EVER = 2**60
 
 
 def first_period(start: int) -> int:
@@ -192,7 +182,7 @@ def first_period(start: int) -> int:
     return first if hour_of(first) == hour_of(start) else first - MINUTES_5
 
 
-def adjust_sum(context: Context, asked: AdjustSum) -> Change:
+def adjust_sum(context: Context, asked: asks.AdjustSum) -> Change:
     """Add to every sum from a time on; rows that are made later or again go on from there."""
     record = context.find(asked.entity).record
     start = moment(asked.start, "start")
@@ -206,7 +196,7 @@ def adjust_sum(context: Context, asked: AdjustSum) -> Change:
         amount = difference(asked.adjustment, unit, record.kept_unit)
     except ValueError as error:
         raise Refused(Code.INVALID, f"unit: {error}") from error
-    base = context.store.statistics.latest(record.id, _EVER)
+    base = context.store.statistics.latest(record.id)
     if base is None or base.row.sum is None:
         raise Refused(Code.NOT_FOUND, f"entity: {asked.entity!r} has no sums")
     return _adjusted(context, record, start, amount)
@@ -216,14 +206,10 @@ def _adjusted(context: Context, record: EntityRecord, start: int, amount: float)
     first = first_period(start)
     five, hours = context.store.fixes.adjust(record.id, first, hour_of(start), amount)
     adjustments = tuple(sorted((*record.adjustments, Adjustment(first, amount))))
-    return Change(
-        Summary(entities=(full_name(record),), five_minute_rows=five, hourly_rows=hours),
-        {record.id},
-        Undo(),
-        records=[replace(record, adjustments=adjustments)],
-        rows=True,
-        adjusted=[(record.id, first, amount)],
-    )
+    after = replace(record, adjustments=adjustments)
+    change = Change.of([after], Undo(), five_minute_rows=five, hourly_rows=hours)
+    change.adjusted = [(record.id, first, amount)]
+    return change
 
 
 def undo_adjust_sum(context: Context, entry: Entry, _undo: Undo) -> Change:
@@ -232,7 +218,7 @@ def undo_adjust_sum(context: Context, entry: Entry, _undo: Undo) -> Change:
     record = context.entities[number].record
     (mine,) = [one for one in context.store.fixes.adjusted(number) if one[2] == fix]
     _, first, _, amount = mine
-    context.store.fixes.remove_adjusted(fix)
+    context.store.fixes.remove("adjusted", fix)
     left = list(record.adjustments)
     left.remove(Adjustment(first, amount))
     change = _adjusted(context, replace(record, adjustments=tuple(left)), first, -amount)
@@ -241,34 +227,26 @@ def undo_adjust_sum(context: Context, entry: Entry, _undo: Undo) -> Change:
     return change
 
 
-def clear(context: Context, asked: Clear) -> Change:
+def clear(context: Context, asked: asks.Clear) -> Change:
     """Remove all rows; the open period begins afresh, its zero point is the value carried in."""
     records = {context.find(name, "entities").record.id: name for name in asked.entities}
-    rows = sum(context.store.series.count(table, number) for number in records for table in Table)
+    rows = sum(context.store.statistics.count(table, number) for number in records for table in Table)
     # Ten years of one entity must be clearable.
     if rows > MOST_CLEARED and len(records) > 1:
         raise Refused(Code.LIMIT, f"entities: their {rows} rows are too many at once: one at a time")
     undo, after = Undo(cleared_at=context.open), []
-    five = hours = 0
     for number in records:
         record = context.entities[number].record
         read = context.store.statistics.between
-        undo.five_minutes.extend(read(Table.FIVE_MINUTES, number, 0, _EVER))
-        undo.hours.extend(read(Table.HOUR, number, 0, _EVER))
+        undo.five_minutes.extend(read(Table.FIVE_MINUTES, number, 0))
+        undo.hours.extend(read(Table.HOUR, number, 0))
         undo.imported.extend(context.store.fixes.imports(number))
         undo.adjusted.extend(context.store.fixes.adjusted(number))
         undo.records.append(record)
         context.store.fixes.clear(number)
         after.append(replace(record, kept_unit=None, kept_angle=None, begins=context.open, adjustments=()))
-    five, hours = len(undo.five_minutes), len(undo.hours)
     context.store.put_entities(after)
-    return Change(
-        Summary(entities=tuple(map(full_name, after)), five_minute_rows=five, hourly_rows=hours),
-        set(records),
-        undo,
-        records=after,
-        rows=True,
-    )
+    return Change.of(after, undo, five_minute_rows=len(undo.five_minutes), hourly_rows=len(undo.hours))
 
 
 def undo_clear(context: Context, _entry: Entry, undo: Undo) -> Change:
@@ -276,32 +254,22 @@ def undo_clear(context: Context, _entry: Entry, undo: Undo) -> Change:
     since = undo.cleared_at
     if since < context.horizon:
         raise Refused(Code.LIMIT, "id: the states since then, of which the sums would be made, are gone")
-    records = []
-    for before in undo.records:
-        now = context.entities[before.id].record
-        records.append(
-            replace(
-                now,
-                kept_unit=before.kept_unit,
-                kept_angle=before.kept_angle,
-                begins=before.begins,
-                adjustments=before.adjustments,
-            )
-        )
+    kept = ("kept_unit", "kept_angle", "begins", "adjustments")
+    records = [
+        replace(context.entities[before.id].record, **{name: getattr(before, name) for name in kept})
+        for before in undo.records
+    ]
     context.store.statistics.put(Table.FIVE_MINUTES, undo.five_minutes)
     context.store.statistics.put(Table.HOUR, undo.hours)
-    context.store.fixes.restore(undo)
+    context.store.fixes.put("imported", undo.imported)
+    context.store.fixes.put("adjusted", undo.adjusted)
     context.store.put_entities(records)
-    spans = {record.id: Span(since, context.open) for record in records} if since < context.open else {}
-    return Change(
-        Summary(
-            entities=tuple(map(full_name, records)),
-            five_minute_rows=len(undo.five_minutes),
-            hourly_rows=len(undo.hours),
-            periods=(context.open - since) // MINUTES_5 * len(spans),
-        ),
-        {record.id for record in records},
-        records=records,
-        spans=spans,
-        rows=True,
+    change = Change.of(
+        records,
+        five_minute_rows=len(undo.five_minutes),
+        hourly_rows=len(undo.hours),
+        periods=max(0, (context.open - since) // MINUTES_5) * len(records),
     )
+    if since < context.open:
+        change.spans = {record.id: Span(since, context.open) for record in records}
+    return change

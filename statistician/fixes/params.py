@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from bus.commands import Code, Refused
+from statistician.api import Moment, Name, Names, full_name
 from statistician.arithmetic.algorithm import LARGEST
-from statistician.arithmetic.live import Entities
-from statistician.context import Moment, Name, Names, full_name
+from statistician.entities import Entities
 from statistician.records import EntityRecord, Span
 from statistician.store.fixes import Undo
 
@@ -226,6 +226,19 @@ class Change:
     counters: list[int] = dataclasses.field(default_factory=list)
     # The fix with which it is taken back.
     piece_of: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[EntityRecord],
+        undo: Undo | None = None,
+        *,
+        rows: bool = True,
+        **told: Any,  # noqa: ANN401 — the fields of Summary
+    ) -> "Change":
+        """Make a change of these records, and what its summary tells beside their names."""
+        summary = Summary(entities=tuple(map(full_name, records)), **told)
+        return cls(summary, {record.id for record in records}, undo, records=list(records), rows=rows)
 
 
 def whole_of(changes: Sequence[Change]) -> Change:

@@ -6,12 +6,14 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from bus.messages import to_iso
-from statistician.store.engine import quick_check
-from statistician.store.space import RESERVE, free, sync
+from statistician.store.engine import RESERVE, DamagedError, Engine, copy_whole, free, quick_check, sync
 
 log = logging.getLogger(__name__)
 
@@ -91,17 +93,11 @@ class Backup:
         return target
 
     def _copy(self, part: Path) -> None:
-        with (
-            contextlib.closing(_reader(self._database)) as source,
-            contextlib.closing(sqlite3.connect(part, isolation_level=None)) as target,
-        ):
-            target.execute("PRAGMA journal_mode = off")
-            target.execute("PRAGMA synchronous = off")
+        with contextlib.closing(_reader(self._database)) as source:
             # Held open, this read keeps the source as it is; else every commit would start the copy anew.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            source.backup(target, pages=_PAGES, progress=_Progress(part, self._stop))
-        sync(part)
+            copy_whole(source, part, _PAGES, _Progress(part, self._stop))
 
 
 class _Progress:
@@ -136,12 +132,12 @@ def make_room(folder: Path, database: Path) -> None:
 
 
 def kept(folder: Path, database: Path) -> list[Path]:
-    """The whole copies, newest first."""
+    """List the whole copies, newest first."""
     return sorted(folder.glob(f"{database.stem}-*Z.db"), reverse=True)
 
 
 def taken_at(copy: Path) -> int | None:
-    """When a copy was made, ms; None if its name does not say."""
+    """Say when a copy was made, ms; None if its name does not say."""
     try:
         moment = datetime.strptime(copy.stem.rsplit("-", 1)[-1], _STAMP).replace(tzinfo=UTC)
     except ValueError:
@@ -150,7 +146,7 @@ def taken_at(copy: Path) -> int | None:
 
 
 def verify(copy: Path) -> str | None:
-    """What is wrong with a copy; None if nothing is."""
+    """Check a copy; return what is wrong with it, None if nothing is."""
     try:
         with contextlib.closing(_reader(copy, immutable=True)) as database:
             database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
@@ -181,3 +177,161 @@ def _reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     # As it is the only one that may touch the file, an immutable copy needs no log beside it.
     address = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
     return sqlite3.connect(address, uri=True, isolation_level=None)
+
+
+def _opened(path: Path, backups: Path) -> Engine:
+    if path.exists() and path.stat().st_size == 0 and kept(backups, path):
+        # SQLite would take it for a new one.
+        raise DamagedError("it is empty")
+    return Engine(path)
+
+
+def _name_again(path: Path, aside: Path) -> None:
+    """Give a file a second name; where a file system has none, only that. Raises OSError.
+
+    Until the copy takes its place another start finds the damage again, and not an empty database.
+    """
+    aside.unlink(missing_ok=True)
+    try:
+        aside.hardlink_to(path)
+    except OSError:  # such as FAT
+        path.replace(aside)
+
+
+def open_or_set_aside(path: Path, backups: Path) -> tuple[Engine, str | None]:
+    """Open the database; a damaged one is renamed and replaced, and the second value says so."""
+    try:
+        return _opened(path, backups), None
+    except DamagedError as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        told = f"{path} was damaged ({error}) and set aside as {aside.name}"
+        log.error("%s is damaged: %s", path, error)  # noqa: TRY400 — the trace says nothing more
+    # The log first: found beside a file that is whole, it would be played into it.
+    for suffix in ("-wal", "-shm"):
+        part = Path(f"{path}{suffix}")
+        if part.exists():
+            part.replace(f"{aside}{suffix}")
+    _name_again(path, aside)
+    try:
+        copy = restore(backups, path)
+        return Engine(path), f"{told}; {copy or 'an empty one'} took its place"
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        return Engine(path), f"{told}; an empty one took its place: {error}"
+
+
+_MAGIC = b"SQLite format 3\0"
+# Short, for a checkpoint that waits holds up the writer.
+_BUSY_S = 0.2
+_AGAIN_S = 0.1
+# A copy that somebody else makes holds its own snapshot for minutes.
+PATIENCE_S = 600.0
+_PIECE = 64
+
+
+class SnapshotError(Exception):
+    """The database cannot be read; the text says why."""
+
+
+def is_database(path: Path) -> bool:
+    """Say whether a file is a SQLite database. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+class Snapshot:
+    """The pages of the database `path`, of `page_size` bytes each; use it in a with block.
+
+    With its log played in whole, the file is the database. A read that is open from then on keeps every page
+    of the file as it is, for SQLite promises that reader its moment: the bytes of the file are that moment's.
+    All methods raise SnapshotError, OSError.
+    """
+
+    def __init__(self, path: Path, patience: float = PATIENCE_S) -> None:
+        self.path = path
+        self._patience = patience
+
+    def __enter__(self) -> Self:
+        # Kept open until the connection is closed: closing it would give up the process's locks on the file.
+        self._file: BinaryIO = self.path.open("rb")
+        try:
+            address = f"{self.path.resolve().as_uri()}?mode=rw"
+            self._database = sqlite3.connect(address, uri=True, isolation_level=None, timeout=_BUSY_S)
+        except sqlite3.Error as error:
+            self._file.close()
+            raise SnapshotError(f"{self.path}: {error}") from error
+        try:
+            self._begin()
+        except sqlite3.Error as error:
+            self._close()
+            raise SnapshotError(f"{self.path}: {error}") from error
+        except SnapshotError:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._database.close()
+        self._file.close()
+
+    def _begin(self) -> None:
+        until = time.monotonic() + self._patience
+        while not self._caught():
+            if time.monotonic() >= until:
+                raise SnapshotError(f"{self.path} is written without pause: try again later")
+            time.sleep(_AGAIN_S)
+        self.page_size = self._number("page_size")
+        self.pages = self._number("page_count")
+
+    def _caught(self) -> bool:
+        """Play the log in and begin to read; False if somebody wrote in between."""
+        log = Path(f"{self.path}-wal")
+        try:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._database.execute("BEGIN")
+            self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+        else:
+            # Empty after the read began, it was empty when it began: the read sees the file alone.
+            if not log.exists() or log.stat().st_size == 0:
+                return True
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+        return False
+
+    def _number(self, pragma: str) -> int:
+        found: tuple[int] = self._database.execute(f"PRAGMA {pragma}").fetchone()
+        return found[0]
+
+    def problem(self) -> str | None:
+        """Return what SQLite's quick check finds wrong with it; None if nothing."""
+        try:
+            return quick_check(self._database.execute("PRAGMA quick_check(1)").fetchall())
+        except sqlite3.Error as error:
+            return str(error)
+
+    def schema(self) -> int | None:
+        """Return the version of its tables; None if it does not say."""
+        try:
+            found = self._database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+            return None if found is None else int(found[0])
+        except (sqlite3.Error, ValueError):
+            return None
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        left, size = self.pages, self.page_size
+        while left:
+            piece = self._file.read(size * min(left, _PIECE))
+            if not piece or len(piece) % size:
+                raise SnapshotError(f"{self.path} is shorter than it says")
+            for at in range(0, len(piece), size):
+                yield piece[at : at + size]
+            left -= len(piece) // size

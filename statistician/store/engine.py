@@ -1,19 +1,156 @@
-"""SQLite through peewee: opening, transactions, and the one place where its errors become ours."""
+"""SQLite through peewee: the file in its place, opening, transactions, and where its errors become ours."""
 
+import contextlib
 import logging
+import os
+import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
 import peewee
 
 from statistician.records import StoreError
-from statistician.store import models
-from statistician.store.files import Files, Misplaced, copy_whole
-from statistician.store.space import Reserve, free, sync
+from statistician.store.schema import MODELS, SCHEMA_VERSION, TABLES, bring_up
 
 log = logging.getLogger(__name__)
+
+# Removing rows writes too, at worst a whole write-ahead log and the pages it adds to the file.
+RESERVE = 4 * 1024 * 1024
+
+
+def free(folder: Path) -> int:
+    """Bytes that may still be written to the disk of a folder, or of the nearest one that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def sync(path: Path) -> None:
+    """Make sure that a file, or what a folder lists, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Reserve:
+    """A file beside the database that takes up room until the disk is full."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(f"{database.name}.reserve")
+
+    def hold(self) -> bool:
+        """Take the reserve, unless the disk is too full for it; whether there is one."""
+        if self._path.exists():
+            return True
+        if free(self._path.parent) < 4 * RESERVE:
+            return False
+        try:
+            # No zeros are written: the card's wear is one block.
+            with self._path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE)
+        except OSError as error:
+            log.warning("no reserve at %s: %s", self._path, error)
+            self.release()
+            return False
+        return True
+
+    def release(self) -> bool:
+        """Give the reserve back; whether there was one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+            return True
+        return False
+
+
+_LOG, _SHARED = "-wal", "-shm"
+_Id = tuple[int, int] | None
+
+
+Progress = Callable[[int, int, int], None]
+
+
+class Misplaced(Enum):
+    """What became of the files of a database that is in use."""
+
+    GONE = "was deleted"
+    REPLACED = "was replaced by another file"
+    LOG_GONE = "lost its write-ahead log"
+    EMPTIED = "was emptied"
+
+
+class Files:
+    """Remembers which files belong to the open database at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names = (path, Path(f"{path}{_LOG}"), Path(f"{path}{_SHARED}"))
+        self._ids = [identity(name) for name in self._names]
+
+    def misplaced(self) -> Misplaced | None:
+        """Return what is wrong with them, None if nothing is. Raises OSError if nobody can say."""
+        now = [identity(name) for name in self._names]
+        if now[0] is None:
+            return Misplaced.GONE
+        if now[0] != self._ids[0]:
+            return Misplaced.REPLACED
+        if self._path.stat().st_size == 0:
+            return Misplaced.EMPTIED
+        if now[1:] != self._ids[1:]:
+            return Misplaced.LOG_GONE
+        return None
+
+    def make_way(self) -> Path | None:
+        """Move what stands in the place and is not of the open database aside; returns where the first is."""
+        aside = None
+        for name, known in zip(self._names, self._ids, strict=True):
+            found = identity(name)
+            if found is not None and found != known:
+                target = _free(
+                    name.with_name(name.name.replace(self._path.name, f"{self._path.name}.replaced"))
+                )
+                name.replace(target)
+                aside = aside or target
+        return aside
+
+
+def copy_whole(
+    source: sqlite3.Connection, part: Path, pages: int = -1, progress: Progress | None = None
+) -> None:
+    """Write all that an open database holds, with its log, to a new file and to the disk.
+
+    `progress` is called after so many pages, with what SQLite tells. Raises sqlite3.Error, OSError.
+    """
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as target:
+        target.execute("PRAGMA journal_mode = off")
+        target.execute("PRAGMA synchronous = off")
+        source.backup(target, pages=pages, progress=progress)
+    sync(part)
+
+
+def identity(path: Path) -> _Id:
+    """Say which file has this name; None if there is none. Raises OSError."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 — as the kernel has it
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _free(path: Path) -> Path:
+    number = 1
+    found = path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}.{number}")
+    return found
+
 
 Cell = int | float | str | bytes | None
 
@@ -80,7 +217,7 @@ class Engine:
         return {str(name) for (name,) in self.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def _check(self) -> None:
-        """A stop without goodbye may have been a power cut, and the card may have lied."""
+        """Check a file that was not closed: it may have been a power cut, and the card may have lied."""
         if "meta" in self._tables() and self.fact(_OPEN) is not None:
             log.info("%s was not closed; checking it", self.path)
             problem = quick_check(self.all("PRAGMA quick_check(1)"))
@@ -88,19 +225,16 @@ class Engine:
                 raise DamagedError(problem)
 
     def _bring_up_to_date(self) -> None:
-        newest = models.SCHEMA_VERSION
+        newest = SCHEMA_VERSION
         found = self._version()
         if found is not None and found > newest:
             raise NewerError(f"{self.path} is of version {found}; this software knows up to {newest}")
         if found is not None and found < newest:
-            # Here, because most starts need none of it.
-            from statistician.store.migrations import bring_up  # noqa: PLC0415 — see above
-
             log.info("bringing %s from version %d to %d", self.path, found, newest)
             with self._translated():
                 bring_up(self.database, found)
-        with self._translated(), self.database.bind_ctx(models.ALL):
-            self.database.create_tables(models.ALL)
+        with self._translated(), self.database.bind_ctx(MODELS):
+            self.database.create_tables(MODELS)
         self.run("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (str(newest),))
 
     def _version(self) -> int | None:
@@ -108,7 +242,7 @@ class Engine:
         if text is None:
             return None
         known = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_VERSION
-        newest = models.SCHEMA_VERSION
+        newest = SCHEMA_VERSION
         if not (known and int(text) >= newest) and self._is_newest():
             # No version of ours has written that.
             log.warning("%s has the version %r, but is of the newest form", self.path, text)
@@ -119,11 +253,11 @@ class Engine:
         return int(text)
 
     def _is_newest(self) -> bool:
-        """Whether every table is there as this version makes it."""
+        """Say whether every table is there as this version makes it."""
         return all(
-            {str(name) for _, name, *_ in self.all(f"PRAGMA table_info({model._meta.table_name})")}  # noqa: SLF001 — peewee's own way
-            == {field.column_name for field in model._meta.sorted_fields}  # noqa: SLF001 — as above
-            for model in models.ALL
+            {str(name) for _, name, *_ in self.all(f"PRAGMA table_info({table.name})")}
+            == table.columns.keys()
+            for table in TABLES
         )
 
     def _mark_open(self) -> None:
@@ -134,7 +268,7 @@ class Engine:
             log.warning("%s: %s", self.path, error)
 
     def _make_shrinkable(self) -> None:
-        """A file of version 1 cannot give pages back until it is written anew, once."""
+        """Write a file of version 1 anew, once: until then it cannot give pages back."""
         if self.one("PRAGMA auto_vacuum") == (_INCREMENTAL,):
             return
         size = self.path.stat().st_size
@@ -173,8 +307,9 @@ class Engine:
 
     def many(self, sql: str, rows: Iterable[Sequence[Cell]]) -> None:
         """Write rows on peewee's own connection: its models cost five times as much."""
-        with self._translated():
-            self._connection().executemany(sql, rows)
+        if rows := list(rows):
+            with self._translated():
+                self._connection().executemany(sql, rows)
 
     def run(self, sql: str, values: Sequence[Cell] = ()) -> int:
         """Write; returns how many rows were touched."""
@@ -200,8 +335,13 @@ class Engine:
             row: tuple[Cell, ...] | None = self._connection().execute(sql, values).fetchone()
         return row
 
+    def number(self, sql: str, values: Sequence[Cell] = ()) -> int | None:
+        """Read one whole number; None where there is no row, or null."""
+        found = self.one(sql, values)
+        return None if found is None or found[0] is None else whole(found[0])
+
     def fact(self, key: str) -> str | None:
-        """A fact about the database, from its table `meta`."""
+        """Return a fact about the database, from its table `meta`."""
         found = self.one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if found is None else str(found[0])
 
@@ -210,7 +350,7 @@ class Engine:
         self.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def misplaced(self) -> Misplaced | None:
-        """What became of the open file's name; None if nothing did. Raises DamagedError if it was emptied."""
+        """Say what became of the open file's name; None: nothing. Raises DamagedError if it was emptied."""
         try:
             found = self._files.misplaced()
         except OSError as error:
@@ -230,7 +370,6 @@ class Engine:
                     self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 else:
                     copy_whole(self._connection(), part)
-                    sync(part)
                     aside = self._files.make_way()
                 # It removes its log by name, so its name must not be another's yet.
                 self.database.close()
@@ -246,12 +385,6 @@ class Engine:
         self._files = Files(self.path)
         return aside
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Read through peewee's models."""
-        with self._translated():
-            yield
-
     def close(self) -> None:
         """Close the file; one that is in order is not checked at the next start."""
         try:
@@ -263,17 +396,24 @@ class Engine:
             self.database.close()
 
 
+def whole(cell: Cell) -> int:
+    """Return a cell that holds a whole number. Raises TypeError for another."""
+    if not isinstance(cell, int):
+        raise TypeError(f"{cell!r} is no whole number")
+    return cell
+
+
 def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "replace")
 
 
 def quick_check(answer: list[tuple[Cell, ...]]) -> str | None:
-    """What `PRAGMA quick_check` found wrong."""
+    """Return what `PRAGMA quick_check` found wrong; None if nothing."""
     return None if answer == [("ok",)] else "; ".join(str(line) for (line,) in answer) or "no answer"
 
 
 def _translate(error: BaseException) -> StoreError:
-    """The error that says most: a rollback that fails after it hides that the disk is full."""
+    """Choose the error that says most: a rollback that fails after it hides that the disk is full."""
     cause: BaseException | None = error
     while cause is not None:
         code = getattr(cause, "sqlite_errorcode", None)

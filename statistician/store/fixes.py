@@ -2,14 +2,14 @@
 
 import zlib
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Literal
 
 import msgspec
 
 from statistician.arithmetic.counters import HeldReading
-from statistician.records import Adjustment, EntityRecord, Said, Since, State, StoredRow, Table
-from statistician.store.engine import Cell, Engine
-from statistician.store.series import Cut, Shift
+from statistician.records import Adjustment, EntityRecord, State, StoredRow, Table
+from statistician.store.engine import Cell, Engine, whole
+from statistician.store.statistics import Cut, Shift
 
 # As bytes: as a text of Python one emoji makes every character take four.
 _WHOLE = "id NOT IN (SELECT fix FROM piece)"
@@ -23,20 +23,8 @@ _ADJUSTED = (
 _ENTRY = "SELECT id, ts, verb, CAST(params AS BLOB), entities, undone FROM fix"
 
 
-class Kept(NamedTuple):
-    """The part of an entity's record that about does not say today."""
-
-    unit: str | None = None
-    angle: bool | None = None
-    begins: int = 0
-    enabled: bool = True
-    said: tuple[Said, ...] = ()
-    units: tuple[Since, ...] = ()
-    classes: tuple[Since, ...] = ()
-    adjustments: tuple[Adjustment, ...] = ()
-    expire: int | None = None
-    daily: bool = False
-    renewals: tuple[int, ...] = ()
+# Adjustments of sums, hours and counters that are a user's, fixes that go on with others.
+TableOfFixes = Literal["adjusted", "imported", "renewed", "piece"]
 
 
 class Undo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,29 +72,23 @@ class FixTables:
             "INSERT INTO fix (ts, verb, params, entities, undo) VALUES (?, ?, ?, ?, ?)",
             (ts, verb, params.decode(), msgspec.json.encode(sorted(entities)).decode(), packed),
         )
-        row = self._engine.one("SELECT max(id) FROM fix")
-        return _int(row[0]) if row else 0
+        return self._engine.number("SELECT max(id) FROM fix") or 0
 
     def entry(self, number: int) -> Entry | None:
-        """A fix by its id."""
+        """Return a fix by its id."""
         return _entry(self._engine.one(f"{_ENTRY} WHERE id = ?", (number,)))
 
     def entry_before(self, number: int) -> Entry | None:
-        """The fix with the next lower id that is no piece of another; one at a time, for it may be large."""
+        """Return the fix with the next lower id that is no piece of another; alone, for it may be large."""
         return _entry(
             self._engine.one(f"{_ENTRY} WHERE id < ? AND {_WHOLE} ORDER BY id DESC LIMIT 1", (number,))
         )
 
-    def add_piece(self, first: int, fix: int) -> None:
-        """The fix goes on with an earlier one."""
-        self._engine.run("INSERT INTO piece VALUES (?, ?)", (first, fix))
-
     def whole(self, number: int) -> list[int]:
-        """The ids of a fix and of all that go on with it, or with which it goes on; the first comes first."""
-        row = self._engine.one("SELECT first FROM piece WHERE fix = ?", (number,))
-        first = number if row is None else _int(row[0])
+        """List the ids of a fix and of all that go on with it, or with which it goes on, in order."""
+        first = self._engine.number("SELECT first FROM piece WHERE fix = ?", (number,)) or number
         rows = self._engine.all("SELECT fix FROM piece WHERE first = ? ORDER BY fix", (first,))
-        return [first, *(_int(fix) for (fix,) in rows)]
+        return [first, *(whole(fix) for (fix,) in rows)]
 
     def standing_on(self, number: int) -> tuple[int, str] | None:
         """Id and verb of the newest fix that must be taken back before this one, as it shares an entity."""
@@ -120,17 +102,17 @@ class FixTables:
             " ORDER BY newer.id DESC LIMIT 1",
             (number, number),
         )
-        return None if row is None else (_int(row[0]), str(row[1]))
+        return None if row is None else (whole(row[0]), str(row[1]))
 
     def undo_of(self, number: int) -> Undo | None:
-        """What takes a fix back; None if nothing can."""
+        """Return what takes a fix back; None if nothing can."""
         row = self._engine.one("SELECT undo FROM fix WHERE id = ?", (number,))
         if row is None or not isinstance(row[0], bytes):
             return None
         return msgspec.json.decode(zlib.decompress(row[0]), type=Undo)
 
     def set_undone(self, number: int, ts: int) -> None:
-        """The fix was taken back; what that took is no longer needed."""
+        """Note that a fix was taken back, and forget what that took."""
         self._engine.run("UPDATE fix SET undone = ?, undo = NULL WHERE id = ?", (ts, number))
 
     def adjust(self, entity: int, first: int, hour: int, amount: float) -> tuple[int, int]:
@@ -142,43 +124,38 @@ class FixTables:
         five = self._engine.run(sql.format(Table.FIVE_MINUTES.value), (amount, amount, entity, first))
         return five, self._engine.run(sql.format(Table.HOUR.value), (amount, amount, entity, hour))
 
-    def put_adjusted(self, entity: int, start: int, fix: int, amount: float) -> None:
-        """Remember an adjustment for rows that are made later or again."""
-        self._engine.run("INSERT INTO adjusted VALUES (?, ?, ?, ?)", (entity, start, fix, amount))
+    def put(self, table: TableOfFixes, rows: Iterable[tuple[Cell, ...]]) -> None:
+        """Remember what a fix did for rows that are made later or again; the rows are whole."""
+        rows = list(rows)
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._engine.many(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608 — both are ours
+
+    def remove(self, table: TableOfFixes, fix: int) -> None:
+        """Forget what a fix did, as far as it stands in a table."""
+        self._engine.run(f"DELETE FROM {table} WHERE fix = ?", (fix,))  # noqa: S608 — the table is ours
 
     def adjusted(self, entity: int) -> list[tuple[int, int, int, float]]:
-        """An entity's adjustments: entity, start, fix, amount."""
-        rows = self._engine.all("SELECT entity, start, fix, amount FROM adjusted WHERE entity = ?", (entity,))
-        return [(_int(e), _int(s), _int(f), _float(a)) for e, s, f, a in rows]
+        """List an entity's adjustments: entity, start, fix, amount."""
+        sql = "SELECT entity, start, fix, amount FROM adjusted WHERE entity = ?"
+        return self._engine.all(sql, (entity,))  # type: ignore[return-value]  # as the columns are
 
     def adjustments(self, entity: int | None = None) -> dict[int, list[Adjustment]]:
         """Return the adjustments in the order of time by entity; `entity`: of that one alone."""
         found: dict[int, list[Adjustment]] = {}
-        for e, start, amount, verb in self._engine.all(_ADJUSTED, (entity, entity)):
-            found.setdefault(_int(e), []).append(Adjustment(_int(start), _float(amount), verb in _RENAMES))
+        for number, start, amount, verb in self._engine.all(_ADJUSTED, (entity, entity)):
+            found.setdefault(whole(number), []).append(Adjustment(start, amount, verb in _RENAMES))  # type: ignore[arg-type]  # as above
         return found
 
-    def remove_adjusted(self, fix: int) -> None:
-        """Forget an adjustment."""
-        self._engine.run("DELETE FROM adjusted WHERE fix = ?", (fix,))
-
     def scale_adjusted(self, entity: int, factor: float) -> None:
-        """The unit of the sums is another one now."""
+        """Convert an entity's adjustments: the unit of its sums is another one now."""
         self._engine.run("UPDATE adjusted SET amount = amount * ? WHERE entity = ?", (factor, entity))
 
-    def put_renewed(self, entity: int, start: int, fix: int) -> None:
-        """Remember from when on a counter was another one."""
-        self._engine.run("INSERT INTO renewed VALUES (?, ?, ?)", (entity, start, fix))
-
-    def remove_renewed(self, fix: int) -> None:
-        """Forget it."""
-        self._engine.run("DELETE FROM renewed WHERE fix = ?", (fix,))
-
     def renewals(self) -> dict[int, tuple[int, ...]]:
-        """From when on counters were others, by entity, in order of time."""
+        """Say from when on counters were others, by entity, in order of time."""
         found: dict[int, tuple[int, ...]] = {}
         for entity, start in self._engine.all("SELECT DISTINCT entity, start FROM renewed ORDER BY start"):
-            found[_int(entity)] = (*found.get(_int(entity), ()), _int(start))
+            found[whole(entity)] = (*found.get(whole(entity), ()), whole(start))
         return found
 
     def set_retention(self, entity: int, days: int | None) -> None:
@@ -190,27 +167,18 @@ class FixTables:
         for table in (*(t.value for t in Table), "adjusted", "imported", "dirty"):
             self._engine.run(f"DELETE FROM {table} WHERE entity = ?", (entity,))  # noqa: S608 — the tables are ours
 
-    def put_imported(self, entity: int, starts: Iterable[int], fix: int) -> None:
-        """These hours are a user's."""
-        rows = [(entity, start, fix) for start in starts]
-        self._engine.many("INSERT OR REPLACE INTO imported VALUES (?, ?, ?)", rows)
-
     def imported(self, entities: Collection[int]) -> dict[int, set[int]]:
-        """The hours of these entities that are a user's."""
+        """Return the hours of these entities that are a user's, by entity."""
         found: dict[int, set[int]] = {}
         for entity, start in self._engine.all("SELECT entity, start FROM imported"):
             if entity in entities:
-                found.setdefault(_int(entity), set()).add(_int(start))
+                found.setdefault(whole(entity), set()).add(whole(start))
         return found
 
     def imports(self, entity: int) -> list[tuple[int, int, int]]:
-        """An entity's imported hours: entity, start, fix."""
-        rows = self._engine.all("SELECT entity, start, fix FROM imported WHERE entity = ?", (entity,))
-        return [(_int(e), _int(s), _int(f)) for e, s, f in rows]
-
-    def remove_imported(self, fix: int) -> None:
-        """The hours a fix brought are no longer a user's."""
-        self._engine.run("DELETE FROM imported WHERE fix = ?", (fix,))
+        """List an entity's imported hours: entity, start, fix."""
+        sql = "SELECT entity, start, fix FROM imported WHERE entity = ?"
+        return self._engine.all(sql, (entity,))  # type: ignore[return-value]  # as the columns are
 
     def remove_states(self, entity: int, start: int, end: int) -> int:
         """Remove the states with start <= ts < end, and the hourly frames that may have held one of them."""
@@ -220,94 +188,10 @@ class FixTables:
         self._engine.run("DELETE FROM frames WHERE entity = ? AND ts >= ? AND ts < ?", (entity, start, end))
         return removed
 
-    def restore(self, undo: Undo) -> None:
-        """Put adjustments and imports back as they stood."""
-        self._engine.many("INSERT OR REPLACE INTO imported VALUES (?, ?, ?)", undo.imported)
-        self._engine.many("INSERT OR REPLACE INTO adjusted VALUES (?, ?, ?, ?)", undo.adjusted)
-
-    def put_kept(self, records: Iterable[EntityRecord]) -> None:
-        """Keep what a record holds beside what about says today."""
-        records = list(records)
-        self._engine.many(
-            "INSERT OR REPLACE INTO keeping (entity, unit, angle, begins, enabled, said)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (r.id, r.kept_unit, r.kept_angle, r.begins, r.enabled, msgspec.json.encode(r.said).decode())
-                for r in records
-            ],
-        )
-        self._engine.many("DELETE FROM described WHERE entity = ?", [(r.id,) for r in records])
-        self._engine.many(
-            "INSERT INTO described VALUES (?, ?, ?, ?)",
-            [
-                (r.id, what, since, word)
-                for r in records
-                for what, history in _described(r).items()
-                for since, word in history
-            ],
-        )
-
-    def kept(self) -> dict[int, Kept]:
-        """What is kept of each entity."""
-        histories: dict[tuple[int, str], list[Since]] = {}
-        for e, what, since, word in self._engine.all("SELECT * FROM described ORDER BY entity, what, since"):
-            history = histories.setdefault((_int(e), str(what)), [])
-            history.append(Since(_int(since), None if word is None else str(word)))
-        adjustments = self.adjustments()
-        renewals = self.renewals()
-        return {
-            (number := _int(e)): Kept(
-                unit=None if unit is None else str(unit),
-                angle=None if angle is None else bool(angle),
-                begins=_int(begins),
-                enabled=bool(enabled),
-                said=msgspec.json.decode(str(said), type=tuple[Said, ...]),
-                units=tuple(histories.get((number, "unit"), ())),
-                classes=tuple(histories.get((number, "class"), ())),
-                adjustments=tuple(adjustments.get(number, ())),
-                expire=next((int(one.word or 0) for one in histories.get((number, "expire"), ())), None),
-                daily=(number, "daily") in histories,
-                renewals=renewals.get(number, ()),
-            )
-            for e, unit, angle, begins, enabled, said in self._engine.all(
-                "SELECT entity, unit, angle, begins, enabled, said FROM keeping"
-            )
-        }
-
-
-def _described(record: EntityRecord) -> dict[str, tuple[Since, ...]]:
-    """What about says of an entity, each from a time on."""
-    return {
-        "unit": record.units,
-        "class": record.classes,
-        "expire": () if record.expire is None else (Since(0, str(record.expire)),),
-        "daily": (Since(0, None),) if record.daily else (),
-    }
-
-
-def _int(cell: Cell) -> int:
-    if not isinstance(cell, int):
-        raise TypeError(f"{cell!r} is no whole number")
-    return cell
-
-
-def _float(cell: Cell) -> float:
-    if not isinstance(cell, int | float):
-        raise TypeError(f"{cell!r} is no number")
-    return float(cell)
-
 
 def _entry(row: tuple[Cell, ...] | None) -> Entry | None:
     if row is None:
         return None
     number, ts, verb, params, entities, undone = row
-    if not isinstance(params, bytes):
-        raise TypeError(f"{params!r} are no bytes")
-    return Entry(
-        id=_int(number),
-        ts=_int(ts),
-        verb=str(verb),
-        params=params,
-        entities=msgspec.json.decode(str(entities), type=tuple[int, ...]),
-        undone=None if undone is None else _int(undone),
-    )
+    numbers = msgspec.json.decode(str(entities), type=tuple[int, ...])
+    return Entry(number, ts, verb, params, numbers, undone)  # type: ignore[arg-type]  # as the columns are

@@ -1,14 +1,16 @@
-"""States on disk: ranges of time, the state in force at a time, hourly frames, removal of the old."""
+"""States on disk: ranges of time, the state in force, hourly frames; held readings of counters."""
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
 
-from statistician.arithmetic.periods import MINUTES_5, hour_of, period_of
-from statistician.clock.entity_clock import Move
+from statistician.arithmetic import MINUTES_5, hour_of, period_of
+from statistician.arithmetic.counters import Counter, HeldReading, Judged, Memory
+from statistician.clock import Move
 from statistician.records import EntityRecord, Event, Heard, Span, State
-from statistician.store.engine import Cell, Engine
+from statistician.store.engine import Cell, Engine, whole
 
 # SQLite takes at least 999 values in a statement.
 _MOST_NAMED = 900
@@ -49,7 +51,7 @@ class States:
             )
 
     def repeats(self, start: int, end: int | None, entities: Collection[int] | None = None) -> list[Heard]:
-        """When states of `entities` (None: all) were repeated, start <= ts < end, in order of time."""
+        """Say when states of `entities` (None: all) were repeated, start <= ts < end, in order of time."""
         sql = "SELECT ts, value FROM states WHERE entity = ? AND ts >= ?"
         values: list[Cell] = [_REPEATS, start]
         if end is not None:
@@ -57,7 +59,7 @@ class States:
             sql += " AND ts < ?"
             values.append(period_of(end - 1) + MINUTES_5)
         found = [
-            Heard(_int(ts) - earlier, entity)
+            Heard(whole(ts) - earlier, entity)
             for ts, packed in self._engine.all(sql, values)
             for entity, earlier in _unpacked(packed)
             if entities is None or entity in entities
@@ -110,7 +112,7 @@ class States:
         return sorted([*states, *self.repeats(start, end, expiring)], key=lambda event: event.ts)
 
     def heard(self, records: Iterable[EntityRecord], at: int) -> dict[int, int]:
-        """When entities whose values expire were heard again last before `at`, as far as it matters."""
+        """Say when entities whose values expire were heard again last before `at`, as far as it matters."""
         expiring = {record.id: record.remembers for record in records if record.remembers is not None}
         if not expiring:
             return {}
@@ -119,13 +121,24 @@ class States:
 
     def first(self) -> int | None:
         """Time of the oldest state."""
-        found = self._engine.one("SELECT min(ts) FROM states WHERE entity > 0")
-        return None if found is None or found[0] is None else int(found[0])
+        return self._engine.number("SELECT min(ts) FROM states WHERE entity > 0")
 
     def last(self, before: int = 2**62) -> int | None:
         """Time of the newest state or repeat before a time."""
-        found = self._engine.one("SELECT max(ts) FROM states WHERE ts < ?", (before,))
-        return None if found is None or found[0] is None else int(found[0])
+        return self._engine.number("SELECT max(ts) FROM states WHERE ts < ?", (before,))
+
+    def last_stored(self) -> int | None:
+        """Return the time of the newest state, repeats not counted."""
+        return self._engine.number("SELECT max(ts) FROM states WHERE entity > 0")
+
+    def first_of(self, entity: int, since: int) -> int | None:
+        """Return the time of an entity's first state from `since` on."""
+        return self._engine.number("SELECT min(ts) FROM states WHERE ts >= ? AND entity = ?", (since, entity))
+
+    def count(self, start: int, end: int) -> int:
+        """Count the states of all entities with start <= ts < end."""
+        sql = "SELECT count(*) FROM states WHERE ts >= ? AND ts < ? AND entity > 0"
+        return self._engine.number(sql, (start, end)) or 0
 
     def between(self, start: int, end: int | None, entities: Collection[int] | None = None) -> list[State]:
         """States of `entities` (None: all) with start <= ts < end, in order of time."""
@@ -144,7 +157,7 @@ class States:
     def in_force(
         self, entities: Collection[EntityRecord], at: int, *, late: Mapping[int, Span] | None = None
     ) -> dict[int, State]:
-        """The newest state before `at` of each entity that has one; `late`: what awaits correction.
+        """Find the newest state before `at` of each entity that has one; `late`: what awaits correction.
 
         Without `late`, states that came late count only once their hours' frames are corrected.
         """
@@ -165,7 +178,7 @@ class States:
         return found
 
     def _newest(self, start: int, end: int) -> dict[int, State]:
-        """The newest state of each entity that has one with start <= ts < end."""
+        """Find the newest state of each entity that has one with start <= ts < end."""
         rows = self._engine.all(
             "SELECT max(ts), entity, value, last_reset FROM states"
             " WHERE entity > 0 AND ts >= ? AND ts < ? GROUP BY entity",
@@ -179,7 +192,7 @@ class States:
             " WHERE entity = ? AND start <= ? ORDER BY start DESC LIMIT 1",
             (entity, at),
         )
-        return None if row is None else (_int(row[4]), _state(row))
+        return None if row is None else (whole(row[4]), _state(row))
 
     def put_frames(self, start: int, states: Iterable[State]) -> None:
         """Keep the states in force at `start`, the start of an hour."""
@@ -194,12 +207,20 @@ class States:
         for table in ("states", "frames"):
             self._engine.many(f"DELETE FROM {table} WHERE ts = ? AND entity = ?", states)  # noqa: S608 — ours
 
+    def frames_after(self, entity: int, ts: int) -> list[tuple[int, State]]:
+        """Return an entity's states in force at the hours after a time."""
+        rows = self._engine.all(
+            f"SELECT {_COLUMNS}, start FROM frames WHERE entity = ? AND start > ?",  # noqa: S608 — the columns are ours
+            (entity, ts),
+        )
+        return [(whole(row[4]), _state(row)) for row in rows]
+
     def remove_frames_after(self, start: int) -> None:
         """Remove the frames of all entities after a time."""
         self._engine.run("DELETE FROM frames WHERE start > ?", (start,))
 
     def frame_at(self, entity: int, start: int) -> State | None:
-        """The frame an entity has at exactly `start`."""
+        """Return the frame an entity has at exactly `start`."""
         frame = self._frame(entity, start)
         return frame[1] if frame is not None and frame[0] == start else None
 
@@ -227,11 +248,10 @@ class States:
         return removed, until if until < end else None
 
     def _end(self, start: int, end: int, limit: int) -> int:
-        """Where a piece of about `limit` states ends; more than that may share one ms."""
-        found = self._engine.one(
-            "SELECT ts FROM states WHERE ts >= ? ORDER BY ts LIMIT 1 OFFSET ?", (start, limit)
-        )
-        return end if found is None else min(end, max(_int(found[0]), start + 1))
+        """Say where a piece of about `limit` states ends; more than that may share one ms."""
+        sql = "SELECT ts FROM states WHERE ts >= ? ORDER BY ts LIMIT 1 OFFSET ?"
+        found = self._engine.number(sql, (start, limit))
+        return end if found is None else min(end, max(found, start + 1))
 
     def remove_frames_before(self, entity: int, before: int) -> int:
         """Remove an entity's frames before a time but for the one in force then."""
@@ -262,7 +282,109 @@ def _state(row: tuple[Cell, ...]) -> State:
     return State(*row[:4])  # type: ignore[arg-type]  # the table's columns are what State says
 
 
-def _int(cell: Cell) -> int:
-    if not isinstance(cell, int):
-        raise TypeError(f"{cell!r} is no whole number")
-    return cell
+log = logging.getLogger(__name__)
+
+_HELD_COLUMNS = "entity, ts, value, before, why, verdict"
+
+
+class HeldReadings:
+    """The tables of held readings and of counters; every method raises StoreError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put(self, changes: Mapping[tuple[int, int], HeldReading | None]) -> None:
+        """Keep held readings by entity and time, None removes one; within a transaction.
+
+        What a user accepted stays accepted, whatever the next value says.
+        """
+        self._engine.many(
+            "DELETE FROM held WHERE entity = ? AND ts = ? AND verdict != 'accepted'",
+            [key for key, reading in changes.items() if reading is None],
+        )
+        self._engine.many(
+            "INSERT INTO held (entity, ts, value, before, why, verdict) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET value = excluded.value, before = excluded.before, why = excluded.why,"
+            " verdict = excluded.verdict WHERE verdict != 'accepted'",
+            [reading for reading in changes.values() if reading is not None],
+        )
+
+    def get(self, entity: int, ts: int) -> HeldReading | None:
+        """Return the reading of an entity at a time, if it is or was held."""
+        return next(iter(self.between(entity, ts, ts + 1)), None)
+
+    def between(self, entity: int | None, start: int, end: int) -> list[HeldReading]:
+        """List readings of an entity (None: of all), start <= ts < end, in order, whatever the verdict."""
+        return self._select("(? IS NULL OR entity = ?) AND ts >= ? AND ts < ?", (entity, entity, start, end))
+
+    def pending(self) -> list[HeldReading]:
+        """All readings for which the next value decides."""
+        return self._select("verdict = 'held'", ())
+
+    def move(self, entity: int, move: Move) -> None:
+        """Date the readings of an entity anew, also the one that waits, and what its counter knows.
+
+        Within a transaction.
+        """
+        found = [
+            one
+            for one in self.between(entity, move.since, 2**62)
+            if one.ts <= move.until or one.verdict == "held"
+        ]
+        self._engine.many(
+            "DELETE FROM held WHERE entity = ? AND ts = ?", [(one.entity, one.ts) for one in found]
+        )
+        self._engine.many(
+            f"INSERT OR REPLACE INTO held ({_HELD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 — all are ours
+            [one._replace(ts=one.ts + move.by) for one in found],
+        )
+        memory = self.counter(entity)
+        if memory is not None:
+            counter = Counter(memory)
+            if counter.heard >= move.since:
+                counter.move(move.by)
+                self.put_counters({entity: counter.memory})
+
+    def release(self, entity: int, since: int | None = None) -> list[State]:
+        """Take out the readings of an entity that wait, all later than `since`, and what its counter knew.
+
+        Within a transaction. Returns them as states, which are not put.
+        """
+        condition = "entity = ? AND (verdict = 'held' OR (ts > ? AND verdict = 'left_out'))"
+        values = (entity, 2**62 if since is None else since)
+        found = self._select(condition, values)
+        self._engine.run(f"DELETE FROM held WHERE {condition}", values)  # noqa: S608 — it is ours
+        self._engine.run("DELETE FROM counter WHERE entity = ?", (entity,))
+        return [State(one.ts, one.entity, one.value, None) for one in found]
+
+    def _select(self, condition: str, values: tuple[Cell, ...]) -> list[HeldReading]:
+        sql = f"SELECT {_HELD_COLUMNS} FROM held WHERE {condition} ORDER BY entity, ts"  # noqa: S608 — all are ours
+        rows = self._engine.all(sql, values)
+        return [HeldReading(*row) for row in rows]  # type: ignore[arg-type]  # as the columns are
+
+    def judge(self, entity: int, ts: int, verdict: Judged) -> None:
+        """Put a user's word in place of the verdict on a reading."""
+        self._engine.run("UPDATE held SET verdict = ? WHERE entity = ? AND ts = ?", (verdict, entity, ts))
+
+    def remove_before(self, before: int) -> int:
+        """Forget the readings before a time; their states must be gone. Returns how many went."""
+        return self._engine.run("DELETE FROM held WHERE ts < ?", (before,))
+
+    def put_counters(self, memories: Mapping[int, Memory]) -> None:
+        """Keep what counters know, by entity; within the transaction that stores their readings."""
+        self._engine.many(
+            "INSERT OR REPLACE INTO counter (entity, memory) VALUES (?, ?)",
+            [(entity, msgspec.json.encode(memory).decode()) for entity, memory in memories.items()],
+        )
+
+    def counter(self, entity: int) -> Memory | None:
+        """Return what a counter knew when it was stored last (None: nothing); feed it what came since."""
+        found = self._engine.one("SELECT memory FROM counter WHERE entity = ?", (entity,))
+        if found is None:
+            return None
+        try:
+            return msgspec.json.decode(str(found[0]), type=Memory)
+        except msgspec.DecodeError as error:
+            # Another version wrote it: without it the counter learns its rate anew.
+            log.warning("the counter of entity %s begins anew: %s", entity, error)
+            return None

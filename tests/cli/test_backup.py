@@ -20,7 +20,7 @@ from cli.backup.make import Destination, back_up, backup, kept
 from cli.backup.restore import plan_restore, put_back
 from cli.terminal import CommandError, SettingsError
 from statistician.store import Store
-from statistician.store.snapshot import Snapshot
+from statistician.store.backup import Snapshot
 from tests.cli.backup_rig import (
     DATABASE,
     NOW,

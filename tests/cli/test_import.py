@@ -15,11 +15,11 @@ import pytest
 from bus.messages import from_iso, to_iso
 from cli import csv_import
 from cli.terminal import CommandError
-from statistician.arithmetic.periods import COMPILE_DELAY, HOUR, MINUTES_5
+from statistician.arithmetic import COMPILE_DELAY, HOUR, MINUTES_5
 from tests.broker import Mosquitto
 from tests.cli.test_export import boondock, exported
 from tests.statistician.asked import START, statistician
-from tests.statistician.requests_rig import Json
+from tests.statistician.rig import Json
 
 YIELD = "mppt.yield_today"
 YEAR = ("--period", "year", "--time-zone", "UTC", "--format", "jsonl")

@@ -11,8 +11,8 @@ from bus.process import set_up_logging
 from config.model import Broker, Settings, Statistician, Storage
 from statistician import service
 from statistician.__main__ import serve
-from statistician.clock import absence
-from statistician.schedule import BackUp, Purge, Schedule
+from statistician.clock import steps as absence
+from statistician.upkeep import BackUp, Purge, Schedule
 
 KEEP_DAYS = 1
 COMMIT_S = 0.02

@@ -18,7 +18,7 @@ from cli.broker.rights import users as broker_users
 from collector.registry import Registry, verbs
 from config.model import Settings
 from scripts.verbs import table_of_rights
-from statistician.api import VERBS
+from statistician.service import VERBS
 from tests.client import Client
 from tests.emulators import victron
 from tests.journeys.house import COMPANY, House, secured_house

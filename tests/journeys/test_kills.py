@@ -18,8 +18,8 @@ from bus.about import About, Entity
 from bus.messages import from_iso, of_device, to_iso
 from bus.outbox import Outbox
 from bus.topics import Topics
-from statistician.arithmetic.periods import DAY, HOUR
-from statistician.store.models import SCHEMA_VERSION
+from statistician.arithmetic import DAY, HOUR
+from statistician.store.schema import SCHEMA_VERSION
 from tests.broker import Mosquitto
 from tests.client import Client
 from tests.house import ROOT

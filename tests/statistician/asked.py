@@ -16,9 +16,9 @@ from bus.messages import from_iso
 from bus.process import set_up_logging
 from config.load import load_or_exit
 from statistician.__main__ import serve
+from statistician.arithmetic import HOUR
 from statistician.arithmetic.counters import HeldReading
-from statistician.arithmetic.periods import HOUR
-from statistician.clock.absence import note_end
+from statistician.clock.steps import note_end
 from statistician.store import Store
 from tests.broker import Mosquitto
 from tests.client import Client

@@ -12,7 +12,7 @@ from bus.about import Entity
 from config.model import Statistician as Settings
 from statistician.fixes.params import AdjustSum, ChangeUnit, Clear, ImportedRow, ImportStatistics
 from statistician.records import Table
-from statistician.schedule import Purge
+from statistician.upkeep import Purge
 from tests.statistician.rig import SECOND, Rig
 
 HERE = Path(__file__).parent / "scenarios"

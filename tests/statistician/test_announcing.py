@@ -8,6 +8,7 @@ import pytest
 
 from bus import state_files
 from bus.announcer import Announcer
+from bus.clock import Clock
 from bus.events import Connected, Message
 from bus.health import Journal
 from bus.topics import HOME_ASSISTANT, Topics
@@ -60,9 +61,8 @@ class House:
             announcer,
             self.bus,
             Topics(),
-            monotonic=lambda: self.now,
+            clock=Clock(lambda: 0, lambda: self.now, lambda: "ok"),
             journal=self.journal,
-            wall=lambda: 0,
             ours=ours,
         )
 

@@ -13,12 +13,12 @@ from bus import state_files
 from bus.messages import of_device
 from bus.outbox import Outbox
 from bus.state_files import BackupReport
-from statistician.arithmetic.periods import DAY, HOUR
+from statistician.arithmetic import DAY, HOUR
 from statistician.records import State
-from statistician.schedule import BackUp
 from statistician.store import Store
 from statistician.store import backup as backups
 from statistician.store.engine import DamagedError
+from statistician.upkeep import BackUp
 from tests.statistician.rig import MINUTE, START, TOPICS, Rig
 
 PATIENCE = 20.0

@@ -9,8 +9,8 @@ from msgspec import structs
 from bus import about as about_message
 from bus.about import About, Entity
 from config.model import Device
-from statistician import entity_limits
-from statistician.arithmetic.periods import HOUR
+from statistician import entities as entity_limits
+from statistician.arithmetic import HOUR
 from tests.statistician.arithmetic.test_integral import Sun
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
@@ -70,7 +70,7 @@ def test_a_crowd_of_strangers_is_bounded_on_disk_too(rig: Rig, *, read: bool) ->
         row = rig.store.engine.one(sql)
         assert row is not None
         assert int(row[0] or 0) <= 3 * MOST
-    assert rig.store.dead_letters() == [], "what is refused for its number must not fill the card"
+    assert rig.dead_letters() == [], "what is refused for its number must not fill the card"
 
 
 @pytest.mark.parametrize(

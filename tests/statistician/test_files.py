@@ -5,13 +5,15 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bus.state_files import LockedError
-from statistician.store import Store
+from bus.state_files import LockedError, hold
+from statistician.store import Store, engine
 from statistician.store.engine import DamagedError
+from tests.statistician.conftest import SYNCHRONOUS
 from tests.statistician.rig import MINUTE, Rig
 
 
@@ -168,7 +170,9 @@ def test_what_cannot_be_written_back_yet_is_told_and_tried_again(rig: Rig) -> No
     assert on_disk(rig.path)[-1] == 30.0
 
 
-def test_a_second_process_on_one_file_is_told_so(tmp_path: Path) -> None:
+def test_a_second_process_on_one_file_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first may be about to end: that is waited for.
+    monkeypatch.setattr("statistician.store.hold", partial(hold, patience=0.0))
     first = Store(tmp_path / "s.db", alone=True)
     with pytest.raises(LockedError, match=r"another statistician is running on .*s\.db; .*Stop it first"):
         Store(tmp_path / "s.db", alone=True)
@@ -203,3 +207,12 @@ def test_a_disk_that_takes_nothing_is_told_and_used_again(rig: Rig, refusing: Ca
     assert mid in rig.notes.acknowledged
     assert on_disk(rig.path)[-1] == 20.0
     rig.close()
+
+
+def test_a_commit_is_on_the_disk_before_it_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine._PRAGMAS, "synchronous", SYNCHRONOUS)
+    store = Store(tmp_path / "s.db")
+    assert store.engine.one("PRAGMA synchronous") == (2,)
+    store.close()

@@ -7,6 +7,7 @@ import pytest
 
 from bus.commands import Code
 from bus.messages import to_iso
+from statistician.arithmetic import DAY, HOUR
 from statistician.arithmetic.counters import (
     Counter,
     Held,
@@ -17,14 +18,12 @@ from statistician.arithmetic.counters import (
     subject,
     told,
 )
-from statistician.arithmetic.periods import DAY, HOUR
-from statistician.fixes.engine import journal
+from statistician.fixes import journal
 from statistician.fixes.params import AcceptReading, ListFixes, UndoFix
 from statistician.records import Batch, State, StoreError
 from statistician.retention import Retention
 from statistician.store import Store
-from tests.statistician.requests_rig import AskingRig
-from tests.statistician.rig import MINUTE, START
+from tests.statistician.rig import MINUTE, START, AskingRig
 
 
 def reading(ts: int, verdict: Judged = "left_out", entity: int = 1) -> HeldReading:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from bus.about import Entity
 from bus.messages import Value
 from config.model import Statistician
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.corrections import Corrected, Correction
 from statistician.records import Span, Table
 from tests.statistician.rig import MINUTE, SECOND, START, Rig

@@ -8,9 +8,10 @@ import pytest
 from peewee import SqliteDatabase
 from playhouse.migrate import SqliteMigrator
 
-from statistician.arithmetic.periods import HOUR
+from statistician.arithmetic import HOUR
 from statistician.records import Table
-from statistician.store import Store, migrations, models
+from statistician.store import Store
+from statistician.store import schema as tables
 from statistician.store.engine import Engine, NewerError
 from tests.statistician.rig import MINUTE, START, Rig
 
@@ -64,9 +65,9 @@ def schema(path: Path) -> dict[str, list[tuple[object, ...]]]:
 
 def test_the_data_of_version_1_goes_on_in_the_newest(tmp_path: Path) -> None:
     rig = Rig(version_1(tmp_path / "s.db"), now=START + HOUR + MINUTE)
-    assert rig.store.engine.fact("schema_version") == str(models.SCHEMA_VERSION)
+    assert rig.store.engine.fact("schema_version") == str(tables.SCHEMA_VERSION)
     assert [s.seq for s in rig.store.streams()] == [60]
-    assert len(rig.store.dead_letters()) == 1
+    assert len(rig.dead_letters()) == 1
     assert len(rig.store.states.between(START, START + HOUR)) == 60
     rig.reading("van", {"energy": 6000.0})
     rig.run_until(START + HOUR + 6 * MINUTE)
@@ -80,18 +81,18 @@ def test_a_migrated_file_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
     assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
 
 
-@pytest.mark.parametrize("version", migrations.MIGRATIONS)
+@pytest.mark.parametrize("version", tables.MIGRATIONS)
 def test_a_migration_that_dies_half_way_starts_from_the_last_whole_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     path = version_1(tmp_path / "s.db")
-    whole = migrations.MIGRATIONS[version]
+    whole = tables.MIGRATIONS[version]
 
     def dies(migrator: object) -> None:
         whole(migrator)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(migrations.MIGRATIONS, version, dies)
+    monkeypatch.setitem(tables.MIGRATIONS, version, dies)
     with pytest.raises(KeyboardInterrupt):
         Engine(path)
     before = schema(path)
@@ -100,10 +101,10 @@ def test_a_migration_that_dies_half_way_starts_from_the_last_whole_step(
     assert int(found) == version - 1
     untouched = version_1(tmp_path / "untouched.db")
     for number in range(2, version):
-        migrations.MIGRATIONS[number](SqliteMigrator(SqliteDatabase(str(untouched))))
+        tables.MIGRATIONS[number](SqliteMigrator(SqliteDatabase(str(untouched))))
     for table in ("entity", "statistics_5minute", "statistics_hour"):
         assert before[table] == schema(untouched)[table]
-    monkeypatch.setitem(migrations.MIGRATIONS, version, whole)
+    monkeypatch.setitem(tables.MIGRATIONS, version, whole)
     Engine(path).close()
     assert schema(path) != before
 
@@ -127,7 +128,7 @@ def test_coverage_may_be_null_in_a_file_of_before_and_no_row_is_rewritten(tmp_pa
         database.execute("PRAGMA journal_mode = wal")
         rows = list(database.execute("SELECT * FROM statistics_hour"))
         keyed = [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE name LIKE 'stat%'")]
-        migrations.bring_up(peewee := SqliteDatabase(str(path)), 2)
+        tables.bring_up(peewee := SqliteDatabase(str(path)), 2)
         log = Path(f"{path}-wal").stat().st_size
         peewee.close()
         # This one was open all the time.
@@ -142,7 +143,7 @@ def test_coverage_may_be_null_in_a_file_of_before_and_no_row_is_rewritten(tmp_pa
 
 
 def test_every_version_has_its_migration() -> None:
-    assert sorted(migrations.MIGRATIONS) == list(range(2, models.SCHEMA_VERSION + 1))
+    assert sorted(tables.MIGRATIONS) == list(range(2, tables.SCHEMA_VERSION + 1))
 
 
 @pytest.mark.parametrize("version", ["99", "2b"])

@@ -1,7 +1,8 @@
-"""A committed value never prevents a start: wild values in every column of every table of a real database."""
+"""A committed value never prevents a start, and an error in one entity's row spoils no other."""
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,13 +10,17 @@ import pytest
 
 from bus.clock import Clock
 from bus.health import Journal
+from bus.messages import Value
 from config.model import Device
 from config.model import Statistician as Settings
 from statistician.__main__ import _made
-from statistician.schedule import Purge
+from statistician.arithmetic import algorithm
+from statistician.corrections import Correction, _Walker
+from statistician.records import Span, Table
 from statistician.service import Statistician
 from statistician.store import Store
-from statistician.store.models import ALL
+from statistician.store.schema import TABLES
+from statistician.upkeep import Purge
 from tests.statistician.arithmetic.test_integral import Sun
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Notes, Rig
 from tests.statistician.test_wrong_messages import finite, sunny
@@ -26,7 +31,7 @@ WILD = (
 )
 # Facts of `meta` that are there only at times.
 FACTS = ("closed_at", "estimated", "redating", "purged_before", "purge", "boot", "open", "schema_version")
-MODELS = {model._meta.table_name: [f.column_name for f in model._meta.sorted_fields] for model in ALL}
+MODELS = {table.name: list(table.columns) for table in TABLES}
 _SHARE = 8
 COLUMNS = [(table, column) for table, columns in MODELS.items() for column in columns]
 LARGE = ("states", "frames", "statistics_5minute", "statistics_hour", "runs", "imported")
@@ -148,12 +153,34 @@ def test_what_was_found_is_kept_and_told(good: Path, tmp_path: Path) -> None:
     assert plant(path, "entity", "device", "[", None)
     rig = start(path)
     assert "could not be used" in rig.journal.problems["unusable"]
-    assert any(one.topic == "database/dirty" and b"text" in one.payload for one in rig.store.dead_letters())
+    assert any(one.topic == "database/dirty" and b"text" in one.payload for one in rig.dead_letters())
     # No history is lost with a name: it can be renamed.
     names = {f"{one.device}.{one.entity}" for one in rig.store.entities()}
     assert "unusable_1.power" in names
     rig.close()
     assert "unusable" not in start(path).journal.problems
+
+
+def test_time_without_states_and_rows_is_not_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", energy="total_increasing")
+    for half in range(8):
+        rig.reading("van", {"energy": 100.0 + half})
+        rig.run_until(START + (half + 1) * 30 * MINUTE)
+    walked: list[int] = []
+    join = Correction._join
+
+    def noted(correction: Correction, hour: int) -> list[_Walker]:
+        walked.append(hour)
+        return join(correction, hour)
+
+    monkeypatch.setattr(Correction, "_join", noted)
+    rig.service._corrector.mark(1, Span(0, rig.now), rig.monotonic)
+    rig.commit()
+    assert walked[0] == START
+    assert len(walked) <= 5
+    assert [row.row.sum for row in rig.rows("energy", Table.HOUR)] == [1.0, 3.0, 5.0]
+    rig.close()
 
 
 def test_an_error_in_work_on_what_is_stored_lets_the_next_start_search_it(good: Path, tmp_path: Path) -> None:
@@ -176,3 +203,63 @@ def test_an_error_in_work_on_what_is_stored_lets_the_next_start_search_it(good: 
     assert [store.searched for store in stores] == [False, True]
     assert stores[-1].engine.all("SELECT DISTINCT rev FROM statistics_5minute") == [(0,)]
     service.close()
+
+
+POISON = 666.0
+
+
+def fail_at(method: str, patch: pytest.MonkeyPatch) -> None:
+    """Let the means fail at a value."""
+    original: Callable[..., None] = getattr(algorithm._Mean, method)
+
+    def failing(self: algorithm._Mean, *args: Value) -> None:
+        if POISON in args:
+            raise KeyError("planted")
+        original(self, *args)
+
+    patch.setattr(algorithm._Mean, method, failing)
+
+
+@pytest.mark.parametrize("method", ["_add", "_weigh"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_one_entity_spoils_only_its_own_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, *, restart: bool
+) -> None:
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", good="measurement", bad="measurement", sum="total")
+    rig.reading("van", {"good": 1.0, "bad": POISON if restart or method == "_weigh" else 1.0, "sum": 1.0})
+    rig.commit()
+    fail_at(method, monkeypatch)
+    if restart:
+        rig.crash()
+    # Weights are taken when the next value comes, or when the period closes.
+    values = {"good": 2.0, "sum": 2.0} | ({"bad": POISON} if method == "_add" else {})
+    rig.reading("van", values)
+    rig.run_until(START + 11 * MINUTE)
+    assert len(rig.rows("good")) == len(rig.rows("sum")) == 2
+    assert "van.bad has no row" in rig.journal.problems["rows"]
+    assert rig.journal.counters["rows_spoiled"] > 0
+    monkeypatch.undo()
+    # A better version makes good what is still to be made.
+    rig.crash()
+    rig.run_until(START + 16 * MINUTE)
+    assert rig.rows("bad")[-1].start == START + 10 * MINUTE
+
+
+def test_a_late_reading_that_spoils_a_correction_lets_others_be_corrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path / "s.db")
+    rig.about("van", good="measurement", bad="measurement")
+    rig.reading("van", {"good": 1.0, "bad": 1.0})
+    rig.run_until(START + 11 * MINUTE)
+    fail_at("_add", monkeypatch)
+    rig.reading("van", {"good": 3.0, "bad": POISON}, ts=START + MINUTE)
+    rig.now += 60_000
+    rig.settle()
+    assert rig.rows("good")[0].row.max == 3.0
+    assert rig.rows("bad")[0].row.max == 1.0
+    assert "van.bad has no row" in rig.journal.problems["rows"]
+    rig.now += 60_000
+    rig.settle()
+    assert rig.store.statistics.dirty() == {}

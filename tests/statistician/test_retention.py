@@ -1,9 +1,10 @@
-"""What goes and what stays as time passes, how long it holds up readings, and a disk that is really full."""
+"""What is kept how long, when the night's work is due, and what becomes of a full disk."""
 
 import os
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pytest
 from bus.messages import of_device, to_iso
 from bus.outbox import Outbox
 from config.model import Statistician as Settings
+from statistician import arithmetic as periods
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import State, StoredRow, Table
 from statistician.retention import Pace
-from statistician.schedule import Purge
-from tests.statistician.rig import MINUTE, START, TOPICS, Rig
+from statistician.upkeep import BackUp, Compile, Purge, Schedule
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
 
 def purge(rig: Rig) -> None:
@@ -349,3 +351,50 @@ def test_after_a_year_of_absence_the_old_goes_over_some_nights(tmp_path: Path) -
         oldest.append(max(kept_of(rig)))
     assert oldest[0] > 360, "not all at once"
     assert max(oldest[6:]) <= 5, "and then as ever"
+
+
+def test_a_boundary_belongs_to_the_period_it_begins() -> None:
+    assert periods.period_of(START) == START
+    assert periods.period_of(START - 1) == START - MINUTES_5
+    assert periods.hour_of(START + HOUR - 1) == START
+
+
+def test_a_period_is_due_ten_seconds_after_its_end() -> None:
+    assert not periods.is_due(START, START + MINUTES_5 + 10 * SECOND - 1)
+    assert periods.is_due(START, START + MINUTES_5 + 10 * SECOND)
+
+
+def test_only_the_last_period_ends_the_hour() -> None:
+    assert [m for m in range(12) if periods.ends_hour(START + m * MINUTES_5)] == [11]
+
+
+@pytest.mark.parametrize(
+    ("last_run", "first_state", "first"),
+    [
+        (START - DAY, None, START - DAY + MINUTES_5),
+        (None, START - HOUR + 1, START - HOUR),
+        # The period and the hour that an absence has left are finished, however long ago.
+        (START - 40 * DAY, START, START - 40 * DAY + MINUTES_5),
+        # What is older than states are kept makes no rows.
+        (None, START - 40 * DAY, START - 10 * DAY),
+        # A first state from the future opens the present period.
+        (None, START + HOUR, START),
+        (None, None, None),
+    ],
+)
+def test_the_period_to_go_on_with(last_run: int | None, first_state: int | None, first: int | None) -> None:
+    assert periods.first_to_compile(last_run, first_state, START + 5 * SECOND, 10) == first
+
+
+def test_the_jobs_only_emit() -> None:
+    events: list[object] = []
+    schedule = Schedule(events.append)
+    jobs = {job.id: job for job in schedule._scheduler.get_jobs()}
+    for job in jobs.values():
+        job.func(*job.args)
+    assert events == [Compile(), Purge(), BackUp(), Purge(), BackUp()]
+    noon = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
+    compiled = jobs["compile"].trigger.get_next_fire_time(None, noon)
+    assert compiled == datetime(2026, 11, 23, 12, 5, 10, tzinfo=UTC)
+    purged = jobs["purge"].trigger.get_next_fire_time(None, noon)
+    assert (purged.hour, purged.minute, purged.second) == (4, 12, 0)

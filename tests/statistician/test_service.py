@@ -10,10 +10,10 @@ from bus.about import About, Entity
 from bus.events import Message
 from bus.messages import Value
 from config.model import Statistician as Settings
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.records import DeadLetter, State, Table
-from statistician.schedule import Purge
 from statistician.store.engine import Engine
+from statistician.upkeep import Purge
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_used_is_kept_as_a_dead_letter_and_acknowledged(
     rig.reading("van", {"volt": 12.0})
     rig.commit()
     assert rig.notes.acknowledged[-2:] == [mid, mid + 1]
-    (letter,) = rig.store.dead_letters()
+    (letter,) = rig.dead_letters()
     assert (letter.topic, letter.payload) == (topic, payload[:4096])
     assert letter.error
     assert rig.journal.counters["dead_letters"] == 1
@@ -219,16 +219,16 @@ def test_only_the_newest_dead_letters_are_kept(rig: Rig) -> None:
     for number in range(1200):
         rig.message("camper/state/van", b"{%d" % number)
     rig.commit()
-    letters = rig.store.dead_letters()
+    letters = rig.dead_letters()
     assert len(letters) == 1000
-    assert letters[-1] == DeadLetter(START, "camper/state/van", b"{1199", letters[-1].error)
+    assert letters[-1] == DeadLetter(START, "camper/state/van", b"{1199", letters[-1].error, whole=True)
 
 
 def test_a_future_reading_is_believed_while_our_own_clock_is_unset(rig: Rig) -> None:
     rig.quality = "unset"
     rig.reading("van", {"volt": 1.0}, ts=START + 3 * DAY)
     rig.commit()
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
 
 
 def test_a_full_disk_is_told_and_nothing_is_acknowledged_until_there_is_room(rig: Rig) -> None:

@@ -11,7 +11,7 @@ from bus.health import Journal
 from bus.messages import Reading, encode_reading
 from bus.outbox import REFUSED
 from statistician import streams
-from statistician.arithmetic.periods import HOUR
+from statistician.arithmetic import HOUR
 from statistician.streams import FURTHEST, Spot, envelope
 from tests.statistician.rig import SECOND, START, TOPICS, Rig
 
@@ -131,7 +131,7 @@ def test_a_number_that_is_none_is_named_and_moves_nothing(rig: Rig, key: str, wi
     other = {"seq": '"seq": 2, ', "after": ""}["seq" if key == "after" else "after"]
     rig.message(TOPICS.state("van"), f'{{"v": 1, "stream": "{STREAM}", {other}"{key}": {wild}}}'.encode())
     rig.commit()
-    (letter,) = rig.store.dead_letters()
+    (letter,) = rig.dead_letters()
     assert key in letter.error
     assert "messages" in rig.journal.problems
     place = 2 if key == "after" else 1
@@ -147,7 +147,7 @@ def test_what_cannot_be_read_moves_no_stream_of_another(rig: Rig) -> None:
     for topic in (TOPICS.state("copy"), TOPICS.about("van"), "camper/nonsense/van"):
         rig.message(topic, letter)
     rig.commit()
-    assert len(rig.store.dead_letters()) == 3
+    assert len(rig.dead_letters()) == 3
     assert rig.notes.watermarks(STREAM) == [1]
 
 
@@ -299,7 +299,7 @@ def test_a_crowd_of_strangers_fills_neither_health_nor_memory(
     rig.commit()
     assert len([one for one in rig.journal.problems if one.startswith("stream.")]) == 50
     assert len(rig.store.owners()) == 20
-    assert "more than 20" in rig.store.dead_letters()[-1].error
+    assert "more than 20" in rig.dead_letters()[-1].error
     assert rig.journal.counters["streams_refused"] == 120
 
 
@@ -318,7 +318,7 @@ def test_a_crowd_of_strangers_takes_no_stream_from_a_device_of_the_house(
 def test_a_service_that_is_no_id_is_named(rig: Rig) -> None:
     rig.message(TOPICS.about("x"), b'{"name": "x", "service": "My Box"}')
     rig.commit()
-    (letter,) = rig.store.dead_letters()
+    (letter,) = rig.dead_letters()
     assert "service 'My Box'" in letter.error
 
 

@@ -1,11 +1,16 @@
-"""Nothing is lost, nothing counts twice, and the order is COMMIT, acknowledge, watermark."""
+"""Streams: what is stored once, in order, and when a watermark says so."""
 
 from pathlib import Path
 
 import pytest
 
+from bus.clock import Clock
+from bus.events import Message
+from bus.health import Journal
+from bus.messages import to_iso
 from statistician import streams
-from tests.statistician.rig import SECOND, START, TOPICS, Rig
+from statistician.watermarks import HOLD_FILE, HeldWatermarks
+from tests.statistician.rig import SECOND, START, TOPICS, Notes, Rig
 
 STREAM = "ble-7f3a"
 
@@ -140,7 +145,7 @@ def test_backlog_is_believed_without_an_about_and_from_its_service_alone(rig: Ri
     backlog(rig, f'{{{moment},"voltage":4,"device":"van"}}')
     backlog(rig, f'{{{moment},"voltage":5,{place},"device":"no id"}}')
     assert stored(rig) == []
-    assert len(rig.store.dead_letters()) == 5
+    assert len(rig.dead_letters()) == 5
     # What cannot be read on the stream's own topic keeps its place.
     assert rig.notes.watermarks(STREAM) == [1]
     backlog(rig, f'{{{moment},"voltage":6,"stream":"{STREAM}","seq":2,"device":"removed"}}')
@@ -276,3 +281,100 @@ def test_a_stranger_needs_neither_stream_nor_time(rig: Rig) -> None:
     rig.commit()
     states = rig.store.states.between(0, None)
     assert [(s.ts, s.value) for s in states] == [(START, 12.0), (START, "ON"), (START, "bulk"), (START, None)]
+
+
+OF_BLE, OF_I2C = TOPICS.watermark("ble-1"), TOPICS.watermark("i2c-2")
+MESSAGE = Message(topic="camper/state/mppt", payload=b"{}", qos=1, retain=False, mid=1, generation=1)
+
+
+class Van:
+    """What the statistician publishes on, and the time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / HOLD_FILE
+        self.now = 1000.0
+        self.notes = Notes()
+        self.journal = Journal()
+        self.bus = HeldWatermarks(
+            self.notes,
+            TOPICS,
+            self.file,
+            clock=Clock(lambda: START + int(1000 * (self.now - 1000)), lambda: self.now, lambda: "ok"),
+            journal=self.journal,
+        )
+
+    def said(self) -> list[tuple[str, str]]:
+        """Topics and payloads that went out."""
+        return [(topic, payload.decode()) for kind, topic, payload in self.notes.log if kind == "publish"]
+
+
+@pytest.fixture
+def van(tmp_path: Path) -> Van:
+    return Van(tmp_path)
+
+
+def test_without_the_file_nothing_waits(van: Van) -> None:
+    van.bus.publish(OF_BLE, b"1", retain=True)
+    assert van.said() == [(OF_BLE, "1")]
+
+
+def test_watermarks_wait_and_the_newest_of_each_stream_follows(van: Van) -> None:
+    van.file.write_text("1090")
+    for mark in (b"1", b"2"):
+        van.bus.publish(OF_BLE, mark, retain=True)
+    van.bus.publish(OF_I2C, b"7", retain=True)
+    van.bus.publish("camper/health/statistician", b"{}", retain=True)
+    van.bus.acknowledge(MESSAGE)
+    assert van.said() == [("camper/health/statistician", "{}")]
+    van.file.unlink()
+    van.bus.acknowledge(MESSAGE)
+    assert van.said()[1:] == [(OF_BLE, "2"), (OF_I2C, "7")]
+
+
+def test_a_watermark_after_the_hold_is_newer_than_the_one_that_waited(van: Van) -> None:
+    van.file.write_text("1090")
+    van.bus.publish(OF_BLE, b"1", retain=True)
+    van.file.unlink()
+    van.bus.publish(OF_BLE, b"5", retain=True)
+    van.bus.publish("camper/health/statistician", b"{}", retain=True)
+    assert van.said() == [(OF_BLE, "5"), ("camper/health/statistician", "{}")]
+
+
+def test_a_hold_that_nobody_ends_ends_by_itself(van: Van) -> None:
+    van.file.write_text("1090")
+    van.bus.publish(OF_BLE, b"1", retain=True)
+    van.now = 1090.0
+    van.bus.publish(OF_I2C, b"2", retain=True)
+    assert van.said() == [(OF_BLE, "1"), (OF_I2C, "2")]
+
+
+@pytest.mark.parametrize("text", ["", "soon", "nan"])
+def test_a_file_that_says_nothing_holds_nothing(van: Van, text: str) -> None:
+    van.file.write_text(text)
+    van.bus.publish(OF_BLE, b"1", retain=True)
+    assert van.said() == [(OF_BLE, "1")]
+
+
+@pytest.mark.parametrize("end", ["healthy", "time is up"])
+def test_health_says_since_when_and_how_long_until_it_is_over(van: Van, end: str) -> None:
+    van.file.write_text("1090")
+    for van.now in (1000.0, 1007.3, 1080.0):
+        van.bus.publish(OF_BLE, b"1", retain=True)
+        told = van.journal.problems["hold"]
+        assert f"on trial since {to_iso(START)}" in told
+        assert f"at the latest until {to_iso(START + 90_000)}" in told
+    if end == "healthy":
+        van.file.unlink()
+    else:
+        van.now = 1090.0
+    van.bus.acknowledge(MESSAGE)
+    assert van.journal.problems == {}
+
+
+def test_a_second_update_is_told_with_its_own_times(van: Van) -> None:
+    van.file.write_text("1090")
+    van.bus.publish(OF_BLE, b"1", retain=True)
+    van.file.write_text("1200")
+    van.now = 1110.0
+    van.bus.publish(OF_BLE, b"2", retain=True)
+    assert f"since {to_iso(START + 110_000)}" in van.journal.problems["hold"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bus.clock import Now, Stamp, put_right
 from bus.messages import ClockQuality, Reading, encode_reading, of_device
-from statistician.arithmetic.periods import MINUTES_5
+from statistician.arithmetic import MINUTES_5
 from statistician.records import StoredRow, Table
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 

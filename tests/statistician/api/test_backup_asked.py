@@ -7,10 +7,9 @@ import msgspec
 import pytest
 
 from bus.messages import to_iso
-from statistician.schedule import BackUp
 from statistician.store import backup as backups
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE
+from statistician.upkeep import BackUp
+from tests.statistician.rig import MINUTE, AskingRig, Json
 
 PATIENCE = 20.0
 TEN_MINUTES = 10 * MINUTE

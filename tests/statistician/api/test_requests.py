@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from bus.commands import Code
 from bus.messages import from_iso, to_iso
+from statistician.arithmetic import DAY, HOUR
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR
 from statistician.records import StoredRow, Table
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, SECOND, START
+from tests.statistician.rig import MINUTE, SECOND, START, AskingRig, Json
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +128,17 @@ def year(tmp_path: Path) -> AskingRig:
     rig.commit()
     number = {e.entity: e.id for e in rig.store.entities()}
     first = from_iso("2026-01-01T00:00:00Z")
-    for key in ("energy", "other"):
-        rig.store.statistics.put(
-            Table.HOUR,
-            [
-                StoredRow(number[key], first + n * HOUR, Row(mean=n, state=n, sum=n + 1.0, coverage=1.0), 0)
-                for n in range(364 * 24)
-            ],
-        )
+    with rig.store.transaction():
+        for key in ("energy", "other"):
+            rig.store.statistics.put(
+                Table.HOUR,
+                [
+                    StoredRow(
+                        number[key], first + n * HOUR, Row(mean=n, state=n, sum=n + 1.0, coverage=1.0), 0
+                    )
+                    for n in range(364 * 24)
+                ],
+            )
     return rig
 
 
@@ -360,7 +362,7 @@ def test_a_request_is_acknowledged_at_once_and_is_no_data(tmp_path: Path) -> Non
     rig.send("info", b"{}", retain=True)
     assert rig.notes.acknowledged == [1, 2]
     rig.commit()
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     assert len(rig.answers.published) == 1
 
 

@@ -1,19 +1,21 @@
-"""What a client could not tell: when an extreme was, which period was best, when a value was last heard."""
+"""What a client could not tell: extremes, ranks, what was heard when; and what the recorder answered."""
 
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus.about import About, Entity
 from bus.about import encode as encode_about
 from bus.commands import Code
 from bus.messages import from_iso, to_iso
+from statistician.api.rows import select
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
-from statistician.records import StoredRow, Table
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, SECOND, START, TOPICS
+from statistician.arithmetic.live import LiveEntity
+from statistician.records import EntityRecord, StoredRow, Table
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, AskingRig, Json
 
 NOW = from_iso("2026-12-31T00:00:00Z")
 FIRST = from_iso("2026-01-01T00:00:00Z")
@@ -116,8 +118,8 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> AskingRig:
         rows.append(StoredRow(number["e"], start, Row(state=total, sum=total, coverage=1.0), 0))
         value = float((start - FIRST) // HOUR)
         levels.append(StoredRow(number["m"], start, Row(value, None, value, value + 1, coverage=1.0), 0))
-    rig.store.statistics.put(Table.HOUR, rows)
-    rig.store.statistics.put(Table.HOUR, levels)
+    with rig.store.transaction():
+        rig.store.statistics.put(Table.HOUR, rows + levels)
     return rig
 
 
@@ -182,3 +184,156 @@ def test_ranks_come_in_pages(year: AskingRig) -> None:
 def test_what_does_not_rank_is_refused(year: AskingRig, asked: dict[str, Json], text: str) -> None:
     code, said = year.refusal("statistics", entities=["van.e"], **asked)
     assert (code, said[: len(text)]) == (Code.INVALID, text)
+
+
+def test_a_lone_jump_is_an_outlier_and_a_lasting_one_is_not(tmp_path: Path) -> None:
+    rig = AskingRig(tmp_path / "x.db")
+    for n in range(200):
+        value = 500.0 if n == 50 else 20.0 + n % 3 if n < 100 else 80.0 + n % 3
+        rig.reading("van", {"level": value, "flat": 1.0 + (n == 60)})
+        rig.now += MINUTE
+    rig.commit()
+    (row,) = rig.data("outliers", entity="van.level")["rows"]
+    assert (row[0], row[1]) == (to_iso(START + 50 * MINUTE), 500.0)
+    assert (10 < row[2] < 20, 22 < row[3] < 40) == (True, True)
+    assert rig.data("outliers", entity="van.level", threshold=1000)["rows"] == []
+    assert rig.data("outliers", entity="van.level", end=START + 50 * MINUTE)["rows"] == []
+
+
+def test_issues_are_named(tmp_path: Path) -> None:
+    rig = AskingRig(tmp_path / "x.db")
+    rig.about("van", a="measurement", b="measurement", c="measurement", d=None)
+    for _ in range(20):
+        rig.reading("van", {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0})
+        rig.run_until(rig.now + MINUTE)
+    assert rig.data("validate") == {}
+    rig.about("van", a="measurement", b=None, c="measurement_angle", d=None)
+    assert rig.data("validate") == {
+        "van.b": [{"type": "state_class_removed"}],
+        "van.c": [{"type": "mean_type_changed"}],
+    }
+    assert [one["entity"] for one in rig.data("metadata", statistic_type="mean")] == [
+        "van.a",
+        "van.b",
+        "van.c",
+    ]
+
+
+def test_a_fix_and_its_undo_over_requests(tmp_path: Path) -> None:
+    rig = AskingRig(tmp_path / "x.db")
+    rig.about("van", energy="total_increasing")
+    for n in range(70):
+        rig.reading("van", {"energy": float(n)})
+        rig.run_until(rig.now + MINUTE)
+    asked = {"entity": "van.energy", "start": START, "adjustment": 100.0}
+    before = rig.rows("energy", Table.HOUR)
+    assert rig.data("adjust_sum", **asked, dry_run=True)["dry_run"]
+    assert rig.rows("energy", Table.HOUR) == before
+    number = rig.data("adjust_sum", **asked)["id"]
+    assert rig.rows("energy", Table.HOUR)[0].row.sum == (before[0].row.sum or 0) + 100
+    assert [one["id"] for one in rig.data("fixes")] == [number]
+    rig.data("undo", fix=number)
+    assert rig.rows("energy", Table.HOUR)[0].row.sum == before[0].row.sum
+
+
+def test_differences_convert_without_the_zero_point() -> None:
+    record = EntityRecord(id=1, device="van", entity="t", first=0, unit="°C", device_class="temperature")
+    one = select(LiveEntity(record), None, {"temperature": "°F"})
+    assert one.unit == "°F"
+    assert one.value(100.0) == pytest.approx(212.0)
+    assert one.difference(1.0) == pytest.approx(1.8)
+
+
+FILE = Path(__file__).parent / "recorder_queries.json"
+TABLES = {"5minute": Table.FIVE_MINUTES, "hour": Table.HOUR}
+
+
+class Query(msgspec.Struct):
+    """What the recorder was asked and what it answered; rows in the middle of long answers are left out."""
+
+    query: dict[str, Any]
+    result: dict[str, Any]
+
+
+class Recorded(msgspec.Struct):
+    """One scenario: units by entity, rows, queries."""
+
+    units: dict[str, str]
+    rows: list[tuple[str, str, str, float | None, float | None, float | None, float | None, float | None]]
+    queries: list[Query]
+
+
+RECORDED = msgspec.json.decode(FILE.read_bytes(), type=dict[str, Recorded])
+CASES = [(name, query) for name, one in RECORDED.items() for query in one.queries]
+
+
+@pytest.fixture(scope="module")
+def rigs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AskingRig]:
+    found = {}
+    for name, recorded in RECORDED.items():
+        rig = found[name] = AskingRig(
+            tmp_path_factory.mktemp("recorder") / "x.db", now=from_iso("2024-01-13T12:00:00Z")
+        )
+        entities = {
+            key: Entity(name=key, unit=unit, state_class="measurement" if key == "m" else "total_increasing")
+            for key, unit in recorded.units.items()
+        }
+        rig.message(TOPICS.about("sensor"), encode_about(About(name="x", entities=entities)))
+        rig.commit()
+        numbers = {record.entity: record.id for record in rig.store.entities()}
+        rig.now = from_iso("2024-01-13T12:00:00Z")
+        for key, period, start, mean, low, high, state, total in recorded.rows:
+            row = Row(mean=mean, min=low, max=high, state=state, sum=total)
+            rig.store.statistics.put(TABLES[period], [StoredRow(numbers[key], from_iso(start), row, 0)])
+    return found
+
+
+def same(ours: Json, theirs: Json) -> bool:
+    """Numbers to nine digits, times at the same moment, all else equal."""
+    if isinstance(theirs, dict):
+        return set(ours) == set(theirs) and all(same(ours[key], theirs[key]) for key in theirs)
+    if isinstance(theirs, float):
+        return bool(ours == pytest.approx(theirs, rel=1e-9, abs=1e-9))
+    return bool(from_iso(ours) == from_iso(theirs))
+
+
+def fixed(query: dict[str, Json]) -> dict[str, Json]:
+    """The range of a query in our words."""
+    named = {"start": query["start_time"], "end": query["end_time"]}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_as_the_recorder_answered(rigs: dict[str, AskingRig], name: str, case: Query) -> None:
+    query, rig = case.query, rigs[name]
+    units = {"units": query["units"]} if "units" in query else {}
+    if query["fn"] == "statistic_during_period":
+        types = ["mean", "min", "max", "change"]
+        ours = rig.data(
+            "statistic", entity=query["statistic_id"], fixed_period=fixed(query), types=types, **units
+        )
+        assert same({key: ours[key] for key in types if key in ours}, case.result)
+        return
+    known = [entity for entity in query["statistic_ids"] if entity != "sensor.none"]
+    types = query.get("types", ["mean", "min", "max", "state", "sum", "change"])
+    pages = rig.pages(
+        "statistics",
+        entities=known,
+        period=query["period"],
+        types=types,
+        time_zone=query.get("time_zone", "UTC"),
+        **fixed(query),
+        **units,
+    )
+    for entity, theirs in case.result.items():
+        rows = {row["start"]: row for page in pages for row in page["rows"].get(entity, [])}
+        for row in theirs:
+            if query["end_time"] is not None and row["start"] >= query["end_time"]:
+                # On purpose: an end on the boundary adds no further day, the end is not included.
+                assert to_iso(from_iso(row["start"])) not in rows
+            else:
+                assert same(rows[to_iso(from_iso(row["start"]))], row)
+        if len(theirs) < 8 and query["period"] != "5minute":
+            assert len(rows) == sum(
+                query["end_time"] is None or row["start"] < query["end_time"] for row in theirs
+            )

@@ -6,8 +6,8 @@ import pytest
 
 from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING
 from bus.messages import Value
+from statistician.arithmetic import MINUTES_5
 from statistician.arithmetic.algorithm import Row, accumulator, hourly
-from statistician.arithmetic.periods import MINUTES_5
 
 MINUTE = 60_000
 Fed = tuple[float, Value]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.about import TOTAL_INCREASING
-from statistician.arithmetic.algorithm import accumulator
-from statistician.arithmetic.counters import RESET_BELOW, Counter, HeldReading, Memory, Verdict
-from statistician.arithmetic.periods import DAY, HOUR
+from statistician.arithmetic import DAY, HOUR
+from statistician.arithmetic.algorithm import RESET_BELOW, accumulator
+from statistician.arithmetic.counters import Counter, HeldReading, Memory, Verdict
 from tests.statistician.rig import MINUTE, SECOND, START
 
 WILD = float(0xFFFFFFFF)

@@ -7,8 +7,8 @@ import pytest
 from bus.clock import BUILD_DATE_MS
 from bus.messages import Reading, encode_reading
 from statistician import ingest
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
-from statistician.clock.entity_clock import Stepped, Undated, dated
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
+from statistician.clock import Stepped, Undated, dated
 from statistician.records import Table
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 
@@ -46,7 +46,7 @@ def test_history_from_before_this_software_is_a_dead_letter_and_holds_up_nothing
     rig.reading("van", {"volt": 12.0}, stream="ble-1", seq=2)
     rig.commit()
     assert [state.value for state in rig.store.states.between(0, None)] == [12.0]
-    assert ["before this software was made" in letter.error for letter in rig.store.dead_letters()] == [True]
+    assert ["before this software was made" in letter.error for letter in rig.dead_letters()] == [True]
     assert rig.notes.watermarks("ble-1") == [2]
 
 
@@ -65,7 +65,7 @@ def test_a_strangers_time_before_this_software_is_not_believed_and_health_says_s
         (60 * SECOND, 14.0),
         (90 * SECOND, 15.0),
     ]
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     assert rig.journal.counters["readings_of_a_wrong_clock"] == 3
     assert "clock.van" not in rig.journal.problems
 
@@ -134,7 +134,7 @@ def test_what_our_own_measured_before_the_clock_was_set_is_dated_once_it_is(
     states = rig.store.states.between(0, None)
     numbers = [(state.ts - START, state.value) for state in states if state.value is not None]
     assert numbers == [(-29_000, 11.0), (-19_000, 12.0), (-SECOND, 13.0), (0, 14.0)]
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     assert rig.store.undated() == []
     assert rig.notes.watermarks("ble-1")[-1] == 4
 
@@ -143,7 +143,7 @@ def test_the_edges_of_what_is_possible_are_stored(rig: Rig) -> None:
     for ts in (BUILD_DATE_MS, START + MINUTE):
         rig.reading("van", {"volt": float(ts)}, ts=ts)
     rig.commit()
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     assert [state.ts for state in rig.store.states.between(0, None)] == [BUILD_DATE_MS, START + MINUTE]
 
 
@@ -325,7 +325,7 @@ def test_strangers_without_a_time_wait_until_the_clock_is_set(tmp_path: Path) ->
     rig.commit()
     assert mid in rig.notes.acknowledged
     assert rig.store.states.between(0, None) == []
-    assert rig.store.dead_letters() == []
+    assert rig.dead_letters() == []
     rig.set_clock(START)
     rig.quality = "ok"
     rig.message("camper/state/van", b'{"volt": 14.0}')

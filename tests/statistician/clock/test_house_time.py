@@ -7,7 +7,7 @@ import pytest
 from bus.health import Journal
 from bus.messages import Reading, encode_reading
 from config.model import Statistician as Settings
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.records import Table
 from statistician.service import Statistician
 from statistician.store import Store

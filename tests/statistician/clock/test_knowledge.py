@@ -7,8 +7,8 @@ import pytest
 from bus import about as about_message
 from bus.about import MEASUREMENT, TOTAL, TOTAL_INCREASING, About, Entity
 from bus.events import Connected
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row, accumulator
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
 from statistician.records import StoreError, Table
 from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, Rig
 

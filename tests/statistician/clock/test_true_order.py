@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from statistician.arithmetic.periods import DAY, HOUR
+from statistician.arithmetic import DAY, HOUR
 from tests.statistician.rig import MINUTE, START
 from tests.statistician.truth import House
 

@@ -7,9 +7,9 @@ import pytest
 
 from bus.about import Entity
 from bus.commands import Refused
-from statistician.arithmetic.periods import DAY, HOUR, MINUTES_5
+from statistician.arithmetic import DAY, HOUR, MINUTES_5
+from statistician.fixes import FIXES, journal
 from statistician.fixes import data as fixes_rows
-from statistician.fixes.engine import FIXES, journal
 from statistician.fixes.params import (
     AdjustSum,
     ChangeUnit,

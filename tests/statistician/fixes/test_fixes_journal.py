@@ -9,11 +9,10 @@ import pytest
 
 from bus.about import Entity
 from bus.request_server import PAGE
-from statistician.arithmetic.periods import HOUR
-from statistician.fixes.engine import NAMED, SHORT
+from statistician.arithmetic import HOUR
+from statistician.fixes import NAMED, SHORT
 from statistician.fixes.params import Clear, ImportedRow, ImportStatistics, Recompile, SetMetadata
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, START
+from tests.statistician.rig import MINUTE, START, AskingRig, Json
 
 MIB = 1024 * 1024
 # As many rows as a request of 59 KB brings.

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from bus.about import Entity
-from statistician.arithmetic.periods import HOUR
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, SECOND, START
+from statistician.arithmetic import HOUR
+from tests.statistician.rig import MINUTE, SECOND, START, AskingRig, Json
 
 VAN = {
     "yield": Entity(name="yield", unit="kWh", state_class="total_increasing"),

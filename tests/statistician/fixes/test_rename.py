@@ -7,11 +7,10 @@ import pytest
 
 from bus.about import Entity
 from config.model import Statistician as Settings
-from statistician.arithmetic.periods import HOUR
-from statistician.schedule import Purge
+from statistician.arithmetic import HOUR
+from statistician.upkeep import Purge
 from tests.statistician.fixes.test_imports import body
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, SECOND, START, TOPICS
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, AskingRig, Json
 
 VAN = {
     "yield": Entity(name="Yield", unit="kWh", device_class="energy", state_class="total_increasing"),

@@ -7,11 +7,10 @@ import pytest
 
 from bus.about import Entity
 from bus.messages import from_iso
-from statistician.arithmetic.periods import DAY, HOUR
-from statistician.store.snapshot import Snapshot
+from statistician.arithmetic import DAY, HOUR
+from statistician.store.backup import Snapshot
 from tests.statistician.fixes.test_imports import body
-from tests.statistician.requests_rig import AskingRig, Json
-from tests.statistician.rig import MINUTE, SECOND, START, TOPICS
+from tests.statistician.rig import MINUTE, SECOND, START, TOPICS, AskingRig, Json
 
 VAN = {
     "charged": Entity(name="charged", unit="kWh", state_class="total_increasing"),

@@ -4,14 +4,14 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from statistician.replay.command import told
+from statistician.replay import main, told
 from statistician.replay.lines import _Raw
 from tests.house import ROOT
 from tests.statistician.scenario import COLUMNS, Event, Restart, Scenario, Source, expected, load, number
@@ -24,14 +24,33 @@ Rows = dict[tuple[str, str, str], dict[str, float | str | None]]
 NOON = datetime(2024, 1, 10, 12, tzinfo=UTC)
 
 
-def replay(lines: Iterable[object], *options: str) -> subprocess.CompletedProcess[str]:
-    text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
-    command = [sys.executable, "-m", "statistician", "replay", "-", *options]
-    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=False)
+Done = subprocess.CompletedProcess[str]
 
 
-def rows(lines: Iterable[object], *options: str) -> Rows:
-    done = replay(lines, *options)
+def text_of(lines: Iterable[object]) -> str:
+    return "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+
+
+def command(lines: Iterable[object], *options: str) -> Done:
+    """What the command does, in a process of its own."""
+    asked = [sys.executable, "-m", "statistician", "replay", "-", *options]
+    return subprocess.run(asked, cwd=ROOT, input=text_of(lines), capture_output=True, text=True, check=False)
+
+
+def replay(lines: Iterable[object], *options: str) -> Done:
+    """What it does, in this process: a start takes longer than most logs."""
+    source, out, told_to = io.BytesIO(text_of(lines).encode()), io.TextIOWrapper(io.BytesIO()), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(source))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", told_to)
+        code = main(["-", *options])
+    out.seek(0)
+    return subprocess.CompletedProcess([], code, out.read(), told_to.getvalue())
+
+
+def rows(lines: Iterable[object], *options: str, run: Callable[..., Done] = replay) -> Rows:
+    done = run(lines, *options)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     keys = [(row["entity"], row["period"], row["start"]) for row in found]
@@ -210,8 +229,8 @@ def test_texts_and_null_are_gaps_and_coverage_says_so() -> None:
 def test_the_database_is_kept_and_never_written_over(tmp_path: Path) -> None:
     path = tmp_path / "kept.db"
     lines = [VOLT, {"entity": "bat.v", "ts": at(0), "value": 1}, {"end": at(300)}]
-    assert len(rows(lines, "--database", str(path))) == 1
-    done = replay(lines, "--database", str(path))
+    assert len(rows(lines, "--database", str(path), run=command)) == 1
+    done = command(lines, "--database", str(path))
     assert (done.returncode, done.stdout) == (2, "")
     assert "there already" in done.stderr
 
@@ -259,4 +278,4 @@ def test_progress_is_told_only_if_it_takes_long() -> None:
 
 def test_three_days_are_replayed() -> None:
     lines = [VOLT, *({"entity": "bat.v", "ts": at(26 * n), "value": n % 97 / 7} for n in range(10_000))]
-    assert len(rows(lines)) > 860
+    assert len(rows(lines, run=command)) > 860

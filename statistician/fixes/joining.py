@@ -1,24 +1,147 @@
-"""The fix that brings hourly rows from elsewhere; they join the running series."""
+"""Joining series: sums go on from the row before the joint; the fix that brings hours from elsewhere."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from bus.about import MEASUREMENT, MEASUREMENT_ANGLE
+from bus.about import MEASUREMENT, MEASUREMENT_ANGLE, TOTAL
 from bus.commands import Code, Refused
-from statistician.arithmetic.algorithm import Row
-from statistician.arithmetic.periods import HOUR, hour_of
+from statistician.api import Context, moment, parts
+from statistician.arithmetic import HOUR, MINUTES_5, due_at, hour_of
+from statistician.arithmetic.algorithm import RESET_BELOW, Row, accumulator
 from statistician.arithmetic.units import canonical, convert, difference
-from statistician.context import Context, full_name, moment, parts
-from statistician.fixes.join import Joined, Joint, ends, join, moved, separate
-from statistician.fixes.params import Change, ImportedRow, ImportStatistics, Summary, finite
-from statistician.records import EntityRecord, Since, StoredRow, Table
+from statistician.fixes.params import Change, ImportedRow, ImportStatistics, finite
+from statistician.records import Adjustment, EntityRecord, Since, StoredRow, Table
 from statistician.store.fixes import Entry, Undo
+from statistician.store.statistics import Amounts, Shift
+
+# Sums that differ by less than this share of themselves are the same.
+_SAME = 1e-9
+_NOTHING = Row()
+_STEPS = ("sum_increase", "sum_decrease")
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Where two series of an entity meet: the last row of one, and the first of the other to compare it with.
+
+    From the period `five` and the hour `hour` on the sums are moved. Where the states do not tell how far the
+    counter moved in between, the change of `first` is `growth`.
+    """
+
+    last: StoredRow
+    first: StoredRow
+    growth: float
+    five: int
+    hour: int
+    # What was known in the period of `first` before it.
+    carried: Row = _NOTHING
+    # A rename joins them, not an import.
+    renamed: bool = False
+
+
+@dataclass(slots=True)
+class Joined:
+    """What joining did; the record has the adjustments."""
+
+    record: EntityRecord
+    shifts: list[Shift] = field(default_factory=list)
+    adjusted: list[tuple[int, int, float]] = field(default_factory=list)
+
+    def rows(self, table: Table) -> int:
+        """Count how many rows of a table were moved."""
+        return len({row.start for shift in self.shifts for row in shift.rows[table.value]})
+
+
+def moved(record: EntityRecord, last: StoredRow, first: StoredRow) -> float | None:
+    """Say how far the counter went between two rows; None: nobody knows, or it was reset or replaced."""
+    one, other = last.row, first.row
+    if _replaced(record, last, first):
+        return None
+    if one.state is None or other.state is None:
+        return None
+    if record.class_at(due_at(first.start)) == TOTAL:
+        return other.state - one.state if one.last_reset == other.last_reset else None
+    return other.state - one.state if other.state >= RESET_BELOW * one.state else None
+
+
+def join(context: Context, joined: Joined, joint: Joint, *, remade: bool = True) -> None:
+    """Move what follows a joint so that it goes on from what precedes it.
+
+    `remade` says that rows after the joint may be made again from states: then an adjustment makes up for
+    what that would give otherwise.
+    """
+    record, last, first = joined.record, joint.last, joint.first
+    way = moved(record, last, first)
+    step = joint.growth if way is None else way + record.adjusted(last.start, first.start)
+    amount = (last.row.sum or 0.0) + step - (first.row.sum or 0.0)
+    if _replaced(record, last, first):
+        # Made again from states its sums begin anew by themselves: nothing is to make up for.
+        amounts = Amounts(amount, *(getattr(last.row, one) or 0.0 for one in _STEPS))
+        joined.shifts.append(context.store.statistics.shift(record.id, joint.five, joint.hour, amounts))
+        return
+    base: StoredRow | None = last
+    if remade:
+        first = context.store.statistics.first_of_sums(record.id, joint.five, joint.hour) or first
+        base = context.store.statistics.latest(record.id, first.start)
+    wanted = (first.row.sum or 0.0) + amount
+    known = record.adjusted(-1 if base is None else base.start, first.start)
+    natural = _made(record, base, joint.carried, first, known).sum
+    extra = 0.0 if natural is None else wanted - natural
+    if not _same(amount, wanted):
+        again = _made(record, base, joint.carried, first, known + extra)
+        amounts = Amounts(amount, *(_less(getattr(again, one), getattr(first.row, one)) for one in _STEPS))
+        joined.shifts.append(context.store.statistics.shift(record.id, joint.five, joint.hour, amounts))
+    if remade and not _same(extra, wanted):
+        joined.adjusted.append((record.id, first.start, extra))
+        adjustments = tuple(sorted((*record.adjustments, Adjustment(first.start, extra, joint.renamed))))
+        joined.record = replace(record, adjustments=adjustments)
+
+
+def _made(
+    record: EntityRecord, base: StoredRow | None, carried: Row, row: StoredRow, adjustment: float
+) -> Row:
+    """Return the row that comes of another's state when it is made again on a base; empty without sums."""
+    into = accumulator(record.class_at(due_at(row.start)), None if base is None else base.row, adjustment)
+    if into is None or row.row.state is None:
+        return Row()
+    for one in (carried, row.row):
+        into.feed(row.start, one.state, one.last_reset)
+    return into.close(row.start + MINUTES_5) or Row()
+
+
+def _replaced(record: EntityRecord, last: StoredRow, first: StoredRow) -> bool:
+    """Say whether another device counts from between two rows on."""
+    return any(last.start <= at < due_at(first.start) for at in record.renewals)
+
+
+def _same(difference: float, value: float) -> bool:
+    return abs(difference) <= _SAME * max(1.0, abs(value))
+
+
+def _less(one: float | None, other: float | None) -> float:
+    return 0.0 if one is None or other is None else one - other
+
+
+def ends(row: StoredRow, table: Table) -> StoredRow:
+    """Return a row as that of its last 5-minute period."""
+    return row if table is Table.FIVE_MINUTES else row._replace(start=row.start + HOUR - MINUTES_5)
+
+
+def separate(context: Context, record: EntityRecord, shifts: list[Shift], fix: int) -> EntityRecord:
+    """Take back what joining did; returns the record without the adjustments of the fix."""
+    for shift in reversed(shifts):
+        context.store.statistics.shift_back(shift)
+    left = list(record.adjustments)
+    for _, start, _, amount in (one for one in context.store.fixes.adjusted(record.id) if one[2] == fix):
+        left.remove(next(one for one in left if one[:2] == (start, amount)))
+    context.store.fixes.remove("adjusted", fix)
+    return replace(record, adjustments=tuple(left))
+
 
 # Rows of one request: most of a year.
 MOST_ROWS = 8_000
-_EVER = 2**60
 _VALUES = ("mean", "min", "max", "state", "sum")
 _SUMS = ("sum", "sum_increase", "sum_decrease")
 
@@ -35,20 +158,16 @@ def import_statistics(context: Context, asked: ImportStatistics) -> Change:
     if not asked.more:
         joined = _join(context, record, _block([*_undos(context, pieces, record.id), undo]))
     context.store.put_entities([joined.record])
-    return Change(
-        Summary(
-            entities=(full_name(record),),
-            five_minute_rows=joined.rows(Table.FIVE_MINUTES),
-            hourly_rows=len(asked.rows) + joined.rows(Table.HOUR),
-        ),
-        {record.id},
+    change = Change.of(
+        [joined.record],
         msgspec.structs.replace(undo, shifts=joined.shifts),
-        records=[joined.record],
-        rows=True,
-        adjusted=joined.adjusted,
-        imported={record.id: sorted(_hours([undo]))},
-        piece_of=pieces[0] if pieces else None,
+        five_minute_rows=joined.rows(Table.FIVE_MINUTES),
+        hourly_rows=len(asked.rows) + joined.rows(Table.HOUR),
     )
+    change.adjusted = joined.adjusted
+    change.imported = {record.id: sorted(_hours([undo]))}
+    change.piece_of = pieces[0] if pieces else None
+    return change
 
 
 def _write(context: Context, asked: ImportStatistics, before: EntityRecord, record: EntityRecord) -> Undo:
@@ -117,7 +236,7 @@ def _block(undos: list[Undo]) -> _Block:
 
 def _join(context: Context, record: EntityRecord, block: _Block) -> Joined:
     """Let the imported sums go on from what precedes them, and what follows them from theirs."""
-    series, number = context.store.series, record.id
+    series, number = context.store.statistics, record.id
     joined = Joined(record)
     first = series.first_sum(Table.HOUR, number, block.start)
     if first is None or first.start >= block.end:
@@ -147,7 +266,7 @@ def _after(
     context: Context, number: int, block: _Block, before: StoredRow | None
 ) -> tuple[Table, int, float] | None:
     """Return the first row after a block, else the last within it, and how much of its sum is its own."""
-    series = context.store.series
+    series = context.store.statistics
     five = series.first_sum(Table.FIVE_MINUTES, number, block.end)
     hour = series.first_sum(Table.HOUR, number, block.end)
     if five is None and hour is None:
@@ -170,24 +289,19 @@ def undo_import(context: Context, entry: Entry, undo: Undo) -> Change:
     fix = entry.id
     (before,) = undo.records
     record = separate(context, context.record(before.id), undo.shifts, fix)
-    context.store.fixes.remove_imported(fix)
+    context.store.fixes.remove("imported", fix)
     context.store.statistics.put(Table.HOUR, [row._replace(rev=row.rev + 2) for row in undo.hours])
     for number, start in undo.absent:
         context.store.statistics.remove(Table.HOUR, number, start)
-    context.store.fixes.restore(undo)
-    if before.kept_unit is None and context.store.statistics.latest(before.id, _EVER) is None:
+    context.store.fixes.put("imported", undo.imported)
+    if before.kept_unit is None and context.store.statistics.latest(before.id) is None:
         record = replace(record, kept_unit=None, kept_angle=None)
     context.store.put_entities([record])
     moved_rows = Joined(record, shifts=undo.shifts)
-    return Change(
-        Summary(
-            entities=(full_name(record),),
-            five_minute_rows=moved_rows.rows(Table.FIVE_MINUTES),
-            hourly_rows=len(undo.hours) + len(undo.absent) + moved_rows.rows(Table.HOUR),
-        ),
-        {before.id},
-        records=[record],
-        rows=True,
+    return Change.of(
+        [record],
+        five_minute_rows=moved_rows.rows(Table.FIVE_MINUTES),
+        hourly_rows=len(undo.hours) + len(undo.absent) + moved_rows.rows(Table.HOUR),
     )
 
 

@@ -1,24 +1,176 @@
-"""Fixes of names: a device or an entity goes on under another, with all that is kept of it."""
+"""Fixes of what an entity is: its names, what a user knows better than about, the unit of its rows."""
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from bus.commands import Code, Refused
 from bus.messages import to_iso
 from bus.topics import ID
+from statistician.api import Context, full_name, parts
+from statistician.arithmetic import HOUR, MINUTES_5, hour_of, period_of
 from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.live import LiveEntity
-from statistician.arithmetic.periods import HOUR, MINUTES_5, hour_of, period_of
 from statistician.arithmetic.units import canonical, convert, difference
-from statistician.context import Context, full_name, parts
-from statistician.fixes.join import Joined, Joint, join, separate
-from statistician.fixes.metadata import described
-from statistician.fixes.params import Change, DeviceRename, EntityRename, Summary
-from statistician.records import EntityRecord, Span, StoredRow, Table
+from statistician.fixes.joining import Joined, Joint, join, separate
+from statistician.fixes.params import Change, ChangeUnit, DeviceRename, EntityRename, SetMetadata, Summary
+from statistician.records import EntityRecord, Said, Since, Span, StoredRow, Table
 from statistician.store.fixes import Entry, Undo
-from statistician.store.series import Cut, Shift
+from statistician.store.statistics import EVER, Cut, Shift
 
-_EVER = 2**60
+_TEXTS = ("name", "unit", "device_class", "state_class")
+_Setting = str | int | bool | None
+
+
+def override(record: EntityRecord, field: str, word: str | None) -> EntityRecord:
+    """Return the record with a field that a user has set; it holds in place of what about said last."""
+    if all(one.field != field for one in record.said):
+        before: str | None = getattr(record, field)
+        record = replace(record, said=(*record.said, Said(field, before)))
+    return _with(record, field, word)
+
+
+def release(record: EntityRecord, field: str) -> EntityRecord:
+    """Return the record with a field as about says it."""
+    for one in record.said:
+        if one.field == field:
+            said = tuple(other for other in record.said if other.field != field)
+            return _with(replace(record, said=said), field, one.word)
+    return record
+
+
+def _with(record: EntityRecord, field: str, word: str | None) -> EntityRecord:
+    # The newest stretch of the history was wrong, not the time before.
+    if field == "unit":
+        kept = record.kept_unit
+        if kept is not None and canonical(kept) == canonical(record.unit):
+            # The rows were labelled with the wrong word.
+            kept = canonical(word)
+        return replace(record, unit=word, units=_last(record.units, canonical(word)), kept_unit=kept)
+    if field == "state_class":
+        return replace(record, state_class=word, classes=_last(record.classes, word))
+    return replace(record, **{field: word})  # type: ignore[arg-type]  # name and device_class are texts
+
+
+def _last(history: tuple[Since, ...], word: str | None) -> tuple[Since, ...]:
+    if not history:
+        return (Since(0, word),)
+    return (*history[:-1], Since(history[-1].since, word))
+
+
+def described(source: EntityRecord, other: EntityRecord, since: int) -> EntityRecord:
+    """Describe an entity as the other's device does from a time on; what a user has set of it stays."""
+    said = {one.field: one.word for one in other.said}
+    mine = {one.field for one in source.said}
+    words: dict[str, str | None] = {name: getattr(other, name) for name in _TEXTS if name not in mine}
+    both = [Said(name, said.get(name, getattr(other, name))) for name in _TEXTS if name in mine]
+    both += [one for one in other.said if one.field not in mine]
+    units, its_units = [one.units or (Since(0, canonical(one.unit)),) for one in (source, other)]
+    classes, its_classes = [one.classes or (Since(0, one.state_class),) for one in (source, other)]
+    new = replace(source, device=other.device, entity=other.entity, **words)  # type: ignore[arg-type]  # all are texts
+    return replace(
+        new,
+        first=min(source.first, other.first),
+        said=tuple(both),
+        units=_history(units, its_units, since),
+        classes=_history(classes, its_classes, since),
+        kept_unit=other.kept_unit if source.kept_unit is None else source.kept_unit,
+        kept_angle=other.kept_angle if source.kept_angle is None else source.kept_angle,
+    )
+
+
+def _history(mine: tuple[Since, ...], others: tuple[Since, ...], since: int) -> tuple[Since, ...]:
+    """Return what was said of one entity, and from a time on of the other."""
+    found = [one for one in mine if one.since < since]
+    for one in (Since(max(other.since, since), other.word) for other in others):
+        # Of those that begin at once the last counts.
+        if found and found[-1].since == one.since:
+            found.pop()
+        if not found or found[-1].word != one.word:
+            found.append(one)
+    return tuple(found)
+
+
+def set_metadata(context: Context, asked: SetMetadata) -> Change:
+    """Set what a user knows better; it stays over a restart and over a new about."""
+    record = before = context.find(asked.entity).record
+    retention = context.store.own_retention().get(record.id)
+    fields: dict[str, _Setting] = {}
+    for field in _TEXTS:
+        word: str | UnsetType | None = getattr(asked, field)
+        if word is not UNSET:
+            record = release(record, field) if word is None else override(record, field, word)
+            fields[field] = getattr(record, field)
+    if asked.enabled is not UNSET:
+        record = replace(record, enabled=asked.enabled)
+        fields["enabled"] = asked.enabled
+    if asked.retention_days is not UNSET:
+        context.store.fixes.set_retention(record.id, asked.retention_days)
+        fields["retention_days"] = asked.retention_days
+    if not fields:
+        raise Refused(
+            Code.INVALID, f"nothing to set: allowed are {', '.join(_TEXTS)}, retention_days, enabled"
+        )
+    context.store.put_entities([record])
+    undo = Undo(records=[before], retention={record.id: retention})
+    return Change.of([record], undo, rows=False, fields=fields)
+
+
+def undo_set_metadata(context: Context, entry: Entry, undo: Undo) -> Change:
+    """Give each field back to whom it belonged; what about said meanwhile counts."""
+    asked = msgspec.json.decode(entry.params, type=SetMetadata)
+    (before,) = undo.records
+    record = context.entities[before.id].record
+    overridden = {one.field for one in before.said}
+    fields: dict[str, _Setting] = {}
+    for field in _TEXTS:
+        if getattr(asked, field) is UNSET:
+            continue
+        word: str | None = getattr(before, field)
+        record = override(record, field, word) if field in overridden else release(record, field)
+        fields[field] = getattr(record, field)
+    if asked.enabled is not UNSET:
+        record = replace(record, enabled=before.enabled)
+        fields["enabled"] = before.enabled
+    if asked.retention_days is not UNSET:
+        context.store.fixes.set_retention(record.id, undo.retention[record.id])
+        fields["retention_days"] = undo.retention[record.id]
+    context.store.put_entities([record])
+    return Change.of([record], rows=False, fields=fields)
+
+
+def change_unit(context: Context, asked: ChangeUnit) -> Change:
+    """Convert every row and adjustment of an entity."""
+    record = context.find(asked.entity).record
+    if record.kept_unit is None:
+        raise Refused(Code.NOT_FOUND, f"entity: {asked.entity!r} has no statistics yet")
+    if asked.old_unit is not None and canonical(asked.old_unit) != canonical(record.kept_unit):
+        raise Refused(Code.INVALID, f"old_unit: the rows are in {record.kept_unit!r}, not {asked.old_unit!r}")
+    return _converted(context, record, asked.unit)
+
+
+def undo_change_unit(context: Context, _entry: Entry, undo: Undo) -> Change:
+    """Convert back."""
+    (before,) = undo.records
+    return _converted(context, context.entities[before.id].record, before.kept_unit or "")
+
+
+def _converted(context: Context, record: EntityRecord, unit: str) -> Change:
+    old = record.kept_unit or ""
+    try:
+        factor = difference(1.0, old, unit)
+        offset = convert(0.0, old, unit)
+    except ValueError as error:
+        raise Refused(Code.INVALID, f"unit: {error}") from error
+    five, hours = _scale_rows(context, record.id, factor, offset)
+    adjustments = tuple(one._replace(amount=one.amount * factor) for one in record.adjustments)
+    after = replace(record, kept_unit=canonical(unit), adjustments=adjustments)
+    context.store.put_entities([after])
+    told = {"unit": after.kept_unit}
+    return Change.of([after], Undo(records=[record]), five_minute_rows=five, hourly_rows=hours, fields=told)
 
 
 def device_rename(context: Context, asked: DeviceRename) -> Change:
@@ -44,9 +196,9 @@ def entity_rename(context: Context, asked: EntityRename) -> Change:
 class _Work:
     """What a rename has done so far."""
 
-    undo: Undo = field(default_factory=Undo)
-    joined: list[Joined] = field(default_factory=list)
-    merged: list[EntityRecord] = field(default_factory=list)
+    undo: Undo = dataclasses.field(default_factory=Undo)
+    joined: list[Joined] = dataclasses.field(default_factory=list)
+    merged: list[EntityRecord] = dataclasses.field(default_factory=list)
 
 
 def _rename(context: Context, moves: Iterable[tuple[LiveEntity, str, str]]) -> Change:
@@ -94,9 +246,9 @@ def _merge(context: Context, live: LiveEntity, target: LiveEntity, work: _Work) 
     ts = _begin(context, live, target)
     work.merged.append(other.merge_into(source.id))
     record = described(source, other, ts)
-    series = context.store.series
+    series = context.store.statistics
     five, hour = period_of(ts), hour_of(ts)
-    if not context.store.statistics.between(Table.HOUR, other.id, hour, hour + 1):
+    if not series.between(Table.HOUR, other.id, hour, hour + 1):
         hour += HOUR
     places = {Table.FIVE_MINUTES: five, Table.HOUR: hour}
     factor, offset = _scale(record, other)
@@ -110,14 +262,15 @@ def _merge(context: Context, live: LiveEntity, target: LiveEntity, work: _Work) 
         offset,
         lost=series.rows_from(source.id, places),
         taken=series.rows_from(other.id, places),
-        frames=series.frames_after(source.id, ts),
+        frames=context.store.states.frames_after(source.id, ts),
     )
     # It may have a row of the period in which the other begins.
-    last = context.store.statistics.latest(source.id, five + MINUTES_5)
+    last = series.latest(source.id, five + MINUTES_5)
     tables = context.store.fixes
     work.undo.imported.extend(one for one in tables.imports(source.id) if one[1] >= hour)
     work.undo.adjusted.extend(one for one in tables.adjusted(source.id) if one[1] >= five)
-    _scale_rows(context, other.id, factor, offset)
+    if (factor, offset) != (1.0, 0.0):
+        _scale_rows(context, other.id, factor, offset)
     series.cut_off(cut)
     series.give(cut, other.id, source.id)
     work.undo.cuts.append(cut)
@@ -129,12 +282,7 @@ def _merge(context: Context, live: LiveEntity, target: LiveEntity, work: _Work) 
 
 
 def _join(context: Context, joined: Joined, cut: Cut, last: StoredRow | None) -> None:
-    series = context.store.series
-    rows = (
-        series.first_sum(Table.FIVE_MINUTES, cut.entity, cut.five),
-        series.first_sum(Table.HOUR, cut.entity, cut.hour),
-    )
-    first = min((row for row in rows if row is not None), key=lambda row: row.start, default=None)
+    first = context.store.statistics.first_of_sums(cut.entity, cut.five, cut.hour)
     if first is None or last is None or last.row.sum is None:
         return
     carried = last.row if last.start == first.start else Row()
@@ -143,15 +291,15 @@ def _join(context: Context, joined: Joined, cut: Cut, last: StoredRow | None) ->
 
 
 def _begin(context: Context, live: LiveEntity, target: LiveEntity) -> int:
-    """When the other series begins, ms. Raises Refused if this one has not ended by then."""
+    """Say when the other series begins, ms. Raises Refused if this one has not ended by then."""
     source, other = live.record, target.record
     begins = _first(context, other)
-    latest = context.store.statistics.latest(source.id, _EVER)
+    latest = context.store.statistics.latest(source.id)
     ends = -1 if latest is None else latest.start
     if live.newest is not None:
         # Its rows may go on beyond it with what was known last.
         ends = live.newest.ts
-    if begins == _EVER:
+    if begins == EVER:
         # It is only described so far: what comes from now on is its own.
         return max(context.now, ends + 1)
     if ends >= begins:
@@ -168,13 +316,13 @@ def _begin(context: Context, live: LiveEntity, target: LiveEntity) -> int:
 
 
 def _first(context: Context, record: EntityRecord) -> int:
-    """When an entity's series begins, ms: as exactly as its states, its rows and what is known of it tell."""
-    state = context.store.series.first_state(record.id, record.first)
-    begins = _EVER if state is None else state
-    for table, length in ((Table.FIVE_MINUTES, MINUTES_5), (Table.HOUR, HOUR)):
-        row = context.store.series.first_row(table, record.id)
+    """Say when an entity's series begins, ms, as exactly as its states, its rows and its record tell."""
+    state = context.store.states.first_of(record.id, record.first)
+    begins = EVER if state is None else state
+    for table in Table:
+        row = context.store.statistics.first_row(table, record.id)
         if row is not None:
-            known = (at for at in (state, record.first) if at is not None and row <= at < row + length)
+            known = (at for at in (state, record.first) if at is not None and row <= at < row + table.length)
             begins = min(begins, next(known, row))
     return begins
 
@@ -192,11 +340,10 @@ def _scale(record: EntityRecord, other: EntityRecord) -> tuple[float, float]:
         ) from error
 
 
-def _scale_rows(context: Context, number: int, factor: float, offset: float) -> None:
-    if (factor, offset) != (1.0, 0.0):
-        for table in Table:
-            context.store.series.scale(table, number, factor=factor, offset=offset)
-        context.store.fixes.scale_adjusted(number, factor)
+def _scale_rows(context: Context, number: int, factor: float, offset: float) -> list[int]:
+    """Convert an entity's rows and adjustments; returns how many rows by table."""
+    context.store.fixes.scale_adjusted(number, factor)
+    return [context.store.statistics.scale(table, number, factor=factor, offset=offset) for table in Table]
 
 
 def _kept(context: Context, record: EntityRecord) -> EntityRecord:
@@ -228,7 +375,8 @@ def undo_rename(context: Context, entry: Entry, undo: Undo) -> Change:
         records[before.id] = its
     for cut in undo.cuts:
         _give_back(context, cut, undo.shifts)
-    context.store.fixes.restore(undo)
+    context.store.fixes.put("imported", undo.imported)
+    context.store.fixes.put("adjusted", undo.adjusted)
     _settle(context, undo, records)
     context.store.put_entities(_in_order(context, records))
     return Change(
@@ -261,10 +409,11 @@ def _in_order(context: Context, records: dict[int, EntityRecord]) -> list[Entity
 
 
 def _give_back(context: Context, cut: Cut, shifts: list[Shift]) -> None:
-    series = context.store.series
+    series = context.store.statistics
     series.give(cut, cut.entity, cut.other)
     scaled = 0 if (cut.factor, cut.offset) == (1.0, 0.0) else 2
-    _scale_rows(context, cut.other, 1 / cut.factor, -cut.offset / cut.factor)
+    if scaled:
+        _scale_rows(context, cut.other, 1 / cut.factor, -cut.offset / cut.factor)
     shifted = 2 if any(shift.entity == cut.entity for shift in shifts) else 0
     for name, rows in cut.taken.items():
         series.put_back(
@@ -280,7 +429,7 @@ def _settle(context: Context, undo: Undo, records: dict[int, EntityRecord]) -> N
     """Give records the adjustments that are on disk, and the unit of rows that were made since."""
     for cut in undo.cuts:
         other, now = records[cut.other], context.entities[cut.entity].record
-        if other.kept_unit is None and context.store.statistics.latest(other.id, _EVER) is not None:
+        if other.kept_unit is None and context.store.statistics.latest(other.id) is not None:
             other = replace(other, kept_unit=now.kept_unit, kept_angle=now.kept_angle)
         records[cut.other] = other
     for number, record in records.items():
