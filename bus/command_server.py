@@ -141,7 +141,7 @@ class Answers:
             sent.append(self._bus.publish(self._topics.result(device, entity), payload))
         if message.response_topic and self._topics.is_response(message.response_topic):
             sent.append(self._bus.publish(message.response_topic, payload, correlation=message.correlation))
-        if any(one is not Sent.YES for one in sent):
+        if not set(sent) <= {Sent.YES}:
             self._journal.count("results_lost")
 
 

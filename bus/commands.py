@@ -188,8 +188,9 @@ def wanted(entity: Entity, command: Command) -> Wanted:
 
 def as_switch(value: str | float) -> Switch:
     """ON, OFF or TOGGLE in any usual spelling. Raises Refused(invalid)."""
-    number = _number(value)
-    word = _WORDS.get(_text(value).lower() if number is None else f"{number + 0.0:g}")
+    text = _text(value)
+    number = _number(text)
+    word = _WORDS.get(text.lower() if number is None else f"{number + 0.0:g}")
     if word is None:
         raise _unknown(value, "ON, OFF, TOGGLE, 1, 0, true, false")
     return Switch(word)
@@ -197,7 +198,7 @@ def as_switch(value: str | float) -> Switch:
 
 def _as_number(value: str | float, entity: Entity) -> float:
     least, most = entity.range or (-math.inf, math.inf)
-    number = _number(value)
+    number = _number(_text(value))
     steps = 0.0 if number is None or not entity.step else (number - least) / entity.step
     if number is None or not least <= number <= most or abs(steps - round(steps)) > _SLACK:
         in_steps = f" in steps of {entity.step:g}" if entity.step else ""
@@ -219,9 +220,8 @@ def _text(value: str | float) -> str:
     return text[1:-1].strip(_AROUND) if len(text) > 1 and text[0] == text[-1] in "'\"" else text
 
 
-def _number(value: str | float) -> float | None:
-    """Read the value as a finite number, None if it is none."""
-    text = _text(value)
+def _number(text: str) -> float | None:
+    """Read a word as a finite number, None if it is none."""
     if not _NUMBER.match(text):
         return None
     number = float(text)

@@ -194,12 +194,28 @@ _ONE_EVERY_S = 10.0
 _LONGEST = 500
 
 
+class Rate:
+    """Lets `rate` through a second, and `most` at once."""
+
+    def __init__(self, most: int, rate: float, now: float) -> None:
+        self._most, self._rate = most, rate
+        self._left, self._at = float(most), now
+
+    def take(self, now: float) -> bool:
+        """Whether one more may pass."""
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 @dataclass(slots=True)
 class _Kind:
-    """Lines of one place in the code: how many it may still write, since when, and how many it did not."""
+    """Lines of one place in the code: how fast they may be written, and how many were not."""
 
-    left: float
-    at: float
+    rate: Rate
     held: int = 0
 
 
@@ -224,14 +240,13 @@ class LogRateLimit(logging.Filter):
 
     def _admit(self, record: logging.LogRecord) -> _Kind | None:
         now = self._monotonic()
-        kind = self._kinds.setdefault((record.pathname, record.lineno), _Kind(_IN_A_ROW, now))
-        kind.left = min(_IN_A_ROW, kind.left + (now - kind.at) / _ONE_EVERY_S)
-        kind.at = now
-        if kind.left < 1:
-            kind.held += 1
-            return None
-        kind.left -= 1
-        return kind
+        kind = self._kinds.setdefault(
+            (record.pathname, record.lineno), _Kind(Rate(_IN_A_ROW, 1 / _ONE_EVERY_S, now))
+        )
+        if kind.rate.take(now):
+            return kind
+        kind.held += 1
+        return None
 
     def _shorten(self, record: logging.LogRecord, kind: _Kind) -> None:
         text = record.getMessage()

@@ -32,6 +32,7 @@ from threading import Lock
 from typing import IO
 
 from bus.events import Message
+from bus.health import Rate
 
 log = logging.getLogger(__name__)
 
@@ -50,23 +51,6 @@ _ASKERS = 256
 _OVERHEAD = 500
 
 
-class _Rate:
-    """Lets `rate` through a second, and `most` at once."""
-
-    def __init__(self, most: int, rate: int, now: float) -> None:
-        self._most, self._rate = most, rate
-        self._left, self._at = float(most), now
-
-    def take(self, now: float) -> bool:
-        """Whether one more may pass."""
-        self._left = min(self._most, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 class _Asked:
     """Messages from askers who are known by their Response Topic; what is too much is dropped.
 
@@ -75,8 +59,8 @@ class _Asked:
 
     def __init__(self, most: int, of_one: int, rate: int, rate_of_one: int, now: float) -> None:
         self._most, self._of_one, self._rate_of_one = most, of_one, rate_of_one
-        self._rate = _Rate(RATE, rate, now)
-        self._rates: OrderedDict[str | None, _Rate] = OrderedDict()
+        self._rate = Rate(RATE, rate, now)
+        self._rates: OrderedDict[str | None, Rate] = OrderedDict()
         self._waiting: deque[Message] = deque()
         self._of: Counter[str | None] = Counter()
         self.dropped = 0
@@ -94,7 +78,7 @@ class _Asked:
     def _admits(self, asker: str | None, now: float) -> bool:
         if len(self._waiting) >= self._most or self._of[asker] >= self._of_one:
             return False
-        rate = self._rates.pop(asker, None) or _Rate(RATE_OF_ONE, self._rate_of_one, now)
+        rate = self._rates.pop(asker, None) or Rate(RATE_OF_ONE, self._rate_of_one, now)
         self._rates[asker] = rate
         if len(self._rates) > _ASKERS:
             self._rates.popitem(last=False)

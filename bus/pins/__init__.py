@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from config.model import Controller, Pull
 
@@ -60,7 +60,7 @@ class Pins:
         self._setting = setting
         self._choose = choose
         self._lines: Lines | None = None
-        self._opened: set[int] = set()
+        self._opened: dict[int, Lines] = {}
 
     @property
     def backend(self) -> str:
@@ -92,7 +92,7 @@ class Pins:
             lines.output(pin, high=high)
         except lines.failures as error:
             raise PinError(f"pin {pin} cannot be an output: {lines.why(pin, error)}") from error
-        self._opened.add(pin)
+        self._opened[pin] = lines
 
     def open_input(self, pin: int, pull: Pull) -> None:
         """Make a pin an input, pulled up, down or not. Raises PinError."""
@@ -101,11 +101,11 @@ class Pins:
             lines.input(pin, pull)
         except lines.failures as error:
             raise PinError(f"pin {pin} cannot be an input: {lines.why(pin, error)}") from error
-        self._opened.add(pin)
+        self._opened[pin] = lines
 
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level of an output. Raises PinError."""
-        lines = self._of(pin)
+        lines = self._opened.get(pin) or _not_open(pin)
         try:
             lines.write(pin, high=high)
         except lines.failures as error:
@@ -113,7 +113,7 @@ class Pins:
 
     def read(self, pin: int) -> bool:
         """Return the level that the pin really has. Raises PinError."""
-        lines = self._of(pin)
+        lines = self._opened.get(pin) or _not_open(pin)
         try:
             return lines.read(pin)
         except lines.failures as error:
@@ -131,10 +131,9 @@ class Pins:
         except lines.failures as error:
             raise PinError(f"pins {opened} were not let go: {error}") from error
 
-    def _of(self, pin: int) -> Lines:
-        if pin not in self._opened:
-            raise PinError(f"pin {pin} is not open")
-        return self._lines or self.reach()
+
+def _not_open(pin: int) -> NoReturn:
+    raise PinError(f"pin {pin} is not open")
 
 
 class SimulatedLines:

@@ -52,6 +52,11 @@ def test_a_boot_did_not_begin_before_the_newest_stored_time(machine: Machine) ->
     assert machine.process().wall() == NOON_MS + HOUR
 
 
+def test_a_boot_cannot_have_gone_on_for_longer_than_it_has(machine: Machine) -> None:
+    machine.store(NOON_MS + HOUR, boottime=1e6)
+    assert machine.process().wall() == NOON_MS + HOUR + 20_000, "it counts as one of another boot"
+
+
 def test_within_a_boot_the_newest_stored_time_goes_on(machine: Machine) -> None:
     machine.store(NOON_MS + DAY)
     machine.pass_(90)

@@ -168,6 +168,15 @@ def test_a_watermark_that_stands_still_moves_the_rows_to_disk(tmp_path: Path) ->
     assert outbox.on_disk == outbox.waiting == 10
 
 
+def test_a_reading_after_a_long_silence_has_its_time_like_any_other(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    fill(outbox, 1)
+    outbox.watermark(outbox.stream, 1, 1.0)
+    fill(outbox, 1, now=1000.0)
+    outbox.settle(1001.0)
+    assert (outbox.unconfirmed_s(1001.0), outbox.on_disk) == (1.0, 0)
+
+
 def test_on_disk_a_reading_a_second_costs_one_commit_in_four(tmp_path: Path) -> None:
     outbox = make(tmp_path)
     fill(outbox, 1, now=0.0)

@@ -67,6 +67,7 @@ def send(rig: Rig, payload: str) -> None:
 def test_the_answer_waits_for_the_load_and_the_state_tells_at_once(make: MakeRig, gpio: Gpio) -> None:
     rig = make(pump=BY_PIN)
     send(rig, '{"value":"ON","id":"a"}')
+    assert (rig.answers("pump"), rig.state("pump")) == ([], "ON")
     rig.pass_(0.2)
     assert (rig.answers("pump"), rig.state("pump"), gpio.level(PUMP)) == ([], "ON", True)
     close_contact(gpio, closed=True)

@@ -42,40 +42,23 @@ class Nights(Schedule):
         self._over.set()
 
 
-class FileClock:
+class FileClock(Clock):
     """Goes with a file's time, and a little by itself, for what waits for a pause; it is never set."""
 
     def __init__(self, now: Path) -> None:
-        self._now = now
-        began = now.with_name("began")
-        if not began.exists():
-            began.write_text(str(time.monotonic()))
-        self._began = float(began.read_text())
+        start = now.with_name("began")
+        if not start.exists():
+            start.write_text(str(time.monotonic()))
+        began = float(start.read_text())
 
-    def monotonic(self) -> float:
-        """Seconds; the same in every process."""
-        return int(self._now.read_text()) / 1000 + (time.monotonic() - self._began) / 10
+        def monotonic() -> float:
+            return int(now.read_text()) / 1000 + (time.monotonic() - began) / 10
 
-    def wall(self) -> int:
-        """Milliseconds since 1970 UTC."""
-        return round(self.monotonic() * 1000)
+        super().__init__(lambda: round(monotonic() * 1000), monotonic, lambda: "ok")
 
     def offset(self) -> int:
         """None between the two."""
         return 0
-
-    def poll(self) -> None:
-        """There is no step."""
-
-    def anchor(self) -> None:
-        """There is no other boot."""
-
-    def told(self) -> str:
-        """Where the time comes from."""
-        return "a file"
-
-    def problem(self) -> None:
-        """It is right."""
 
 
 def main(folder: Path, port: int) -> int:
@@ -92,8 +75,7 @@ def main(folder: Path, port: int) -> int:
             database=str(folder / "s.db"), keep_days=KEEP_DAYS, commit_interval=COMMIT_S
         ),
     )
-    clock = FileClock(now)
-    return serve(settings, Clock(clock.wall, clock.monotonic, lambda: "ok", clock), Nights)  # type: ignore[arg-type]  # as much of a house clock as it needs
+    return serve(settings, FileClock(now), Nights)
 
 
 if __name__ == "__main__":
