@@ -169,3 +169,10 @@ def test_a_run_that_has_ended_is_not_found(demo: Demo, tmp_path: Path) -> None:
         "no house runs here, and there is no boondock.toml nor /etc/boondock/boondock.toml;"
         " next: ./scripts/run, or name the broker with --host\n"
     )
+
+
+def test_a_broker_that_is_named_needs_no_settings(tmp_path: Path) -> None:
+    place = ("--host", "127.0.0.1", "--port", str(free_port()))
+    done = command.boondock(tmp_path, "log", *place, TMPDIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.endswith("; next: is it the right one? --host and --port name another\n")

@@ -143,7 +143,7 @@ def test_who_says_nothing_keeps_nobody_out(lan: Lan, open_one: object) -> None:
 def test_all_that_the_network_may_take_leaves_this_machine_its_own(lan: Lan) -> None:
     conf = (lan.broker.out / "mosquitto.conf").read_text()
     most = [int(line.split()[1]) for line in conf.splitlines() if line.startswith("max_connections")]
-    unit = (Path(__file__).parents[2] / "systemd" / "boondock-mosquitto.service").read_text()
+    unit = (Path(__file__).parents[3] / "systemd" / "boondock-mosquitto.service").read_text()
     (files,) = (int(line.split("=")[1]) for line in unit.splitlines() if line.startswith("LimitNOFILE="))
     assert len(most) == 4, "two addresses, two ports each"
     assert 400 <= sum(most) <= files - 300

@@ -21,7 +21,7 @@ from cli.backup.restore import plan_restore, put_back
 from cli.terminal import CommandError, SettingsError
 from statistician.store import Store
 from statistician.store.backup import Snapshot
-from tests.cli.backup_rig import (
+from tests.cli.backup.rig import (
     DATABASE,
     NOW,
     STRANGERS,

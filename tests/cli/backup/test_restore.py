@@ -16,7 +16,7 @@ from cli.backup import Part
 from cli.backup.archive import Reader
 from cli.backup.restore import plan_restore, put_back
 from cli.terminal import CommandError, Progress
-from tests.cli.backup_rig import (
+from tests.cli.backup.rig import (
     DATABASE,
     NOW,
     TOML,
