@@ -1,7 +1,7 @@
 """Closes 5-minute periods and hours: live from accumulators, after an absence from the stored states."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from bus.health import spares
@@ -80,11 +80,8 @@ class Compiler:
         # A newest state older than the true one would take what is news for a repeat of it.
         late = self._store.statistics.dirty()
         records = self._entities.records()
-        in_force = self._store.states.in_force(records, start, late=late)
-        heard = self._store.states.heard(records, start)
+        self._open(self._entities, start, late)
         for live in self._entities:
-            live.base = self._store.statistics.latest(live.record.id, start)
-            _open_period(live, start, in_force.get(live.record.id), heard.get(live.record.id, 0))
             live.newest = live.force
         for event in self._store.states.events(start, None, records):
             live = self._entities[event.entity]
@@ -222,15 +219,18 @@ class Compiler:
         """Make the accumulators of these entities again from what is stored."""
         if not lives:
             return
+        self._open(lives, start)
+        for event in self._store.states.events(start, start + MINUTES_5, [live.record for live in lives]):
+            _feed(self._entities[event.entity], event)
+
+    def _open(self, lives: Iterable[LiveEntity], start: int, late: dict[int, Span] | None = None) -> None:
+        """Open a period of these entities on what is stored; `late`: what awaits correction."""
         records = [live.record for live in lives]
-        in_force = self._store.states.in_force(records, start)
+        in_force = self._store.states.in_force(records, start, late=late)
         heard = self._store.states.heard(records, start)
-        events = by_entity(self._store.states.events(start, start + MINUTES_5, records))
         for live in lives:
             live.base = self._store.statistics.latest(live.record.id, start)
             _open_period(live, start, in_force.get(live.record.id), heard.get(live.record.id, 0))
-            for event in events.get(live.record.id, ()):
-                _feed(live, event)
 
     def _open_next(self, start: int) -> None:
         for live in self._entities:

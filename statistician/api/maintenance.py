@@ -251,21 +251,6 @@ class TakeBack(Struct, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class _Listed(Struct):
-    id: int
-    ts: str
-    topic: str
-    payload: str
-    bytes: int
-    error: str
-
-
-class _Taken(Struct):
-    letter: int
-    topic: str
-    error: str | None
-
-
 @verb(DeadLetters, asker="admin", pages=BY_TWO)
 def dead_letters(context: Context, params: DeadLetters, place: Place) -> Listing:
     """List what was set aside, the newest first."""
@@ -274,8 +259,8 @@ def dead_letters(context: Context, params: DeadLetters, place: Place) -> Listing
     def parts() -> Parts:
         for at, (number, one) in enumerate(context.store.letters(before, left), 1):
             text = one.payload.decode("utf-8", "replace")[:_SHOWN]
-            listed = _Listed(number, to_iso(one.ts), one.topic, text, len(one.payload), one.error)
-            yield Part((number, left - at), listed)
+            listed = {"id": number, "ts": to_iso(one.ts), "topic": one.topic, "payload": text}
+            yield Part((number, left - at), listed | {"bytes": len(one.payload), "error": one.error})
 
     return Listing(parts(), lambda found: [part.value for part in found])
 
@@ -294,7 +279,7 @@ def take_again(context: Context, params: TakeAgain, _place: Place) -> Listing:
         message = Message(found.topic, found.payload, qos=0, retain=False, mid=0, generation=0)
         error = context.take_again(message)
         context.store.remove_letter(number)
-        yield Part((), _Taken(number, found.topic, error))
+        yield Part((), {"letter": number, "topic": found.topic, "error": error})
 
     return Listing.whole(parts())
 

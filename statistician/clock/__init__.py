@@ -13,12 +13,17 @@ TOLERANCE = 60_000
 # A synchronised clock that jumps for less long was wrong meanwhile, seconds; then the next look tells.
 PROBATION_S = 600.0
 _LOOK_S = 60.0
-_FIRST_STEP = 30_000
+FIRST_STEP = 30_000
 _LONGER = 4
 # So long a clock has been as far behind, seconds, when it is slow; what its distance may change meanwhile.
 _SLOW_S = 30.0
 _FOR_EVER = 2**62
 _SHARE = 0.2
+
+
+def usual_step(step: int, passed: int) -> int:
+    """Return the usual time between readings, ms, after one more: one long silence makes no slow device."""
+    return passed if passed < _LONGER * step else 2 * step
 
 
 class Move(NamedTuple):
@@ -67,7 +72,7 @@ class EntityClock:
         self._raw = at - shift
         self.since = 0
         self._came: float | None = None
-        self._step = _FIRST_STEP
+        self._step = FIRST_STEP
         self._behind: _Behind | None = None
         # How slow it was before it was ahead, ms.
         self._slow = 0
@@ -85,9 +90,7 @@ class EntityClock:
         if odd or not self.at <= raw <= now + TOLERANCE or raw < now - self._behind_by:
             return False
         if raw > self.at >= 0:
-            # One long silence does not make a slow device.
-            passed = raw - self.at
-            self._step = passed if passed < _LONGER * self._step else 2 * self._step
+            self._step = usual_step(self._step, raw - self.at)
         self._raw = self.at = raw
         self._came = came
         return True

@@ -72,6 +72,11 @@ _SLACK = 120_000
 _FAR = 48 * HOUR
 
 
+def undoes(jump: int, fall: int) -> bool:
+    """Say whether a jump of a clock is the other end of a fall by `fall` ms, and what passed meanwhile."""
+    return fall <= jump <= fall + max(_SLACK, fall // 4)
+
+
 def find_ahead(
     store: Store, falls: Mapping[int, tuple[int, int]], *, exact: bool
 ) -> dict[int, tuple[int, int]]:
@@ -94,7 +99,7 @@ def find_ahead(
                 continue
             head, fall = falls[number]
             gap = last[number] - event.ts
-            if gap >= fall and (not exact or gap <= fall + max(_SLACK, fall // 4)):
+            if undoes(gap, fall) or (gap >= fall and not exact):
                 found[number] = (last[number], gap)
                 missing.discard(number)
             elif exact and head - event.ts > fall + _FAR:

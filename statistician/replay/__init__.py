@@ -19,7 +19,8 @@ from bus.messages import ClockQuality, Reading, encode_reading, to_iso
 from bus.topics import Topics
 from config.model import Statistician as Settings
 from statistician.arithmetic import COMPILE_DELAY, period_of
-from statistician.clock import TOLERANCE
+from statistician.clock import FIRST_STEP, TOLERANCE, usual_step
+from statistician.clock.redating import undoes
 from statistician.ingest import Limits
 from statistician.publish import PARTS, aggregate
 from statistician.records import StoreError
@@ -175,10 +176,6 @@ class Player:
             self._service = None
 
 
-_FIRST_STEP = 30_000
-_LONGER = 4
-# A clock that comes back after a restart has lost the seconds of that.
-_SLACK = 120_000
 _JUMPS_KEPT = 64
 
 
@@ -194,7 +191,7 @@ class LoggedClock:
         self.quality: ClockQuality = "ok"
         self._raw = 0
         self._passed = 0
-        self._step = _FIRST_STEP
+        self._step = FIRST_STEP
         self._boots = 0
         self._restarted = False
         self._jumps: list[int] = []
@@ -236,7 +233,7 @@ class LoggedClock:
         elif self.quality == "estimated":
             self.wait(passed)
         else:
-            fall = next((one for one in self._falls if _undoes(passed, one)), None)
+            fall = next((one for one in self._falls if undoes(passed, one)), None)
             if fall is not None:
                 self._falls.remove(fall)
             self._passed += passed if fall is None else self._step
@@ -244,12 +241,12 @@ class LoggedClock:
         if passed > TOLERANCE:
             self._jumps = [*self._jumps[-_JUMPS_KEPT:], passed]
         if passed:
-            self._step = passed if passed < _LONGER * self._step else 2 * self._step
+            self._step = usual_step(self._step, passed)
         self._raw = ts
 
     def _back(self, ts: int) -> None:
         fall = self._raw - ts
-        ahead = any(_undoes(jump, fall) for jump in self._jumps)
+        ahead = any(undoes(jump, fall) for jump in self._jumps)
         if self._restarted and not ahead:
             self.quality = "estimated"
             self.wait(self._step)
@@ -259,11 +256,6 @@ class LoggedClock:
             if not ahead:
                 self._falls = [*self._falls[-_JUMPS_KEPT:], fall]
         self._raw = ts
-
-
-def _undoes(jump: int, fall: int) -> bool:
-    """Say whether a jump forward is a fall back and what passed meanwhile."""
-    return fall <= jump <= fall + max(_SLACK, fall // 4)
 
 
 _QUIET_S = 2.0

@@ -97,22 +97,14 @@ class Backup:
             # Held open, this read keeps the source as it is; else every commit would start the copy anew.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            copy_whole(source, part, _PAGES, _Progress(part, self._stop))
+            self._slices, self._began = 0, time.monotonic()
+            copy_whole(source, part, _PAGES, lambda *_: self._pause(part))
 
-
-class _Progress:
-    """Called between two slices: waits as long as the last one took, and ends the copy if asked."""
-
-    def __init__(self, part: Path, stop: threading.Event) -> None:
-        self._part = part
-        self._stop = stop
-        self._slices = 0
-        self._began = time.monotonic()
-
-    def __call__(self, _status: int, _remaining: int, _total: int) -> None:
+    def _pause(self, part: Path) -> None:
+        """Wait between two slices as long as the last one took, and end the copy if asked."""
         self._slices += 1
         if self._slices % _SLICES_A_SYNC == 0:
-            sync(self._part)
+            sync(part)
         took = time.monotonic() - self._began
         if self._stop.wait(max(_PAUSE_S, took)):
             raise _StoppedError

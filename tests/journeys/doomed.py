@@ -11,7 +11,7 @@ from bus.process import set_up_logging
 from config.model import Broker, Settings, Statistician, Storage
 from statistician import service
 from statistician.__main__ import serve
-from statistician.clock import steps as absence
+from statistician.clock import steps
 from statistician.upkeep import BackUp, Purge, Schedule
 
 KEEP_DAYS = 1
@@ -66,7 +66,7 @@ def main(folder: Path, port: int) -> int:
     set_up_logging()
     service._SLICE_S = SLICE_S
     # The file's time runs a minute with each reading: the broker answers all the same.
-    absence._BROKER_S = 1e9
+    steps._BROKER_S = 1e9
     now = folder / "now"
     settings = Settings(
         broker=Broker(port=port),
