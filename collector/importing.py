@@ -97,7 +97,7 @@ class ImportingSource:
                 continue
             if said is not None and event.topic == said.topic:
                 self._availability(owned, device, is_online(said, event.payload))
-            # What the broker had kept is as old as nobody knows; an empty payload only clears it.
+            # The age of a retained value is unknown; an empty payload only clears it.
             old = event.retain and not device.imported.table.retained
             if event.payload and not old and device.imported.of(event.topic):
                 self._state(owned, device, event.topic, event.payload, now)

@@ -32,7 +32,7 @@ OUT = Path("/etc/boondock/mosquitto")
 
 
 class Again(StrEnum):
-    """What can be made anew before its time."""
+    """What can be renewed early."""
 
     CERTIFICATE = "certificate"
     AUTHORITY = "authority"
@@ -261,7 +261,7 @@ def broker(
     ] = None,
     again: Annotated[
         list[Again] | None,
-        Option(help="Make it anew before its time; phones keep what they have. May be repeated."),
+        Option(help="Renew it now; phones keep what they have. May be repeated."),
     ] = None,
     show: Annotated[
         str | None, Option(metavar="USER", help="Only show a user's password and how to connect.")

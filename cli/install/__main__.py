@@ -10,7 +10,9 @@ from cli.terminal import Report, guarded
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/install", description="Installs Boondock for good.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/install", description="Installs Boondock: it starts with the machine."
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     install = verbs.add_parser("install", help="install, or bring in line with boondock.toml")
     install.add_argument(
@@ -26,7 +28,8 @@ def _parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="only decide about an update that was interrupted"
     )
     uninstall = verbs.add_parser("uninstall", help="give back what was there before")
-    uninstall.add_argument("--purge", action="store_true", help="data, settings and users, too")
+    purged = "also remove data, settings, users and the backups on this machine"
+    uninstall.add_argument("--purge", action="store_true", help=purged)
     uninstall.add_argument("--dry-run", action="store_true", help="show what would be given back")
     status = verbs.add_parser("status", help="services, devices, problems, disk, clock")
     status.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait so long until all is well")

@@ -25,7 +25,7 @@ def install(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Install the house for good, or bring it in line with a boondock.toml that was changed."""
+    """Install Boondock, so that it starts with the machine; or apply a boondock.toml that was changed."""
     return guarded(
         lambda report: main.install(main.SOURCE, report, yes=yes, dry_run=dry_run), as_json=as_json
     )
@@ -33,7 +33,9 @@ def install(
 
 def uninstall(
     *,
-    purge: Annotated[bool, Option("--purge", help="Data, settings and users, too.")] = False,
+    purge: Annotated[
+        bool, Option("--purge", help="Also remove data, settings, users and the backups on this machine.")
+    ] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Show what would be given back.")] = False,
     as_json: Json = False,
 ) -> int:

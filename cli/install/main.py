@@ -210,7 +210,7 @@ def _take_back(context: Context, report: Report, *, purge: bool) -> bool:
     system.succeeds("sh", "-c", "rm -rf /run/boondock-* /run/private/boondock-*")
     if purge and whole:
         system.run("sh", "-c", f"rm -rf {_DATA}")
-        report.say("Boondock is gone, with its data and settings.")
+        report.say("Boondock is gone, with its data, settings and backups.")
     else:
         report.say("Boondock is gone.")
         report.say("Kept: /etc/boondock (settings), /etc/credstore (passwords), /var/lib/boondock-* (data).")
