@@ -233,8 +233,9 @@ class Engine:
             log.info("bringing %s from version %d to %d", self.path, found, newest)
             with self._translated():
                 bring_up(self.database, found)
-        with self._translated(), self.database.bind_ctx(MODELS):
-            self.database.create_tables(MODELS)
+        if not self._tables() >= {table.name for table in TABLES}:
+            with self.transaction(), self.database.bind_ctx(MODELS):
+                self.database.create_tables(MODELS)
         self.run("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (str(newest),))
 
     def _version(self) -> int | None:
