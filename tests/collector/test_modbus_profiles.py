@@ -233,6 +233,13 @@ def test_one_third_of_a_scale_leaves_no_binary_dust() -> None:
     assert ModbusDevice(profile, 1).poll(Registers({3: {10: (1,)}}), 0).values == {"voltage": 0.3}
 
 
+@pytest.mark.parametrize(("taken", "power"), [(3, 7), (0xFFFF, None)])
+def test_a_difference_to_an_unknown_register_is_unknown(taken: int, power: float | None) -> None:
+    value = '{id = "power", address = 10, subtract = 11, type = "u16", invalid = 0xFFFF}'
+    poller = ModbusDevice(built(HEAD + BLOCK.format(value)), 1)
+    assert poller.poll(Registers({3: {10: (10, taken, 0, 0)}}), 0).values == {"power": power}
+
+
 @pytest.mark.parametrize(
     ("text", "where", "words"),
     [

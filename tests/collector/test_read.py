@@ -7,7 +7,8 @@ import pytest
 
 from collector.devices.description import BadRecordError
 from collector.listening import LastFrames
-from collector.read import shown
+from collector.polling import Answered
+from collector.read import AskNow, shown
 from collector.transports.radio import Advertisement
 from config.model import Device
 from tests.clock import FakeTime
@@ -55,6 +56,13 @@ def test_a_device_that_answers_nonsense_shows_its_problem(tmp_path: Path, time: 
     house = bus_of(tmp_path, time, ScriptedLine({2: BadRecordError("noise")}), METER)
     answer = read(house, "house")
     assert (answer["status"], answer["data"]["values"], answer["data"]["problem"]) == ("ok", {}, "noise")
+
+
+def test_what_a_job_of_another_verb_brought_is_not_kept(tmp_path: Path, time: FakeTime) -> None:
+    house = bus_of(tmp_path, time, ScriptedLine({2: 7}), METER)
+    verb = AskNow(house.rig.source, house.rig.readings)
+    verb.take(Answered(object(), None, None, 0.0))
+    assert verb._answers == {}
 
 
 def test_a_device_of_others_is_refused_with_the_names_of_ours(tmp_path: Path, time: FakeTime) -> None:
