@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -129,7 +130,7 @@ def documented() -> dict[str, Pairs]:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     start = next(place for place, row in enumerate(rows) if row[0] == "topic" and "viewer" in row)
     columns: dict[str, Pairs] = {name: set() for name in rows[start][1:]}
-    for row in rows[start + 2 :]:
+    for row in takewhile(lambda one: one[0].startswith("`"), rows[start + 2 :]):
         for column, cell in zip(columns, row[1:], strict=True):
             assert cell in ("", "read", "write", "both", "no"), row
             found = re.fullmatch(r"`(.+)`", row[0])
