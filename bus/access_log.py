@@ -63,7 +63,7 @@ class AccessLog:
         """Note a change; it is written at once if none was written for 10 s."""
         if len(self._waiting) >= MOST:
             self._left_out += 1
-            self._journal.count("access_left_out")
+            self._journal.count("dropped_access_lines")
             return
         short = [None if text is None else _printable(text[:_LONGEST]) for text in (value, sender, reply_to)]
         ts = to_iso(self._clock.wall())
@@ -126,7 +126,7 @@ class AccessLog:
         try:
             yield msgspec.json.decode(line, type=Entry)
         except ValueError:
-            self._journal.count("access_damaged")
+            self._journal.count("unreadable_access_lines")
 
     def verb(self) -> Action:
         """Return the verb `log`, by which clients read it."""

@@ -82,7 +82,7 @@ class Answers:
         key = (device, entity, command_id)
         if key not in self._expected and key not in self._known:
             return False
-        self._journal.count("commands_repeated")
+        self._journal.count("repeated_commands")
         if key in self._expected:
             return True
         *_, answer = self._known[key]
@@ -101,7 +101,7 @@ class Answers:
     def send(self, device: str, entity: str, message: Message, result: Result) -> None:
         """Answer a command; one that was obeyed is remembered by its id, a refused one may come again."""
         if result.code is not None:
-            self._journal.count(f"commands_{Code(result.code)}")
+            self._journal.count(f"refused_commands_{Code(result.code)}")
         payload = encode(result)
         if result.code == Code.INTERNAL and result.id is not None:
             # No other answer will come; who asks again is told that nobody knows.
@@ -142,7 +142,7 @@ class Answers:
         if message.response_topic and self._topics.is_response(message.response_topic):
             sent.append(self._bus.publish(message.response_topic, payload, correlation=message.correlation))
         if not set(sent) <= {Sent.YES}:
-            self._journal.count("results_lost")
+            self._journal.count("dropped_results")
 
 
 @dataclass(frozen=True, slots=True)

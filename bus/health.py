@@ -84,7 +84,7 @@ class Journal:
         if "." in subject and subject not in self.problems:
             told = sum(len(one) + len(why) for one, why in self.problems.items() if "." in one)
             if told + len(subject) + len(text) > MOST_TOLD:
-                self.count("problems_untold")
+                self.count("dropped_problems")
                 return False
         self.problems[subject] = text
         self.error(f"{subject}: {text}", now_ms)

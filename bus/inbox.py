@@ -141,15 +141,15 @@ class Inbox:
         self._first = _Newest()
         # Each is written by one thread: the broker's, and ours.
         self._arrived = self._taken = 0
-        self.messages_dropped = 0
+        self.dropped_messages = 0
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many messages were dropped, by kind."""
         return {
-            "requests_dropped": self._asked.dropped,
-            "commands_dropped": self._others.dropped + self._first.dropped,
-            "messages_dropped": self.messages_dropped,
+            "dropped_requests": self._asked.dropped,
+            "dropped_commands": self._others.dropped + self._first.dropped,
+            "dropped_messages": self.dropped_messages,
         }
 
     def put(self, event: object) -> Message | None:
@@ -164,7 +164,7 @@ class Inbox:
                 return dropped
             if event.qos == 0:
                 if self._arrived - self._taken > UNACKNOWLEDGED:
-                    self.messages_dropped += 1
+                    self.dropped_messages += 1
                     return event
                 self._arrived += len(event.payload) + _OVERHEAD
         self._queue.put(event)

@@ -356,7 +356,7 @@ class Process:
 
     def _set_aside(self, message: Message, why: str) -> None:
         """Tell of a message that is not handled, and keep it beside the marks."""
-        self.journal.count("messages_set_aside")
+        self.journal.count("set_aside_messages")
         text = f"{message.topic[:80]}: a message was set aside until the machine restarts: {why[:150]}"
         if self.journal.problem("set_aside", text, self.clock.wall()):
             log.error("%s", text)
@@ -426,8 +426,8 @@ class Process:
 
     def _tell(self, service: Service) -> None:
         self.journal.changed = False
-        self.journal.counters["publications_refused"] = self.connection.refused
-        self.journal.counters["publications_oversize"] = self.connection.oversize
+        self.journal.counters["refused_publications"] = self.connection.refused
+        self.journal.counters["refused_oversize_publications"] = self.connection.oversize
         self._tell_dropped()
         payload = health.encode(
             self.journal,

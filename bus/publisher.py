@@ -168,7 +168,7 @@ class Publisher:
         payload = encode_reading(Reading(ts=ts, values=values, clock=clock, late=late, last_reset=resets))
         topic = self._topics.state(device)
         if len(payload) + len(topic) + _ENVELOPE > self._bus.largest:
-            self._journal.count("readings_oversize")
+            self._journal.count("refused_oversize_readings")
             self._outbox.bury(topic, payload, "too large for the broker")
             self._journal.error(f"{topic}: a reading of {len(payload)} bytes is too large", now.wall)
             return False
@@ -246,10 +246,10 @@ class Publisher:
         sent = self._bus.publish(topic, of_device(device, row.payload))
         if sent is Sent.YES:
             self._outbox.sent(row)
-            self._journal.count("readings_sent_again")
+            self._journal.count("resent_readings")
         elif sent is Sent.NEVER:
             self._outbox.refuse(row, "too large for the broker")
-            self._journal.count("readings_oversize")
+            self._journal.count("refused_oversize_readings")
         return sent
 
     def connected(self, now: float) -> None:
@@ -284,7 +284,7 @@ class Publisher:
             if said.verb is Verb.WATERMARK and self._outbox.hear(said.name, payload, now):
                 self.pump(now)
         except (BadTopicError, ValueError):
-            self._journal.count("messages_refused")
+            self._journal.count("refused_messages")
             return
         if said.verb is Verb.SERVICE and said.name == STATISTICIAN:
             self._outbox.statistician(online=payload == ONLINE, kept=kept, now=now)
@@ -299,7 +299,7 @@ class Publisher:
             return
         if event.forever and reading.seq is not None and reading.stream is not None:
             self._outbox.refuse(Row(reading.seq, reading.stream, event.topic, event.payload), event.reason)
-            self._journal.count("readings_refused")
+            self._journal.count("refused_readings")
 
     def settle(self, now: float) -> None:
         """Once a second: move to disk what waits too long, send again what was lost, tell what is wrong."""
@@ -307,7 +307,7 @@ class Publisher:
         self._outbox.settle(now)
         self._listen()
         self.pump(now)
-        self._journal.counters["outbox_dropped"] = self._outbox.dropped
+        self._journal.counters["dropped_readings"] = self._outbox.dropped
         self._journal.counters["outbox_on_disk"] = self._outbox.on_disk
         self._tell_unconfirmed(now)
         problems = {"outbox": self._outbox.problem}

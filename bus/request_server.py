@@ -124,7 +124,7 @@ class RequestServer:
     def take(self, message: Message) -> None:
         """Queue a request, or answer at once what is wrong with it; a retained one is ignored."""
         if message.retain:
-            self._journal.count("requests_ignored")
+            self._journal.count("ignored_requests")
             return
         self._journal.count("requests")
         request = self._open(message)
@@ -137,7 +137,7 @@ class RequestServer:
     def turn_away(self, message: Message, refusal: Refused) -> None:
         """Refuse a request that is for no service that is there."""
         if message.retain:
-            self._journal.count("requests_ignored")
+            self._journal.count("ignored_requests")
             return
         self._journal.count("requests")
         request = self._open(message)
@@ -295,7 +295,7 @@ class RequestServer:
             self._access.note(request.verb, value or None, sender=request.sender, reply_to=request.topic)
 
     def _refuse(self, request: _Request, refusal: Refused) -> None:
-        self._journal.count("requests_refused")
+        self._journal.count("refused_requests")
         error = {"code": str(refusal.code), "message": str(refusal)}
         self._send(request, _Answer(id=request.id, status="error", data={}, error=error))
 
@@ -305,7 +305,7 @@ class RequestServer:
             payload = msgspec.json.encode(answer)
             sent = self._bus.publish(request.topic, payload, qos=1, correlation=request.correlation)
         if sent is not Sent.YES:
-            self._journal.count("answers_lost")
+            self._journal.count("dropped_answers")
         return sent
 
 

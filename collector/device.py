@@ -245,7 +245,7 @@ class Readings:
         if device.learn(decoded):
             self.publisher.about(device.id, device.about())
         for entity in decoded.unknown:
-            self.journal.count(f"unknown_code.{device.id}.{entity}")
+            self.journal.count(f"unknown_codes.{device.id}.{entity}")
         if decoded.reasons or self.journal.problems:
             self._explain(device, decoded)
         for earlier in decoded.earlier:

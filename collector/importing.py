@@ -104,7 +104,7 @@ class ImportingSource:
 
     def _availability(self, owned: Owned, device: _Device, online: bool | None) -> None:  # noqa: FBT001 — the payload's meaning
         if online is None:
-            self._readings.journal.count(f"availability_refused.{owned.id}")
+            self._readings.journal.count(f"refused_availability.{owned.id}")
             return
         was, device.away = device.away, not online
         if was and online:
@@ -123,16 +123,16 @@ class ImportingSource:
         if device.away:
             # A bridge may say again what it remembers of a device that is gone.
             device.held[topic] = (payload, at)
-            self._readings.journal.count(f"messages_while_offline.{owned.id}")
+            self._readings.journal.count(f"delayed_messages.{owned.id}")
             return
         try:
             heard = device.imported.read(topic, payload)
         except BadPayloadError as error:
-            self._readings.journal.count(f"payloads_refused.{owned.id}")
+            self._readings.journal.count(f"refused_payloads.{owned.id}")
             self._explain(owned, device, dict.fromkeys(device.imported.of(topic), f"{topic}: {error}"))
             return
         for entity in heard.refused:
-            self._readings.journal.count(f"values_refused.{owned.id}.{entity}")
+            self._readings.journal.count(f"refused_values.{owned.id}.{entity}")
         device.heard |= heard.values.keys()
         self._explain(owned, device, {**heard.missing, **heard.refused})
         if heard.values:
@@ -167,7 +167,7 @@ class ImportingSource:
         if heard.bad_time or (
             ts is not None and not BUILD_DATE_MS <= ts <= self._readings.clock.wall() + _AHEAD_MS
         ):
-            self._readings.journal.count(f"times_refused.{owned.id}")
+            self._readings.journal.count(f"refused_times.{owned.id}")
             return None
         return ts
 
@@ -188,7 +188,7 @@ class ImportingSource:
         if self._bus.publish(topic, payload_of(table, value).encode()) is not Sent.YES:
             self._fail(owned.id, ticket, f"the broker did not take {topic}")
             return
-        self._readings.journal.count("commands_passed_on")
+        self._readings.journal.count("forwarded_commands")
         device.pending[entity] = _Pending(
             value, (table.command_step or 0.0) / 2, self._readings.clock.monotonic() + _PATIENCE_S, ticket
         )

@@ -113,7 +113,7 @@ class ListeningSource:
                 self._readings.journal.problem("radio", event.message, self._readings.clock.wall())
                 self._emit(Stop(EXIT_RESTART, event.message))
             case Heard():
-                self._readings.journal.count("foreign_heard")
+                self._readings.journal.count("ignored_unknown_frames")
 
     def tick(self, _now: float) -> float:
         """Do nothing: there is nothing to poll."""
@@ -122,7 +122,7 @@ class ListeningSource:
     def _advertisement(self, frame: Advertisement) -> None:
         device = self._by_address.get(frame.address)
         if device is None:
-            self._readings.journal.count("strangers_heard")
+            self._readings.journal.count("ignored_unconfigured_frames")
             return
         self._readings.journal.count("frames")
         decoded = self._decode(device, frame)
@@ -147,13 +147,13 @@ class ListeningSource:
                 self._readings.complain(device, str(error))
             return None
         if not trust.plausible(frame.data):
-            self._readings.journal.count("frames_not_trusted")
+            self._readings.journal.count("dropped_untrusted_frames")
             return None
         return decoded
 
     def _refuse(self, device: Owned, error: DecodeError) -> None:
-        self._readings.journal.count("frames_refused")
-        self._readings.journal.count(f"frames_refused.{device.id}")
+        self._readings.journal.count("refused_frames")
+        self._readings.journal.count(f"refused_frames.{device.id}")
         log.debug("%s: %s", device.id, error)
 
     def _radio_state(self, event: RadioState) -> None:

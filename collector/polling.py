@@ -301,7 +301,7 @@ class PollingSource:
     def _ask(self, device_id: str, asked: _Asked) -> None:
         if asked.waiting:
             # Others on its line are slow, or it is: one question at a time.
-            self._readings.journal.count(f"polls_skipped.{device_id}")
+            self._readings.journal.count(f"skipped_polls.{device_id}")
             return
         device = self._readings.get(device_id)
         assert device is not None and device.poller is not None  # noqa: S101, PT018 — added together
@@ -329,8 +329,8 @@ class PollingSource:
             return
         asked.waiting = False
         asked.failures += 1
-        self._readings.journal.count("polls_failed")
-        self._readings.journal.count(f"polls_failed.{event.device}")
+        self._readings.journal.count("failed_polls")
+        self._readings.journal.count(f"failed_polls.{event.device}")
         log.debug("%s: %s", event.device, event.why)
         if isinstance(event.why, LineError) or asked.failures >= _PATIENCE:
             self._readings.complain(device, str(event.why))

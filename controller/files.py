@@ -57,7 +57,7 @@ class BrokerRestart:
             return False
         text = f"the broker has not answered for {away:.0f} s"
         log.error("%s: asking for its restart", text)
-        self._journal.count("broker_restarts_asked")
+        self._journal.count("requested_broker_restarts")
         try:
             state_files.write(self._file, f"{text}\n".encode())
         except OSError as error:

@@ -253,7 +253,7 @@ class Controller:
         """Answer a command whose topic names no entity, where an answer can go; count and tell it."""
         if not message.payload and message.retain:
             return
-        self._journal.count("commands_malformed")
+        self._journal.count("refused_malformed_commands")
         self._malformed_at = self._clock.monotonic()
         text = f"{error}; a command goes to {self._topics.base}/{Verb.SET}/<device>/<entity>"
         self._journal.problem("commands", text, self._clock.wall())
@@ -277,7 +277,7 @@ class Controller:
             result = decode_result(payload)
         except BadMessageError as error:
             log.warning("%s.%s: its answer cannot be read: %s", device, entity, error)
-            self._journal.count("messages_refused")
+            self._journal.count("refused_messages")
             result = None
         order = self._pending.answered(device, entity, None if result is None else result.id)
         if order is not None and result is not None and result.status == "ok":
@@ -290,7 +290,7 @@ class Controller:
             reading = decode_reading(message.payload)
         except BadMessageError as error:
             log.warning("%s: %s", message.topic, error)
-            self._journal.count("messages_refused")
+            self._journal.count("refused_messages")
             return
         now = self._clock.monotonic()
         wall_ms = self._clock.wall() if self._clock.quality() == "ok" else None
@@ -306,7 +306,7 @@ class Controller:
             about = about_message.decode(payload)
         except (ValueError, RecursionError):
             # The statistician says what is wrong with it.
-            self._journal.count("messages_refused")
+            self._journal.count("refused_messages")
             return
         outputs = [name for name, entity in about.entities.items() if entity.command]
         if not self._services.describe(device, about.service, outputs):

@@ -38,29 +38,30 @@ STATISTICIAN = "The statistician"
 _TABLES: dict[tuple[str, Kind], str] = {
     (EVERY, "counter"): """
 faults | errors of this software; all else went on | look at the problem `fault`, and report it
-messages_set_aside | messages that are not handled any more: they ended the process twice, or failed with
+set_aside_messages | messages that are not handled any more: they ended the process twice, or failed with
  an error | look at the problem `set_aside`
-messages_refused | messages that could not be read; at the statistician those that it left with the broker,
+refused_messages | messages that could not be read; at the statistician those that it left with the broker,
  because too many waited | look at the log
 requests | requests that came |
-requests_refused | requests that were answered with an error | the answer says what was wrong
-requests_ignored | requests that were retained, or not for this process | send requests without retain
-requests_dropped | requests that came faster than the process takes them | find the client that asks without
+refused_requests | requests that were answered with an error | the answer says what was wrong
+ignored_requests | requests that were retained, or not for this process | send requests without retain
+dropped_requests | requests that came faster than the process takes them | find the client that asks without
  pause
-commands_dropped | commands that came too fast; of those for one output all but the newest 8 | find the
+dropped_commands | commands that came too fast; of those for one output all but the newest 8 | find the
  client that sends without pause
-messages_dropped | messages of QoS 0 that came faster than the process takes them | find the client that
+dropped_messages | messages of QoS 0 that came faster than the process takes them | find the client that
  sends without pause
-answers_lost | answers to requests that the broker did not take | ask again; if it goes on, look at the
+dropped_answers | answers to requests that the broker did not take | ask again; if it goes on, look at the
  broker's log
-publications_refused | messages that the broker refused | `last_error` and the log name the topic: look at
+refused_publications | messages that the broker refused | `last_error` and the log name the topic: look at
  the ACL
-publications_oversize | messages that are larger than the broker takes | raise `max_packet_size` of the
+refused_oversize_publications | messages that are larger than the broker takes | raise `max_packet_size` of
+ the
  broker
-problems_untold | problems of single devices for which health has no room | solve those that are told first
-access_left_out | changes that came too fast to be written into the access log | find who sends without
+dropped_problems | problems of single devices for which health has no room | solve those that are told first
+dropped_access_lines | changes that came too fast to be written into the access log | find who sends without
  pause
-access_damaged | lines of the access log that cannot be read | nothing, after a power cut
+unreadable_access_lines | lines of the access log that cannot be read | nothing, after a power cut
 """,
     (EVERY, "fact"): """
 clock | where the process has the time from | wait for the network, or set the clock, if it is not
@@ -82,19 +83,19 @@ access_log | the access log cannot be written: who changed what is not kept | lo
 """,
     (OWNERS, "counter"): """
 readings | readings that were kept for the statistician and published |
-readings_sent_again | readings that were sent again as backlog | nothing; many of them: look at the
+resent_readings | readings that were sent again as backlog | nothing; many of them: look at the
  statistician
-readings_oversize | readings that are larger than the broker takes; they were set aside | raise
+refused_oversize_readings | readings that are larger than the broker takes; they were set aside | raise
  `max_packet_size` of the broker
-readings_refused | readings that the broker will never take; they were set aside | look at the log
-outbox_dropped | the oldest readings, dropped because too many waited for the statistician | start the
+refused_readings | readings that the broker will never take; they were set aside | look at the log
+dropped_readings | the oldest readings, dropped because too many waited for the statistician | start the
  statistician; raise `outbox_mb` of `[storage]`
 outbox_on_disk | readings that wait on disk now | nothing, if it falls again; else look at the statistician
 clock_steps | steps of the clock that were noticed; what waited was dated again |
 commands | commands that came for outputs of this process |
-commands_repeated | commands of an id that was obeyed before: they were answered, not obeyed again |
-commands_<code> | commands that were refused, by the code of the answer | the answer says why
-results_lost | answers to commands that the broker did not take | look at the state of the output
+repeated_commands | commands of an id that was obeyed before: they were answered, not obeyed again |
+refused_commands_<code> | commands that were refused, by the code of the answer | the answer says why
+dropped_results | answers to commands that the broker did not take | look at the state of the output
 """,
     (OWNERS, "problem"): """
 outbox | a file of readings that wait cannot be used | look at the disk; the process goes on without it
@@ -106,31 +107,33 @@ answers | answers cannot be kept: a command that is sent again after a restart m
 """,
     (COLLECTORS, "counter"): """
 frames | Bluetooth advertisements of our devices |
-frames_refused | advertisements that could not be decoded, of all devices | see the next
-frames_refused.<device> | the same of one device | check its key; look at the problem `device.<device>`
-frames_not_trusted | good advertisements after a wrong one; dropped until three different ones have come |
-foreign_heard | advertisements of kinds that Boondock does not know |
-strangers_heard | advertisements of a known kind from devices that are not in the settings | run a scan to
+refused_frames | advertisements that could not be decoded, of all devices | see the next
+refused_frames.<device> | the same of one device | check its key; look at the problem `device.<device>`
+dropped_untrusted_frames | good advertisements after a wrong one; dropped until three different ones have
+ come |
+ignored_unknown_frames | advertisements of kinds that Boondock does not know |
+ignored_unconfigured_frames | advertisements of a known kind from devices that are not in the settings | run
+ a scan to
  add them
 radio_<state> | how often the radio changed to this state | many `failed`: look at the problem `radio`
 polls | questions to devices on a line |
-polls_failed | questions without a good answer, of all devices | see the next
-polls_failed.<device> | the same of one device | check cable, address and speed; look at `device.<device>`
-polls_skipped.<device> | questions left out because the answer before was still to come | ask less often, or
+failed_polls | questions without a good answer, of all devices | see the next
+failed_polls.<device> | the same of one device | check cable, address and speed; look at `device.<device>`
+skipped_polls.<device> | questions left out because the answer before was still to come | ask less often, or
  give slow devices a line of their own
-unknown_code.<device>.<entity> | codes that stand in no table of ours; the value is unknown | report the
+unknown_codes.<device>.<entity> | codes that stand in no table of ours; the value is unknown | report the
  code
 messages | messages of other publishers |
-commands_passed_on | commands that went on to other publishers |
-messages_while_offline.<device> | messages of a device that is said to be offline; they wait until it is
+forwarded_commands | commands that went on to other publishers |
+delayed_messages.<device> | messages of a device that is said to be offline; they wait until it is
  back |
-availability_refused.<device> | words for availability that are neither of the two in the settings | correct
+refused_availability.<device> | words for availability that are neither of the two in the settings | correct
  the table of the device
-payloads_refused.<device> | messages that cannot be read as the settings say | correct the table of the
+refused_payloads.<device> | messages that cannot be read as the settings say | correct the table of the
  device
-values_refused.<device>.<entity> | values that cannot be read as the settings say | correct the table of the
+refused_values.<device>.<entity> | values that cannot be read as the settings say | correct the table of the
  entity
-times_refused.<device> | times that cannot be true: the arrival counts | set the clock of the publisher
+refused_times.<device> | times that cannot be true: the arrival counts | set the clock of the publisher
 """,
     (COLLECTORS, "fact"): """
 radio | how the radio is scanning |
@@ -144,8 +147,9 @@ registry | the file of devices that were added while all ran cannot be read | do
 registry.<device> | a device that was added while all ran cannot be used | do what it says
 """,
     (CONTROLLER, "counter"): """
-commands_malformed | commands whose topic names no device and entity | look at the problem `commands`
-broker_restarts_asked | how often the broker hung, and its restart was asked for | look at the broker's log
+refused_malformed_commands | commands whose topic names no device and entity | look at the problem `commands`
+requested_broker_restarts | how often the broker hung, and its restart was asked for | look at the broker's
+ log
 """,
     (CONTROLLER, "fact"): """
 pins | which library reaches the pins, and what outputs do when the process ends |
@@ -171,41 +175,43 @@ battery_guard.source | the value that the guard needs is unknown: nothing guards
 """,
     (STATISTICIAN, "counter"): """
 readings | readings that were taken |
-states_stored | states on disk |
-states_equal | states that only repeat the one before; they are not stored |
-states_disabled | states of entities that are not `enabled` |
+stored_states | states on disk |
+unchanged_states | states that only repeat the one before; they are not stored |
+ignored_disabled_states | states of entities that are not `enabled` |
 readings_<clock> | readings of a clock that was not synchronised (`estimated`) or not set (`unset`) |
-readings_undated | readings without `ts` that waited for the clock |
-undated_lost | readings without `ts`, dropped because too many newer ones waited for the clock | let the
+delayed_undated_readings | readings without `ts` that waited for the clock |
+dropped_undated_readings | readings without `ts`, dropped because too many newer ones waited for the clock |
+ let the
  sender write `ts`
-readings_of_a_wrong_clock | readings whose `ts` was not believed | look at the problem `clock.<device>`
-readings_held | readings of counters that waited for the next one |
-readings_left_out | readings of counters that were left out as wrong | look at `counter.<device>.<entity>`
-readings_lost | readings that their collector had to drop: its outbox was full | keep the statistician
+refused_timestamps | readings whose `ts` was not believed | look at the problem `clock.<device>`
+delayed_counter_readings | readings of counters that waited for the next one |
+refused_counter_readings | readings of counters that were left out as wrong | look at
+ `counter.<device>.<entity>`
+lost_readings | readings that their collector had to drop: its outbox was full | keep the statistician
  running
-late | states that came late; their rows were made again |
-duplicates | readings that came again; they count once |
-gaps | readings that came while one before them was missing | nothing: the missing one is sent again
-streams_refused | readings with a stream that is not the sender's; they are stored, their numbers are not
+late_states | states that came late; their rows were made again |
+repeated_readings | readings that came again; they count once |
+stream_gaps | readings that came while one before them was missing | nothing: the missing one is sent again
+refused_streams | readings with a stream that is not the sender's; they are stored, their numbers are not
  believed | look at `stream.<device>`
-streams_restarted | streams whose numbers began again at 1 | look at `stream.<device>`
-jumps_refused | impossible numbers in a stream | look at `stream.<device>`
-last_resets_unread | `last_reset` that could not be read and was left out | look at `last_reset.<device>`
-values_too_large | numbers that no sum can hold; they count as unknown | look at `value.<device>.<entity>`
-powers_too_large | numbers that no energy can hold; they count as unknown | look at `energy.<device>`
-energy_ignored | power readings that made no energy: too late, or of the future |
-absences_filled | values that were known after all while the statistician was away |
-entities_redated | entities whose readings were dated again after a clock was set |
-entities_refused | entities for which there was no room | look at the problem `room`
-entities_forgotten | entities that never had a value, removed to make room for others |
-announcements_refused | devices of other programs that are not announced to Home Assistant: there are too
+restarted_streams | streams whose numbers began again at 1 | look at `stream.<device>`
+refused_jumps | impossible numbers in a stream | look at `stream.<device>`
+refused_last_resets | `last_reset` that could not be read and was left out | look at `last_reset.<device>`
+refused_large_values | numbers that no sum can hold; they count as unknown | look at `value.<device>.<entity>`
+refused_large_powers | numbers that no energy can hold; they count as unknown | look at `energy.<device>`
+ignored_powers | power readings that made no energy: too late, or of the future |
+filled_absences | values that were known after all while the statistician was away |
+redated_entities | entities whose readings were dated again after a clock was set |
+refused_entities | entities for which there was no room | look at the problem `room`
+forgotten_entities | entities that never had a value, removed to make room for others |
+refused_announcements | devices of other programs that are not announced to Home Assistant: there are too
  many | look at the problem `discovery`
 dead_letters | messages that were set aside because they cannot be read | look at the problem `messages`
-periods_compiled | 5-minute periods that were closed |
-periods_taken_back | rows of the future that were removed: the clock was ahead |
-rows_corrected | rows that were made again |
-rows_purged | rows that were removed for their age, or for want of room |
-rows_spoiled | rows that are missing by an error of this software | look at the problem `rows`, and report
+compiled_periods | 5-minute periods that were closed |
+removed_future_periods | rows of the future that were removed: the clock was ahead |
+corrected_rows | rows that were made again |
+purged_rows | rows that were removed for their age, or for want of room |
+failed_rows | rows that are missing by an error of this software | look at the problem `rows`, and report
  it
 backups | copies of the database that were made |
 """,

@@ -248,7 +248,7 @@ class EntityLimits(Part):
         problem = self._problem(device, more)
         if problem is None:
             return True
-        self._journal.count("entities_refused", more)
+        self._journal.count("refused_entities", more)
         self._refused_at = self._clock.monotonic()
         if self._journal.problem("room", problem, self._clock.wall()):
             log.warning("%s", problem)
@@ -299,7 +299,7 @@ class EntityLimits(Part):
             self._entities.remove(chosen[number])
         self._came(chosen[min(never)].record.device, -len(never))
         self.forgotten |= never
-        self._journal.count("entities_forgotten", len(never))
+        self._journal.count("forgotten_entities", len(never))
         return True
 
 
@@ -339,7 +339,7 @@ class CounterFilter(Part):
         if verdict.accepted or verdict.held is None:
             counts.append(state)
         if verdict.held is not None:
-            self._journal.count("readings_held")
+            self._journal.count("delayed_counter_readings")
         for one in verdict.left_out:
             self._tell(live, one, state.ts)
         return counts, [_state(live, one) for one in verdict.left_out]
@@ -374,7 +374,7 @@ class CounterFilter(Part):
     def _tell(self, live: LiveEntity, left_out: Held, now: int) -> None:
         record = live.record
         name = f"{record.device}.{record.entity}"
-        self._journal.count("readings_left_out")
+        self._journal.count("refused_counter_readings")
         if subject(name) in self._told or len(self._told) < _MOST_TOLD:
             self._told[subject(name)] = now
             reading = HeldReading(record.id, *left_out, "left_out")
@@ -384,14 +384,14 @@ class CounterFilter(Part):
         """Tell of what a reading says of cycles and cannot be read, until one that can."""
         about = f"last_reset.{device}"
         if reading.flaws:
-            self._journal.count("last_resets_unread", len(reading.flaws))
+            self._journal.count("refused_last_resets", len(reading.flaws))
             self._journal.problem(about, reading.flaws[0], now)
         elif reading.last_reset:
             self._journal.solved(about)
 
     def _tell_large(self, live: LiveEntity, state: State) -> None:
         name = f"{live.record.device}.{live.record.entity}"
-        self._journal.count("values_too_large")
+        self._journal.count("refused_large_values")
         about = f"value.{name}"
         if about in self._told or len(self._told) < _MOST_TOLD:
             self._told[about] = state.ts

@@ -100,7 +100,7 @@ class Ingest(Part):
         """Take one message; whatever is wrong with it, it will be acknowledged."""
         if len(self._messages) >= MOST_WAITING:
             # Unacknowledged, so the broker or the collector's outbox still has it.
-            self._journal.count("messages_refused")
+            self._journal.count("refused_messages")
             return
         if self.since is None:
             self.since = self._clock.monotonic()
@@ -188,7 +188,7 @@ class Ingest(Part):
             # What is ahead of a missing one comes again in its turn.
             return
         if self._clock.quality() == "unset":
-            self._journal.count("readings_undated")
+            self._journal.count("delayed_undated_readings")
         self._batch.undated.append(self.times.hold(device, reading))
 
     def _date_the_undated(self, now: int) -> None:
@@ -281,12 +281,12 @@ class Ingest(Part):
         # It is news, also if it says that nothing is known: the end that it follows may be taken back.
         live.newest = None
         if cut is not None and cut < ts < self.back_at:
-            self._journal.count("absences_filled")
+            self._journal.count("filled_absences")
             self._drop(live, State(cut, live.record.id, None, None), now)
 
     def _count_value(self, live: LiveEntity, state: State, now: int) -> None:
         if not live.record.enabled:
-            self._journal.count("states_disabled")
+            self._journal.count("ignored_disabled_states")
             return
         counts, gone = self._counter_filter.take(live, state, self._batch)
         for one in gone:
@@ -304,7 +304,7 @@ class Ingest(Part):
 
     def _take_value(self, live: LiveEntity, state: State, now: int) -> None:
         if not live.record.enabled:
-            self._journal.count("states_disabled")
+            self._journal.count("ignored_disabled_states")
             return
         states = live.news(state)
         if not states:
@@ -327,7 +327,7 @@ class Ingest(Part):
             self._mark_late(live, span, now)
 
     def _mark_late(self, live: LiveEntity, span: Span, now: int) -> None:
-        self._journal.count("late")
+        self._journal.count("late_states")
         begin = self._limits.begin
         self.mark(live.record.id, Span(max(span.since, begin), max(span.until, begin)), now)
 
@@ -378,7 +378,7 @@ class Ingest(Part):
         self._batch.owners = self._watermarks.owners()
         self._write(self._batch)
         if self.times.waiting:
-            self._journal.count("undated_lost", self._store.drop_undated(MOST_UNDATED))
+            self._journal.count("dropped_undated_readings", self._store.drop_undated(MOST_UNDATED))
         messages, self._messages = self._messages, []
         if not self.times.waiting:
             self.since = None
@@ -388,9 +388,9 @@ class Ingest(Part):
         self._watermarks.committed(self._clock.wall())
 
     def _count(self, batch: Batch) -> None:
-        self._journal.count("states_stored", len(batch.states))
+        self._journal.count("stored_states", len(batch.states))
         self._journal.count("readings", self._readings)
-        self._journal.count("states_equal", self._equal)
+        self._journal.count("unchanged_states", self._equal)
         self._readings = self._equal = 0
         if not batch.dead:
             self._journal.solved("messages")

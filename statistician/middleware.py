@@ -279,7 +279,7 @@ class Announcing(Middleware):
         entities = len(about.entities) + sum(len(other.entities) for other in others)
         fits = device in self._ours or (len(others) < MOST_DEVICES and entities <= MOST_ENTITIES)
         if not fits:
-            self._journal.count("announcements_refused")
+            self._journal.count("refused_announcements")
             self._journal.problem("discovery", _TOO_MANY, self._clock.wall())
         return fits
 

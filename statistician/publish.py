@@ -233,13 +233,13 @@ class Derived(Part):
                 integral.ignored += 1
             elif integral.feed(ts, watts):
                 yield self._state(energy, ts, described)
-            self._journal.count("energy_ignored", integral.ignored - ignored)
+            self._journal.count("ignored_powers", integral.ignored - ignored)
 
     def _note_power(self, energy: _Energy, watts: float | None) -> None:
         """Tell of a power that cannot be, until the next that can."""
         subject = f"energy.{energy.device}"
         if watts is not None and abs(watts) > MOST_WATTS:
-            self._journal.count("powers_too_large")
+            self._journal.count("refused_large_powers")
             text = (
                 f"{watts:g} W are no power: no energy is counted until the next value;"
                 " see what its source sends"
@@ -262,7 +262,7 @@ class Derived(Part):
     def pass_over(self, device: str, values: Values) -> None:
         """Count a reading that comes too late for an energy, which needs the order."""
         ignored = sum(energy.key in values for energy in self._sources.get(device, ()))
-        self._journal.count("energy_ignored", ignored)
+        self._journal.count("ignored_powers", ignored)
 
     def moved(self, moves: Mapping[int, Move]) -> None:
         """Go on in the time in which the newest energies are dated now."""

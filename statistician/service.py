@@ -293,7 +293,7 @@ class Statistician(Part):
         self._skip_what_is_not_kept(now)
         closed = self._compiler.advance(now, _SLICE_S)
         self._tell_spoiled()
-        self._journal.count("periods_compiled", closed.periods)
+        self._journal.count("compiled_periods", closed.periods)
         self._upkeep.settled()
         start = self._compiler.open or 0
         if self._compiler.due(now):
@@ -309,7 +309,7 @@ class Statistician(Part):
 
     def _tell_spoiled(self) -> None:
         for name, error in self._compiler.spoiled().items():
-            self._journal.count("rows_spoiled")
+            self._journal.count("failed_rows")
             text = (
                 f"{name} has no row, by an error of this software, please report it; others have: {error!r}"
             )
@@ -336,7 +336,7 @@ class Statistician(Part):
             self._commit()
         result = self._corrector.work(before, _SLICE_S)
         self._tell_spoiled()
-        self._journal.count("rows_corrected", len(result.changed))
+        self._journal.count("corrected_rows", len(result.changed))
         self._aggregates.say_corrected(result.changed, before)
 
     def _guard(self, work: Callable[[], None]) -> bool:

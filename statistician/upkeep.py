@@ -127,7 +127,7 @@ class Upkeep(Part):
             raise
         self._retention = None
         self._shrink = Shrink(self._store)
-        self._journal.count("rows_purged", retention.removed)
+        self._journal.count("purged_rows", retention.removed)
         log.info("purged %d rows, %d ms at a time at most", retention.removed, retention.longest * 1000)
 
     def look(self) -> None:
@@ -206,7 +206,7 @@ class Upkeep(Part):
             self._journal.fact("disk", told)
             log.warning("%s: %s", self._store.path, told)
         if not self._emergency.step():
-            self._journal.count("rows_purged", self._emergency.removed)
+            self._journal.count("purged_rows", self._emergency.removed)
             self._emergency = None
         self._store.checkpoint()
         return True

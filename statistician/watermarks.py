@@ -54,7 +54,7 @@ class Watermarks(Part):
         """
         stream = spot.stream
         if not of_service and not self._owners.owns(device, stream):
-            self._journal.count("streams_refused")
+            self._journal.count("refused_streams")
             self._tell(device, _not_its_own(device, stream), now)
             return StreamPlace.NEXT
         if stream not in self._streams:
@@ -66,9 +66,9 @@ class Watermarks(Part):
         mark, jumps = self._streams.mark(stream), self._streams.jumps
         place = self._streams.place(spot, now)
         if place is StreamPlace.DUPLICATE:
-            self._journal.count("duplicates")
+            self._journal.count("repeated_readings")
         elif place is StreamPlace.GAP:
-            self._journal.count("gaps")
+            self._journal.count("stream_gaps")
         if self._streams.jumps != jumps:
             self._tell(device, _impossible(device, spot, mark), now)
         return place
@@ -118,9 +118,9 @@ class Watermarks(Part):
 
     def _count(self) -> None:
         streams = self._streams
-        self._journal.count("readings_lost", streams.lost - self._lost)
-        self._journal.count("jumps_refused", streams.jumps - self._jumps)
-        self._journal.count("streams_restarted", streams.restarts - self._restarts)
+        self._journal.count("lost_readings", streams.lost - self._lost)
+        self._journal.count("refused_jumps", streams.jumps - self._jumps)
+        self._journal.count("restarted_streams", streams.restarts - self._restarts)
         self._lost, self._jumps, self._restarts = streams.lost, streams.jumps, streams.restarts
 
     def connected(self, now: int) -> None:

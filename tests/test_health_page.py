@@ -19,7 +19,7 @@ VALUES = {
     ("bus/publisher.py", "problem"): {"outbox", "manifest", "announced"},
 }
 # What no call of the journal names: the inbox and the journal count it by themselves.
-COUNTED = {"requests_dropped", "commands_dropped", "messages_dropped", "problems_untold"}
+COUNTED = {"dropped_requests", "dropped_commands", "dropped_messages", "dropped_problems"}
 
 
 def pattern(node: ast.expr) -> str | None:

@@ -258,7 +258,7 @@ class Dating(Part):
             # In days: else it would be news with every reading.
             text = _wrong(f"{(now - said) // DAY} days behind")
         if text:
-            self._journal.count("readings_of_a_wrong_clock")
+            self._journal.count("refused_timestamps")
             self._journal.problem(subject, text, now)
         elif subject in self._journal.problems:
             self._journal.solved(subject)

@@ -267,7 +267,7 @@ class ClockSteps(Part):
                 # By a clock that may be wrong.
                 self._estimated.note(number, move.since + move.by, self._time.offset)
         self._compiler.reload()
-        self._journal.count("entities_redated", len(moves))
+        self._journal.count("redated_entities", len(moves))
 
     def _follow(self, step: ClockStep) -> None:
         """Date anew what the wrong clock had dated."""
@@ -366,7 +366,7 @@ class ClockSteps(Part):
         if self._compiler.open is not None and self._compiler.open > now > 0:
             self._ingest.flush()
             self._corrector.give_up()
-            self._journal.count("periods_taken_back", self._compiler.roll_back(now))
+            self._journal.count("removed_future_periods", self._compiler.roll_back(now))
             self._aggregates.take_back(self._compiler.open)
 
 

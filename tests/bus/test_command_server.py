@@ -79,7 +79,7 @@ def test_a_later_life_gives_the_same_answer_byte_for_byte(path: Path) -> None:
     assert not later.repeat("tap", entity="lamp")
     assert not later.repeat("tap-2")
     assert not later.repeat(None)
-    assert later.journal.counters["commands_repeated"] == 1
+    assert later.journal.counters["repeated_commands"] == 1
 
 
 @_quick
@@ -117,7 +117,7 @@ def test_one_that_was_begun_is_counted_only_and_in_a_later_life_refused(path: Pa
         assert later.is_cut_off("tap")
         later.send("tap", Code.INTERNAL)
         assert later.is_cut_off("tap"), "its own refusal does not make it new"
-        assert later.journal.counters["commands_repeated"] == 2
+        assert later.journal.counters["repeated_commands"] == 2
 
 
 @pytest.mark.parametrize("code", [Code.HARDWARE, Code.INTERLOCK, Code.BUSY])

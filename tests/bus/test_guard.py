@@ -96,7 +96,7 @@ def test_one_message_that_fails_is_told_and_kept_and_the_others_are_handled(
     ]
     assert running.acknowledged == [message(number) for number in range(5)]
     journal = running.process.journal
-    assert (journal.counters["faults"], journal.counters["messages_set_aside"]) == (1, 1)
+    assert (journal.counters["faults"], journal.counters["set_aside_messages"]) == (1, 1)
     assert "camper/state/van: a message was set aside" in journal.problems["set_aside"]
     assert "KeyError('planted')" in journal.problems["fault"]
     ((aside, error),) = running.service.aside

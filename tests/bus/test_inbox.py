@@ -47,7 +47,7 @@ def test_who_floods_with_requests_loses_only_his_own() -> None:
     inbox.put(mine)
     inbox.put(request(2, None))
     assert all_of(inbox) == [*floods[:OF_ONE], mine, request(2, None)]
-    assert inbox.dropped["requests_dropped"] == 10_000 - OF_ONE
+    assert inbox.dropped["dropped_requests"] == 10_000 - OF_ONE
     inbox.put(floods[-1])
     assert all_of(inbox) == [floods[-1]], "once they are taken there is room again"
 
@@ -57,7 +57,7 @@ def test_many_names_are_no_way_round_it() -> None:
     for number in range(10_000):
         inbox.put(request(number, f"camper/response/{number}"))
     assert len(all_of(inbox)) == REQUESTS
-    assert inbox.dropped["requests_dropped"] == 10_000 - REQUESTS
+    assert inbox.dropped["dropped_requests"] == 10_000 - REQUESTS
 
 
 def test_who_asks_too_often_is_dropped_before_it_costs_time() -> None:
@@ -90,7 +90,7 @@ def test_a_flood_of_requests_keeps_neither_readings_nor_orders_out() -> None:
     for one in others:
         inbox.put(one)
     assert all_of(inbox)[-3:] == others
-    assert inbox.messages_dropped == 0
+    assert inbox.dropped_messages == 0
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_000])
@@ -99,9 +99,9 @@ def test_messages_that_nobody_acknowledges_are_bounded_by_their_bytes(size: int)
     count = 2 * UNACKNOWLEDGED // (size + 400)
     for _ in range(count):
         inbox.put(message(bytes(size), 0))
-    assert 0 < inbox.messages_dropped < count
+    assert 0 < inbox.dropped_messages < count
     held = all_of(inbox)
-    assert len(held) + inbox.messages_dropped == count
+    assert len(held) + inbox.dropped_messages == count
     assert len(held) * size <= UNACKNOWLEDGED + size
     inbox.put(message(bytes(size), 0))
     assert len(all_of(inbox)) == 1, "once they are taken there is room again"
@@ -159,7 +159,7 @@ def test_of_the_commands_for_one_output_the_newest_count_and_another_output_lose
     dropped = [inbox.put(one) for one in floods]
     assert all_of(inbox) == [fan, *floods[-OF_ONE:]]
     assert [one for one in dropped if one is not None] == floods[:-OF_ONE], "they are acknowledged"
-    assert inbox.dropped["commands_dropped"] == 1000 - OF_ONE
+    assert inbox.dropped["dropped_commands"] == 1000 - OF_ONE
 
 
 @pytest.mark.parametrize("names", [1, 10_000])
@@ -170,7 +170,7 @@ def test_a_flood_of_commands_for_others_is_bounded(names: int) -> None:
     mine = command("relay/pump", 1)
     inbox.put(mine)
     kept = RATE_OF_ONE if names == 1 else RATE
-    assert sum(one is not None for one in dropped) == inbox.dropped["commands_dropped"] == 10_000 - kept
+    assert sum(one is not None for one in dropped) == inbox.dropped["dropped_commands"] == 10_000 - kept
     found = all_of(inbox)
     assert (found[0], len(found)) == (mine, kept + 1)
 

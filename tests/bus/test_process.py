@@ -183,7 +183,7 @@ def test_a_flood_is_told_and_over_when_it_is_over(machine: Machine) -> None:
     machine.pass_(40)
     process._look_after(Idle(), machine.boottime)
     assert "a client sends without pause" in process.journal.problems["flood"]
-    assert process.journal.counters["requests_dropped"] == 100 - OF_ONE
+    assert process.journal.counters["dropped_requests"] == 100 - OF_ONE
     machine.pass_(HEALTH_EVERY_S)
     process._look_after(Idle(), machine.boottime)
     assert "flood" not in process.journal.problems

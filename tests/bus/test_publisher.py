@@ -226,7 +226,7 @@ def test_the_watermark_empties_the_outbox(setup: Setup) -> None:
     for nonsense in (b"", b"x", b"\xff", b"1.5"):
         setup.publisher.take(topic, nonsense, 0.0)
     assert setup.publisher.waiting == 1
-    assert setup.journal.counters["messages_refused"] == 4
+    assert setup.journal.counters["refused_messages"] == 4
     setup.publisher.take(topic, b"1", 0.0)
     assert setup.publisher.waiting == 0
 
@@ -236,7 +236,7 @@ def test_a_reading_too_large_for_the_broker_is_set_aside(setup: Setup) -> None:
     assert not setup.publisher.reading("mppt", {"note": "x" * 1000}, ts=NOON_MS)
     assert setup.publisher.reading("mppt", {"voltage": 1.0}, ts=NOON_MS)
     assert setup.seqs() == [1]
-    assert setup.journal.counters["readings_oversize"] == 1
+    assert setup.journal.counters["refused_oversize_readings"] == 1
     assert setup.journal.last_error is not None
 
 

@@ -77,9 +77,9 @@ def _of_the_chip(bed: Bed, folder: str, fault: str, over: str, *says: str) -> No
     _is_gone(rig, "starter", *says)
     _the_tank_is_untouched(rig)
     # Long enough for the longest back-off.
-    polls = rig.journal.counters["polls_failed.starter"]
+    polls = rig.journal.counters["failed_polls.starter"]
     rig.run(60)
-    assert rig.journal.counters["polls_failed.starter"] - polls <= 6
+    assert rig.journal.counters["failed_polls.starter"] - polls <= 6
     bed.tell(over)
     _is_back(rig, "starter", DEVICE_BACK_S)
     assert rig.said("starter")[-1]["voltage"] == 12.5

@@ -145,7 +145,7 @@ def test_a_fault_is_told_survived_and_leaves_others_alone(
         assert text in str(van.rig.problem(name))
         assert van.rig.said(name)[-1]["voltage"] is None
     assert (van.rig.online("shed"), van.rig.problem("shed")) == (True, None)
-    assert van.rig.journal.counters.get("polls_failed.shed", 0) == 0
+    assert van.rig.journal.counters.get("failed_polls.shed", 0) == 0
     van.mend()
     van.rig.run(LONGEST_S)
     for name in ("front", "rear"):
@@ -173,9 +173,9 @@ def test_a_silent_unit_leaves_its_neighbour_on_the_bus_alone(van: Van) -> None:
     assert (van.rig.online("front"), van.rig.online("rear")) == (False, True)
     assert "unit 1 does not answer" in str(van.rig.problem("front"))
     assert van.rig.problem("rear") is None
-    assert van.rig.journal.counters.get("polls_failed.rear", 0) == 0
+    assert van.rig.journal.counters.get("failed_polls.rear", 0) == 0
     # Asked ever less often, so that the neighbour's time is not eaten.
-    asked = van.rig.journal.counters["polls_failed.front"]
+    asked = van.rig.journal.counters["failed_polls.front"]
     assert asked < 120 / EVERY / 2
     van.mend()
     van.rig.run(LONGEST_S)

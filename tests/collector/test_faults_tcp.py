@@ -141,4 +141,4 @@ def test_a_connection_that_is_reset_between_polls_is_no_fault(rig: Rig, server: 
         server.hang_up()
         rig.run(5)
     assert rig.online("sun")
-    assert rig.journal.counters.get("polls_failed.sun", 0) == 0
+    assert rig.journal.counters.get("failed_polls.sun", 0) == 0

@@ -190,7 +190,7 @@ def test_a_fault_is_told_and_ends_by_itself(
     assert rig.online("mppt")
     assert rig.problem("mppt") is None
     rig.run(60, step=10.0)
-    assert rig.journal.counters["polls_failed.mppt"] == 0
+    assert rig.journal.counters["failed_polls.mppt"] == 0
     _mend(shunt, fault)
     assert until(rig, lambda: rig.online("shunt") is True) <= 62
     assert rig.problem("shunt") is None

@@ -161,13 +161,13 @@ def test_garbage_is_counted_and_changes_nothing(setup: Setup, payload: bytes) ->
     setup.hear(SENSOR, payload)
     setup.pass_(2.0)
     assert len(setup.said("plug")) == 1
-    assert setup.journal.counters["payloads_refused.plug"] == 1
+    assert setup.journal.counters["refused_payloads.plug"] == 1
 
 
 def test_a_wrong_type_is_counted_and_the_rest_of_the_message_counts(setup: Setup) -> None:
     setup.hear(SENSOR, {"ENERGY": {"Power": "lots", "Total": 2}})
     assert setup.values("plug") == [{"energy": 2000}]
-    assert setup.journal.counters["values_refused.plug.power"] == 1
+    assert setup.journal.counters["refused_values.plug.power"] == 1
 
 
 def test_silence_makes_it_offline_and_unknown(setup: Setup) -> None:
@@ -210,7 +210,7 @@ def test_availability_says_nothing_of_values_and_its_garbage_is_counted(setup: S
     setup.hear(LWT, "Online")
     setup.hear(LWT, b"\xff")
     assert setup.bus.on("camper/availability/plug") == []
-    assert setup.journal.counters["availability_refused.plug"] == 1
+    assert setup.journal.counters["refused_availability.plug"] == 1
 
 
 def test_what_the_broker_had_kept_counts_only_if_it_is_asked_for(tmp_path: Path, time: FakeTime) -> None:
@@ -240,7 +240,7 @@ def test_the_devices_own_time_dates_a_reading(setup: Setup) -> None:
         ("12:00:10", 5),
     ]
     assert [one.get("late") for one in setup.said("outside")] == [None, None, True, None, None]
-    assert setup.journal.counters["times_refused.outside"] == 2
+    assert setup.journal.counters["refused_times.outside"] == 2
     plain = setup.bus.on("camper/state/outside/temperature")
     assert b"3.0" not in plain, "an earlier value does not replace a newer one"
     assert setup.bus.on("camper/availability/outside") == [b"online"]
@@ -401,7 +401,7 @@ def test_a_broker_that_does_not_take_the_command_is_told(setup: Setup) -> None:
     setup.bus.answer = Sent.YES
     setup.pass_(6.0)
     assert setup.bus.on(COMMAND) == [], "it is not sent late"
-    assert setup.journal.counters["commands_hardware"] == 1
+    assert setup.journal.counters["refused_commands_hardware"] == 1
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -146,7 +146,7 @@ def test_one_bad_answer_is_no_problem_yet(rig: Rig, wires: dict[str, ScriptedLin
     rig.run(10)
     assert rig.problem("one") is None
     assert rig.online("one") is True
-    assert rig.journal.counters["polls_failed.one"] == 1
+    assert rig.journal.counters["failed_polls.one"] == 1
     rig.run(20)
     assert rig.problem("one") == "checksum"
 
@@ -231,7 +231,7 @@ def test_a_question_that_is_still_open_is_not_asked_again(rig: Rig, wires: dict[
     rig.service.tick(rig.time.pass_(0.5))
     rig.service.tick(rig.time.pass_(10))
     assert wires["left"].asked == ["one", "two"], "their answers wait in the queue"
-    assert rig.journal.counters["polls_skipped.one"] == 1
+    assert rig.journal.counters["skipped_polls.one"] == 1
 
 
 def test_a_removed_device_is_asked_no_more_and_its_line_closed_when_it_was_the_last(

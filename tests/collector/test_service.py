@@ -160,7 +160,7 @@ def test_cut_frames_are_counted_and_change_nothing(setup: Setup) -> None:
     for cut in range(23):
         setup.hear(victron.BatteryMonitor(voltage=10.0), cut=cut)
     assert len(setup.readings()) == 1
-    assert setup.journal.counters["frames_refused.shunt"] == 23
+    assert setup.journal.counters["refused_frames.shunt"] == 23
     assert setup.journal.problems == {}
 
 
@@ -173,7 +173,7 @@ def test_the_wrong_kind_is_said(setup: Setup) -> None:
 
 def test_other_peoples_victrons_are_counted_only(setup: Setup) -> None:
     setup.hear_bytes(b"\x10\x02", address="AA:AA:AA:AA:AA:AA")
-    assert setup.journal.counters["strangers_heard"] == 1
+    assert setup.journal.counters["ignored_unconfigured_frames"] == 1
     assert setup.readings() == []
 
 

@@ -223,7 +223,7 @@ def test_a_broker_that_hangs_is_asked_to_be_restarted_and_once_a_minute_again(
     assert not asked(rig), "it answers, and refuses us"
     connect(rig)
     assert not asked(rig)
-    assert rig.journal.counters["broker_restarts_asked"] == 2
+    assert rig.journal.counters["requested_broker_restarts"] == 2
 
 
 def test_a_broker_that_hung_before_the_controller_started_is_noticed_too(

@@ -173,7 +173,7 @@ def test_the_same_command_delivered_twice_while_it_waits_moves_once(make: MakeRi
     assert gpio.edges(PUMP) == [False, True]
     first, again = rig.answers("pump")
     assert first == again
-    assert rig.journal.counters["commands_repeated"] == 2
+    assert rig.journal.counters["repeated_commands"] == 2
 
 
 def test_a_process_that_ends_answers_what_waits(make: MakeRig) -> None:

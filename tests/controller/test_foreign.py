@@ -84,7 +84,7 @@ def test_where_nobody_obeys_the_controller_answers_with_all_fields(rig: Rig, tar
     assert text in answer["message"]
     (copy,) = (p for p in rig.bus.published if p.topic == ME)
     assert (json.loads(copy.payload), copy.correlation) == (answer, b"7")
-    assert rig.journal.counters["commands_not_found"] == 2
+    assert rig.journal.counters["refused_commands_not_found"] == 2
 
 
 @pytest.mark.parametrize("target", ["nobody/x", "epever/load", "epever/x", "plug/load", "shunt/voltage"])
@@ -165,7 +165,7 @@ def test_an_answer_that_cannot_be_read_is_one(rig: Rig) -> None:
     rig.receive("camper/result/plug/load", b"{")
     rig.pass_(LONGEST_S + 1)
     assert codes(rig, "plug/load") == []
-    assert rig.journal.counters["messages_refused"] == 1
+    assert rig.journal.counters["refused_messages"] == 1
 
 
 def test_a_flood_is_answered_with_busy_and_kept_bounded(rig: Rig) -> None:
@@ -226,7 +226,7 @@ def test_a_malformed_topic_is_answered_where_it_can_and_told(
     assert (answer["code"], answer["id"]) == ("invalid", "a")
     assert answer["actual"] == ("OFF" if result == "relay/pump" else None)
     assert "a command goes to camper/set/<device>/<entity>" in rig.journal.problems["commands"]
-    assert rig.journal.counters["commands_malformed"] == 1
+    assert rig.journal.counters["refused_malformed_commands"] == 1
     rig.pass_(599)
     assert "commands" in rig.journal.problems
     rig.pass_(2)
@@ -235,7 +235,7 @@ def test_a_malformed_topic_is_answered_where_it_can_and_told(
 
 def test_set_without_anything_behind_it_is_malformed_too(rig: Rig) -> None:
     rig.receive("camper/set")
-    assert rig.journal.counters["commands_malformed"] == 1
+    assert rig.journal.counters["refused_malformed_commands"] == 1
 
 
 def set_aside(

@@ -291,7 +291,7 @@ def test_garbage_from_another_device_is_counted_and_forbids_as_before(make: Make
     rig.say("fresh_water", level=50)
     for payload in (b"\xff", b"[]", b'{"level":[1]}', b'{"level":NaN}', b"", b"{"):
         rig.receive("camper/state/fresh_water", payload)
-    assert rig.journal.counters["messages_refused"] == 5
+    assert rig.journal.counters["refused_messages"] == 5
     assert rig.command("pump", "ON")["status"] == "ok"
     rig.receive("camper/state/other", b'{"level":1}')
     rig.pass_(0)

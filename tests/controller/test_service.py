@@ -79,7 +79,7 @@ def test_a_refused_command_is_answered_with_its_code_and_moves_nothing(
     assert (answer["status"], answer["code"], answer["actual"]) == ("error", code, "OFF")
     assert word in answer["message"]
     assert gpio.edges(PUMP) == [False]
-    assert rig.journal.counters[f"commands_{code}"] == 1
+    assert rig.journal.counters[f"refused_commands_{code}"] == 1
 
 
 def test_a_retained_command_is_refused_and_answered(rig: Rig, gpio: Gpio) -> None:
@@ -204,7 +204,7 @@ def test_an_answer_goes_nowhere_but_below_response(rig: Rig, topic: str) -> None
 def test_an_answer_that_cannot_be_sent_is_counted_and_the_state_waits(rig: Rig, gpio: Gpio) -> None:
     rig.bus.answer = Sent.LATER
     rig.receive("camper/set/relay/pump", b"ON")
-    assert rig.journal.counters["results_lost"] == 1
+    assert rig.journal.counters["dropped_results"] == 1
     assert gpio.level(PUMP) is True
     rig.bus.answer = Sent.YES
     rig.controller.handle(Connected(2))
@@ -245,7 +245,7 @@ def test_what_is_no_topic_of_ours_is_left_alone(rig: Rig) -> None:
     for topic in ("van/set/relay/pump", "camper/settings/relay/pump", "camper"):
         rig.receive(topic)
     assert rig.bus.published[start:] == []
-    assert rig.journal.counters["messages_refused"] == 3
+    assert rig.journal.counters["refused_messages"] == 3
 
 
 def test_the_watermark_empties_the_outbox(rig: Rig) -> None:

@@ -216,7 +216,7 @@ def test_a_service_that_went_while_the_broker_was_away_is_not_believed_gone(rig:
 )
 def test_an_about_that_is_none_is_counted(rig: Rig, payload: bytes) -> None:
     rig.receive("camper/about/shunt", payload, retain=True)
-    assert rig.journal.counters["messages_refused"] == 1
+    assert rig.journal.counters["refused_messages"] == 1
 
 
 def test_a_device_that_is_gone_stays_gone(rig: Rig) -> None:

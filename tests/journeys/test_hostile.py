@@ -200,14 +200,14 @@ def check_what_is_kept(house: House, marked: list[float], letters: int) -> None:
 def check_counters(house: House, said: dict[str, Counter[str]]) -> None:
     """Each refusal that was answered was counted, and what cannot be answered too."""
     results, answers = refused(house)
-    codes = [f"commands_{code}" for code in Code]
+    codes = [f"refused_commands_{code}" for code in Code]
     refusals = sum(said[name][code] for name in PROCESSES for code in codes)
     # One to a malformed topic is answered at its Response Topic, if it has one.
-    assert 500 < results <= refusals <= results + said["controller"]["commands_malformed"]
-    counted = sum(said[name]["requests_refused"] for name in PROCESSES)
-    lost = sum(said[name]["answers_lost"] for name in PROCESSES)
+    assert 500 < results <= refusals <= results + said["controller"]["refused_malformed_commands"]
+    counted = sum(said[name]["refused_requests"] for name in PROCESSES)
+    lost = sum(said[name]["dropped_answers"] for name in PROCESSES)
     assert 1000 < counted - lost <= answers <= counted
-    assert all(said[name]["messages_refused"] for name in ("controller", "collector_serial"))
+    assert all(said[name]["refused_messages"] for name in ("controller", "collector_serial"))
     assert said["statistician"]["dead_letters"] > 500
 
 

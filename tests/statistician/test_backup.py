@@ -272,7 +272,7 @@ def test_outboxes_send_again_what_a_restored_copy_lacks(rig: Rig, tmp_path: Path
     volts = [s.value for s in rig.store.states.between(0, None) if s.entity == 1]
     # 4 and 5 were on the damaged disk only: gone, and counted.
     assert volts == [12.0, 1.0, 2.0, 3.0, 6.0, 7.0]
-    assert rig.journal.counters["readings_lost"] == 2
+    assert rig.journal.counters["lost_readings"] == 2
 
 
 def test_how_the_backup_of_everything_went_is_told(rig: Rig, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_what_was_never_read_gives_way_to_the_next_stranger(rig: Rig) -> None:
     about(rig, "fridge", "power")
     rig.reading("fridge", {"power": 40.0})
     assert described(rig, "fridge") == {"power"}
-    assert rig.journal.counters["entities_forgotten"] >= 2 * MOST
+    assert rig.journal.counters["forgotten_entities"] >= 2 * MOST
 
 
 def test_what_was_never_read_gives_way_also_after_a_restart(rig: Rig) -> None:
@@ -121,7 +121,7 @@ def newcomers(rig: Rig, service: str | None = None) -> None:
     for i in range(MOST):
         about(rig, f"late{i}", "power", service=service)
     rig.commit()
-    assert rig.journal.counters["entities_forgotten"] > 0
+    assert rig.journal.counters["forgotten_entities"] > 0
 
 
 def on_disk(rig: Rig) -> set[tuple[str, str]]:

@@ -238,7 +238,7 @@ def test_one_entity_spoils_only_its_own_row(
     rig.run_until(START + 11 * MINUTE)
     assert len(rig.rows("good")) == len(rig.rows("sum")) == 2
     assert "van.bad has no row" in rig.journal.problems["rows"]
-    assert rig.journal.counters["rows_spoiled"] > 0
+    assert rig.journal.counters["failed_rows"] > 0
     monkeypatch.undo()
     # A better version makes good what is still to be made.
     rig.crash()

@@ -67,7 +67,7 @@ def test_a_repeat_is_not_stored_again(rig: Rig) -> None:
         rig.reading("van", {"volt": 12.0})
     rig.commit()
     assert len(rig.store.states.between(0, None)) == 1
-    assert rig.journal.counters["states_equal"] == 9
+    assert rig.journal.counters["unchanged_states"] == 9
 
 
 def test_what_is_retained_of_a_stranger_does_not_replace_what_came_since_the_connect(rig: Rig) -> None:
@@ -104,7 +104,7 @@ def test_missed_periods_are_made_up_at_start_from_what_comes_then(rig: Rig) -> N
     assert len(rig.rows("volt")) == 36
     assert [row.row.mean for row in rig.rows("volt", Table.HOUR)] == [12.0, 12.0, 12.0]
     assert [row.row.coverage for row in rig.rows("volt", Table.HOUR)] == [1.0, 1.0, 1.0]
-    assert rig.journal.counters["absences_filled"] == 2
+    assert rig.journal.counters["filled_absences"] == 2
     # Only the newest is said, once.
     assert [m.start for m in rig.notes.statistics("van", "5minute")][-1] == "2026-11-23T14:55:00.000Z"
     assert len(rig.notes.statistics("van", "hour")) <= 2
@@ -280,7 +280,7 @@ def test_a_damaged_database_is_set_aside(tmp_path: Path) -> None:
     assert (tmp_path / "s.db.damaged").exists()
     rig.reading("van", {"volt": 12.0})
     rig.commit()
-    assert rig.journal.counters["states_stored"] == 1
+    assert rig.journal.counters["stored_states"] == 1
 
 
 def test_the_purge_keeps_what_sums_and_silent_entities_stand_on(tmp_path: Path) -> None:

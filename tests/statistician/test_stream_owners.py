@@ -65,8 +65,8 @@ def test_a_strangers_number_moves_nothing_of_the_owner(rig: Rig, about: About | 
     rig.commit()
     assert rig.notes.watermarks(STREAM) == [2]
     assert (stored(rig), stored(rig, "copy")) == (2, 4)
-    assert rig.journal.counters["duplicates"] == rig.journal.counters["gaps"] == 0
-    assert rig.journal.counters["streams_refused"] == 4
+    assert rig.journal.counters["repeated_readings"] == rig.journal.counters["stream_gaps"] == 0
+    assert rig.journal.counters["refused_streams"] == 4
     assert all(word in problem(rig, "copy") for word in ("copy", STREAM, '"service": "ble"', "Leave out"))
     assert problem(rig, "van") == ""
 
@@ -112,7 +112,7 @@ def test_a_device_that_was_removed_or_moved_still_ends_its_stream(rig: Rig, *, r
     rig.commit()
     assert rig.notes.watermarks(STREAM)[-1] == 3
     assert rig.notes.watermarks("serial-1") == [1]
-    assert rig.journal.counters["streams_refused"] == 0
+    assert rig.journal.counters["refused_streams"] == 0
 
 
 def test_an_import_speaks_for_any_device(rig: Rig) -> None:
@@ -162,7 +162,7 @@ def test_a_jump_that_cannot_be_is_stored_and_told_but_moves_nothing(
     moved = {3: 3}.get(seq, 3 if after == 3 else 2)
     assert rig.notes.watermarks(STREAM)[-1] == moved
     assert stored(rig) == 3
-    assert rig.journal.counters["jumps_refused"] == 1
+    assert rig.journal.counters["refused_jumps"] == 1
     assert all(word in problem(rig, "van") for word in ("van", str(seq), STREAM, "new stream"))
     rig.commit()
     say(rig, moved + 1)
@@ -194,8 +194,8 @@ def test_an_outbox_that_dropped_its_oldest_rows_goes_on(rig: Rig, silence_s: int
     say(rig, after + 1, after=after)
     rig.commit()
     assert rig.notes.watermarks(STREAM)[-1] == after + 1
-    assert rig.journal.counters["readings_lost"] == after - 1
-    assert rig.journal.counters["jumps_refused"] == 0
+    assert rig.journal.counters["lost_readings"] == after - 1
+    assert rig.journal.counters["refused_jumps"] == 0
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -214,8 +214,8 @@ def test_a_counter_that_begins_again_is_taken(
     rig.commit()
     assert stored(rig) == 8
     assert rig.notes.watermarks(STREAM)[-1] == 3
-    assert rig.journal.counters["streams_restarted"] == 1
-    assert rig.journal.counters["duplicates"] == 0
+    assert rig.journal.counters["restarted_streams"] == 1
+    assert rig.journal.counters["repeated_readings"] == 0
 
 
 def test_a_counter_that_begins_again_asks_for_its_first_reading(rig: Rig) -> None:
@@ -244,7 +244,7 @@ def test_without_a_time_a_one_that_is_not_sent_again_begins_anew(rig: Rig) -> No
     arrive(1, after=0)
     arrive(2)
     rig.commit()
-    assert rig.journal.counters["duplicates"] == 2
+    assert rig.journal.counters["repeated_readings"] == 2
     assert rig.notes.watermarks(STREAM) == [3]
     arrive(1)
     rig.commit()
@@ -263,7 +263,7 @@ def test_old_rows_that_are_sent_again_stay_duplicates(rig: Rig, *, restart: bool
     for seq in range(1, 40):
         say(rig, seq, after=0 if seq == 1 else None, ts=began + seq * SECOND)
     rig.commit()
-    assert rig.journal.counters["duplicates"] == 39
+    assert rig.journal.counters["repeated_readings"] == 39
     assert stored(rig) == 39
     assert [record.seq for record in rig.store.streams()] == [39]
 
@@ -300,7 +300,7 @@ def test_a_crowd_of_strangers_fills_neither_health_nor_memory(
     assert len([one for one in rig.journal.problems if one.startswith("stream.")]) == 50
     assert len(rig.store.owners()) == 20
     assert "more than 20" in rig.dead_letters()[-1].error
-    assert rig.journal.counters["streams_refused"] == 120
+    assert rig.journal.counters["refused_streams"] == 120
 
 
 def test_a_crowd_of_strangers_takes_no_stream_from_a_device_of_the_house(
@@ -341,7 +341,7 @@ def test_what_was_dated_anew_before_it_is_sent_again_stays_a_duplicate(rig: Rig)
             )
             rig.message(TOPICS.state("van"), encode_reading(reading))
     rig.commit()
-    assert rig.journal.counters["duplicates"] == 2
+    assert rig.journal.counters["repeated_readings"] == 2
     assert stored(rig) == 2
 
 

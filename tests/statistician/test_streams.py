@@ -79,7 +79,7 @@ def test_a_duplicate_is_acknowledged_and_not_counted_again(rig: Rig) -> None:
     rig.commit()
     assert stored(rig) == [12.0]
     assert len(rig.notes.acknowledged) == 2
-    assert rig.journal.counters["duplicates"] == 1
+    assert rig.journal.counters["repeated_readings"] == 1
     # The same watermark again would ask for everything again.
     assert rig.notes.watermarks(STREAM) == [1]
 
@@ -103,7 +103,7 @@ def test_a_gap_is_stored_but_asks_once_for_what_is_missing(rig: Rig, *, doubted:
     rig.commit()
     assert rig.notes.watermarks(STREAM) == [*[1] * (2 + doubted), 5]
     assert stored(rig) == [12.0, 2.0, 3.0, 4.0, 5.0]
-    assert rig.journal.counters["gaps"] == 3 + doubted
+    assert rig.journal.counters["stream_gaps"] == 3 + doubted
 
 
 def test_a_mark_that_moves_and_meets_a_gap_is_said_twice(rig: Rig) -> None:
@@ -161,7 +161,7 @@ def test_a_live_reading_ahead_of_the_backlog_is_published_on_time_and_counts_in_
     rig.reading("van", {"energy": 107.0}, stream=STREAM, seq=8)
     rig.run_until(START + 26 * 60 * SECOND)
     assert rig.rows("energy")[-1].start == START + 20 * 60 * SECOND, "before the backlog comes"
-    before = rig.journal.counters["rows_corrected"]
+    before = rig.journal.counters["corrected_rows"]
     for seq in range(2, 9):
         ts = START + (20 if seq == 8 else 2 * seq) * 60 * SECOND
         rig.reading("van", {"energy": 99.0 + seq}, ts=ts, stream=STREAM, seq=seq, again=True)
@@ -169,7 +169,7 @@ def test_a_live_reading_ahead_of_the_backlog_is_published_on_time_and_counts_in_
     assert rig.notes.watermarks(STREAM)[-1] == 8
     sums = {(row.start - START) // 60_000: row.row.sum for row in rig.rows("energy")}
     assert (sums[0], sums[5], sums[10], sums[20]) == (1.0, 3.0, 6.0, 7.0)
-    corrected = rig.journal.counters["rows_corrected"] - before
+    corrected = rig.journal.counters["corrected_rows"] - before
     assert 0 < corrected <= 7, "once"
 
 
@@ -177,11 +177,11 @@ def test_after_says_what_will_never_come(rig: Rig) -> None:
     send(rig, 4711, 12.0, after=4710)
     rig.commit()
     assert rig.notes.watermarks(STREAM) == [4711]
-    assert rig.journal.counters["readings_lost"] == 0
+    assert rig.journal.counters["lost_readings"] == 0
     send(rig, 4720, 13.0, after=4719)
     rig.commit()
     assert rig.notes.watermarks(STREAM) == [4711, 4720]
-    assert rig.journal.counters["readings_lost"] == 8
+    assert rig.journal.counters["lost_readings"] == 8
 
 
 def test_a_reading_without_values_only_moves_the_stream(rig: Rig) -> None:
@@ -201,7 +201,7 @@ def test_a_restart_knows_the_streams_and_says_so_on_connect(rig: Rig) -> None:
     send(rig, 3, 12.7)
     rig.commit()
     assert rig.notes.watermarks(STREAM) == [2, 3]
-    assert rig.journal.counters["duplicates"] == 1
+    assert rig.journal.counters["repeated_readings"] == 1
 
 
 def test_only_what_is_on_disk_is_said_on_connect(rig: Rig) -> None:

@@ -40,7 +40,7 @@ def test_an_unreadable_last_reset_loses_no_reading_and_health_names_it(rig: Rig,
     rig.commit()
     assert [state.value for state in rig.store.states.between(0, None)] == [100.0, 103.0]
     assert rig.dead_letters() == []
-    assert rig.journal.counters["last_resets_unread"] == 1
+    assert rig.journal.counters["refused_last_resets"] == 1
     assert "allowed is" in rig.journal.problems["last_reset.van"]
     say(rig, energy=1, last_reset={"energy": "2026-11-23T12:02:00Z"})
     assert "last_reset.van" not in rig.journal.problems
@@ -86,7 +86,7 @@ def test_a_number_that_cannot_be_spoils_no_energy_and_no_sum(tmp_path: Path, wil
         counter = wild if abs(wild) > 1e100 and minute in (5, 6, 12) else 10.0 + minute
         say(rig, power=power, energy=counter, used=abs(counter))
         if minute == 5:
-            assert rig.journal.counters["powers_too_large"] == 1
+            assert rig.journal.counters["refused_large_powers"] == 1
             assert "see what its source sends" in rig.journal.problems["energy.sun"]
         if minute == 12 and abs(wild) > 1e100:
             assert "no sum and no energy counts it" in rig.journal.problems["value.van.energy"]

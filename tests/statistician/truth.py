@@ -208,7 +208,7 @@ class House:
 
     def _note(self) -> None:
         counters = self.rig.journal.counters
-        self.compiled += counters["periods_compiled"] - counters["periods_taken_back"]
+        self.compiled += counters["compiled_periods"] - counters["removed_future_periods"]
 
     def crash(self) -> None:
         """The process is killed; what was not acknowledged the broker delivers again."""

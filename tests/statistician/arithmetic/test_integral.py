@@ -273,7 +273,7 @@ def test_what_a_crash_took_comes_again_and_counts_once(sun: Sun) -> None:
         if (seq, ts) == (3, at - 10 * SECOND):
             sun.restart()
     assert sun.energies()[-1].value == pytest.approx(1.0 + 1.6 + 2.0)
-    assert sun.journal.counters["energy_ignored"] == 0
+    assert sun.journal.counters["ignored_powers"] == 0
 
 
 def test_a_late_reading_is_ignored_and_counted_and_one_from_the_future_counts_when_it_came(sun: Sun) -> None:
@@ -284,7 +284,7 @@ def test_a_late_reading_is_ignored_and_counted_and_one_from_the_future_counts_wh
     sun.power(0.0)
     sun.commit()
     assert sun.energies()[-1].value == pytest.approx(2.0)
-    assert sun.journal.counters["energy_ignored"] == 1
+    assert sun.journal.counters["ignored_powers"] == 1
 
 
 def test_silence_and_null_take_it_offline_but_not_its_energy(sun: Sun) -> None:

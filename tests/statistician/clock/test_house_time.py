@@ -126,7 +126,7 @@ def test_a_silence_before_a_fall_is_no_step_of_the_clock(rig: Rig) -> None:
         rig.run_until(START + minute * MINUTE)
         rig.reading("van", {"energy": float(minute)}, ts=rig.now - HOUR, late=False)
     rig.run_until(rig.now + 6 * MINUTE)
-    assert rig.journal.counters["entities_redated"] == 0
+    assert rig.journal.counters["redated_entities"] == 0
     times = [(state.ts - START) // MINUTE for state in rig.store.states.between(0, None)]
     assert times == [*range(30), *range(510, 570)]
     assert rig.rows("energy")[-1].row.sum == 569.0
