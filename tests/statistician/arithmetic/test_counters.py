@@ -394,3 +394,23 @@ def test_glitches_are_left_out_and_resets_count(life: Life) -> None:
     }
     # A glitch may contradict the first step of a counter that stood still.
     assert told_of <= {one for place in life.glitches for one in (place, place - 1)} - life.resets
+
+
+def test_the_first_reading_and_each_new_hour_are_kept() -> None:
+    counter = Counter()
+    minutes = (0, 59, 60, 119, 120)
+    said = [counter.take(START + n * MINUTE, 100 + n / 60) for n in minutes]
+    assert [one.keep for one in said] == [True, False, True, False, True]
+    assert all(one.accepted for one in said)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_clock_that_was_set_moves_all_that_is_known(*, waits: bool) -> None:
+    counter, moved = Counter(), Counter()
+    readings = [*USUAL, (END + MINUTE, 0.0)] if waits else USUAL
+    for ts, value in readings:
+        counter.take(ts, value)
+        moved.take(ts + HOUR, value)
+    counter.move(HOUR)
+    assert counter.memory == moved.memory
+    assert (counter.memory.held is not None) == waits
