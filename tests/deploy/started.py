@@ -1,15 +1,16 @@
 """A run of scripts/supervise.py as a person starts it, with all it starts marked."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts import broker
+from scripts import broker, places
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 40.0
@@ -53,14 +54,22 @@ class Started:
 
     def processes(self) -> list[str]:
         """The command lines of everything that runs on behalf of this run."""
-        found = []
+        return [words for words, _ in self._marked()]
+
+    def folders(self, base: Path) -> set[Path]:
+        """The folders of a run below `base` that the environments of its processes name."""
+        name = re.compile(rb"%b/%b\w+" % (os.fsencode(base), places.PREFIX.encode()))
+        found = {one for _, environment in self._marked() for one in name.findall(environment)}
+        return {Path(os.fsdecode(one)) for one in found}
+
+    def _marked(self) -> Iterator[tuple[str, bytes]]:
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdecimal() and self.mark in (entry / "environ").read_bytes():
-                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+                environment = (entry / "environ").read_bytes() if entry.name.isdecimal() else b""
+                if self.mark in environment:
+                    yield (entry / "cmdline").read_text().replace("\0", " "), environment
             except OSError:
                 continue  # it ended while we looked, or is not ours to read
-        return found
 
     def ends(self, number: signal.Signals) -> float:
         """Send a signal to the run alone; return how many seconds it took to end."""

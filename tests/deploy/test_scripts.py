@@ -26,25 +26,22 @@ def online(port: int, service: str) -> bool:
     return heard.stdout.strip() == "online"
 
 
-def in_memory() -> set[str]:
-    return {path.name for path in places.MEMORY.glob(places.PREFIX + "*")}
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything_and_leaves_nothing(
     start: Callable[..., Started], number: signal.Signals
 ) -> None:
     port = free_port()
-    before = in_memory()
     run = start("--port", str(port))
     assert run.shows("Ctrl-C ends everything."), run.text()
     for service in ("statistician", "controller", "collector_ble"):
         assert eventually(lambda name=service: online(port, name)), run.text()  # type: ignore[misc] # lambda default
+    in_memory = run.folders(places.MEMORY)
+    assert in_memory
     assert run.ends(number) < ENDS_WITHIN
     assert run.process.returncode == 0
     assert run.processes() == []
     assert list(run.temporary.iterdir()) == []
-    assert in_memory() <= before
+    assert [folder for folder in in_memory if folder.exists()] == []
     assert broker.is_free(port)
 
 
@@ -90,15 +87,16 @@ def test_a_killed_run_takes_its_processes_along_and_the_next_removes_its_files(
 ) -> None:
     run = start("--port", str(free_port()))
     assert run.shows("Ctrl-C ends"), run.text()
+    in_memory = run.folders(places.MEMORY)
     run.ends(signal.SIGKILL)
     assert eventually(lambda: run.processes() == []), run.processes()
     left = {path.name for path in run.temporary.iterdir()}
     assert left
-    before = in_memory()
+    assert [folder for folder in in_memory if folder.exists()]
     places.sweep(run.temporary)
     places.sweep(places.MEMORY)
     assert list(run.temporary.iterdir()) == []
-    assert in_memory() < before
+    assert [folder for folder in in_memory if folder.exists()] == []
     assert not list(tmp_path.glob("*/tmp/*"))
 
 
