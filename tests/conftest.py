@@ -26,13 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run what takes minutes too")
 
 
-# Their files take longest: begun last, one of them would hold up the end of the run.
-_FIRST = {"homeassistant", "journeys", "bench", "deploy"}
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put long files first, and leave out what takes minutes unless all is asked for."""
-    items.sort(key=lambda item: _FIRST.isdisjoint(item.path.parts))
+    """Leave out what takes minutes, unless all is asked for."""
     for item in items:
         # The first of those installs what it needs.
         if {"long", "homeassistant", "nodered"} & set(item.keywords):
