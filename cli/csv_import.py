@@ -16,7 +16,7 @@ import msgspec
 from typer import Argument, Option
 
 from bus.clock import BUILD_DATE_MS
-from bus.messages import IMPORT, Reading, Value, encode_reading, from_iso, of_device
+from bus.messages import IMPORT, Aggregate, Reading, Value, encode_reading, from_iso, of_device
 from bus.topics import Topics
 from cli import export, terminal
 from cli.asking import Asker
@@ -45,19 +45,10 @@ class Column:
     unit: str | None
 
 
-class Hour(msgspec.Struct, omit_defaults=True):
+class Hour(Aggregate, frozen=True, kw_only=True):
     """A row as the verb import_statistics takes it."""
 
     start: str
-    mean: float | None = None
-    min: float | None = None
-    max: float | None = None
-    state: float | None = None
-    sum: float | None = None
-    sum_increase: float | None = None
-    sum_decrease: float | None = None
-    last_reset: str | None = None
-    coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,20 +243,20 @@ def _hours(table: Table, entity: str) -> Iterator[Hour]:
     columns = {place: column for place, column in mine.items() if column != "change"}
     for number, line in table.rows:
         values: dict[str, float] = {}
-        hour = Hour(line[0])
+        last_reset: str | None = None
         _time(line[0], number)
         for place, column in columns.items():
             text = line[place] if place < len(line) else ""
             if not text or text == export.NULL:
                 continue
             if column == "last_reset":
-                hour.last_reset = text
+                last_reset = text
             elif column in _NUMBERS:
                 values[column] = _number(text, number, column)
             else:
                 raise CommandError(f"{entity}: there is no column {column!r} of statistics")
         if values.keys() - {"coverage"}:
-            yield msgspec.structs.replace(hour, **values)
+            yield Hour(start=line[0], last_reset=last_reset, **values)
 
 
 def _number(text: str, line: int, column: str) -> float:

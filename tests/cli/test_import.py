@@ -180,6 +180,6 @@ def test_what_is_no_number_is_refused_with_its_line(tmp_path: Path, heading: str
 
 def test_many_hours_go_in_several_requests_of_which_the_last_says_so() -> None:
     table = csv_import.Table(states=False, columns={1: csv_import.Column("mppt.power", "mean", "W")}, rows=[])
-    hours = {"mppt.power": [csv_import.Hour(str(number)) for number in range(450)], "mppt.yield": []}
+    hours = {"mppt.power": [csv_import.Hour(start=str(number)) for number in range(450)], "mppt.yield": []}
     asked = [(len(rows), more) for _, rows, more in csv_import._requests(table, hours, ())]
     assert asked == [(200, True), (200, True), (50, False)]
