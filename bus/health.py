@@ -153,6 +153,7 @@ def spares(
             try:
                 return function(subject, *args, **kwargs)
             except Exception as error:
+                # An error of ours in one subject, of any type, must not stop the work for all others.
                 log.exception("one thing failed, all else goes on")
                 spoiled(subject, error)
                 return None
