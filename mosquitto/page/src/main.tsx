@@ -1,0 +1,34 @@
+/** Starts the page: last state first, then the connection. */
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { App } from "./app";
+import { start } from "./contract/connection";
+import { keep, recall } from "./contract/house";
+import { view } from "./kit/route";
+import { language } from "./text/words";
+
+const root = document.getElementById("page")!;
+const KEEP_EVERY_MS = 15_000;
+
+effect(() => {
+  document.documentElement.lang = language.value;
+});
+
+recall();
+root.textContent = "";
+render(<App />, root);
+document.body.className = "";
+void start();
+
+/** Keep the house, and how the first screen looks, for the next start. */
+function keepAll(): void {
+  keep();
+  if (view.value !== "now") return;
+  try {
+    localStorage.setItem("boondock.frame", root.innerHTML);
+  } catch {
+    // A browser that keeps nothing starts empty next time.
+  }
+}
+addEventListener("pagehide", keepAll);
+setInterval(() => !document.hidden && keepAll(), KEEP_EVERY_MS);

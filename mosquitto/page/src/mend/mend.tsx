@@ -1,0 +1,3 @@
+export function Mend() {
+  return <p />;
+}

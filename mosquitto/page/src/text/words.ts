@@ -1,0 +1,135 @@
+/** The page's own words, one table; devices and entities keep their own names. */
+import { computed, type Signal, signal } from "@preact/signals";
+
+export const LANGUAGES = ["en", "de", "fr", "es", "nl", "ja"] as const;
+export type Language = (typeof LANGUAGES)[number];
+export const NAMES: Record<Language, string> = {
+  en: "English", de: "Deutsch", fr: "Français", es: "Español", nl: "Nederlands", ja: "日本語",
+};
+
+/** One line a text, in the order of LANGUAGES; `{x}` is filled in. */
+const TABLE = {
+  now: ["Now", "Jetzt", "Maintenant", "Ahora", "Nu", "現在"],
+  history: ["History", "Verlauf", "Historique", "Historial", "Geschiedenis", "履歴"],
+  house: ["House", "Haus", "Maison", "Casa", "Huis", "システム"],
+  mend: ["Mend", "Berichtigen", "Corriger", "Corregir", "Herstellen", "修正"],
+  battery: ["Battery", "Batterie", "Batterie", "Batería", "Accu", "バッテリー"],
+  sun: ["Sun", "Sonne", "Soleil", "Sol", "Zon", "太陽光"],
+  shore: ["Shore power", "Landstrom", "Quai", "Toma de puerto", "Walstroom", "外部電源"],
+  charger: ["Charger", "Ladegerät", "Chargeur", "Cargador", "Lader", "充電器"],
+  alternator: ["Alternator", "Lichtmaschine", "Alternateur", "Alternador", "Dynamo", "オルタネーター"],
+  generator: ["Generator", "Generator", "Groupe électrogène", "Generador", "Generator", "発電機"],
+  loads: ["Loads", "Verbraucher", "Consommateurs", "Consumos", "Verbruikers", "負荷"],
+  rest: ["Other loads: the rest", "Andere Verbraucher: der Rest", "Autres : le reste", "Otros: el resto", "Overige: de rest", "その他の負荷(残り)"],
+  unmeasured: ["Not measured", "Nicht gemessen", "Non mesuré", "Sin medir", "Niet gemeten", "未計測"],
+  tanks: ["Tanks", "Tanks", "Réservoirs", "Depósitos", "Tanks", "タンク"],
+  switches: ["Switches", "Schalter", "Commandes", "Interruptores", "Schakelaars", "スイッチ"],
+  flow: ["Energy flow", "Energiefluss", "Flux d’énergie", "Flujo de energía", "Energiestroom", "電力の流れ"],
+  alarms: ["Alarms", "Alarme", "Alarmes", "Alarmas", "Alarmen", "警報"],
+  on: ["on", "an", "allumé", "encendido", "aan", "オン"],
+  off: ["off", "aus", "éteint", "apagado", "uit", "オフ"],
+  ok: ["OK", "in Ordnung", "OK", "bien", "in orde", "正常"],
+  problem: ["problem", "Problem", "problème", "problema", "probleem", "異常"],
+  plugged: ["plugged in", "eingesteckt", "branché", "conectado", "aangesloten", "接続中"],
+  unplugged: ["unplugged", "nicht eingesteckt", "débranché", "desconectado", "niet aangesloten", "未接続"],
+  open: ["open", "offen", "ouvert", "abierto", "open", "開"],
+  closed: ["closed", "zu", "fermé", "cerrado", "dicht", "閉"],
+  wet: ["wet", "nass", "mouillé", "mojado", "nat", "濡れ"],
+  dry: ["dry", "trocken", "sec", "seco", "droog", "乾き"],
+  online: ["online", "online", "en ligne", "en línea", "online", "オンライン"],
+  offline: ["offline", "offline", "hors ligne", "sin conexión", "offline", "オフライン"],
+  charging: ["charging", "lädt", "en charge", "cargando", "laadt", "充電中"],
+  discharging: ["discharging", "entlädt", "en décharge", "descargando", "ontlaadt", "放電中"],
+  idle: ["idle", "ruht", "au repos", "en reposo", "in rust", "待機中"],
+  left: ["{time} left", "noch {time}", "encore {time}", "quedan {time}", "nog {time}", "残り{time}"],
+  full: ["full in {time}", "voll in {time}", "pleine dans {time}", "llena en {time}", "vol over {time}", "満充電まで{time}"],
+  today: ["{energy} today", "heute {energy}", "{energy} aujourd’hui", "{energy} hoy", "vandaag {energy}", "今日 {energy}"],
+  since: ["since {time}", "seit {time}", "depuis {time}", "desde {time}", "sinds {time}", "{time}から"],
+  until: ["until {time}", "bis {time}", "jusqu’à {time}", "hasta {time}", "tot {time}", "{time}まで"],
+  by: ["by {who}", "durch {who}", "par {who}", "por {who}", "door {who}", "{who}による"],
+  sent: ["sent …", "gesendet …", "envoyé …", "enviado …", "verzonden …", "送信中…"],
+  done: ["done", "erledigt", "fait", "hecho", "gedaan", "完了"],
+  dismiss: ["OK, read", "Gelesen", "Lu", "Leído", "Gelezen", "確認"],
+  set: ["Set", "Setzen", "Régler", "Ajustar", "Instellen", "設定"],
+  connecting: ["Connecting …", "Verbindung wird hergestellt …", "Connexion …", "Conectando …", "Verbinden …", "接続中…"],
+  lost: ["No connection to the house since {time}. What you see is from then. Trying again …",
+    "Seit {time} keine Verbindung zum Haus. Sie sehen den Stand von dann. Neuer Versuch …",
+    "Pas de connexion depuis {time}. Les valeurs datent de là. Nouvel essai …",
+    "Sin conexión desde las {time}. Los valores son de entonces. Nuevo intento …",
+    "Geen verbinding sinds {time}. U ziet de stand van toen. Nieuwe poging …",
+    "{time}から接続がありません。表示はその時点の値です。再試行中…"],
+  not_running: ["{service} does not run.", "{service} läuft nicht.", "{service} ne fonctionne pas.", "{service} no funciona.", "{service} draait niet.", "{service} が動作していません。"],
+  log_in: ["Log in", "Anmelden", "Se connecter", "Entrar", "Inloggen", "ログイン"],
+  log_out: ["Log out", "Abmelden", "Se déconnecter", "Salir", "Uitloggen", "ログアウト"],
+  user: ["User", "Benutzer", "Utilisateur", "Usuario", "Gebruiker", "ユーザー"],
+  password: ["Password", "Passwort", "Mot de passe", "Contraseña", "Wachtwoord", "パスワード"],
+  remember: ["Remember on this device", "Auf diesem Gerät merken", "Retenir sur cet appareil", "Recordar en este dispositivo", "Onthouden op dit apparaat", "この端末に記憶する"],
+  wrong_login: ["The broker does not know this user or password. The house's passwords are told by: sudo boondock broker --show",
+    "Der Broker kennt diesen Benutzer oder dieses Passwort nicht. Die Passwörter zeigt: sudo boondock broker --show",
+    "Le broker ne connaît pas cet utilisateur ou ce mot de passe. Pour les voir : sudo boondock broker --show",
+    "El broker no conoce este usuario o contraseña. Para verlos: sudo boondock broker --show",
+    "De broker kent deze gebruiker of dit wachtwoord niet. Ze staan in: sudo boondock broker --show",
+    "ユーザー名またはパスワードが違います。確認: sudo boondock broker --show"],
+  language: ["Language", "Sprache", "Langue", "Idioma", "Taal", "言語"],
+  arrange: ["Arrange", "Anordnen", "Organiser", "Organizar", "Indelen", "並べ替え"],
+  hide: ["Hide", "Ausblenden", "Masquer", "Ocultar", "Verbergen", "隠す"],
+  show: ["Show", "Zeigen", "Afficher", "Mostrar", "Tonen", "表示"],
+  hidden: ["Hidden", "Ausgeblendet", "Masqués", "Ocultos", "Verborgen", "非表示"],
+  up: ["Up", "Nach oben", "Monter", "Subir", "Omhoog", "上へ"],
+  down: ["Down", "Nach unten", "Descendre", "Bajar", "Omlaag", "下へ"],
+  name: ["Name", "Name", "Nom", "Nombre", "Naam", "名前"],
+  for_all: ["Save for all browsers", "Für alle Browser speichern", "Enregistrer pour tous", "Guardar para todos", "Opslaan voor allen", "全ブラウザーに保存"],
+  standard: ["Back to the standard", "Zurück zum Standard", "Revenir au standard", "Volver al estándar", "Terug naar standaard", "標準に戻す"],
+  close: ["Close", "Schließen", "Fermer", "Cerrar", "Sluiten", "閉じる"],
+  cancel: ["Cancel", "Abbrechen", "Annuler", "Cancelar", "Annuleren", "キャンセル"],
+  save: ["Save", "Speichern", "Enregistrer", "Guardar", "Opslaan", "保存"],
+  wall: ["Wall display", "Wandanzeige", "Affichage mural", "Pantalla mural", "Wandscherm", "壁掛け表示"],
+  nothing: ["No device has reported yet. Is a collector running? boondock status tells.",
+    "Noch hat kein Gerät etwas gemeldet. Läuft ein Collector? boondock status sagt es.",
+    "Aucun appareil n’a encore parlé. Un collecteur fonctionne-t-il ? Voir boondock status.",
+    "Ningún aparato ha informado todavía. ¿Funciona un colector? Lo dice boondock status.",
+    "Nog geen apparaat heeft iets gemeld. Draait er een collector? boondock status zegt het.",
+    "まだ機器からの報告がありません。boondock status で確認してください。"],
+  no_answer: ["No answer came. Is the service running? Look at House.", "Es kam keine Antwort. Läuft der Dienst? Siehe Haus.",
+    "Pas de réponse. Le service fonctionne-t-il ? Voir Maison.", "No hubo respuesta. ¿Funciona el servicio? Vea Casa.",
+    "Er kwam geen antwoord. Draait de dienst? Zie Huis.", "応答がありません。「システム」を確認してください。"],
+  no_right: ["This user may not do that.", "Dieser Benutzer darf das nicht.", "Cet utilisateur n’en a pas le droit.",
+    "Este usuario no puede hacerlo.", "Deze gebruiker mag dat niet.", "このユーザーには権限がありません。"],
+  no_link: ["There is no connection now; nothing was sent.", "Es gibt gerade keine Verbindung; nichts wurde gesendet.",
+    "Pas de connexion ; rien n’a été envoyé.", "No hay conexión; no se envió nada.",
+    "Er is geen verbinding; er is niets verzonden.", "接続がないため送信されませんでした。"],
+} as const satisfies Record<string, readonly [string, string, string, string, string, string]>;
+
+export type Word = keyof typeof TABLE;
+
+function first(): Language {
+  const kept = localStorageItem("boondock.language");
+  const wished = [kept, ...navigator.languages].map((one) => one?.slice(0, 2));
+  return LANGUAGES.find((one) => one === wished.find((w) => LANGUAGES.includes(w as Language))) ?? "en";
+}
+
+function localStorageItem(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
+export const language: Signal<Language> = signal(first());
+const at = computed(() => LANGUAGES.indexOf(language.value));
+
+/** Choose the language and keep it in this browser. */
+export function choose(chosen: Language): void {
+  language.value = chosen;
+  try {
+    localStorage.setItem("boondock.language", chosen);
+  } catch {
+    // Not kept; it is chosen again next time.
+  }
+}
+
+/** A text of the table in the chosen language. */
+export function t(word: Word, filled: Record<string, string> = {}): string {
+  return TABLE[word][at.value]!.replace(/\{(\w+)\}/g, (_, key: string) => filled[key] ?? "");
+}
