@@ -10,14 +10,20 @@ import { Now } from "./now/now";
 import { date } from "./text/format";
 import { choose, type Language, language, LANGUAGES, NAMES, t } from "./text/words";
 
-const ICONS: Record<View, string> = { now: "◉", history: "📈", house: "⌂", mend: "✎" };
+/** Drawings of 24 by 24. */
+const ICONS: Record<View, string> = {
+  now: "M4 14a8 8 0 0 1 16 0M12 14l4-5M3 18h18",
+  history: "M3 4v16h18M6 15l4-5 4 3 6-8",
+  house: "M3 12l9-8 9 8M6 10v10h12V10",
+  mend: "M4 20l1-5L16 4l4 4L9 19zM13 7l4 4",
+};
 
 function Tabs() {
   return (
     <nav aria-label="Boondock">
       {VIEWS.filter((one) => one !== "mend" || right.value === "admin").map((one) => (
         <a key={one} href={`#${one}`} aria-current={view.value === one ? "page" : undefined}>
-          <span aria-hidden="true">{ICONS[one]}</span> {t(one)}
+          <svg viewBox="0 0 24 24" aria-hidden="true"><path d={ICONS[one]} /></svg> {t(one)}
         </a>
       ))}
     </nav>

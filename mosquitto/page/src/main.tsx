@@ -8,7 +8,9 @@ import { view } from "./kit/route";
 import { language } from "./text/words";
 
 const root = document.getElementById("page")!;
-const KEEP_EVERY_MS = 15_000;
+// Rarely: a wall display writes to a card, too.
+const KEEP_EVERY_MS = 300_000;
+const FIRST_KEEP_MS = 5000;
 
 effect(() => {
   document.documentElement.lang = language.value;
@@ -31,4 +33,6 @@ function keepAll(): void {
   }
 }
 addEventListener("pagehide", keepAll);
+document.addEventListener("visibilitychange", () => document.hidden && keepAll());
+setTimeout(keepAll, FIRST_KEEP_MS);
 setInterval(() => !document.hidden && keepAll(), KEEP_EVERY_MS);

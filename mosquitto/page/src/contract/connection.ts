@@ -1,6 +1,6 @@
 /** Keeps the page connected: logs in, subscribes, finds out the user's right, comes back by itself. */
 import { signal, type Signal } from "@preact/signals";
-import { forget, receive } from "./house";
+import { begin, forget, receive } from "./house";
 import { address, always, base, levels, topic, values } from "./topics";
 import { connect, type Connection, type Login, type Message, NOT_AUTHORISED, type Publication, RefusedError } from "./transport";
 import type { Right } from "./types";
@@ -103,6 +103,7 @@ export async function start(): Promise<void> {
     else receive(message);
   };
   try {
+    begin();
     connection = await connect(address(), client, login, take, onClose);
   } catch (error) {
     if (error instanceof RefusedError && error.isLogin) {

@@ -9,6 +9,27 @@ const NOT_VALUES = new Set(["ts", "clock", "stream", "seq", "after", "late", "la
 /** A device that reports at least this often is never shown as old sooner, ms. */
 const SHORTEST_PACE = 30_000;
 
+/** Ms that the house clock is ahead of this browser's. */
+const ahead = signal(0);
+let best = Number.NEGATIVE_INFINITY;
+let bestAt = 0;
+
+/** Whether a live reading has told the time of the house. */
+export function knowsTime(): boolean {
+  return bestAt > 0;
+}
+
+/** The time of the house, ms since 1970; the browser's own clock may be wrong. */
+export function houseNow(): number {
+  return Date.now() + ahead.value;
+}
+
+/** The house's time, renewed every second: what shows an age reads it. */
+export const second = signal(houseNow());
+setInterval(() => {
+  if (!document.hidden) second.value = houseNow();
+}, 1000);
+
 export type Values = Readonly<Record<string, Value>>;
 
 /** One device. `heard` is when its newest reading was measured, ms of the house clock; 0 before the first. */
@@ -32,18 +53,21 @@ export class Device {
     return this.values.value[entity];
   }
 
-  /** Whether its values are no longer to be believed at `now`, ms of the house clock. */
-  isOld(now: number): boolean {
+  /** Whether its values are no longer to be believed. */
+  readonly old = computed(() => {
     const { expire_after } = this.about.value;
     if (this.online.value === false || this.heard.value === 0) return true;
-    return expire_after !== undefined && now - this.heard.value > expire_after * 1000;
-  }
+    return expire_after !== undefined && second.value - this.heard.value > expire_after * 1000;
+  });
 
   /** Ms since its newest reading if that is longer than twice its usual pace, else null. */
-  lateBy(now: number): number | null {
-    const age = now - this.heard.value;
+  readonly late = computed(() => {
+    const age = second.value - this.heard.value;
     return this.heard.value > 0 && age > 2 * this.pace ? age : null;
-  }
+  });
+
+  /** Entities that this connection has brought a value of. */
+  fresh = new Set<string>();
 }
 
 export interface Service {
@@ -56,22 +80,6 @@ export const services: Signal<ReadonlyMap<string, Service>> = signal(new Map());
 export const alarms: Signal<ReadonlyMap<string, Alarm>> = signal(new Map());
 /** What admins decided for all browsers (`camper/page`), undefined if nothing. */
 export const shared: Signal<unknown> = signal(undefined);
-
-/** Ms that the house clock is ahead of this browser's. */
-const ahead = signal(0);
-let best = Number.NEGATIVE_INFINITY;
-let bestAt = 0;
-
-/** The time of the house, ms since 1970; the browser's own clock may be wrong. */
-export function houseNow(): number {
-  return Date.now() + ahead.value;
-}
-
-/** The house's time, renewed every second: what shows an age reads it. */
-export const second = signal(houseNow());
-setInterval(() => {
-  if (!document.hidden) second.value = houseNow();
-}, 1000);
 
 /** One entity of one device. */
 export interface Place {
@@ -121,20 +129,21 @@ function onAbout(id: string, payload: string): void {
   if (known) known.about.value = about;
   else {
     const device = new Device(id, about);
-    const waiting = early.get(id);
-    early.delete(id);
+    const waiting = [...early.values()].filter(({ topic }) => levels(topic)?.[1] === id);
     put(devices, id, device);
-    for (const message of waiting ?? []) take(message);
+    for (const message of waiting) {
+      early.delete(message.topic);
+      take(message);
+    }
   }
 }
 
-/** Messages of devices whose about has not come yet: retained ones arrive in any order. */
-const early = new Map<string, Message[]>();
-const MOST_EARLY = 2000;
+/** The newest message of each topic of devices whose about has not come yet: retained ones arrive in any order. */
+const early = new Map<string, Message>();
+const MOST_EARLY = 5000;
 
-function wait(id: string, message: Message): void {
-  const waiting = early.get(id) ?? [];
-  if (early.size < MOST_EARLY && waiting.length < MOST_EARLY) early.set(id, [...waiting, message]);
+function wait(message: Message): void {
+  if (early.size < MOST_EARLY || early.has(message.topic)) early.set(message.topic, message);
 }
 
 function onReading(device: Device, message: Message): void {
@@ -149,7 +158,10 @@ function onReading(device: Device, message: Message): void {
   }
   const values: Record<string, Value> = { ...device.values.value };
   for (const [key, value] of Object.entries(reading)) {
-    if (!NOT_VALUES.has(key) && (value === null || typeof value === "number" || typeof value === "string")) values[key] = value;
+    if (!NOT_VALUES.has(key) && (value === null || typeof value === "number" || typeof value === "string")) {
+      values[key] = value;
+      device.fresh.add(key);
+    }
   }
   device.heard.value = measured;
   device.values.value = values;
@@ -167,7 +179,7 @@ function setClock(ts: number): void {
 
 function onValue(device: Device, key: string, payload: string): void {
   const entity = device.about.value.entities[key];
-  if (!entity || device.values.peek()[key] !== undefined) return;
+  if (!entity || device.fresh.has(key)) return;
   const number = Number(payload);
   const isText = entity.boolean || entity.options || payload.trim() === "" || Number.isNaN(number);
   device.values.value = { ...device.values.peek(), [key]: payload === "None" ? null : isText ? payload : number };
@@ -175,6 +187,12 @@ function onValue(device: Device, key: string, payload: string): void {
 
 function onService(id: string, change: Partial<Service>): void {
   put(services, id, { ...(services.value.get(id) ?? { online: null, health: {} }), ...change });
+}
+
+/** A new connection begins: what is known may be old. */
+export function begin(): void {
+  early.clear();
+  for (const device of devices.value.values()) device.fresh.clear();
 }
 
 /** Take one message of the broker. */
@@ -190,7 +208,7 @@ export function take(message: Message): void {
   if (kind === "health") return onService(id, { health: (parsed(message.payload) ?? {}) as Health });
   const device = devices.value.get(id);
   if (!device) {
-    if (kind === "state" || kind === "availability") wait(id, message);
+    if (kind === "state" || kind === "availability") wait(message);
     return;
   }
   if (kind === "availability") device.online.value = message.payload === "online";

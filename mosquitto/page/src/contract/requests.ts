@@ -1,6 +1,6 @@
 /** Requests to services and commands to entities, each with its one answer. */
 import { client, listen, publish } from "./connection";
-import { houseNow } from "./house";
+import { houseNow, knowsTime } from "./house";
 import { topic } from "./topics";
 import { NOT_AUTHORISED } from "./transport";
 import type { Result, Value } from "./types";
@@ -96,7 +96,8 @@ export function command(device: string, entity: string, value: Value, seconds?: 
     value,
     ...(seconds ? { for: seconds } : {}),
     id: `${client}-${(number += 1)}`,
-    not_after: new Date(houseNow() + COMMAND_S * 1000).toISOString(),
+    // Before the house has told its time, only the broker's own limit holds.
+    ...(knowsTime() ? { not_after: new Date(houseNow() + COMMAND_S * 1000).toISOString() } : {}),
     from: "page",
   };
   return exchange(topic.set(device, entity), JSON.stringify(payload), 65_000, COMMAND_S, (text) => JSON.parse(text) as Result);

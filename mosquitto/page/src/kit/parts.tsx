@@ -1,6 +1,6 @@
 /** Small parts that several views use. */
 import type { ComponentChildren } from "preact";
-import { type Device, type Place, second } from "../contract/house";
+import { type Device, type Place } from "../contract/house";
 import { link } from "../contract/connection";
 import { AskError } from "../contract/requests";
 import { ago, words } from "../text/format";
@@ -8,12 +8,12 @@ import { t } from "../text/words";
 
 /** Whether what a device says is shown as old. */
 export function isOld(device: Device): boolean {
-  return link.value !== "up" || device.isOld(second.value);
+  return link.value !== "up" || device.old.value;
 }
 
 /** The age of a device's values in words, if it is worth a word. */
 export function Age({ device }: { device: Device }) {
-  const late = device.lateBy(second.value);
+  const late = device.late.value;
   const offline = device.online.value === false;
   if (late === null && !offline) return null;
   const said = [offline ? t("offline") : "", late === null ? "" : ago(late)].filter(Boolean);

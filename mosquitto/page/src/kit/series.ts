@@ -8,6 +8,7 @@ export type Points = readonly (readonly [number, number | null])[];
 
 const EVERY_MS = 300_000;
 const DAY_MS = 86_400_000;
+const FEW = 24;
 const kept = new Map<string, { points: Signal<Points>; asked: number }>();
 
 interface History {
@@ -16,16 +17,24 @@ interface History {
 
 async function refresh(name: string, into: Signal<Points>): Promise<void> {
   const now = houseNow();
-  const range = { start: new Date(now - DAY_MS).toISOString(), end: new Date(now).toISOString(), points: 144 };
   try {
-    const { rows } = await ask<History>("statistician", "history", { entity: name, ...range });
-    into.value = rows.map(([start, mean]) => [Date.parse(start), mean] as const);
+    let points = await between(name, now - DAY_MS, now);
+    // A house that is new has a line, too.
+    const known = points.filter(([, value]) => value !== null);
+    if (known.length > 0 && known.length < FEW) points = await between(name, known[0]![0], now);
+    into.value = points;
   } catch {
     // A line that cannot be had is left out; House tells what is wrong with the statistician.
   }
 }
 
-/** The last 24 hours of an entity in steps of ten minutes; empty until they have come. */
+async function between(name: string, start: number, end: number): Promise<Points> {
+  const range = { start: new Date(start).toISOString(), end: new Date(end).toISOString(), points: 288 };
+  const { rows } = await ask<History>("statistician", "history", { entity: name, ...range });
+  return rows.map(([at, mean]) => [Date.parse(at), mean] as const);
+}
+
+/** The last 24 hours of an entity in steps of five minutes; empty until they have come. */
 export function lastDay(name: string): Signal<Points> {
   let one = kept.get(name);
   if (!one) kept.set(name, (one = { points: signal<Points>([]), asked: 0 }));

@@ -20,9 +20,10 @@ export interface Layout {
 
 const SOURCES: readonly Role[] = ["charger", "alternator", "generator"];
 
-/** What an entity is in the house. Without a role of its about, only what its classes say for sure. */
+/** What an entity is in the house. For a device that tells no roles, only what its classes say for sure. */
 export function roleOf({ device, entity }: Pick<Place, "device" | "entity">): Role | undefined {
   if (entity.role) return entity.role;
+  if (Object.values(device.about.value.entities).some((one) => one.role)) return undefined;
   const { device_class: kind, unit } = entity;
   if (entity.diagnostic) return undefined;
   if (kind === "volume_storage" || (unit === "%" && kind === undefined && has(device, "volume_storage"))) return "tank";
@@ -42,26 +43,34 @@ export function having(places: readonly Place[], role: Role, kind?: string): Pla
 
 /** Whether an entity is for the first screen: no diagnostic one, no word about the device itself. */
 function matters({ entity }: Place): boolean {
-  return !entity.diagnostic && entity.state_class !== undefined ? true : !entity.diagnostic && (entity.boolean === true || entity.device_class === "enum" || entity.unit !== undefined);
+  const { diagnostic, state_class, boolean, device_class, unit } = entity;
+  return !diagnostic && (boolean || device_class === "enum" || state_class !== undefined || unit !== undefined);
 }
 
 /** The standard cards in the order of what a van needs first. */
 export function standard(places: readonly Place[]): Card[] {
   const found: Card[] = [];
   const put = (kind: Kind, list: Place[]) => list.length > 0 && found.push({ id: kind, kind, places: list });
-  const socs = having(places, "battery").filter((one) => one.entity.unit === "%");
-  for (const soc of socs) {
-    const list = places.filter((one) => one.device === soc.device && roleOf(one) === "battery");
-    found.push({ id: `battery.${soc.device.id}`, kind: "battery", places: list });
+  for (const device of monitors(places)) {
+    found.push({ id: `battery.${device.id}`, kind: "battery", places: places.filter((one) => one.device === device && (matters(one) || roleOf(one) === "battery")) });
   }
   put("sun", having(places, "solar"));
   put("shore", [...having(places, "grid", "power"), ...places.filter((one) => one.entity.device_class === "plug" && one.entity.boolean)]);
   put("sources", SOURCES.flatMap((role) => having(places, role, "power")));
-  put("tanks", having(places, "tank").filter((one) => one.entity.unit === "%"));
+  put("tanks", having(places, "tank"));
   put("switches", places.filter((one) => one.entity.command));
   put("loads", having(places, "load", "power"));
   if (flows(places).length > 1) found.push({ id: "flow", kind: "flow", places: flows(places) });
   return [...found, ...devicesOf(places, new Set(found.flatMap((card) => card.places.map(nameOf))))];
+}
+
+/** The devices that measure a battery; one that only guesses its charge counts if no other measures it. */
+function monitors(places: readonly Place[]): Device[] {
+  const of = (kind: (one: Place) => boolean) => new Set(having(places, "battery").filter(kind).map((one) => one.device));
+  const charged = of((one) => one.entity.unit === "%");
+  const flowing = of((one) => one.entity.device_class === "power");
+  const both = [...charged].filter((device) => flowing.has(device));
+  return both.length > 0 ? both : [...charged];
 }
 
 /** The powers of the flow drawing. */

@@ -2,11 +2,11 @@
 import type { Place } from "../contract/house";
 
 /** Add the known watts of these places; null if none is known. */
-export function watts(places: readonly Place[], now: number): number | null {
+export function watts(places: readonly Place[]): number | null {
   let sum: number | null = null;
   for (const { device, key, entity } of places) {
     const value = device.value(key);
-    if (typeof value !== "number" || device.isOld(now)) continue;
+    if (typeof value !== "number" || device.old.value) continue;
     sum = (sum ?? 0) + value * (entity.unit === "kW" ? 1000 : 1);
   }
   return sum;

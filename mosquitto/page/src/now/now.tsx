@@ -1,6 +1,6 @@
 /** The first screen: what a van needs first. */
 import { computed, type ReadonlySignal, useSignal } from "@preact/signals";
-import { alarms, devices, type Place, places, second, services, shared } from "../contract/house";
+import { alarms, devices, type Place, places, services, shared } from "../contract/house";
 import { link, publish, right } from "../contract/connection";
 import { topic } from "../contract/topics";
 import { Age, isOld, Panel, Reading, sentence, Spark } from "../kit/parts";
@@ -21,6 +21,9 @@ const TITLES: Record<Exclude<Kind, "device" | "battery">, Word> = {
 /** The owner's own layout, else that of all browsers. */
 export const layout: ReadonlySignal<Layout> = computed(() => own.value ?? layoutFrom(shared.value));
 const cards = computed(() => standard(places.value));
+
+/** Entities of a device that its card shows before "more". */
+const MOST_ROWS = 6;
 
 export function titleOf(card: Card): string {
   const named = layout.value.names?.[card.id];
@@ -44,10 +47,12 @@ function Watts({ value, old }: { value: number | null; old: boolean }) {
 }
 
 function Battery({ card }: { card: Card }) {
-  const soc = card.places.find((one) => one.entity.unit === "%")!;
-  const flow = card.places.find((one) => one.entity.device_class === "power");
-  const left = card.places.find((one) => one.entity.device_class === "duration");
+  const of = (fits: (one: Place) => boolean) => card.places.find((one) => roleOf(one) === "battery" && fits(one));
+  const soc = of((one) => one.entity.unit === "%")!;
+  const flow = of((one) => one.entity.device_class === "power");
+  const left = of((one) => one.entity.device_class === "duration");
   const points = lastDay(nameOf(soc)).value;
+  const others = card.places.filter((one) => ![soc, flow, left].includes(one));
   const value = soc.device.value(soc.key);
   const power = flow && !isOld(flow.device) ? flow.device.value(flow.key) : null;
   const way = typeof power !== "number" ? null : power > 1 ? "charging" : power < -1 ? "discharging" : "idle";
@@ -64,7 +69,23 @@ function Battery({ card }: { card: Card }) {
       </div>
       <p class="remains">{remains(left, way, points)}&nbsp;</p>
       <Spark points={points} label={soc.entity.name} />
+      <Rows places={others} most={0} />
     </Panel>
+  );
+}
+
+/** Entities with their values, the first `most` of them open. */
+function Rows({ places: list, most = MOST_ROWS }: { places: readonly Place[]; most?: number }) {
+  const rows = (some: readonly Place[]) => (
+    <dl>
+      {some.map((at) => <div key={at.key}><dt>{at.entity.name}</dt><dd><Reading at={at} /></dd></div>)}
+    </dl>
+  );
+  return (
+    <>
+      {rows(list.slice(0, most))}
+      {list.length > most && <details><summary>{t("more", { count: number(list.length - most) })}</summary>{rows(list.slice(most))}</details>}
+    </>
   );
 }
 
@@ -88,9 +109,9 @@ function Sum({ card, energy }: { card: Card; energy: Place[] }) {
   const main = powers[0];
   return (
     <Panel id={card.id} title={titleOf(card)} class={card.kind} onOpen={powers.length > 0 ? () => openHistory(powers) : undefined}>
-      {powers.length > 0 && <Watts value={watts(powers, second.value)} old={old} />}
+      {powers.length > 0 && <Watts value={watts(powers)} old={old} />}
       {today.length > 0 && <p>{t("today", { energy: `${number(sum * factor, factor === 1 ? 0 : 2)} ${unit}` })}</p>}
-      {card.places.filter((one) => one.entity.boolean).map((one) => <p key={nameOf(one)}>{one.device.about.value.name}: <Reading at={one} /> <Age device={one.device} /></p>)}
+      {card.places.filter((one) => one.entity.boolean).map((one) => <p key={nameOf(one)}>{one.device.about.value.name !== titleOf(card) && `${one.device.about.value.name}: `}<Reading at={one} /> <Age device={one.device} /></p>)}
       {powers.length > 1 && <ul class="parts">{powers.map((one) => <li key={nameOf(one)}><span>{partName(one)}</span><Reading at={one} /></li>)}</ul>}
       {main && <Spark points={lastDay(nameOf(main)).value} label={main.entity.name} />}
     </Panel>
@@ -105,11 +126,11 @@ function partName({ device, entity }: Place): string {
 
 function Tanks({ card }: { card: Card }) {
   return (
-    <Panel id={card.id} title={titleOf(card)} class="tanks" onOpen={() => openHistory(card.places)}>
+    <Panel id={card.id} title={titleOf(card)} class="tanks" onOpen={() => openHistory(card.places.filter((one) => one.entity.unit === "%"))}>
       <div class="tanks-row">
-        {card.places.map((at) => {
+        {card.places.filter((one) => one.entity.unit === "%").map((at) => {
           const value = at.device.value(at.key);
-          const litres = having(places.value, "tank", "volume_storage").find((one) => one.device === at.device);
+          const litres = card.places.find((one) => one.device === at.device && one.entity.device_class === "volume_storage");
           const level = typeof value === "number" ? Math.min(Math.max(value, 0), 100) : 0;
           return (
             <figure key={nameOf(at)} class={isOld(at.device) ? "old" : ""}>
@@ -132,11 +153,7 @@ function DeviceCard({ card }: { card: Card }) {
   const device = card.places[0]!.device;
   return (
     <Panel id={card.id} title={titleOf(card)} class="device" onOpen={() => openHistory(card.places.filter((one) => one.entity.state_class))} aside={<Age device={device} />}>
-      <dl>
-        {card.places.map((at) => (
-          <div key={at.key}><dt>{at.entity.name}</dt><dd><Reading at={at} /></dd></div>
-        ))}
-      </dl>
+      <Rows places={card.places} />
     </Panel>
   );
 }
@@ -145,9 +162,9 @@ function View({ card }: { card: Card }) {
   if (card.kind === "battery") return <Battery card={card} />;
   if (card.kind === "tanks") return <Tanks card={card} />;
   if (card.kind === "device") return <DeviceCard card={card} />;
-  if (card.kind === "flow") return <Panel id="flow" title={titleOf(card)} class="wide"><Flow places={flows(places.value)} /></Panel>;
+  if (card.kind === "flow") return <Panel id="flow" title={titleOf(card)}><Flow places={flows(places.value)} /></Panel>;
   if (card.kind === "switches") {
-    return <Panel id="switches" title={titleOf(card)} class="wide"><Switches places={card.places} names={layout.value.names ?? {}} /></Panel>;
+    return <Panel id="switches" title={titleOf(card)}><Switches places={card.places} names={layout.value.names ?? {}} /></Panel>;
   }
   return <Sum card={card} energy={card.kind === "sun" ? having(places.value, "solar", "energy").filter((one) => one.entity.daily) : []} />;
 }
@@ -191,7 +208,7 @@ function Arrange({ onClose }: { onClose: () => void }) {
     }
   };
   return (
-    <section class="card wide arrange" aria-label={t("arrange")}>
+    <section class="card arrange" aria-label={t("arrange")}>
       <header><h2>{t("arrange")}</h2><button onClick={onClose}>{t("close")}</button></header>
       <ol>
         {shown.map((card, at) => (

@@ -1,5 +1,5 @@
 /** Relays and other entities that obey commands. */
-import { useSignal } from "@preact/signals";
+import { effect, type Signal, signal, useSignal } from "@preact/signals";
 import { right } from "../contract/connection";
 import { type Place, second } from "../contract/house";
 import { ask, command } from "../contract/requests";
@@ -12,6 +12,9 @@ import { nameOf } from "./cards";
 type State = { is: "idle" | "sent" | "done" } | { is: "refused"; why: string };
 
 const DONE_MS = 2000;
+/** Ms to wait for more before the access log is read, and how far a line may be from the change that it made. */
+const LOG_MS = 500;
+const SAME_MS = 5000;
 
 /** Since when each entity has its value, ms, by `device.entity`; asked once and kept up by what comes. */
 const since = new Map<string, { value: unknown; at: number }>();
@@ -24,7 +27,8 @@ function useSince(at: Place): number | null {
   if (value !== undefined && known?.value !== value) {
     // The first value is older than this page: the statistician knows since when. Later ones were seen to change.
     since.set(name, { value, at: known ? at.device.heard.value : 0 });
-    if (!known) {
+    if (known) readLog();
+    else {
       ask<{ ts: string }[]>("statistician", "latest", { entity: name }).then(
         ([one]) => one && (since.set(name, { value, at: Date.parse(one.ts) }), (changed.value += 1)),
         () => undefined, // without a statistician the button says no time
@@ -33,6 +37,37 @@ function useSince(at: Place): number | null {
   }
   changed.value;
   return since.get(name)?.at || null;
+}
+
+interface Line {
+  ts: string;
+  what: string;
+  from?: string;
+}
+
+/** The newest line of the access log for each entity; only admins may read it. */
+const lines: Signal<ReadonlyMap<string, Line>> = signal(new Map());
+let asking = 0;
+
+function readLog(): void {
+  if (right.peek() !== "admin") return;
+  clearTimeout(asking);
+  asking = window.setTimeout(() => {
+    ask<Line[]>("controller", "log", { limit: 50 }).then(
+      (found) => (lines.value = new Map(found.reverse().map((line) => [line.what, line]))),
+      () => undefined, // then the button does not say who it was
+    );
+  }, LOG_MS);
+}
+
+effect(() => {
+  if (right.value === "admin") readLog();
+});
+
+/** Who gave a value that an entity has since then, if that is known. */
+function who(name: string, from: number): string {
+  const line = lines.value.get(name);
+  return line?.from && Math.abs(Date.parse(line.ts) - from) < SAME_MS ? line.from : "";
 }
 
 function Switch({ at, title }: { at: Place; title: string }) {
@@ -59,8 +94,10 @@ function Switch({ at, title }: { at: Place; title: string }) {
   };
 
   const on = value === "ON";
+  const by = from === null ? "" : who(nameOf(at), from);
   const times = [
-    from !== null && Date.now() - from < 86_400_000 ? t("since", { time: date(from, "time") }) : from ? t("since", { time: date(from, "both") }) : "",
+    from === null ? "" : t("since", { time: date(from, second.value - from < 43_200_000 ? "time" : "both") }),
+    by && t("by", { who: by === "page" ? t("this_page") : by }),
     on && until.value !== null && until.value > second.value ? t("until", { time: date(until.value, "time") }) : "",
   ];
   const said = state.value.is === "sent" ? t("sent") : state.value.is === "done" ? `${t("done")} ✓` : times.filter(Boolean).join(" · ");

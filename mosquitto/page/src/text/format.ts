@@ -1,15 +1,15 @@
 /** Numbers, times and units in the owner's language, by Intl. */
 import type { Entity, Value } from "../contract/types";
-import { language, t } from "./words";
+import { locale, t } from "./words";
 
 const numbers = new Map<string, Intl.NumberFormat>();
 
 /** Write a number with so many decimals. */
 export function number(value: number, decimals = 0): string {
-  const key = `${language.value} ${decimals}`;
+  const key = `${locale.value} ${decimals}`;
   let format = numbers.get(key);
   if (!format) {
-    format = new Intl.NumberFormat(language.value, { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    format = new Intl.NumberFormat(locale.value, { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
     numbers.set(key, format);
   }
   // A value that rounds to nothing has no sign.
@@ -69,7 +69,7 @@ const UNITS = [
 ] as const;
 
 function part(value: number, unit: "day" | "hour" | "minute" | "second"): string {
-  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "short" }).format(value);
+  return new Intl.NumberFormat(locale.value, { style: "unit", unit, unitDisplay: "short" }).format(value);
 }
 
 /** Seconds as the two largest units: "3 hr 20 min". */
@@ -88,7 +88,7 @@ export function duration(seconds: number): string {
 export function ago(ms: number): string {
   const seconds = Math.max(ms, 0) / 1000;
   const [unit, size] = UNITS.find(([, each]) => seconds >= each) ?? UNITS[3];
-  return new Intl.RelativeTimeFormat(language.value, { style: "short" }).format(-Math.floor(seconds / size), unit);
+  return new Intl.RelativeTimeFormat(locale.value, { style: "short" }).format(-Math.floor(seconds / size), unit);
 }
 
 const styles: Record<string, Intl.DateTimeFormatOptions> = {
@@ -104,8 +104,8 @@ const dates = new Map<string, Intl.DateTimeFormat>();
 
 /** Ms since 1970 as a time of this browser's zone. */
 export function date(ms: number, style: keyof typeof styles): string {
-  const key = `${language.value} ${style}`;
+  const key = `${locale.value} ${style}`;
   let format = dates.get(key);
-  if (!format) dates.set(key, (format = new Intl.DateTimeFormat(language.value, styles[style])));
+  if (!format) dates.set(key, (format = new Intl.DateTimeFormat(locale.value, styles[style])));
   return format.format(ms);
 }

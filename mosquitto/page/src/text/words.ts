@@ -47,6 +47,7 @@ const TABLE = {
   since: ["since {time}", "seit {time}", "depuis {time}", "desde {time}", "sinds {time}", "{time}から"],
   until: ["until {time}", "bis {time}", "jusqu’à {time}", "hasta {time}", "tot {time}", "{time}まで"],
   by: ["by {who}", "durch {who}", "par {who}", "por {who}", "door {who}", "{who}による"],
+  this_page: ["the page", "die Seite", "la page", "la página", "de pagina", "このページ"],
   sent: ["sent …", "gesendet …", "envoyé …", "enviado …", "verzonden …", "送信中…"],
   done: ["done", "erledigt", "fait", "hecho", "gedaan", "完了"],
   dismiss: ["OK, read", "Gelesen", "Lu", "Leído", "Gelezen", "確認"],
@@ -80,6 +81,7 @@ const TABLE = {
   name: ["Name", "Name", "Nom", "Nombre", "Naam", "名前"],
   for_all: ["Save for all browsers", "Für alle Browser speichern", "Enregistrer pour tous", "Guardar para todos", "Opslaan voor allen", "全ブラウザーに保存"],
   standard: ["Back to the standard", "Zurück zum Standard", "Revenir au standard", "Volver al estándar", "Terug naar standaard", "標準に戻す"],
+  more: ["{count} more", "{count} weitere", "{count} de plus", "{count} más", "nog {count}", "他{count}件"],
   close: ["Close", "Schließen", "Fermer", "Cerrar", "Sluiten", "閉じる"],
   cancel: ["Cancel", "Abbrechen", "Annuler", "Cancelar", "Annuleren", "キャンセル"],
   save: ["Save", "Speichern", "Enregistrer", "Guardar", "Opslaan", "保存"],
@@ -118,6 +120,9 @@ function localStorageItem(key: string): string | null {
 
 export const language: Signal<Language> = signal(first());
 const at = computed(() => LANGUAGES.indexOf(language.value));
+
+/** The language with the region of this browser, for numbers and times: `en` may be `en-GB`. */
+export const locale = computed(() => navigator.languages.find((one) => one.slice(0, 2) === language.value) ?? language.value);
 
 /** Choose the language and keep it in this browser. */
 export function choose(chosen: Language): void {
