@@ -2,7 +2,7 @@
 import type { Device, Place } from "../contract/house";
 import type { Role } from "../contract/types";
 
-export type Kind = "battery" | "sun" | "flow" | "shore" | "sources" | "loads" | "tanks" | "switches" | "device";
+export type Kind = "battery" | "sun" | "flow" | "shore" | "charger" | "alternator" | "generator" | "loads" | "tanks" | "switches" | "device";
 
 /** One card; `id` is stable, for what the owner hides, renames and reorders. */
 export interface Card {
@@ -18,7 +18,7 @@ export interface Layout {
   names?: Record<string, string>;
 }
 
-const SOURCES: readonly Role[] = ["charger", "alternator", "generator"];
+const SOURCES = ["charger", "alternator", "generator"] as const;
 
 /** What an entity is in the house. For a device that tells no roles, only what its classes say for sure. */
 export function roleOf({ device, entity }: Pick<Place, "device" | "entity">): Role | undefined {
@@ -56,7 +56,7 @@ export function standard(places: readonly Place[]): Card[] {
   }
   put("sun", having(places, "solar"));
   put("shore", [...having(places, "grid", "power"), ...places.filter((one) => one.entity.device_class === "plug" && one.entity.boolean)]);
-  put("sources", SOURCES.flatMap((role) => having(places, role, "power")));
+  for (const role of SOURCES) put(role, having(places, role, "power"));
   put("tanks", having(places, "tank"));
   put("switches", places.filter((one) => one.entity.command));
   put("loads", having(places, "load", "power"));

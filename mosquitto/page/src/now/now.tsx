@@ -15,7 +15,7 @@ import { own, saveOwn } from "./layout";
 import { Switches } from "./switches";
 
 const TITLES: Record<Exclude<Kind, "device" | "battery">, Word> = {
-  sun: "sun", flow: "flow", shore: "shore", sources: "charger", loads: "loads", tanks: "tanks", switches: "switches",
+  sun: "sun", flow: "flow", shore: "shore", charger: "charger", alternator: "alternator", generator: "generator", loads: "loads", tanks: "tanks", switches: "switches",
 };
 
 /** The owner's own layout, else that of all browsers. */

@@ -147,21 +147,21 @@ function Choice(props: { at: Place; title: string; said: string; disabled: boole
         wanted.value = null;
       }}
     >
-      <label>
-        <span class="what">{title}</span>
+      <label class="what" for={`set-${nameOf(at)}`}>{title}</label>
+      <div class="row">
         {entity.options ? (
-          <select value={shown} disabled={props.disabled} onChange={(event) => (wanted.value = event.currentTarget.value)}>
+          <select id={`set-${nameOf(at)}`} value={shown} disabled={props.disabled} onChange={(event) => (wanted.value = event.currentTarget.value)}>
             {entity.options.map((one) => <option value={one} key={one}>{option(one)}</option>)}
           </select>
         ) : (
           <input
-            type="number" value={shown} min={entity.range?.[0]} max={entity.range?.[1]} step={entity.step ?? "any"} disabled={props.disabled}
+            id={`set-${nameOf(at)}`} type="number" value={shown} min={entity.range?.[0]} max={entity.range?.[1]} step={entity.step ?? "any"} disabled={props.disabled}
             onInput={(event) => (wanted.value = event.currentTarget.value)}
           />
         )}
         {entity.unit && <span class="unit">{entity.unit}{entity.range && ` (${number(entity.range[0])}–${number(entity.range[1])})`}</span>}
-      </label>
-      <button disabled={props.disabled || wanted.value === null}>{t("set")}</button>
+        <button disabled={props.disabled || wanted.value === null}>{t("set")}</button>
+      </div>
       <small>{props.said}</small>
     </form>
   );

@@ -42,7 +42,7 @@ const TABLE = {
   discharging: ["discharging", "entlädt", "en décharge", "descargando", "ontlaadt", "放電中"],
   idle: ["idle", "ruht", "au repos", "en reposo", "in rust", "待機中"],
   left: ["{time} left", "noch {time}", "encore {time}", "quedan {time}", "nog {time}", "残り{time}"],
-  full: ["full in {time}", "voll in {time}", "pleine dans {time}", "llena en {time}", "vol over {time}", "満充電まで{time}"],
+  full: ["full in about {time}", "voll in etwa {time}", "pleine dans environ {time}", "llena en unas {time}", "vol over ongeveer {time}", "満充電まで約{time}"],
   today: ["{energy} today", "heute {energy}", "{energy} aujourd’hui", "{energy} hoy", "vandaag {energy}", "今日 {energy}"],
   since: ["since {time}", "seit {time}", "depuis {time}", "desde {time}", "sinds {time}", "{time}から"],
   until: ["until {time}", "bis {time}", "jusqu’à {time}", "hasta {time}", "tot {time}", "{time}まで"],
