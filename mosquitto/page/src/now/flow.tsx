@@ -46,7 +46,7 @@ export function Flow({ places }: { places: readonly Place[] }) {
   const list = nodes(places);
   const said = list.map((one) => `${t(one.word)} ${one.watts === null ? "–" : `${one.watts < 0 ? "←" : "→"} ${power(one.watts)}`}`).join(", ");
   return (
-    <svg class="flow" viewBox="0 0 320 190" role="img" aria-label={said}>
+    <svg class="flow" viewBox="0 0 320 205" role="img" aria-label={said}>
       {list.map((one) => {
         const moves = one.watts !== null && Math.abs(one.watts) >= SHOWN_W;
         const [from, to] = (one.watts ?? 0) >= 0 ? [`${one.x} ${one.y}`, "160 95"] : ["160 95", `${one.x} ${one.y}`];
@@ -54,7 +54,7 @@ export function Flow({ places }: { places: readonly Place[] }) {
           <g key={one.word} class={moves ? "moves" : ""}>
             <path d={`M${from}L${to}`} />
             <circle cx={one.x} cy={one.y} r="5" />
-            <text x={one.x} y={one.y < 95 ? 14 : 183}>{t(one.word)}</text>
+            <text x={one.x} y={one.y < 95 ? 14 : one.x === 160 ? 199 : 183}>{t(one.word)}</text>
             <text class="watts" x={one.x} y={one.y < 95 ? 30 : 166}>{one.watts === null ? "–" : power(one.watts)}</text>
           </g>
         );
