@@ -24,6 +24,8 @@ WITH_GOALS = {
     "footprint": 1,
     "siege": 6,
 }
+# These are quick enough to run always.
+QUICK = {"compile", "purge", "query", "wear"}
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -39,7 +41,10 @@ def rows_of(text: str) -> list[list[str]]:
     return [cells for cells in lines if set("".join(cells)) != {"-"}]
 
 
-@pytest.mark.parametrize("what", sorted(MEASUREMENTS))
+@pytest.mark.parametrize(
+    "what",
+    [what if what in QUICK else pytest.param(what, marks=pytest.mark.long) for what in sorted(MEASUREMENTS)],
+)
 def test_a_quick_run_prints_its_tables_and_keeps_nothing(what: str) -> None:
     kept = results.PAGE.read_bytes()
     done = bench(what, "--quick", "--no-keep")

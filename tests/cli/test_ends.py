@@ -118,8 +118,15 @@ sys.exit(app.run(sys.argv[1:]))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
-@pytest.mark.parametrize("closed", ["boondock.toml", "secrets/broker__password", "secrets", "."])
-@pytest.mark.parametrize("command", [("export", "--entity", VOLTAGE), ("log",), ("watch", "--seconds", "0")])
+@pytest.mark.parametrize(
+    ("closed", "command"),
+    [
+        # Each place with one command, each command with one place.
+        pytest.param(place, command, marks=[pytest.mark.long] if number and command != ("log",) else [])
+        for number, place in enumerate(("boondock.toml", "secrets/broker__password", "secrets", "."))
+        for command in (("export", "--entity", VOLTAGE), ("log",), ("watch", "--seconds", "0"))
+    ],
+)
 def test_who_may_not_read_is_told_in_one_line(tmp_path: Path, closed: str, command: tuple[str, ...]) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "boondock.toml").write_text("[broker]\nport = 1\n")
