@@ -6,6 +6,7 @@ import threading
 import time as real_time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from string import ascii_letters
 
@@ -38,7 +39,7 @@ NIGHT = Weather(pv_voltage=0.0, pv_power=0.0, voltage=12.5, temperature=-3.5)
 
 def with_check_byte_ff(volts: int) -> bytes:
     """A block of a solar charger whose last byte is 0xFF."""
-    texts = (letter * length for length in range(1, 12) for letter in ascii_letters)
+    texts = (head * length + tail for head, tail, length in product(ascii_letters, ascii_letters, range(10)))
     made = (block({"PID": "0xA053", "V": str(volts), "SER#": text}) for text in texts)
     return next(one for one in made if one.endswith(b"\xff"))
 
