@@ -15,6 +15,7 @@ import pytest
 from tests.broker import Mosquitto
 from tests.client import Client
 from tests.house import ROOT
+from tests.rounds import pairs
 
 PATIENCE = 60.0
 INNOCENT = 20
@@ -110,9 +111,9 @@ LETTERS = "SELECT CAST(payload AS TEXT) FROM dead_letter"
 
 # How often it may end the process. A kill says nothing about a message: it must be alone in hand at two.
 MOST = {
+    "take crash": 2,
     "take fail": 0,
     "feed fail": 0,
-    "take crash": 2,
     "take kill": 2,
     "commit fail": 2,
     "commit crash": 2,
@@ -120,14 +121,7 @@ MOST = {
 }
 
 
-@pytest.mark.parametrize(
-    ("poison", "retained"),
-    [
-        *((poison, False) for poison in MOST),
-        ("take crash", True),
-        *(pytest.param(poison, True, marks=pytest.mark.long) for poison in MOST if poison != "take crash"),
-    ],
-)
+@pytest.mark.parametrize(("poison", "retained"), pairs(tuple(MOST), (False, True)))
 def test_a_poison_ends_it_twice_at_most(patient: Patient, poison: str, *, retained: bool) -> None:
     for number in range(INNOCENT):
         patient.say(float(number))
