@@ -1,4 +1,4 @@
-"""Entities in the registry of the real Home Assistant: each sort that we have; with --all, every single one."""
+"""Entities in the registry of the real Home Assistant: each sort that we have; with --all each one."""
 
 import time
 from collections.abc import Iterator
