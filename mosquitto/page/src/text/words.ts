@@ -100,6 +100,13 @@ const TABLE = {
   no_link: ["There is no connection now; nothing was sent.", "Es gibt gerade keine Verbindung; nichts wurde gesendet.",
     "Pas de connexion ; rien n’a été envoyé.", "No hay conexión; no se envió nada.",
     "Er is geen verbinding; er is niets verzonden.", "接続がないため送信されませんでした。"],
+  // Charts and History
+  chart_keys: ["Arrow keys read the values, with Shift they move the time, plus and minus zoom",
+    "Pfeiltasten lesen die Werte, mit Umschalt verschieben sie die Zeit, Plus und Minus zoomen",
+    "Les flèches lisent les valeurs, avec Maj elles déplacent le temps, plus et moins zooment",
+    "Las flechas leen los valores, con Mayús mueven el tiempo, más y menos amplían",
+    "Pijltjes lezen de waarden, met Shift verschuiven ze de tijd, plus en min zoomen",
+    "矢印キーで値を読み、Shiftと矢印で時間を移動、プラスとマイナスで拡大縮小"],
 } as const satisfies Record<string, readonly [string, string, string, string, string, string]>;
 
 export type Word = keyof typeof TABLE;
