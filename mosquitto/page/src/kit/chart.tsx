@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { language, t } from "../text/words";
 import { attach, type Span } from "./gestures";
-import { Plot } from "./plot";
+import { type Area, Plot } from "./plot";
 import type { Series } from "./rows";
 
 export interface ChartProps extends Span {
@@ -13,6 +13,8 @@ export interface ChartProps extends Span {
   onSpan?: (span: Span) => void;
   /** The time, ms, whose values the person reads; null: none. */
   onRead?: (time: number | null) => void;
+  /** Called with where the span stands, each time it is drawn: for what is drawn below. */
+  onDraw?: (area: Area) => void;
   /** Spans that may not be shown become others. */
   within?: (span: Span) => Span;
 }
@@ -28,7 +30,7 @@ export function Chart(props: ChartProps) {
   last.current = props;
 
   useEffect(() => {
-    const made = new Plot(host.current!);
+    const made = new Plot(host.current!, (area) => last.current.onDraw?.(area));
     plot.current = made;
     const sizes = new ResizeObserver(() => made.resize());
     sizes.observe(host.current!);

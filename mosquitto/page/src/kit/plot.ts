@@ -21,7 +21,7 @@ export function colour(name: string): string {
 }
 
 /** A colour of six hexadecimal digits, thinned. */
-function thin(hex: string, alpha: number): string {
+export function thin(hex: string, alpha: number): string {
   return `${hex}${Math.round(alpha * 255).toString(16).padStart(2, "0")}`;
 }
 
@@ -36,19 +36,31 @@ export function tickWords(splits: readonly number[], step: number): string[] {
   });
 }
 
+/** Where a span is drawn: px from the left of its host, and how wide. */
+export interface Area extends Span {
+  left: number;
+  width: number;
+}
+
 export class Plot {
   private plot: uPlot | null = null;
   private data: Aligned = { x: [], columns: [] };
   private axes: Axes = { axes: [], of: [] };
   private series: readonly Series[] = [];
+  /** Of each axis, px. */
+  private widths: number[] = [];
   private shape = "";
   private shown: Span = { from: 0, to: 1 };
 
-  constructor(private readonly host: HTMLElement) {}
+  /** `onDraw` gets where the span stands in the host, px, each time it is drawn. */
+  constructor(
+    private readonly host: HTMLElement,
+    private readonly onDraw: (area: Area) => void,
+  ) {}
 
   /** Take series and span; what has kept its shape is only drawn again. */
   draw(series: readonly Series[], span: Span, language: string): void {
-    this.series = [...series].sort((a, b) => Number(b.faint ?? false) - Number(a.faint ?? false));
+    this.series = [...series].sort((a, b) => depth(a) - depth(b));
     this.data = aligned(this.series);
     this.axes = axesOf(this.series, this.host.clientWidth);
     this.shown = span;
@@ -153,7 +165,10 @@ export class Plot {
       padding: [22, this.axes.axes.some((one) => one.side === "right" && one.shown) ? 0 : 12, 0, this.axes.axes.length > 0 ? 0 : 12],
       legend: { show: false },
       cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { show: false }, bind: { mousemove: () => null, mouseleave: () => null, mousedown: () => null, mouseup: () => null, dblclick: () => null } },
-      hooks: { drawAxes: [(plot) => this.writeUnits(plot)] },
+      hooks: {
+        drawAxes: [(plot) => this.writeUnits(plot)],
+        draw: [({ bbox }) => this.onDraw({ ...this.shown, left: bbox.left / devicePixelRatio, width: bbox.width / devicePixelRatio })],
+      },
     };
   }
 
@@ -169,7 +184,7 @@ export class Plot {
     const axis = this.axes.axes[at]!;
     return {
       show: axis.shown, scale: `y${at}`, side: axis.side === "left" ? 3 : 1, stroke, font: FONT, gap: 4,
-      size: (_, values) => 12 + 7.2 * Math.max(2, ...(values ?? []).map((one) => one.length)),
+      size: (_, values) => (this.widths[at] = 12 + 7.2 * Math.max(2, ...(values ?? []).map((one) => one.length))),
       grid: { show: at === 0, stroke: grid, width: 1 }, ticks: { show: false },
       values: (_, splits, __, ___, step) => splits.map((value) => number(value, Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9))))),
     };
@@ -181,7 +196,7 @@ export class Plot {
     const dash = one.faint ? FAINT_DASH : [...dashOf(one.tone)];
     const scale = `y${this.axes.of[at]!.axis}`;
     if (one.look === "bars") {
-      into.push({ scale, stroke, width: 1, fill: thin(ink, one.faint ? 0.25 : 0.8), paths: (plot, index) => this.bars(plot, index, at), points: { show: false } });
+      into.push({ scale, stroke, width: 1, fill: thin(ink, one.faint ? 0.2 : 0.6), paths: (plot, index) => this.bars(plot, index, at), points: { show: false } });
       return;
     }
     const rows = () => this.data.columns[at]!.rows;
@@ -224,16 +239,22 @@ export class Plot {
     ctx.save();
     ctx.font = `${12 * ratio}px system-ui, sans-serif`;
     ctx.fillStyle = colour("soft");
-    const written = { left: 0, right: 0 };
-    for (const axis of this.axes.axes.filter((one) => one.shown && one.unit)) {
-      ctx.textAlign = axis.side === "left" ? "left" : "right";
-      // The second axis of a side stands further out.
-      const at = axis.side === "left" ? 4 * ratio : bbox.left + bbox.width + (written.right === 0 ? 40 * ratio : 80 * ratio);
-      ctx.fillText(axis.unit, Math.min(at, ctx.canvas.width - 4), bbox.top - 9 * ratio);
-      written[axis.side] += 1;
-    }
+    // Axes of one side stand side by side, the first one next to the chart.
+    const from = { left: bbox.left, right: bbox.left + bbox.width };
+    this.axes.axes.forEach((axis, at) => {
+      if (!axis.shown) return;
+      const width = (this.widths[at] ?? 0) * ratio;
+      ctx.textAlign = axis.side === "left" ? "right" : "left";
+      ctx.fillText(axis.unit, from[axis.side] + (axis.side === "left" ? -5 : 5) * ratio, bbox.top - 9 * ratio);
+      from[axis.side] += axis.side === "left" ? -width : width;
+    });
     ctx.restore();
   }
+}
+
+/** What lies behind comes first: what is faint, then bars. */
+function depth({ faint, look }: Series): number {
+  return (faint ? 0 : 2) + (look === "bars" ? 0 : 1);
 }
 
 /** Which points are marked: those known in part, and those that no line reaches. */
