@@ -27,10 +27,10 @@ export function thin(hex: string, alpha: number): string {
 
 /** Write ticks of time: hours, at midnight the day; days; months, in January the year. */
 export function tickWords(splits: readonly number[], step: number): string[] {
-  return splits.map((time, at) => {
+  return splits.map((time) => {
     const day = new Date(time);
     if (step >= 360 * DAY_MS) return date(time, "year");
-    if (step >= 27 * DAY_MS) return date(time, at === 0 || day.getMonth() === 0 ? "month" : "short_month");
+    if (step >= 27 * DAY_MS) return date(time, day.getMonth() === 0 ? "month" : "short_month");
     const midnight = day.getHours() === 0 && day.getMinutes() === 0;
     return date(time, step >= DAY_MS || midnight ? "short" : step < 60_000 ? "seconds" : "time");
   });
@@ -207,10 +207,10 @@ export class Plot {
     });
     if (one.look !== "line") return;
     into.push({ scale, paths: uPlot.paths.linear!(), points: { show: false } }, { scale, paths: uPlot.paths.linear!(), points: { show: false } });
-    if (!one.faint) bands.push({ series: [into.length - 1, into.length - 2], fill: thin(ink, 0.2) });
+    if (!one.faint) bands.push({ series: [into.length - 1, into.length - 2], fill: thin(ink, 0.15) });
   }
 
-  /** Bars from the start to the end of each period; those known in part are hollow. */
+  /** Bars from the start to the end of each period, filled as far as it is known. */
   private bars(plot: uPlot, index: number, at: number): uPlot.Series.Paths {
     const siblings = this.series.filter((one) => one.look === "bars" && Boolean(one.faint) === Boolean(this.series[at]!.faint));
     const place = siblings.indexOf(this.series[at]!);
@@ -226,9 +226,9 @@ export class Plot {
       const room = this.series[at]!.faint ? width : width * 0.8;
       const each = room / siblings.length;
       const top = plot.valToPos(value, scale, true);
-      const box = [left + (width - room) / 2 + each * place, Math.min(top, zero), Math.max(each - 1, 1), Math.abs(zero - top)] as const;
-      if (!isPartly(row)) fill.rect(...box);
-      if (!this.series[at]!.faint) stroke.rect(...box);
+      const x = left + (width - room) / 2 + each * place;
+      fill.rect(x, zero, Math.max(each - 1, 1), (top - zero) * (row.coverage ?? 1));
+      if (!this.series[at]!.faint) stroke.rect(x, zero, Math.max(each - 1, 1), top - zero);
     });
     return { stroke, fill, flags: 0 };
   }
@@ -245,7 +245,9 @@ export class Plot {
       if (!axis.shown) return;
       const width = (this.widths[at] ?? 0) * ratio;
       ctx.textAlign = axis.side === "left" ? "right" : "left";
-      ctx.fillText(axis.unit, from[axis.side] + (axis.side === "left" ? -5 : 5) * ratio, bbox.top - 9 * ratio);
+      const room = ctx.measureText(axis.unit).width + 2 * ratio;
+      const x = axis.side === "left" ? Math.max(from.left - 5 * ratio, room) : Math.min(from.right + 5 * ratio, ctx.canvas.width - room);
+      ctx.fillText(axis.unit, x, bbox.top - 9 * ratio);
       from[axis.side] += axis.side === "left" ? -width : width;
     });
     ctx.restore();
