@@ -57,6 +57,10 @@ class RealHouse:
         self.van = Van(Client(broker.port, "camper/set/#", login=broker.login("van")))
         self.van.appears("lamps", *LAMP)
 
+    def hears(self, topic: str, payload: bytes) -> None:
+        """Wait until something was published. Raises TimeoutError."""
+        self.house.client.wait(lambda message: message.topic == topic and message.payload == payload)
+
     def login(self, user: str) -> str:
         """What follows the page's address in a link that logs a user in."""
         name, password = self.broker.login(user)

@@ -12,9 +12,9 @@ def test_an_operator_switches_a_relay_and_is_told_of_a_refusal(house: RealHouse,
     pump = page.locator('[data-switch="relay.pump"]')
     pump.click()
     page.wait_for_selector('[data-switch="relay.pump"][aria-checked="true"]')
-    assert house.house.client.latest("camper/state/relay/pump") == b"ON"
+    house.hears("camper/state/relay/pump", b"ON")
     page.locator('[data-switch="relay.heater"]').click()
     refusal = page.get_by_role("alert").filter(has_text="fresh_water")
     refusal.wait_for()
-    answer = json.loads(house.house.client.latest("camper/result/relay/heater") or b"{}")
+    answer = json.loads(house.house.client.on("camper/result/relay/heater"))
     assert answer["message"] in refusal.inner_text()
