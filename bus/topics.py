@@ -37,6 +37,7 @@ class Verb(StrEnum):
     RESPONSE = "response"
     SERVICE = "service"
     HEALTH = "health"
+    ALARM = "alarm"
 
 
 # How many levels may follow the verb: (least, most).
@@ -53,6 +54,7 @@ _LEVELS = {
     Verb.RESPONSE: (2, 2),
     Verb.SERVICE: (1, 1),
     Verb.HEALTH: (1, 1),
+    Verb.ALARM: (1, 1),
 }
 _LONGEST = 256
 _SHOWN = 120
@@ -152,6 +154,8 @@ class Topics:
         # Of a service, retained: its birth and last will, and its health.
         self.service: _OfOne = of(Verb.SERVICE)
         self.health: _OfOne = of(Verb.HEALTH)
+        # Of an alarm, retained: how it stands.
+        self.alarm: _OfOne = of(Verb.ALARM)
 
     def is_response(self, topic: str) -> bool:
         """Whether a requester's Response Topic lies where answers may go."""
