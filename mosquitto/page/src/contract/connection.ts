@@ -26,6 +26,21 @@ export const client = `page_${crypto.getRandomValues(new Uint32Array(3)).join(""
 /** Who gets the answers to requests and commands. */
 let onAnswer: (message: Message) => void = () => undefined;
 
+/** Who follows statistics, by topic filter. */
+const followers = new Map<string, (message: Message) => void>();
+
+/** Follow the statistics of all devices by `period` until the returned function is called, also over a lost connection. */
+export function follow(period: string, taker: (message: Message) => void): () => void {
+  const filter = topic.statistics(period);
+  followers.set(filter, taker);
+  // Without a connection this is done by the next start.
+  connection?.subscribe([filter]).catch(() => undefined);
+  return () => {
+    followers.delete(filter);
+    connection?.unsubscribe([filter]).catch(() => undefined);
+  };
+}
+
 /** Name the taker of answers: contract/requests.ts. */
 export function listen(taker: (message: Message) => void): void {
   onAnswer = taker;
@@ -105,9 +120,10 @@ export async function start(): Promise<void> {
   if (connection) return;
   const named = new Set<string>();
   const take = (message: Message) => {
-    const [kind, id = ""] = levels(message.topic) ?? [];
+    const [kind, id = "", last = ""] = levels(message.topic) ?? [];
     if (kind === "about" && message.payload !== "") named.add(id);
     if (kind === "response") onAnswer(message);
+    else if (kind === "statistics") followers.get(topic.statistics(last))?.(message);
     else receive(message);
   };
   try {
@@ -121,7 +137,7 @@ export async function start(): Promise<void> {
     return;
   }
   try {
-    await connection.subscribe([...always, `${topic.response(client)}/#`]);
+    await connection.subscribe([...always, `${topic.response(client)}/#`, ...followers.keys()]);
     user.value = login?.user ?? "";
     retry = FIRST_RETRY_MS;
     lostAt.value = 0;

@@ -99,12 +99,16 @@ export function ago(ms: number): string {
 }
 
 const styles: Record<string, Intl.DateTimeFormatOptions> = {
+  seconds: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
   time: { hour: "2-digit", minute: "2-digit" },
+  short: { day: "numeric", month: "short" },
+  short_month: { month: "short" },
   day: { weekday: "short", day: "numeric", month: "short" },
   date: { year: "numeric", month: "short", day: "numeric" },
   month: { year: "numeric", month: "short" },
   year: { year: "numeric" },
   both: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+  dated: { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
   full: { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" },
 };
 const dates = new Map<string, Intl.DateTimeFormat>();
