@@ -8,7 +8,7 @@ export const NAMES: Record<Language, string> = {
 };
 
 /** One line a text, in the order of LANGUAGES; `{x}` is filled in. */
-const TABLE = {
+export const TABLE = {
   now: ["Now", "Jetzt", "Maintenant", "Ahora", "Nu", "現在"],
   history: ["History", "Verlauf", "Historique", "Historial", "Geschiedenis", "履歴"],
   house: ["House", "Haus", "Maison", "Casa", "Huis", "システム"],
@@ -151,6 +151,46 @@ const TABLE = {
   gone: ["{name} is not reported by any device now.", "{name} wird zurzeit von keinem Gerät gemeldet.", "{name} n’est signalé par aucun appareil.",
     "Ningún aparato informa ahora de {name}.", "{name} wordt nu door geen apparaat gemeld.", "{name} を報告している機器は現在ありません。"],
   choose_values: ["Choose what to see.", "Wählen Sie, was Sie sehen möchten.", "Choisissez ce que vous voulez voir.", "Elija lo que quiere ver.", "Kies wat u wilt zien.", "表示する値を選んでください。"],
+  // House
+  problems: ["Problems", "Probleme", "Problèmes", "Problemas", "Problemen", "問題"],
+  all_well: ["Everything works.", "Alles funktioniert.", "Tout fonctionne.", "Todo funciona.", "Alles werkt.", "すべて正常に動作しています。"],
+  services: ["Services", "Dienste", "Services", "Servicios", "Diensten", "サービス"],
+  in_queue: ["{count} waiting", "{count} warten", "{count} en attente", "{count} en espera", "{count} wachten", "待機 {count}件"],
+  in_outbox: ["{count} not stored", "{count} nicht gespeichert", "{count} non enregistrés", "{count} sin guardar", "{count} niet opgeslagen", "未保存 {count}件"],
+  versions_differ: ["Not all services have the same version. Restart those that are older.", "Nicht alle Dienste haben dieselbe Version. Starten Sie die älteren neu.",
+    "Les services n’ont pas tous la même version. Redémarrez les plus anciens.", "No todos los servicios tienen la misma versión. Reinicie los más antiguos.",
+    "Niet alle diensten hebben dezelfde versie. Herstart de oudere.", "サービスのバージョンが一致していません。古いものを再起動してください。"],
+  counters: ["Counters", "Zähler", "Compteurs", "Contadores", "Tellers", "カウンター"],
+  last_error: ["Last error, {time}", "Letzter Fehler, {time}", "Dernière erreur, {time}", "Último error, {time}", "Laatste fout, {time}", "最後のエラー {time}"],
+  devices: ["Devices", "Geräte", "Appareils", "Aparatos", "Apparaten", "機器"],
+  model: ["Model", "Modell", "Modèle", "Modelo", "Model", "型番"],
+  firmware: ["Firmware", "Firmware", "Micrologiciel", "Firmware", "Firmware", "ファームウェア"],
+  serial_number: ["Serial number", "Seriennummer", "Numéro de série", "Número de serie", "Serienummer", "シリアル番号"],
+  read_by: ["Read by", "Gelesen von", "Lu par", "Leído por", "Gelezen door", "読み取り"],
+  last_heard: ["Last heard", "Zuletzt gehört", "Dernière nouvelle", "Última noticia", "Laatst gehoord", "最終受信"],
+  never: ["never", "nie", "jamais", "nunca", "nooit", "なし"],
+  written: ["Written to the card: {amount} a day on average", "Auf die Karte geschrieben: im Mittel {amount} am Tag", "Écrit sur la carte : {amount} par jour en moyenne",
+    "Escrito en la tarjeta: {amount} al día de media", "Naar de kaart geschreven: gemiddeld {amount} per dag", "カードへの書き込み: 1日平均 {amount}"],
+  facts: ["Clock, backup and more", "Uhr, Sicherung und mehr", "Horloge, sauvegarde et plus", "Reloj, copia y más", "Klok, back-up en meer", "時計・バックアップほか"],
+  clock: ["Clock", "Uhr", "Horloge", "Reloj", "Klok", "時計"],
+  backup: ["Backup", "Sicherung", "Sauvegarde", "Copia de seguridad", "Back-up", "バックアップ"],
+  backup_all: ["Backup of everything", "Sicherung von allem", "Sauvegarde complète", "Copia de todo", "Back-up van alles", "全体のバックアップ"],
+  pins: ["Pins", "Anschlüsse", "Broches", "Pines", "Pinnen", "ピン"],
+  radio: ["Bluetooth", "Bluetooth", "Bluetooth", "Bluetooth", "Bluetooth", "Bluetooth"],
+  disk: ["Disk", "Datenträger", "Disque", "Disco", "Schijf", "ディスク"],
+  house_time: ["Time of the house", "Zeit des Hauses", "Heure de la maison", "Hora de la casa", "Tijd van het huis", "システムの時刻"],
+  browser_ahead: ["The clock of this browser is {time} ahead. The page uses the house’s time.", "Die Uhr dieses Browsers geht {time} vor. Die Seite nimmt die Zeit des Hauses.",
+    "L’horloge de ce navigateur avance de {time}. La page utilise l’heure de la maison.", "El reloj de este navegador va {time} adelantado. La página usa la hora de la casa.",
+    "De klok van deze browser loopt {time} voor. De pagina gebruikt de tijd van het huis.", "このブラウザーの時計は{time}進んでいます。表示はシステムの時刻です。"],
+  browser_behind: ["The clock of this browser is {time} behind. The page uses the house’s time.", "Die Uhr dieses Browsers geht {time} nach. Die Seite nimmt die Zeit des Hauses.",
+    "L’horloge de ce navigateur retarde de {time}. La page utilise l’heure de la maison.", "El reloj de este navegador va {time} atrasado. La página usa la hora de la casa.",
+    "De klok van deze browser loopt {time} achter. De pagina gebruikt de tijd van het huis.", "このブラウザーの時計は{time}遅れています。表示はシステムの時刻です。"],
+  who_switched: ["Who switched what", "Wer hat was geschaltet", "Qui a commandé quoi", "Quién conmutó qué", "Wie schakelde wat", "操作の記録"],
+  only_admin: ["Only a user with the right “admin” sees this.", "Das sieht nur ein Benutzer mit dem Recht „admin“.", "Seul un utilisateur « admin » voit ceci.",
+    "Solo lo ve un usuario con el derecho «admin».", "Alleen een gebruiker met het recht ‘admin’ ziet dit.", "「admin」権限のユーザーだけが表示できます。"],
+  nothing_yet: ["Nothing yet.", "Noch nichts.", "Rien pour l’instant.", "Nada todavía.", "Nog niets.", "まだありません。"],
+  left_out: ["{count} more lines before it were left out", "davor fehlen {count} weitere Zeilen", "{count} autres lignes avant ont été omises", "antes se omitieron {count} líneas más",
+    "{count} regels ervoor zijn weggelaten", "これより前の{count}行は省略されました"],
 } as const satisfies Record<string, readonly [string, string, string, string, string, string]>;
 
 export type Word = keyof typeof TABLE;
