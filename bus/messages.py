@@ -329,7 +329,16 @@ def decode_result(payload: bytes) -> Result:
         raise BadMessageError(str(error).replace("`", "")) from error
 
 
-def encode(message: Statistics | Result) -> bytes:
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """`camper/alarm/<id>`: its state and since when; the value that was seen, and a sentence for people."""
+
+    state: Literal["ok", "active", "acknowledged"]
+    since: str
+    value: Value
+    text: str
+
+
+def encode(message: Statistics | Result | Alarm) -> bytes:
     """Encode a message as JSON."""
     return _encoder.encode(message)
 

@@ -38,6 +38,7 @@ class Verb(StrEnum):
     SERVICE = "service"
     HEALTH = "health"
     PAGE = "page"
+    ALARM = "alarm"
 
 
 # How many levels may follow the verb: (least, most).
@@ -55,6 +56,7 @@ _LEVELS = {
     Verb.SERVICE: (1, 1),
     Verb.HEALTH: (1, 1),
     Verb.PAGE: (0, 0),
+    Verb.ALARM: (1, 1),
 }
 _LONGEST = 256
 _SHOWN = 120
@@ -156,6 +158,8 @@ class Topics:
         self.health: _OfOne = of(Verb.HEALTH)
         # Retained: how the page arranges its cards in all browsers.
         self.page = _join(base, Verb.PAGE)
+        # Of an alarm, retained: how it stands.
+        self.alarm: _OfOne = of(Verb.ALARM)
 
     def is_response(self, topic: str) -> bool:
         """Whether a requester's Response Topic lies where answers may go."""

@@ -168,6 +168,8 @@ relay.<relay> | its pin cannot be used, or does not follow | do what it says; lo
 relay.<relay>.feedback | the load does not do what the relay does, or its feedback is unknown | look at
  fuse, wiring and relay
 relay.<relay>.feedback_pin | the input of its feedback cannot be used | do what it says
+rule.<rule> | it wants its relay on or off, and may not | do what it says; it is tried again each second
+alarms | how alarms and rules stand cannot be read or kept | look at the disk
 relay.<relay>.only_if | it was turned off because a condition does not hold | nothing; turn it on again
  later
 battery_guard | the battery is too low: its relay is off | charge the battery

@@ -109,6 +109,7 @@ def test_the_reading_example() -> None:
         ("statistics", messages.Statistics),
         ("health", health.Health),
         ("page", messages.PageLayout),
+        ("alarm", messages.Alarm),
     ],
 )
 def test_the_other_examples(kind: str, struct: type[msgspec.Struct]) -> None:

@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("statistician/streams.py", PURE),
     ("controller/policy.py", PURE),
     ("controller/others.py", PURE),
+    ("controller/conditions.py", PURE),
     ("collector/transports/*", ADAPTERS),
     ("statistician/store/*", ADAPTERS),
     ("*/schedule.py", ADAPTERS),
@@ -75,6 +76,7 @@ PURE_GROUND = (
     "bus.about",
     "bus.commands",
     "bus.messages",
+    "config.conditions",
     "config.model",
 )
 TOP = frozenset(

@@ -9,8 +9,8 @@ from bus.verbs import ASKERS
 from cli.broker import secret_of
 from cli.terminal import CommandError
 from collector.device import TRANSPORTS, transport
-from config.model import INTEGRAL, RELAY_DEVICE, Settings, topics_of
-from config.rules import OURS, ROLES
+from config.model import INTEGRAL, Settings, topics_of
+from config.rules import OURS, RESERVED, ROLES
 
 CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
@@ -79,7 +79,7 @@ def _owned_by(settings: Settings) -> dict[str, list[str]]:
     """Group the devices that boondock.toml names by the service or user that speaks for them."""
     owned: dict[str, list[str]] = {
         STATISTICIAN: [],
-        CONTROLLER: [RELAY_DEVICE],
+        CONTROLLER: list(RESERVED),
         OF_OTHERS: list(settings.imports),
     }
     owned |= {name: list(user.devices) for name, user in settings.user.items()}
@@ -148,11 +148,14 @@ def _statistician(topics: Topics, derived: Iterable[str]) -> tuple[Right, ...]:
 
 
 def _controller(topics: Topics) -> tuple[Right, ...]:
-    device = RELAY_DEVICE
+    mine = [
+        topic
+        for device in RESERVED
+        for topic in (topics.about(device), topics.state(device), topics.of_device(Verb.STATE, device))
+    ]
     written = (
-        topics.about(device),
-        topics.state(device),
-        topics.of_device(Verb.STATE, device),
+        *mine,
+        topics.every(Verb.ALARM),
         topics.backlogs(CONTROLLER),
         # Of a service that is gone it says that its devices are offline.
         topics.every(Verb.AVAILABILITY),
@@ -164,7 +167,8 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.discoveries(),
     )
     # Interlocks and feedback look at the entities of other devices.
-    looked_at = tuple(topics.every(verb) for verb in (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE))
+    verbs = (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE, Verb.HEALTH)
+    looked_at = tuple(topics.every(verb) for verb in verbs)
     # Also commands whose topic names no entity, and what other owners answer to theirs.
     asked = (topics.below(Verb.SET), topics.every(Verb.RESULT), topics.requests(CONTROLLER))
     read = (*asked, topics.every(Verb.WATERMARK), topics.every(Verb.STATE, levels=1), *looked_at)

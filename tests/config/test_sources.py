@@ -14,7 +14,7 @@ import pytest
 from collector.checking import find_mistakes
 from config import load
 from config.mistakes import ConfigError
-from config.model import Availability, ImportEntity, Settings
+from config.model import Availability, ImportEntity, Settings, key_of
 from tests.config.conftest import Machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -287,7 +287,7 @@ def _every_setting() -> list[tuple[str, str]]:
     found = []
     for table in dataclasses.fields(Settings):
         kinds = [kind for kind in (*get_args(table.type), table.type) if dataclasses.is_dataclass(kind)]
-        found += [(table.name, field.name) for field in dataclasses.fields(kinds[0])]
+        found += [(table.name, key_of(field.name)) for field in dataclasses.fields(kinds[0])]
     # As the file calls it: a word of Python can be no field.
     return [("import" if name == "imports" else name, key) for name, key in found]
 
