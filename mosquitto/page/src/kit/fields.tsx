@@ -40,11 +40,11 @@ interface InputProps {
   onText: (text: string) => void;
 }
 
-/** A field of one line. */
-export function Input({ label, hint, error, onText, ...rest }: InputProps) {
+/** A field of one line. Preact has a type for each kind of input; to it this is one of text. */
+export function Input({ label, hint, error, onText, type = "text", ...rest }: InputProps) {
   return (
     <Field label={label} hint={hint} error={error}>
-      {(given) => <input {...given} autocomplete="off" {...rest} onInput={(event) => onText(event.currentTarget.value)} />}
+      {(given) => <input {...given} autocomplete="off" {...rest} type={type as "text"} onInput={(event) => onText(event.currentTarget.value)} />}
     </Field>
   );
 }

@@ -9,16 +9,12 @@ import { AddDevice, DeviceForm } from "./device-form";
 import { kindOf } from "./kinds";
 import { removeDevice, switchEntity } from "./registry";
 import { Scan } from "./scan";
-import type { Kind } from "./schema";
+import { type Kind, textOf } from "./schema";
 import { readRegistered, registered, type Registered, silent } from "./stored";
-
-function written(value: unknown): string {
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
-}
 
 function Settings({ one }: { one: Registered }) {
   const all = [["kind", one.kind], ...Object.entries(one.settings)] as [string, unknown][];
-  return <dl>{all.map(([key, value]) => <div key={key}><dt>{option(key)}</dt><dd>{value === "set" ? t("is_set") : written(value)}</dd></div>)}</dl>;
+  return <dl>{all.map(([key, value]) => <div key={key}><dt>{option(key)}</dt><dd>{value === "set" ? t("is_set") : textOf(value)}</dd></div>)}</dl>;
 }
 
 function Entities({ one, onChange }: { one: Registered; onChange: (change: Change) => void }) {

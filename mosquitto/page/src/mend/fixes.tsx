@@ -5,8 +5,8 @@ import { link } from "../contract/connection";
 import { ask } from "../contract/requests";
 import { Panel, sentence } from "../kit/parts";
 import type { Change } from "../kit/steps";
-import { date, number } from "../text/format";
-import { t } from "../text/words";
+import { date, number, option } from "../text/format";
+import { t, type Word } from "../text/words";
 import { sumsCompared } from "./corrections";
 import { made, undo } from "./fix";
 
@@ -21,6 +21,13 @@ interface Fix {
 }
 
 const MOST = 30;
+/** What is no correction of its own, or has nothing to take back (docs/requests.md). */
+const TOLD_ELSEWHERE = "undo";
+const FOR_GOOD = "recompile";
+const TITLES: Record<string, Word> = {
+  delete_states: "delete_values", accept_reading: "let_count", adjust_sum: "adjust_sum", change_unit: "change_unit", device_rename: "rename_device",
+  entity_rename: "rename_entity", device_replaced: "device_replaced", set_metadata: "one_entity",
+};
 /** Of its parameters these are no words about what was done. */
 const NOT_TOLD = new Set(["dry_run", "entity", "entities", "device"]);
 
@@ -42,11 +49,12 @@ export function Fixes({ entity, onChange }: { entity: string; onChange: (change:
       (error: unknown) => (why.value = sentence(error)),
     );
   }, [up, made.value]);
+  const shown = list.value?.filter((one) => one.verb !== TOLD_ELSEWHERE);
   return (
     <Panel id="fixes" title={t("fixes")}>
       {why.value && <p class="refusal" role="alert">{why.value}</p>}
-      {list.value?.length === 0 && <p class="soft">{t("no_fixes")}</p>}
-      <ul class="told">{list.value?.map((one) => <Line key={one.id} one={one} mine={one.entities.includes(entity)} onChange={onChange} />)}</ul>
+      {shown?.length === 0 && <p class="soft">{t("no_fixes")}</p>}
+      <ul class="told">{shown?.map((one) => <Line key={one.id} one={one} mine={one.entities.includes(entity)} onChange={onChange} />)}</ul>
     </Panel>
   );
 }
@@ -61,16 +69,17 @@ async function takenBack({ id, verb, params }: Fix): Promise<Change> {
 function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (change: Change) => void }) {
   const names = one.entities.slice(0, 3).join(", ");
   const others = one.entities.length - 3 + (one.more_entities ?? 0);
+  const title = one.verb in TITLES ? t(TITLES[one.verb]!) : option(one.verb);
   const start = () => takenBack(one).catch(() => undo(one.id)).then(onChange);
   return (
     <li class={mine ? "mine" : ""}>
-      <p class="between"><strong>{one.verb}</strong> <time>{date(Date.parse(one.ts), "both")}</time></p>
+      <p class="between"><strong>{title}</strong> <time>{date(Date.parse(one.ts), "both")}</time></p>
       <p>{names}{others > 0 && ` ${t("and_more", { count: number(others) })}`}</p>
       <small>{parameters(one.params)}</small>
       <p class="options">
         {one.undone
           ? <span class="soft">{t("undone")}: {date(Date.parse(one.undone), "both")}</span>
-          : <button aria-label={`${t("undo")}: ${one.verb} ${one.id}, ${names}`} onClick={() => void start()}>{t("undo")}</button>}
+          : one.verb !== FOR_GOOD && <button aria-label={`${t("undo")}: ${title} ${one.id}, ${names}`} onClick={() => void start()}>{t("undo")}</button>}
       </p>
     </li>
   );

@@ -10,11 +10,14 @@ interface SchemaFormProps {
   errors: Readonly<Record<string, string>>;
   /** Secrets that are there already: an empty field leaves them as they are. */
   kept?: boolean;
+  /** All fields one below the other, also those with a default. */
+  flat?: boolean;
   onDraft: (draft: Draft) => void;
 }
 
-export function SchemaForm({ schema, draft, errors, kept = false, onDraft }: SchemaFormProps) {
-  const { main, more } = fieldsOf(schema);
+export function SchemaForm({ schema, draft, errors, kept = false, flat = false, onDraft }: SchemaFormProps) {
+  const fields = fieldsOf(schema);
+  const [main, more] = flat ? [[...fields.main, ...fields.more], []] : [fields.main, fields.more];
   const draw = (field: FieldOf) => (
     <One key={field.key} field={field} text={draft[field.key] ?? ""} error={errors[field.key]} kept={kept} onText={(text) => onDraft({ ...draft, [field.key]: text })} />
   );
@@ -31,7 +34,7 @@ function hintOf(property: Property, kept: boolean): string {
   const parts = [
     property.description ?? "",
     isPairs(property) ? t("pairs_hint") : "",
-    property.default === undefined ? "" : t("default_is", { what: textOf(property, property.default) }),
+    property.default === undefined ? "" : t("default_is", { what: textOf(property.default) }),
     property.writeOnly && kept ? t("secret_kept") : "",
   ];
   return parts.filter(Boolean).join(" · ");

@@ -33,10 +33,10 @@ async function atCollector({ service }: Registered, from: string, to: string): P
   await readRegistered();
 }
 
-/** Give a device another id; its history follows. */
-export function renameDevice(from: string, to: string): Change {
+/** Give a device another id; its history follows. It is taken back by the same: values that came since follow, too. */
+export function renameDevice(from: string, to: string, title = t("rename_device")): Change {
   return {
-    title: t("rename_device"),
+    title,
     async preview() {
       const said = await history(from, to, true);
       const parts = [t("would_rename", { from, to }), said ? `${t("history_follows")} ${touched(said)}` : t("no_history")];
@@ -55,24 +55,7 @@ async function renamed(from: string, to: string, owner: Registered | undefined):
     throw owner ? new AskError("half", `${t("half_renamed", { from, to })} ${sentence(error)}`) : error;
   }
   made.value += 1;
-  return { text: `${t("is_called", { from, to })} ${said ? touched(said) : ""}`.trim(), undo: calledBack(from, to, said?.id, owner) };
-}
-
-/** Take a renaming back at both. */
-function calledBack(from: string, to: string, id: number | undefined, owner: Registered | undefined): Change {
-  return {
-    title: t("rename_back", { device: to }),
-    async preview() {
-      const said = id === undefined ? null : await ask<Summary>("statistician", "undo", { fix: id, dry_run: true });
-      return { text: `${t("would_rename", { from: to, to: from })} ${said ? touched(said) : ""}`.trim() };
-    },
-    async make() {
-      if (owner) await atCollector(owner, to, from);
-      const said = id === undefined ? null : await ask<Summary>("statistician", "undo", { fix: id });
-      made.value += 1;
-      return { text: `${t("is_called", { from: to, to: from })} ${said ? touched(said) : ""}`.trim() };
-    },
-  };
+  return { text: `${t("is_called", { from, to })} ${said ? touched(said) : ""}`.trim(), undo: renameDevice(to, from, t("rename_back", { device: to })) };
 }
 
 /** Give what is stored of an entity another name. */

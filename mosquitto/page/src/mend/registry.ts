@@ -1,11 +1,11 @@
 /** Changes of devices at their collectors: each is confirmed before it is made. */
+import { houseNow } from "../contract/house";
 import { ask } from "../contract/requests";
 import type { Change } from "../kit/steps";
 import { t } from "../text/words";
 import { replaced } from "./naming";
-import type { Settings } from "./schema";
+import { type Settings, textOf } from "./schema";
 import { readRegistered, type Registered } from "./stored";
-import { houseNow } from "../contract/house";
 
 /** With another one of these it is another device (docs/registry.md, device_update). */
 const IDENTITY = ["address", "port"];
@@ -32,7 +32,7 @@ export function updateDevice({ service, device }: Registered, changes: Settings,
   const other = IDENTITY.some((key) => key in changes);
   const named = Object.entries(changes).map(([key, value]) => {
     if (value === null) return `${key}: ${t("back_to_default")}`;
-    return secrets.has(key) ? key : `${key} = ${typeof value === "object" ? JSON.stringify(value) : String(value)}`;
+    return secrets.has(key) ? key : `${key} = ${textOf(value)}`;
   });
   const since = houseNow();
   const text = `${t("would_update", { device })} ${named.join(", ")}. ${t(other ? "becomes_other" : "stays_same")}`;

@@ -20,14 +20,14 @@ const COUNTS: readonly (readonly ["states" | "five_minute_rows" | "hourly_rows" 
   ["states", "count_states"], ["five_minute_rows", "count_5minute"], ["hourly_rows", "count_hours"], ["periods", "count_periods"],
 ];
 
-/** What it touches: "mppt.voltage: 5 values, 295 periods to compute again". */
+/** What it touches: "mppt.voltage (values: 5, periods computed again: 295)." */
 export function touched(said: Summary): string {
   const names = said.entities.slice(0, 4).join(", ");
   const others = said.entities.length - 4 + (said.more_entities ?? 0);
   const counts = COUNTS.flatMap(([key, word]) => (said[key] ? [t(word, { count: number(said[key]!) })] : []));
   const fields = Object.entries(said.fields ?? {}).map(([key, value]) => `${key} = ${value ?? "–"}`);
   const what = [...counts, ...fields].join(", ");
-  return `${names}${others > 0 ? ` ${t("and_more", { count: number(others) })}` : ""}${what ? `: ${what}` : ""}.`;
+  return `${names}${others > 0 ? ` ${t("and_more", { count: number(others) })}` : ""}${what ? ` (${what})` : ""}.`;
 }
 
 /** A time in a sentence. */

@@ -8,6 +8,7 @@ import { DeviceForm } from "./device-form";
 import { SchemaForm } from "./form";
 import { kinds, readKinds } from "./kinds";
 import { type Draft, type Kind, type Schema, type Settings, settingsOf } from "./schema";
+import { registered } from "./stored";
 
 interface Proposal {
   kind: string;
@@ -78,7 +79,7 @@ export function Scan() {
       {open.value && schema && (
         <form class="fields" onSubmit={(event) => (event.preventDefault(), void run(schema))}>
           <Choose label={t("where_to_look")} value={service.value} options={all.map(([name]): [string, string] => [name, name.replace("collector_", "")])} onText={(name) => ((service.value = name), (draft.value = {}))} />
-          <SchemaForm key={service.value} schema={schema} draft={draft.value} errors={{}} onDraft={(next) => (draft.value = next)} />
+          <SchemaForm key={service.value} flat schema={schema} draft={draft.value} errors={{}} onDraft={(next) => (draft.value = next)} />
           <button class="main" disabled={state.value.is === "running"}>{t("start_scan")}</button>
         </form>
       )}
@@ -104,9 +105,18 @@ function place({ proposals, ...rest }: Found): string {
   return Object.entries(known).filter(([, value]) => typeof value !== "object" && value !== null).map(([key, value]) => `${key} ${String(value)}`).join(", ");
 }
 
+/** Which devices of the house it is: as the scan said, and those that were added since. */
+function yours({ configured, proposals }: Found, service: string): string[] {
+  const said = [configured ?? []].flat();
+  const same = (settings: Settings, own: Settings) => Object.entries(settings).every(([key, value]) => own[key] === value);
+  return registered.value
+    .filter((one) => one.service === service && (said.includes(one.device) || proposals.some(({ kind, settings }) => kind === one.kind && same(settings, one.settings))))
+    .map((one) => one.device);
+}
+
 function Line({ one, service }: { one: Found; service: string }) {
   const adding = useSignal<{ kind: Kind; settings: Settings } | null>(null);
-  const configured = [one.configured ?? []].flat();
+  const configured = yours(one, service);
   const title = one.name || one.model || one.what || one.proposals[0]?.kind || t("unknown_thing");
   const known = new Map((kinds.value.get(service) ?? []).map((kind) => [kind.kind, kind]));
   const offered = one.proposals.flatMap(({ kind, settings }) => (known.has(kind) ? [{ kind: known.get(kind)!, settings }] : []));
@@ -115,7 +125,7 @@ function Line({ one, service }: { one: Found; service: string }) {
       <p class="between"><strong>{title}</strong> <span>{one.rssi != null && `${one.rssi} dBm`}</span></p>
       <small>{[one.model === title ? "" : one.model, place(one), one.note].filter(Boolean).join(" · ")}</small>
       {configured.length > 0 && <p>✓ {t("is_yours", { device: configured.join(", ") })}</p>}
-      {adding.value === null && (
+      {adding.value === null && offered.length > 0 && (configured.length === 0 || Array.isArray(one.configured)) && (
         <p class="options">
           {offered.map((offer) => (
             <button key={offer.kind.kind} aria-label={`${t("add_device")}: ${title}, ${offer.kind.title}`} onClick={() => (adding.value = offer)}>

@@ -65,14 +65,12 @@ export function isPairs({ type, items, properties }: Property): boolean {
   return (type === "array" && typeof items === "object" && items.type === "array") || (type === "object" && !properties);
 }
 
-/** A value as it stands in its field. */
-export function textOf(property: Property, value: unknown): string {
+/** A value as it stands in its field, and as it is told: pairs as "240: 0, 33: 100". */
+export function textOf(value: unknown): string {
   if (value === null || value === undefined) return "";
-  if (isPairs(property)) {
-    const pairs = Array.isArray(value) ? (value as unknown[][]) : Object.entries(value as object);
-    return pairs.map(([a, b]) => `${String(a)}: ${String(b)}`).join(", ");
-  }
-  return Array.isArray(value) ? value.join(", ") : String(value);
+  if (typeof value !== "object") return String(value);
+  const parts: unknown[] = Array.isArray(value) ? value : Object.entries(value);
+  return parts.map((one) => (Array.isArray(one) ? one.map(String).join(": ") : String(one))).join(", ");
 }
 
 /** The value of a text; what cannot be read stays a text, so that the house says what is allowed. */
@@ -99,7 +97,7 @@ export function draftOf(schema: Schema, settings: Settings): Record<string, stri
     const value = settings[key];
     if (property.writeOnly || value === undefined || value === null) continue;
     if (property.properties) for (const [one, its] of Object.entries(value as object)) draft[`${key}.${one}`] = String(its);
-    else draft[key] = textOf(property, value);
+    else draft[key] = textOf(value);
   }
   return draft;
 }
