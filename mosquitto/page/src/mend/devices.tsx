@@ -35,8 +35,7 @@ function Entities({ one, onChange }: { one: Registered; onChange: (change: Chang
   );
 }
 
-function DeviceLine({ one }: { one: Registered }) {
-  const change = useSignal<Change | null>(null);
+function DeviceLine({ one, onChange }: { one: Registered; onChange: (change: Change) => void }) {
   const editing = useSignal<Kind | null>(null);
   const why = useSignal("");
   const edit = async () => {
@@ -47,7 +46,6 @@ function DeviceLine({ one }: { one: Registered }) {
       why.value = sentence(error);
     }
   };
-  const busy = change.value !== null || editing.value !== null;
   return (
     <details data-device={one.device}>
       <summary>
@@ -56,30 +54,31 @@ function DeviceLine({ one }: { one: Registered }) {
       {one.problem && <p class="refusal">{one.problem}</p>}
       <p class="soft">{one.device}, {one.service}</p>
       <Settings one={one} />
-      <Entities one={one} onChange={(next) => (change.value = next)} />
+      <Entities one={one} onChange={onChange} />
       {one.where === "boondock.toml" && <p class="soft">{t("kept_in_file", { device: one.device })}</p>}
-      {one.where === "mqtt" && !busy && (
+      {one.where === "mqtt" && editing.value === null && (
         <p class="options">
           <button onClick={() => void edit()}>{t("change_settings")}</button>
-          <button onClick={() => (change.value = removeDevice(one))}>{t("remove_device")}</button>
+          <button onClick={() => onChange(removeDevice(one))}>{t("remove_device")}</button>
         </p>
       )}
       {why.value && <p class="refusal" role="alert">{why.value}</p>}
-      {change.value && <Steps change={change.value} onClose={() => (change.value = null)} />}
       {editing.value && <DeviceForm service={one.service} kind={editing.value} device={one} onClose={() => (editing.value = null)} />}
     </details>
   );
 }
 
 export function DevicesPart() {
+  const change = useSignal<Change | null>(null);
   useEffect(() => void readRegistered(), []);
   const sorted = [...registered.value].sort((a, b) => a.name.localeCompare(b.name));
   return (
     <>
+      {change.value && <div class="card wide"><Steps change={change.value} onClose={() => (change.value = null)} /></div>}
       <Panel id="registered" title={t("devices")}>
         {silent.value.map((one) => <p key={one} class="refusal">{one}</p>)}
         {sorted.length === 0 && <p class="soft">{t("nothing_yet")}</p>}
-        {sorted.map((one) => <DeviceLine key={`${one.service} ${one.device}`} one={one} />)}
+        {sorted.map((one) => <DeviceLine key={`${one.service} ${one.device}`} one={one} onChange={(next) => (change.value = next)} />)}
       </Panel>
       <Scan />
       <AddDevice />
