@@ -116,6 +116,7 @@ CLI_MAY = (
     "collector.checking",
     "collector.device",
     "collector.read",
+    "controller.conditions",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",
