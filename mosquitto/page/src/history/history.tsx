@@ -56,33 +56,36 @@ function nowOf(choice: Choice, time: number, first: number | null, kept: number)
 
 export function History() {
   const loader = useMemo(() => new Loader(), []);
-  const first = useSignal<number | null>(null);
+  const first = useSignal<number | null | undefined>(undefined);
   const kept = useSignal(10);
   const at = useComputed(() => Math.floor(second.value / TICK_MS) * TICK_MS);
   const names = read(query.value).entities;
   const choice = useMemo(() => ({ ...read(query.value), entities: names.length > 0 ? names : usual(places.value) }), [query.value, names.length > 0 || places.value]);
-  const state = nowOf(choice, at.value, first.value, kept.value);
+  const state = nowOf(choice, at.value, first.value ?? null, kept.value);
   useLoading(loader, state, first, kept);
   useNews(loader, state, at);
-  return <View state={state} loader={loader} first={first.value} />;
+  return <View state={state} loader={loader} first={first.value ?? null} />;
 }
 
 /** Ask anew when something else is to be seen, when the connection is back, and every hour. */
-function useLoading(loader: Loader, state: Now, first: { value: number | null }, kept: { value: number }): void {
+function useLoading(loader: Loader, state: Now, first: { value: number | null | undefined }, kept: { value: number }): void {
   const { choice, looks, span, lines, bars, live, now } = state;
   const up = link.value === "up";
   const known = [...looks].join();
   useEffect(() => {
-    if (!up) return;
-    // Without these the standard keep_days and a year count; the rows themselves tell what is wrong.
-    keptDays().then((days) => (kept.value = days), () => undefined);
-    void firstRow([...looks].filter(([, look]) => look !== "band").map(([name]) => name)).then((found) => (first.value = found));
-  }, [up, known]);
-  const key = JSON.stringify([choice, lines, bars, known, up, live && Math.floor(now / 3_600_000), choice.range === "all" && span.from]);
+    // Without an answer the standard counts; the rows themselves tell what is wrong.
+    if (up) keptDays().then((days) => (kept.value = days), () => undefined);
+  }, [up]);
+  const all = choice.range === "all";
   useEffect(() => {
-    if (!up || looks.size === 0) return;
+    // All rows are read for it: only where it is needed.
+    if (up && all) void firstRow([...looks].filter(([, look]) => look !== "band").map(([name]) => name)).then((found) => (first.value = found));
+  }, [up, all, known]);
+  const key = JSON.stringify([choice, lines, bars, known, up, live && Math.floor(now / 3_600_000), all && first.value]);
+  useEffect(() => {
+    if (!up || looks.size === 0 || (all && first.value === undefined)) return;
     const stateOnly = new Set(choice.entities.filter((name) => place(name)?.entity.state_class === undefined));
-    const asked: Asked = { looks, span, range: choice.range, lines, bars, previous: choice.previous, stateOnly };
+    const asked: Asked = { looks, span, range: choice.range, lines, bars, previous: choice.previous, stateOnly, first: first.value ?? null };
     void loader.load(asked, houseNow());
   }, [key]);
   useEffect(() => () => loader.stop(), []);

@@ -7,7 +7,6 @@ import { date, duration, number, words } from "../text/format";
 import { t } from "../text/words";
 import { lasted, type Look, type State } from "./data";
 import type { Shown } from "./load";
-import type { Period } from "./ranges";
 
 /** One entity that is seen, with its colour and dashes. */
 export interface Seen {
@@ -18,6 +17,8 @@ export interface Seen {
   tone: number;
   shown: Shown;
   states: readonly State[];
+  /** How long the whole time is, ms. */
+  long: number;
 }
 
 export function Swatch({ tone, look }: { tone: number; look: Look }) {
@@ -37,11 +38,6 @@ export function told({ at, shown }: Pick<Seen, "at" | "shown">, value: number | 
   return unit ? `${text} ${unit}` : text;
 }
 
-/** When a period was: its time, its day or its month. */
-export function when(time: number, period: Period | "states"): string {
-  return date(time, period === "states" || period === "5minute" || period === "hour" ? "both" : period === "month" ? "month" : period === "year" ? "year" : "day");
-}
-
 /** The value at the time that is read; of a row all its numbers. */
 export function valueAt(seen: Seen, time: number): string {
   if (seen.look === "band") return told(seen, seen.states.find((one) => one.start <= time && time < one.end)?.value ?? null);
@@ -57,18 +53,23 @@ function known(coverage: number): string {
   return t("known", { share: `${number(Math.floor(coverage * 1000) / 10, coverage < 0.1 || coverage >= 0.995 ? 0 : 1)} %` });
 }
 
-/** The numbers of the whole time as pairs of a word and a number. */
+/** Spans longer than this name the year, ms. */
+const YEAR_MS = 300 * 86_400_000;
+
+/** The numbers of the whole time: a word, a number, and when it was. */
 export function numbers(seen: Seen): [string, string, string?][] {
   if (seen.look === "band") return lasted(seen.states).slice(0, 5).map(([value, ms]) => [told(seen, value), duration(ms / 1000)]);
   const { summary } = seen.shown;
   if (!summary) return [];
   const found: [string, string, string?][] = [];
-  const time = (at: number | undefined) => (at === undefined ? undefined : date(at, "both"));
+  const dated = seen.long > YEAR_MS;
+  const time = (at: number | undefined) => (at === undefined ? undefined : date(at, dated ? "dated" : "both"));
   if (seen.look === "bars") {
     found.push([t("sum"), told(seen, summary.change)]);
     if (summary.best) {
-      const long = summary.best.end - summary.best.start;
-      found.push([t(long > 4_000_000 ? "best_day" : "best_hour"), told(seen, summary.best.change), when(summary.best.start, long > 4_000_000 ? "day" : "hour")]);
+      const { start, end, change } = summary.best;
+      const day = end - start > 2 * 3_600_000;
+      found.push([t(day ? "best_day" : "best_hour"), told(seen, change), day ? date(start, dated ? "date" : "day") : time(start)]);
     }
   } else {
     found.push([t("lowest"), told(seen, summary.min), time(summary.minAt)]);
@@ -93,7 +94,7 @@ export function Legend({ all, read, onRemove }: { all: readonly Seen[]; read: nu
           {seen.shown.error ? <p class="refusal">{sentence(seen.shown.error)}</p> : (
             <dl>
               {numbers(seen).map(([word, text, time]) => (
-                <div key={word}><dt>{word}</dt><dd>{text}{time && <small> {time}</small>}</dd></div>
+                <div key={word || text}>{word && <dt>{word}</dt>}<dd>{text}{time && <small> {time}</small>}</dd></div>
               ))}
             </dl>
           )}

@@ -14,6 +14,8 @@ export interface Asked {
   lines: Period | "states";
   bars: Period;
   previous: boolean;
+  /** When the oldest row began, ms, if that is known: what was before is no gap. */
+  first: number | null;
   /** Entities without statistics: their lines come from states as long as those are kept. */
   stateOnly: ReadonlySet<string>;
 }
@@ -54,7 +56,7 @@ interface HistoryAnswer<Rows> {
 
 export class Loader {
   readonly shown: Signal<ReadonlyMap<string, Shown>> = signal(new Map());
-  readonly busy = signal(false);
+  readonly busy = signal(true);
   private asked: Asked | null = null;
   /** Answers to what was asked before do not count. */
   private turn = 0;
@@ -63,10 +65,14 @@ export class Loader {
   async load(asked: Asked, now: number): Promise<void> {
     this.asked = asked;
     const turn = (this.turn += 1);
+    const names = [...asked.looks.keys()];
     this.busy.value = true;
     this.shown.value = new Map([...this.shown.value].filter(([name]) => asked.looks.has(name)));
-    await Promise.all([...asked.looks.keys()].map((name) => this.one(name, asked, turn, now)));
-    if (turn === this.turn) this.busy.value = false;
+    for (const step of [this.rows, this.numbers]) {
+      await Promise.all(names.map((name) => this.tried(name, turn, () => step.call(this, name, asked, turn, now))));
+      if (turn !== this.turn) return;
+      this.busy.value = false;
+    }
   }
 
   /** Ask for the rows since `since`, ms: they are new, or were corrected. The span may have moved. */
@@ -75,7 +81,7 @@ export class Loader {
     if (!asked) return;
     this.asked = { ...asked, span };
     const all = names.filter((name) => asked.looks.has(name) && this.shown.value.get(name)?.error === null);
-    await Promise.all(all.map((name) => this.newer(name, this.asked!, since, turn, now)));
+    await Promise.all(all.map((name) => this.tried(name, turn, () => this.newer(name, this.asked!, since, turn, now))));
   }
 
   /** Forget all, and take no more answers. */
@@ -96,36 +102,40 @@ export class Loader {
     return look === "bars" ? asked.bars : asked.lines;
   }
 
-  private async one(name: string, asked: Asked, turn: number, now: number): Promise<void> {
+  /** Do what asks for one entity; an error is shown in its place. */
+  private async tried(name: string, turn: number, what: () => Promise<void>): Promise<void> {
+    try {
+      await what();
+    } catch (error) {
+      // A lost connection is told on top of the page, and everything is asked anew after it.
+      if (!(error instanceof AskError && error.code === "link")) this.put(name, turn, { error });
+    }
+  }
+
+  private async rows(name: string, asked: Asked, turn: number, now: number): Promise<void> {
     const look = asked.looks.get(name)!;
     const period = this.periodOf(name, asked);
-    try {
-      if (look === "band") {
-        this.put(name, turn, { ...NOTHING, look, period, states: await states(name, asked.span) });
-        return;
-      }
-      const { unit, rows } = await rowsOf(name, look, period, asked.span, now);
-      this.put(name, turn, { look, period, unit, rows, states: [], error: null, summary: period === "states" ? summaryOfRows(rows, asked.span) : null, ...(asked.previous ? {} : { before: [] }) });
-      if (asked.previous && turn === this.turn) this.put(name, turn, { before: await before(name, look, period, asked, now) });
-      if (period !== "states" && turn === this.turn) this.put(name, turn, { summary: await summary(name, look, asked.span, now) });
-    } catch (error) {
-      this.put(name, turn, { ...NOTHING, look, period, error });
-    }
+    if (look === "band") return this.put(name, turn, { ...NOTHING, look, period, states: await states(name, asked.span) });
+    const { unit, rows } = await rowsOf(name, look, period, asked.span, now);
+    this.put(name, turn, { ...NOTHING, look, period, unit, rows, summary: period === "states" ? summaryOfRows(rows, asked.span) : null });
+  }
+
+  /** The rows of the span before, and the numbers of the whole span. */
+  private async numbers(name: string, asked: Asked, turn: number, now: number): Promise<void> {
+    const { look, period, error } = this.shown.value.get(name) ?? NOTHING;
+    if (look === "band" || error !== null) return;
+    if (asked.previous) this.put(name, turn, { before: await before(name, look, period, asked, now) });
+    if (period !== "states") this.put(name, turn, { summary: await summary(name, look, asked, now) });
   }
 
   private async newer(name: string, asked: Asked, since: number, turn: number, now: number): Promise<void> {
     const { look, period, rows } = this.shown.value.get(name)!;
     if (look === "band") return;
-    const from = period === "states" ? since : startOf(since, period);
-    try {
-      const { rows: news } = await rowsOf(name, look, period, { from: Math.max(from, asked.span.from), to: asked.span.to }, now);
-      const all = merged(rows, news, news[0]?.start ?? Number.POSITIVE_INFINITY, asked.span.from);
-      this.put(name, turn, { rows: all, ...(period === "states" ? { summary: summaryOfRows(all, asked.span) } : {}) });
-      if (period !== "states") this.put(name, turn, { summary: await summary(name, look, asked.span, now) });
-    } catch (error) {
-      // A lost connection is told on top of the page, and everything is asked anew after it.
-      if (!(error instanceof AskError && error.code === "link")) this.put(name, turn, { error });
-    }
+    const from = Math.max(period === "states" ? since : startOf(since, period), asked.span.from);
+    const { rows: news } = await rowsOf(name, look, period, { from, to: asked.span.to }, now);
+    const all = merged(rows, news, news[0]?.start ?? Number.POSITIVE_INFINITY, asked.span.from);
+    this.put(name, turn, { rows: all, ...(period === "states" ? { summary: summaryOfRows(all, asked.span) } : {}) });
+    if (period !== "states") this.put(name, turn, { summary: await summary(name, look, asked, now) });
   }
 
   /** Add a state that was heard now. */
@@ -147,7 +157,17 @@ async function rowsOf(name: string, look: Look, period: Period | "states", span:
   const answer = await ask<StatisticsAnswer>("statistician", "statistics", {
     entities: [name], period, start: iso(startOf(span.from, period)), end: iso(Math.max(span.to, span.from + 1)), types: TYPES[look], ...inZone,
   });
-  return { unit: answer.units[name] ?? null, rows: (answer.rows[name] ?? []).map(rowOf) };
+  const rows = (answer.rows[name] ?? []).map(rowOf);
+  if (look === "bars" && period === "hour" && span.to > now) rows.push(...(await runningHour(name, now, rows.at(-1)?.start)));
+  return { unit: answer.units[name] ?? null, rows };
+}
+
+/** The bar of the hour that is not over: it has no row of its own yet. */
+async function runningHour(name: string, now: number, last = 0): Promise<Row[]> {
+  const start = startOf(now, "hour");
+  if (last >= start || now - start < 1000) return [];
+  const said = await ask<Answered>("statistician", "statistic", { entity: name, fixed_period: { start: iso(start), end: iso(now) }, types: TYPES.bars });
+  return typeof said.change === "number" ? [{ ...rowOf(said), start, end: start + HOUR }] : [];
 }
 
 async function points(name: string, span: Span, now: number): Promise<{ unit: string | null; rows: Row[] }> {
@@ -170,8 +190,8 @@ async function before(name: string, look: Look, period: Period | "states", asked
   return rows.map((row) => ({ ...row, start: later(row.start), end: later(row.end) }));
 }
 
-async function summary(name: string, look: Look, span: Span, now: number): Promise<Summary> {
-  const range = { start: iso(span.from), end: iso(Math.max(Math.min(span.to, now), span.from + 1)) };
+async function summary(name: string, look: Look, { span, first }: Asked, now: number): Promise<Summary> {
+  const range = { start: iso(Math.min(Math.max(span.from, first ?? 0), span.to)), end: iso(Math.max(Math.min(span.to, now), span.from + 1)) };
   const types = look === "bars" ? ["change", "coverage"] : ["mean", "min", "max", "min_at", "max_at", "coverage"];
   const said = await ask<Answered>("statistician", "statistic", { entity: name, fixed_period: range, types });
   if (look !== "bars") return summaryOf(said);

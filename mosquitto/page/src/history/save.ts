@@ -1,5 +1,5 @@
 /** What is seen as a file: CSV, or a picture with title, legend and units. */
-import { colour } from "../kit/plot";
+import { colour, dashOf } from "../kit/plot";
 import { t } from "../text/words";
 import { numbers, type Seen } from "./legend";
 
@@ -66,8 +66,16 @@ export function picture(frame: HTMLElement, all: readonly Seen[], title: string)
 
 function mark(ctx: CanvasRenderingContext2D, seen: Seen, x: number, y: number): void {
   ctx.fillStyle = colour(`series-${seen.tone}`);
-  if (seen.look === "line") ctx.fillRect(x, y + 5, 28, 3);
-  else ctx.fillRect(x + 4, y, 20, 13);
+  if (seen.look !== "line") return ctx.fillRect(x + 4, y, 20, 13);
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle;
+  ctx.lineWidth = 3;
+  ctx.setLineDash([...dashOf(seen.tone)]);
+  ctx.beginPath();
+  ctx.moveTo(x, y + 6);
+  ctx.lineTo(x + 28, y + 6);
+  ctx.stroke();
+  ctx.restore();
 }
 
 /** Break a text into lines that fit, px. */

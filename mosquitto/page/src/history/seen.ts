@@ -29,7 +29,7 @@ export function seenOf(names: readonly string[], shown: ReadonlyMap<string, Show
     const look = lookOf(found.entity);
     const known = one?.look === look ? one : NOTHING;
     const until = { from: span.from, to: Math.min(span.to, houseNow()) };
-    return [{ name, title: `${found.device.about.value.name}: ${found.entity.name}`, at: found, look, tone: at + 1, shown: known, states: statesOf(known.states, until) }];
+    return [{ name, title: `${found.device.about.value.name}: ${found.entity.name}`, at: found, look, tone: at + 1, shown: known, states: statesOf(known.states, until), long: span.to - span.from }];
   });
 }
 

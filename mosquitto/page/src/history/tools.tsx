@@ -6,10 +6,10 @@ const LENGTHS: Record<Exclude<RangeName, "all">, [number, "hour" | "day" | "year
   "1h": [1, "hour"], "24h": [24, "hour"], "7d": [7, "day"], "30d": [30, "day"], "1y": [1, "year"],
 };
 
-function rangeWords(range: RangeName): string {
+function rangeWords(range: RangeName, unitDisplay: "narrow" | "long"): string {
   if (range === "all") return t("everything");
   const [many, unit] = LENGTHS[range];
-  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "short" }).format(many);
+  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay }).format(many);
 }
 
 export function Tools(props: {
@@ -24,7 +24,7 @@ export function Tools(props: {
     <div class="tools">
       <div class="ranges" role="group" aria-label={t("range")}>
         {RANGES.map((one) => (
-          <button key={one} aria-pressed={choice.range === one} onClick={() => onSet({ range: one, end: one === "all" ? null : choice.end })}>{rangeWords(one)}</button>
+          <button key={one} aria-label={rangeWords(one, "long")} aria-pressed={choice.range === one} onClick={() => onSet({ range: one, end: one === "all" ? null : choice.end })}>{rangeWords(one, "narrow")}</button>
         ))}
       </div>
       <div class="walk">

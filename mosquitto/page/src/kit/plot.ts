@@ -1,14 +1,13 @@
 /** The only file that knows uPlot: draws series on a canvas and draws them again when anything changes. */
 import uPlot from "uplot";
-import { date, number } from "../text/format";
-import { type Axes, axesOf } from "./axes";
+import { number } from "../text/format";
+import { type Axes, axesOf, decimalsOf, marked, rangeOf, tickWords } from "./axes";
 import type { Span } from "./gestures";
-import { type Aligned, aligned, isPartly, type Row, type Series } from "./rows";
+import { type Aligned, aligned, type Series } from "./rows";
 
 const DASHES: readonly number[][] = [[], [9, 3], [2, 3], [9, 3, 2, 3], [14, 4], [4, 4]];
 const FAINT_DASH = [3, 3];
 const FONT = "12px system-ui, sans-serif";
-const DAY_MS = 86_400_000;
 
 /** The dashes of a tone, px: colour alone does not tell series apart. */
 export function dashOf(tone: number): readonly number[] {
@@ -23,17 +22,6 @@ export function colour(name: string): string {
 /** A colour of six hexadecimal digits, thinned. */
 export function thin(hex: string, alpha: number): string {
   return `${hex}${Math.round(alpha * 255).toString(16).padStart(2, "0")}`;
-}
-
-/** Write ticks of time: hours, at midnight the day; days; months, in January the year. */
-export function tickWords(splits: readonly number[], step: number): string[] {
-  return splits.map((time, at) => {
-    const day = new Date(time);
-    if (step >= 360 * DAY_MS) return date(time, "year");
-    if (step >= 27 * DAY_MS) return date(time, at === 0 || day.getMonth() === 0 ? "month" : "short_month");
-    const midnight = day.getHours() === 0 && day.getMinutes() === 0;
-    return date(time, step >= DAY_MS || midnight ? "short" : step < 60_000 ? "seconds" : "time");
-  });
 }
 
 /** Where a span is drawn: px from the left of its host, and how wide. */
@@ -161,7 +149,7 @@ export class Plot {
       series,
       bands,
       scales,
-      axes: [this.timeAxis(ink, grid), ...this.axes.axes.map((_, at) => this.valueAxis(at, ink, grid))],
+      axes: [this.timeAxis(ink, grid), ...this.axes.axes.map((_, at) => this.valueAxis(at, grid))],
       padding: [22, this.axes.axes.some((one) => one.side === "right" && one.shown) ? 0 : 12, 0, this.axes.axes.length > 0 ? 0 : 12],
       legend: { show: false },
       cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { show: false }, bind: { mousemove: () => null, mouseleave: () => null, mousedown: () => null, mouseup: () => null, dblclick: () => null } },
@@ -180,13 +168,20 @@ export class Plot {
     };
   }
 
-  private valueAxis(at: number, stroke: string, grid: string): uPlot.Axis {
+  /** The colour of an axis: that of its series, if it has only one. */
+  private inkOf(at: number): string {
+    const own = this.series.filter((one, i) => this.axes.of[i]!.axis === at && !one.faint);
+    return colour(own.length === 1 ? `series-${own[0]!.tone}` : "soft");
+  }
+
+  private valueAxis(at: number, grid: string): uPlot.Axis {
     const axis = this.axes.axes[at]!;
+    const stroke = this.inkOf(at);
     return {
       show: axis.shown, scale: `y${at}`, side: axis.side === "left" ? 3 : 1, stroke, font: FONT, gap: 4,
       size: (_, values) => (this.widths[at] = 12 + 7.2 * Math.max(2, ...(values ?? []).map((one) => one.length))),
       grid: { show: at === 0, stroke: grid, width: 1 }, ticks: { show: false },
-      values: (_, splits, __, ___, step) => splits.map((value) => number(value, Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9))))),
+      values: (_, splits, __, ___, step) => splits.map((value) => number(value, decimalsOf(step))),
     };
   }
 
@@ -207,10 +202,10 @@ export class Plot {
     });
     if (one.look !== "line") return;
     into.push({ scale, paths: uPlot.paths.linear!(), points: { show: false } }, { scale, paths: uPlot.paths.linear!(), points: { show: false } });
-    if (!one.faint) bands.push({ series: [into.length - 1, into.length - 2], fill: thin(ink, 0.2) });
+    if (!one.faint) bands.push({ series: [into.length - 1, into.length - 2], fill: thin(ink, 0.15) });
   }
 
-  /** Bars from the start to the end of each period; those known in part are hollow. */
+  /** Bars from the start to the end of each period, filled as far as it is known. */
   private bars(plot: uPlot, index: number, at: number): uPlot.Series.Paths {
     const siblings = this.series.filter((one) => one.look === "bars" && Boolean(one.faint) === Boolean(this.series[at]!.faint));
     const place = siblings.indexOf(this.series[at]!);
@@ -226,9 +221,9 @@ export class Plot {
       const room = this.series[at]!.faint ? width : width * 0.8;
       const each = room / siblings.length;
       const top = plot.valToPos(value, scale, true);
-      const box = [left + (width - room) / 2 + each * place, Math.min(top, zero), Math.max(each - 1, 1), Math.abs(zero - top)] as const;
-      if (!isPartly(row)) fill.rect(...box);
-      if (!this.series[at]!.faint) stroke.rect(...box);
+      const x = left + (width - room) / 2 + each * place;
+      fill.rect(x, zero, Math.max(each - 1, 1), (top - zero) * (row.coverage ?? 1));
+      if (!this.series[at]!.faint) stroke.rect(x, zero, Math.max(each - 1, 1), top - zero);
     });
     return { stroke, fill, flags: 0 };
   }
@@ -238,14 +233,16 @@ export class Plot {
     const ratio = devicePixelRatio || 1;
     ctx.save();
     ctx.font = `${12 * ratio}px system-ui, sans-serif`;
-    ctx.fillStyle = colour("soft");
     // Axes of one side stand side by side, the first one next to the chart.
     const from = { left: bbox.left, right: bbox.left + bbox.width };
     this.axes.axes.forEach((axis, at) => {
       if (!axis.shown) return;
       const width = (this.widths[at] ?? 0) * ratio;
       ctx.textAlign = axis.side === "left" ? "right" : "left";
-      ctx.fillText(axis.unit, from[axis.side] + (axis.side === "left" ? -5 : 5) * ratio, bbox.top - 9 * ratio);
+      ctx.fillStyle = this.inkOf(at);
+      const room = ctx.measureText(axis.unit).width + 2 * ratio;
+      const x = axis.side === "left" ? Math.max(from.left - 5 * ratio, room) : Math.min(from.right + 5 * ratio, ctx.canvas.width - room);
+      ctx.fillText(axis.unit, x, bbox.top - 9 * ratio);
       from[axis.side] += axis.side === "left" ? -width : width;
     });
     ctx.restore();
@@ -255,22 +252,4 @@ export class Plot {
 /** What lies behind comes first: what is faint, then bars. */
 function depth({ faint, look }: Series): number {
   return (faint ? 0 : 2) + (look === "bars" ? 0 : 1);
-}
-
-/** Which points are marked: those known in part, and those that no line reaches. */
-function marked(values: readonly (number | null | undefined)[], rows: readonly (Row | undefined)[]): number[] {
-  const own = values.flatMap((value, at) => (value === undefined ? [] : [at]));
-  return own.filter((at, i) => {
-    if (values[at] === null) return false;
-    const alone = (values[own[i - 1] ?? -1] ?? null) === null && (values[own[i + 1] ?? -1] ?? null) === null;
-    return alone || isPartly(rows[at]!);
-  });
-}
-
-/** The range of an axis: a tenth of room, and 0 under bars. */
-export function rangeOf(low: number | null, high: number | null, zero: boolean): [number, number] {
-  if (low === null || high === null) return [0, 1];
-  const [least, most] = zero ? [Math.min(low, 0), Math.max(high, 0)] : [low, high];
-  const room = (most - least || Math.abs(most) || 1) * 0.08;
-  return [least === 0 && zero ? 0 : least - room, most === 0 && zero ? 0 : most + room];
 }

@@ -51,12 +51,12 @@ function middle(row: Row): number {
   return (row.start + row.end) / 2;
 }
 
-/** Times inside the gaps of a series: between rows that do not touch, half a row of slack. */
-function gaps(rows: readonly Row[]): number[] {
-  const found: number[] = [];
+/** Where a series has a gap: the middles of two rows that do not touch, half a row of slack. */
+function gaps(rows: readonly Row[]): [number, number][] {
+  const found: [number, number][] = [];
   rows.forEach((row, at) => {
     const before = rows[at - 1];
-    if (before && row.start - before.end > (before.end - before.start) / 2) found.push((before.end + row.start) / 2);
+    if (before && row.start - before.end > (before.end - before.start) / 2) found.push([middle(before), middle(row)]);
   });
   return found;
 }
@@ -67,14 +67,15 @@ export function aligned(series: readonly Series[]): Aligned {
   const holes = series.map((one) => gaps(one.rows));
   series.forEach((one, at) => {
     for (const row of one.rows) times.add(middle(row));
-    for (const time of holes[at]!) times.add(time);
+    for (const [from, to] of holes[at]!) times.add((from + to) / 2);
   });
   const x = [...times].sort((a, b) => a - b);
   const index = new Map(x.map((time, at) => [time, at]));
   const columns = series.map((one, at) => {
     const empty = () => new Array<number | null | undefined>(x.length).fill(undefined);
     const into = { value: empty(), low: empty(), high: empty(), rows: new Array<Row | undefined>(x.length).fill(undefined) };
-    for (const time of holes[at]!) put(into, index.get(time)!, null, null, null);
+    // No line goes over a gap, also where other series have values in it.
+    for (const [from, to] of holes[at]!) for (let i = index.get(from)! + 1; x[i]! < to; i += 1) put(into, i, null, null, null);
     for (const row of one.rows) {
       const i = index.get(middle(row))!;
       put(into, i, valueOf(row, one.look) ?? null, row.min ?? null, row.max ?? null);

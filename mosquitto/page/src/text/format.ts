@@ -108,6 +108,7 @@ const styles: Record<string, Intl.DateTimeFormatOptions> = {
   month: { year: "numeric", month: "short" },
   year: { year: "numeric" },
   both: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+  dated: { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
   full: { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" },
 };
 const dates = new Map<string, Intl.DateTimeFormat>();
