@@ -138,6 +138,8 @@ _SAID: Mapping[tuple[str, int], tuple[str, ...]] = {
     (Verb.HEALTH, 1): ("health",),
     (Verb.PAGE, 0): ("page",),
 }
+# Those whose examples are no JSON of docs/contract.md.
+_OTHERS = (*_PLAIN, "command", "answer")
 _PARAMETERS: Mapping[str, Json] = {
     "device": {"description": "Id of a device", "examples": ["mppt"]},
     "entity": {"description": "Id of an entity of the device", "examples": ["voltage"]},
@@ -284,7 +286,11 @@ def _channel(address: str | None, said: list[str], about: str) -> Json:
     return {
         "address": address,
         "description": about,
-        **({"parameters": {one: _PARAMETERS[one] for one in named}} if named else {}),
+        **(
+            {"parameters": {one: _PARAMETERS.get(one, {"description": "An id"}) for one in named}}
+            if named
+            else {}
+        ),
         "messages": {one: _ref("messages", one) for one in said},
     }
 
@@ -335,7 +341,7 @@ def _operations() -> Iterator[tuple[str, Json]]:
 
 def _messages() -> Iterator[tuple[str, Json]]:
     of_contract = dict(examples(CONTRACT))
-    for kind in ("about", "reading", "backlog", "result", "statistics", "health", "page"):
+    for kind in dict.fromkeys(one for said in _SAID.values() for one in said if one not in _OTHERS):
         struct = _STRUCTS.get(kind)
         schema = "Reading" if struct is None else struct.__name__
         yield kind, _message(kind, _ref("schemas", schema), [of_contract[kind]])
