@@ -31,7 +31,7 @@ from bus.requests import ENVELOPE
 from bus.topics import ID, Topics, Verb
 from cli.broker.rights import COLLECTORS, CONTROLLER
 from collector.device_store import Which
-from collector.form import KindEntry
+from collector.form import MEANINGS, OF_SCANS, KindEntry
 from collector.listening import Advertiser, Listen
 from collector.read import Now
 from collector.registry import Entry, Registry, verbs
@@ -384,8 +384,8 @@ def _page(service: str) -> str:
 
 def _said_of(verb: str, service: str) -> str:
     """Read what a page says of a verb first. Raises ContractError."""
-    page = REGISTRY if verb == "log" else _page(service)
-    found = re.search(rf"^### {verb}\n\n(.+?)(?:\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
+    page, heading = (CONTRACT, "Access log") if verb == "log" else (_page(service), verb)
+    found = re.search(rf"^### {heading}\n\n(.+?)(?:\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
     if found is None:
         raise ContractError(f"no section ### {verb} of {service}")
     return prose(" ".join(found[1].split()))
@@ -396,6 +396,9 @@ def _request(verb: str, service: str, params: list[type[Struct]], schemas: Json)
     envelope = {key: _ref("schemas", f"Envelope/properties/{key}") for key in ENVELOPE}
     made, found = _components(params)
     forms = [found.pop(one["$ref"].rpartition("/")[2]) for one in made]
+    if service == "collector":
+        words = {key: one.text for key, one in {**MEANINGS, **OF_SCANS}.items()}
+        forms = [_with_words(form, words) for form in forms]
     forms = [{**form, "properties": {**form["properties"], **envelope}} for form in forms]
     schemas |= found
     asked = ((Topics().parse(to), text) for to, text in sent(_page(service)))
