@@ -64,6 +64,8 @@ def desk(programs: Installed, tmp_path_factory: pytest.TempPathFactory) -> Itera
             n for n in flow(house.broker.port) if n["id"].startswith(("boondock_request", "boondock_broker"))
         ]
         red.deploy([*ours, *mine])
+        # A deployed flow starts a moment after the answer.
+        red.says("Connected to broker")
         yield Desk(house, red)
 
 
@@ -173,6 +175,25 @@ def test_the_pages_of_an_answer_become_one(programs: Installed, pages: list[Any]
     assert json.loads(others[0][0]["payload"])["cursor"] == "page 1"
     assert others[len(pages) - 1] == [None, {"verb": "latest", "mine": 1, "payload": whole}, None, None]
     assert others[len(pages) :] == [None, None]
+
+
+def test_the_time_begins_anew_with_each_page_and_each_word(programs: Installed) -> None:
+    environment = {"SERVICE": "statistician", "SECONDS": 10, "PAGES": 50}
+    told = {"topic": "camper/response/nodered/1", "payload": {"status": "progress", "data": {"done": 1}}}
+    page = {"topic": "camper/response/nodered/1", "payload": {"status": "ok", "data": [1], "next": "more"}}
+    last = {"topic": "camper/response/nodered/1", "payload": {"status": "ok", "data": [2]}}
+    times: list[tuple[float, dict[str, Any] | None]] = [
+        *((0, {"verb": "info"}), (9, told), (18, page), (27.9, None), (28, None), (29, last))
+    ]
+    steps = [
+        {"now": NOW + 1000 * second, "env": environment, **({} if message is None else {"msg": message})}
+        for second, message in times
+    ]
+    _, progress, _, waiting, gone, late = function(programs, "boondock_request_fn", steps)
+    assert progress == [None, None, None, {"verb": "info", "payload": {"done": 1}}]
+    assert waiting == []
+    assert [one[2]["error"]["code"] for one in gone] == ["timeout"]
+    assert late is None
 
 
 def test_too_many_pages_are_an_error(programs: Installed) -> None:
