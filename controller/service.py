@@ -10,7 +10,7 @@ from bus.access_log import AccessLog
 from bus.command_server import Answers, CommandServer, Order, note_obeyed, readable
 from bus.commands import Code, Command, Refused, Switch, Wanted
 from bus.events import Connected, Disconnected, Message, Sent, Unpublished
-from bus.health import why_aside
+from bus.health import VERSION, why_aside
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
 from bus.pins import PinError
 from bus.publisher import Publisher
@@ -409,6 +409,8 @@ class Controller:
         return About(
             name=self._settings.controller.name,
             manufacturer="Boondock",
+            model="Relays",
+            sw_version=VERSION,
             backend=self._outputs.pins.backend,
             entities=entities | self._feedbacks.entities(),
         )

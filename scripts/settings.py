@@ -40,6 +40,7 @@ settings in place; [settings.md](settings.md) says where they may stand, and how
 them. A process reads them when it starts.
 """
 
+_ROLES = "[contract.md](contract.md#roles-what-a-value-is-in-the-house)"
 TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
     "[broker]": (
         Broker,
@@ -132,6 +133,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "timeout": "the same",
             "steps": "by entity, how much a value must change for a new reading",
             "disabled": "entities that are not published",
+            "role": f"what it is in the house ({_ROLES}), in place of what its kind says; `none`: nothing",
             "every": "seconds between two polls; each kind has its own default",
             "cron": "a crontab line instead, in the machine's time zone",
             "jitter": "asks up to so many seconds later, so that not all are asked at once",
@@ -186,6 +188,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "map": "our words for the device's words",
             "options": "all words it may have",
             "diagnostic": "it is about the device itself, not about what it measures",
+            "role": f"what it is in the energy flow of the house ({_ROLES})",
             "command_topic": "where it takes commands",
             "payload_on": "what to send for ON",
             "payload_off": "what to send for OFF",
