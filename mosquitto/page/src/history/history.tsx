@@ -2,7 +2,7 @@
 import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { follow, link } from "../contract/connection";
-import { houseNow, place, places, second } from "../contract/house";
+import { houseNow, place, places, second, services } from "../contract/house";
 import { levels } from "../contract/topics";
 import type { Message } from "../contract/transport";
 import { Chart } from "../kit/chart";
@@ -81,7 +81,9 @@ function useLoading(loader: Loader, state: Now, first: { value: number | null | 
     // All rows are read for it: only where it is needed.
     if (up && all) void firstRow([...looks].filter(([, look]) => look !== "band").map(([name]) => name)).then((found) => (first.value = found));
   }, [up, all, known]);
-  const key = JSON.stringify([choice, lines, bars, known, up, live && Math.floor(now / 3_600_000), all && first.value]);
+  // When the statistician is back, what it did not answer is asked again.
+  const answers = services.value.get("statistician")?.online ?? null;
+  const key = JSON.stringify([choice, lines, bars, known, up, answers, live && Math.floor(now / 3_600_000), all && first.value]);
   useEffect(() => {
     if (!up || looks.size === 0 || (all && first.value === undefined)) return;
     const stateOnly = new Set(choice.entities.filter((name) => place(name)?.entity.state_class === undefined));
