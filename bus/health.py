@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from bus.messages import to_iso
+from bus.messages import BadMessageError, to_iso
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,21 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, str]
     problems: dict[str, str]
     last_error: LastError | None
+
+
+class _Problems(msgspec.Struct):
+    problems: dict[str, str] = {}
+
+
+_problems = msgspec.json.Decoder(_Problems)
+
+
+def decode_problems(payload: bytes) -> dict[str, str]:
+    """Read the problems of a service from its health, by subject. Raises BadMessageError."""
+    try:
+        return _problems.decode(payload).problems
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessageError(f"this is no health: {error}") from error
 
 
 @dataclass(slots=True)

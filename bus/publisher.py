@@ -27,7 +27,7 @@ from bus.outbox.file import Row
 from bus.process import Process
 from bus.retained import RetainedTopics
 from bus.topics import HOME_ASSISTANT, STATISTICIAN, BadTopicError, Topics, Verb
-from config.model import Settings
+from config.model import ALARM_DEVICE, Settings
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Publisher:
         Readings of it that still wait go to the statistician as backlog.
         """
         topics = self._topics
-        scalars = [topics.scalar(device, entity) for entity in sorted(self._retained.entities(device))]
+        scalars = self._of_entities(device, sorted(self._retained.entities(device)))
         self._say(topics.availability(device), OFFLINE)
         for known in (self._precisions, self._newest, self._unsaid):
             known.pop(device, None)
@@ -116,7 +116,13 @@ class Publisher:
         gone = sorted(self._retained.entities(device).intersection(entities))
         self._retained.drop(device, gone)
         self._announcer.without(device, entities)
-        self._clear([self._topics.scalar(device, entity) for entity in gone], gone=())
+        self._clear(self._of_entities(device, gone), gone=())
+
+    def _of_entities(self, device: str, entities: list[str]) -> list[str]:
+        """List the retained topics of single entities; each alarm has one more of its own."""
+        topics = self._topics
+        found = [topics.scalar(device, entity) for entity in entities]
+        return found + [topics.alarm(entity) for entity in entities if device == ALARM_DEVICE]
 
     def _say(self, topic: str, payload: bytes, qos: int = 1) -> Sent:
         """Publish retained; an empty payload is said again on every connect, too."""

@@ -8,22 +8,26 @@ from bus.about import Entity
 from collector import devices as kinds
 from collector.devices.description import PolledKind, SettingError
 from collector.devices.imported import row_of
+from config.conditions import Change, Comparison, Silence, parse_condition
 from config.model import (
+    ALARM_DEVICE,
     FAULT,
     GUARD,
     INTEGRAL,
     RELAY_DEVICE,
-    Condition,
+    RULE_DEVICE,
+    Alarm,
     Device,
+    Rule,
     Settings,
     has_feedback,
-    parse_condition,
 )
 
 Wrong = tuple[str, str, str]
 
 _WATTS = ("W", "kW", "MW", "mW")
 _SWITCH = Entity(name="", boolean=True)
+_MODE = Entity(name="", options=("auto", "ON", "OFF"))
 _ENERGY = Entity(name="", unit="Wh")
 _WORDS_OF_SWITCH = ("ON", "OFF")
 
@@ -35,7 +39,7 @@ class _Reference:
     key: str
     source: str
     use: str
-    condition: Condition | None = None
+    condition: Comparison | None = None
 
     @property
     def device(self) -> str:
@@ -81,20 +85,32 @@ def doubts(settings: Settings) -> Iterator[Wrong]:
 
 def _references(settings: Settings) -> Iterator[_Reference]:
     for name, relay in settings.relay.items():
-        for text in relay.only_if:
-            try:
-                condition = parse_condition(text)
-            except ValueError:
-                # config/rules.py tells it.
-                continue
-            yield _Reference(f"relay.{name}.only_if", condition.source, "condition", condition)
+        yield from _conditions(f"relay.{name}.only_if", relay.only_if)
         if relay.feedback is not None and "." in relay.feedback:
             yield _Reference(f"relay.{name}.feedback", relay.feedback, "feedback")
     if settings.battery_guard is not None and "." in settings.battery_guard.source:
         yield _Reference(f"{GUARD}.source", settings.battery_guard.source, "guard")
+    tables: list[tuple[str, Alarm | Rule]] = [(f"alarm.{name}", one) for name, one in settings.alarm.items()]
+    tables += [(f"rule.{name}", one) for name, one in settings.rule.items()]
+    for key, table in tables:
+        yield from _conditions(f"{key}.when", table.when)
+        yield from _conditions(f"{key}.until", table.until)
     for name, device in settings.device.items():
         if device.kind == INTEGRAL and device.source is not None and "." in device.source:
             yield _Reference(f"device.{name}.source", device.source, "integral")
+
+
+def _conditions(key: str, said: str | tuple[str, ...]) -> Iterator[_Reference]:
+    for text in (said,) if isinstance(said, str) else said:
+        try:
+            condition = parse_condition(text)
+        except ValueError:
+            # config/rules.py tells it.
+            continue
+        if isinstance(condition, Comparison):
+            yield _Reference(key, condition.source, "condition", condition)
+        elif isinstance(condition, Change) or (isinstance(condition, Silence) and condition.entity):
+            yield _Reference(key, condition.source, "change" if isinstance(condition, Change) else "silence")
 
 
 def _ours(settings: Settings, *, also_unknown: bool = False) -> dict[str, Mapping[str, Entity]]:
@@ -110,7 +126,9 @@ def _ours(settings: Settings, *, also_unknown: bool = False) -> dict[str, Mappin
     relays |= {f"{name}{FAULT}": _SWITCH for name, relay in settings.relay.items() if has_feedback(relay)}
     if settings.battery_guard is not None:
         relays[GUARD] = _SWITCH
-    return {**found, RELAY_DEVICE: relays}
+    alarms = dict.fromkeys(settings.alarm, _SWITCH)
+    rules = {f"{name}_wants": _SWITCH for name in settings.rule} | dict.fromkeys(settings.rule, _MODE)
+    return {**found, RELAY_DEVICE: relays, ALARM_DEVICE: alarms, RULE_DEVICE: rules}
 
 
 def _entities(device: Device) -> Mapping[str, Entity] | None:
@@ -142,6 +160,8 @@ def _unfit(one: _Reference, entity: Entity) -> Iterator[Wrong]:
         yield one.key, f"{one.source} is {what}", "an entity in W"
     if one.use == "guard" and (not numeric or entity.unit not in (None, "V", "%")):
         yield one.key, f"{one.source} is {what}", "a voltage in V or a state of charge in %"
+    if one.use == "change" and not numeric:
+        yield one.key, f"{one.source} is {what}", "an entity that is a number"
     if one.use == "feedback" and (entity.options or entity.unit):
         yield one.key, f"{one.source} is {what}", "an entity that is ON or OFF"
     if one.condition is None:

@@ -3,10 +3,9 @@
 Plain dataclasses, so that a running process carries no validation library; config/source.py validates them.
 """
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -16,18 +15,26 @@ Pull = Literal["up", "down", "off"]
 
 # A kind of device that no collector owns: the statistician derives its energy from another's power.
 INTEGRAL = "integral"
-# The device of the controller.
-RELAY_DEVICE = "relay"
+# The devices of the controller.
+RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE = "relay", "alarm", "rule"
 # Entities of that device beside the relays themselves.
 GUARD = "battery_guard"
 FAULT = "_fault"
+
+
+def key_of(name: str) -> str:
+    """Name the key of a field in the file: `for` is a word of Python, so its field is `for_`."""
+    return name.rstrip("_")
 
 
 class Table:
     """A table of boondock.toml; a key it does not know is a mistake."""
 
     __slots__ = ()
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str | Callable[[str], str]]] = {
+        "extra": "forbid",
+        "alias_generator": key_of,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +268,46 @@ class BatteryGuard(Table):
     restore: bool = False
 
 
+Held = Annotated[float, Ge(0), Le(604_800)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm(Table):
+    """[alarm.<id>]: what people are told, on `alarm/<id>`. All of `when` must hold for `for` seconds.
+
+    It ends when all of `until` have held for `until_for` seconds; without `until`, when `when` no longer
+    holds. A value older than `within` seconds is unknown, and what is unknown changes nothing.
+    """
+
+    when: str | tuple[str, ...]
+    for_: Held = 60.0
+    until: str | tuple[str, ...] = ()
+    until_for: Held = 0.0
+    within: Seconds = 300.0
+    name: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Table):
+    """[rule.<id>]: switches the relay `output` on by `when`, off by `until`; as an alarm's, in seconds.
+
+    Once on it stays on for `min_on`, once off for `min_off` seconds. A command of a person to the relay or to
+    the rule counts for `override` seconds. What the relay itself allows counts above all.
+    """
+
+    output: str
+    when: str | tuple[str, ...]
+    for_: Held = 60.0
+    until: str | tuple[str, ...] = ()
+    until_for: Held = 60.0
+    within: Seconds = 300.0
+    min_on: Held = 60.0
+    min_off: Held = 60.0
+    override: Seconds = 3600.0
+    name: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportEntity(Table):
     """[import.entities]: one value of a device that publishes in its own format.
@@ -354,52 +401,10 @@ class Settings(Table):
     controller: Controller = field(default_factory=Controller)
     relay: dict[str, Relay] = field(default_factory=dict)
     battery_guard: BatteryGuard | None = None
+    alarm: dict[str, Alarm] = field(default_factory=dict)
+    rule: dict[str, Rule] = field(default_factory=dict)
 
 
 def has_feedback(relay: Relay) -> bool:
     """Whether anything tells if the relay's load follows."""
     return relay.feedback is not None or relay.feedback_pin is not None
-
-
-Operator = Literal["<", "<=", ">", ">=", "==", "!="]
-
-CONDITION_ALLOWED = "device.entity, one of < <= > >= == !=, a number or a word: fresh_water.level > 5"
-_CONDITION = re.compile(r"\s*([a-z0-9_]+)\.([a-z0-9_]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*\Z")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)\Z", re.ASCII)
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
-_EQUALITY = ("==", "!=")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What an entity of a device must be; a word is compared whatever its case."""
-
-    device: str
-    entity: str
-    operator: Operator
-    wanted: float | str
-
-    @property
-    def source(self) -> str:
-        """The entity as settings name it."""
-        return f"{self.device}.{self.entity}"
-
-    def __str__(self) -> str:
-        wanted = self.wanted if isinstance(self.wanted, str) else f"{self.wanted:g}"
-        return f"{self.source} {self.operator} {wanted}"
-
-
-@lru_cache(maxsize=256)
-def parse_condition(text: str) -> Condition:
-    """Read a condition from its text. Raises ValueError saying what is wrong with it."""
-    found = _CONDITION.match(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no condition")
-    device, entity, operator, wanted = found.groups()
-    if _NUMBER.match(wanted):
-        return Condition(device, entity, cast("Operator", operator), float(wanted))
-    if not _WORD.match(wanted):
-        raise ValueError(f"{text!r}: {wanted} is neither a number nor a word")
-    if operator not in _EQUALITY:
-        raise ValueError(f"{text!r}: {wanted} is a word, which has no {operator}")
-    return Condition(device, entity, cast("Operator", operator), wanted)

@@ -1,32 +1,43 @@
 """What a type cannot say of the settings: ids, topics, keys, conditions, pins used twice, who may do what."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 
-from config.addresses import ID_ALLOWED, id_allowed, is_address, normal, wrong_address, wrong_host, wrong_key
+from config.addresses import (
+    CHIP,
+    ID_ALLOWED,
+    id_allowed,
+    is_address,
+    normal,
+    wrong_address,
+    wrong_host,
+    wrong_key,
+)
+from config.conditions import CONDITION_ALLOWED, parse_comparison, parse_condition
 from config.mistakes import Mistake
 from config.model import (
-    CONDITION_ALLOWED,
+    ALARM_DEVICE,
     FAULT,
     GUARD,
     INTEGRAL,
     RELAY_DEVICE,
+    RULE_DEVICE,
+    Alarm,
     Availability,
     Device,
     Import,
     ImportEntity,
     Relay,
+    Rule,
     Settings,
     User,
     has_feedback,
-    parse_condition,
     topics_of,
 )
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
-_CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _AT = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
 # What only an integral can have, and all it can have.
@@ -42,8 +53,9 @@ _LEVEL = re.compile(r"\+|[^\s+#/\x00-\x1f\x7f]+")
 ROLES = ("viewer", "operator", "admin")
 OURS = "boondock_"
 # Devices of the controller, and the words of the contract that are none.
-RESERVED = (RELAY_DEVICE, "alarm", "rule")
+RESERVED = (RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE)
 _LONGEST_ID = 64
+_COMPARISON_ALLOWED = "device.entity, one of < <= > >= == !=, a number or a word: fresh_water.level > 5"
 # Key, what is wrong, what is allowed.
 Wrong = tuple[str, str, str]
 
@@ -56,6 +68,7 @@ def check(settings: Settings, where: str) -> list[Mistake]:
         *_integrals(settings),
         *_imports(settings),
         *_relays(settings),
+        *_automation(settings),
         *_pins(settings),
         *_access(settings),
     ]
@@ -94,7 +107,7 @@ def _devices(settings: Settings) -> Iterator[Wrong]:
         # A chip's is a number, which its kind looks at; several devices may share it.
         if isinstance(device.address, int) and device.address > _LARGEST_CHIP:
             yield f"device.{name}.address", "it has no quotes", 'write it as "AA:BB:CC:DD:EE:FF"'
-        if isinstance(device.address, str) and not _CHIP.match(device.address):
+        if isinstance(device.address, str) and not CHIP.match(device.address):
             address = normal(device.address)
             if (wrong := wrong_address(device.address)) is not None:
                 yield f"device.{name}.address", *wrong
@@ -243,7 +256,7 @@ def _relays(settings: Settings) -> Iterator[Wrong]:
         if not _ID.match(name):
             yield f"relay.{name}", "this is no id", id_allowed(name)
         yield from _names(name, settings)
-        yield from _conditions(name, relay)
+        yield from _conditions(f"relay.{name}.only_if", relay.only_if, parse_comparison)
         yield from _partners(name, relay, settings.relay)
         yield from _feedback(name, relay)
     yield from _guard(settings)
@@ -257,12 +270,39 @@ def _names(name: str, settings: Settings) -> Iterator[Wrong]:
         yield f"relay.{name}", "another relay's feedback reports under this id", "any other id"
 
 
-def _conditions(name: str, relay: Relay) -> Iterator[Wrong]:
-    for text in relay.only_if:
+def _conditions(key: str, texts: Iterable[str], parse: Callable[[str], object]) -> Iterator[Wrong]:
+    for text in texts:
         try:
-            parse_condition(text)
+            parse(text)
         except ValueError as error:
-            yield f"relay.{name}.only_if", str(error), CONDITION_ALLOWED
+            yield key, str(error), CONDITION_ALLOWED if parse is parse_condition else _COMPARISON_ALLOWED
+
+
+def _automation(settings: Settings) -> Iterator[Wrong]:
+    """All mistakes of [alarm.<id>] and [rule.<id>]."""
+    tables: list[tuple[str, Alarm | Rule]] = [(f"alarm.{name}", one) for name, one in settings.alarm.items()]
+    tables += [(f"rule.{name}", one) for name, one in settings.rule.items()]
+    for key, table in tables:
+        name = key.partition(".")[2]
+        if not _ID.match(name) or len(name) > _LONGEST_ID:
+            yield key, "this is no id", id_allowed(name)
+        for part, said in (("when", table.when), ("until", table.until)):
+            listed = (said,) if isinstance(said, str) else said
+            if part == "when" and not listed:
+                yield f"{key}.{part}", "there is no condition", CONDITION_ALLOWED
+            yield from _conditions(f"{key}.{part}", listed, parse_condition)
+    switched: dict[str, str] = {}
+    for name, rule in settings.rule.items():
+        relay = rule.output.removeprefix(f"{RELAY_DEVICE}.")
+        if relay not in settings.relay:
+            known = ", ".join(f"{RELAY_DEVICE}.{one}" for one in settings.relay) or "a relay of this file"
+            yield f"rule.{name}.output", f"there is no relay {rule.output!r}", known
+        elif relay in switched:
+            wrong = f"rule {switched[relay]} switches {RELAY_DEVICE}.{relay} already"
+            yield f"rule.{name}.output", wrong, "one rule a relay"
+        switched.setdefault(relay, name)
+        if f"{name}_wants" in settings.rule:
+            yield f"rule.{name}_wants", f"rule {name} reports under this id", "any other id"
 
 
 def _partners(name: str, relay: Relay, others: dict[str, Relay]) -> Iterator[Wrong]:

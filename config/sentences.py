@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 from config.mistakes import SECRETS
-from config.model import Settings
+from config.model import Settings, key_of
 
 _PINS = ("pin", "feedback_pin")
 # What pydantic asks for, as an owner calls it.
@@ -48,7 +48,7 @@ _SYNONYMS = {
     **dict.fromkeys(("guard",), "battery_guard"),
 }
 # Tables that the owner names, each with an id as an example.
-NAMED = {"device": "smartshunt", "user": "phone", "relay": "pump"}
+NAMED = {"device": "smartshunt", "user": "phone", "relay": "pump", "alarm": "battery", "rule": "generator"}
 
 
 def wrong(kind: str, value: object, location: list[str]) -> str:
@@ -126,7 +126,7 @@ def nearest(word: str, among: list[str]) -> str:
 def known(location: list[str]) -> list[str]:
     """List the keys of the table at a location."""
     table = _kind(location)
-    return [f.name for f in fields(table)] if is_dataclass(table) else []
+    return [key_of(f.name) for f in fields(table)] if is_dataclass(table) else []
 
 
 def container(location: list[str]) -> type | None:
@@ -141,7 +141,7 @@ def _kind(location: list[str]) -> Any:  # noqa: ANN401 — an annotation
     """Find the annotation of the setting at a location; of one that may be absent that of its value."""
     kind: Any = Settings
     for part in location:
-        found = {f.name: f.type for f in fields(kind)} if is_dataclass(kind) else {}
+        found = {key_of(f.name): f.type for f in fields(kind)} if is_dataclass(kind) else {}
         kind = found.get(part, next(reversed(get_args(kind)), None))
         if isinstance(kind, UnionType):
             kind = next((one for one in get_args(kind) if is_dataclass(one) or get_origin(one)), kind)

@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from config.mistakes import SECRETS
-from config.model import Settings
+from config.model import Settings, key_of
 
 # Typographic quotes and dashes, as text processors and web pages make them of plain ones.
 _DOUBLE, _SINGLE = "\u201c\u201d\u201e\u201f\u2033\uff02\u00ab\u00bb", "\u2018\u2019\u201a\u201b\u2032"
@@ -27,7 +27,7 @@ _SHORTEST, _LONGEST_NAME = 5, 24
 _SECRETIVE = re.compile(r"[{=]")
 _URL = re.compile(r"[@/]")
 # Settings whose values have braces or equals signs, and never a secret.
-_LISTS = ("steps", "levels", "only_if", "calibration", "map")
+_LISTS = ("steps", "levels", "only_if", "when", "until", "calibration", "map")
 _BLANK = "\t\u00a0\u3000"
 _PAIR = ("'", '"')
 HIDDEN = "…"
@@ -51,7 +51,7 @@ def _types() -> dict[str, set[str]]:
                 if is_dataclass(kind) and kind not in tables:
                     tables.append(kind)
                 word = {bool: "bool", int: "number", float: "number", str: "text"}.get(kind, "other")
-                found.setdefault(one.name, set()).add(word)
+                found.setdefault(key_of(one.name), set()).add(word)
     return found
 
 

@@ -16,7 +16,7 @@ from bus.request_server import RequestServer
 from bus.topics import Topics, Verb
 from config.load import load_or_exit
 from config.model import RELAY_DEVICE, Settings
-from controller import policy
+from controller import automation, policy
 from controller.files import BrokerRestart, Memory
 from controller.relays import RelayOutputs
 from controller.service import Controller
@@ -32,9 +32,10 @@ def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
     commands = Subscription(filter=topics.below(Verb.SET), qos=0, retained=False)
     results = Subscription(filter=topics.every(Verb.RESULT), qos=0, retained=False)
     # What a stranger sends retained is news; what the broker had kept of it is none.
-    devices = sorted(policy.devices(settings))
+    devices = sorted(policy.devices(settings) | automation.devices(settings))
     states = [Subscription(filter=topics.state(device), as_published=False) for device in devices]
     services = [Subscription(filter=topics.every(verb)) for verb in (Verb.ABOUT, Verb.SERVICE)]
+    services += [Subscription(filter=topics.health(name)) for name in sorted(automation.services(settings))]
     return [*states, *services, commands, results, request_server.subscription(topics, NAME)]
 
 
@@ -74,6 +75,7 @@ def main() -> int:
         ),
         restart=BrokerRestart(settings.broker, Path(settings.storage.runtime), process.journal),
         topics=topics,
+        kept=Path(settings.storage.state) / "alarms.json",
     )
     topics_of_relays = frozenset(topics.set(RELAY_DEVICE, relay) for relay in settings.relay)
     process.put_first(topics_of_relays.__contains__)

@@ -75,6 +75,14 @@ class States:
         """Return what was heard of an entity; None if nothing yet."""
         return self._heard.get((device, entity))
 
+    def last(self, device: str, entity: str | None = None) -> float:
+        """Return when a device, or one of its entities, was last heard of; minus infinity if never."""
+        if entity is None:
+            newest = self._newest.get(device)
+            return float("-inf") if newest is None else newest.at
+        heard = self.get(device, entity)
+        return float("-inf") if heard is None or heard.value is None else heard.at
+
     def find(self, source: str) -> Heard | None:
         """Return the same by `device.entity`."""
         device, _, entity = source.partition(".")

@@ -4,13 +4,14 @@ Pure: time is an argument, monotonic seconds. A measurement counts until the nex
 that died after a low value must not cut the power.
 """
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bus.commands import Code, Refused, Switch
 from bus.messages import OFF, ON, Value
-from config.model import BatteryGuard, Condition, Relay, Settings, parse_condition
+from config.conditions import Comparison, parse_comparison
+from config.model import BatteryGuard, Relay, Settings
+from controller.conditions import holds
 from controller.others import Heard, States
 
 
@@ -77,20 +78,10 @@ def _limit(policy: Relay, now: float) -> float | None:
     return None if policy.max_on is None else now + policy.max_on
 
 
-_NUMBERS: Mapping[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-
-
 def devices(settings: Settings) -> frozenset[str]:
     """Return the devices that conditions, feedbacks and the battery guard name."""
     relays = settings.relay.values()
-    sources = [parse_condition(text).source for relay in relays for text in relay.only_if]
+    sources = [parse_comparison(text).source for relay in relays for text in relay.only_if]
     sources += [relay.feedback for relay in relays if relay.feedback is not None]
     sources += [] if settings.battery_guard is None else [settings.battery_guard.source]
     return frozenset(source.partition(".")[0] for source in sources)
@@ -118,7 +109,7 @@ def broken(relay: Relay, states: States, now: float, *, since: float) -> str | N
 
 def _first(relay: Relay, states: States, now: float, *, since: float | None) -> str | None:
     for text in relay.only_if:
-        condition = parse_condition(text)
+        condition = parse_comparison(text)
         heard = states.get(condition.device, condition.entity)
         if heard is None and since is not None and now - since <= relay.only_if_within:
             continue
@@ -128,26 +119,15 @@ def _first(relay: Relay, states: States, now: float, *, since: float | None) -> 
     return None
 
 
-def _why(condition: Condition, heard: Heard | None, within: float, now: float) -> str | None:
+def _why(condition: Comparison, heard: Heard | None, within: float, now: float) -> str | None:
     if heard is None or heard.value is None:
         return f"{condition.source} is unknown"
     if now - heard.at > within:
         return f"{condition.source} is {now - heard.at:.0f} s old, which is more than {within:g} s"
-    if _holds(condition, heard.value):
+    if holds(condition, heard.value):
         return None
     value = heard.value if isinstance(heard.value, str) else f"{heard.value:g}"
     return f"it is {value}"
-
-
-def _holds(condition: Condition, value: Value) -> bool:
-    wanted = condition.wanted
-    if isinstance(wanted, str):
-        if not isinstance(value, str):
-            return False
-        return (value.casefold() == wanted.casefold()) is (condition.operator == "==")
-    if isinstance(value, str) or value is None:
-        return False
-    return _NUMBERS[condition.operator](value, wanted)
 
 
 def rest(relay: Relay, off_since: float, now: float) -> float:

@@ -2,28 +2,31 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from bus import about as about_message
 from bus.about import About, Entity
 from bus.access_log import AccessLog
-from bus.command_server import Answers, CommandServer, Order, note_obeyed, readable
+from bus.command_server import Answers, CommandServer, Order, readable
 from bus.commands import Code, Command, Refused, Switch, Wanted
-from bus.events import Connected, Disconnected, Message, Sent, Unpublished
-from bus.health import why_aside
-from bus.messages import OFFLINE, BadMessageError, Value, decode_reading, decode_result
+from bus.events import Connected, Disconnected, Message, Publishes, Sent, Unpublished
+from bus.health import decode_problems, why_aside
+from bus.messages import OFFLINE, BadMessageError, Value, decode_reading
 from bus.pins import PinError
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
 from bus.topics import BadTopicError, Topic, Topics, Verb
-from config.model import GUARD, RELAY_DEVICE, Settings
-from controller import policy
+from config.model import ALARM_DEVICE, GUARD, RELAY_DEVICE, RULE_DEVICE, Settings
+from controller import automation, policy
+from controller.automation import Automation
+from controller.conditions import Look
 from controller.files import BrokerRestart
+from controller.foreign import ForeignCommands
 from controller.others import (
     MOST_DEVICES,
     MOST_OUTPUTS,
     BrokerWatch,
-    PendingCommands,
     Services,
     StallDetector,
     States,
@@ -38,8 +41,6 @@ _TICK_S = 0.1
 # While a command waits for its feedback.
 _SHORT_TICK_S = 0.01
 _SETTLE_S = 1.0
-# So long health tells of a command to a topic that is none.
-_MALFORMED_S = 600.0
 # Requests may keep relays waiting no longer than this, seconds.
 _SLICE_S = 0.01
 _GONE = "it does not run or it hangs, so its devices are offline: look at its log and restart it"
@@ -49,8 +50,12 @@ _TOO_MANY = (
 )
 
 
-class Link(Protocol):
-    """What the controller asks of its connection besides publishing."""
+# Other devices look at these, and nobody else answers for them.
+OURS = frozenset({RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE})
+
+
+class Link(Publishes, Protocol):
+    """What the controller asks of its connection."""
 
     @property
     def heard(self) -> int:
@@ -90,6 +95,7 @@ class Controller:
         requests: RequestServer,
         restart: BrokerRestart,
         topics: Topics,
+        kept: Path | None = None,
     ) -> None:
         self._settings = settings
         self._outputs = outputs
@@ -106,18 +112,17 @@ class Controller:
             name: Entity(name=relay.name or name.replace("_", " ").capitalize(), command=True, boolean=True)
             for name, relay in settings.relay.items()
         }
-        self._told: dict[str, Value] | None = None
-        self._told_at = float("-inf")
+        # By device: what was said last, and when.
+        self._told: dict[str, tuple[dict[str, Value], float]] = {}
         self._settled = float("-inf")
-        self._malformed_at = float("-inf")
         self._waiting: dict[str, _Waiting] = {}
         now = self._clock.monotonic()
         self._stall = StallDetector(now)
-        self._services = Services(frozenset({RELAY_DEVICE}))
-        self._pending: PendingCommands[Order] = PendingCommands(self._services)
+        self._services = Services(OURS)
+        self._foreign = ForeignCommands(self._services, self._commands, access, self._journal, topics)
         lossy = [r.broker_loss_after for r in settings.relay.values() if r.broker_loss == "off"]
         self._broker = BrokerWatch(now, shortest=min(lossy, default=None))
-        self._states = States(policy.devices(settings))
+        self._states = States(policy.devices(settings) | automation.devices(settings))
         guarding = None
         if settings.battery_guard is not None:
             guarding = Guarding(
@@ -128,16 +133,25 @@ class Controller:
             )
         self._feedbacks = Feedbacks(settings.relay, outputs, self._states)
         self._supervisor = Supervisor(settings.relay, outputs, self._states, guarding, self._broker)
+        self._look = Look(self._states, automation.conditions_of(settings), now)
+        self._automation = Automation(
+            settings, outputs, self._supervisor, self._look, path=kept, tell=self._tell_alarm, say=self._say
+        )
         self._start(now)
 
     def _start(self, now: float) -> None:
-        about = self._about()
+        abouts = dict(self._automation.abouts)
         if self._settings.relay:
-            self._publisher.about(RELAY_DEVICE, about)
-        self._publisher.tidy({RELAY_DEVICE: about.entities} if self._settings.relay else {})
+            abouts[RELAY_DEVICE] = self._about()
+        for device, about in abouts.items():
+            self._publisher.about(device, about)
+            if device != RELAY_DEVICE:
+                self._publisher.availability(device, online=True)
+        self._publisher.tidy({device: about.entities for device, about in abouts.items()})
         self._outputs.start(now, self._supervisor.withheld)
         self._feedbacks.look(now)
         self.say_state()
+        self._automation.start()
 
     def handle(self, event: object) -> None:
         """Take an event from the broker."""
@@ -152,7 +166,7 @@ class Controller:
                 self._publisher.unpublished(event)
             case Disconnected():
                 self._services.forget()
-                self._pending.forget()
+                self._foreign.forget()
                 self._journal.solved("devices")
                 self._broker.disconnected(self._clock.monotonic())
 
@@ -162,10 +176,10 @@ class Controller:
             self._requests.give_up(message, why_aside(error))
         elif self._topics.is_below(Verb.SET, message.topic):
             device, entity = self._topics.levels_of(message.topic)[:2]
-            if device == RELAY_DEVICE:
+            if device in OURS:
                 self._commands.give_up(device, entity, message, error)
             else:
-                self._overhear(Order(device, entity, Command(""), message))
+                self._foreign.take(Order(device, entity, Command(""), message), self._clock.monotonic())
 
     def tick(self, now: float) -> float:
         """Turn off what has been on long enough; tell what changed."""
@@ -174,7 +188,9 @@ class Controller:
             self._link.ping()
         for relay in self._outputs.elapse(now):
             log.info("%s: its time is up, off", relay)
+            self._automation.elapsed(relay)
         self._supervisor.enforce(now)
+        self._automation.tick(now)
         if self._requests.busy:
             self._requests.work(_SLICE_S)
         self._feedbacks.look(now)
@@ -195,6 +211,7 @@ class Controller:
             self._give_up(relay, Code.INTERNAL, "the controller ends before the feedback came")
         self._outputs.stop()
         self.say_state()
+        self._automation.file.close()
         self._access.close()
         self._publisher.close()
 
@@ -204,12 +221,9 @@ class Controller:
 
     def _look_around(self, now: float) -> None:
         """Do once a second what need not be done at once."""
-        for order, refusal in self._pending.due(now):
-            self._commands.refuse(order, refusal)
+        self._foreign.look(now)
         if (silent := self._broker.hangs(now)) is not None:
             self._restart.ask(silent)
-        if now - self._malformed_at > _MALFORMED_S:
-            self._journal.solved("commands")
         self._access.tick(now)
 
     def _message(self, message: Message) -> None:
@@ -220,7 +234,7 @@ class Controller:
             topic = self._topics.parse(message.topic)
         except BadTopicError as error:
             if self._topics.is_below(Verb.SET, message.topic):
-                self._malformed(message, error)
+                self._foreign.malformed(message, error, self._clock.monotonic(), self._clock.wall())
                 return
             # Home Assistant's, or nobody's.
             self._publisher.take(message.topic, message.payload, self._clock.monotonic())
@@ -228,6 +242,10 @@ class Controller:
         if topic.part is not None:
             self._entity_message(topic, topic.part, message)
             return
+        self._word_of(topic, message)
+
+    def _word_of(self, topic: Topic, message: Message) -> None:
+        """Take what others say of a device or of a service."""
         if topic.verb in (Verb.WATERMARK, Verb.SERVICE):
             now = self._clock.monotonic()
             self._publisher.take(message.topic, message.payload, now, kept=message.retain)
@@ -237,51 +255,20 @@ class Controller:
             self._describe(topic.name, message.payload)
         elif topic.verb is Verb.SERVICE:
             self._hear_service(topic.name, message.payload)
+        elif topic.verb is Verb.HEALTH:
+            self._hear_health(topic.name, message.payload)
         elif topic.verb is Verb.AVAILABILITY:
             self._services.available(topic.name, online=message.payload != OFFLINE)
 
     def _entity_message(self, topic: Topic, entity: str, message: Message) -> None:
-        ours = topic.name == RELAY_DEVICE
+        ours = topic.name in OURS
         if topic.verb is Verb.SET and ours:
-            self._commands.take(RELAY_DEVICE, entity, message)
+            self._commands.take(topic.name, entity, message)
         elif topic.verb is Verb.SET:
-            self._overhear(Order(topic.name, entity, readable(message), message))
+            order = Order(topic.name, entity, readable(message), message)
+            self._foreign.take(order, self._clock.monotonic())
         elif topic.verb is Verb.RESULT and not ours:
-            self._overhear_result(topic.name, entity, message.payload)
-
-    def _malformed(self, message: Message, error: BadTopicError) -> None:
-        """Answer a command whose topic names no entity, where an answer can go; count and tell it."""
-        if not message.payload and message.retain:
-            return
-        self._journal.count("refused_malformed_commands")
-        self._malformed_at = self._clock.monotonic()
-        text = f"{error}; a command goes to {self._topics.base}/{Verb.SET}/<device>/<entity>"
-        self._journal.problem("commands", text, self._clock.wall())
-        command = readable(message)
-        device, entity = self._topics.levels_of(message.topic)[:2]
-        self._commands.refuse(Order(device, entity, command, message), Refused(Code.INVALID, text))
-
-    def _overhear(self, order: Order) -> None:
-        """Note a command for a device of another owner, until that answers."""
-        if not order.message.payload and order.message.retain:
-            return
-        now = self._clock.monotonic()
-        try:
-            self._pending.take(order.device, order.entity, order.command.id, order, now)
-        except Refused as refusal:
-            self._commands.refuse(order, refusal)
-
-    def _overhear_result(self, device: str, entity: str, payload: bytes) -> None:
-        """Take the answer of another owner; what it did goes into the access log."""
-        try:
-            result = decode_result(payload)
-        except BadMessageError as error:
-            log.warning("%s.%s: its answer cannot be read: %s", device, entity, error)
-            self._journal.count("refused_messages")
-            result = None
-        order = self._pending.answered(device, entity, None if result is None else result.id)
-        if order is not None and result is not None and result.status == "ok":
-            note_obeyed(self._access, order, result.actual)
+            self._foreign.answered(topic.name, entity, message.payload)
 
     def _hear(self, device: str, message: Message) -> None:
         if not message.payload:
@@ -294,8 +281,17 @@ class Controller:
             return
         now = self._clock.monotonic()
         wall_ms = self._clock.wall() if self._clock.quality() == "ok" else None
-        self._states.take(device, reading, kept=message.retain, now=now, wall_ms=wall_ms)
+        if self._states.take(device, reading, kept=message.retain, now=now, wall_ms=wall_ms):
+            self._look.hear(device)
         self._supervisor.hear(now)
+
+    def _hear_health(self, service: str, payload: bytes) -> None:
+        """Note the problems of a service that a condition names."""
+        try:
+            self._look.health(service, decode_problems(payload) if payload else ())
+        except BadMessageError as error:
+            log.warning("health of %s: %s", service, error)
+            self._journal.count("refused_messages")
 
     def _describe(self, device: str, payload: bytes) -> None:
         """Note which service owns a device, and what of it takes commands."""
@@ -326,15 +322,20 @@ class Controller:
                 if self._journal.problem(f"service.{service}", _GONE, self._clock.wall()):
                     log.warning("%s is offline, and so are its devices", service)
 
-    def entity(self, device: str, entity: str) -> Entity:  # noqa: ARG002 — there is one device only
-        """Return what about says of a relay. Raises Refused."""
+    def entity(self, device: str, entity: str) -> Entity:
+        """Return what about says of a relay, an alarm or a rule. Raises Refused."""
+        if device != RELAY_DEVICE:
+            return self._automation.entity(device, entity)
         self._outputs.position(entity)
         return self._entities[entity]
 
     def actual(self, device: str, entity: str) -> Value:
         """Return what the state just said of a relay, read back from its pin; None of what is not ours."""
-        ours = device == RELAY_DEVICE and entity in self._settings.relay
-        return (self._told or {}).get(entity) if ours else None
+        if device in (ALARM_DEVICE, RULE_DEVICE):
+            return self._automation.actual(device, entity)
+        if device != RELAY_DEVICE or entity not in self._settings.relay or device not in self._told:
+            return None
+        return self._told[device][0].get(entity)
 
     def off_at(self, device: str, entity: str) -> float | None:
         """Return when a relay turns itself off, monotonic seconds."""
@@ -342,6 +343,12 @@ class Controller:
 
     def obey(self, order: Order, wanted: Wanted) -> None:
         """Switch a relay; the answer follows once its load has. Raises Refused."""
+        if order.device != RELAY_DEVICE:
+            assert isinstance(wanted, str)  # noqa: S101 — both have options
+            self._commands.begin(order)
+            self._automation.obey(order.device, order.entity, wanted)
+            self._commands.done(order)
+            return
         relay = order.entity
         now = self._clock.monotonic()
         assert isinstance(wanted, Switch)  # noqa: S101 — a relay is boolean
@@ -359,6 +366,7 @@ class Controller:
         except PinError as error:
             raise Refused(Code.HARDWARE, str(error)) from error
         self._supervisor.commanded(relay, on=goal.on)
+        self._automation.commanded(relay, on=goal.on)
         within = 0.0
         if relay in self._feedbacks:
             within = self._feedbacks.within(relay)
@@ -390,17 +398,26 @@ class Controller:
             self._commands.refuse(waiting.order, Refused(code, text))
 
     def say_state(self) -> None:
-        """Publish the state of the relays if it changed, or was said long ago."""
+        """Publish the states of relays, alarms and rules that changed, or were said long ago."""
         now = self._clock.monotonic()
         relays: dict[str, Value] = {relay: self._outputs.actual(relay) for relay in self._settings.relay}
         values = relays | self._supervisor.values() | self._feedbacks.values(now)
-        if values == self._told and now - self._told_at < self._settings.publish.heartbeat:
-            return
-        if not values:
-            return
-        self._told, self._told_at = values, now
-        self._publisher.reading(RELAY_DEVICE, values, ts=self._clock.wall())
-        self._publisher.availability(RELAY_DEVICE, online=set(relays.values()) != {None})
+        if values and self._say(RELAY_DEVICE, values):
+            self._publisher.availability(RELAY_DEVICE, online=set(relays.values()) != {None})
+        self._automation.say_state()
+
+    def _say(self, device: str, values: dict[str, Value]) -> bool:
+        """Publish a reading if it changed, or was said long ago; False if not."""
+        now = self._clock.monotonic()
+        told, at = self._told.get(device, (None, 0.0))
+        if values == told and now - at < self._settings.publish.heartbeat:
+            return False
+        self._told[device] = values, now
+        self._publisher.reading(device, values, ts=self._clock.wall())
+        return True
+
+    def _tell_alarm(self, alarm: str, payload: bytes) -> None:
+        self._link.publish(self._topics.alarm(alarm), payload, retain=True)
 
     def _about(self) -> About:
         entities = dict(self._entities)

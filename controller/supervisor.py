@@ -176,6 +176,12 @@ class Supervisor:
         if self._guarding is not None and not on:
             self._guarding.let_be(name)
 
+    def switch(self, name: str, *, on: bool, now: float) -> bool:
+        """Bring a relay into a position that no person asked for; False if its pin fails."""
+        self._returning.pop(name, None)
+        position = policy.lasting(self._relays[name], now) if on else Position(on=False)
+        return self._outputs.try_to_take(name, position)
+
     def enforce(self, now: float) -> None:
         """Turn off what may be on no longer, and on what has waited for its time."""
         self.hear(now)

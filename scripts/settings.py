@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from annotated_types import Ge, Gt, Le
 
+from collector.form import MEANINGS
 from config.model import (
+    Alarm,
     Availability,
     Backup,
     BatteryGuard,
@@ -24,11 +26,12 @@ from config.model import (
     Lan,
     Publish,
     Relay,
+    Rule,
     Statistician,
     Storage,
     User,
+    key_of,
 )
-from scripts.devices import SETTINGS as OF_KINDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
@@ -123,22 +126,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
     "[device.<id>]": (
         Device,
         "One device. [devices.md](devices.md) lists every kind with what it needs and reports.",
-        {
-            **OF_KINDS,
-            "kind": "what it is",
-            "name": "for people",
-            "min_interval": "as under `[publish]`, for this device",
-            "heartbeat": "the same",
-            "timeout": "the same",
-            "steps": "by entity, how much a value must change for a new reading",
-            "disabled": "entities that are not published",
-            "every": "seconds between two polls; each kind has its own default",
-            "cron": "a crontab line instead, in the machine's time zone",
-            "jitter": "asks up to so many seconds later, so that not all are asked at once",
-            "source": "of an `integral`: device.entity in W",
-            "max_gap": "of an `integral`: a longer silence adds nothing, seconds",
-            "sign": "of an `integral`: which watts count",
-        },
+        {name: meaning.text for name, meaning in MEANINGS.items()},
     ),
     "[[import]]": (
         Import,
@@ -260,6 +248,35 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "restore": "true: then also turn the relay on again, if it was on before",
         },
     ),
+    "[alarm.<id>]": (
+        Alarm,
+        "What you want to be told. [alarms.md](alarms.md) has examples, and every form of a condition.",
+        {
+            "when": "one condition, or a list of which all must hold",
+            "for": "seconds that they must have held",
+            "until": "conditions that end it; without them it ends when `when` no longer holds",
+            "until_for": "seconds that these must have held",
+            "within": "a value older than so many seconds is unknown, and changes nothing",
+            "name": "as people read it",
+            "text": "what to do; without it the conditions are told",
+        },
+    ),
+    "[rule.<id>]": (
+        Rule,
+        "Switches a relay by itself. What the relay allows counts above all.",
+        {
+            "output": "which relay: `relay.pump`; one rule a relay",
+            "when": "on: one condition, or a list of which all must hold",
+            "for": "seconds that they must have held",
+            "until": "off: conditions; without them it is off when `when` no longer holds",
+            "until_for": "seconds that these must have held",
+            "within": "a value older than so many seconds is unknown, and changes nothing",
+            "min_on": "seconds that it stays on at least",
+            "min_off": "seconds that it stays off at least",
+            "override": "a command of a person to the relay or the rule counts for so many seconds",
+            "name": "as people read it",
+        },
+    ),
 }
 
 
@@ -276,7 +293,8 @@ def page() -> str:
 def _rows(table: type, meanings: Mapping[str, str]) -> Iterator[str]:
     hints = get_type_hints(table, include_extras=True)
     for one in fields(table):
-        cells = (f"`{one.name}`", _allowed(hints[one.name]), _default(one), meanings[one.name])
+        key = key_of(one.name)
+        cells = (f"`{key}`", _allowed(hints[one.name]), _default(one), meanings[key])
         yield "| " + " | ".join(cells) + " |"
 
 

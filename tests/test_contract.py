@@ -104,7 +104,13 @@ def test_the_reading_example() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "struct"),
-    [("result", messages.Result), ("statistics", messages.Statistics), ("health", health.Health)],
+    [
+        ("result", messages.Result),
+        ("statistics", messages.Statistics),
+        ("health", health.Health),
+        ("page", messages.PageLayout),
+        ("alarm", messages.Alarm),
+    ],
 )
 def test_the_other_examples(kind: str, struct: type[msgspec.Struct]) -> None:
     decoded = msgspec.json.decode(example(kind), type=struct)

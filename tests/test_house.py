@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("statistician/streams.py", PURE),
     ("controller/policy.py", PURE),
     ("controller/others.py", PURE),
+    ("controller/conditions.py", PURE),
     ("collector/transports/*", ADAPTERS),
     ("statistician/store/*", ADAPTERS),
     ("*/schedule.py", ADAPTERS),
@@ -75,6 +76,7 @@ PURE_GROUND = (
     "bus.about",
     "bus.commands",
     "bus.messages",
+    "config.conditions",
     "config.model",
 )
 TOP = frozenset(
@@ -89,7 +91,13 @@ TOP = frozenset(
         "LICENSE",
         ".dockerignore",
     }
-    | {"requirements.lock", "requirements-dev.lock", "requirements-gpio.lock", "Dockerfile"}
+    | {
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-gpio.lock",
+        "requirements-page.lock",
+        "Dockerfile",
+    }
 )
 # Joined here, so that this file does not name them.
 MACHINE = tuple(f"/{name}/" for name in ("work", "root")) + tuple(
@@ -114,6 +122,7 @@ CLI_MAY = (
     "collector.checking",
     "collector.device",
     "collector.read",
+    "controller.conditions",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",

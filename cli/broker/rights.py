@@ -9,8 +9,8 @@ from bus.verbs import ASKERS
 from cli.broker import secret_of
 from cli.terminal import CommandError
 from collector.device import TRANSPORTS, transport
-from config.model import INTEGRAL, RELAY_DEVICE, Settings, topics_of
-from config.rules import OURS, ROLES
+from config.model import INTEGRAL, Settings, topics_of
+from config.rules import OURS, RESERVED, ROLES
 
 CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
@@ -18,8 +18,8 @@ COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mq
 OF_OTHERS = "collector_mqtt"
 # Requests to a collector that change nothing; the tests hold them against its own list.
 ASKS_COLLECTOR = ("devices",)
-# One that keeps a line busy, for those who may switch.
-READS = "read"
+# Others to a collector, for those who may switch: one that keeps a line busy; of every service, who did what.
+READS, LOG = "read", "log"
 # Requests that hold the keys of devices: for the collector that is asked alone.
 CARRY_KEYS = ("device_add", "device_update")
 
@@ -79,7 +79,7 @@ def _owned_by(settings: Settings) -> dict[str, list[str]]:
     """Group the devices that boondock.toml names by the service or user that speaks for them."""
     owned: dict[str, list[str]] = {
         STATISTICIAN: [],
-        CONTROLLER: [RELAY_DEVICE],
+        CONTROLLER: list(RESERVED),
         OF_OTHERS: list(settings.imports),
     }
     owned |= {name: list(user.devices) for name, user in settings.user.items()}
@@ -136,21 +136,26 @@ def _statistician(topics: Topics, derived: Iterable[str]) -> tuple[Right, ...]:
         topics.below(Verb.RESPONSE),
         *_own(topics, STATISTICIAN),
         topics.discoveries(),
+        # It keeps what an admin wrote there, and says it again to a broker that forgot it.
+        topics.page,
     )
     heard = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1), topics.every(Verb.BACKLOG))
     # It answers requests to services that are not there.
     asked = (topics.below(Verb.REQUEST), topics.every(Verb.SERVICE))
-    read = (*heard, topics.every(Verb.AVAILABILITY), *asked, topics.home_assistant_status())
+    read = (*heard, topics.every(Verb.AVAILABILITY), *asked, topics.home_assistant_status(), topics.page)
     denied = tuple(Right(Access.DENY, topics.requests(None, verb)) for verb in CARRY_KEYS)
     return denied + _lines(write=written, read=read)
 
 
 def _controller(topics: Topics) -> tuple[Right, ...]:
-    device = RELAY_DEVICE
+    mine = [
+        topic
+        for device in RESERVED
+        for topic in (topics.about(device), topics.state(device), topics.of_device(Verb.STATE, device))
+    ]
     written = (
-        topics.about(device),
-        topics.state(device),
-        topics.of_device(Verb.STATE, device),
+        *mine,
+        topics.every(Verb.ALARM),
         topics.backlogs(CONTROLLER),
         # Of a service that is gone it says that its devices are offline.
         topics.every(Verb.AVAILABILITY),
@@ -162,7 +167,8 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
         topics.discoveries(),
     )
     # Interlocks and feedback look at the entities of other devices.
-    looked_at = tuple(topics.every(verb) for verb in (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE))
+    verbs = (Verb.ABOUT, Verb.AVAILABILITY, Verb.SERVICE, Verb.HEALTH)
+    looked_at = tuple(topics.every(verb) for verb in verbs)
     # Also commands whose topic names no entity, and what other owners answer to theirs.
     asked = (topics.below(Verb.SET), topics.every(Verb.RESULT), topics.requests(CONTROLLER))
     read = (*asked, topics.every(Verb.WATERMARK), topics.every(Verb.STATE, levels=1), *looked_at)
@@ -210,6 +216,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         topics.below(Verb.RESPONSE),
         *(topics.every(v) for v in (Verb.SERVICE, Verb.HEALTH)),
         topics.discoveries(),
+        topics.page,
     )
     asked = (
         *(topics.requests(STATISTICIAN, verb) for verb, asker in ASKERS.items() if asker == "viewer"),
@@ -219,6 +226,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
     read = (
         *(topics.requests(STATISTICIAN, verb) for verb, asker in ASKERS.items() if asker == "operator"),
         *(topics.requests(service, READS) for service in COLLECTORS),
+        *(topics.requests(service, LOG) for service in (STATISTICIAN, CONTROLLER, *COLLECTORS)),
     )
     switched = (topics.below(Verb.SET), topics.home_assistant_status(), *read)
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")

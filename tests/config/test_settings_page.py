@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from config.model import Settings
+from config.model import Settings, key_of
 from scripts import settings
 
 
@@ -17,7 +17,7 @@ def test_the_page_is_the_one_that_the_model_makes() -> None:
 @pytest.mark.parametrize("title", settings.TABLES)
 def test_every_setting_has_a_meaning_and_no_other_has(title: str) -> None:
     table, _, meanings = settings.TABLES[title]
-    assert set(meanings) == {one.name for one in fields(table)}
+    assert set(meanings) == {key_of(one.name) for one in fields(table)}
 
 
 def _tables(hint: object) -> set[type]:

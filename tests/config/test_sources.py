@@ -14,8 +14,9 @@ import pytest
 from collector.checking import find_mistakes
 from config import load
 from config.mistakes import ConfigError
-from config.model import Availability, ImportEntity, Settings
+from config.model import Availability, ImportEntity, Settings, key_of
 from tests.config.conftest import Machine
+from tests.rounds import pairs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "config" / "example.toml"
@@ -287,7 +288,7 @@ def _every_setting() -> list[tuple[str, str]]:
     found = []
     for table in dataclasses.fields(Settings):
         kinds = [kind for kind in (*get_args(table.type), table.type) if dataclasses.is_dataclass(kind)]
-        found += [(table.name, field.name) for field in dataclasses.fields(kinds[0])]
+        found += [(table.name, key_of(field.name)) for field in dataclasses.fields(kinds[0])]
     # As the file calls it: a word of Python can be no field.
     return [("import" if name == "imports" else name, key) for name, key in found]
 
@@ -356,8 +357,13 @@ def test_a_process_started_with_a_wrong_file_exits_78_with_a_line_a_mistake(
     ]
 
 
-@pytest.mark.parametrize("process", [["controller"], ["statistician"], ["collector", "ble"]])
-@pytest.mark.parametrize("why", ["not there yet", "a folder that is no disk yet", "a link to nowhere"])
+@pytest.mark.parametrize(
+    ("process", "why"),
+    pairs(
+        (["controller"], ["statistician"], ["collector", "ble"]),
+        ("not there yet", "a folder that is no disk yet", "a link to nowhere"),
+    ),
+)
 def test_a_process_waits_for_a_file_that_cannot_be_read_yet(
     machine: Machine, process: list[str], why: str
 ) -> None:

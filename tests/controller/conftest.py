@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.model import BatteryGuard, Relay
+from config.model import Alarm, BatteryGuard, Relay, Rule
 from tests.clock import FakeTime
 from tests.controller.gpio import Gpio, plug_in
 from tests.controller.rig import Rig
@@ -20,7 +20,12 @@ def gpio(monkeypatch: pytest.MonkeyPatch) -> Gpio:
 
 @pytest.fixture
 def make(tmp_path: Path, time: FakeTime, gpio: Gpio) -> MakeRig:
-    def start(guard: BatteryGuard | None = None, **relays: Relay) -> Rig:
-        return Rig(tmp_path, time, gpio, guard=guard, **relays)
+    def start(
+        guard: BatteryGuard | None = None,
+        alarm: dict[str, Alarm] | None = None,
+        rule: dict[str, Rule] | None = None,
+        **relays: Relay,
+    ) -> Rig:
+        return Rig(tmp_path, time, gpio, guard=guard, alarm=alarm, rule=rule, **relays)
 
     return start

@@ -15,7 +15,7 @@ from bus.pins.rpi import RpiLines
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
 from bus.topics import Topics
-from config.model import BatteryGuard, Broker, Relay, Settings
+from config.model import Alarm, BatteryGuard, Broker, Relay, Rule, Settings
 from config.model import Controller as ControllerSettings
 from controller.files import BrokerRestart, Memory
 from controller.relays import RelayOutputs
@@ -40,8 +40,12 @@ class Rig:
         gpio: Gpio,
         *,
         guard: BatteryGuard | None = None,
+        alarm: dict[str, Alarm] | None = None,
+        rule: dict[str, Rule] | None = None,
         **relays: Relay,
     ) -> None:
+        self.alarm, self.rule = alarm or {}, rule or {}
+        self.bus = FakeBus()
         self.folder = folder
         self.time = time
         self.gpio = gpio
@@ -55,10 +59,17 @@ class Rig:
 
     def start(self) -> "Rig":
         """Start as the process does; the fake broker is there from the beginning."""
+        before = self.bus.retained
         self.bus = FakeBus()
+        for device in before.devices:
+            self.bus.retained.add(device, before.entities(device))
         self.journal = Journal()
         settings = Settings(
-            relay=self.relays, controller=ControllerSettings(name="Relays"), battery_guard=self.guard
+            relay=self.relays,
+            controller=ControllerSettings(name="Relays"),
+            battery_guard=self.guard,
+            alarm=self.alarm,
+            rule=self.rule,
         )
         topics, clock = Topics(), self.time.clock
         outbox = Outbox(self.folder / "run", self.folder / "disk", "controller")
@@ -88,6 +99,7 @@ class Rig:
             ),
             restart=BrokerRestart(Broker(port=self.port), self.folder / "run", self.journal),
             topics=topics,
+            kept=self.folder / "disk" / "alarms.json",
         )
         return self
 
@@ -106,6 +118,7 @@ class Rig:
         relay: str,
         payload: str | bytes | dict[str, object],
         *,
+        device: str = "relay",
         retain: bool = False,
         response_topic: str | None = None,
         correlation: bytes | None = None,
@@ -114,10 +127,10 @@ class Rig:
         if isinstance(payload, dict):
             payload = json.dumps(payload)
         raw = payload if isinstance(payload, bytes) else payload.encode()
-        before = len(self.answers(relay))
-        topic = f"camper/set/relay/{relay}"
+        before = len(self.answers(relay, device))
+        topic = f"camper/set/{device}/{relay}"
         self.receive(topic, raw, retain=retain, response_topic=response_topic, correlation=correlation)
-        (answer,) = self.answers(relay)[before:]
+        (answer,) = self.answers(relay, device)[before:]
         return answer
 
     def say(self, device: str, *, ts: bool = True, **values: object) -> None:
@@ -140,9 +153,13 @@ class Rig:
         """A message arrives."""
         self.controller.handle(Message(topic, payload, 1, retain, 1, 1, response_topic, correlation))
 
-    def answers(self, relay: str) -> list[dict[str, Any]]:
-        """All answers about a relay, oldest first."""
-        return [json.loads(p) for p in self.bus.on(f"camper/result/relay/{relay}")]
+    def answers(self, relay: str, device: str = "relay") -> list[dict[str, Any]]:
+        """All answers about a relay, an alarm or a rule, oldest first."""
+        return [json.loads(p) for p in self.bus.on(f"camper/result/{device}/{relay}")]
+
+    def alarms(self, name: str) -> list[dict[str, Any]]:
+        """All that an alarm's topic has said, oldest first."""
+        return [json.loads(p) for p in self.bus.on(f"camper/alarm/{name}")]
 
     def states(self, relay: str) -> list[str | None]:
         """What the state topic has said of a relay, oldest first."""

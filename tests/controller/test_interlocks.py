@@ -3,7 +3,8 @@
 import pytest
 
 from bus.messages import Reading, Value
-from config.model import BatteryGuard, Condition, Relay, Settings, parse_condition
+from config.conditions import Comparison, parse_comparison
+from config.model import BatteryGuard, Relay, Settings
 from controller.others import States
 from controller.policy import broken, devices, partners, rest, unmet
 from tests.controller.conftest import MakeRig
@@ -23,18 +24,18 @@ def heard(value: Value, at: float = NOW) -> States:
 @pytest.mark.parametrize(
     ("text", "condition"),
     [
-        ("fresh_water.level > 5", Condition("fresh_water", "level", ">", 5.0)),
-        ("  a.b>=-0.5 ", Condition("a", "b", ">=", -0.5)),
-        ("a.b<=.5", Condition("a", "b", "<=", 0.5)),
-        ("a.b < 5.", Condition("a", "b", "<", 5.0)),
-        ("a.b == ON", Condition("a", "b", "==", "ON")),
-        ("a.b != bulk", Condition("a", "b", "!=", "bulk")),
-        ("a.b == 1", Condition("a", "b", "==", 1.0)),
+        ("fresh_water.level > 5", Comparison("fresh_water", "level", ">", 5.0)),
+        ("  a.b>=-0.5 ", Comparison("a", "b", ">=", -0.5)),
+        ("a.b<=.5", Comparison("a", "b", "<=", 0.5)),
+        ("a.b < 5.", Comparison("a", "b", "<", 5.0)),
+        ("a.b == ON", Comparison("a", "b", "==", "ON")),
+        ("a.b != bulk", Comparison("a", "b", "!=", "bulk")),
+        ("a.b == 1", Comparison("a", "b", "==", 1.0)),
     ],
 )
-def test_a_condition_is_read_as_it_is_written(text: str, condition: Condition) -> None:
-    assert parse_condition(text) == condition
-    assert parse_condition(str(condition)) == condition
+def test_a_condition_is_read_as_it_is_written(text: str, condition: Comparison) -> None:
+    assert parse_comparison(text) == condition
+    assert parse_comparison(str(condition)) == condition
 
 
 @pytest.mark.parametrize(

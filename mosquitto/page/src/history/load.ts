@@ -205,7 +205,7 @@ async function summary(name: string, look: Look, { span, first }: Asked, now: nu
 type StateRow = [string, string | number | null];
 
 /** The states of a span, and the one that was in force when it began. */
-async function states(name: string, { from, to }: Span): Promise<[number, string | number | null][]> {
+export async function states(name: string, { from, to }: Span): Promise<[number, string | number | null][]> {
   const between = async (start: number, end: number) => {
     const answer = await ask<HistoryAnswer<StateRow[]>>("statistician", "history", { entity: name, start: iso(start), end: iso(end), limit: MOST_STATES });
     return answer.rows.map(([time, value]): [number, string | number | null] => [Date.parse(time), value]);

@@ -2,6 +2,7 @@
 import { computed, type ReadonlySignal, useSignal } from "@preact/signals";
 import { alarms, devices, type Place, places, services, shared } from "../contract/house";
 import { link, publish, right } from "../contract/connection";
+import { command } from "../contract/requests";
 import { topic } from "../contract/topics";
 import { Age, isOld, Panel, Reading, sentence, Spark } from "../kit/parts";
 import { lastDay } from "../kit/series";
@@ -18,9 +19,12 @@ const TITLES: Record<Exclude<Kind, "device" | "battery">, Word> = {
   sun: "sun", flow: "flow", shore: "shore", charger: "charger", alternator: "alternator", generator: "generator", loads: "loads", tanks: "tanks", switches: "switches",
 };
 
+/** The controller's device of alarms: their topics say more than its entities. */
+const ALARMS = "alarm";
+
 /** The owner's own layout, else that of all browsers. */
 export const layout: ReadonlySignal<Layout> = computed(() => own.value ?? layoutFrom(shared.value));
-const cards = computed(() => standard(places.value));
+const cards = computed(() => standard(places.value.filter(({ device }) => device.id !== ALARMS)));
 
 /** Entities of a device that its card shows before "more". */
 const MOST_ROWS = 6;
@@ -171,19 +175,32 @@ function View({ card }: { card: Card }) {
 
 /** What is wrong now, on top of everything: alarms, then problems that a device itself reports. */
 function Alarms() {
-  const told = [...alarms.value].filter(([, one]) => one.state !== "ok").map(([id, one]) => ({ id, text: one.text ?? id, since: one.since, strong: one.state === "active" }));
+  const refused = useSignal({ id: "", why: "" });
+  const acknowledge = async (id: string) => {
+    try {
+      const answer = await command(ALARMS, id, "acknowledge");
+      refused.value = answer.status === "error" ? { id, why: answer.message } : { id: "", why: "" };
+    } catch (error) {
+      refused.value = { id, why: sentence(error) };
+    }
+  };
+  const told = [...alarms.value].filter(([, one]) => one.state !== "ok").map(([id, one]) => ({ id, text: one.text ?? id, since: one.since, strong: one.state === "active", acknowledge: one.state === "active" }));
   const reported = places.value
-    .filter(({ device, key, entity }) => entity.device_class === "problem" && device.value(key) === "ON" && !isOld(device))
-    .map(({ device, key, entity }) => ({ id: `${device.id}.${key}`, text: `${device.about.value.name}: ${entity.name}`, since: undefined, strong: true }));
+    .filter(({ device, key, entity }) => device.id !== ALARMS && entity.device_class === "problem" && device.value(key) === "ON" && !isOld(device))
+    .map(({ device, key, entity }) => ({ id: `${device.id}.${key}`, text: `${device.about.value.name}: ${entity.name}`, since: undefined, strong: true, acknowledge: false }));
   const dead = link.value === "up"
-    ? [...services.value].filter(([, one]) => one.online === false).map(([id]) => ({ id, text: t("not_running", { service: id }), since: undefined, strong: true }))
+    ? [...services.value].filter(([, one]) => one.online === false).map(([id]) => ({ id, text: t("not_running", { service: id }), since: undefined, strong: true, acknowledge: false }))
     : [];
   const all = [...told, ...reported, ...dead];
   if (all.length === 0) return null;
   return (
     <ul class="alarms" role="alert" aria-label={t("alarms")}>
       {all.map((one) => (
-        <li key={one.id} class={one.strong ? "active" : ""}>⚠ {one.text}{one.since && <small> {t("since", { time: date(Date.parse(one.since), "both") })}</small>}</li>
+        <li key={one.id} class={one.strong ? "active" : ""}>
+          <span>⚠ {one.text}{one.since && <small> {t("since", { time: date(Date.parse(one.since), "both") })}</small>}</span>
+          {one.acknowledge && right.value !== "viewer" && <button onClick={() => void acknowledge(one.id)}>{t("dismiss")}</button>}
+          {one.id === refused.value.id && <small role="alert">{refused.value.why}</small>}
+        </li>
       ))}
     </ul>
   );
