@@ -179,7 +179,8 @@ function View({ state, loader, first }: { state: Now; loader: Loader; first: num
       wrong.value = sentence(error);
     }
   };
-  const empty = !loader.busy.value && seen.length > 0 && seen.every((one) => !one.shown.error && one.shown.rows.length + one.shown.states.length === 0);
+  const busy = loader.busy.value && looks.size > 0;
+  const empty = !busy && seen.length > 0 && seen.every((one) => !one.shown.error && one.shown.rows.length + one.shown.states.length === 0);
   return (
     <div class="history">
       <section class="card" aria-labelledby="history-title">
@@ -188,12 +189,12 @@ function View({ state, loader, first }: { state: Now; loader: Loader; first: num
             const end = moved(choice.end ?? now, choice.range, by);
             set({ end: end >= now ? null : end }, true);
           }} />
-        <div ref={frame} class={`frame ${series.length === 0 ? "low" : ""}`} aria-busy={loader.busy.value}>
+        <div ref={frame} class={`frame ${series.length === 0 ? "low" : ""}`} aria-busy={busy}>
           <Chart series={series} from={span.from} to={span.to} label={title} onDraw={(drawn) => (area.value = drawn)}
             onRead={(time) => (read.value = time)} within={(wished) => clamped(wished, first ?? 0, latest)}
             onSpan={(wished) => go("history", written(chosen(choice, span, wished, now)), true)} />
           <Bands bands={bands} area={area.value} />
-          {loader.busy.value ? <p class="note" role="status">{t("loading")}</p> : empty && <p class="note" role="status">{t("no_data")}</p>}
+          {busy ? <p class="note" role="status">{t("loading")}</p> : empty && <p class="note" role="status">{t("no_data")}</p>}
         </div>
         {seen.length === 0 && <p class="empty">{t("choose_values")}</p>}
         {choice.entities.filter((name) => link.value === "up" && !looks.has(name)).map((name) => (

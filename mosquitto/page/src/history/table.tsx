@@ -27,7 +27,7 @@ export function Table({ told }: { told: () => Told[] }) {
 
 function Lines({ head, lines }: ReturnType<typeof tabled>) {
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={head.join(", ")}>
+    <div class="scroll" data-scrolls tabIndex={0} role="region" aria-label={head.join(", ")}>
       <table>
         {lines.length > MOST_LINES && <caption>{t("newest_rows", { count: String(MOST_LINES) })}</caption>}
         <thead><tr><th scope="col">{t("begin")}</th>{head.map((one) => <th key={one} scope="col">{one}</th>)}</tr></thead>
