@@ -46,6 +46,19 @@ _INK = """([share, name]) => {
 }"""
 
 
+# Pixels of the chart's canvas that are not empty.
+_PAINTED = """() => {
+    const canvas = document.querySelector('.uplot canvas'), { width, height } = canvas;
+    const copy = Object.assign(document.createElement('canvas'), { width, height });
+    const on = copy.getContext('2d', { willReadFrequently: true });
+    on.drawImage(canvas, 0, 0);
+    const { data } = on.getImageData(0, 0, width, height);
+    let found = 0;
+    for (let i = 3; i < data.length; i += 4) found += data[i] > 0;
+    return found;
+}"""
+
+
 def power(hour: int) -> float:
     """The mean power of an hour, W."""
     return float(hour * 7 % 50 - 20)
@@ -209,12 +222,21 @@ def test_entities_are_added_by_search_and_removed(stored: RealHouse, guest: Visi
 
 
 def test_the_period_before_lies_behind(stored: RealHouse, guest: Visitor) -> None:
-    page = opened(stored, guest, f"e={_YIELD}&r=24h&t=2024-10-29T23:00:00Z")
-    assert page.evaluate("location.hash").count("p=1") == 0
+    page = opened(stored, guest, f"e={_POWER}&r=24h&t=2024-10-29T23:00:00Z")
+    page.wait_for_function(_INK, arg=[0.5, "--series-1"])
+    alone = page.evaluate(_PAINTED)
     page.get_by_role("button", name="Period before").click()
     page.wait_for_url("**p=1**")
-    drawn(page)
-    assert "240 Wh" in legend(page, "Yield today")
+    page.wait_for_function(f"alone => ({_PAINTED})() > alone * 1.03", arg=alone)
+
+
+def test_it_is_drawn_anew_in_the_colours_of_the_night(stored: RealHouse, guest: Visitor) -> None:
+    page = opened(stored, guest, f"e={_POWER}&r=24h&t=2024-10-29T23:00:00Z", color_scheme="light")
+    page.wait_for_function(_INK, arg=[0.5, "--series-1"])
+    day = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--series-1')")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(_INK, arg=[0.5, "--series-1"])
+    assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--series-1')") != day
 
 
 def test_what_is_seen_is_saved_as_csv(stored: RealHouse, guest: Visitor) -> None:
