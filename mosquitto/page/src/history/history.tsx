@@ -14,7 +14,7 @@ import { date } from "../text/format";
 import { language, t } from "../text/words";
 import { Bands } from "./bands";
 import { csv, type Look, lookOf } from "./data";
-import { Legend } from "./legend";
+import { Legend, valueAt } from "./legend";
 import { type Asked, firstRow, keptDays, Loader } from "./load";
 import { Choices, Picker } from "./picker";
 import { barPeriod, barPeriods, type Choice, chosen, clamped, linePeriod, moved, type Period, read, spanOf, startOf, shifted, written } from "./ranges";
@@ -200,7 +200,10 @@ function View({ state, loader, first }: { state: Now; loader: Loader; first: num
         {choice.entities.filter((name) => link.value === "up" && !looks.has(name)).map((name) => (
           <p key={name} class="refusal">{t("gone", { name })} <button onClick={() => toggle(name)}>{t("remove")}</button></p>
         ))}
-        <p class="read" role="status">{read.value !== null ? date(read.value, span.to - span.from > 20 * DAY_MS ? "date" : "both") : ""}&nbsp;</p>
+        <p class="read" role="status">
+          {read.value !== null && date(read.value, span.to - span.from > 20 * DAY_MS ? "date" : "both")}&nbsp;
+          <span class="only-read">{read.value !== null && seen.map((one) => `${one.title}: ${valueAt(one, read.value!)}`).join("; ")}</span>
+        </p>
         <Legend all={seen} read={read.value} onRemove={toggle} />
         <p class="soft">{t("partly")}</p>
         <p class="foot">
