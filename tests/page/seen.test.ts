@@ -21,10 +21,10 @@ function device(id: string, name: string, entities: Record<string, Entity>, hear
 }
 
 link.value = "up";
+device("radio", "Radio", { rssi: { name: "Signal", unit: "dBm", state_class: "measurement", diagnostic: true } });
 const shunt = device("shunt", "House battery", { power: W, soc: { name: "Charge", unit: "%", device_class: "battery", state_class: "measurement" } });
 shunt.values.value = { power: -42, soc: 80 };
 device("pump", "Water pump", { on: { name: "Pump", boolean: true }, mode: { name: "Mode", options: ["a", "b"] }, energy: { name: "Energy", unit: "Wh", state_class: "total_increasing" } });
-device("radio", "Radio", { rssi: { name: "Signal", unit: "dBm", state_class: "measurement", diagnostic: true } });
 
 const rows = [0, 1, 2].map((n) => ({ start: NOW - 30_000 + n * 10_000, end: NOW - 20_000 + n * 10_000, mean: n, min: n, max: n }));
 const shown = (more: Partial<Shown>): Shown => ({ ...NOTHING, ...more });
