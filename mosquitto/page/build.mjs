@@ -1,6 +1,6 @@
 // Builds the page: node build.mjs PACKAGES OUT.HTML
 // PACKAGES is the node_modules folder that package-lock.json was installed to.
-import { readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -33,4 +33,6 @@ const html = readFileSync(join(here, "src/index.html"), "utf8")
   .replace("/* code */", () => code);
 writeFileSync(out, html);
 writeFileSync(`${out}.gz`, gzipSync(html, { level: 9 }));
+// Beside it, for a server that says what they are: what makes it an app.
+cpSync(join(here, "public"), dirname(out), { recursive: true });
 console.log(`${out}: ${html.length} characters, ${gzipSync(html, { level: 9 }).length} bytes with gzip`);

@@ -20,6 +20,8 @@ DESKTOP = {"width": 1280, "height": 800}
 _OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
+    "--in-process-gpu",
+    "--disable-extensions",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -60,17 +62,35 @@ class Visitor:
 
         Other arguments are those of Browser.new_context. Waits until tiles are there, unless told not to.
         """
-        given = {"viewport": PHONE, "locale": "en-GB", "timezone_id": "Europe/Berlin"} | context
-        made = self._browser.new_context(**given)
+        return self.again(self.someone(**context), at, wait=wait)
+
+    def someone(self, **context: Any) -> BrowserContext:  # noqa: ANN401 — Playwright's own
+        """Return a browser that has never been here."""
+        # Nothing moves without end: it would cost as much as the tests.
+        still = {
+            "viewport": PHONE,
+            "locale": "en-GB",
+            "timezone_id": "Europe/Berlin",
+            "reduced_motion": "reduce",
+        }
+        made = self._browser.new_context(**(still | context))
         made.set_default_timeout(PATIENCE_MS)
         self._contexts.append(made)
-        return self.again(made, at, wait=wait)
+        return made
 
     def again(self, context: BrowserContext, at: str = "", *, wait: bool = True) -> Page:
         """Open the page once more in a browser that was here before."""
+        return self.show(self.tab(context), at, wait=wait)
+
+    def tab(self, context: BrowserContext) -> Page:
+        """Open an empty tab whose complaints are heard."""
         page = context.new_page()
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
+        return page
+
+    def show(self, page: Page, at: str = "", *, wait: bool = True) -> Page:
+        """Load the page in a tab."""
         page.goto(f"{self._address}{at}")
         if wait:
             page.wait_for_selector(".card .reading")

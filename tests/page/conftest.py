@@ -1,4 +1,4 @@
-"""One page and one browser for a run; one house for a file."""
+"""One page, one browser and one real house for a run; one van that a client speaks for in a file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def visit(told: tuple[Van, str], browser: Browser) -> Iterator[Visitor]:
     yield from _visitor(browser, told[1])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory, page_file: Path) -> Iterator[RealHouse]:
     """The real processes on a broker with users."""
     with real_house(tmp_path_factory.mktemp("house"), page_file) as real:

@@ -8,7 +8,7 @@ from tests.broker import Mosquitto
 from tests.client import Client
 from tests.emulators.gpio_board import Board
 from tests.journeys.house import House
-from tests.page.van import LAMP, Van
+from tests.page.van import DEVICES, LAMP, Van
 from tests.ports import free_port
 from tests.secured import SecuredBroker, open_folder
 
@@ -41,7 +41,7 @@ def told_house(folder: Path, page: Path) -> Iterator[tuple[Van, str]]:
     broker = Mosquitto(folder, extra=_LISTENER.format(port=port, folder=page.parent)).start()
     client = Client(broker.port)
     try:
-        yield Van(client), f"http://127.0.0.1:{port}/index.html"
+        yield Van(client, broker.port), f"http://127.0.0.1:{port}/index.html"
     finally:
         client.close()
         broker.stop()
@@ -54,12 +54,33 @@ class RealHouse:
         self.house = house
         self.broker = broker
         self.address = address
-        self.van = Van(Client(broker.port, "camper/set/#", login=broker.login("van")))
+        self.van = Van(Client(broker.port, "camper/set/#", login=broker.login("van")), broker.port)
         self.van.appears("lamps", *LAMP)
 
-    def hears(self, topic: str, payload: bytes) -> None:
-        """Wait until something was published. Raises TimeoutError."""
-        self.house.client.wait(lambda message: message.topic == topic and message.payload == payload)
+    @property
+    def admin(self) -> Client:
+        """A client that may do all, and that has seen all."""
+        return self.house.client
+
+    def hears(self, topic: str, payload: bytes, *, since: int) -> None:
+        """Wait until it was published after the admin's message number `since`. Raises TimeoutError."""
+        self.admin.wait(lambda message: message.topic == topic and message.payload == payload, since=since)
+
+    @contextmanager
+    def without_broker(self) -> Iterator[None]:
+        """Kill the broker for a while; it keeps nothing, so who owns a device then says all once more."""
+        self.broker.kill()
+        seen = len(self.admin.messages)
+        try:
+            yield
+        finally:
+            self.broker.start()
+        for client in (self.admin, self.van.client):
+            client.wait_ready()
+        for name, (about, values) in {**DEVICES, "lamps": LAMP}.items():
+            self.van.appears(name, about, values)
+        self.hears("camper/availability/relay", b"online", since=seen)
+        self.hears("camper/service/statistician", b"online", since=seen)
 
     def login(self, user: str) -> str:
         """What follows the page's address in a link that logs a user in."""

@@ -117,8 +117,11 @@ def iso(at: float) -> str:
 class Van:
     """Publishes the devices of a van, as their owner does."""
 
-    def __init__(self, client: Client, devices: Mapping[str, tuple[About, Values]] = DEVICES) -> None:
+    def __init__(
+        self, client: Client, port: int, devices: Mapping[str, tuple[About, Values]] = DEVICES
+    ) -> None:
         self.client = client
+        self.port = port
         for name, (about, values) in devices.items():
             self.appears(name, about, values)
 

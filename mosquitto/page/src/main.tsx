@@ -4,6 +4,7 @@ import { render } from "preact";
 import { App } from "./app";
 import { start } from "./contract/connection";
 import { keep, recall } from "./contract/house";
+import { offline } from "./kit/offline";
 import { view } from "./kit/route";
 import { language } from "./text/words";
 
@@ -21,6 +22,7 @@ root.textContent = "";
 render(<App />, root);
 document.body.className = "";
 void start();
+offline();
 
 /** Keep the house, and how the first screen looks, for the next start. */
 function keepAll(): void {

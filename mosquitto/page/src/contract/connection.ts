@@ -106,6 +106,14 @@ export function logOut(): void {
   connection?.close();
 }
 
+// A link that logs in may be opened where the page is open already.
+addEventListener("hashchange", () => {
+  const found = fromAddress();
+  if (!found) return;
+  logOut();
+  logIn(found, true);
+});
+
 /** Connect now; afterwards the page stays connected by itself. */
 export async function start(): Promise<void> {
   clearTimeout(timer);
@@ -170,8 +178,8 @@ export function publish(name: string, payload: string, options?: Publication): P
   return connection && link.value === "up" ? connection.publish(name, payload, options) : Promise.reject(new Error("offline"));
 }
 
-// A phone that wakes up, or finds its network again, does not wait for the next try.
-for (const event of ["online", "focus", "visibilitychange"]) {
+// A phone that wakes up, or finds its network again, does not wait for the next try; one that loses it is told soon.
+for (const event of ["online", "offline", "focus", "visibilitychange"]) {
   (event === "visibilitychange" ? document : window).addEventListener(event, () => {
     if (document.hidden) return;
     if (connection) connection.ping();

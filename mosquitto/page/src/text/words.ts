@@ -8,7 +8,7 @@ export const NAMES: Record<Language, string> = {
 };
 
 /** One line a text, in the order of LANGUAGES; `{x}` is filled in. */
-const TABLE = {
+export const TABLE = {
   now: ["Now", "Jetzt", "Maintenant", "Ahora", "Nu", "現在"],
   history: ["History", "Verlauf", "Historique", "Historial", "Geschiedenis", "履歴"],
   house: ["House", "Haus", "Maison", "Casa", "Huis", "システム"],
