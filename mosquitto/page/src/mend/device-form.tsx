@@ -9,7 +9,7 @@ import { t } from "../text/words";
 import { SchemaForm } from "./form";
 import { kinds, readKinds } from "./kinds";
 import { addDevice, updateDevice } from "./registry";
-import { changesOf, type Draft, draftOf, fieldsOf, type Kind, mistakesOf, type Settings, settingsOf } from "./schema";
+import { changesOf, type Draft, draftOf, fieldsOf, freeId, type Kind, mistakesOf, type Settings, settingsOf } from "./schema";
 import { registered, type Registered } from "./stored";
 
 interface DeviceFormProps {
@@ -20,15 +20,6 @@ interface DeviceFormProps {
   /** What a scan proposes. */
   proposed?: { settings: Settings; name: string };
   onClose: () => void;
-}
-
-/** An id that no device has, from a name. */
-export function freeId(name: string, taken: ReadonlySet<string>): string {
-  const plain = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60) || "device";
-  if (!taken.has(plain)) return plain;
-  let number = 2;
-  while (taken.has(`${plain}_${number}`)) number += 1;
-  return `${plain}_${number}`;
 }
 
 function secretsOf({ settings }: Kind): Set<string> {

@@ -140,3 +140,12 @@ export function mistakesOf(message: string, keys: readonly string[]): Record<str
   });
   return found;
 }
+
+/** An id that no device has, from a name. */
+export function freeId(name: string, taken: ReadonlySet<string>): string {
+  const plain = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60) || "device";
+  if (!taken.has(plain)) return plain;
+  let number = 2;
+  while (taken.has(`${plain}_${number}`)) number += 1;
+  return `${plain}_${number}`;
+}
