@@ -7,7 +7,7 @@ import { Panel, sentence } from "../kit/parts";
 import type { Change } from "../kit/steps";
 import { date, number, option } from "../text/format";
 import { t, type Word } from "../text/words";
-import { sumsCompared } from "./corrections";
+import { readKnown, sumsCompared } from "./corrections";
 import { made, undo } from "./fix";
 
 interface Fix {
@@ -59,11 +59,12 @@ export function Fixes({ entity, onChange }: { entity: string; onChange: (change:
   );
 }
 
-/** What the way back of an adjustment looks like is known from the adjustment itself. */
+/** What the way back of an adjustment looks like is known from the adjustment itself. Rejects with AskError. */
 async function takenBack({ id, verb, params }: Fix): Promise<Change> {
-  const { entity, start, adjustment, unit } = params as { entity?: string; start?: string | number; adjustment?: number; unit?: string | null };
-  if (verb !== "adjust_sum" || !entity || start === undefined || adjustment === undefined || unit) return undo(id);
-  return undo(id, await sumsCompared(entity, "", new Date(start).getTime(), -adjustment));
+  const { entity, start, adjustment, unit } = params as { entity: string; start: string | number; adjustment: number; unit?: string | null };
+  if (verb !== "adjust_sum") return undo(id);
+  const known = await readKnown(entity);
+  return undo(id, unit && unit !== known.unit ? null : await sumsCompared(known, new Date(start).getTime(), -adjustment));
 }
 
 function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (change: Change) => void }) {
