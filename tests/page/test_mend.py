@@ -136,6 +136,19 @@ def test_an_outlier_is_found_deleted_and_brought_back(house_of: House, admin: Vi
     expect(page.locator("[data-card=fixes]")).to_contain_text("Taken back")
 
 
+def test_what_somebody_else_deleted_is_brought_back_with_its_chart(house_of: House, admin: Visitor) -> None:
+    found = asked(house_of, "statistician", "outliers", entity="garage.temperature")
+    ((time_of, *_),) = found["rows"]
+    asked(house_of, "statistician", "delete_states", entity="garage.temperature", ts=time_of)
+    page = mend(admin, "statistics&e=garage.temperature")
+    page.get_by_role("button", name="Undo: Delete values").first.click()
+    back = steps(page, "Undo correction")
+    expect(back.locator("canvas")).to_be_visible()
+    assert WILD not in temperatures(house_of), "looking changes nothing"
+    confirm(back)
+    assert WILD in temperatures(house_of)
+
+
 def changes(house: House) -> list[float]:
     """What the counter rose by in each hour."""
     entity = "garage.energy"

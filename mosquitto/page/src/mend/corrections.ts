@@ -11,7 +11,7 @@ import { nameOf } from "../now/cards";
 import { t } from "../text/words";
 import { fix } from "./fix";
 import { around, comparedStates, comparedSums, including, type State, without } from "./preview";
-import { amount, at } from "./say";
+import { amount, at, type Summary } from "./say";
 import { mendable } from "./stored";
 
 const HOUR = 3_600_000;
@@ -141,6 +141,24 @@ async function converted(known: Known, to: string): Promise<Compared | null> {
     return (said.rows[entity] ?? []).map(rowOf);
   }));
   return { ...span, before: before!, after: after!, look: has_sum ? "bars" : "line", unit: unit ?? "", unitAfter: to };
+}
+
+/** What taking back a fix does, as far as its parameters and the dry run tell. Rejects with AskError. */
+export async function takenBack(verb: string, parameters: Record<string, unknown>, said: Summary): Promise<Compared | null> {
+  const { entity, start, adjustment, unit, ts, old_unit } = parameters as { entity: string; start: string; adjustment: number; unit?: string | null; ts: string; old_unit?: string | null };
+  const back = (said.brought_back ?? []).map(([time, value]): State => [Date.parse(time), value]);
+  if (verb === "delete_states" && back.length > 0) {
+    return statesCompared(entity, { from: back[0]![0], to: back.at(-1)![0] + 1 }, (states) => back.reduce(including, states));
+  }
+  if (verb === "accept_reading") {
+    const time = new Date(ts).getTime();
+    return statesCompared(entity, { from: time, to: time + 1 }, (states) => without(states, { from: time, to: time + 1 }));
+  }
+  if (verb === "change_unit" && old_unit) return converted(await readKnown(entity), old_unit);
+  if (verb !== "adjust_sum") return null;
+  const known = await readKnown(entity);
+  // In another unit than that of the rows it is not drawn.
+  return unit && unit !== known.unit ? null : sumsCompared(known, new Date(start).getTime(), -adjustment);
 }
 
 /** The hours in which a counter rose most. */

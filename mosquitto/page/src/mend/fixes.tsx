@@ -7,7 +7,7 @@ import { Panel, sentence } from "../kit/parts";
 import type { Change } from "../kit/steps";
 import { date, number, option } from "../text/format";
 import { t, type Word } from "../text/words";
-import { readKnown, sumsCompared } from "./corrections";
+import { takenBack } from "./corrections";
 import { made, undo } from "./fix";
 
 interface Fix {
@@ -59,19 +59,10 @@ export function Fixes({ entity, onChange }: { entity: string; onChange: (change:
   );
 }
 
-/** What the way back of an adjustment looks like is known from the adjustment itself. Rejects with AskError. */
-async function takenBack({ id, verb, params }: Fix): Promise<Change> {
-  const { entity, start, adjustment, unit } = params as { entity: string; start: string | number; adjustment: number; unit?: string | null };
-  if (verb !== "adjust_sum") return undo(id);
-  const known = await readKnown(entity);
-  return undo(id, unit && unit !== known.unit ? null : await sumsCompared(known, new Date(start).getTime(), -adjustment));
-}
-
 function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (change: Change) => void }) {
   const names = one.entities.slice(0, 3).join(", ");
   const others = one.entities.length - 3 + (one.more_entities ?? 0);
   const title = one.verb in TITLES ? t(TITLES[one.verb]!) : option(one.verb);
-  const start = () => takenBack(one).catch(() => undo(one.id)).then(onChange);
   return (
     <li class={mine ? "mine" : ""}>
       <p class="between"><strong>{title}</strong> <time>{date(Date.parse(one.ts), "both")}</time></p>
@@ -80,7 +71,7 @@ function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (cha
       <p class="options">
         {one.undone
           ? <span class="soft">{t("undone")}: {date(Date.parse(one.undone), "both")}</span>
-          : one.verb !== FOR_GOOD && <button aria-label={`${t("undo")}: ${title} ${one.id}, ${names}`} onClick={() => void start()}>{t("undo")}</button>}
+          : one.verb !== FOR_GOOD && <button aria-label={`${t("undo")}: ${title} ${one.id}, ${names}`} onClick={() => onChange(undo(one.id, (said) => takenBack(one.verb, one.params, said)))}>{t("undo")}</button>}
       </p>
     </li>
   );

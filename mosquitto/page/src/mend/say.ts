@@ -14,6 +14,8 @@ export interface Summary {
   states?: number;
   periods?: number;
   fields?: Record<string, string | number | boolean | null>;
+  /** What a dry run of undo would bring back: time and value. */
+  brought_back?: [string, number | null][];
 }
 
 const COUNTS: readonly (readonly ["states" | "five_minute_rows" | "hourly_rows" | "periods", Word])[] = [
