@@ -299,7 +299,8 @@ def rename(page: Page, house: House, old: str, new: str) -> None:
     assert new in registered(house)
     stored = asked(house, "statistician", "latest", device=new)
     assert 13.37 in [one["value"] for one in stored]
-    box.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Statistics").click()
+    page.get_by_role("button", name="Undo: Rename a device").first.click()
     back = steps(page, f"Give {new} its old name back")
     confirm(back)
     assert old in registered(house)

@@ -9,6 +9,8 @@ import { date, number, option } from "../text/format";
 import { t, type Word } from "../text/words";
 import { takenBack } from "./corrections";
 import { made, undo } from "./fix";
+import { renameDevice } from "./naming";
+import { ownerOf } from "./stored";
 
 interface Fix {
   id: number;
@@ -59,6 +61,13 @@ export function Fixes({ entity, onChange }: { entity: string; onChange: (change:
   );
 }
 
+/** A device that is read under its new name is called back at its collector, too. */
+function wayBack({ id, verb, params }: Fix): Change {
+  const { device, to } = params as { device: string; to: string };
+  if (verb === "device_rename" && ownerOf(to)) return renameDevice(to, device, t("rename_back", { device: to }));
+  return undo(id, (said) => takenBack(verb, params, said));
+}
+
 function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (change: Change) => void }) {
   const names = one.entities.slice(0, 3).join(", ");
   const others = one.entities.length - 3 + (one.more_entities ?? 0);
@@ -71,7 +80,7 @@ function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (cha
       <p class="options">
         {one.undone
           ? <span class="soft">{t("undone")}: {date(Date.parse(one.undone), "both")}</span>
-          : one.verb !== FOR_GOOD && <button aria-label={`${t("undo")}: ${title} ${one.id}, ${names}`} onClick={() => onChange(undo(one.id, (said) => takenBack(one.verb, one.params, said)))}>{t("undo")}</button>}
+          : one.verb !== FOR_GOOD && <button aria-label={`${t("undo")}: ${title} ${one.id}, ${names}`} onClick={() => onChange(wayBack(one))}>{t("undo")}</button>}
       </p>
     </li>
   );

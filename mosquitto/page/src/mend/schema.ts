@@ -116,14 +116,12 @@ export function settingsOf(schema: Schema, draft: Draft): Settings {
   return Object.fromEntries(all.filter(([, value]) => value !== undefined));
 }
 
-/** What differs between two drafts; null sets a setting back. A secret that was not typed stays as it is. */
+/** What differs between two drafts; null sets a setting back. A secret is in neither unless it was typed. */
 export function changesOf(schema: Schema, before: Draft, after: Draft): Settings {
   const changes: Settings = {};
   for (const [key, property] of Object.entries(schema.properties)) {
     const [old, now] = [drafted(key, property, before), drafted(key, property, after)];
-    if (JSON.stringify(old) === JSON.stringify(now)) continue;
-    if (now !== undefined) changes[key] = now;
-    else if (!property.writeOnly) changes[key] = null;
+    if (JSON.stringify(old) !== JSON.stringify(now)) changes[key] = now ?? null;
   }
   return changes;
 }
