@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { AskError } from "../contract/requests";
 import { Choose, Input } from "../kit/fields";
-import { Panel, sentence } from "../kit/parts";
+import { Panel } from "../kit/parts";
 import { type Change, Steps } from "../kit/steps";
 import { t } from "../text/words";
 import { SchemaForm } from "./form";
@@ -79,7 +79,7 @@ export function AddDevice() {
   const start = () => {
     open.value = true;
     why.value = "";
-    readKinds().catch((error: unknown) => (why.value = sentence(error)));
+    void readKinds().then((said) => (why.value = said));
   };
   const all = [...kinds.value].flatMap(([service, list]) => list.map((kind) => ({ service, kind })));
   const choose = (text: string) => {

@@ -36,7 +36,10 @@ const NOT_TOLD = new Set(["dry_run", "entity", "entities", "device"]);
 function parameters(params: Fix["params"]): string {
   return Object.entries(params)
     .filter(([key, value]) => !NOT_TOLD.has(key) && value !== null && value !== undefined && typeof value !== "object")
-    .map(([key, value]) => `${key} ${typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) ? date(Date.parse(value), "full") : String(value)}`)
+    .map(([key, value]) => {
+      const time = typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value);
+      return time ? date(Date.parse(value), "full") : `${option(key)}: ${String(value)}`;
+    })
     .join(", ");
 }
 
