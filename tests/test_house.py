@@ -91,7 +91,13 @@ TOP = frozenset(
         "LICENSE",
         ".dockerignore",
     }
-    | {"requirements.lock", "requirements-dev.lock", "requirements-gpio.lock", "requirements-page.lock", "Dockerfile"}
+    | {
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-gpio.lock",
+        "requirements-page.lock",
+        "Dockerfile",
+    }
 )
 # Joined here, so that this file does not name them.
 MACHINE = tuple(f"/{name}/" for name in ("work", "root")) + tuple(
