@@ -111,12 +111,13 @@ def choose_port(wanted: int | None) -> int:
     )
 
 
-def render(port: int) -> str:
-    """Return the broker's configuration with its listener on `port`."""
+def render(port: int, more: str = "") -> str:
+    """Return the broker's configuration with its listener on `port`, and `more`: one with its own users."""
     text = TEMPLATE.read_text()
     if text.count(_LISTENER) != 1:
         raise BrokerError(f"{TEMPLATE} must have the line '{_LISTENER}' once")
-    return text.replace(_LISTENER, f"listener {port} {HOST}")
+    text = text.replace(_LISTENER, f"listener {port} {HOST}")
+    return f"per_listener_settings true\n{text}\n{more}" if more else text
 
 
 def command() -> list[str]:

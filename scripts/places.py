@@ -27,6 +27,7 @@ class Places:
     runtime: Path  # memory-backed, gone at the end
     data: Path  # the database and what outlives a run; below temporary for a demo without --data
     logs: Path
+    served: Path  # gone at the end; what the broker's own account must find: the page and who may use it
 
 
 def _lock(directory: Path) -> int | None:
@@ -80,4 +81,7 @@ def prepare(data: Path | None) -> Iterator[Places]:
         logs = kept / "logs"
         for directory in (kept, logs, kept / "state"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield Places(temporary, runtime, kept, logs)
+        # In memory: a folder for temporary files may be closed to the broker's account.
+        served = stack.enter_context(_leased(memory_base))
+        served.chmod(0o755)
+        yield Places(temporary, runtime, kept, logs, served)

@@ -11,6 +11,7 @@ from scripts import broker, demo_van
 from scripts.children import ROOT, Program
 from scripts.kept import Kept
 from scripts.places import Places
+from scripts.served import Page
 
 DEMO = ROOT / "tests" / "emulators" / "demo.toml"
 # What each process is called on screen, and how it is started: python -m ...
@@ -45,12 +46,17 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1"}
 
 
-def the_broker(places: Places, port: int) -> Program:
-    """Write the broker's configuration and return the broker."""
+def the_broker(places: Places, port: int, page: Page) -> Program:
+    """Write the broker's configuration, with the listener of the page, and return the broker."""
     configuration = places.temporary / "mosquitto.conf"
-    configuration.write_text(broker.render(port))
+    configuration.write_text(broker.render(port, page.listener))
     configuration.chmod(0o644)
     return Program("broker", broker.command(), _environment(), _CARRIES, broker.account(), configuration)
+
+
+def the_page(page: Page) -> Program:
+    """Return what serves the page's files where the broker does not."""
+    return Program("page", page.server, _environment(), _CARRIES)
 
 
 def bus_socket(places: Places) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from bus.topics import Topics, Verb
+from cli.broker.files import version as mosquitto_version
 from cli.house import Running, write_running
 from config.load import EXIT_CONFIG, load
 from config.mistakes import ConfigError
@@ -19,6 +20,8 @@ from scripts import broker, demo_van, programs
 from scripts.children import ROOT, Child, Van
 from scripts.kept import Kept, left_out
 from scripts.places import CannotStartError, Places, prepare
+from scripts.served import Page
+from scripts.served import prepare as prepare_page
 
 _LOOK_EVERY = 0.2
 _PERIOD = 300  # the statistics' shorter period, seconds
@@ -170,11 +173,12 @@ class Run:
                 from scripts import house_there  # noqa: PLC0415 — see above
 
                 house_there.look(house.chosen, self.over)
+            page = self._page(places, house.chosen)
             van = Van(places.logs, self.screen.say)
             try:
-                self._start(van, places, house, kept)
+                self._start(van, places, house, kept, page)
                 if not self.over():
-                    self._greet(places, house, kept)
+                    self._greet(places, house, kept, page)
                 code = self._watch(van)
             finally:
                 self.screen.status("stopping …")
@@ -182,11 +186,20 @@ class Run:
         self.screen.say("stopped" if code == 0 else f"stopped with exit code {code}")
         return code
 
-    def _start(self, van: Van, places: Places, house: House, kept: Kept) -> None:
+    def _page(self, places: Places, chosen: broker.Chosen) -> Page:
+        if not chosen.own:
+            return Page(
+                f"not from this run: the broker at {chosen.place} is not its own; docs/page.md says how"
+            )
+        return prepare_page(places, chosen.broker, mosquitto_version())
+
+    def _start(self, van: Van, places: Places, house: House, kept: Kept, page: Page) -> None:
         port = house.chosen.broker.port
         if house.chosen.own:
-            child = van.start(programs.the_broker(places, port))
+            child = van.start(programs.the_broker(places, port, page))
             self._await(child, lambda: broker.accepts(port))
+        if page.server:
+            van.start(programs.the_page(page))
         if house.own is None:
             child = van.start(programs.the_bus(places))
             self._await(child, programs.bus_socket(places).exists)
@@ -225,7 +238,7 @@ class Run:
             time.sleep(_LOOK_EVERY)
         return 0
 
-    def _greet(self, places: Places, house: House, kept: Kept) -> None:
+    def _greet(self, places: Places, house: House, kept: Kept, page: Page) -> None:
         topics, chosen, own = house.topics, house.chosen, house.own
         write_running(
             places.temporary,
@@ -236,6 +249,7 @@ class Run:
                 port=chosen.broker.port,
                 base=topics.base,
                 logs=str(places.logs),
+                page=page.address,
             ),
         )
         where = chosen.options
@@ -244,6 +258,7 @@ class Run:
         gone = "" if own or self.options.data else " (removed at the end; --data DIR keeps it)"
         lines = [
             f"Boondock runs {own or 'the demo: a van with a device on every wire, emulated'}.",
+            f"  page        {page.address or f'none: {page.why}'}",
             f"  broker      {chosen.place}, {chosen.how}",
             f"  everything  mosquitto_sub{where} -v -t '{topics.base}/#'",
             f"  answers     mosquitto_sub{where} -v -t '{topics.every(Verb.RESULT)}'",

@@ -151,7 +151,7 @@ def _hardware(run: Started) -> int:
 @pytest.fixture
 def somewhere(tmp_path: Path) -> places.Places:
     """Places in which the hardware has said where its TCP port is."""
-    made = places.Places(tmp_path, tmp_path / "run", tmp_path / "data", tmp_path / "logs")
+    made = places.Places(tmp_path, tmp_path / "run", tmp_path / "data", tmp_path / "logs", tmp_path)
     demo_van.folder(made).mkdir(parents=True)
     (demo_van.folder(made) / demo_hardware.MODBUS).write_text("4711", encoding="ascii")
     return made

@@ -240,7 +240,7 @@ def test_what_is_left_out_is_told_only_where_it_is() -> None:
 
 
 def test_the_examples_own_places_are_the_installed_houses_and_not_a_runs(tmp_path: Path) -> None:
-    places = Places(tmp_path, tmp_path / "run", tmp_path / "data", tmp_path / "logs")
+    places = Places(tmp_path, tmp_path / "run", tmp_path / "data", tmp_path / "logs", tmp_path)
     assert Kept.as_said(Settings(), places, data=False) == Kept.of(places)
     runtime = Settings(storage=Storage(runtime=str(tmp_path / "memory")))
     assert Kept.as_said(runtime, places, data=True).runtime == tmp_path / "memory"

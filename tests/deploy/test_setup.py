@@ -27,14 +27,21 @@ class Checkout:
         (self.root / "scripts").mkdir(parents=True)
         (self.root / ".venv" / "bin").mkdir(parents=True)
         self._bin.mkdir()
-        for name in ("scripts/setup", "scripts/run", "pyproject.toml", "requirements.lock"):
+        files = ("scripts/setup", "scripts/steps.sh", "scripts/run", "scripts/page")
+        for name in (*files, "pyproject.toml", "requirements.lock", "requirements-page.lock"):
             shutil.copy(ROOT / name, self.root / name)
+        (self.root / "mosquitto" / "page").mkdir(parents=True)
+        for name in ("build.mjs", "package.json", "package-lock.json"):
+            shutil.copy(ROOT / "mosquitto" / "page" / name, self.root / "mosquitto" / "page" / name)
         for place in os.get_exec_path():
             for program in Path(place).glob("*"):
                 if program.name != "umockdev-run" and not (self._bin / program.name).is_symlink():
                     (self._bin / program.name).symlink_to(program)
-        self._program("apt-cache", "exit 1")
-        self._program("sudo", '[ "$1" = -n ] || [ "$1" = -- ] && shift; exec "$@"')
+        self.program("apt-cache", "exit 1")
+        # A Node.js that builds a page of one word, and an npm that notes what it is asked for.
+        self.program("node", 'case "$1" in *build.mjs) echo built >"$3" ;; esac')
+        self.program("npm", f'echo "$@" >> "{folder}/npm"; mkdir -p node_modules')
+        self.program("sudo", '[ "$1" = -n ] || [ "$1" = -- ] && shift; exec "$@"')
         self.apt_ends_with(0)
         python = self.root / ".venv" / "bin" / "python"
         python.write_text('#!/bin/sh\necho "python $*"\n')
@@ -50,7 +57,8 @@ class Checkout:
         stamp = self.root / ".venv" / "stamp-run"
         stamp.write_text("".join([f"{self.root} python {version}\n", *sums]))
 
-    def _program(self, name: str, body: str) -> None:
+    def program(self, name: str, body: str) -> None:
+        """A program of the machine that does as this line of the shell says."""
         path = self._bin / name
         path.unlink(missing_ok=True)
         path.write_text(f"#!/bin/sh\n{body}\n")
@@ -62,7 +70,7 @@ class Checkout:
 
     def apt_ends_with(self, status: int) -> None:
         """From now on."""
-        self._program("apt-get", f'echo "$@" >> "{self._notes}"; exit {status}')
+        self.program("apt-get", f'echo "$@" >> "{self._notes}"; exit {status}')
 
     def run(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run one of the scripts."""
