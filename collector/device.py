@@ -115,7 +115,7 @@ def own(settings: Settings, name: str, device: Device, now: float) -> Owned:
     kind = kinds.find_kind(device.kind)
     poller = kind.make(device) if isinstance(kind, PolledKind) else None
     rows = kind.rows if poller is None else poller.rows
-    reporter = Reporter(_cadence(settings, device, kind), _steps(rows, device), now)
+    reporter = Reporter(cadence(settings, device, kind), _steps(rows, device), now)
     return Owned(name, device, kind, reporter, rows, poller)
 
 
@@ -123,7 +123,8 @@ def _steps(rows: Mapping[str, Row], device: Device) -> dict[str, float]:
     return {entity: row.step for entity, row in rows.items()} | device.steps
 
 
-def _cadence(settings: Settings, device: Device, kind: Kind) -> Cadence:
+def cadence(settings: Settings, device: Device, kind: Kind) -> Cadence:
+    """Return how often a device is published: as its own settings say, else as those of all devices."""
     general = settings.publish
     heartbeat = device.heartbeat if device.heartbeat is not None else general.heartbeat
     least = device.min_interval if device.min_interval is not None else general.min_interval

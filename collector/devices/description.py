@@ -4,6 +4,7 @@ Errors are grouped by what the caller does next. A line carries bytes and number
 methods raises LineError when the line is gone and NoAnswerError when only the device keeps silent.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
@@ -246,7 +247,9 @@ class Kind:
     """A kind of device as the registry lists it.
 
     `needs` and `takes` name the settings of [device.<id>] it must have and may have besides the common ones;
-    `source` is where its protocol was read; `seen` says whether it ever ran on the real hardware.
+    `source` is where its protocol was read; `seen` says whether it ever ran on the real hardware. By setting,
+    `defaults` are what counts if it is left out, `allowed` what it must be beyond its type: one of some
+    values, or a text of this form.
     """
 
     wire: Wire
@@ -261,6 +264,8 @@ class Kind:
     seen: bool = False
     # What it reports is known only once it has answered.
     discovers: bool = False
+    defaults: Mapping[str, float | str] = field(default_factory=dict)
+    allowed: Mapping[str, Sequence[float | str] | re.Pattern[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +308,7 @@ class PolledKind(Kind, Generic[L]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
-    """It is a chip on an I2C bus, with one of `addresses`; what hangs on another kind's chip names none."""
+    """It is a chip on an I2C bus, or hangs on one; `addresses` are those that the chip can have."""
 
     wire: Wire = Wire.I2C
-    addresses: range = range(0)
+    addresses: range

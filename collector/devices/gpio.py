@@ -179,6 +179,8 @@ GPIO_INPUT = PolledKind(
     takes=("pull", "active_low", "debounce", "device_class"),
     every=_INPUT_EVERY_S,
     make=_make_input,
+    defaults={"pull": _DEFAULT_PULL, "debounce": _INPUT_DEBOUNCE_S},
+    allowed={"device_class": sorted(BINARY_SENSOR_CLASSES)},
 )
 TANK_SWITCHES = PolledKind(
     wire=Wire.GPIO,
@@ -191,5 +193,6 @@ TANK_SWITCHES = PolledKind(
     takes=("pull", "active_low", "debounce", "capacity"),
     every=_TANK_EVERY_S,
     make=_make_tank,
+    defaults={"pull": _DEFAULT_PULL, "debounce": _TANK_DEBOUNCE_S},
 )
 KINDS = {kind.name: kind for kind in (GPIO_INPUT, TANK_SWITCHES)}

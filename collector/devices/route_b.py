@@ -373,4 +373,5 @@ KIND = PolledKind(
     needs=("port", "route_b_id", "route_b_password"),
     every=60,
     make=make,
+    allowed={"route_b_id": _ID, "route_b_password": _PASSWORD},
 )

@@ -37,7 +37,7 @@ _CONVERSION_S = 0.0088
 _RETRY_S = 0.002
 _RETRIES = 25
 
-DEFAULT_GAIN = 4.096
+DEFAULT_GAIN, _NO_DIVIDER = 4.096, 1.0
 # By what its pin ADDR is tied to.
 _ADDRESSES = range(0x48, 0x4C)
 
@@ -118,7 +118,7 @@ class Ads1115Voltage:
 
 def make_voltage(device: Device) -> Ads1115Voltage:
     """Set up the voltage that the settings describe. Raises SettingError."""
-    return Ads1115Voltage(input_of(device), device.divider if device.divider is not None else 1.0)
+    return Ads1115Voltage(input_of(device), device.divider if device.divider is not None else _NO_DIVIDER)
 
 
 VOLTAGE = I2cKind(
@@ -132,6 +132,8 @@ VOLTAGE = I2cKind(
     every=1.0,
     make=make_voltage,
     addresses=_ADDRESSES,
+    defaults={"gain": DEFAULT_GAIN, "divider": _NO_DIVIDER},
+    allowed={"gain": tuple(_PGA)},
 )
 
 
@@ -282,5 +284,8 @@ TANK_SENDER = I2cKind(
     takes=("bus", "address", "gain", "pull_up", "supply", "capacity"),
     every=5.0,
     make=make_tank,
+    addresses=_ADDRESSES,
+    defaults={"gain": DEFAULT_GAIN},
+    allowed={"gain": tuple(_PGA)},
 )
 KINDS = {kind.name: kind for kind in (VOLTAGE, TANK_SENDER)}

@@ -40,6 +40,7 @@ from config.model import Device
 # The library ships no types: what it makes is Any.
 Model = Any
 _LARGEST = 10**18
+_DEFAULT_UNIT = 1
 INVERTERS = (101, 102, 103, 111, 112, 113)
 TRACKERS = 160
 METERS = (201, 202, 203, 204, 211, 212, 213, 214)
@@ -394,7 +395,7 @@ def _refresh(reader: _Reader, model: Model) -> None:
 def make(settings: Device) -> SunSpecDevice:
     """Make the device of these settings. Raises SettingError."""
     check_port(settings)
-    return SunSpecDevice(settings.unit or 1)
+    return SunSpecDevice(settings.unit or _DEFAULT_UNIT)
 
 
 KIND = PolledKind(
@@ -410,4 +411,5 @@ KIND = PolledKind(
     discovers=True,
     every=10,
     make=make,
+    defaults={"unit": _DEFAULT_UNIT},
 )

@@ -73,14 +73,17 @@ function useLoading(loader: Loader, state: Now, first: { value: number | null | 
   const up = link.value === "up";
   const known = [...looks].join();
   useEffect(() => {
-    if (!up) return;
-    // Without these the standard keep_days and a year count; the rows themselves tell what is wrong.
-    keptDays().then((days) => (kept.value = days), () => undefined);
-    void firstRow([...looks].filter(([, look]) => look !== "band").map(([name]) => name)).then((found) => (first.value = found));
-  }, [up, known]);
-  const key = JSON.stringify([choice, lines, bars, known, up, live && Math.floor(now / 3_600_000), choice.range === "all" && first.value]);
+    // Without an answer the standard counts; the rows themselves tell what is wrong.
+    if (up) keptDays().then((days) => (kept.value = days), () => undefined);
+  }, [up]);
+  const all = choice.range === "all";
   useEffect(() => {
-    if (!up || looks.size === 0 || (choice.range === "all" && first.value === undefined)) return;
+    // All rows are read for it: only where it is needed.
+    if (up && all) void firstRow([...looks].filter(([, look]) => look !== "band").map(([name]) => name)).then((found) => (first.value = found));
+  }, [up, all, known]);
+  const key = JSON.stringify([choice, lines, bars, known, up, live && Math.floor(now / 3_600_000), all && first.value]);
+  useEffect(() => {
+    if (!up || looks.size === 0 || (all && first.value === undefined)) return;
     const stateOnly = new Set(choice.entities.filter((name) => place(name)?.entity.state_class === undefined));
     const asked: Asked = { looks, span, range: choice.range, lines, bars, previous: choice.previous, stateOnly, first: first.value ?? null };
     void loader.load(asked, houseNow());

@@ -157,7 +157,17 @@ async function rowsOf(name: string, look: Look, period: Period | "states", span:
   const answer = await ask<StatisticsAnswer>("statistician", "statistics", {
     entities: [name], period, start: iso(startOf(span.from, period)), end: iso(Math.max(span.to, span.from + 1)), types: TYPES[look], ...inZone,
   });
-  return { unit: answer.units[name] ?? null, rows: (answer.rows[name] ?? []).map(rowOf) };
+  const rows = (answer.rows[name] ?? []).map(rowOf);
+  if (look === "bars" && period === "hour" && span.to > now) rows.push(...(await runningHour(name, now, rows.at(-1)?.start)));
+  return { unit: answer.units[name] ?? null, rows };
+}
+
+/** The bar of the hour that is not over: it has no row of its own yet. */
+async function runningHour(name: string, now: number, last = 0): Promise<Row[]> {
+  const start = startOf(now, "hour");
+  if (last >= start || now - start < 1000) return [];
+  const said = await ask<Answered>("statistician", "statistic", { entity: name, fixed_period: { start: iso(start), end: iso(now) }, types: TYPES.bars });
+  return typeof said.change === "number" ? [{ ...rowOf(said), start, end: start + HOUR }] : [];
 }
 
 async function points(name: string, span: Span, now: number): Promise<{ unit: string | null; rows: Row[] }> {
@@ -195,7 +205,7 @@ async function summary(name: string, look: Look, { span, first }: Asked, now: nu
 type StateRow = [string, string | number | null];
 
 /** The states of a span, and the one that was in force when it began. */
-async function states(name: string, { from, to }: Span): Promise<[number, string | number | null][]> {
+export async function states(name: string, { from, to }: Span): Promise<[number, string | number | null][]> {
   const between = async (start: number, end: number) => {
     const answer = await ask<HistoryAnswer<StateRow[]>>("statistician", "history", { entity: name, start: iso(start), end: iso(end), limit: MOST_STATES });
     return answer.rows.map(([time, value]): [number, string | number | null] => [Date.parse(time), value]);

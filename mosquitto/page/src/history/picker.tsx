@@ -1,7 +1,7 @@
 /** The dialog in which entities are added, by device, with a search. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { devices, type Place, places } from "../contract/house";
+import { type Place, places } from "../contract/house";
 import { nameOf } from "../now/cards";
 import { t } from "../text/words";
 import { MOST_SERIES } from "./ranges";
@@ -17,19 +17,28 @@ export function matching(all: readonly Place[], search: string): Place[] {
   return found.sort((a, b) => Number(a.entity.diagnostic ?? false) - Number(b.entity.diagnostic ?? false));
 }
 
-export function Picker({ chosen, onToggle, onClose }: { chosen: readonly string[]; onToggle: (name: string) => void; onClose: () => void }) {
+interface PickerProps {
+  chosen: readonly string[];
+  onToggle: (name: string) => void;
+  onClose: () => void;
+  /** What it offers; without it every entity that a device describes. */
+  list?: readonly Place[];
+  title?: string;
+}
+
+export function Picker({ chosen, onToggle, onClose, list = places.value, title = t("add") }: PickerProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const search = useSignal("");
   useEffect(() => dialog.current!.showModal(), []);
-  const found = matching(places.value, search.value);
+  const found = matching(list, search.value);
   const full = chosen.length >= MOST_SERIES;
   return (
     <dialog ref={dialog} class="picker" aria-labelledby="picker-title" onClose={onClose} onClick={(event) => event.target === dialog.current && dialog.current!.close()}>
       <div>
-        <header><h2 id="picker-title">{t("add")}</h2><button onClick={() => dialog.current!.close()}>{t("close")}</button></header>
+        <header><h2 id="picker-title">{title}</h2><button onClick={() => dialog.current!.close()}>{t("close")}</button></header>
         <input type="search" aria-label={t("search")} placeholder={t("search")} value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
         <p role="status" class="soft">{full ? t("most", { count: String(MOST_SERIES) }) : found.length === 0 ? t("none_found") : ""}</p>
-        {[...devices.value.values()].map((device) => {
+        {[...new Set(list.map((one) => one.device))].map((device) => {
           const own = found.slice(0, MOST_LISTED).filter((one) => one.device === device);
           return own.length > 0 && (
             <section key={device.id}>
