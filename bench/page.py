@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.measure import Goal, Spread, goals, page, progress, table
+from cli.page import BUILT, why_missing
 from tests.page.browsers import Visitor, chromium, heap
-from tests.page.built import build
 from tests.page.demo import HOUR, Demo, Row, demo
 from tests.page.van import iso
-from tests.secured import open_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -40,29 +39,23 @@ _SETTLED = "performance.now() - window.seen.at(-1)[0] > 1500"
 
 def measure(*, quick: bool, rounds: int) -> str:
     """Measure both visits in turn, then the memory; without a browser only the sizes."""
-    with open_folder() as folder:
-        try:
-            built = build(folder)
-        except pytest.skip.Exception as missing:
-            return f"Not compared: {missing}."
-        built.chmod(0o644)
-        kilobytes = [file.stat().st_size / 1000 for file in (built, built.with_name("index.html.gz"))]
-        sizes = table(
-            ("the page", "kB"), zip(("raw", "gzip"), (f"{one:.0f}" for one in kilobytes), strict=True)
-        )
-        small = [Goal("raw, kB", kilobytes[0], _RAW_KB), Goal("gzip, kB", kilobytes[1], _GZIP_KB)]
-        try:
-            with chromium() as browser, _house(built, years=1 if quick else 10) as house:
-                return page(sizes, *_visits(browser, house, rounds, small))
-        except pytest.skip.Exception as missing:
-            return page(sizes, goals(small), f"Not compared: {missing}.")
+    if (why := why_missing()) is not None:
+        return f"Not compared: {why}."
+    kilobytes = [(BUILT / name).stat().st_size / 1000 for name in ("index.html", "index.html.gz")]
+    sizes = table(("the page", "kB"), zip(("raw", "gzip"), (f"{one:.0f}" for one in kilobytes), strict=True))
+    small = [Goal("raw, kB", kilobytes[0], _RAW_KB), Goal("gzip, kB", kilobytes[1], _GZIP_KB)]
+    try:
+        with chromium() as browser, _house(years=1 if quick else 10) as house:
+            return page(sizes, *_visits(browser, house, rounds, small))
+    except pytest.skip.Exception as missing:
+        return page(sizes, goals(small), f"Not compared: {missing}.")
 
 
 @contextmanager
-def _house(built: Path, *, years: int) -> Iterator[Demo]:
+def _house(*, years: int) -> Iterator[Demo]:
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         progress("page: starting the demo")
-        with demo(Path(folder), built) as house:
+        with demo(Path(folder)) as house:
             progress(f"page: importing {years} years of hourly rows")
             house.imports("smartshunt.voltage", "measurement", "V", _rows(years))
             yield house

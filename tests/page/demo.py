@@ -1,25 +1,26 @@
-"""The demo as scripts/run starts it, on a broker that serves the page; with a past that was imported."""
+"""The demo as scripts/run starts it, with its page; and a past to import."""
 
 import itertools
 import json
 import math
 import random
+import re
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.broker import Mosquitto
 from tests.client import Client
 from tests.deploy.started import Started
-from tests.page.houses import listener
 from tests.page.van import iso
 from tests.ports import free_port
 
 HOUR = 3600
 _ROWS_A_REQUEST = 400
 _BATTERY_WH = 1280.0
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/#\S+")
+_SLOWEST = ("smartshunt", "mppt", "epever", "shore_meter", "waste_water", "relay", "pi", "outside")
 
 Row = Mapping[str, float | str]
 
@@ -58,29 +59,23 @@ class Demo:
 
 
 @contextmanager
-def demo(folder: Path, page: Path) -> Iterator[Demo]:
-    """Start it and wait until each device has said something."""
+def demo(folder: Path) -> Iterator[Demo]:
+    """Start it and wait until each device has said something. Raises RuntimeError if it has no page."""
     port = free_port()
-    broker = Mosquitto(folder, extra=listener(port, page.parent)).start()
-    client = Client(broker.port, "camper/#")
-    run = Started(folder, "--port", str(broker.port), "--data", str(folder / "data"))
+    run = Started(folder, "--port", str(port), "--data", str(folder / "data"))
     try:
-        for device in (
-            "smartshunt",
-            "mppt",
-            "epever",
-            "fresh_water",
-            "shore_meter",
-            "relay",
-            "pi",
-            "outside",
-        ):
-            client.on(f"camper/state/{device}")
-        yield Demo(client, f"http://127.0.0.1:{port}/index.html")
+        found = _ADDRESS.search(run.text()) if run.shows("readings ") else None
+        if found is None:
+            raise RuntimeError(f"the demo has no page:\n{run.text()}")
+        client = Client(port, "camper/#")
+        try:
+            for device in _SLOWEST:
+                client.on(f"camper/state/{device}")
+            yield Demo(client, found[0])
+        finally:
+            client.close()
     finally:
         run.ends(signal.SIGTERM)
-        client.close()
-        broker.stop()
 
 
 def past(days: int) -> dict[str, list[Row]]:

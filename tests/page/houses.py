@@ -34,16 +34,11 @@ commands = ["lamps.reading"]
 SERVICES = ("statistician", "controller")
 
 
-def listener(port: int, folder: Path) -> str:
-    """Write the lines of a broker's configuration that serve the page of a folder on a port."""
-    return _LISTENER.format(port=port, folder=folder)
-
-
 @contextmanager
 def told_house(folder: Path, page: Path) -> Iterator[tuple[Van, str]]:
     """A broker without users on which a client speaks for a van; the page's address is there too."""
     port = free_port()
-    broker = Mosquitto(folder, extra=listener(port, page.parent)).start()
+    broker = Mosquitto(folder, extra=_LISTENER.format(port=port, folder=page.parent)).start()
     client = Client(broker.port)
     try:
         yield Van(client, broker.port), f"http://127.0.0.1:{port}/index.html"
@@ -100,7 +95,7 @@ def real_house(folder: Path, page: Path) -> Iterator[RealHouse]:
         broker = SecuredBroker(open_to_all, SETTINGS)
         port = free_port()
         conf = broker.out / "mosquitto.conf"
-        conf.write_text(conf.read_text() + listener(port, page.parent))
+        conf.write_text(conf.read_text() + _LISTENER.format(port=port, folder=page.parent))
         # As journeys.house.secured_house logs its processes in.
         variables = {}
         for name in SERVICES:
