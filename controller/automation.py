@@ -115,7 +115,7 @@ class Alarms:
         one, when = self._alarms[name], self._triggers[name].when
         value = look.value(when)
         title = _name(name, one.name)
-        said = one.text or words(when, value if self.kept[name].active else None)
+        said = (one.text or words(when, value)) if self.kept[name].active else "ok"
         since = to_iso(self.kept[name].since)
         return messages.Alarm(state=self.state(name), since=since, value=value, text=f"{title}: {said}")
 
