@@ -29,7 +29,7 @@ let onAnswer: (message: Message) => void = () => undefined;
 /** Who follows statistics, by topic filter. */
 const followers = new Map<string, (message: Message) => void>();
 
-/** Follow the statistics of all devices by `period` until the returned function is called, also over a lost connection. */
+/** Follow the statistics of all devices by `period` until the returned function is called, also over a lost connection; one taker a period. */
 export function follow(period: string, taker: (message: Message) => void): () => void {
   const filter = topic.statistics(period);
   followers.set(filter, taker);

@@ -25,9 +25,9 @@ const SMALLER: Record<string, [string, number]> = {
 const WIDE_PX = 700;
 const DAY_MS = 86_400_000;
 
-/** The largest number that is drawn of a series, without its sign. */
+/** The largest number that is drawn of a series, without its sign; below 0 if there is none. */
 function largest(series: Series): number {
-  let most = 0;
+  let most = -1;
   for (const row of series.rows) {
     for (const value of [valueOf(row, series.look), series.look === "bars" ? null : row.max, series.look === "bars" ? null : row.min]) {
       if (typeof value === "number") most = Math.max(most, Math.abs(value));
@@ -44,13 +44,17 @@ export function axesOf(series: readonly Series[], width: number): Axes {
     groups.set(key, [...(groups.get(key) ?? []), at]);
   });
   const of: Axes["of"] = [];
+  let shown = 0;
   const axes = [...groups.values()].map((members, number): Axis => {
     const base = SMALLER[series[members[0]!]!.unit]?.[0] ?? series[members[0]!]!.unit;
     const factors = members.map((at) => SMALLER[series[at]!.unit]?.[1] ?? 1);
     const most = Math.max(...members.map((at, i) => largest(series[at]!) * factors[i]!));
     const { unit, factor } = scaled(base, most);
     members.forEach((at, i) => (of[at] = { axis: number, factor: factors[i]! * factor }));
-    return { unit, side: number % 2 === 0 ? "left" : "right", shown: number < (width < WIDE_PX ? 2 : 4), zero: members.some((at) => series[at]!.look === "bars") };
+    // What has no values yet needs no numbers.
+    const fits = most >= 0 && shown < (width < WIDE_PX ? 2 : 4);
+    shown += Number(fits);
+    return { unit, side: number % 2 === 0 ? "left" : "right", shown: fits, zero: members.some((at) => series[at]!.look === "bars") };
   });
   return { axes, of };
 }
