@@ -94,7 +94,7 @@ export function AddDevice() {
     <Panel id="add-device" title={t("by_hand")}>
       {!open.value && <><p class="soft">{t("by_hand_hint")}</p><p class="options"><button onClick={start}>{t("add_device")}</button></p></>}
       {why.value && <p class="refusal" role="alert">{why.value}</p>}
-      {open.value && all.length === 0 && !why.value && <p role="status">{t("loading")}</p>}
+      {open.value && all.length === 0 && (why.value ? <p class="options"><button onClick={close}>{t("close")}</button></p> : <p role="status">{t("loading")}</p>)}
       {open.value && all.length > 0 && (
         <div class="fields">
           <Choose

@@ -85,6 +85,7 @@ export function Scan() {
       )}
       {open.value && !schema && state.value.is === "idle" && <p role="status">{t("loading")}</p>}
       {open.value && <Progressing state={state.value} />}
+      {open.value && !schema && state.value.is === "failed" && <p class="options"><button onClick={() => (open.value = false)}>{t("close")}</button></p>}
       {open.value && <ul class="told">{found.value.map((one, at) => <Line key={at} one={one} service={name} />)}</ul>}
     </Panel>
   );
