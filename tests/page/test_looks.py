@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from tests.client import Client
 from tests.page.browsers import Visitor, heap
@@ -177,7 +178,8 @@ def test_thousands_of_updates_leave_nothing_behind(visit: Visitor, van: Van) -> 
         page.locator(_SOC, has_text=str(last)).wait_for()
         return heap(page)
 
-    settled = update(2000, 11.5)
-    grown = update(2000, 12.5) - settled
-    assert grown < 150_000, f"{grown} bytes in 2,000 updates"
+    # What the browser itself still warms up is there once; what is lost is lost each time.
+    heaps = [update(1000, last) for last in (11.5, 12.5, 13.5, 14.5)]
+    grown = [after - before for before, after in pairwise(heaps)]
+    assert min(grown) < 60_000, f"{grown} bytes in 1,000 updates each"
     van.says("smartshunt", DEVICES["smartshunt"][1])
