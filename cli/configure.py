@@ -28,7 +28,7 @@ from cli.terminal import CommandError, Report, SettingsError, guarded
 from config import secret_files, toml_repairs
 from config.toml_text import Statement, TextError, decode, mistakes, statements
 
-Part = Literal["outputs", "device", "broker", "phone", "page", "zone"]
+Part = Literal["outputs", "device", "broker", "phone", "zone", "page"]
 
 
 def configure(

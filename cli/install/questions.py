@@ -42,8 +42,8 @@ PARTS = {
     "device": "a device",
     "broker": "the MQTT broker",
     "phone": "phones on the local network",
-    "page": "the page for the browser",
     "zone": "the time zone",
+    "page": "the page for the browser",
 }
 _PAGES = {
     "none": "none",
@@ -265,11 +265,13 @@ class Interview:
                 "the page is served beside the broker, which is on another machine\nnext: docs/page.md"
             )
         listening = self.draft.tables.get("lan", self._known.get("lan", {})).get("listen")
-        now = "none" if old and not old.get("enabled") else "here"
-        if old.get("enabled") and old.get("listen"):
-            now = "tls" if old.get("tls", True) else "plain"
-        elif not old and listening:
-            now = "tls"
+        if old.get("enabled"):
+            now = "here" if not old.get("listen") else "tls" if old.get("tls", True) else "plain"
+        elif self._known:
+            now = "none"
+        else:
+            # A new house gets one, open to those to whom the broker is.
+            now = "tls" if listening else "here"
         choice = self._choose("The page for the browser:", list(_PAGES.items()), [*_PAGES].index(now) + 1)
         wanted: dict[str, Value | None] = {"enabled": choice != "none", "listen": None, "tls": None}
         if choice in ("tls", "plain"):

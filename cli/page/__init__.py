@@ -16,7 +16,7 @@ BUILT = Path(sys.prefix) / "page"
 """Where scripts/page puts it: beside the Python packages, so that both belong to one release."""
 _HTML = "index.html"
 # What makes it an app, for a server that says what each file is; mosquitto/page/public.
-_BESIDE = ("manifest.webmanifest", "sw.js", "icon.svg", "icon-180.png", "icon-512.png")
+BESIDE = ("manifest.webmanifest", "sw.js", "icon.svg", "icon-180.png", "icon-512.png")
 _BUILD = "next: ./scripts/page builds it"
 _TIMEOUT_S = 5.0
 # RFC 6455, 1.3: any 16 bytes in base64.
@@ -44,7 +44,7 @@ def put_copy(folder: Path, base: str, *, websocket: int | None = None) -> None:
     text = _told(_told(text, "boondock-base", base), "boondock-ws", str(websocket or ""))
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     files = {_HTML: text.encode(), f"{_HTML}.gz": gzip.compress(text.encode(), mtime=0)}
-    files |= {name: (BUILT / name).read_bytes() for name in _BESIDE if (BUILT / name).exists()}
+    files |= {name: (BUILT / name).read_bytes() for name in BESIDE if (BUILT / name).exists()}
     for name, content in files.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o644)

@@ -109,7 +109,7 @@ def main() -> int:
         # An interface has no address yet, for one: the next start finds it.
         print(error, file=sys.stderr)
         return 1
-    _become(program, folder, conf)
+    return _become(program, folder, conf)
 
 
 def _become(program: str, folder: Path, conf: Path) -> NoReturn:
