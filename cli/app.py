@@ -31,6 +31,7 @@ COMMANDS = {
     "fix": "cli.fix",
     "log": "cli.history",
     "broker": "cli.broker.setup",
+    "phone": "cli.phone",
     "doctor": "cli.doctor",
     "dump": "cli.dump",
     "rename": "cli.rename",

@@ -247,10 +247,15 @@ def show_login(name: str, password: str | None, settings: Settings, papers: Pape
     if isinstance(papers, Papers):
         print(f"authority {papers.ca}")
         print(f"SHA-256   {papers.fingerprint()}")
+    print(url(settings, papers))
+    show_qr(url(settings, papers))
+
+
+def show_qr(text: str) -> None:
+    """Print a QR code of a text."""
     import segno  # noqa: PLC0415 — for a password that is shown alone
 
-    print(url(settings, papers))
-    segno.make(url(settings, papers), micro=False).terminal(compact=True)
+    segno.make(text, micro=False).terminal(compact=True)
 
 
 def broker(
