@@ -164,3 +164,25 @@ def test_a_wrong_answer_says_what_is_allowed(take: Callable[[str], object], wron
 @pytest.mark.parametrize("text", ["c01122334455", "C0-11-22-33-44-55", "c0:11:22:33:44:55", "C011.2233.4455"])
 def test_an_address_may_be_written_in_any_usual_way(text: str) -> None:
     assert mac(text) == "C0:11:22:33:44:55"
+
+
+@pytest.mark.parametrize(
+    ("answers", "table"),
+    [
+        (["1"], {}),
+        ([""], {"enabled": True}),
+        (["3", "wlan0, eth0"], {"enabled": True, "listen": ["wlan0", "eth0"]}),
+        (["4", "wlan0"], {"enabled": True, "listen": ["wlan0"], "tls": False}),
+    ],
+)
+def test_the_page_is_for_whom_the_owner_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str], table: dict[str, object]
+) -> None:
+    made = interview(tmp_path, ["", "", "", *answers, "", "", ""])
+    assert made.settings.get("page", {}) == table
+    good(made, tmp_path, monkeypatch)
+
+
+def test_where_phones_may_come_in_the_page_is_proposed_to_them_too(tmp_path: Path) -> None:
+    made = interview(tmp_path, ["", "", "y", "eth1", "", "", "", "", ""])
+    assert made.settings["page"] == {"enabled": True, "listen": ["eth1"]}
