@@ -5,10 +5,11 @@ import os
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import Meta
 
 from bus.topics import ID
 
@@ -340,6 +341,33 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 def encode(message: Statistics | Result | Alarm) -> bytes:
     """Encode a message as JSON."""
     return _encoder.encode(message)
+
+
+LARGEST_LAYOUT = 16 * 1024
+"""Bytes of the page's layout; what is larger counts as malformed."""
+_CARD = Annotated[str, Meta(max_length=160)]
+_CARDS = Annotated[list[_CARD], Meta(max_length=500)]
+
+
+class PageLayout(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """How the page arranges its cards in all browsers: their order, those that are hidden, other names."""
+
+    order: _CARDS = []
+    hidden: _CARDS = []
+    names: Annotated[dict[_CARD, _CARD], Meta(max_length=500)] = {}
+
+
+_layouts = msgspec.json.Decoder(PageLayout)
+
+
+def decode_layout(payload: bytes) -> PageLayout:
+    """Read the page's layout from JSON. Raises BadMessageError naming the field and what is allowed."""
+    if len(payload) > LARGEST_LAYOUT:
+        raise BadMessageError(f"the layout has {len(payload)} bytes; allowed are {LARGEST_LAYOUT}")
+    try:
+        return _layouts.decode(payload)
+    except (ValueError, RecursionError) as error:
+        raise BadMessageError(str(error).replace("`", "")) from error
 
 
 _LOCALTIME = Path("/etc/localtime")

@@ -34,15 +34,17 @@ _WAIT_S = 0.2
 # Parameters that the access log shows: which things were changed.
 _SHOWN = ("device", "entity", "entities", "to", "fix")
 _MARGIN = 512  # what stands around the parts of a page, the cursor included
-_Id = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
+Id = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)] | None
 _NULL = Raw(b"null")
-_IDS: msgspec.json.Decoder[str | int | None] = msgspec.json.Decoder(_Id)
+_IDS: msgspec.json.Decoder[str | int | None] = msgspec.json.Decoder(Id)
 _NAMES: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(Annotated[str, Meta(max_length=64)] | None)
 _TEXTS: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 T = TypeVar("T")
 
 
-class _Answer(Struct, kw_only=True):
+class Answer(Struct, kw_only=True):
+    """What goes to whoever asked; `next` is the cursor of the next page."""
+
     id: str | int | None
     status: Literal["ok", "error", "progress"]
     data: object
@@ -258,7 +260,7 @@ class RequestServer:
                 request.waits = True
                 return False
             if isinstance(part, Progress):
-                self._send(request, _Answer(id=request.id, status="progress", data=part.value))
+                self._send(request, Answer(id=request.id, status="progress", data=part.value))
                 continue
             if part is None:
                 if timer() >= until:
@@ -274,7 +276,7 @@ class RequestServer:
         return True
 
     def _answer(self, request: _Request, listing: Listing, place: Place, *, more: bool) -> None:
-        answer = _Answer(id=request.id, status="ok", data=listing.assemble(request.parts))
+        answer = Answer(id=request.id, status="ok", data=listing.assemble(request.parts))
         if more:
             key = Raw(msgspec.json.encode(request.parts[-1].key))
             cursor = msgspec.json.encode(_Cursor(request.verb, place.now, key))
@@ -297,9 +299,9 @@ class RequestServer:
     def _refuse(self, request: _Request, refusal: Refused) -> None:
         self._journal.count("refused_requests")
         error = {"code": str(refusal.code), "message": str(refusal)}
-        self._send(request, _Answer(id=request.id, status="error", data={}, error=error))
+        self._send(request, Answer(id=request.id, status="error", data={}, error=error))
 
-    def _send(self, request: _Request, answer: _Answer) -> Sent:
+    def _send(self, request: _Request, answer: Answer) -> Sent:
         sent = Sent.NEVER
         if request.topic is not None:
             payload = msgspec.json.encode(answer)

@@ -37,6 +37,7 @@ class Verb(StrEnum):
     RESPONSE = "response"
     SERVICE = "service"
     HEALTH = "health"
+    PAGE = "page"
     ALARM = "alarm"
 
 
@@ -54,6 +55,7 @@ _LEVELS = {
     Verb.RESPONSE: (2, 2),
     Verb.SERVICE: (1, 1),
     Verb.HEALTH: (1, 1),
+    Verb.PAGE: (0, 0),
     Verb.ALARM: (1, 1),
 }
 _LONGEST = 256
@@ -67,7 +69,7 @@ _DISCOVERY = re.compile(rf"{DISCOVERY_PREFIX}/device/[A-Za-z0-9_-]+/config\Z")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A parsed topic: `name` is the device, service or stream, `part` what follows it."""
+    """A parsed topic: `name` is the device, service or stream (empty: there is none), `part` what follows."""
 
     verb: Verb
     name: str
@@ -103,7 +105,7 @@ def _parse(base: str, topic: str) -> Topic:
     for place, level in enumerate(levels):
         if not _pattern(verb, place).match(level):
             raise BadTopicError(f"topic {shown!r}: {level[:80]!r} is not an id: allowed are {_ALLOWED}")
-    return Topic(verb, levels[0], levels[1] if len(levels) > 1 else None)
+    return Topic(verb, levels[0] if levels else "", levels[1] if len(levels) > 1 else None)
 
 
 def _pattern(verb: Verb, place: int) -> re.Pattern[str]:
@@ -154,6 +156,8 @@ class Topics:
         # Of a service, retained: its birth and last will, and its health.
         self.service: _OfOne = of(Verb.SERVICE)
         self.health: _OfOne = of(Verb.HEALTH)
+        # Retained: how the page arranges its cards in all browsers.
+        self.page = _join(base, Verb.PAGE)
         # Of an alarm, retained: how it stands.
         self.alarm: _OfOne = of(Verb.ALARM)
 

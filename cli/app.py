@@ -29,6 +29,7 @@ COMMANDS = {
     "export": "cli.export",
     "import": "cli.csv_import:import_csv",
     "fix": "cli.fix",
+    "rule": "cli.rule",
     "log": "cli.history",
     "broker": "cli.broker.setup",
     "phone": "cli.phone",

@@ -41,6 +41,13 @@ class Guess(msgspec.Struct):
     model: str | None = None
 
 
+class Proposal(msgspec.Struct):
+    """A kind and its settings, as a collector proposes them."""
+
+    kind: str
+    settings: dict[str, Value]
+
+
 class Found(msgspec.Struct):
     """Whatever is found; what does not apply is absent. `advice` is a command or a page."""
 
@@ -55,6 +62,7 @@ class Found(msgspec.Struct):
     baudrate: int | None = None
     unit: int | None = None
     guesses: list[Guess] = []
+    proposals: list[Proposal] = []
     note: str | None = None
     bus: int | None = None
     kinds: list[str] = []
@@ -108,19 +116,17 @@ def _title(guess: Guess) -> str:
 def _tables(found: Sequence[Found]) -> Iterator[str]:
     taken: set[str] = set()
     for one in found:
-        guess = one.guesses[0] if one.guesses else None
-        kind = guess.kind if guess else one.kind or next(iter(one.kinds), None)
-        if kind is None:
+        # What this command has found by itself has guesses alone.
+        proposals = one.proposals or [Proposal(guess.kind, {"port": one.port}) for guess in one.guesses]
+        if not proposals:
             continue
-        name = id_for(one.name or (guess.profile if guess and guess.profile else kind), taken)
-        settings: dict[str, Value] = {"kind": kind, "profile": guess.profile if guess else None}
-        settings |= {"port": one.port, "baudrate": one.baudrate, "unit": one.unit, "bus": one.bus}
+        kind, settings = proposals[0].kind, proposals[0].settings
+        name = id_for(one.name or str(settings.get("profile", kind)), taken)
         yield f"\n[device.{name}]"
-        for key, value in {**settings, "address": one.address}.items():
+        for key, value in {"kind": kind, **settings}.items():
             # A chip's address is a number; JSON's escapes are also TOML's.
             bare = key == "address" and one.bus is not None
-            if value is not None:
-                yield f"{key} = {value if bare else json.dumps(value)}"
+            yield f"{key} = {value if bare else json.dumps(value)}"
         if one.rssi is not None:
             yield f"# key: best in the secret file device__{name}__key; {_KEY}"
         if len(one.kinds) > 1:

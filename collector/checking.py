@@ -29,7 +29,7 @@ Wrong = tuple[str, str, str]
 
 _DEFAULTS = Device(kind="")
 # Settings that a device of any kind may have, and those of any kind that is asked.
-_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
+_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role")
 _ASKED = ("every", "cron", "jitter")
 # Devices as their owners call them.
 _CALLED = {
@@ -155,10 +155,14 @@ _HINTS = {
 }
 
 
+def settings_of(kind: Kind) -> tuple[str, ...]:
+    """List the settings that a device of this kind may have."""
+    return (*kind.needs, *kind.takes, *_COMMON, *(_ASKED if isinstance(kind, PolledKind) else ()))
+
+
 def _superfluous(kind: Kind, device: Device) -> Iterator[Wrong]:
-    known = (*_COMMON, *kind.needs, *kind.takes, *(_ASKED if isinstance(kind, PolledKind) else ()))
     for one in fields(Device):
-        if one.name not in known and getattr(device, one.name) != getattr(_DEFAULTS, one.name):
+        if one.name not in settings_of(kind) and getattr(device, one.name) != getattr(_DEFAULTS, one.name):
             allowed = ", ".join(sorted({*kind.needs, *kind.takes})) or "none of its own"
             yield one.name, f"a device of kind {kind.name} has no such setting", allowed
 
@@ -251,7 +255,7 @@ def _classes(key: str, one: ImportEntity) -> Iterator[Wrong]:
         yield f"{key}.{field}", wrong, f"state_class = {' or '.join(state_classes)}"
 
 
-_FIRST_BUS = 1
+FIRST_BUS = 1
 _MODBUS_TCP = 502
 # BCM numbers that a bus takes: I2C 0 and 1, and the board's own serial port under all its names.
 _I2C_PINS = {0: {0: "SDA", 1: "SCL"}, 1: {2: "SDA", 3: "SCL"}}
@@ -281,7 +285,7 @@ def bus_pins(devices: Mapping[str, Device]) -> dict[int, str]:
     found: dict[int, str] = {}
     for name, device in devices.items():
         if isinstance(kinds.KINDS.get(device.kind), I2cKind):
-            bus = _FIRST_BUS if device.bus is None else device.bus
+            bus = FIRST_BUS if device.bus is None else device.bus
             for pin, line in _I2C_PINS.get(bus, {}).items():
                 found.setdefault(pin, f"{line} of I2C bus {bus}, which {name} uses")
         if device.port in _SERIAL_PORTS:
@@ -368,7 +372,7 @@ def _chip(device: Device) -> tuple[int, int] | None:
         return None
     # As the kind has it: most owners leave it out.
     address = getattr(_made(device), "address", None)
-    return None if address is None else (_FIRST_BUS if device.bus is None else device.bus, address)
+    return None if address is None else (FIRST_BUS if device.bus is None else device.bus, address)
 
 
 def _beside(device: Device, its: Device) -> bool:

@@ -15,7 +15,7 @@ from bus import state_files
 from collector import checking
 from collector.checking import Wrong, conflicts, taken_by_relays
 from config import rules
-from config.addresses import normal
+from config.addresses import spelt
 from config.model import INTEGRAL, Device, Settings, Storage
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ def changed(asked: Which, before: Device) -> Device:
         value = getattr(asked, field.name, UNSET)
         if value is None:
             value = getattr(_DEFAULTS, field.name)
-        if field.name == "address" and isinstance(value, str):
-            value = normal(value)
+        if field.name == "address" and isinstance(value, str | int):
+            value = spelt(value)
         if value is not UNSET:
             changes[field.name] = value
     return replace(before, **changes)
@@ -102,8 +102,9 @@ def said(device: Device) -> dict[str, object]:
 
 
 def shown(device: Device) -> dict[str, object]:
-    """Return the same for everybody's eyes: of a secret only that there is one."""
-    return {name: "set" if name in SECRETS else value for name, value in said(device).items()}
+    """Return the same for everybody's eyes and as forms have it: of a secret only that there is one."""
+    plain = device if device.address is None else replace(device, address=spelt(device.address))
+    return {name: "set" if name in SECRETS else value for name, value in said(plain).items()}
 
 
 def masked(text: str, asked: object = None) -> str:

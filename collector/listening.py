@@ -16,7 +16,7 @@ from collector.devices.description import BadRecordError, BleKind, Decoded, Deco
 from collector.devices.rows import RSSI
 from collector.devices.victron.ble import Recognised, recognise
 from collector.read import Raw, ours, read_at
-from collector.scan import MOST, OneAtATime, ScanProgress, Seconds, report
+from collector.scan import MOST, OneAtATime, Proposal, ScanProgress, Seconds, report
 from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 
 log = logging.getLogger(__name__)
@@ -217,6 +217,7 @@ class Advertiser(Struct, frozen=True):
     model: str | None
     kind: str | None
     rssi: int
+    proposals: list[Proposal]
     configured: str | None
 
 
@@ -279,5 +280,12 @@ class BleScan:
         ours = {str(device.settings.address).upper(): device.id for device in self._readings}
         known = sighting.known
         return Advertiser(
-            address, sighting.name, known.what, known.model, known.kind, sighting.rssi, ours.get(address)
+            address=address,
+            name=sighting.name,
+            what=known.what,
+            model=known.model,
+            kind=known.kind,
+            rssi=sighting.rssi,
+            proposals=[] if known.kind is None else [Proposal(known.kind, {"address": address})],
+            configured=ours.get(address),
         )

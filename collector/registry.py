@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bus.access_log import AccessLog
 from bus.commands import Code, Refused
@@ -28,6 +28,7 @@ from collector.device_store import (
     shown,
     wrong_with,
 )
+from collector.scan import Refusing
 from collector.service import Collector, LiveVerb
 from config.model import Device, Settings
 
@@ -36,7 +37,10 @@ log = logging.getLogger(__name__)
 FILE = "boondock.toml"
 MOST = 200
 # What may change while the device stays the one it was: its values need not be cleared.
-_COSMETIC = ("name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "every", "cron", "jitter")
+_COSMETIC = (
+    *("name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role"),
+    *("every", "cron", "jitter"),
+)
 
 
 class Entry(Struct, frozen=True):
@@ -269,7 +273,7 @@ def _is_same(before: Device, after: Device) -> bool:
 
 def _take_over(fresh: Owned, before: Owned) -> None:
     """Go on with what the device has told."""
-    fresh.seen, fresh.model = before.seen, before.model
+    fresh.seen, fresh.identity = before.seen, before.identity
     if fresh.kind.discovers:
         fresh.rows = before.rows
         fresh.reporter.steps = {**before.reporter.steps, **fresh.settings.steps}
@@ -289,8 +293,14 @@ class NoParameters(Struct, forbid_unknown_fields=True):
     """No parameters."""
 
 
-def verbs(registry: Registry) -> Mapping[str, Action]:
-    """Return the verbs of every collector."""
+class AskKinds(Struct, forbid_unknown_fields=True):
+    """One kind, or all."""
+
+    kind: Annotated[str, Meta(max_length=64)] | None = None
+
+
+def verbs(registry: Registry, scan: type[Struct] | None = None) -> Mapping[str, Action]:
+    """Return the verbs of every collector; `scan` are the parameters of its device_scan, if it has one."""
 
     def removed(asked: Which) -> object:
         registry.remove(asked.device)
@@ -298,6 +308,7 @@ def verbs(registry: Registry) -> Mapping[str, Action]:
 
     return {
         "devices": action(NoParameters, _devices(registry), key=tuple[str]),
+        "kinds": action(AskKinds, _kinds(registry, scan), key=tuple[str]),
         "device_add": _once(DeviceSettings, registry.add),
         "device_update": _once(DeviceSettings, registry.update),
         "device_rename": _once(Renamed, lambda a: registry.rename(a.device, a.to)),
@@ -312,6 +323,16 @@ def _devices(registry: Registry) -> Callable[[NoParameters, Place], Listing]:
         after = "" if place.after is None else str(place.after[0])
         parts = (Part((entry.device,), entry) for entry in registry.entries() if entry.device > after)
         return Listing(parts, lambda found: [part.value for part in found])
+
+    return run
+
+
+def _kinds(registry: Registry, scan: type[Struct] | None) -> Callable[[AskKinds, Place], Listing]:
+    def run(asked: AskKinds, place: Place) -> Listing:
+        # All kinds of this collector are loaded for it, with their words: only when someone asks.
+        from collector.form import Forms  # noqa: PLC0415 — see above
+
+        return Forms(registry.which, registry.settings, scan).listing(asked.kind, place)
 
     return run
 
@@ -347,7 +368,11 @@ def open_to_clients(
     access = AccessLog(path, clock=clock, journal=journal)
     requests = RequestServer(
         name,
-        {**verbs(registry), "device_scan": scan.action(), "read": reader.action()},
+        {
+            **verbs(registry, None if isinstance(scan, Refusing) else scan.action().params),
+            "device_scan": scan.action(),
+            "read": reader.action(),
+        },
         bus=bus,
         topics=topics,
         journal=journal,

@@ -5,7 +5,7 @@ One scan at a time, progress as it goes, a report at the end; in turn with the d
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
 
@@ -24,9 +24,10 @@ from collector.devices.description import (
 )
 from collector.polling import LineVerb, PollingSource
 from collector.schedule import Cadence, Reporter
+from config.addresses import spelt
 from config.model import Device
 
-MOST = 300
+MOST = 200
 """More than a scan lists: an answer is one message."""
 
 Seconds = Annotated[float, Meta(ge=1, le=60)]
@@ -38,6 +39,13 @@ class ScanProgress(Struct, frozen=True):
     done: float
     of: float
     found: list[object]
+
+
+class Proposal(Struct, frozen=True):
+    """A kind and settings that `device_add` takes for it; what no scan can know is still to be added."""
+
+    kind: str
+    settings: dict[str, object]
 
 
 class OneAtATime:
@@ -129,6 +137,7 @@ class Chip(Struct, frozen=True):
     bus: int
     address: str
     kinds: list[str]
+    proposals: list[Proposal]
     configured: list[str]
 
 
@@ -150,7 +159,8 @@ class I2cScan(LineScan):
     def _described(self, bus: int, address: int) -> Chip:
         kinds = [kind.name for kind in _chips() if address in kind.addresses]
         ours = [d.id for d in self._on(bus) if getattr(d.poller, "address", None) == address]
-        return Chip(bus, f"{address:#04x}", kinds, ours)
+        settings: dict[str, object] = {"bus": bus, "address": spelt(address)}
+        return Chip(bus, f"{address:#04x}", kinds, [Proposal(kind, settings) for kind in kinds], ours)
 
     def _on(self, bus: int) -> Iterator[Owned]:
         for device in self._readings:
@@ -167,9 +177,23 @@ def _chips() -> Iterator[I2cKind]:
 
 
 Read = Callable[[int, int, int], tuple[int, ...] | None]
-Guesses = Callable[[Read], Sequence[object]]
+
+
+class Guess(Protocol):
+    """A kind that a unit may be, and the profile if the kind needs one."""
+
+    @property
+    def kind(self) -> str:
+        """Name the kind."""
+
+    @property
+    def profile(self) -> str | None:
+        """Name the profile."""
+
+
+Guesses = Callable[[Read], Sequence[Guess]]
 # Guesses and a note; None: the unit is silent.
-_Look = tuple[list[object], str | None] | None
+_Look = tuple[list[Guess], str | None] | None
 
 BAUDRATES = (9600, 19200, 115200)
 """Those tried on a port that no device is on."""
@@ -199,6 +223,7 @@ class FoundUnit(Struct, frozen=True):
     baudrate: int | None
     unit: int
     guesses: list[object]
+    proposals: list[Proposal]
     note: str | None
     configured: str | None
 
@@ -294,10 +319,16 @@ class ModbusScan(LineScan):
             return []
         guesses, note = found
         ours = {(d.settings.port, d.settings.unit or 1): d.id for d in self._readings}
-        return [FoundUnit(port, baudrate, unit, guesses, note, ours.get((port, unit)))]
+        where = {"port": port, "baudrate": baudrate, "unit": unit}
+        proposals = [Proposal(one.kind, _known({"profile": one.profile, **where})) for one in guesses]
+        return [FoundUnit(port, baudrate, unit, [*guesses], proposals, note, ours.get((port, unit)))]
 
 
-def guesses_of(read: Read) -> Sequence[object]:
+def _known(settings: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def guesses_of(read: Read) -> Sequence[Guess]:
     """Guess what a unit may be, by what it lets read."""
     # All profiles are read for it: only when someone scans.
     from collector.devices.modbus.device import guesses  # noqa: PLC0415 — see above

@@ -9,6 +9,10 @@ ID_ALLOWED = "a-z, 0-9 and _"
 ADDRESS_ALLOWED = "AA:BB:CC:DD:EE:FF"
 KEY_ALLOWED = "32 hexadecimal digits, 0-9 and a-f"
 _SEPARATORS = re.compile(r"[\s:.-]+")
+# Also for other languages' regular expressions, such as a browser's.
+ADDRESS_PATTERN = r"^([\s:.\-]*[0-9A-Fa-f]){12}[\s:.\-]*$"
+KEY_PATTERN = r"^[0-9A-Fa-f]{32}$"
+CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f]*\Z")
 _KEY_DIGITS, _ADDRESS_DIGITS = 32, 12
 # Letters that are taken for digits, and what they are likely meant for.
@@ -44,9 +48,20 @@ def normal(address: str) -> str:
     return ":".join(bare[at : at + 2] for at in range(0, _ADDRESS_DIGITS, 2))
 
 
+def spelt(address: str | int) -> str | int:
+    """Write an address in one way: a chip's as 0x40, a Bluetooth address as `normal` does."""
+    text = str(address)
+    if not CHIP.match(text):
+        return address if isinstance(address, int) else normal(address)
+    try:
+        return f"{int(text, 0):#04x}"
+    except ValueError:  # 012 is no number, and the kind says so
+        return address
+
+
 def wrong_address(address: str) -> tuple[str, str] | None:
     """Say what is wrong with a Bluetooth address and what is allowed; None: nothing."""
-    if normal(address).count(":") == 5 and _HEX.match(normal(address).replace(":", "")):
+    if re.fullmatch(ADDRESS_PATTERN, address):
         return None
     bare = _SEPARATORS.sub("", address)
     strange = ", ".join(_strange(bare)) if len(bare) == _ADDRESS_DIGITS else ""
@@ -59,7 +74,7 @@ def wrong_address(address: str) -> tuple[str, str] | None:
 
 def wrong_key(key: str) -> tuple[str, str] | None:
     """Say what is wrong with an encryption key, without the key, and what is allowed; None: nothing."""
-    if len(key) == _KEY_DIGITS and _HEX.match(key):
+    if re.fullmatch(KEY_PATTERN, key):
         return None
     size = f"it has {len(key)} characters"
     bare = re.sub(r"\A0[xX]|[\s:-]", "", key.strip("\"'"))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 
-from config.addresses import ID_ALLOWED, id_allowed, normal, wrong_address, wrong_host, wrong_key
+from config.addresses import CHIP, ID_ALLOWED, id_allowed, normal, wrong_address, wrong_host, wrong_key
 from config.conditions import CONDITION_ALLOWED, parse_comparison, parse_condition
 from config.listening import network
 from config.mistakes import Mistake
@@ -30,7 +30,6 @@ from config.model import (
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
-_CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _AT = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _SOURCE = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+\Z")
 # What only an integral can have, and all it can have.
@@ -98,7 +97,7 @@ def _devices(settings: Settings) -> Iterator[Wrong]:
         # A chip's is a number, which its kind looks at; several devices may share it.
         if isinstance(device.address, int) and device.address > _LARGEST_CHIP:
             yield f"device.{name}.address", "it has no quotes", 'write it as "AA:BB:CC:DD:EE:FF"'
-        if isinstance(device.address, str) and not _CHIP.match(device.address):
+        if isinstance(device.address, str) and not CHIP.match(device.address):
             address = normal(device.address)
             if (wrong := wrong_address(device.address)) is not None:
                 yield f"device.{name}.address", *wrong

@@ -19,7 +19,7 @@ from bus.messages import OFF, ON, Value, encode, to_iso
 from bus.state_files import KeptFile
 from config.conditions import Condition, Problem, parse_condition
 from config.model import ALARM_DEVICE, RELAY_DEVICE, RULE_DEVICE, Alarm, Rule, Settings
-from controller.conditions import Hold, Latch, Look, step, words
+from controller.conditions import Look, Trigger, texts, words
 from controller.relays import RelayOutputs
 from controller.supervisor import Supervisor
 
@@ -58,11 +58,6 @@ class Kept(Struct):
     rules: dict[str, KeptRule] = {}
 
 
-def texts(said: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the conditions of a setting that holds one or several."""
-    return (said,) if isinstance(said, str) else said
-
-
 def conditions_of(settings: Settings) -> list[Condition]:
     """List all conditions of alarms and rules."""
     both: tuple[Alarm | Rule, ...] = (*settings.alarm.values(), *settings.rule.values())
@@ -79,31 +74,6 @@ def services(settings: Settings) -> frozenset[str]:
     return frozenset(one.service for one in conditions_of(settings) if isinstance(one, Problem))
 
 
-class _Trigger:
-    """The conditions of one alarm or rule, and whether it has begun."""
-
-    def __init__(self, table: Alarm | Rule, hold: Hold, *, active: bool) -> None:
-        self.when = [parse_condition(text) for text in texts(table.when)]
-        self._until = [parse_condition(text) for text in texts(table.until)]
-        self._within = table.within
-        self._hold = hold
-        self._latch = Latch(active=active)
-
-    @property
-    def active(self) -> bool:
-        """Whether it has begun and not ended."""
-        return self._latch.active
-
-    def look(self, look: Look, now: float) -> bool:
-        """Look at the conditions; True if it began or ended."""
-        begins = look.all_of(self.when, self._within, now)
-        opposite = None if begins is None else not begins
-        ends = look.all_of(self._until, self._within, now) if self._until else opposite
-        before = self._latch
-        self._latch = step(before, self._hold, begins=begins, ends=ends, now=now)
-        return self._latch.active is not before.active
-
-
 class Alarms:
     """Evaluates the alarms, tells them on their topics, and takes their acknowledgement."""
 
@@ -111,10 +81,7 @@ class Alarms:
         self._alarms = alarms
         before = KeptAlarm(active=False, acknowledged=False, since=now_ms)
         self.kept = {name: kept.get(name, before) for name in alarms}
-        self._triggers = {
-            name: _Trigger(one, Hold(one.for_, one.until_for), active=self.kept[name].active)
-            for name, one in alarms.items()
-        }
+        self._triggers = {name: Trigger(one, active=self.kept[name].active) for name, one in alarms.items()}
 
     def about(self) -> dict[str, Entity]:
         """Describe an entity for each alarm: ON while it is active, acknowledged or not."""
@@ -148,7 +115,7 @@ class Alarms:
         one, when = self._alarms[name], self._triggers[name].when
         value = look.value(when)
         title = _name(name, one.name)
-        said = one.text or words(when, value if self.kept[name].active else None)
+        said = (one.text or words(when, value)) if self.kept[name].active else "ok"
         since = to_iso(self.kept[name].since)
         return messages.Alarm(state=self.state(name), since=since, value=value, text=f"{title}: {said}")
 
@@ -161,7 +128,7 @@ class Alarms:
 class _Automatic:
     """One rule; `until` is monotonic seconds; `spent`: its relay's own time was over while it wanted ON."""
 
-    trigger: _Trigger
+    trigger: Trigger
     mode: Mode = AUTO
     until: float = _EVER
     spent: bool = False
@@ -187,9 +154,8 @@ class Rules:
         """Take up what an earlier run left."""
         for name, rule in self._rules.items():
             was = kept.get(name, KeptRule(wants=False, mode=AUTO, until=0))
-            hold = Hold(rule.for_, rule.until_for, rule.min_on, rule.min_off)
             until = _EVER if was.until == 0 else now + (was.until - now_ms) / 1000
-            self._all[name] = _Automatic(_Trigger(rule, hold, active=was.wants), was.mode, until)
+            self._all[name] = _Automatic(Trigger(rule, active=was.wants), was.mode, until)
 
     def kept(self, now: float, now_ms: int) -> dict[str, KeptRule]:
         """Return what shall outlive the process."""

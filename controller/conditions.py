@@ -5,11 +5,12 @@ Pure: time is an argument, monotonic seconds. What is unknown changes nothing.
 
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bus.messages import Value
-from config.conditions import Change, Comparison, Condition, Problem, Silence
+from bus.messages import Reading, Value
+from config.conditions import Change, Comparison, Condition, Problem, Silence, parse_condition
+from config.model import Alarm, Rule
 from controller.others import States
 
 _NUMBERS: Mapping[str, Callable[[float, float], bool]] = {
@@ -154,3 +155,77 @@ def step(latch: Latch, hold: Hold, *, begins: bool | None, ends: bool | None, no
     if now - since < needed or now - latch.changed < least:
         return replace(latch, since=since)
     return Latch(active=not latch.active, changed=now)
+
+
+def texts(said: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the conditions of a setting that holds one or several."""
+    return (said,) if isinstance(said, str) else said
+
+
+class Trigger:
+    """The conditions of one alarm or rule, and whether it has begun."""
+
+    def __init__(self, table: Alarm | Rule, *, active: bool = False) -> None:
+        self.when = [parse_condition(text) for text in texts(table.when)]
+        self._until = [parse_condition(text) for text in texts(table.until)]
+        self._within = table.within
+        least = (table.min_on, table.min_off) if isinstance(table, Rule) else ()
+        self._hold = Hold(table.for_, table.until_for, *least)
+        self._latch = Latch(active=active)
+
+    @property
+    def active(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._latch.active
+
+    def look(self, look: Look, now: float) -> bool:
+        """Look at the conditions; True if it began or ended."""
+        begins = look.all_of(self.when, self._within, now)
+        ends = None if begins is None else not begins
+        if self._until:
+            ends = look.all_of(self._until, self._within, now)
+            # What is over already does not begin: it would go on and off for ever.
+            begins = begins and ends is not True
+        before = self._latch
+        self._latch = step(before, self._hold, begins=begins, ends=ends, now=now)
+        return self._latch.active is not before.active
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When something began or ended, seconds."""
+
+    at: float
+    active: bool
+
+
+# Between two states of the past it is looked so often, seconds.
+_LOOK_S = 10.0
+
+
+def rehearse(
+    table: Alarm | Rule, past: Iterable[tuple[float, str, dict[str, Value]]], end: float
+) -> Iterator[Turn]:
+    """Tell when an alarm or a rule would have begun and ended.
+
+    `past` holds states as they changed, in the order of time: second, device, values. A value counts until
+    the next one, for the past does not say how often it was repeated.
+    """
+    trigger = Trigger(replace(table, within=float("inf")))
+    conditions = [*trigger.when, *(parse_condition(text) for text in texts(table.until))]
+    states = States({one.device for one in conditions if not isinstance(one, Problem)})
+    look: Look | None = None
+    now = end
+    for at, device, values in (*past, (end, "", {})):
+        if look is None:
+            look, now = Look(states, conditions, at), at
+        while now + _LOOK_S < at:
+            now += _LOOK_S
+            if trigger.look(look, now):
+                yield Turn(now, trigger.active)
+        now = at
+        if values:
+            states.take(device, Reading(ts=None, values=values), kept=False, now=at, wall_ms=None)
+            look.hear(device)
+        if trigger.look(look, now):
+            yield Turn(now, trigger.active)

@@ -8,7 +8,8 @@ from bus.about import Entity
 from collector.devices import KINDS
 from collector.devices.description import Kind, PolledKind, Row, Tested, Wire
 from collector.devices.modbus.device import shipped
-from config.model import INTEGRAL
+from collector.form import MEANINGS, defaults_of
+from config.model import INTEGRAL, Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "devices.md"
 
@@ -41,34 +42,6 @@ Signs: current into the battery is positive, import from the grid is positive, s
 negative.
 """
 _WORDS = {Tested.TWIN: "twin", Tested.CAPTURE: "capture", Tested.VECTORS: "vectors"}
-SETTINGS: Mapping[str, str] = {
-    "active_low": "true: a low level means ON",
-    "address": "Bluetooth address, or the chip's address on the bus",
-    "baudrate": "of the serial port, bit/s",
-    "bus": "number of the I2C bus, default 1",
-    "calibration": "table of [raw, %], rising or falling in both",
-    "capacity": "litres when full",
-    "channel": "input of the chip, 0 to 3",
-    "correction": "true current divided by measured current, default 1",
-    "debounce": "a change counts after so many seconds",
-    "device_class": "Home Assistant's word for what ON means, such as plug or power",
-    "divider": "volts at the source divided by volts at the chip, default 1",
-    "gain": "the largest voltage that the chip measures, V",
-    "key": "encryption key, 32 hexadecimal digits; best in a secret file",
-    "levels": "% = BCM number of the pin of the switch at that level",
-    "max_current": "the largest current that you expect, A",
-    "pin": "BCM number",
-    "port": "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, or "
-    "tcp://host:502 for Modbus TCP",
-    "profile": "name of a profile of Boondock, or the path of your own",
-    "pull": "up, down or off",
-    "pull_up": "ohms between the sender and the supply; without it `calibration` is in volts",
-    "route_b_id": "32 characters from the electricity company; best in a secret file",
-    "route_b_password": "12 characters from the electricity company; best in a secret file",
-    "shunt": "ohms",
-    "supply": "volts at the pull-up",
-    "unit": "Modbus unit id, 1 to 247, default 1",
-}
 
 
 def page() -> str:
@@ -120,13 +93,20 @@ def _section(kind: Kind) -> Iterator[str]:
     yield from _entities(kind.rows)
 
 
+def _shown(default: object) -> str:
+    """Write a default as a person would."""
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
 def _settings(kind: Kind) -> Iterator[str]:
+    defaults = defaults_of(kind, Settings())
     yield "| setting | |"
     yield "|---|---|"
     for key in kind.needs:
-        yield f"| `{key}` | {SETTINGS[key]} |"
+        yield f"| `{key}` | {MEANINGS[key].text} |"
     for key in kind.takes:
-        yield f"| `{key}` (optional) | {SETTINGS[key]} |"
+        default = f", default {_shown(defaults[key])}" if key in defaults else ""
+        yield f"| `{key}` (optional{default}) | {MEANINGS[key].text} |"
     yield ""
 
 
@@ -153,6 +133,8 @@ def _notes(row: Row) -> str:
         notes.append("where the device has it")
     if entity.diagnostic:
         notes.append("diagnostic")
+    if entity.role:
+        notes.append(f"role {entity.role}")
     return "; ".join(notes)
 
 

@@ -44,7 +44,8 @@ refused_messages | messages that could not be read; at the statistician those th
  because too many waited | look at the log
 requests | requests that came |
 refused_requests | requests that were answered with an error | the answer says what was wrong
-ignored_requests | requests that were retained, or not for this process | send requests without retain
+ignored_requests | requests that were retained, or not for this process; a page that asks the broker for its
+ rights sends one | send requests without retain
 dropped_requests | requests that came faster than the process takes them | find the client that asks without
  pause
 dropped_commands | commands that came too fast; of those for one output all but the newest 8 | find the
@@ -233,6 +234,8 @@ last_reset.<device> | when a total was reset could not be read | let the sender 
 value.<device>.<entity> | a number is too large to be true | correct the sender
 energy.<device> | a power is too large to be true | correct the sender
 messages | the newest message that was set aside, and the field that is wrong | correct the sender
+page | how the page is arranged cannot be read, or cannot be kept on disk | as admin, arrange the page again;
+ look at the disk
 room | there are too many entities, and whose the newest is that was not taken | find the client that makes
  them up
 discovery | more devices of other programs ask to be announced to Home Assistant than are announced | let

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from annotated_types import Ge, Gt, Le
 
+from collector.form import MEANINGS
 from config.model import (
     Alarm,
     Availability,
@@ -32,7 +33,6 @@ from config.model import (
     User,
     key_of,
 )
-from scripts.devices import SETTINGS as OF_KINDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
@@ -44,6 +44,7 @@ settings in place; [settings.md](settings.md) says where they may stand, and how
 them. A process reads them when it starts.
 """
 
+_ROLES = "[contract.md](contract.md#roles-what-a-value-is-in-the-house)"
 TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
     "[broker]": (
         Broker,
@@ -139,22 +140,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
     "[device.<id>]": (
         Device,
         "One device. [devices.md](devices.md) lists every kind with what it needs and reports.",
-        {
-            **OF_KINDS,
-            "kind": "what it is",
-            "name": "for people",
-            "min_interval": "as under `[publish]`, for this device",
-            "heartbeat": "the same",
-            "timeout": "the same",
-            "steps": "by entity, how much a value must change for a new reading",
-            "disabled": "entities that are not published",
-            "every": "seconds between two polls; each kind has its own default",
-            "cron": "a crontab line instead, in the machine's time zone",
-            "jitter": "asks up to so many seconds later, so that not all are asked at once",
-            "source": "of an `integral`: device.entity in W",
-            "max_gap": "of an `integral`: a longer silence adds nothing, seconds",
-            "sign": "of an `integral`: which watts count",
-        },
+        {name: meaning.text for name, meaning in MEANINGS.items()},
     ),
     "[[import]]": (
         Import,
@@ -202,6 +188,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "map": "our words for the device's words",
             "options": "all words it may have",
             "diagnostic": "it is about the device itself, not about what it measures",
+            "role": f"what it is in the energy flow of the house ({_ROLES})",
             "command_topic": "where it takes commands",
             "payload_on": "what to send for ON",
             "payload_off": "what to send for OFF",

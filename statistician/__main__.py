@@ -19,6 +19,7 @@ from config.load import EXIT_CONFIG, load_or_exit
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model import Statistician as StatisticianSettings
 from statistician.ingest import BATCH
+from statistician.layout import LayoutKeeper, of_layout
 from statistician.middleware import (
     AbsentServices,
     Announcing,
@@ -58,7 +59,7 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
     topics = Topics(settings.broker.base)
     # Its own requests are among all.
     listens = [one for one in subscriptions(topics) if one != request_server.subscription(topics, NAME)]
-    listens += [*of_announcing(topics), *of_absent_services(topics)]
+    listens += [*of_announcing(topics), *of_absent_services(topics), of_layout(topics)]
     process = Process(
         NAME,
         link=link,
@@ -84,13 +85,15 @@ def serve(settings: Settings, clock: Clock, schedule_of: Callable[[Emit], Schedu
         # Neither another start nor an empty database would help.
         log.error("%s", error)  # noqa: TRY400 — the trace says nothing more
         return EXIT_CONFIG
+    layout = Path(settings.storage.state) / "page.json"
+    keeper = LayoutKeeper(opener, layout, process.connection, topics, clock=clock, journal=process.journal)
     refusing = request_server.RequestServer(
         NAME, {}, bus=process.connection, topics=topics, journal=process.journal, wall=clock.wall
     )
     schedule = schedule_of(process.emit)
     schedule.start()
     try:
-        return process.run(AbsentServices(opener, refusing, topics, NAME, access))
+        return process.run(AbsentServices(keeper, refusing, topics, NAME, access))
     finally:
         schedule.stop()
 

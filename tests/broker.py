@@ -2,12 +2,10 @@
 
 import getpass
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 
-from tests.ports import free_port
+from tests.ports import free_port, wait_for
 
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _CONF = """\
@@ -55,14 +53,8 @@ class Mosquitto:
         limited = [] if self.data is None else ["prlimit", f"--data={self.data}", "--"]
         command = [*limited, binary, "-c", str(self._conf)]
         self._process = subprocess.Popen(command, stderr=self._log, stdout=self._log)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return self
+        if wait_for(self.port):
+            return self
         raise RuntimeError(f"mosquitto did not start: {self._log.name}")
 
     def kill(self) -> None:

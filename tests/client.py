@@ -31,16 +31,22 @@ class Client:
             self._client.username_pw_set(*login)
         self._client.on_connect = lambda *_: self._subscribe()
         self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_disconnect = lambda *_: self._ready.clear()
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        if filters and not self._ready.wait(PATIENCE):
-            raise TimeoutError("the broker did not answer the subscription")
+        if filters:
+            self.wait_ready()
 
     def _subscribe(self) -> None:
         if self._filters:
             self._client.subscribe([(f, 1) for f in self._filters])
+
+    def wait_ready(self) -> None:
+        """Wait until the subscription counts, also after the broker was away. Raises TimeoutError."""
+        if not self._ready.wait(PATIENCE):
+            raise TimeoutError("the broker did not answer the subscription")
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         with self._news:

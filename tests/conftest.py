@@ -1,12 +1,16 @@
-"""Fixtures that several rooms share."""
+"""Fixtures that several rooms share, and which tests run in which order."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import rounds
 from tests.broker import Mosquitto
 from tests.clock import FakeTime
+
+# Their files take longest: begun last, one of them would hold up the end of the run.
+_FIRST = ("homeassistant", "journeys", "deploy", "bench", "collector", "bus")
 
 
 @pytest.fixture
@@ -23,17 +27,28 @@ def time() -> FakeTime:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --all."""
-    parser.addoption("--all", action="store_true", help="run what takes minutes too")
+    parser.addoption("--all", action="store_true", help="run what takes minutes too, and repeat more often")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say how often is repeated, before a test file is read."""
+    rounds.whole = config.getoption("--all")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes minutes, unless all is asked for."""
+    """Put long files first, and leave out what takes minutes unless all is asked for."""
+    items.sort(key=_rank)
     for item in items:
         # The first of those installs what it needs.
         if {"long", "homeassistant", "nodered"} & set(item.keywords):
             item.add_marker(pytest.mark.timeout(3600))
         if "long" in item.keywords and not config.getoption("--all"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --all runs it"))
+
+
+def _rank(item: pytest.Item) -> int:
+    folders = item.path.parts
+    return next((rank for rank, folder in enumerate(_FIRST) if folder in folders), len(_FIRST))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,12 +2,26 @@
 
 import random
 import socket
+import time
 from contextlib import suppress
 
 # Below those that the system gives to outgoing connections: one of them could take a port between two binds.
 _PORTS = range(20_000, 32_000)
 # No test's seed may make two workers choose alike.
 _DICE = random.SystemRandom()
+
+
+def wait_for(port: int, patience: float = 10.0) -> bool:
+    """Whether a server takes connections there within so many seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
 
 
 def free_port() -> int:

@@ -108,6 +108,7 @@ def test_the_reading_example() -> None:
         ("result", messages.Result),
         ("statistics", messages.Statistics),
         ("health", health.Health),
+        ("page", messages.PageLayout),
         ("alarm", messages.Alarm),
     ],
 )

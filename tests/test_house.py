@@ -122,6 +122,7 @@ CLI_MAY = (
     "collector.checking",
     "collector.device",
     "collector.read",
+    "controller.conditions",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",

@@ -18,8 +18,8 @@ COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mq
 OF_OTHERS = "collector_mqtt"
 # Requests to a collector that change nothing; the tests hold them against its own list.
 ASKS_COLLECTOR = ("devices",)
-# One that keeps a line busy, for those who may switch.
-READS = "read"
+# Others to a collector, for those who may switch: one that keeps a line busy; of every service, who did what.
+READS, LOG = "read", "log"
 # Requests that hold the keys of devices: for the collector that is asked alone.
 CARRY_KEYS = ("device_add", "device_update")
 
@@ -136,11 +136,13 @@ def _statistician(topics: Topics, derived: Iterable[str]) -> tuple[Right, ...]:
         topics.below(Verb.RESPONSE),
         *_own(topics, STATISTICIAN),
         topics.discoveries(),
+        # It keeps what an admin wrote there, and says it again to a broker that forgot it.
+        topics.page,
     )
     heard = (topics.every(Verb.ABOUT), topics.every(Verb.STATE, levels=1), topics.every(Verb.BACKLOG))
     # It answers requests to services that are not there.
     asked = (topics.below(Verb.REQUEST), topics.every(Verb.SERVICE))
-    read = (*heard, topics.every(Verb.AVAILABILITY), *asked, topics.home_assistant_status())
+    read = (*heard, topics.every(Verb.AVAILABILITY), *asked, topics.home_assistant_status(), topics.page)
     denied = tuple(Right(Access.DENY, topics.requests(None, verb)) for verb in CARRY_KEYS)
     return denied + _lines(write=written, read=read)
 
@@ -214,6 +216,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         topics.below(Verb.RESPONSE),
         *(topics.every(v) for v in (Verb.SERVICE, Verb.HEALTH)),
         topics.discoveries(),
+        topics.page,
     )
     asked = (
         *(topics.requests(STATISTICIAN, verb) for verb, asker in ASKERS.items() if asker == "viewer"),
@@ -223,6 +226,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
     read = (
         *(topics.requests(STATISTICIAN, verb) for verb, asker in ASKERS.items() if asker == "operator"),
         *(topics.requests(service, READS) for service in COLLECTORS),
+        *(topics.requests(service, LOG) for service in (STATISTICIAN, CONTROLLER, *COLLECTORS)),
     )
     switched = (topics.below(Verb.SET), topics.home_assistant_status(), *read)
     everything = (topics.below(), f"{DISCOVERY_PREFIX}/#")

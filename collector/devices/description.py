@@ -4,6 +4,7 @@ Errors are grouped by what the caller does next. A line carries bytes and number
 methods raises LineError when the line is gone and NoAnswerError when only the device keeps silent.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
@@ -100,6 +101,8 @@ class HostText(Enum):
     LOAD = auto()
     UPTIME = auto()
     CARD = auto()
+    SERIAL_NUMBER = auto()
+    SYSTEM = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,7 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one frame or poll said: values by entity id in the units of the rows, model and maker if named.
+    """What one frame or poll said: values by entity id in the units of the rows; if named, what it is.
 
     `unknown` lists the entities whose value is null because the device used a code nobody has described;
     `reasons` says of others why they are null; `rows` replaces the kind's where only the device can tell what
@@ -239,6 +242,9 @@ class Decoded:
     earlier: tuple[Earlier, ...] = ()
     last_reset: Mapping[str, int] = field(default_factory=dict)
     manufacturer: str | None = None
+    model_id: str | None = None
+    serial_number: str | None = None
+    sw_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +252,9 @@ class Kind:
     """A kind of device as the registry lists it.
 
     `needs` and `takes` name the settings of [device.<id>] it must have and may have besides the common ones;
-    `source` is where its protocol was read; `seen` says whether it ever ran on the real hardware.
+    `source` is where its protocol was read; `seen` says whether it ever ran on the real hardware. By setting,
+    `defaults` are what counts if it is left out, `allowed` what it must be beyond its type: one of some
+    values, or a text of this form.
     """
 
     wire: Wire
@@ -255,12 +263,16 @@ class Kind:
     manufacturer: str
     rows: Rows
     source: str
+    # Of devices that never name theirs.
+    model: str = ""
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     tested: tuple[Tested, ...] = (Tested.TWIN,)
     seen: bool = False
     # What it reports is known only once it has answered.
     discovers: bool = False
+    defaults: Mapping[str, float | str] = field(default_factory=dict)
+    allowed: Mapping[str, Sequence[float | str] | re.Pattern[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +315,7 @@ class PolledKind(Kind, Generic[L]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
-    """It is a chip on an I2C bus, with one of `addresses`; what hangs on another kind's chip names none."""
+    """It is a chip on an I2C bus, or hangs on one; `addresses` are those that the chip can have."""
 
     wire: Wire = Wire.I2C
-    addresses: range = range(0)
+    addresses: range

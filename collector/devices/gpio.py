@@ -89,8 +89,8 @@ def _make_input(settings: Device) -> GpioInput:
     return GpioInput(_input_rows(settings.device_class), contact(settings, settings.pin, _INPUT_DEBOUNCE_S))
 
 
-_LEVEL = measured("Level", "%", precision=0, step=0)
-_VOLUME = measured("Volume", "L", precision=0, step=0)
+_LEVEL = measured("Level", "%", precision=0, step=0, role="tank")
+_VOLUME = measured("Volume", "L", precision=0, step=0, role="tank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,23 +173,28 @@ GPIO_INPUT = PolledKind(
     name="gpio_input",
     title="Input of the board: a contact, an opto-coupler, the feedback of a relay",
     manufacturer="Generic",
+    model="Contact",
     rows=_input_rows(None),
     source=_SOURCE,
     needs=("pin",),
     takes=("pull", "active_low", "debounce", "device_class"),
     every=_INPUT_EVERY_S,
     make=_make_input,
+    defaults={"pull": _DEFAULT_PULL, "debounce": _INPUT_DEBOUNCE_S},
+    allowed={"device_class": sorted(BINARY_SENSOR_CLASSES)},
 )
 TANK_SWITCHES = PolledKind(
     wire=Wire.GPIO,
     name="tank_switches",
     title="Tank with level switches on the board's inputs",
     manufacturer="Generic",
+    model="Level switches",
     rows={"level": _LEVEL, "volume": _VOLUME},
     source=_SOURCE,
     needs=("levels",),
     takes=("pull", "active_low", "debounce", "capacity"),
     every=_TANK_EVERY_S,
     make=_make_tank,
+    defaults={"pull": _DEFAULT_PULL, "debounce": _TANK_DEBOUNCE_S},
 )
 KINDS = {kind.name: kind for kind in (GPIO_INPUT, TANK_SWITCHES)}

@@ -12,6 +12,7 @@ from bench.__main__ import MEASUREMENTS
 from bench.commands import Given
 from bench.measure import Goal, Spread, goals, table
 from tests.house import ROOT
+from tests.rounds import some
 
 WITH_GOALS = {
     "ingest": 2,
@@ -24,6 +25,8 @@ WITH_GOALS = {
     "footprint": 1,
     "siege": 6,
 }
+# These are quick enough to run always.
+QUICK = {"compile", "purge"}
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -39,7 +42,7 @@ def rows_of(text: str) -> list[list[str]]:
     return [cells for cells in lines if set("".join(cells)) != {"-"}]
 
 
-@pytest.mark.parametrize("what", sorted(MEASUREMENTS))
+@pytest.mark.parametrize("what", some(sorted(MEASUREMENTS), QUICK))
 def test_a_quick_run_prints_its_tables_and_keeps_nothing(what: str) -> None:
     kept = results.PAGE.read_bytes()
     done = bench(what, "--quick", "--no-keep")

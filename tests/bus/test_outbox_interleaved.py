@@ -25,6 +25,7 @@ from bus.outbox import (
 )
 from bus.outbox.file import OutboxFile
 from statistician.streams import Spot, StreamPlace, Streams
+from tests.rounds import rounds
 
 NAME = "collector_ble"
 TOPIC = "camper/state/mppt"
@@ -252,6 +253,9 @@ class _Life(RuleBasedStateMachine):
 
 # On a busy machine the health checks of time fail, and say nothing of the outbox.
 _Life.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=rounds(60, 200),
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 TestAnyOrder = _Life.TestCase

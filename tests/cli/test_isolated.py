@@ -9,9 +9,12 @@ import pytest
 
 from tests.house import PACKAGES
 from tests.journeys.house import ROOT
+from tests.rounds import some
 
 OURS = (*PACKAGES, "mosquitto")
 LIBRARIES = ("typer", "rich", "paho", "msgspec", "pydantic", "json", "secrets", "time")
+# One of ours, one that we install, one of Python's.
+QUICK = ("config", "typer", "json")
 # As pip writes it.
 SCRIPT = """\
 #!{python}
@@ -63,7 +66,7 @@ def script(folder: Path) -> str:
 
 
 # Python itself takes the package that it is told to run from the current folder.
-@pytest.mark.parametrize("name", [name for name in (*OURS, *LIBRARIES) if name != "cli"])
+@pytest.mark.parametrize("name", some((name for name in (*OURS, *LIBRARIES) if name != "cli"), QUICK))
 def test_the_module_runs_from_a_folder_with_such_a_file(folder: Path, name: str) -> None:
     trap(folder, name)
     assert is_well(run(folder, sys.executable, "-m", "cli"))

@@ -100,6 +100,13 @@ UNIT = {
         {"kind": "modbus", "profile": "huawei_sun2000", "confidence": "certain", "model": "SUN2000-6KTL"},
         {"kind": "sunspec", "profile": None, "confidence": "likely"},
     ],
+    "proposals": [
+        {
+            "kind": "modbus",
+            "settings": {"profile": "huawei_sun2000", "port": "tcp://192.168.1.41", "unit": 3},
+        },
+        {"kind": "sunspec", "settings": {"port": "tcp://192.168.1.41", "unit": 3}},
+    ],
     "note": None,
     "configured": None,
 }
@@ -107,7 +114,7 @@ UNIT = {
 
 def test_a_modbus_is_shown_with_lines_to_paste(broker: Mosquitto, tmp_path: Path) -> None:
     step = {"status": "progress", "data": {"done": 3, "of": 10, "found": [UNIT]}}
-    answer = {"status": "ok", "data": {"found": [UNIT, UNIT | {"unit": 4, "guesses": []}]}}
+    answer = {"status": "ok", "data": {"found": [UNIT, UNIT | {"unit": 4, "guesses": [], "proposals": []}]}}
     arguments = ("modbus", "--port", "tcp://192.168.1.41", "--units", "1-10")
     with played(broker.port, "collector_tcp", step, answer) as client:
         scan = command(broker.port, tmp_path, *arguments)
@@ -127,10 +134,14 @@ def test_a_modbus_is_shown_with_lines_to_paste(broker: Mosquitto, tmp_path: Path
 
 
 def test_chips_are_shown_with_a_number_for_an_address(broker: Mosquitto, tmp_path: Path) -> None:
+    both, one = (
+        [{"kind": kind, "settings": {"bus": 1, "address": at}} for kind in kinds]
+        for at, kinds in (("0x48", ("ads1115", "ina219")), ("0x40", ("ina219",)))
+    )
     found = [
-        {"bus": 1, "address": "0x48", "kinds": ["ads1115", "ina219"], "configured": []},
-        {"bus": 1, "address": "0x40", "kinds": ["ina219"], "configured": ["fridge"]},
-        {"bus": 1, "address": "0x20", "kinds": [], "configured": []},
+        {"bus": 1, "address": "0x48", "kinds": ["ads1115", "ina219"], "proposals": both, "configured": []},
+        {"bus": 1, "address": "0x40", "kinds": ["ina219"], "proposals": one, "configured": ["fridge"]},
+        {"bus": 1, "address": "0x20", "kinds": [], "proposals": [], "configured": []},
     ]
     with played(broker.port, "collector_i2c", {"status": "ok", "data": {"found": found}}):
         scan = command(broker.port, tmp_path, "i2c")

@@ -78,7 +78,9 @@ def house(
             make=Toy,
         ),
         "cable": PolledKind(wire=Wire.VE_DIRECT, **_about("cable"), needs=("port",), every=1.0, make=Toy),
-        "chip": I2cKind(**_about("chip"), takes=("bus", "address", "channel"), every=1.0, make=Toy),
+        "chip": I2cKind(
+            **_about("chip"), takes=("bus", "address", "channel"), every=1.0, make=Toy, addresses=range(128)
+        ),
     }
     monkeypatch.setattr(devices, "KINDS", kinds)
     reached = {"toy": devices.MODBUS, "cable": devices.VE_DIRECT, "chip": devices.I2C}

@@ -19,6 +19,7 @@ from tests.collector import test_registry
 from tests.collector.profile_cases import CASES, Case, Words
 from tests.collector.profile_cases_more import MORE_CASES
 from tests.collector.rig import check
+from tests.rounds import rounds
 
 ALL = (*CASES, *MORE_CASES)
 
@@ -117,7 +118,7 @@ def test_a_profile_says_where_it_was_read_and_is_honest(profile: Profile) -> Non
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.profile)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=rounds(30, 100))
 @given(data=st.data())
 def test_any_registers_at_all_give_values_or_unknown(case: Case, data: st.DataObject) -> None:
     line = Registers({})

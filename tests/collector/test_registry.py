@@ -14,6 +14,7 @@ from collector import devices as kinds
 from collector.checking import find_mistakes
 from collector.devices import KINDS, find_kind
 from collector.devices.description import BleKind, PolledKind
+from collector.form import MEANINGS
 from config.model import Device, Settings
 from scripts import devices
 from tests.collector.fake_i2c import FakeI2c
@@ -213,7 +214,7 @@ def test_every_setting_of_a_kind_exists_and_is_explained() -> None:
             assert key in Device.__dataclass_fields__, (
                 f"{kind.name}: {key} is no field of Device (config/model.py)"
             )
-            assert key in devices.SETTINGS, f"{kind.name}: explain {key} in SETTINGS of scripts/devices.py"
+            assert key in MEANINGS, f"{kind.name}: explain {key} in MEANINGS of collector/form.py"
 
 
 def test_every_kind_names_its_source_and_what_it_was_tested_on() -> None:

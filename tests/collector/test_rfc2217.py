@@ -39,8 +39,8 @@ NIGHT = Weather(pv_voltage=0.0, pv_power=0.0, voltage=12.5, temperature=-3.5)
 
 def with_check_byte_ff(volts: int) -> bytes:
     """A block of a solar charger whose last byte is 0xFF."""
-    texts = product(ascii_letters, repeat=5)
-    made = (block({"PID": "0xA053", "V": str(volts), "SER#": "".join(text)}) for text in texts)
+    texts = (head * length + tail for head, tail, length in product(ascii_letters, ascii_letters, range(10)))
+    made = (block({"PID": "0xA053", "V": str(volts), "SER#": text}) for text in texts)
     return next(one for one in made if one.endswith(b"\xff"))
 
 

@@ -147,6 +147,9 @@ def test_units_are_found_with_what_they_may_be(tmp_path: Path, time: FakeTime) -
         "baudrate": 9600,
         "unit": 2,
         "guesses": [{"kind": "modbus", "profile": "meter_7"}],
+        "proposals": [
+            {"kind": "modbus", "settings": {"profile": "meter_7", "port": PORT, "baudrate": 9600, "unit": 2}}
+        ],
         "note": None,
         "configured": None,
     }
@@ -191,6 +194,12 @@ def test_a_device_on_the_bus_keeps_its_turns_and_its_speed(tmp_path: Path, time:
             "baudrate": 19200,
             "unit": 4,
             "guesses": [{"kind": "modbus", "profile": "meter_7"}],
+            "proposals": [
+                {
+                    "kind": "modbus",
+                    "settings": {"profile": "meter_7", "port": PORT, "baudrate": 19200, "unit": 4},
+                }
+            ],
             "note": None,
             "configured": "meter",
         }
@@ -268,17 +277,37 @@ class Chips:
         """The addresses that answer."""
         return [0x20, 0x40, 0x48]
 
+    def read(self, address: int, register: int, count: int) -> bytes:
+        """They say no more."""
+        raise NoAnswerError(f"{address:#04x} is silent about {count} bytes at {register}")
+
+    def write(self, address: int, register: int, data: bytes) -> None:
+        """They take nothing either."""
+        raise NoAnswerError(f"{address:#04x} takes no {data!r} at {register}")
+
 
 def test_chips_are_found_by_their_addresses(tmp_path: Path, time: FakeTime) -> None:
     house = LineHouse(
         tmp_path, time, {}, "i2c", lines=lambda one: (f"i2c-{one.settings.bus}", Chips), scan=I2cScan
     )
     _, answer = house.scan(bus=3)
-    assert answer["data"]["found"] == [
-        {"bus": 3, "address": "0x20", "kinds": [], "configured": []},
-        {"bus": 3, "address": "0x40", "kinds": ["ina219"], "configured": []},
-        {"bus": 3, "address": "0x48", "kinds": ["ads1115_voltage", "ina219"], "configured": []},
+    found = answer["data"]["found"]
+    assert [(one["bus"], one["address"], one["kinds"], one["configured"]) for one in found] == [
+        (3, "0x20", [], []),
+        (3, "0x40", ["ina219"], []),
+        (3, "0x48", ["ads1115_voltage", "ina219", "tank_sender"], []),
     ]
+    proposed = [one for of in found for one in of["proposals"]]
+    assert [one["kind"] for one in proposed] == ["ina219", "ads1115_voltage", "ina219", "tank_sender"]
+    missing: dict[str, Json] = {
+        "ads1115_voltage": {"channel": 0},
+        "tank_sender": {"channel": 1, "calibration": [[0, 0], [3, 100]]},
+    }
+    # The chip at 0x48 is one of two makes.
+    for number, one in enumerate((proposed[0], proposed[1], proposed[3])):
+        asked = {"device": f"new_{number}", "kind": one["kind"], **missing.get(one["kind"], {})}
+        added = house.data("device_add", **asked, **one["settings"])
+        assert added["settings"]["address"] == one["settings"]["address"]
 
 
 def test_where_there_is_nothing_to_scan_it_is_said(tmp_path: Path, time: FakeTime) -> None:

@@ -16,6 +16,7 @@ from config import load
 from config.mistakes import ConfigError
 from config.model import Availability, ImportEntity, Settings, key_of
 from tests.config.conftest import Machine
+from tests.rounds import pairs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "config" / "example.toml"
@@ -356,8 +357,13 @@ def test_a_process_started_with_a_wrong_file_exits_78_with_a_line_a_mistake(
     ]
 
 
-@pytest.mark.parametrize("process", [["controller"], ["statistician"], ["collector", "ble"]])
-@pytest.mark.parametrize("why", ["not there yet", "a folder that is no disk yet", "a link to nowhere"])
+@pytest.mark.parametrize(
+    ("process", "why"),
+    pairs(
+        (["controller"], ["statistician"], ["collector", "ble"]),
+        ("not there yet", "a folder that is no disk yet", "a link to nowhere"),
+    ),
+)
 def test_a_process_waits_for_a_file_that_cannot_be_read_yet(
     machine: Machine, process: list[str], why: str
 ) -> None:

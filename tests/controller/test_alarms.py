@@ -215,7 +215,7 @@ def test_the_text_of_an_alarm_is_told_when_there_is_one(make: MakeRig) -> None:
     rig = make(alarm={"warm": Alarm(when="fridge.temperature > 8", for_=0, text="Close the door.")})
     rig.say("fridge", temperature=9)
     rig.pass_(2)
-    assert rig.alarms("warm")[-1]["text"] == "Warm: Close the door."
+    assert [one["text"] for one in rig.alarms("warm")] == ["Warm: ok", "Warm: Close the door."]
 
 
 def test_a_file_that_cannot_be_read_is_told_and_begun_anew(make: MakeRig) -> None:

@@ -39,9 +39,9 @@ def test_a_look_at_relay_and_load(watch: Watch, said: bool | None, after: Watch,
 @pytest.mark.parametrize(
     ("watch", "said", "now", "is_fault"),
     [
-        (Watch(on=True, since=0), False, 0.5, False),
-        (Watch(on=True, since=0), False, 0.6, True),
-        (Watch(on=False, since=0), True, 0.6, True),
+        (Watch(on=True, since=7), False, 7.5, False),
+        (Watch(on=True, since=7), False, 7.6, True),
+        (Watch(on=False, since=7), True, 7.6, True),
         (Watch(on=True, since=0), True, 99, False),
         (Watch(on=True, since=0), None, 99, None),
         (Watch(on=False, since=0, failed=True), None, 0, True),

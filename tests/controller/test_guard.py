@@ -105,6 +105,7 @@ def test_a_source_that_is_slow_by_nature_has_its_own_time() -> None:
     slow = replace(VOLTAGE, disconnect_after=170.0)
     guard = guard_step(slow, guard_step(slow, Guard(), 11.7, 0.0), 11.7, 100.0)
     assert guard_elapse(slow, guard, 170.0, heartbeat=30.0).tripped
+    assert guard_elapse(slow, guard, 220.0, heartbeat=30.0).tripped
     assert not guard_elapse(slow, guard, 221.0, heartbeat=30.0).tripped, "overdue: more than 120 s"
 
 

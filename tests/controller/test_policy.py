@@ -4,7 +4,7 @@ import pytest
 
 from bus.commands import Code, Refused, Switch
 from config.model import Relay
-from controller.policy import Position, at_boot, elapse, level, obey
+from controller.policy import Position, at_boot, elapse, is_cold, level, obey
 
 NOW = 1000.0
 PLAIN = Relay(pin=1)
@@ -94,3 +94,18 @@ def test_time_turns_off_what_has_been_on_long_enough(before: Position, after: Po
 )
 def test_the_level_of_a_position(*, active_low: bool, on: bool, high: bool) -> None:
     assert level(Relay(pin=1, active_low=active_low), on=on) is high
+
+
+@pytest.mark.parametrize(
+    ("relay", "now", "cold"),
+    [
+        (PLAIN, 0.0, False),
+        (Relay(pin=1, min_off=180.0), 179.9, True),
+        (Relay(pin=1, min_off=180.0), 180.0, False),
+        (Relay(pin=1, only_if=("d.e > 5",), only_if_within=30.0), 29.9, True),
+        (Relay(pin=1, only_if=("d.e > 5",), only_if_within=30.0), 30.0, False),
+        (Relay(pin=1, only_if_within=30.0), 0.0, False),
+    ],
+)
+def test_a_machine_that_has_just_started_lets_a_relay_rest(relay: Relay, now: float, *, cold: bool) -> None:
+    assert is_cold(relay, now) is cold

@@ -46,6 +46,14 @@ def test_a_rule_switches_on_and_off(make: MakeRig) -> None:
     assert (rule_state(rig)["charge"], rule_state(rig)["charge_wants"]) == ("auto", "OFF")
 
 
+def test_what_is_over_already_does_not_begin(make: MakeRig) -> None:
+    rule = replace(GENERATOR, when="shunt.soc > 10", until="shunt.soc > 80")
+    rig = make(rule={"charge": rule}, pump=PLAIN)
+    for value in (90, 91, 92):
+        soc(rig, value)
+    assert set(rig.states("pump")) == {"OFF"}
+
+
 def test_a_value_that_is_unknown_switches_nothing(make: MakeRig) -> None:
     rig = make(rule={"charge": GENERATOR}, pump=PLAIN)
     soc(rig, 29)

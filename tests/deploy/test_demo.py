@@ -87,7 +87,8 @@ def test_a_device_of_every_transport_is_online_soon_and_the_van_obeys(demo: Demo
     if "fresh_water" in expected():
         assert demo.becomes("fresh_water", "volume", lambda litres: float(litres) < 69)
     demo.switch("relay", "pump", "OFF")
-    assert demo.run.ends(signal.SIGINT) < ENDS_WITHIN
+    assert demo.run.ends(signal.SIGTERM) < ENDS_WITHIN
+    assert demo.run.process.returncode == 0
     assert demo.run.processes() == []
     assert list(demo.run.temporary.iterdir()) == []
 
@@ -131,6 +132,8 @@ def test_the_meters_go_on_where_they_ended(start: Callable[..., Started], tmp_pa
     assert first["grid_import_energy"] >= 130_250, "nothing lower was ever said"
     demo.client.close()
     run.ends(signal.SIGINT)
+    assert run.process.returncode == 0, run.text()
+    assert (tmp_path / "kept" / "statistics.db").exists()
     after = json.loads(file.read_text())
     assert after["meter"] > 130_250
     assert after["epever"].keys() == registers.keys()

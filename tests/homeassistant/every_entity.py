@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bus.about import About, Entity, encode
+from bus.about import About, Entity, encode, platform
 from bus.messages import ON, Reading, Values, encode_reading
 from collector.devices import KINDS
 from collector.devices.description import Rows
@@ -27,6 +27,24 @@ def devices() -> dict[str, About]:
         )
         for name, rows in tables.items()
         if rows
+    }
+
+
+def each_sort(every: Mapping[str, About], *chosen: str) -> dict[str, About]:
+    """Few of the devices, among them those `chosen`, that have together an entity of each sort."""
+    left = {sort for device in every.values() for sort in _sorts(device)}
+    found = {}
+    for one in (*chosen, *every):
+        if left & _sorts(every[one]) or one in chosen:
+            found[one] = every[one]
+            left -= _sorts(every[one])
+    return found
+
+
+def _sorts(device: About) -> set[tuple[object, ...]]:
+    return {
+        (platform(one), one.device_class, one.unit, one.state_class, one.diagnostic, one.options is None)
+        for one in device.entities.values()
     }
 
 

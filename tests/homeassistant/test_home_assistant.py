@@ -242,6 +242,7 @@ def test_what_goes_while_home_assistant_looks_on_is_no_error_in_its_log(van: Van
     van.home.sees(states())
 
 
+@pytest.mark.long
 def test_what_went_while_home_assistant_was_away_is_forgotten_when_it_is_back(van: Van) -> None:
     without = SETTINGS.replace(MPPT_TABLE, "").replace("[relay.lamp]\npin = 17\n", "")
     van.home.ask("log")

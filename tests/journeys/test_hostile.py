@@ -1,4 +1,4 @@
-"""Twenty thousand hostile messages to every topic that is heard: nobody dies, nothing wrong is kept."""
+"""Thousands of hostile messages to every topic that is heard: nobody dies, nothing wrong is kept."""
 
 import json
 import math
@@ -23,8 +23,9 @@ from tests.client import Client
 from tests.emulators.vedirect import Cable, SmartShunt, Talker
 from tests.journeys import hostile
 from tests.journeys.house import PROCESSES, House
+from tests.rounds import rounds
 
-SHOTS = 20_000
+SHOTS = rounds(6_000, 20_000)
 VOLLEY = 250
 WARM_UP = 16
 # Alone on a machine none takes a quarter of a second; here other tests share the cores.
@@ -203,15 +204,15 @@ def check_counters(house: House, said: dict[str, Counter[str]]) -> None:
     codes = [f"refused_commands_{code}" for code in Code]
     refusals = sum(said[name][code] for name in PROCESSES for code in codes)
     # One to a malformed topic is answered at its Response Topic, if it has one.
-    assert 500 < results <= refusals <= results + said["controller"]["refused_malformed_commands"]
+    assert SHOTS / 40 < results <= refusals <= results + said["controller"]["refused_malformed_commands"]
     counted = sum(said[name]["refused_requests"] for name in PROCESSES)
     lost = sum(said[name]["dropped_answers"] for name in PROCESSES)
-    assert 1000 < counted - lost <= answers <= counted
+    assert SHOTS / 20 < counted - lost <= answers <= counted
     assert all(said[name]["refused_messages"] for name in ("controller", "collector_serial"))
-    assert said["statistician"]["dead_letters"] > 500
+    assert said["statistician"]["dead_letters"] > SHOTS / 40
 
 
-def test_twenty_thousand_hostile_messages(house: House) -> None:
+def test_hostile_messages(house: House) -> None:
     streams = [str(house.state(device)["stream"]) for device in ("shunt", "relay")]
     pulse, gun = Pulse(house.broker.port), hostile.Gun(house.broker.port)
     born = births(house)

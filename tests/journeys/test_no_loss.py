@@ -1,4 +1,4 @@
-"""5,000 readings while the collector, the broker and the statistician are killed: all are in the database."""
+"""Readings while the collector, the broker and the statistician are killed: all are in the database."""
 
 import itertools
 import json
@@ -9,11 +9,13 @@ import pytest
 
 from tests.emulators import victron
 from tests.journeys.house import COMPANY, House
+from tests.rounds import rounds
 
-READINGS = 5_000
+BATCHES = 50
+BATCH = rounds(30, 100)
+READINGS = BATCHES * BATCH
 # Enough that none speaks twice in a millisecond, when only its last word would count.
 DEVICES = 250
-BATCH = 100
 KEY = bytes(range(16))
 # After how many batches who dies: each of the three, several times, at moments of rest and in full flow.
 KILLS = {
@@ -44,7 +46,7 @@ def address(device: int) -> str:
 
 
 def currents() -> Iterator[tuple[int, float]]:
-    """A device and a current that no other reading has: 5,000 of them."""
+    """A device and a current that no other reading has."""
     for number in range(READINGS):
         yield number % DEVICES, round(0.5 + number * 0.03, 2)
 

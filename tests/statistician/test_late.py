@@ -16,6 +16,7 @@ from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
 from statistician.corrections import Corrected, Correction
 from statistician.records import Span, Table
+from tests.rounds import rounds
 from tests.statistician.rig import MINUTE, SECOND, START, Rig
 
 CLASSES = {
@@ -108,14 +109,14 @@ def check_same(found: Found, wanted: Found) -> None:
     assert [key for key, row in found.items() if not same(row, wanted[key])] == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=rounds(15, 40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories)
 def test_late_or_in_time_is_the_same(history: list[Late]) -> None:
     in_time = rows_of([(late.at, late) for late in history])
     check_same(rows_of([(late.at + late.delay, late) for late in history]), in_time)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=rounds(15, 40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories, lives)
 def test_restarts_and_crashes_between_late_states_change_nothing(
     history: list[Late], ends: list[Callable[[Rig], None] | None]
@@ -147,7 +148,7 @@ def away(rig: Rig, ms: int = 55 * SECOND) -> None:
 absences = st.lists(st.sampled_from([None, Rig.restart, away, away]), min_size=25, max_size=25)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=rounds(20, 60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories, absences)
 def test_periods_that_close_between_the_slices_of_a_correction(
     history: list[Late], ends: list[Callable[[Rig], None] | None]
@@ -170,7 +171,7 @@ waited = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=rounds(20, 60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(waited, lives)
 def test_a_crowd_in_its_order_and_the_end_of_the_process(
     waited: list[tuple[int, Value, int]], ends: list[Callable[[Rig], None] | None]

@@ -15,6 +15,7 @@ from bus.topics import Topics, Verb
 from statistician.records import StreamRecord
 from statistician.streams import FURTHEST, Spot, StreamPlace
 from statistician.watermarks import Watermarks
+from tests.rounds import rounds
 
 TOPICS = Topics()
 OWNERS = ("ble", "box")
@@ -296,6 +297,9 @@ class _House(RuleBasedStateMachine):
 
 # On a busy machine the health checks of time fail, and say nothing of the streams.
 _House.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=rounds(100, 300),
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 TestAnyOrder = _House.TestCase

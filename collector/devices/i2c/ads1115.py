@@ -37,7 +37,7 @@ _CONVERSION_S = 0.0088
 _RETRY_S = 0.002
 _RETRIES = 25
 
-DEFAULT_GAIN = 4.096
+DEFAULT_GAIN, _NO_DIVIDER = 4.096, 1.0
 # By what its pin ADDR is tied to.
 _ADDRESSES = range(0x48, 0x4C)
 
@@ -118,7 +118,7 @@ class Ads1115Voltage:
 
 def make_voltage(device: Device) -> Ads1115Voltage:
     """Set up the voltage that the settings describe. Raises SettingError."""
-    return Ads1115Voltage(input_of(device), device.divider if device.divider is not None else 1.0)
+    return Ads1115Voltage(input_of(device), device.divider if device.divider is not None else _NO_DIVIDER)
 
 
 VOLTAGE = I2cKind(
@@ -132,6 +132,8 @@ VOLTAGE = I2cKind(
     every=1.0,
     make=make_voltage,
     addresses=_ADDRESSES,
+    defaults={"gain": DEFAULT_GAIN, "divider": _NO_DIVIDER},
+    allowed={"gain": tuple(_PGA)},
 )
 
 
@@ -146,8 +148,8 @@ _SHORT = 0.01
 _TABLE = "at least two pairs [raw, %], the raw ones all rising or all falling, such as [[240, 0], [33, 100]]"
 
 TANK_ROWS: Rows = {
-    "level": measured("Level", "%", precision=0, step=1),
-    "volume": measured("Volume", "L", precision=1, step=1),
+    "level": measured("Level", "%", precision=0, step=1, role="tank"),
+    "volume": measured("Volume", "L", precision=1, step=1, role="tank"),
     # For the owner who makes the table; in the table's unit, ohms or volts, so that it names none.
     "raw": measured("Raw value", None, precision=2, step=math.inf, diagnostic=True),
 }
@@ -276,11 +278,15 @@ TANK_SENDER = I2cKind(
     name="tank_sender",
     title="Resistive tank sender at an ADS1115",
     manufacturer="Generic",
+    model="Resistive tank sender",
     rows=TANK_ROWS,
     source="Texas Instruments, ADS1115 data sheet SBAS444E; the owner's calibration",
     needs=("channel", "calibration"),
     takes=("bus", "address", "gain", "pull_up", "supply", "capacity"),
     every=5.0,
     make=make_tank,
+    addresses=_ADDRESSES,
+    defaults={"gain": DEFAULT_GAIN},
+    allowed={"gain": tuple(_PGA)},
 )
 KINDS = {kind.name: kind for kind in (VOLTAGE, TANK_SENDER)}

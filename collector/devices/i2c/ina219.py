@@ -36,6 +36,8 @@ _SHUNT_STEP_V = 10e-6
 _BUS_STEP_V = 4e-3
 _BUS_END = 8000
 _READY, _OVERFLOW = 2, 1
+# Ohms of the usual board's shunt, and the A that it takes.
+_DEFAULT_SHUNT, _DEFAULT_MOST, _NO_CORRECTION = 0.1, 3.2, 1.0
 
 ROWS: Rows = {
     "voltage": measured("Voltage", "V", precision=2, step=0.02),
@@ -163,10 +165,10 @@ def make(device: Device) -> Ina219:
     return Ina219(
         chip_address(device, _ADDRESSES),
         setup(
-            device.shunt if device.shunt is not None else 0.1,
-            device.max_current if device.max_current is not None else 3.2,
+            device.shunt if device.shunt is not None else _DEFAULT_SHUNT,
+            device.max_current if device.max_current is not None else _DEFAULT_MOST,
         ),
-        device.correction if device.correction is not None else 1.0,
+        device.correction if device.correction is not None else _NO_CORRECTION,
     )
 
 
@@ -180,4 +182,5 @@ KIND = I2cKind(
     every=1.0,
     make=make,
     addresses=_ADDRESSES,
+    defaults={"shunt": _DEFAULT_SHUNT, "max_current": _DEFAULT_MOST, "correction": _NO_CORRECTION},
 )

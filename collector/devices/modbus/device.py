@@ -300,6 +300,7 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKi
         tested=tested,
         every=every,
         make=of,
+        defaults={"unit": about.unit, "baudrate": about.baudrate},
     )
 
 

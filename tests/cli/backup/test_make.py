@@ -117,7 +117,7 @@ def test_a_writer_that_never_rests_is_caught_at_one_moment(tmp_path: Path, root:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        paths = [made(tmp_path, root, number / 1000) for number in range(3)]
+        paths = [made(tmp_path, root, number / 1000) for number in range(2)]
     finally:
         stop.set()
         writer.join()

@@ -14,6 +14,7 @@ from cli.install.steps import COMMAND, STEPS, Context, Step
 from cli.terminal import CommandError
 from tests.cli.install.machine import TOML, Machine
 from tests.cli.install.power_cut import PowerCut, lines
+from tests.rounds import rounds
 
 TRACED = {str(one.__file__) for one in (steps, changes, plan, cli.install)}
 # What is the user's stays but for `boondock uninstall --purge`, which removes these folders at its end.
@@ -60,7 +61,7 @@ def test_interrupted_at_any_line_it_goes_on_to_the_same_end_and_all_is_given_bac
     whole = new_machine()
     before, units_before = whole.files(), whole.running()
     ran = lines(lambda: install(whole.context(time_zone="Europe/Berlin")), TRACED)
-    for place in range(7, ran - 100, ran // 50):
+    for place in range(7, ran - 100, ran // rounds(20, 50)):
         one = new_machine()
         context = one.context(time_zone="Europe/Berlin")
         with pytest.raises(PowerCut):

@@ -26,6 +26,21 @@ export const client = `page_${crypto.getRandomValues(new Uint32Array(3)).join(""
 /** Who gets the answers to requests and commands. */
 let onAnswer: (message: Message) => void = () => undefined;
 
+/** Who follows statistics, by topic filter. */
+const followers = new Map<string, (message: Message) => void>();
+
+/** Follow the statistics of all devices by `period` until the returned function is called, also over a lost connection. */
+export function follow(period: string, taker: (message: Message) => void): () => void {
+  const filter = topic.statistics(period);
+  followers.set(filter, taker);
+  // Without a connection this is done by the next start.
+  connection?.subscribe([filter]).catch(() => undefined);
+  return () => {
+    followers.delete(filter);
+    connection?.unsubscribe([filter]).catch(() => undefined);
+  };
+}
+
 /** Name the taker of answers: contract/requests.ts. */
 export function listen(taker: (message: Message) => void): void {
   onAnswer = taker;
@@ -91,15 +106,24 @@ export function logOut(): void {
   connection?.close();
 }
 
+// A link that logs in may be opened where the page is open already.
+addEventListener("hashchange", () => {
+  const found = fromAddress();
+  if (!found) return;
+  logOut();
+  logIn(found, true);
+});
+
 /** Connect now; afterwards the page stays connected by itself. */
 export async function start(): Promise<void> {
   clearTimeout(timer);
   if (connection) return;
   const named = new Set<string>();
   const take = (message: Message) => {
-    const [kind, id = ""] = levels(message.topic) ?? [];
+    const [kind, id = "", last = ""] = levels(message.topic) ?? [];
     if (kind === "about" && message.payload !== "") named.add(id);
     if (kind === "response") onAnswer(message);
+    else if (kind === "statistics") followers.get(topic.statistics(last))?.(message);
     else receive(message);
   };
   try {
@@ -113,7 +137,7 @@ export async function start(): Promise<void> {
     return;
   }
   try {
-    await connection.subscribe([...always, `${topic.response(client)}/#`]);
+    await connection.subscribe([...always, `${topic.response(client)}/#`, ...followers.keys()]);
     user.value = login?.user ?? "";
     retry = FIRST_RETRY_MS;
     lostAt.value = 0;
@@ -154,8 +178,8 @@ export function publish(name: string, payload: string, options?: Publication): P
   return connection && link.value === "up" ? connection.publish(name, payload, options) : Promise.reject(new Error("offline"));
 }
 
-// A phone that wakes up, or finds its network again, does not wait for the next try.
-for (const event of ["online", "focus", "visibilitychange"]) {
+// A phone that wakes up, or finds its network again, does not wait for the next try; one that loses it is told soon.
+for (const event of ["online", "offline", "focus", "visibilitychange"]) {
   (event === "visibilitychange" ? document : window).addEventListener(event, () => {
     if (document.hidden) return;
     if (connection) connection.ping();

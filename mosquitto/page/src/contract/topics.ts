@@ -22,6 +22,7 @@ export const topic = {
   request: (service: string, verb: string) => `${base}/request/${service}/${verb}`,
   response: (client: string) => `${base}/response/${client}`,
   page: () => `${base}/page`,
+  statistics: (period: string) => `${base}/statistics/+/${period}`,
 };
 
 /** What the page listens to from its first second on. */

@@ -88,27 +88,33 @@ export async function connect(
         });
       },
       mqtt_pingresp: () => clearTimeout(silence),
-      mqtt_disconnect: () => socket.close(),
+      mqtt_disconnect: () => giveUp(),
     },
   });
   client.with_websock(socket);
-  socket.addEventListener("close", () => {
+  // Without a network the browser says "close" late or never: whoever gives the link up does not wait for it.
+  let isOver = false;
+  const giveUp = () => {
+    if (isOver) return;
+    isOver = true;
     clearInterval(beat);
     clearTimeout(silence);
+    socket.close();
     ended(new Error("the connection has ended"));
     if (live) onClose();
-  });
+  };
+  socket.addEventListener("close", giveUp);
 
   // A link that is dead without a close (a phone that slept) is found by a ping without an answer.
   let silence = 0;
   const ping = () => {
     clearTimeout(silence);
-    silence = window.setTimeout(() => socket.close(), CONNECT_MS);
-    void Promise.resolve(client._send0("pingreq")).catch(() => socket.close());
+    silence = window.setTimeout(giveUp, CONNECT_MS);
+    void Promise.resolve(client._send0("pingreq")).catch(giveUp);
   };
   let beat = 0;
 
-  const timeout = window.setTimeout(() => socket.close(), CONNECT_MS);
+  const timeout = window.setTimeout(giveUp, CONNECT_MS);
   try {
     const asked = client.connect({
       client_id: clientId,
@@ -119,7 +125,7 @@ export async function connect(
     asked.catch(() => undefined);
     await Promise.race([asked, end]);
   } catch (error) {
-    socket.close();
+    giveUp();
     const reason = Number((error as { reason?: unknown }).reason);
     throw Number.isNaN(reason) || reason === 0 ? error : new RefusedError(reason);
   } finally {
@@ -152,7 +158,7 @@ export async function connect(
       await answered(client.unsubscribe(filters));
     },
     ping,
-    close: () => socket.close(),
+    close: giveUp,
   };
 }
 

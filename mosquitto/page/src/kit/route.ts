@@ -10,8 +10,9 @@ addEventListener("hashchange", () => (hash.value = location.hash));
 export const view = computed<View>(() => VIEWS.find((one) => hash.value.slice(1).split("?")[0] === one) ?? "now");
 export const query = computed(() => new URLSearchParams(hash.value.split("?")[1] ?? ""));
 
-/** Open a view. */
-export function go(to: View, parameters: [string, string][] = []): void {
-  const said = parameters.length > 0 ? `?${new URLSearchParams(parameters)}` : "";
-  location.hash = `${to}${said}`;
+/** Open a view; with `instead` the way back does not lead here. */
+export function go(to: View, parameters: [string, string][] = [], instead = false): void {
+  const said = `#${to}${parameters.length > 0 ? `?${new URLSearchParams(parameters)}` : ""}`;
+  if (instead) location.replace(said);
+  else location.hash = said;
 }

@@ -84,6 +84,13 @@ export function duration(seconds: number): string {
   return rest > 0 && next && unit !== "minute" ? `${part(whole, unit)} ${part(rest, next[0])}` : part(whole, unit);
 }
 
+/** Bytes in the unit that suits them. */
+export function bytes(value: number): string {
+  const unit = value >= 1e9 ? "gigabyte" : value >= 1e6 ? "megabyte" : "kilobyte";
+  const size = { gigabyte: 1e9, megabyte: 1e6, kilobyte: 1e3 }[unit];
+  return new Intl.NumberFormat(locale.value, { style: "unit", unit, maximumSignificantDigits: 3 }).format(value / size);
+}
+
 /** Ms ago as words: "4 min ago". */
 export function ago(ms: number): string {
   const seconds = Math.max(ms, 0) / 1000;
@@ -92,12 +99,16 @@ export function ago(ms: number): string {
 }
 
 const styles: Record<string, Intl.DateTimeFormatOptions> = {
+  seconds: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
   time: { hour: "2-digit", minute: "2-digit" },
+  short: { day: "numeric", month: "short" },
+  short_month: { month: "short" },
   day: { weekday: "short", day: "numeric", month: "short" },
   date: { year: "numeric", month: "short", day: "numeric" },
   month: { year: "numeric", month: "short" },
   year: { year: "numeric" },
   both: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+  dated: { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
   full: { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" },
 };
 const dates = new Map<string, Intl.DateTimeFormat>();

@@ -1,0 +1,71 @@
+/** Corrections at the statistician: each is tried first, then made, and can be taken back. */
+import { signal } from "@preact/signals";
+import { ask } from "../contract/requests";
+import { type Compared, reversed } from "../kit/compare";
+import type { Change } from "../kit/steps";
+import { t } from "../text/words";
+import { type Summary, touched } from "./say";
+
+const STATISTICIAN = "statistician";
+
+/** Counts up with each correction: lists of what is stored are asked for again. */
+export const made = signal(0);
+
+/** The charts of what this page has corrected, by the fix: they show what undo would do. */
+const charts = new Map<number, Compared>();
+const MOST_CHARTS = 50;
+
+function keep(id: number, compared: Compared | null | undefined): void {
+  if (!compared) return;
+  charts.set(id, compared);
+  if (charts.size > MOST_CHARTS) charts.delete(charts.keys().next().value!);
+}
+
+export interface Fixing {
+  title: string;
+  verb: string;
+  parameters: Record<string, unknown>;
+  /** What would be done, before what it touches. */
+  text: string;
+  /** Looked at beside the dry run; null if there is nothing to draw. */
+  compared?: () => Promise<Compared | null>;
+}
+
+/** A fix as a change in two steps. */
+export function fix({ title, verb, parameters, text, compared }: Fixing): Change {
+  let chart: Compared | null = null;
+  return {
+    title,
+    async preview() {
+      const said = await ask<Summary>(STATISTICIAN, verb, { ...parameters, dry_run: true });
+      chart = (await compared?.()) ?? null;
+      return { text: `${text} ${touched(said)}`, compared: chart };
+    },
+    async make() {
+      const said = await ask<Summary>(STATISTICIAN, verb, parameters);
+      made.value += 1;
+      if (said.id === undefined) return { text: `${t("done")}. ${touched(said)}` };
+      keep(said.id, chart);
+      return { text: `${t("done")}. ${touched(said)}`, undo: undo(said.id) };
+    },
+  };
+}
+
+/** Take a fix back by its number; `compared` if what it does is known. */
+export function undo(id: number, compared?: Compared | null): Change {
+  const known = charts.get(id);
+  const chart = compared ?? (known ? reversed(known) : null);
+  return {
+    title: t("undo_fix", { id: String(id) }),
+    async preview() {
+      const said = await ask<Summary>(STATISTICIAN, "undo", { fix: id, dry_run: true });
+      return { text: `${t("would_undo")} ${touched(said)}`, compared: chart };
+    },
+    async make() {
+      const said = await ask<Summary>(STATISTICIAN, "undo", { fix: id });
+      made.value += 1;
+      charts.delete(id);
+      return { text: `${t("undone")}. ${touched(said)}` };
+    },
+  };
+}
