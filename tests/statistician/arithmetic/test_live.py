@@ -2,9 +2,11 @@
 
 import pytest
 
+from bus.about import TOTAL_INCREASING
 from statistician.arithmetic import MINUTES_5
-from statistician.arithmetic.live import LiveEntity
-from statistician.records import EntityRecord, Since, State
+from statistician.arithmetic.algorithm import Row
+from statistician.arithmetic.live import LiveEntity, open_period
+from statistician.records import EntityRecord, Since, State, StoredRow
 
 ENTITY = 7
 
@@ -107,3 +109,26 @@ def test_the_times_of_a_device_itself_are_remembered() -> None:
     live.note_own_time(3)
     live.note_own_time(MINUTES_5)
     assert list(live.own_times) == [3, MINUTES_5]
+
+
+def test_a_daily_counter_was_known_until_the_end_of_the_row_before() -> None:
+    start = 3 * MINUTES_5
+    asked: list[tuple[int, int]] = []
+
+    def new_day(since: int, ts: int) -> bool:
+        asked.append((since, ts))
+        return False
+
+    record = EntityRecord(
+        id=ENTITY,
+        device="van",
+        entity="yield",
+        first=0,
+        state_class=TOTAL_INCREASING,
+        daily=True,
+    )
+    base = StoredRow(ENTITY, start - 2 * MINUTES_5, Row(state=5.0, sum=5.0), 0)
+    into = open_period(record, start, base, None, heard=0, new_day=new_day)
+    assert into is not None
+    into.feed(start + 7, 6.0, None)
+    assert asked == [(start - MINUTES_5, start + 7)]
