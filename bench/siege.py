@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +98,15 @@ class Source:
         return self.made[1:-1]
 
 
-def besiege(house: House, *, messages: int, kills: int, seconds: float, seed: int = 1) -> Report:
+def besiege(
+    house: House,
+    *,
+    messages: int,
+    kills: int,
+    seconds: float,
+    seed: int = 1,
+    roles: Mapping[str, str] = ROLES,
+) -> Report:
     """Walk, then walk and kill, for at most `seconds` each. The house runs, and has the users of USERS."""
     report = Report()
     secured = house.broker
@@ -108,13 +116,14 @@ def besiege(house: House, *, messages: int, kills: int, seconds: float, seed: in
         for _ in range(_IDLE_COMMANDS):
             commander.give(report.idle)
         report.before = _memories(house)
-        with _walkers(secured, messages // 2 if kills else messages, seconds, seed, report.sent):
+        first = messages // 2 if kills else messages
+        with _walkers(secured, roles, first, seconds, seed=seed, sent=report.sent):
             stream = Stream(commander, _COMMAND_EVERY_S)
         report.walked = stream.stop()
         report.walk = _memories(house)
         report.dead = _dead(house)
         if kills and not report.dead:
-            with _walkers(secured, messages // 2, seconds, seed + 100, report.sent):
+            with _walkers(secured, roles, messages // 2, seconds, seed=seed + 100, sent=report.sent):
                 stream = Stream(commander, _COMMAND_EVERY_S)
                 _storm(house, kills, seed, report)
             report.stormed = stream.stop()
@@ -129,12 +138,18 @@ def besiege(house: House, *, messages: int, kills: int, seconds: float, seed: in
 
 @contextmanager
 def _walkers(
-    secured: SecuredBroker, messages: int, seconds: float, seed: int, sent: Counter[str]
+    secured: SecuredBroker,
+    roles: Mapping[str, str],
+    messages: int,
+    seconds: float,
+    *,
+    seed: int,
+    sent: Counter[str],
 ) -> Iterator[None]:
     """Run a walker of each role, in processes of their own, until all have sent their share."""
-    share = messages // len(ROLES)
+    share = messages // len(roles)
     running = []
-    for number, (user, role) in enumerate(ROLES.items()):
+    for number, (user, role) in enumerate(roles.items()):
         words = (secured.port, role, user, share, seconds, seed + number)
         # They stand for other machines: what they need of this one's cores is not the house's.
         command = ["nice", "-n", "19", sys.executable, "-m", "tests.journeys.walker", *map(str, words)]

@@ -8,17 +8,20 @@ the whole device, so nothing is sent that it does not take.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import get_args
 
 import msgspec
 
 from bus.messages import OFF, OFFLINE, ON, ONLINE
 from bus.topics import Topics, check_id
+from config.model import Role
 
 MEASUREMENT = "measurement"
 MEASUREMENT_ANGLE = "measurement_angle"
 TOTAL = "total"
 TOTAL_INCREASING = "total_increasing"
 STATE_CLASSES = (MEASUREMENT, MEASUREMENT_ANGLE, TOTAL, TOTAL_INCREASING)
+ROLES: tuple[str, ...] = get_args(Role)
 # homeassistant/components/binary_sensor/__init__.py
 BINARY_SENSOR_CLASSES = frozenset(
     {"battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door", "garage_door", "gas"}
@@ -35,6 +38,7 @@ _COLLECTOR = "collector_"
 class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One value of a device. Words and units are Home Assistant's; `options` lists an enumeration's words.
 
+    `role` is what it is in the energy flow of the house, one of ROLES.
     `precision` is the number of decimals shown; `range` the least and greatest number a command may set,
     `step` how far apart those are; `command` says that `camper/set/<device>/<entity>` is obeyed; `boolean`
     that the value is ON or OFF; `daily` that a counter begins anew each day.
@@ -52,6 +56,7 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     boolean: bool = False
     diagnostic: bool = False
     daily: bool = False
+    role: str | None = None
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -66,6 +71,9 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     service: str | None = None
     manufacturer: str | None = None
     model: str | None = None
+    model_id: str | None = None
+    serial_number: str | None = None
+    sw_version: str | None = None
     backend: str | None = None
     expire_after: float | None = None
     discovery: bool = False
@@ -100,6 +108,8 @@ def decode(payload: bytes) -> About:
         if entity.state_class not in (None, *STATE_CLASSES):
             allowed = ", ".join(STATE_CLASSES)
             raise ValueError(f"entities.{key}.state_class {entity.state_class!r}: allowed are {allowed}")
+        if entity.role not in (None, *ROLES):
+            raise ValueError(f"entities.{key}.role {entity.role!r}: allowed are {', '.join(ROLES)}")
         if entity.step is not None and entity.step <= 0:
             raise ValueError(f"entities.{key}.step {entity.step:g}: allowed is a number above 0")
     return about

@@ -29,7 +29,7 @@ Wrong = tuple[str, str, str]
 
 _DEFAULTS = Device(kind="")
 # Settings that a device of any kind may have, and those of any kind that is asked.
-_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled")
+_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role")
 _ASKED = ("every", "cron", "jitter")
 # Devices as their owners call them.
 _CALLED = {

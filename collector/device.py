@@ -8,9 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bus.about import About
+from bus.about import LONGEST_WORD, About
 from collector import devices as kinds
-from collector.devices.description import Decoded, Kind, Line, PolledKind, Poller, Row, Values, Wire
+from collector.devices.description import (
+    Decoded,
+    Kind,
+    Line,
+    PolledKind,
+    Poller,
+    Row,
+    Value,
+    Values,
+    Wire,
+)
+from collector.devices.rows import IDENTITY, with_role
 from collector.schedule import Cadence, Report, Reporter, longest_interval
 from config.model import INTEGRAL, Controller, Device, Settings
 
@@ -34,6 +45,8 @@ _BAUDRATE = 9600
 _POLLS_TO_SILENCE = 2.5
 # So many silent time-outs after a reading nobody is left who would have said that the device is offline.
 _LOST = 2
+# Keys of about that a device may tell of itself.
+_IDENTITY = ("manufacturer", "model", "model_id", "serial_number", "sw_version")
 
 
 @dataclass(slots=True)
@@ -47,8 +60,8 @@ class Owned:
     rows: Mapping[str, Row]
     # Its kind says which line it takes.
     poller: Poller[Any] | None = None
-    model: str | None = None
-    manufacturer: str | None = None
+    # What it said of itself: values of _IDENTITY.
+    identity: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     @property
@@ -72,21 +85,34 @@ class Owned:
             if value is not None and row is not None and row.optional and entity not in self.seen:
                 self.seen.add(entity)
                 changed = True
-        changed = changed or decoded.model not in (None, self.model)
-        changed = changed or decoded.manufacturer not in (None, self.manufacturer)
-        self.model = decoded.model or self.model
-        self.manufacturer = decoded.manufacturer or self.manufacturer
+        told = self._told(decoded)
+        changed = changed or not told.items() <= self.identity.items()
+        self.identity |= told
         return changed
+
+    def _told(self, decoded: Decoded) -> dict[str, str]:
+        """Return what a frame says of the device itself, by the key of about."""
+        said: dict[str, Value] = {key: getattr(decoded, key) for key in _IDENTITY}
+        for entity, key in IDENTITY.items():
+            if entity not in self.settings.disabled:
+                said[key] = said[key] or decoded.values.get(entity)
+        return {key: str(one)[:LONGEST_WORD] for key, one in said.items() if one}
 
     def about(self) -> About:
         """Describe the device as clients see it now."""
         shown = {e: row for e, row in self.rows.items() if not row.optional or e in self.seen}
         return About(
             name=self.settings.name or self.id.replace("_", " ").capitalize(),
-            manufacturer=self.manufacturer or self.kind.manufacturer or None,
-            model=self.model,
             expire_after=_LOST * max(self.reporter.cadence.timeout, self.reporter.cadence.heartbeat),
-            entities={e: row.entity for e, row in shown.items() if e not in self.settings.disabled},
+            entities=with_role(
+                {e: row.entity for e, row in shown.items() if e not in self.settings.disabled},
+                self.settings.role,
+            ),
+            manufacturer=self.identity.get("manufacturer", self.kind.manufacturer) or None,
+            model=self.identity.get("model", self.kind.model) or None,
+            model_id=self.identity.get("model_id"),
+            serial_number=self.identity.get("serial_number"),
+            sw_version=self.identity.get("sw_version"),
         )
 
 

@@ -63,6 +63,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "profile": Meaning("name of a profile of Boondock, or the path of your own"),
     "pull": Meaning("up, down or off"),
     "pull_up": Meaning("ohms between the sender and the supply; without it `calibration` is in volts", "Ω"),
+    "role": Meaning("what it is in the house, in place of what its kind says; `none`: nothing"),
     "route_b_id": Meaning(
         "32 characters from the electricity company; best in a secret file", title="Route B ID"
     ),
@@ -79,12 +80,14 @@ MEANINGS: Mapping[str, Meaning] = {
 }
 """Every setting of `[device.<id>]`."""
 
-_OF_SCANS: Mapping[str, Meaning] = {
+OF_SCANS: Mapping[str, Meaning] = {
     **{name: MEANINGS[name] for name in ("port", "bus")},
     "baudrates": Meaning("speeds to try, one after the other; the usual ones if it is left out", "bit/s"),
     "seconds": Meaning("how long to listen", "s"),
     "units": Meaning("Modbus units to ask: a number, or two such as 1-10"),
 }
+"""Every parameter of device_scan."""
+
 # What finds devices of a kind is a scan of all that hangs on its wire.
 _SCANNED = (Wire.BLE, Wire.MODBUS, Wire.I2C)
 _PORTS = Path("/dev/serial/by-id")
@@ -107,7 +110,7 @@ class Forms:
     def __init__(self, which: str, settings: Settings, scan: type[Struct] | None) -> None:
         self._which = which
         self._settings = settings
-        self._scan = None if scan is None else _of_struct(scan, _OF_SCANS, which)
+        self._scan = None if scan is None else _of_struct(scan, OF_SCANS, which)
         self._whole: Mapping[str, Schema] = _of_struct(DeviceSettings, MEANINGS, which)["properties"]
 
     def listing(self, wanted: str | None, place: Place) -> Listing:

@@ -240,6 +240,7 @@ def _own(settings: Settings, name: str, table: Import, now: float) -> Owned:
         name="import",
         title="Device that publishes in its own words",
         manufacturer=table.manufacturer or "",
+        model=table.model or "",
         rows=imported.rows,
         source="its [[import]] table",
         imported=imported,
@@ -248,7 +249,7 @@ def _own(settings: Settings, name: str, table: Import, now: float) -> Owned:
     cadence = Cadence(general.min_interval, general.heartbeat, table.timeout)
     steps = {entity: row.step for entity, row in imported.rows.items()}
     device = Device(kind=kind.name, name=table.name, timeout=table.timeout)
-    return Owned(name, device, kind, Coalescer(cadence, steps, now), imported.rows, model=table.model)
+    return Owned(name, device, kind, Coalescer(cadence, steps, now), imported.rows)
 
 
 def subscriptions(settings: Settings) -> list[Subscription]:

@@ -37,7 +37,10 @@ log = logging.getLogger(__name__)
 FILE = "boondock.toml"
 MOST = 200
 # What may change while the device stays the one it was: its values need not be cleared.
-_COSMETIC = ("name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "every", "cron", "jitter")
+_COSMETIC = (
+    *("name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role"),
+    *("every", "cron", "jitter"),
+)
 
 
 class Entry(Struct, frozen=True):
@@ -270,7 +273,7 @@ def _is_same(before: Device, after: Device) -> bool:
 
 def _take_over(fresh: Owned, before: Owned) -> None:
     """Go on with what the device has told."""
-    fresh.seen, fresh.model = before.seen, before.model
+    fresh.seen, fresh.identity = before.seen, before.identity
     if fresh.kind.discovers:
         fresh.rows = before.rows
         fresh.reporter.steps = {**before.reporter.steps, **fresh.settings.steps}

@@ -12,6 +12,8 @@ from annotated_types import Ge, Gt, Le
 Seconds = Annotated[float, Gt(0), Le(31_536_000)]
 Days = Annotated[int, Ge(1), Le(36_500)]
 Pull = Literal["up", "down", "off"]
+# What a value is in the energy flow of the house; docs/contract.md says each.
+Role = Literal["battery", "starter", "solar", "grid", "charger", "alternator", "generator", "load", "tank"]
 
 # A kind of device that no collector owns: the statistician derives its energy from another's power.
 INTEGRAL = "integral"
@@ -139,6 +141,8 @@ class Device(Table):
     timeout: Seconds | None = None
     steps: dict[str, Annotated[float, Ge(0), Le(1e9)]] = field(default_factory=dict)
     disabled: tuple[str, ...] = ()
+    # What its values are in the energy flow of the house, in place of what its kind says.
+    role: Role | Literal["none"] | None = None
     # How it is reached and when it is asked.
     address: str | int | None = None
     key: str | None = field(default=None, repr=False)
@@ -334,6 +338,7 @@ class ImportEntity(Table):
     map: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     diagnostic: bool = False
+    role: Role | None = None
     command_topic: str | None = None
     payload_on: str | None = None
     payload_off: str | None = None

@@ -11,7 +11,7 @@ from bus.access_log import AccessLog
 from bus.command_server import Answers, CommandServer, Order, readable
 from bus.commands import Code, Command, Refused, Switch, Wanted
 from bus.events import Connected, Disconnected, Message, Publishes, Sent, Unpublished
-from bus.health import decode_problems, why_aside
+from bus.health import VERSION, decode_problems, why_aside
 from bus.messages import OFFLINE, BadMessageError, Value, decode_reading
 from bus.pins import PinError
 from bus.publisher import Publisher
@@ -426,6 +426,8 @@ class Controller:
         return About(
             name=self._settings.controller.name,
             manufacturer="Boondock",
+            model="Relays",
+            sw_version=VERSION,
             backend=self._outputs.pins.backend,
             entities=entities | self._feedbacks.entities(),
         )

@@ -32,7 +32,7 @@ from bus.requests import ENVELOPE
 from bus.topics import ID, Topics, Verb
 from cli.broker.rights import COLLECTORS, CONTROLLER
 from collector.device_store import Which
-from collector.form import KindEntry
+from collector.form import MEANINGS, OF_SCANS, KindEntry
 from collector.listening import Advertiser, Listen
 from collector.read import Now
 from collector.registry import Entry, Registry, verbs
@@ -141,6 +141,8 @@ _SAID: Mapping[tuple[str, int], tuple[str, ...]] = {
     (Verb.PAGE, 0): ("page",),
     (Verb.ALARM, 1): ("alarm",),
 }
+# Those whose examples are no JSON of docs/contract.md.
+_OTHERS = (*_PLAIN, "command", "answer")
 _PARAMETERS: Mapping[str, Json] = {
     "device": {"description": "Id of a device", "examples": ["mppt"]},
     "entity": {"description": "Id of an entity of the device", "examples": ["voltage"]},
@@ -288,7 +290,11 @@ def _channel(address: str | None, said: list[str], about: str) -> Json:
     return {
         "address": address,
         "description": about,
-        **({"parameters": {one: _PARAMETERS[one] for one in named}} if named else {}),
+        **(
+            {"parameters": {one: _PARAMETERS.get(one, {"description": "An id"}) for one in named}}
+            if named
+            else {}
+        ),
         "messages": {one: _ref("messages", one) for one in said},
     }
 
@@ -339,7 +345,7 @@ def _operations() -> Iterator[tuple[str, Json]]:
 
 def _messages() -> Iterator[tuple[str, Json]]:
     of_contract = dict(examples(CONTRACT))
-    for kind in (*_STRUCTS, "reading", "backlog"):
+    for kind in dict.fromkeys(one for said in _SAID.values() for one in said if one not in _OTHERS):
         struct = _STRUCTS.get(kind)
         schema = "Reading" if struct is None else struct.__name__
         yield kind, _message(kind, _ref("schemas", schema), [of_contract[kind]])
@@ -382,8 +388,8 @@ def _page(service: str) -> str:
 
 def _said_of(verb: str, service: str) -> str:
     """Read what a page says of a verb first. Raises ContractError."""
-    page = REGISTRY if verb == "log" else _page(service)
-    found = re.search(rf"^### {verb}\n\n(.+?)(?:\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
+    page, heading = (CONTRACT, "Access log") if verb == "log" else (_page(service), verb)
+    found = re.search(rf"^### {heading}\n\n(.+?)(?:\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
     if found is None:
         raise ContractError(f"no section ### {verb} of {service}")
     return prose(" ".join(found[1].split()))
@@ -394,6 +400,9 @@ def _request(verb: str, service: str, params: list[type[Struct]], schemas: Json)
     envelope = {key: _ref("schemas", f"Envelope/properties/{key}") for key in ENVELOPE}
     made, found = _components(params)
     forms = [found.pop(one["$ref"].rpartition("/")[2]) for one in made]
+    if service == "collector":
+        words = {key: one.text for key, one in {**MEANINGS, **OF_SCANS}.items()}
+        forms = [_with_words(form, words) for form in forms]
     forms = [{**form, "properties": {**form["properties"], **envelope}} for form in forms]
     schemas |= found
     asked = ((Topics().parse(to), text) for to, text in sent(_page(service)))

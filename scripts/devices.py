@@ -133,6 +133,8 @@ def _notes(row: Row) -> str:
         notes.append("where the device has it")
     if entity.diagnostic:
         notes.append("diagnostic")
+    if entity.role:
+        notes.append(f"role {entity.role}")
     return "; ".join(notes)
 
 

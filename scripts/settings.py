@@ -43,6 +43,7 @@ settings in place; [settings.md](settings.md) says where they may stand, and how
 them. A process reads them when it starts.
 """
 
+_ROLES = "[contract.md](contract.md#roles-what-a-value-is-in-the-house)"
 TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
     "[broker]": (
         Broker,
@@ -174,6 +175,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "map": "our words for the device's words",
             "options": "all words it may have",
             "diagnostic": "it is about the device itself, not about what it measures",
+            "role": f"what it is in the energy flow of the house ({_ROLES})",
             "command_topic": "where it takes commands",
             "payload_on": "what to send for ON",
             "payload_off": "what to send for OFF",

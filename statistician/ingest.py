@@ -128,6 +128,7 @@ class Ingest(Part):
 
     def _describe(self, device: str, about: about_message.About) -> None:
         self._watermarks.described(device, about.service)
+        self._derived.source_described(device, about)
         for key in about.entities:
             check_id(key, "entity")
         for record in self._entity_limits.describe(device, about, self._clock.wall()):

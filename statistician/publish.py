@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from bus import about as about_message
 from bus.about import TOTAL, TOTAL_INCREASING, About, Entity
 from bus.events import Publishes
+from bus.health import VERSION
 from bus.messages import (
     OFFLINE,
     ONLINE,
@@ -162,6 +163,9 @@ class _Energy:
     about: About
     integral: Integral
     max_gap: int
+    # Its owner's word; None: that of its source, if it counts in that one's direction.
+    role: str | None
+    opposite: bool
     described: bool = False
     # What clients were told.
     said_ts: int | None = None
@@ -185,13 +189,25 @@ class Derived(Part):
     def __contains__(self, device: str) -> bool:
         return device in self._energies
 
+    def source_described(self, device: str, about: About) -> None:
+        """Take over the role of a power whose about came."""
+        for energy in self._sources.get(device, ()):
+            role = _role(energy, about.entities.get(energy.key))
+            entity = energy.about.entities[ENERGY]
+            if role != entity.role:
+                entities = {ENERGY: replace(entity, role=role)}
+                energy.about = replace(energy.about, entities=entities)
+                self._say_about(energy)
+
+    def _say_about(self, energy: _Energy) -> None:
+        self._bus.publish(self._topics.about(energy.device), about_message.encode(energy.about), retain=True)
+
     def resume(self) -> None:
         """Go on from the newest stored energy and the power in force then; say both. Raises StoreError."""
         for source, energies in self._sources.items():
             for energy in energies:
                 self._resume(energy, self._entities.of(source).get(energy.key))
-                topic = self._topics.about(energy.device)
-                self._bus.publish(topic, about_message.encode(energy.about), retain=True)
+                self._say_about(energy)
         self.committed()
 
     def _resume(self, energy: _Energy, power: LiveEntity | None) -> None:
@@ -330,10 +346,19 @@ def _energy(name: str, key: str, device: Device) -> _Energy:
         service="statistician",
         manufacturer="Boondock",
         model=f"Integral of {device.source}",
+        sw_version=VERSION,
         discovery=True,
         entities={ENERGY: entity},
     )
-    return _Energy(name, key, about, Integral(max_gap=max_gap, sign=sign), max_gap)
+    integral = Integral(max_gap=max_gap, sign=sign)
+    return _Energy(name, key, about, integral, max_gap, device.role, opposite=sign == "negative")
+
+
+def _role(energy: _Energy, source: Entity | None) -> str | None:
+    """Return the role of an energy, None if it has none."""
+    if energy.role is not None:
+        return None if energy.role == "none" else energy.role
+    return None if source is None or energy.opposite else source.role
 
 
 def _watts(value: Value, source: LiveEntity | None) -> float | None:

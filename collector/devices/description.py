@@ -101,6 +101,8 @@ class HostText(Enum):
     LOAD = auto()
     UPTIME = auto()
     CARD = auto()
+    SERIAL_NUMBER = auto()
+    SYSTEM = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one frame or poll said: values by entity id in the units of the rows, model and maker if named.
+    """What one frame or poll said: values by entity id in the units of the rows; if named, what it is.
 
     `unknown` lists the entities whose value is null because the device used a code nobody has described;
     `reasons` says of others why they are null; `rows` replaces the kind's where only the device can tell what
@@ -240,6 +242,9 @@ class Decoded:
     earlier: tuple[Earlier, ...] = ()
     last_reset: Mapping[str, int] = field(default_factory=dict)
     manufacturer: str | None = None
+    model_id: str | None = None
+    serial_number: str | None = None
+    sw_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +263,8 @@ class Kind:
     manufacturer: str
     rows: Rows
     source: str
+    # Of devices that never name theirs.
+    model: str = ""
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     tested: tuple[Tested, ...] = (Tested.TWIN,)

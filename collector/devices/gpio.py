@@ -89,8 +89,8 @@ def _make_input(settings: Device) -> GpioInput:
     return GpioInput(_input_rows(settings.device_class), contact(settings, settings.pin, _INPUT_DEBOUNCE_S))
 
 
-_LEVEL = measured("Level", "%", precision=0, step=0)
-_VOLUME = measured("Volume", "L", precision=0, step=0)
+_LEVEL = measured("Level", "%", precision=0, step=0, role="tank")
+_VOLUME = measured("Volume", "L", precision=0, step=0, role="tank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +173,7 @@ GPIO_INPUT = PolledKind(
     name="gpio_input",
     title="Input of the board: a contact, an opto-coupler, the feedback of a relay",
     manufacturer="Generic",
+    model="Contact",
     rows=_input_rows(None),
     source=_SOURCE,
     needs=("pin",),
@@ -187,6 +188,7 @@ TANK_SWITCHES = PolledKind(
     name="tank_switches",
     title="Tank with level switches on the board's inputs",
     manufacturer="Generic",
+    model="Level switches",
     rows={"level": _LEVEL, "volume": _VOLUME},
     source=_SOURCE,
     needs=("levels",),

@@ -81,6 +81,7 @@ def row_of(key: str, one: ImportEntity) -> Row:
         device_class=one.device_class,
         command=one.command_topic is not None,
         diagnostic=one.diagnostic,
+        role=one.role,
     )
     if is_switch(one):
         return Row(entity=changed(entity, boolean=True))

@@ -94,7 +94,12 @@ class RaspberryPi:
             "clock_synchronised": on_off(line.clock_synchronised()),
             "broker": on_off(line.broker_up()),
         }
-        return Decoded(values, model=model(line.text(HostText.MODEL)))
+        return Decoded(
+            values,
+            model=tree_text(line.text(HostText.MODEL)),
+            serial_number=tree_text(line.text(HostText.SERIAL_NUMBER)),
+            sw_version=pretty_name(line.text(HostText.SYSTEM)),
+        )
 
 
 def _flags(line: HostLine) -> Values:
@@ -162,9 +167,15 @@ def written(text: str | None) -> float | None:
     return round(int(fields[_SECTORS_WRITTEN]) * _SECTOR / _MB, 1)
 
 
-def model(text: str | None) -> str | None:
-    """Return the board's name; device trees end texts with a NUL."""
+def tree_text(text: str | None) -> str | None:
+    """Return a text of the device tree, which ends with a NUL."""
     return (text or "").strip("\0\n ") or None
+
+
+def pretty_name(text: str | None) -> str | None:
+    """Return the name of the operating system for people (os-release(5))."""
+    found = re.search(r"^PRETTY_NAME=(.+)$", text or "", re.MULTILINE)
+    return found[1].strip("\"' ") or None if found else None
 
 
 KIND = PolledKind(

@@ -215,10 +215,10 @@ _PASSWORD = re.compile(r"[0-9A-Za-z]{12}")
 
 
 ROWS: Rows = {
-    "grid_power": measured("Grid power", "W"),
+    "grid_power": measured("Grid power", "W", role="grid"),
     "current_r": measured("Current of phase R", "A", precision=1, step=0.1),
     "current_t": measured("Current of phase T", "A", precision=1, step=0.1, optional=True),
-    "grid_import_energy": measured("Grid import", "Wh", step=1),
+    "grid_import_energy": measured("Grid import", "Wh", step=1, role="grid"),
     "grid_export_energy": measured("Grid export", "Wh", step=1, optional=True),
     "last_half_hour_energy": measured("Import of the last half hour", "Wh", state_class=TOTAL),
     "coefficient": Row(entity=Entity(name="Coefficient", precision=0, diagnostic=True)),

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as changed
+
 from bus.about import MEASUREMENT, TOTAL_INCREASING, Entity
 from collector.devices.description import Row, Value
 
@@ -39,43 +41,44 @@ MEASURES: Mapping[str, Measure] = {
     "L": Measure("volume_storage", MEASUREMENT, 0, 1),
 }
 
-# Name and unit. A trailing number counts strings, trackers, packs (pv_voltage_1) or phases (voltage_l1).
-_NAMES: Mapping[str, tuple[str, str]] = {
-    "pv_power": ("PV power", "W"),
-    "pv_voltage": ("PV voltage", "V"),
-    "pv_current": ("PV current", "A"),
-    "pv_energy_today": ("PV energy today", "Wh"),
-    "pv_energy_total": ("PV energy", "Wh"),
-    "energy_today": ("Energy today", "Wh"),
-    "energy_total": ("Energy", "Wh"),
-    "power": ("Power", "W"),
-    "apparent_power": ("Apparent power", "VA"),
-    "reactive_power": ("Reactive power", "var"),
-    "load_power": ("Load power", "W"),
-    "grid_power": ("Grid power", "W"),
-    "grid_voltage": ("Grid voltage", "V"),
-    "grid_current": ("Grid current", "A"),
-    "grid_import_energy": ("Energy imported from the grid", "Wh"),
-    "grid_export_energy": ("Energy exported to the grid", "Wh"),
-    "grid_import_energy_today": ("Energy imported from the grid today", "Wh"),
-    "grid_export_energy_today": ("Energy exported to the grid today", "Wh"),
-    "battery_power": ("Battery power", "W"),
-    "battery_voltage": ("Battery voltage", "V"),
-    "battery_current": ("Battery current", "A"),
-    "battery_soc": ("Battery state of charge", "%"),
-    "battery_soh": ("Battery state of health", "%"),
-    "battery_temperature": ("Battery temperature", "°C"),
-    "battery_charge_energy": ("Energy into the battery", "Wh"),
-    "battery_discharge_energy": ("Energy out of the battery", "Wh"),
-    "battery_charge_energy_today": ("Energy into the battery today", "Wh"),
-    "battery_discharge_energy_today": ("Energy out of the battery today", "Wh"),
-    "voltage": ("Voltage", "V"),
-    "current": ("Current", "A"),
-    "frequency": ("Frequency", "Hz"),
-    "temperature": ("Temperature", "°C"),
+# Name, unit, role. A trailing number counts strings, trackers, packs (pv_voltage_1) or phases (voltage_l1):
+# parts, which have no role. What flows out of the battery or to the grid has none either.
+_NAMES: Mapping[str, tuple[str, str, str | None]] = {
+    "pv_power": ("PV power", "W", "solar"),
+    "pv_voltage": ("PV voltage", "V", "solar"),
+    "pv_current": ("PV current", "A", "solar"),
+    "pv_energy_today": ("PV energy today", "Wh", "solar"),
+    "pv_energy_total": ("PV energy", "Wh", "solar"),
+    "energy_today": ("Energy today", "Wh", None),
+    "energy_total": ("Energy", "Wh", None),
+    "power": ("Power", "W", None),
+    "apparent_power": ("Apparent power", "VA", None),
+    "reactive_power": ("Reactive power", "var", None),
+    "load_power": ("Load power", "W", "load"),
+    "grid_power": ("Grid power", "W", "grid"),
+    "grid_voltage": ("Grid voltage", "V", "grid"),
+    "grid_current": ("Grid current", "A", "grid"),
+    "grid_import_energy": ("Energy imported from the grid", "Wh", "grid"),
+    "grid_export_energy": ("Energy exported to the grid", "Wh", None),
+    "grid_import_energy_today": ("Energy imported from the grid today", "Wh", "grid"),
+    "grid_export_energy_today": ("Energy exported to the grid today", "Wh", None),
+    "battery_power": ("Battery power", "W", "battery"),
+    "battery_voltage": ("Battery voltage", "V", "battery"),
+    "battery_current": ("Battery current", "A", "battery"),
+    "battery_soc": ("Battery state of charge", "%", "battery"),
+    "battery_soh": ("Battery state of health", "%", None),
+    "battery_temperature": ("Battery temperature", "°C", "battery"),
+    "battery_charge_energy": ("Energy into the battery", "Wh", "battery"),
+    "battery_discharge_energy": ("Energy out of the battery", "Wh", None),
+    "battery_charge_energy_today": ("Energy into the battery today", "Wh", "battery"),
+    "battery_discharge_energy_today": ("Energy out of the battery today", "Wh", None),
+    "voltage": ("Voltage", "V", None),
+    "current": ("Current", "A", None),
+    "frequency": ("Frequency", "Hz", None),
+    "temperature": ("Temperature", "°C", None),
 }
 _DIAGNOSTIC = frozenset({"battery_soh", "temperature"})
-SERIAL_NUMBER = "serial_number"
+SERIAL_NUMBER, FIRMWARE = "serial_number", "firmware"
 
 
 _PLAIN = Measure(None, MEASUREMENT, 0, 0)
@@ -91,6 +94,7 @@ def measured(
     step: float | None = None,
     diagnostic: bool = False,
     daily: bool = False,
+    role: str | None = None,
     optional: bool = False,
 ) -> Row:
     """Declare a number; what is not given follows from its unit in MEASURES."""
@@ -103,6 +107,7 @@ def measured(
         precision=measure.precision if precision is None else precision,
         diagnostic=diagnostic,
         daily=daily,
+        role=role,
     )
     return Row(entity=entity, step=measure.step if step is None else step, optional=optional)
 
@@ -115,7 +120,7 @@ def common(
     base, number = (numbered[1], f" {numbered[2].upper()}{numbered[3]}") if numbered else (entity, "")
     if base not in _NAMES:
         return None
-    name, unit = _NAMES[base]
+    name, unit, role = _NAMES[base]
     return measured(
         name + number,
         unit,
@@ -124,6 +129,7 @@ def common(
         step=step,
         diagnostic=base in _DIAGNOSTIC,
         daily=base.endswith("energy_today"),
+        role=None if numbered else role,
         optional=optional,
     )
 
@@ -153,6 +159,28 @@ def problem(name: str, *, diagnostic: bool = True) -> Row:
     return flag(name, "problem", diagnostic=diagnostic)
 
 
+# Units of what flows or is stored.
+_FLOWS = ("V", "A", "W", "VA", "Wh", "Ah", "L", "%")
+
+
+def with_role(entities: Mapping[str, Entity], role: str | None) -> dict[str, Entity]:
+    """Give a device's values the role that its owner says, in place of their own; "none" takes it away.
+
+    A device without roles gets it for all that it measures or switches of the van. The starter battery that
+    is measured beside another one stays that.
+    """
+    if role is None:
+        return dict(entities)
+    roles = {key: one.role for key, one in entities.items() if one.role != "starter"}
+    its = {key for key, own in roles.items() if own is not None} or {
+        key
+        for key in roles
+        if not entities[key].diagnostic and (entities[key].boolean or entities[key].unit in _FLOWS)
+    }
+    new = None if role == "none" else role
+    return {key: changed(one, role=new) if key in its else one for key, one in entities.items()}
+
+
 def as_optional(row: Row) -> Row:
     """Copy a row so that it appears once the device has reported it."""
     return replace(row, optional=True)
@@ -161,6 +189,10 @@ def as_optional(row: Row) -> Row:
 def serial_number() -> Row:
     """Declare a device's serial number."""
     return text("Serial number", diagnostic=True, optional=True)
+
+
+# Entities that tell what the device itself is: the keys of about that they fill in.
+IDENTITY: Mapping[str, str] = {SERIAL_NUMBER: "serial_number", FIRMWARE: "sw_version"}
 
 
 def on_off(on: bool | None) -> Value:  # noqa: FBT001 — the value itself

@@ -206,6 +206,8 @@ _FILES: dict[HostText, tuple[str, ...]] = {
     HostText.LOAD: ("proc/loadavg",),
     HostText.UPTIME: ("proc/uptime",),
     HostText.CARD: ("sys/block/mmcblk0/stat",),
+    HostText.SERIAL_NUMBER: ("proc/device-tree/serial-number",),
+    HostText.SYSTEM: ("etc/os-release", "usr/lib/os-release"),
 }
 _HWMON = "sys/class/hwmon/hwmon*"
 _HWMON_NAME = "rpi_volt"

@@ -26,7 +26,7 @@ WITH_GOALS = {
     "siege": 6,
 }
 # These are quick enough to run always.
-QUICK = {"compile", "purge", "query", "wear"}
+QUICK = {"compile", "purge"}
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 
 

@@ -13,10 +13,11 @@ from collector.devices.raspberry_pi import (
     ROWS,
     first_number,
     memory,
-    model,
+    pretty_name,
     switch,
     temperature,
     throttled,
+    tree_text,
     written,
 )
 from collector.transports.board import Host
@@ -215,8 +216,16 @@ def test_another_file_system_is_told_of_apart(pi: Machine) -> None:
         (written, machine.CARD, 640.6),
         (written, "1 2 3", None),
         (written, "1 2 3 4 5 6 x 8", None),
-        (model, "Raspberry Pi Zero 2 W Rev 1.0\0", "Raspberry Pi Zero 2 W Rev 1.0"),
-        (model, "\0", None),
+        (tree_text, "Raspberry Pi Zero 2 W Rev 1.0\0", "Raspberry Pi Zero 2 W Rev 1.0"),
+        (tree_text, "\0", None),
+        (
+            pretty_name,
+            'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+            "Debian GNU/Linux 12 (bookworm)",
+        ),
+        (pretty_name, "PRETTY_NAME=Alpine\n", "Alpine"),
+        (pretty_name, "NAME=Debian\n", None),
+        (pretty_name, None, None),
     ],
 )
 def test_texts(function: Callable[[str | None], object], text: str, value: object) -> None:

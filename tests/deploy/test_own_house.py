@@ -69,12 +69,14 @@ def test_it_starts_a_broker_of_its_own_where_nothing_listens(
     house: Callable[..., Started], tmp_path: Path
 ) -> None:
     port = free_port()
-    run = house(f"[broker]\nport = {port}\nusername = 'van'\n[lan]\nlisten = ['127.0.0.2']\n")
+    text = f"[broker]\nport = {port}\nusername = 'van'\n[lan]\nlisten = ['127.0.0.2']\n"
+    run = house(f"{text}[statistician]\ndatabase = '{tmp_path}/usb/house.db'\n")
     assert run.shows(ENDS), run.text()
     assert f"broker      127.0.0.1:{port}, started by this run" in run.text()
     assert "[lan]: for the installed house" in run.text()
     assert "[broker] username: not needed here" in run.text()
-    assert str(tmp_path / "data0" / "statistics.db") in run.text()
+    # --data goes before the database of the settings.
+    assert f"database    {tmp_path / 'data0' / 'statistics.db'}\n" in run.text()
     client = Client(port, "camper/#")
     assert answers(client), run.text()
     client.close()
@@ -160,7 +162,7 @@ def test_what_a_broker_remembers_of_a_dead_house_stops_nobody(
     client.close()
 
 
-def test_the_database_of_the_settings_is_used_unless_data_says_otherwise(
+def test_the_database_of_the_settings_is_used_without_data(
     house: Callable[..., Started], tmp_path: Path
 ) -> None:
     database, state = tmp_path / "usb" / "house.db", tmp_path / "state"
@@ -171,10 +173,6 @@ def test_the_database_of_the_settings_is_used_unless_data_says_otherwise(
     assert f"database    {database}\n" in run.text()
     assert eventually(database.exists), run.text()
     assert eventually(lambda: any(state.iterdir())), run.text()
-    run.ends(signal.SIGINT)
-    run = house(text)
-    assert run.shows(ENDS), run.text()
-    assert f"database    {tmp_path / 'data1' / 'statistics.db'}\n" in run.text()
 
 
 def test_a_place_that_cannot_be_written_is_named(house: Callable[..., Started], tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 import json
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import pytest
@@ -15,11 +13,9 @@ from collector.device_store import SECRETS
 from tests.client import Client
 from tests.emulators import victron
 from tests.journeys.house import COMPANY, ROOT, House
+from tests.page_lines import Json, Page, run, shape
 
-PAGE = (ROOT / "docs" / "registry.md").read_text(encoding="utf-8")
-# Each request and the answer printed below it, in the order of the page: later ones build on earlier ones.
-EXAMPLES = re.findall(r"```sh\n(mosquitto_rr [^\n]+)\n```\n\n```json (\w+)\n(.*?)```", PAGE, re.DOTALL)
-LINES = re.findall(r"^mosquitto_\w+ .*$", PAGE, re.MULTILINE)
+PAGE = Page(ROOT / "docs" / "registry.md")
 PLACES = {"collector_serial": scan.FoundUnit, "collector_i2c": scan.Chip}
 ASKED = {"collector_serial": scan.AskUnits, "collector_i2c": scan.AskBus}
 SETTINGS = """
@@ -29,8 +25,6 @@ name = "Solar charger"
 address = "C0:11:22:33:44:66"
 key = "ffffffffffffffffffffffffffffffff"
 """
-
-Json = Any
 
 
 @pytest.fixture(scope="module")
@@ -59,33 +53,17 @@ def option(line: str, name: str) -> str:
     return words[words.index(name) + 1]
 
 
-def printed(word: str) -> Json:
-    (found,) = re.findall(rf"```json {word}\n(.*?)```", PAGE, re.DOTALL)
-    return json.loads(found)
-
-
-def run(line: str, house: House) -> Json:
-    """The answer to a line of the page, run as it stands but for the port."""
-    command = [*shlex.split(line), "-h", "127.0.0.1", "-p", str(house.broker.port), "-W", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
-    return json.loads(done.stdout)
-
-
-def shape(value: Json) -> Json:
-    """Keys and types; entities are shown in part, a problem may be there or not."""
-    if isinstance(value, dict):
-        return {k: "some" if k in ("entities", "problem") else shape(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [shape(one) for one in value[:1]]
-    return "number" if isinstance(value, int | float) else type(value).__name__
+def shown(value: Json) -> Json:
+    """Entities are shown in part, a problem may be there or not."""
+    return shape(value, ("entities", "problem"))
 
 
 def test_the_examples_are_answered_as_printed(house: House) -> None:
-    for line, verb, text in EXAMPLES:
+    for line, verb, expected in PAGE.examples:
         assert f"/{verb} " in line
-        answer, expected = run(line, house), json.loads(text)
+        answer = run(line, house.broker.port)
         assert answer["status"] == "ok", (line, answer)
-        assert shape(answer) == shape(expected), line
+        assert shown(answer) == shown(expected), line
         if isinstance(expected["data"], dict) and "entities" in expected["data"]:
             assert expected["data"]["entities"].items() <= answer["data"]["entities"].items()
             assert expected["data"]["settings"] == answer["data"]["settings"]
@@ -94,30 +72,17 @@ def test_the_examples_are_answered_as_printed(house: House) -> None:
 
 
 def test_the_pair_for_older_clients(house: House) -> None:
-    (pair,) = re.findall(r"```sh pair\n(.*?)\n(.*?)\n```", PAGE, re.DOTALL)
-    place = ["-h", "127.0.0.1", "-p", str(house.broker.port)]
-    listener = subprocess.Popen(
-        [*shlex.split(pair[0]), *place, "-W", "20"], stdout=subprocess.PIPE, text=True
-    )
-    # It does not say when it listens: ask until it has heard.
-    while True:
-        subprocess.run([*shlex.split(pair[1]), *place], check=True, timeout=20)
-        try:
-            said, _ = listener.communicate(timeout=0.3)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    assert json.loads(said)["id"] == 7
+    assert PAGE.ask_by_pair(house.broker.port)["id"] == 7
 
 
 def test_the_error_example(house: House) -> None:
     line = "mosquitto_rr -V 5 -t camper/request/collector_ble/device_remove -e camper/response/me -m"
-    assert run(f"""{line} '{{"device": "mppt"}}'""", house) == printed("error")
+    assert run(f"""{line} '{{"device": "mppt"}}'""", house.broker.port) == PAGE.printed("error")
 
 
 def test_the_scan_example(house: House) -> None:
-    (listen,) = re.findall(r"```sh\n(mosquitto_sub [^\n]+)\n```", PAGE)
-    (ask,) = re.findall(r"```sh scan\n([^\n]+)\n```", PAGE)
+    (listen,) = re.findall(r"```sh\n(mosquitto_sub [^\n]+)\n```", PAGE.text)
+    (ask,) = re.findall(r"```sh scan\n([^\n]+)\n```", PAGE.text)
     client = Client(house.broker.port, option(listen, "-t"))
     try:
         client.publish(option(ask, "-t"), option(ask, "-m"))
@@ -136,29 +101,29 @@ def test_the_scan_example(house: House) -> None:
         last = client.wait(lambda m: b'"ok"' in m.payload)
     finally:
         client.close()
-    assert shape(json.loads(told.payload)) == shape(printed("progress"))
-    assert shape(json.loads(last.payload)) == shape(printed("device_scan"))
+    assert shown(json.loads(told.payload)) == shown(PAGE.printed("progress"))
+    assert shown(json.loads(last.payload)) == shown(PAGE.printed("device_scan"))
 
 
-@pytest.mark.parametrize("line", re.findall(r"```sh other\n([^\n]+)\n```", PAGE))
+@pytest.mark.parametrize("line", re.findall(r"```sh other\n([^\n]+)\n```", PAGE.text))
 def test_the_scans_of_other_collectors_are_understood(line: str) -> None:
     service = option(line, "-t").split("/")[2]
     assert msgspec.json.decode(option(line, "-m"), type=ASKED[service])
-    (found,) = printed({"collector_serial": "modbus", "collector_i2c": "i2c"}[service])["data"]["found"]
+    (found,) = PAGE.printed({"collector_serial": "modbus", "collector_i2c": "i2c"}[service])["data"]["found"]
     assert msgspec.to_builtins(msgspec.convert(found, type=PLACES[service])) == found
 
 
 def test_every_line_is_tried_by_one_of_these_tests() -> None:
-    assert len(LINES) == len(EXAMPLES) + 2 + 2 + 2
+    assert len(PAGE.lines) == len(PAGE.examples) + 2 + 2 + 2
 
 
 def test_the_verbs_of_the_page_are_those_of_a_collector(house: House) -> None:
     line = "mosquitto_rr -V 5 -t camper/request/collector_ble/nonsense -e camper/response/me -m '{}'"
-    text = run(line, house)["error"]["message"]
-    assert set(re.findall(r"^### (\w+)$", PAGE, re.MULTILINE)) == set(text.split("there are ")[1].split(", "))
+    text = run(line, house.broker.port)["error"]["message"]
+    assert set(PAGE.verbs) == set(text.split("there are ")[1].split(", "))
 
 
 def test_every_secret_and_every_parameter_of_a_scan_is_named() -> None:
     parameters = [name for asked in ASKED.values() for name in asked.__struct_fields__]
     for name in (*SECRETS, *parameters, "seconds"):
-        assert f"`{name}`" in PAGE, name
+        assert f"`{name}`" in PAGE.text, name

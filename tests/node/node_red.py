@@ -80,6 +80,14 @@ class NodeRed:
         self._start_of_flow = self._log.stat().st_size
         self.ask("/flows", flow)
 
+    def says(self, text: str) -> None:
+        """Wait until Node-RED has said this since the flow was deployed. Raises TimeoutError."""
+        deadline = time.monotonic() + _PATIENCE
+        while text.encode() not in self._log.read_bytes()[self._start_of_flow :]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Node-RED did not say {text!r}:\n{self._log.read_text()}")
+            time.sleep(0.05)
+
     def types(self) -> set[str]:
         """The types of nodes that are known and without an error."""
         return {kind for one in self.ask("/nodes") if "err" not in one for kind in one["types"]}

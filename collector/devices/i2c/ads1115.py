@@ -148,8 +148,8 @@ _SHORT = 0.01
 _TABLE = "at least two pairs [raw, %], the raw ones all rising or all falling, such as [[240, 0], [33, 100]]"
 
 TANK_ROWS: Rows = {
-    "level": measured("Level", "%", precision=0, step=1),
-    "volume": measured("Volume", "L", precision=1, step=1),
+    "level": measured("Level", "%", precision=0, step=1, role="tank"),
+    "volume": measured("Volume", "L", precision=1, step=1, role="tank"),
     # For the owner who makes the table; in the table's unit, ohms or volts, so that it names none.
     "raw": measured("Raw value", None, precision=2, step=math.inf, diagnostic=True),
 }
@@ -278,6 +278,7 @@ TANK_SENDER = I2cKind(
     name="tank_sender",
     title="Resistive tank sender at an ADS1115",
     manufacturer="Generic",
+    model="Resistive tank sender",
     rows=TANK_ROWS,
     source="Texas Instruments, ADS1115 data sheet SBAS444E; the owner's calibration",
     needs=("channel", "calibration"),

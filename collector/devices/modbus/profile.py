@@ -1,16 +1,19 @@
 """Profiles: which registers of a Modbus device mean what; docs/profile-format.md is the page of it. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace as changed
 
 from bus.about import Entity
 from collector.devices.description import Row, Rows
 from collector.devices.modbus import SIZES
 from collector.devices.rows import MEASURES, SERIAL_NUMBER, common, measured, serial_number, status, text
+from config.model import Role
 
 # Modbus Application Protocol V1.1b3, 6.1 to 6.4: 1 to 125 registers in one request.
 LAST_REGISTER = 0xFFFF
@@ -73,6 +76,7 @@ class Described(_Table):
     step: Exact | None = None
     diagnostic: bool = False
     daily: bool = False
+    role: Role | None = None
 
     @property
     def title(self) -> str:
@@ -84,7 +88,7 @@ class Described(_Table):
         step = None if self.step is None else float(self.step)
         shared = common(self.id, precision=self.precision, step=step, optional=optional)
         if shared is not None and self.unit is None:
-            return shared
+            return replace(shared, entity=changed(shared.entity, role=self.role or shared.entity.role))
         if self.unit is None:
             raise ProfileError(f"{where}.unit", "it is missing", ", ".join(MEASURES))
         return measured(
@@ -96,6 +100,7 @@ class Described(_Table):
             step=step,
             diagnostic=self.diagnostic,
             daily=self.daily,
+            role=self.role,
             optional=optional,
         )
 
@@ -270,6 +275,7 @@ def _row(value: Value, where: str, *, optional: bool) -> Row:
             boolean=True,
             device_class=value.device_class,
             diagnostic=value.diagnostic,
+            role=value.role,
             command=value.command is not None,
         )
         return Row(entity=entity, optional=optional)

@@ -263,7 +263,8 @@ class SunSpecDevice:
 
     unit: int
     _requests: tuple[Request, ...] = ()
-    _identity: tuple[str | None, str | None, str | None] = (None, None, None)
+    # Maker, model, serial number and version.
+    _identity: tuple[str | None, ...] = (None,) * 4
     _rows: dict[str, Row] = field(default_factory=dict)
     _place: int = 0
     _reader: BlockReader = field(default_factory=lambda: BlockReader(strict=True))
@@ -309,8 +310,7 @@ class SunSpecDevice:
         commons = [model for model in found if model.model_id == 1]
         if commons:
             _refresh(reader, commons[0])
-            texts = [text(commons[0], name) for name in ("Mn", "Md", "SN")]
-            self._identity = (texts[0], texts[1], texts[2])
+            self._identity = tuple(text(commons[0], name) for name in ("Mn", "Md", "SN", "Vr"))
         # By its place, for a model may stand there twice.
         known = [Request(str(model.model_addr), model) for model in found if model.model_id in KNOWN]
         if not known:
@@ -330,12 +330,12 @@ class SunSpecDevice:
         models, values = tuple(one.block for one in self._requests), told.values
         storage = any(model.model_id in STORAGE for model in models)
         values |= trackers(models, storage=storage, dc_power=values.get("dc_power"))
-        maker, name, serial = self._identity
+        maker, name, serial, version = self._identity
         if serial is not None:
             values[SERIAL_NUMBER] = serial
         for entity in values:
             self._rows.setdefault(entity, row(entity))
-        return replace(told, model=name or None, rows=dict(self._rows), manufacturer=maker or None)
+        return replace(told, model=name, rows=dict(self._rows), manufacturer=maker, sw_version=version)
 
     def _values(self, model: Model, unknown: list[str]) -> Iterator[tuple[str, Value]]:
         turned = model.model_id in METERS and (self._identity[0] or "").startswith(EXPORT_POSITIVE)

@@ -77,15 +77,15 @@ LYNX_BMS = Layout(
     title="Victron Lynx Smart BMS over Bluetooth",
     length=16,
     fields=(
-        volts_field("voltage", "Voltage", 24, most=70),
+        volts_field("voltage", "Voltage", 24, most=70, role="battery"),
         # The largest carries 1000 A.
-        amperes_field("current", "Current", 40, within=(-1200, 1200)),
-        Power("power", measured("Power", "W", precision=1)),
+        amperes_field("current", "Current", 40, within=(-1200, 1200), role="battery"),
+        Power("power", measured("Power", "W", precision=1, role="battery")),
         # victron-ble looks for 14 set bits in this field of 10.
         soc_field(90),
         consumed_field(100),
         time_remaining_field(8),
-        degrees_field("Temperature", 120),
+        degrees_field("Temperature", 120, role="battery"),
         Code("error", "Error", 0, 8, _LYNX_ERRORS, diagnostic=True),
         _lynx_output("allow_to_charge", "Allowed to charge", 58),
         _lynx_output("allow_to_discharge", "Allowed to discharge", 60),
@@ -186,8 +186,8 @@ SMART_LITHIUM = Layout(
     title="Victron Lithium Battery Smart over Bluetooth",
     length=16,
     fields=(
-        Number("voltage", volts("Voltage"), 104, 12, 100),
-        degrees_field("Temperature", 120),
+        Number("voltage", volts("Voltage", role="battery"), 104, 12, 100),
+        degrees_field("Temperature", 120, role="battery"),
         Cells(_CELLS),
         # 0 stands until the battery was charged to 100 % once.
         Code("balancer", "Balancer", 116, 4, "balancer", absent=(0x0F, 0), diagnostic=True),

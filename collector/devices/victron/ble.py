@@ -112,7 +112,8 @@ def decode(layout: Layout, raw: bytes, key: bytes) -> Decoded:
     # What lies beyond the layout is noise.
     record = Record(int.from_bytes(decrypt(raw, key)[: layout.length], "little"))
     layout.read(record)
-    return Decoded(record.values, MODELS.get(model_id), (*record.unknown, *record.unknown_reasons))
+    unknown = (*record.unknown, *record.unknown_reasons)
+    return Decoded(record.values, MODELS.get(model_id), unknown, model_id=f"0x{model_id:04X}")
 
 
 def kind_of(name: str, layout: Layout) -> BleKind:

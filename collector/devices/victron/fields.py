@@ -299,14 +299,14 @@ def power(voltage: Value, current: Value) -> float | None:
     return round(voltage * current, 2)
 
 
-def volts(name: str, *, diagnostic: bool = False, optional: bool = False) -> Row:
+def volts(name: str, *, role: str | None = None, diagnostic: bool = False, optional: bool = False) -> Row:
     """Declare a voltage as fine as Victron's devices say it."""
-    return measured(name, "V", precision=2, step=0.01, diagnostic=diagnostic, optional=optional)
+    return measured(name, "V", precision=2, step=0.01, role=role, diagnostic=diagnostic, optional=optional)
 
 
-def amperes(name: str, *, optional: bool = False) -> Row:
+def amperes(name: str, *, role: str | None = None, optional: bool = False) -> Row:
     """Declare a current in tenths of an ampere."""
-    return measured(name, "A", precision=1, step=0.1, optional=optional)
+    return measured(name, "A", precision=1, step=0.1, role=role, optional=optional)
 
 
 def volts_field(
@@ -317,11 +317,12 @@ def volts_field(
     *,
     signed: bool = True,
     most: float = 100,
+    role: str | None = None,
     optional: bool = False,
     absent: tuple[int, ...] = (),
 ) -> Number:
     """Declare a voltage, 0 to `most` V."""
-    row = volts(name, optional=optional)
+    row = volts(name, role=role, optional=optional)
     return Number(entity, row, start, length, 100, signed=signed, absent=absent, within=(0, most))
 
 
@@ -332,22 +333,23 @@ def amperes_field(
     length: int = 16,
     *,
     within: tuple[float, float] | None = None,
+    role: str | None = None,
     optional: bool = False,
     absent: tuple[int, ...] = (),
 ) -> Number:
     """Declare a current in tenths of an ampere; 16 bits are signed."""
-    row = amperes(name, optional=optional)
+    row = amperes(name, role=role, optional=optional)
     return Number(entity, row, start, length, 10, signed=length == 16, absent=absent, within=within)
 
 
-def degrees_field(name: str, start: int) -> Number:
+def degrees_field(name: str, start: int, *, role: str | None = None) -> Number:
     """Declare a temperature in whole °C."""
-    return Number("temperature", measured(name, "°C", precision=0, step=1), start, 7, plus=-40)
+    return Number("temperature", measured(name, "°C", precision=0, step=1, role=role), start, 7, plus=-40)
 
 
 def soc_field(start: int) -> Number:
     """Declare the state of charge."""
-    row = measured("State of charge", "%", device_class="battery")
+    row = measured("State of charge", "%", device_class="battery", role="battery")
     return Number("soc", row, start, 10, 10, within=(0, 100))
 
 
@@ -360,4 +362,4 @@ def consumed_field(start: int) -> Number:
 
 def time_remaining_field(start: int) -> Number:
     """Declare how long the battery lasts at this load."""
-    return Number("time_remaining", measured("Time remaining", "s"), start, 16, times=60)
+    return Number("time_remaining", measured("Time remaining", "s", role="battery"), start, 16, times=60)

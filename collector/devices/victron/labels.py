@@ -6,12 +6,22 @@ Labels, units, codes and formats: Victron Energy, VE.Direct Protocol, table "Fie
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from bus.about import TOTAL_INCREASING, Entity
 from collector.devices.description import Row, Rows, Value
-from collector.devices.rows import as_optional, flag, measured, serial_number, status, text
+from collector.devices.rows import (
+    FIRMWARE,
+    SERIAL_NUMBER,
+    as_optional,
+    flag,
+    measured,
+    serial_number,
+    status,
+    text,
+    with_role,
+)
 from collector.devices.victron import OFF_REASON_ROWS, reason_rows
 from collector.devices.victron.ble import KINDS, WORDS
 from collector.devices.victron.fields import amperes, volts
@@ -145,8 +155,8 @@ def _count(entity: str, name: str) -> Label:
     return Label(entity, row, _one)
 
 
-def _counter(entity: str, name: str) -> Label:
-    return Label(entity, measured(name, "Wh", optional=True), _energy)
+def _counter(entity: str, name: str, role: str | None = None) -> Label:
+    return Label(entity, measured(name, "Wh", role=role, optional=True), _energy)
 
 
 def _extreme(entity: str, name: str) -> Label:
@@ -155,9 +165,9 @@ def _extreme(entity: str, name: str) -> Label:
 
 _DEVICE: dict[str, Label] = {
     "Relay": Label("relay", flag("Relay", diagnostic=True, optional=True), _switch),
-    "FW": _said("firmware", "Firmware", _firmware),
-    "FWE": _said("firmware", "Firmware", _long_firmware),
-    "SER#": Label("serial_number", serial_number(), str),
+    "FW": _said(FIRMWARE, "Firmware", _firmware),
+    "FWE": _said(FIRMWARE, "Firmware", _long_firmware),
+    "SER#": Label(SERIAL_NUMBER, serial_number(), str),
 }
 _MONITOR: dict[str, Label] = {
     "V": _as_bluetooth("voltage", _MONITOR_ROWS, _milli, within=_BATTERY_V),
@@ -194,7 +204,7 @@ _MONITOR: dict[str, Label] = {
     "H15": _extreme("lowest_starter_voltage", "Lowest starter voltage"),
     "H16": _extreme("highest_starter_voltage", "Highest starter voltage"),
     "H17": _counter("energy_discharged", "Energy discharged"),
-    "H18": _counter("energy_charged", "Energy charged"),
+    "H18": _counter("energy_charged", "Energy charged", "battery"),
 }
 _CHARGER: dict[str, Label] = {
     "V": _as_bluetooth("voltage", _SOLAR_ROWS, _milli, within=_BATTERY_V),
@@ -206,9 +216,9 @@ _CHARGER: dict[str, Label] = {
 }
 _SUN: dict[str, Label] = {
     "PPV": _as_bluetooth("power", _SOLAR_ROWS, _one, within=(0, 20_000)),
-    "VPV": Label("solar_voltage", volts("Solar voltage"), _milli, within=(-1, 600)),
+    "VPV": Label("solar_voltage", volts("Solar voltage", role="solar"), _milli, within=(-1, 600)),
     "MPPT": _code("tracker_state", "Tracker", TRACKER_STATES, optional=True),
-    "H19": _counter("yield_total", "Yield"),
+    "H19": _counter("yield_total", "Yield", "solar"),
     "H20": _as_bluetooth("yield_today", _SOLAR_ROWS, _energy, within=(0, 200_000)),
     "H21": _aside("highest_power_today", "Highest power today", "W", _one),
     # A day's result, not a counter: it goes up and down.
@@ -269,9 +279,16 @@ def _rows(family: Family) -> Rows:
         rows |= _all_optional(reason_rows(bits, "warning"))
     if family is not Family.MONITOR:
         rows |= _all_optional(OFF_REASON_ROWS)
-    return _all_optional(rows) if family is Family.OTHER else rows
+    return _all_optional(_without_role(rows)) if family is Family.OTHER else rows
+
+
+def _without_role(rows: Rows) -> Rows:
+    plain = with_role({entity: row.entity for entity, row in rows.items()}, "none")
+    return {entity: replace(row, entity=plain[entity]) for entity, row in rows.items()}
 
 
 ROWS: Mapping[Family, Rows] = {family: _rows(family) for family in Family}
+# Of a monitor that is set to measure a consumer or a source: which, its owner says with `role`.
+METER_ROWS = _without_role(ROWS[Family.MONITOR])
 # What any of them says.
 ALL_ROWS: Rows = {entity: row for rows in ROWS.values() for entity, row in _all_optional(rows).items()}

@@ -37,13 +37,14 @@ BATTERY_SENSE = 0x0102
 
 
 def _watts_field(
-    entity: str, name: str, start: int, length: int = 16, *, within: tuple[float, float]
+    entity: str, name: str, start: int, length: int = 16, *, within: tuple[float, float], role: str
 ) -> Number:
-    return Number(entity, measured(name, "W"), start, length, signed=within[0] < 0, within=within)
+    row = measured(name, "W", role=role)
+    return Number(entity, row, start, length, signed=within[0] < 0, within=within)
 
 
 def _yield_field(start: int) -> Number:
-    row = measured("Yield today", "Wh", daily=True)
+    row = measured("Yield today", "Wh", daily=True, role="solar")
     return Number("yield_today", row, start, 16, times=10, within=(0, 200_000))
 
 
@@ -53,14 +54,23 @@ _AC_INPUT = Code("ac_input", "Active AC input", 46, 2, "ac_input", absent=(3,))
 # The first stands in the document; devices send the second: captures of the Smart Battery Sense, and
 # github.com/victronenergy/dbus-ble-sensors, src/victron-battery_monitor.c.
 _NO_CURRENT = (0x3FFFFF, 0x1FFFFF)
+
+
 # The largest shunt Victron sells is for 2000 A.
-_SHUNT_CURRENT = Number(
-    "current", measured("Current", "A"), 66, 22, 1000, signed=True, absent=_NO_CURRENT, within=(-2000, 2000)
-)
-_SHUNT_POWER = Power("power", measured("Power", "W", precision=1))
+def _shunt(role: str | None) -> tuple[Number, Power]:
+    current, power = measured("Current", "A", role=role), measured("Power", "W", precision=1, role=role)
+    within = (-2000, 2000)
+    return (
+        Number("current", current, 66, 22, 1000, signed=True, absent=_NO_CURRENT, within=within),
+        Power("power", power),
+    )
+
+
 # What the auxiliary input measures; a sensor at 0 K is a sensor that is not there.
 _NO_SENSOR = (0xFFFF, 0)
-_STARTER = Number("starter_voltage", volts("Starter voltage", optional=True), 48, 16, 100, signed=True)
+_STARTER = Number(
+    "starter_voltage", volts("Starter voltage", role="starter", optional=True), 48, 16, 100, signed=True
+)
 _MIDPOINT = Number("midpoint_voltage", volts("Midpoint voltage", optional=True), 48, 16, 100)
 _TEMPERATURE = Number(
     "temperature", measured("Temperature", "°C", optional=True), 48, 16, 100, plus=-273.15, absent=_NO_SENSOR
@@ -105,8 +115,9 @@ RECORDS: Mapping[str, Layout] = {
         fields=(
             _CHARGE_STATE,
             _charger_error(8),
-            volts_field("voltage", "Battery voltage", 16, 13, signed=False, most=66),
-            amperes_field("current", "Battery current", 29, 11),
+            volts_field("voltage", "Battery voltage", 16, 13, signed=False, most=66, role="battery"),
+            amperes_field("current", "Battery current", 29, 11, role="charger"),
+            Power("power", measured("Charging power", "W", role="charger")),
             volts_field("voltage_2", "Battery 2 voltage", 40, 13, signed=False, most=66, optional=True),
             amperes_field("current_2", "Battery 2 current", 53, 11, optional=True),
             volts_field("voltage_3", "Battery 3 voltage", 64, 13, signed=False, most=66, optional=True),
@@ -123,9 +134,8 @@ RECORDS: Mapping[str, Layout] = {
         title="Victron SmartShunt and BMV over Bluetooth",
         length=15,
         fields=(
-            volts_field("voltage", "Voltage", 16),
-            _SHUNT_CURRENT,
-            _SHUNT_POWER,
+            volts_field("voltage", "Voltage", 16, role="battery"),
+            *_shunt("battery"),
             soc_field(108),
             consumed_field(88),
             time_remaining_field(0),
@@ -140,10 +150,10 @@ RECORDS: Mapping[str, Layout] = {
         title="Victron Smart Battery Sense over Bluetooth",
         length=15,
         fields=(
-            volts_field("voltage", "Voltage", 16),
+            volts_field("voltage", "Voltage", 16, role="battery"),
             Number(
                 "temperature",
-                measured("Temperature", "°C"),
+                measured("Temperature", "°C", role="battery"),
                 48,
                 16,
                 100,
@@ -162,8 +172,8 @@ RECORDS: Mapping[str, Layout] = {
         fields=(
             _CHARGE_STATE,
             _charger_error(8),
-            volts_field("input_voltage", "Input voltage", 16, signed=False),
-            volts_field("output_voltage", "Output voltage", 32),
+            volts_field("input_voltage", "Input voltage", 16, signed=False, role="starter"),
+            volts_field("output_voltage", "Output voltage", 32, role="battery"),
             OffReasons(48),
         ),
         trouble="charger_error",
@@ -188,8 +198,8 @@ RECORDS: Mapping[str, Layout] = {
                 diagnostic=True,
             ),
             volts_field("voltage", "Voltage", 16),
-            _SHUNT_CURRENT,
-            _SHUNT_POWER,
+            # What it measures, its owner knows: the setting `role`.
+            *_shunt(None),
             OneOf(64, 2, {_AUX_STARTER: _STARTER, _AUX_TEMPERATURE: _TEMPERATURE}),
             Reasons(32, (0, 1, 3, 4, 5, 6)),
         ),
@@ -202,13 +212,17 @@ RECORDS: Mapping[str, Layout] = {
         length=11,
         fields=(
             _INVERTER_STATE,
-            volts_field("voltage", "Battery voltage", 24),
+            volts_field("voltage", "Battery voltage", 24, role="battery"),
             # The largest gives 5 kVA, for a moment twice as much.
             Number(
-                "ac_apparent_power", measured("AC output apparent power", "VA"), 40, 16, within=(0, 12_000)
+                "ac_apparent_power",
+                measured("AC output apparent power", "VA", role="load"),
+                40,
+                16,
+                within=(0, 12_000),
             ),
-            volts_field("ac_voltage", "AC output voltage", 56, 15, signed=False, most=300),
-            amperes_field("ac_current", "AC output current", 71, 11, within=(0, 100)),
+            volts_field("ac_voltage", "AC output voltage", 56, 15, signed=False, most=300, role="load"),
+            amperes_field("ac_current", "AC output current", 71, 11, within=(0, 100), role="load"),
             # VE.Direct-Protocol-3.32.pdf, field AR.
             Reasons(8, (0, 1, 5, 6, 8, 9, 10, 11, 12)),
         ),
@@ -225,15 +239,15 @@ RECORDS: Mapping[str, Layout] = {
             # victron-ble reads both codes signed, so that every one from 0x80 on is unknown to it.
             _INVERTER_STATE,
             _charger_error(8),
-            volts_field("voltage", "Battery voltage", 32, 14, signed=False),
+            volts_field("voltage", "Battery voltage", 32, 14, signed=False, role="battery"),
             # 6 kVA from a 48 V battery, for a moment twice as much.
-            amperes_field("current", "Battery current", 16, within=(-400, 400)),
-            Power("power", measured("Battery power", "W")),
+            amperes_field("current", "Battery current", 16, within=(-400, 400), role="battery"),
+            Power("power", measured("Battery power", "W", role="battery")),
             _AC_INPUT,
             # 50 A at 230 V pass through it.
-            _watts_field("ac_in_power", "AC input power", 48, within=(-15_000, 15_000)),
-            _watts_field("ac_out_power", "AC output power", 64, within=(-15_000, 15_000)),
-            _watts_field("pv_power", "Solar power", 80, within=(0, 20_000)),
+            _watts_field("ac_in_power", "AC input power", 48, within=(-15_000, 15_000), role="grid"),
+            _watts_field("ac_out_power", "AC output power", 64, within=(-15_000, 15_000), role="load"),
+            _watts_field("pv_power", "Solar power", 80, within=(0, 20_000), role="solar"),
             _yield_field(96),
         ),
         trouble="charger_error",
@@ -248,10 +262,19 @@ RECORDS: Mapping[str, Layout] = {
         fields=(
             _CHARGE_STATE,
             _charger_error(8),
-            volts_field("output_voltage", "Output voltage", 16, absent=_XS_ABSENT),
-            amperes_field("output_current", "Output current", 32, absent=_XS_ABSENT, within=_XS_AMPERES),
-            Power("power", measured("Output power", "W"), "output_voltage", "output_current"),
-            volts_field("input_voltage", "Input voltage", 48, absent=_XS_ABSENT),
+            volts_field("output_voltage", "Output voltage", 16, absent=_XS_ABSENT, role="battery"),
+            amperes_field(
+                "output_current",
+                "Output current",
+                32,
+                absent=_XS_ABSENT,
+                within=_XS_AMPERES,
+                role="alternator",
+            ),
+            Power(
+                "power", measured("Output power", "W", role="alternator"), "output_voltage", "output_current"
+            ),
+            volts_field("input_voltage", "Input voltage", 48, absent=_XS_ABSENT, role="starter"),
             amperes_field("input_current", "Input current", 64, absent=_XS_ABSENT, within=_XS_AMPERES),
             OffReasons(80),
         ),
@@ -268,8 +291,8 @@ RECORDS: Mapping[str, Layout] = {
             Code("device_state", "Device state", 0, 8, "charge_state"),
             Code("output_state", "Output state", 8, 8, _OUTPUT_STATES),
             _charger_error(16),
-            volts_field("input_voltage", "Input voltage", 56),
-            volts_field("output_voltage", "Output voltage", 72, signed=False),
+            volts_field("input_voltage", "Input voltage", 56, role="battery"),
+            volts_field("output_voltage", "Output voltage", 72, signed=False, role="load"),
             Reasons(24, _PROTECT_REASONS),
             Reasons(40, _PROTECT_REASONS, "warning"),
             OffReasons(88),
@@ -286,12 +309,12 @@ RECORDS: Mapping[str, Layout] = {
         fields=(
             _CHARGE_STATE,
             _charger_error(8),
-            volts_field("voltage", "Battery voltage", 16),
+            volts_field("voltage", "Battery voltage", 16, role="battery"),
             # Negative when a load output draws more than the sun gives; its field ends at 51 A.
             amperes_field("current", "Battery current", 32, within=(-60, 250)),
-            _watts_field("power", "Solar power", 64, within=(0, 20_000)),
+            _watts_field("power", "Solar power", 64, within=(0, 20_000), role="solar"),
             _yield_field(48),
-            amperes_field("load_current", "Load current", 80, 9, optional=True),
+            amperes_field("load_current", "Load current", 80, 9, role="load", optional=True),
         ),
         trouble="charger_error",
     ),
@@ -307,17 +330,17 @@ RECORDS: Mapping[str, Layout] = {
             Number(
                 "ve_bus_error", Row(entity=Entity(name="VE.Bus error", diagnostic=True)), 8, 8, within=(0, 63)
             ),
-            volts_field("voltage", "Battery voltage", 32, 14, signed=False),
-            amperes_field("current", "Battery current", 16, within=(-2000, 2000)),
-            Power("power", measured("Battery power", "W")),
+            volts_field("voltage", "Battery voltage", 32, 14, signed=False, role="battery"),
+            amperes_field("current", "Battery current", 16, within=(-2000, 2000), role="battery"),
+            Power("power", measured("Battery power", "W", role="battery")),
             _AC_INPUT,
             # Three phases of several Quattros.
-            _watts_field("ac_in_power", "AC input power", 48, 19, within=(-100_000, 100_000)),
-            _watts_field("ac_out_power", "AC output power", 67, 19, within=(-100_000, 100_000)),
-            degrees_field("Battery temperature", 88),
+            _watts_field("ac_in_power", "AC input power", 48, 19, within=(-100_000, 100_000), role="grid"),
+            _watts_field("ac_out_power", "AC output power", 67, 19, within=(-100_000, 100_000), role="load"),
+            degrees_field("Battery temperature", 88, role="battery"),
             Number(
                 "soc",
-                measured("State of charge", "%", device_class="battery", precision=0, step=1),
+                measured("State of charge", "%", device_class="battery", precision=0, step=1, role="battery"),
                 95,
                 7,
                 within=(0, 100),

@@ -19,6 +19,8 @@ from collector.devices.victron.fields import power, require_within
 from collector.devices.victron.labels import (
     ALL_ROWS,
     FIELDS,
+    METER_ROWS,
+    METER_TYPES,
     NOT_AVAILABLE,
     REASON_BITS,
     ROWS,
@@ -77,7 +79,9 @@ def decode(fields: Mapping[str, str]) -> Decoded:
     if family is Family.MONITOR and exact is not None:
         values["power"] = exact
     unknown += _read_bits(family, fields, values)
-    return Decoded(values, _model(product, fields), tuple(unknown), ROWS[family])
+    rows = METER_ROWS if values.get("meter_type") not in (None, METER_TYPES[0]) else ROWS[family]
+    model_id = None if product is None else f"0x{product:04X}"
+    return Decoded(values, _model(product, fields), tuple(unknown), rows, model_id=model_id)
 
 
 def _family(product: int | None, fields: Mapping[str, str]) -> Family:

@@ -1,4 +1,4 @@
-/** Which series share an axis, its side, its unit, its range and its words; which points are marked: pure. */
+/** Which series share an axis, its side, its unit, its range and its words; dashes and marks: pure. */
 import { date, scaled } from "../text/format";
 import { isPartly, type Row, type Series, valueOf } from "./rows";
 
@@ -22,6 +22,7 @@ export interface Axes {
 const SMALLER: Record<string, [string, number]> = {
   kW: ["W", 1000], MW: ["W", 1e6], kWh: ["Wh", 1000], MWh: ["Wh", 1e6], kVA: ["VA", 1000], mV: ["V", 0.001], mA: ["A", 0.001],
 };
+const DASHES: readonly number[][] = [[], [9, 3], [2, 3], [9, 3, 2, 3], [14, 4], [4, 4]];
 const WIDE_PX = 700;
 const DAY_MS = 86_400_000;
 
@@ -91,4 +92,9 @@ export function marked(values: readonly (number | null | undefined)[], rows: rea
     const alone = (values[own[i - 1] ?? -1] ?? null) === null && (values[own[i + 1] ?? -1] ?? null) === null;
     return alone || isPartly(rows[at]!);
   });
+}
+
+/** The dashes of a tone, px: colour alone does not tell series apart. */
+export function dashOf(tone: number): readonly number[] {
+  return DASHES[(tone - 1) % DASHES.length]!;
 }
