@@ -36,12 +36,12 @@ _CHARTS = ".frame[aria-busy=false] canvas"
 _TILES = "[data-card=switches] [role=switch]:enabled"
 _MONTH = "history?e=smartshunt.soc&e=smartshunt.power&e=mppt.yield_today&r=30d"
 _PICTURES = (
-    Picture("page-phone.webp", "now", _TILES, _SHARP),
-    Picture("page-japanese.webp", "now", _TILES, {**_SHARP, "locale": "ja-JP"}),
-    Picture("page-dark.webp", "now", _TILES, {**_WIDE, "color_scheme": "dark"}),
-    Picture("page-desktop.webp", "house", "[data-card=log] li", _WIDE),
-    Picture("page-history.webp", _MONTH, _CHARTS, _WIDE),
-    Picture("page-history-phone.webp", _MONTH, _CHARTS, _SHARP),
+    Picture("page-phone-screen.webp", "now", _TILES, _SHARP),
+    Picture("page-japanese-screen.webp", "now", _TILES, {**_SHARP, "locale": "ja-JP"}),
+    Picture("page-dark-screen.webp", "now", _TILES, {**_WIDE, "color_scheme": "dark"}),
+    Picture("page-desktop-screen.webp", "house", "[data-card=log] li", _WIDE),
+    Picture("page-history-screen.webp", _MONTH, _CHARTS, _WIDE),
+    Picture("page-history-phone-screen.webp", _MONTH, _CHARTS, _SHARP),
 )
 
 

@@ -93,6 +93,7 @@ def test_house_tells_what_runs_and_what_is_wrong(house: RealHouse, guest: Visito
     told = page.locator('[data-card="problems"]')
     told.get_by_text(problem).wait_for()
     assert "Solar charger" in told.inner_text()
+    assert "Everything works." not in told.inner_text()
     services = page.locator('[data-card="services"]')
     for name in ("statistician", "controller"):
         line = services.locator("li", has_text=name).inner_text()

@@ -117,6 +117,12 @@ def test_the_last_state_is_there_before_the_first_message(visit: Visitor) -> Non
     page.get_by_role("status").filter(has_text="Connecting").wait_for()
 
 
+def test_on_the_first_visit_a_frame_is_drawn_before_the_page_s_code_runs(visit: Visitor) -> None:
+    context = visit.someone()
+    context.add_init_script("window.requestAnimationFrame = () => 0")
+    visit.again(context, wait=False).get_by_text("Boondock").wait_for()
+
+
 def test_the_last_frame_is_drawn_before_the_page_s_code_runs(visit: Visitor) -> None:
     context = visit.open().context
     context.pages[0].goto("about:blank")
@@ -131,7 +137,8 @@ def test_a_phone_without_network_says_so_and_comes_back_by_itself(visit: Visitor
     page = visit.open()
     page.context.set_offline(True)
     lost = page.get_by_role("status").filter(has_text="No connection to the house since")
-    lost.wait_for(timeout=60_000)
+    # Before the next regular ping could find out.
+    lost.wait_for(timeout=25_000)
     assert page.locator(f"{_SOC}.old").inner_text().startswith("81.5")
     van.says("smartshunt", {"soc": 33.5})
     page.context.set_offline(False)
