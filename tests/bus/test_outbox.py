@@ -144,6 +144,8 @@ def test_the_same_watermark_again_asks_for_what_follows(tmp_path: Path) -> None:
     assert seqs(send_all(outbox, 10.0)) == [3, 4, 5]
     outbox.watermark(outbox.stream, 2, 10.0 + REWIND_EVERY_S - 0.1)
     assert send_all(outbox, 10.0 + REWIND_EVERY_S - 0.1) == [], "not more often than every few seconds"
+    outbox.watermark(outbox.stream, 2, 10.0 + REWIND_EVERY_S)
+    assert seqs(send_all(outbox, 10.0 + REWIND_EVERY_S)) == [3, 4, 5]
 
 
 @pytest.mark.parametrize("commit_s", [5, 30])

@@ -265,3 +265,15 @@ def test_a_file_is_deleted_whatever_stands_beside_it(tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     file.delete()
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_count_and_size_are_those_of_the_rows_that_are_there(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path / "x.outbox", durable=False)
+    rows = [Row(seq, "s", TOPIC, b"x" * seq) for seq in range(1, 6)]
+    file.append(rows[0])
+    file.add(rows[1:3])
+    # The first of them is there already, as after a move that was broken off.
+    file.add(rows[2:])
+    file.remove_up_to(1)
+    again = OutboxFile(tmp_path / "x.outbox", durable=False)
+    assert (file.count, file.size) == (again.count, again.size) == (4, 4 * len(TOPIC) + 2 + 3 + 4 + 5)

@@ -1,5 +1,7 @@
 """One entity: what is stored of its states, what is left out as a repeat, and since when about says what."""
 
+from dataclasses import replace
+
 import pytest
 
 from bus.about import TOTAL_INCREASING
@@ -62,7 +64,9 @@ def test_a_late_state_makes_the_repeat_behind_it_news(
 
 def test_a_repeat_is_kept_once() -> None:
     live = entity()
-    fed(live, state(0), state(10), state(10), state(5), state(5), state(0))
+    fed(live, state(0), state(10), state(10))
+    assert [one.ts for one in live.repeats] == [10]
+    fed(live, state(5), state(5), state(0))
     assert [one.ts for one in live.repeats] == [5, 10]
 
 
@@ -111,6 +115,29 @@ def test_the_times_of_a_device_itself_are_remembered() -> None:
     assert list(live.own_times) == [3, MINUTES_5]
 
 
+COUNTER = EntityRecord(id=ENTITY, device="van", entity="yield", first=0, state_class=TOTAL_INCREASING)
+
+
+def test_what_another_counter_says_is_no_repeat() -> None:
+    live = LiveEntity(replace(COUNTER, renewals=(50,)))
+    said = fed(live, state(0), state(49), state(50), state(60), state(70))
+    assert said == [[state(0)], [], [], [state(60)], []]
+
+
+@pytest.mark.parametrize(("renewed", "total"), [(100, 5.0), (99, 5.0 + 2995.0), (101, 5.0)])
+def test_a_counter_is_another_one_after_the_state_that_was_said_then(renewed: int, total: float) -> None:
+    start = 2 * MINUTES_5
+    base = StoredRow(ENTITY, 0, Row(state=5.0, sum=5.0), 0)
+    carried = State(100, ENTITY, 5.0, None)
+    record = replace(COUNTER, renewals=(renewed,))
+    into = open_period(record, start, base, carried, heard=start - 1, new_day=lambda *_: False)
+    assert into is not None
+    into.feed(start + 7, 3000.0, None)
+    row = into.close(start + MINUTES_5)
+    assert row is not None
+    assert row.sum == total
+
+
 def test_a_daily_counter_was_known_until_the_end_of_the_row_before() -> None:
     start = 3 * MINUTES_5
     asked: list[tuple[int, int]] = []
@@ -119,14 +146,7 @@ def test_a_daily_counter_was_known_until_the_end_of_the_row_before() -> None:
         asked.append((since, ts))
         return False
 
-    record = EntityRecord(
-        id=ENTITY,
-        device="van",
-        entity="yield",
-        first=0,
-        state_class=TOTAL_INCREASING,
-        daily=True,
-    )
+    record = replace(COUNTER, daily=True)
     base = StoredRow(ENTITY, start - 2 * MINUTES_5, Row(state=5.0, sum=5.0), 0)
     into = open_period(record, start, base, None, heard=0, new_day=new_day)
     assert into is not None
