@@ -32,6 +32,7 @@ COMMANDS = {
     "rule": "cli.rule",
     "log": "cli.history",
     "broker": "cli.broker.setup",
+    "phone": "cli.phone",
     "doctor": "cli.doctor",
     "dump": "cli.dump",
     "rename": "cli.rename",

@@ -3,6 +3,7 @@
 import copy
 import difflib
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -28,7 +29,7 @@ from cli.terminal import CommandError, Report, SettingsError, guarded
 from config import secret_files, toml_repairs
 from config.toml_text import Statement, TextError, decode, mistakes, statements
 
-Part = Literal["outputs", "device", "broker", "phone", "zone"]
+Part = Literal["outputs", "device", "broker", "phone", "zone", "page"]
 
 
 def configure(
@@ -102,17 +103,17 @@ class Answered:
 
 
 def ask_again(
-    part: str | None, target: Target, system: System, read: Read | None, report: Report, *, dry_run: bool
+    part: str | None, target: Target, system: System, asks: Read | None, report: Report, *, dry_run: bool
 ) -> int:
     """Ask, show what changes, check it, ask again, write it, let it work; returns the exit code.
 
-    Without `read` every default is taken. Raises CommandError, CommandError, OSError; nothing was changed
+    Without `asks` every default is taken. Raises CommandError, CommandError, OSError; nothing was changed
     before the last question.
     """
     if target.release is not None and not dry_run:
         main.need_root("configure")
-    crlf, text = _read(target)
-    talk = Interview(system, read, report.ask, plan.parsed(text, str(target.file)))
+    crlf, text = read(target)
+    talk = Interview(system, asks, report.ask, plan.parsed(text, str(target.file)))
     talk.part(part)
     change = _change(target, text, talk.draft)
     zone = None if talk.zone == zone_of(system) else talk.zone
@@ -121,12 +122,12 @@ def ask_again(
         report.ask("Nothing changes.")
         return 0
     (report.say if dry_run else report.ask)("\n".join(shown))
-    _refuse_wrong(target, change)
+    refuse_wrong(target, change)
     if dry_run:
         report.ask("Nothing was changed.")
         return 0
     talk.agree("Change this")
-    _write(target, change, report, crlf=crlf)
+    write(target, change, report, crlf=crlf)
     if target.release is not None:
         known = plan.remembered(system)
         made = main.of_file(system, target.file, target.release, target.release, known)
@@ -137,7 +138,7 @@ def ask_again(
     return 0
 
 
-def _read(target: Target) -> tuple[bool, str]:
+def read(target: Target) -> tuple[bool, str]:
     """Whether the lines end as on Windows, and the text. Raises CommandError if it cannot be changed."""
     file = target.file
     try:
@@ -171,7 +172,7 @@ def _change(target: Target, text: str, draft: Draft) -> Answered:
     return Answered(text, new, secrets, [path for path in gone if path.exists()])
 
 
-def _refuse_wrong(target: Target, change: Answered) -> None:
+def refuse_wrong(target: Target, change: Answered) -> None:
     """Raise SettingsError if the new settings are not good; nothing is left behind."""
     candidate = target.file.with_name(f".{target.file.name}.checked")
     with _secrets(target, change):
@@ -207,7 +208,7 @@ def _secrets(target: Target, change: Answered) -> Iterator[None]:
             os.environ.update(before)
 
 
-def _write(target: Target, change: Answered, report: Report, *, crlf: bool) -> None:
+def write(target: Target, change: Answered, report: Report, *, crlf: bool) -> None:
     """Write the secret files first, so that the settings never miss one."""
     for name, text in change.secrets.items():
         report.say(f"writing {target.secrets}/{name}")
@@ -257,6 +258,27 @@ def with_table(text: str, name: str, values: Texts) -> str:
         right = False
     if not right:
         raise CommandError(f"[{name}] is written in another way than usual; next: change it by hand")
+    return fresh
+
+
+def without_table(text: str, name: str) -> str:
+    """Take the table [name] out of the text. Raises CommandError where it is not written as one."""
+    path = tuple(name.split("."))
+    wanted = copy.deepcopy(tomllib.loads(text))
+    table: Any = wanted
+    for one in path[:-1]:
+        table = table[one]
+    del table[path[-1]]
+    if not table:
+        # The last of its kind leaves no table behind.
+        del wanted[path[0]]
+    lines: list[str | None] = list(text.split("\n"))
+    for row in _rows(text):
+        if row.path == path:
+            lines[row.statement.line - 1 : row.after] = [None] * (row.after - row.statement.line + 1)
+    fresh = re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line is not None))
+    if tomllib.loads(fresh) != wanted:
+        raise CommandError(f"[{name}] is written in another way than usual; next: take it out by hand")
     return fresh
 
 

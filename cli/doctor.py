@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,11 @@ import msgspec
 from bus.clock import synchronised
 from bus.messages import ONLINE, BadMessageError, decode_reading
 from bus.topics import STATISTICIAN, BadTopicError, Topics, Verb
-from cli import terminal
+from cli import page, terminal
 from cli.asking import Asker
+from cli.broker.files import ANYWHERE, addresses
 from cli.broker.rights import users
-from cli.house import INSTALLED, House, Json, kept_password, talks
+from cli.house import INSTALLED, House, Json, Running, kept_password, talks
 from cli.machine import STATE, Finding, Machine, wrong
 from cli.terminal import CommandError
 from config.addresses import is_here
@@ -185,6 +187,19 @@ def card(folder: Path, budget: float, root: Path = Path("/")) -> Iterator[Findin
     yield Finding("card", text, mend, ok=good)
 
 
+def _page(settings: Settings, running: Running | None, *, installed: bool) -> Iterator[Finding]:
+    """Whether a browser gets the page, where there is to be one."""
+    if running is not None and running.page is not None:
+        yield from page.look(running.page, "end ./scripts/run and start it again")
+    elif installed and settings.page.enabled:
+        try:
+            host = next((one for one in addresses(settings.page.listen) if one != ANYWHERE), "127.0.0.1")
+        except CommandError as error:
+            yield Finding("page", str(error), "connect the network, or change listen of [page]")
+            return
+        yield from page.look(page.address(settings.page, host), "sudo journalctl -u boondock-page -n 20")
+
+
 @talks
 def doctor(house: House, *, as_json: Json = False) -> int:
     """Look at everything: machine, broker, users, services, clock, disk, card; 1 if something is wrong."""
@@ -200,7 +215,8 @@ def doctor(house: House, *, as_json: Json = False) -> int:
     elif is_here(broker.host):
         data = (Path(settings.statistician.database).parent, Path(settings.storage.state))
     found = []
-    for finding in look(settings, broker, installed=house.is_installed(), data=data):
+    looked = look(settings, broker, installed=house.is_installed(), data=data)
+    for finding in chain(looked, _page(settings, running, installed=house.is_installed())):
         found.append(finding)
         if not as_json:
             print(terminal.plain(str(finding)), flush=True)

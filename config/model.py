@@ -69,6 +69,40 @@ class Lan(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Table):
+    """[page]: the page for browsers, by nginx, for this machine alone, or where `listen` lets the network in.
+
+    `listen` is as in [lan]. `port`, where it is not said: 443, without `tls` 80, for this machine alone 8080.
+    `name` is what the network calls it; one below .local is announced. `websockets` is the broker's port for
+    it on this machine.
+    """
+
+    enabled: bool = False
+    listen: tuple[str, ...] = ()
+    port: Annotated[int, Ge(1), Le(65535)] | None = None
+    tls: bool = True
+    name: str = "boondock.local"
+    websockets: Annotated[int, Ge(1), Le(65535)] = 8083
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the network may open it."""
+        return self.enabled and bool(self.listen)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it needs a certificate: this machine alone does not."""
+        return self.is_open and self.tls
+
+    @property
+    def opened_port(self) -> int:
+        """The port that a browser opens."""
+        if self.port is not None:
+            return self.port
+        return 443 if self.encrypted else 80 if self.is_open else 8080
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User(Table):
     """[user.<name>]: one more user of the broker: what `role` may, and read and write `topics` of others.
 
@@ -392,6 +426,7 @@ class Settings(Table):
 
     broker: Broker = field(default_factory=Broker)
     lan: Lan = field(default_factory=Lan)
+    page: Page = field(default_factory=Page)
     user: dict[str, User] = field(default_factory=dict)
     storage: Storage = field(default_factory=Storage)
     clock: Clock = field(default_factory=Clock)

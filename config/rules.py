@@ -4,17 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 
-from config.addresses import (
-    CHIP,
-    ID_ALLOWED,
-    id_allowed,
-    is_address,
-    normal,
-    wrong_address,
-    wrong_host,
-    wrong_key,
-)
+from config.addresses import CHIP, ID_ALLOWED, id_allowed, normal, wrong_address, wrong_host, wrong_key
 from config.conditions import CONDITION_ALLOWED, parse_comparison, parse_condition
+from config.listening import network
 from config.mistakes import Mistake
 from config.model import (
     ALARM_DEVICE,
@@ -46,8 +38,6 @@ _INTEGRAL = ("kind", "name", *_DERIVED)
 _LARGEST_CHIP = 255
 # MQTT 5, 1.5.4: a string has at most so many bytes.
 _LONGEST_TOPIC = 65_535
-_INTERFACE = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_.-]{1,15}\Z")
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 _LEVEL = re.compile(r"\+|[^\s+#/\x00-\x1f\x7f]+")
 # Users that there are anyway, and how those of the processes begin.
 ROLES = ("viewer", "operator", "admin")
@@ -342,8 +332,8 @@ def _guard(settings: Settings) -> Iterator[Wrong]:
 
 
 def _access(settings: Settings) -> Iterator[Wrong]:
-    """All mistakes of [lan] and [user.<name>]: who may reach the broker, from where, and what for."""
-    yield from _lan(settings)
+    """All mistakes of [lan], [page] and [user.<name>]: who may reach the broker, from where, what for."""
+    yield from network(settings)
     taken = dict.fromkeys(RESERVED, "no stranger's")
     taken |= {device: f"device.{device}" for device in settings.device}
     taken |= dict.fromkeys(settings.imports, "of an [[import]]")
@@ -389,42 +379,6 @@ def _publisher(place: str, user: User, taken: Mapping[str, str]) -> Iterator[Wro
         device, _, entity = command.partition(".")
         if device not in user.devices or not _ID.match(entity) or len(entity) > _LONGEST_ID:
             yield f"{place}.commands", f"{command!r} is none of its", "device.entity, of its own devices"
-
-
-def _lan(settings: Settings) -> Iterator[Wrong]:
-    lan = settings.lan
-    if not lan.listen and (lan.names or lan.websockets is not None or lan.certificate is not None):
-        yield "lan.listen", "it is missing", 'addresses or interfaces, such as ["192.168.1.10"]'
-    for place in lan.listen:
-        if not (is_address(place) or _INTERFACE.match(place)):
-            allowed = "IPv4 addresses and interfaces such as wlan0"
-            yield "lan.listen", f"{place!r} is neither", _alone(place, allowed)
-    for name in lan.names:
-        if not _NAME.match(name):
-            allowed = "names such as van.local, and IPv4 addresses"
-            yield "lan.names", f"{name!r} is no name", _alone(name, allowed)
-    yield from _files(lan.certificate, lan.private_key)
-    if lan.websockets == lan.port:
-        yield "lan.websockets", f"{lan.port} is lan.port already", "one use a port"
-    if lan.listen and settings.broker.port in (lan.port, lan.websockets):
-        yield "lan.port", f"{settings.broker.port} is broker.port already", "one use a port"
-
-
-def _alone(text: str, otherwise: str) -> str:
-    """Suggest the name alone, of one with a scheme or a port; else what is allowed."""
-    host = wrong_host(text)
-    return f'did you mean "{host.bare}"?' if host is not None and host.bare else otherwise
-
-
-def _files(certificate: str | None, private_key: str | None) -> Iterator[Wrong]:
-    for key, path, other in (
-        ("certificate", certificate, private_key),
-        ("private_key", private_key, certificate),
-    ):
-        if path is None and other is not None:
-            yield f"lan.{key}", "it is missing", "both files: certificate and private_key"
-        elif path is not None and not path.startswith("/"):
-            yield f"lan.{key}", f"{path!r} does not begin with /", "the whole path of a file in PEM"
 
 
 def _is_filter(topic: str) -> bool:

@@ -24,6 +24,7 @@ from config.model import (
     Import,
     ImportEntity,
     Lan,
+    Page,
     Publish,
     Relay,
     Rule,
@@ -68,6 +69,18 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "days": "how long the certificate lasts",
             "certificate": "a file of another authority instead, such as Let's Encrypt's fullchain.pem",
             "private_key": "its key",
+        },
+    ),
+    "[page]": (
+        Page,
+        "The page for the browser, served by nginx ([page.md](page.md)).",
+        {
+            "enabled": "whether there is one",
+            "listen": "who may open it, as in `[lan]`; without it only this machine",
+            "port": "without it 443, without TLS 80, for this machine alone 8080",
+            "tls": "false: everybody on the network can read what a phone sends, the password too",
+            "name": "what phones call it; a name that ends in .local is announced on the network",
+            "websockets": "the port of the broker behind it, for this machine alone",
         },
     ),
     "[user.<name>]": (

@@ -34,7 +34,8 @@ _SIOCGIFADDR = 0x8915
 _MOST_CONNECTIONS = 600
 # Of one address; the kernel counts them: Mosquitto cannot, and 2.0.11 counts two down for each that ends.
 _MOST_OF_ONE = 20
-_ANYWHERE = "0.0.0.0"  # noqa: S104 — compared with, not bound to
+HTTP, HTTPS = 80, 443
+ANYWHERE = "0.0.0.0"  # noqa: S104 — compared with, not bound to
 # Settings that a reload does not take up: mosquitto.conf(5), "Not reloaded on reload signal".
 _LISTENING: tuple[str, ...] = ("listener", "socket_domain", "protocol", "certfile", "keyfile", "ciphers")
 _LISTENING += ("tls_version", "max_connections", "listener_allow_anonymous")
@@ -72,8 +73,16 @@ def _address_of(interface: str) -> str:
 
 def certificate_names(settings: Settings, hostname: str) -> list[str]:
     """Names and addresses for the certificate, the one to show to people first."""
-    mine = [one for one in addresses(settings.lan.listen) if one != _ANYWHERE]
-    return list(dict.fromkeys((*settings.lan.names, *mine, f"{hostname.partition('.')[0]}.local", hostname)))
+    page = settings.page
+    listen = (*settings.lan.listen, *(page.listen if page.encrypted else ()))
+    mine = [one for one in addresses(listen) if one != ANYWHERE]
+    named = (*settings.lan.names, *([page.name] if page.encrypted else []))
+    return list(dict.fromkeys((*named, *mine, f"{hostname.partition('.')[0]}.local", hostname)))
+
+
+def needs_certificate(settings: Settings) -> bool:
+    """Whether anything of the house is open to the network by TLS."""
+    return bool(settings.lan.listen) or settings.page.encrypted
 
 
 def render(settings: Settings, folder: Path, mosquitto: str) -> str:
@@ -97,7 +106,9 @@ def render(settings: Settings, folder: Path, mosquitto: str) -> str:
         _fill("lan.conf", words | listener | {"most": _MOST_CONNECTIONS // len(listeners)})
         for listener in listeners
     ]
-    _, found, shared = _template("mosquitto.conf").partition(_SHARED)
+    if settings.page.enabled:
+        parts.append(_fill("page.conf", {"port": settings.page.websockets, "more": marker}))
+    _, found, shared = template("mosquitto.conf").partition(_SHARED)
     if not found:
         raise CommandError(f"{TEMPLATES / 'mosquitto.conf'} lacks the line {_SHARED!r}")
     return "\n".join((*parts, shared.lstrip("\n")))
@@ -109,19 +120,21 @@ def _ports(settings: Settings) -> dict[str, int]:
 
 
 def firewall(settings: Settings) -> str:
-    """Write what keeps one address from taking all connections, for nft; without [lan] it removes that."""
-    if not settings.lan.listen:
-        return _template("lan.nft").partition(_TABLE)[0]
-    ports = ", ".join(map(str, _ports(settings).values()))
-    return _fill("lan.nft", {"ports": ports, "most": _MOST_OF_ONE})
+    """Write what keeps one address from taking all connections, for nft; of no open port it removes that."""
+    ports = list(_ports(settings).values()) if settings.lan.listen else []
+    ports += [settings.page.opened_port] if settings.page.is_open else []
+    if not ports:
+        return template("lan.nft").partition(_TABLE)[0]
+    return _fill("lan.nft", {"ports": ", ".join(map(str, ports)), "most": _MOST_OF_ONE})
 
 
 def _fill(name: str, words: Mapping[str, object]) -> str:
-    text = Template(_template(name)).substitute({key: str(value) for key, value in words.items()})
+    text = Template(template(name)).substitute({key: str(value) for key, value in words.items()})
     return text.rstrip("\n") + "\n"
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """Read a file of mosquitto/. Raises CommandError."""
     try:
         return (TEMPLATES / name).read_text(encoding="utf-8")
     except OSError as error:

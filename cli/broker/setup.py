@@ -21,7 +21,7 @@ from cli.broker.certificates import CERTIFICATE, RENEWED, Given, Papers, server_
 from cli.broker.files import BrokerFile
 from cli.broker.rights import acl, users
 from cli.house import CREDENTIALS, Config, Json, load_settings
-from cli.install import which
+from cli.install import System, texts, which
 from cli.machine import Machine
 from cli.terminal import CommandError
 from config.addresses import is_here
@@ -67,13 +67,15 @@ def certificates(
     lan = settings.lan
     if lan.certificate is not None and lan.private_key is not None:
         return Given(out, Path(lan.certificate), Path(lan.private_key), lan.names)
-    names = files.certificate_names(settings, socket.gethostname()) if lan.listen else []
+    names = (
+        files.certificate_names(settings, socket.gethostname()) if files.needs_certificate(settings) else []
+    )
     return Papers(out, secrets / "boondock-ca.key", names, lan.days, again)
 
 
 def warnings(settings: Settings, out: Path) -> list[str]:
     """Say what must be done about the certificate in `out`; nothing if there is none. Raises CommandError."""
-    if not settings.lan.listen or not server_pem(out).exists():
+    if not files.needs_certificate(settings) or not server_pem(out).exists():
         return []
     if not os.access(server_pem(out), os.R_OK):
         raise CommandError(f"{server_pem(out)} may be read by root: use sudo")
@@ -92,6 +94,7 @@ class Setup:
         renew: Sequence[str],
     ) -> None:
         self._settings = settings
+        self._certified = files.needs_certificate(settings)
         self._papers = papers
         self._vault = vault
         self._mosquitto = mosquitto
@@ -106,7 +109,7 @@ class Setup:
             BrokerFile(out / "passwords", password_file(passwords, hashes), hashes=True),
         ]
         firewall = BrokerFile(out / "lan.nft", files.firewall(settings), private=False)
-        if settings.lan.listen or firewall.path.exists():
+        if settings.lan.listen or settings.page.is_open or firewall.path.exists():
             self._files.append(firewall)
 
     def go(self, *, dry_run: bool, reload: bool) -> None:
@@ -123,9 +126,12 @@ class Setup:
             print("Nothing changed.")
         if reload:
             self._reload()
+            if made and self._settings.page.encrypted:
+                # It reads its certificate at its start alone.
+                System().succeeds("systemctl", "try-restart", texts.PAGE)
         for line in self._advice(old, made, changed=bool(changes), reloaded=reload):
             print(line)
-        if self._settings.lan.listen:
+        if self._certified:
             for line in self._papers.warnings():
                 print(line, file=sys.stderr)
             if isinstance(self._papers, Given) and (wrong := self._papers.wrong()) is not None:
@@ -138,7 +144,7 @@ class Setup:
             yield f"+++ {self._vault.folder / name} (a new password)"
         for path in self._stale():
             yield f"--- {path} (nobody's password any more)"
-        if self._settings.lan.listen:
+        if self._certified:
             for what in self._papers.lacks():
                 yield f"+++ {what} in {self._out} for {', '.join(self._papers.names)}"
 
@@ -150,7 +156,7 @@ class Setup:
         self._out.mkdir(mode=0o755, parents=True, exist_ok=True)
         # The passwords first: whatever stops us, nobody has one that is nowhere to be read.
         self._vault.save()
-        made = self._papers.make() if self._settings.lan.listen else []
+        made = self._papers.make() if self._certified else []
         for file in self._files:
             file.settle()
         for path in self._stale():
@@ -179,7 +185,7 @@ class Setup:
             yield "A process whose password changed must be restarted: the old one ends with the reload."
         if set(made) - {RENEWED} and old and not restart and lan.websockets is not None:
             yield f"Port {lan.websockets} has the new certificate after systemctl restart {UNIT}"
-        if lan.listen:
+        if self._certified:
             yield from self._advice_to_phones(fresh=restart or not old, renewed=RENEWED in made)
         if changed:
             yield "Passwords, one at a time: boondock broker --show operator"
@@ -241,10 +247,15 @@ def show_login(name: str, password: str | None, settings: Settings, papers: Pape
     if isinstance(papers, Papers):
         print(f"authority {papers.ca}")
         print(f"SHA-256   {papers.fingerprint()}")
+    print(url(settings, papers))
+    show_qr(url(settings, papers))
+
+
+def show_qr(text: str) -> None:
+    """Print a QR code of a text."""
     import segno  # noqa: PLC0415 — for a password that is shown alone
 
-    print(url(settings, papers))
-    segno.make(url(settings, papers), micro=False).terminal(compact=True)
+    segno.make(text, micro=False).terminal(compact=True)
 
 
 def broker(

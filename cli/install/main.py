@@ -163,6 +163,10 @@ def _next(context: Context, *, well: bool) -> list[str]:
         ("sudo boondock configure", "ask one part again: a device, an output, …"),
         ("sudo boondock install", f"after a change in {SETTINGS}"),
     ]
+    if context.plan.settings.get("page", {}).get("listen"):
+        steps.append(
+            ("sudo boondock phone", "a QR code that opens the page on a phone, with a login of its own")
+        )
     if context.plan.users:
         steps.append(("sudo boondock broker --show operator", "login for your phone; viewer may only look"))
     steps += [

@@ -43,6 +43,13 @@ PARTS = {
     "broker": "the MQTT broker",
     "phone": "phones on the local network",
     "zone": "the time zone",
+    "page": "the page for the browser",
+}
+_PAGES = {
+    "none": "none",
+    "here": "for this machine alone",
+    "tls": "for phones and computers on the local network, encrypted: each trusts this house once",
+    "plain": "the same without encryption: everybody on the network can read the passwords",
 }
 _NETWORK = "tcp://"
 _NONE, _SAME = "-", "as it is"
@@ -113,6 +120,7 @@ class Interview:
             self._broker()
             if self.broker == OWN:
                 self._phones()
+                self._page()
             self._devices()
             self._relays()
             self.draft.table("device.pi", {"kind": "raspberry_pi"})
@@ -140,7 +148,12 @@ class Interview:
                 if self._read is None:
                     raise CommandError(f"--yes of which part?\nnext: name one: {', '.join(PARTS)}")
                 name = self._choose("What shall be changed:", list(PARTS.items()), 1)
-            asked = {"outputs": self._output, "device": self._one_device, "phone": self._phones}
+            asked = {
+                "outputs": self._output,
+                "device": self._one_device,
+                "phone": self._phones,
+                "page": self._page,
+            }
             asked |= {"broker": self._broker, "zone": self._zone}
             asked[name]()
         return name
@@ -242,11 +255,46 @@ class Interview:
         if not self._ask(Question("", words, shown(bool(listening)), yes)):
             self.draft.table("lan", {"listen": None} if listening else {})
             return
+        names = self._interfaces(listening)
+        self.draft.table("lan", {"listen": names} if names != list(listening) else {})
+
+    def _page(self) -> None:
+        old = self._known.get("page", {})
+        if not is_here(str(self._known.get("broker", {}).get("host", "127.0.0.1"))):
+            raise CommandError(
+                "the page is served beside the broker, which is on another machine\nnext: docs/page.md"
+            )
+        listening = self.draft.tables.get("lan", self._known.get("lan", {})).get("listen")
+        if old.get("enabled"):
+            now = "here" if not old.get("listen") else "tls" if old.get("tls", True) else "plain"
+        elif self._known:
+            now = "none"
+        else:
+            # A new house gets one, open to those to whom the broker is.
+            now = "tls" if listening else "here"
+        choice = self._choose("The page for the browser:", list(_PAGES.items()), [*_PAGES].index(now) + 1)
+        wanted: dict[str, Value | None] = {"enabled": choice != "none", "listen": None, "tls": None}
+        if choice in ("tls", "plain"):
+            wanted |= {
+                "listen": self._interfaces(old.get("listen") or listening or []),
+                "tls": choice == "tls",
+            }
+        implied = {"enabled": False, "tls": True}
+        self.draft.table(
+            "page",
+            {
+                k: one
+                for k, one in wanted.items()
+                if one != old.get(k, None if one is None else implied.get(k))
+            },
+        )
+
+    def _interfaces(self, listening: Sequence[str]) -> list[str]:
+        """Ask which networks may come in."""
         likely = install.interfaces(self._system)
         default = ", ".join(listening) or (likely[0] if likely else "wlan0")
         answer = str(self._ask(Question("", "Which network interface", default, str)))
-        names = [one.strip() for one in answer.split(",") if one.strip()]
-        self.draft.table("lan", {"listen": names} if names != list(listening) else {})
+        return [one.strip() for one in answer.split(",") if one.strip()]
 
     def _elsewhere(self, old: Mapping[str, Any]) -> None:
         """Where it is, with the answers of before as defaults."""

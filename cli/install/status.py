@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bus.messages import ONLINE, BadMessageError, decode_reading
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
-from cli import doctor
+from cli import doctor, page
 from cli.asking import Asker
 from cli.house import as_admin
 from cli.install import System
@@ -85,7 +85,7 @@ def look(settings: Settings, *, now: float | None = None) -> State:
     if Path(PENDING).exists():
         state.problems.append(_UNDECIDED)
     state.faults += [f"{one.name}: {one.text}" for one in state.services if one.state == "wrong"]
-    state.facts = dict(_facts(settings.storage.card_mb_a_day))
+    state.facts = dict(_facts(settings))
     return state
 
 
@@ -118,7 +118,7 @@ def _service(unit: Mapping[str, str], said: Mapping[Topic, bytes] | None) -> Ser
     process = name.replace("@", "_")
     active, result = unit.get("ActiveState", ""), unit.get("Result", "")
     if active == "active":
-        if process == "mosquitto":
+        if process in ("mosquitto", "page"):
             return ServiceState(name, "ok", "running")
         if said is None:
             return ServiceState(name, "ok", "running; what it says is not known")
@@ -164,10 +164,12 @@ def _age(payload: bytes, now: float) -> float | None:
     return None if ts is None else now - ts / 1000
 
 
-def _facts(budget: float) -> Iterator[tuple[str, str]]:
+def _facts(settings: Settings) -> Iterator[tuple[str, str]]:
+    shown = page.address(settings.page) if settings.page.enabled else "none: sudo boondock configure page"
+    yield "page", shown
     usage = shutil.disk_usage(DATA)
     yield "disk", f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free"
-    yield "card", next(doctor.card(DATA, budget)).text
+    yield "card", next(doctor.card(DATA, settings.storage.card_mb_a_day)).text
     yield "clock", _clock()
     yield "up for", f"{time.clock_gettime(time.CLOCK_BOOTTIME) / 3600:.1f} h"
 

@@ -3,9 +3,10 @@
 import grp
 import hashlib
 import pwd
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cli.install import System, known, texts
 from cli.install.changes import (
@@ -85,8 +86,12 @@ def packages(context: Context) -> Iterator[Change]:
     """Debian packages besides those that scripts/setup installs."""
     settings, system = context.plan.settings, context.system
     wanted = {"bluez": "bluetoothctl"} if any(one.startswith("victron") for one in kinds(settings)) else {}
-    if context.plan.broker == OWN and settings.get("lan", {}).get("listen"):
+    page = settings.get("page", {})
+    is_open = bool(page.get("enabled") and page.get("listen"))
+    if context.plan.broker == OWN and (settings.get("lan", {}).get("listen") or is_open):
         wanted |= {"nftables": "nft", "openssl": "openssl"}
+    wanted |= {"nginx": "nginx"} if page.get("enabled") else {}
+    wanted |= {"avahi-daemon": "avahi-daemon", "avahi-utils": "avahi-publish"} if _announced(page) else {}
     missing = [package for package, program in wanted.items() if not system.has(program)]
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     # A power cut while packages were installed: until then apt-get does nothing.
@@ -97,6 +102,15 @@ def packages(context: Context) -> Iterator[Change]:
         # Debian's, and so are its settings: uninstall leaves them, others may use them by then.
         argv = [*apt, "install", "--yes", "--no-install-recommends", *(missing or wanted)]
         yield Command(system, argv, lambda: all(map(system.has, wanted.values())), env=env)
+    if "nginx" in missing and system.word("systemctl", "list-unit-files", "--no-legend", texts.NGINX):
+        # It came with the package, and would hold port 80. One that was here before is the user's.
+        yield Command(system, ["systemctl", "disable", "--now", texts.NGINX], lambda: False)
+
+
+def _announced(page: Mapping[str, Any]) -> bool:
+    """Whether the page has a name that somebody must tell the network."""
+    named = str(page.get("name", "boondock.local")).endswith(".local")
+    return bool(page.get("enabled") and page.get("listen")) and named
 
 
 def _half_done(system: System) -> bool:
@@ -191,6 +205,11 @@ def accounts(context: Context) -> Iterator[Change]:
 def broker(context: Context) -> Iterator[Change]:
     """Our own broker with a user a process, or what an existing one needs."""
     plan, system = context.plan, context.system
+    if plan.broker != OWN and plan.settings.get("page", {}).get("enabled"):
+        raise CommandError(
+            "[page] needs the house's own broker, whose users have rights and passwords\n"
+            "next: sudo boondock configure broker chooses that one; or sudo boondock configure page: none"
+        )
     if plan.users and not context.at(_CREDSTORE).exists():
         yield Folder(context.at(_CREDSTORE), mode=0o700)
     if plan.broker == OWN:
@@ -233,7 +252,7 @@ def unit_files(context: Context) -> Iterator[Change]:
     written |= {target / f"{unit}.d" / _DROP_IN: text for unit, text in drop_ins(plan).items()}
     for path, text in written.items():
         yield File(path, text) if text else Gone(path)
-    names = [texts.TARGET, texts.BROKER, *(one for one in texts.PROCESSES if "@" not in one)]
+    names = [texts.TARGET, texts.BROKER, texts.PAGE, *(one for one in texts.PROCESSES if "@" not in one)]
     yield Command(system, ["systemctl", "daemon-reload"], lambda: _loaded(system, names))
 
 
@@ -245,6 +264,7 @@ def drop_ins(plan: Plan) -> dict[str, str]:
     found = addresses(host) if plan.broker == ELSEWHERE else []
     made = {unit: texts.broker_text(unit, table, found, users=plan.users) for unit in texts.PROCESSES}
     made[texts.BACKUP] = texts.backup_text(settings.get("backup", {}))
+    made[texts.PAGE] = texts.page_text(settings.get("page", {}), f"{_BROKER_FILES}/server.pem")
     return made | {texts.BROKER: texts.lan_text(settings.get("lan", {}))}
 
 
@@ -268,10 +288,17 @@ def start(context: Context) -> Iterator[Change]:
     yield Service(system, texts.TARGET, on=True, now=False)
     yield Service(system, texts.RESUME, on=True, now=False)
     yield Service(system, texts.BACKUP, on=True)
-    if plan.broker == OWN:
-        yield Service(system, texts.BROKER, on=True, now=False)
-    elif system.word("systemctl", "is-enabled", texts.BROKER) == "enabled":
-        yield Service(system, texts.BROKER, on=False)
+    page = plan.settings.get("page", {})
+    chosen = {
+        texts.BROKER: plan.broker == OWN,
+        texts.PAGE: bool(page.get("enabled")),
+        texts.PAGE_NAME: _announced(page),
+    }
+    for unit, on in chosen.items():
+        if on:
+            yield Service(system, unit, on=True, now=False)
+        elif system.word("systemctl", "is-enabled", unit) == "enabled":
+            yield Service(system, unit, on=False)
     (marker,) = started(context)
     runs = ["systemctl", "-q", "is-active", texts.TARGET]
     restart = ["systemctl", "restart", texts.TARGET]

@@ -197,11 +197,15 @@ PROCESSES: Mapping[str, str] = {
     "boondock-collector@.service": "collector_%i",
 }
 BROKER = "boondock-mosquitto.service"
+PAGE = "boondock-page.service"
+NGINX = "nginx.service"
+# Announces the page's name on the network.
+PAGE_NAME = "boondock-page-name.service"
 TARGET = "boondock.target"
 RESUME = "boondock-update.service"
 STOP = (
     *("systemctl", "stop", TARGET, "boondock-mosquitto-watch.path", "boondock-collector@*.service"),
-    *("boondock-controller.service", "boondock-statistician.service", BROKER),
+    *("boondock-controller.service", "boondock-statistician.service", PAGE, PAGE_NAME, BROKER),
 )
 """Stops the house and waits for the end of each: to stop the target alone waits for none."""
 BACKUP = "boondock-backup.timer"
@@ -231,6 +235,15 @@ def broker_text(unit: str, broker: Mapping[str, Any], found: Sequence[str], *, u
 def lan_text(lan: Mapping[str, Any]) -> str:
     """Write the drop-in of our own broker: the local network may come in where [lan] opens a port."""
     return f"{_HEAD}IPAddressAllow={PRIVATE}\n" if lan.get("listen") else ""
+
+
+def page_text(page: Mapping[str, Any], pem: str) -> str:
+    """Write the drop-in of the page: its certificate, and who may come in; empty for this machine alone."""
+    if not (page.get("enabled") and page.get("listen")):
+        return ""
+    lines = [f"IPAddressAllow={PRIVATE}"]
+    lines += [f"LoadCredential=server.pem:{pem}"] if page.get("tls", True) else []
+    return _HEAD + "\n".join(lines) + "\n"
 
 
 def backup_text(backup: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ from urllib.parse import urlencode, urlsplit
 
 from cli.machine import Finding
 from cli.terminal import CommandError
+from config.model import Page
 
 BUILT = Path(sys.prefix) / "page"
 """Where scripts/page puts it: beside the Python packages, so that both belong to one release."""
 _HTML = "index.html"
 # What makes it an app, for a server that says what each file is; mosquitto/page/public.
-_BESIDE = ("manifest.webmanifest", "sw.js", "icon.svg", "icon-180.png", "icon-512.png")
+BESIDE = ("manifest.webmanifest", "sw.js", "icon.svg", "icon-180.png", "icon-512.png")
 _BUILD = "next: ./scripts/page builds it"
 _TIMEOUT_S = 5.0
 # RFC 6455, 1.3: any 16 bytes in base64.
@@ -44,7 +45,7 @@ def put_copy(folder: Path, base: str, *, websocket: int | None = None) -> None:
     text = _told(_told(text, "boondock-base", base), "boondock-ws", str(websocket or ""))
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     files = {_HTML: text.encode(), f"{_HTML}.gz": gzip.compress(text.encode(), mtime=0)}
-    files |= {name: (BUILT / name).read_bytes() for name in _BESIDE if (BUILT / name).exists()}
+    files |= {name: (BUILT / name).read_bytes() for name in BESIDE if (BUILT / name).exists()}
     for name, content in files.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o644)
@@ -60,14 +61,25 @@ def _told(html: str, name: str, content: str) -> str:
     return made
 
 
+def address(table: Page, host: str | None = None) -> str:
+    """Write what a person types to open it; `host` instead of its name."""
+    host = host or (table.name if table.is_open else "127.0.0.1")
+    usual = table.opened_port == (443 if table.encrypted else 80)
+    return f"http{'s' * table.encrypted}://{host}{'' if usual else f':{table.opened_port}'}/"
+
+
 def with_login(address: str, user: str, password: str) -> str:
     """Add a login to an address: behind the #, which a browser sends to nobody."""
     return f"{address}#{urlencode({'user': user, 'password': password})}"
 
 
-def look(address: str, mend: str, context: ssl.SSLContext | None = None) -> Iterator[Finding]:
+def look(place: str, mend: str) -> Iterator[Finding]:
     """Whether the page comes from this address, and MQTT over WebSockets too."""
-    found = urlsplit(address)
+    found = urlsplit(place)
+    # Whether it answers, not who: `boondock check` looks at the certificate.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     shown = f"{found.scheme}://{found.netloc}/"
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": "mqtt"}
     upgrade |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": _KEY}
@@ -83,7 +95,7 @@ def look(address: str, mend: str, context: ssl.SSLContext | None = None) -> Iter
     yield Finding("page", f"{shown} gives the page and takes connections", ok=True)
 
 
-def _ask(scheme: str, place: str, context: ssl.SSLContext | None, path: str, headers: dict[str, str]) -> int:
+def _ask(scheme: str, place: str, context: ssl.SSLContext, path: str, headers: dict[str, str]) -> int:
     """Ask for a path and return the status. Raises OSError, HTTPException."""
     if scheme == "https":
         link: http.client.HTTPConnection = http.client.HTTPSConnection(

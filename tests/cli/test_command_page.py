@@ -55,7 +55,7 @@ def test_the_completion_of_a_shell_is_there() -> None:
         ("set re", ["relay.pump"]),
         ("rename s", ["shunt"]),
         ("replace sh", ["shunt"]),
-        ("configure p", ["phone"]),
+        ("configure p", ["phone", "page"]),
         ("scan s", ["serial"]),
         ("configure --d", ["--dry-run"]),
     ],

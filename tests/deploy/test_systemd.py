@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
 COLLECTORS = tuple(f"boondock-collector@{transport}.service" for transport in TRANSPORTS)
 PROCESSES = ("boondock-statistician.service", "boondock-controller.service", *COLLECTORS)
-SERVICES = (*PROCESSES, "boondock-mosquitto.service")
+PAGE, PAGE_NAME = "boondock-page.service", "boondock-page-name.service"
+SERVICES = (*PROCESSES, "boondock-mosquitto.service", PAGE)
 WATCH = "boondock-mosquitto-watch"
 MOST_EXPOSED = 2.0
 
@@ -52,14 +53,16 @@ def lines(unit: str) -> list[str]:
     return [line for file in files for line in file.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("unit", [*SERVICES, "boondock.target", f"{WATCH}.path", f"{WATCH}.service"])
+@pytest.mark.parametrize(
+    "unit", [*SERVICES, PAGE_NAME, "boondock.target", f"{WATCH}.path", f"{WATCH}.service"]
+)
 def test_systemd_finds_no_fault(installed: Path, unit: str) -> None:
     # The manual pages a unit names need not be installed here.
     checked = analyze("verify", "--man=no", str(installed / unit))
     assert (checked.returncode, checked.stderr.strip()) == (0, "")
 
 
-@pytest.mark.parametrize("unit", [*SERVICES, f"{WATCH}.service"])
+@pytest.mark.parametrize("unit", [*SERVICES, PAGE_NAME, f"{WATCH}.service"])
 def test_the_sandbox_is_tight(installed: Path, unit: str) -> None:
     checked = analyze("security", "--offline=true", "--no-pager", str(installed / unit))
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", checked.stdout)
@@ -67,7 +70,7 @@ def test_the_sandbox_is_tight(installed: Path, unit: str) -> None:
     assert float(found[1]) <= MOST_EXPOSED
 
 
-@pytest.mark.parametrize("unit", PROCESSES)
+@pytest.mark.parametrize("unit", [*PROCESSES, PAGE])
 def test_what_a_unit_starts_exists(unit: str) -> None:
     [start] = [line for line in lines(unit) if line.startswith("ExecStart=")]
     program, isolated, flag, module = start.removeprefix("ExecStart=").split()[:4]
@@ -142,7 +145,7 @@ def test_the_release_that_an_update_comes_from_decides_about_it() -> None:
     assert f"ConditionPathExists={PENDING}" in said
 
 
-@pytest.mark.parametrize("unit", PROCESSES)
+@pytest.mark.parametrize("unit", [*PROCESSES, PAGE, PAGE_NAME])
 def test_every_user_and_group_a_unit_names_is_made(unit: str) -> None:
     made = (UNITS / "sysusers.d" / "boondock.conf").read_text()
     names = re.findall(r"^(?:User|SupplementaryGroups)=(\S+)$", "\n".join(lines(unit)), re.MULTILINE)
@@ -226,3 +229,18 @@ def test_the_broker_is_restarted_for_the_file_that_the_controller_writes() -> No
         f"ExecStart=/bin/rm -f {file}",
         "ExecStart=/bin/systemctl try-restart boondock-mosquitto.service mosquitto.service",
     ], "removed first, or it would be restarted again and again"
+
+
+def test_the_page_is_wanted_once_the_installer_enables_it_and_its_name_goes_with_it() -> None:
+    assert "boondock-page" not in (UNITS / "boondock.target").read_text()
+    assert {"WantedBy=boondock.target", "PartOf=boondock.target"} <= set(lines(PAGE))
+    settings = dict(line.split("=", 1) for line in lines(PAGE) if line.startswith("RuntimeDirectory"))
+    named = f"%t/{settings['RuntimeDirectory']}/announced"
+    assert {
+        f"BindsTo={PAGE}",
+        f"WantedBy={PAGE}",
+        f"ConditionPathExists={named}",
+        f"EnvironmentFile={named}",
+    } <= set(lines(PAGE_NAME))
+    assert settings["RuntimeDirectoryMode"] == "0755"
+    assert "RestartPreventExitStatus=78" in lines(PAGE)

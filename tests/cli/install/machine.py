@@ -25,6 +25,8 @@ class Machine(System):
         self.zone = "Etc/UTC"
         # What `dpkg --audit` says.
         self.unfinished = ""
+        # Programs that are not here until their package is installed.
+        self.lacking: set[str] = set()
         self.loaded = True
         self.ran: list[str] = []
         self.failing = ""
@@ -52,7 +54,9 @@ class Machine(System):
 
     def has(self, program: str) -> bool:
         """Everything is there but the broker, which the setup of a release brings."""
-        return program != "mosquitto" or self.at(MOSQUITTO).exists()
+        if program == "mosquitto":
+            return self.at(MOSQUITTO).exists()
+        return program not in self.lacking
 
     def ask(self, *argv: str) -> str:
         """What a command prints."""
@@ -68,7 +72,8 @@ class Machine(System):
         if argv[1] == "is-enabled":
             return "enabled" if self._unit(unit)[0] else "disabled"
         if argv[1] == "list-unit-files":
-            return unit if self.at(MOSQUITTO).exists() else ""
+            known = self.has("nginx") if unit == texts.NGINX else self.at(MOSQUITTO).exists()
+            return unit if known else ""
         there = all(self.at(f"{steps.UNITS}/{one}").exists() for one in argv[3:])
         return "NeedDaemonReload=no" if there and self.loaded else "NeedDaemonReload=yes"
 
@@ -109,6 +114,11 @@ class Machine(System):
                 self._program(argv)
 
     def _program(self, argv: tuple[str, ...]) -> None:
+        if argv[0] == "apt-get" and "install" in argv:
+            if "nginx" in self.lacking and "nginx" in argv:
+                # Debian starts what it installs.
+                self.units[texts.NGINX] = [True, True]
+            self.lacking.clear()
         if argv[0].endswith("scripts/setup"):
             self.at(MOSQUITTO).parent.mkdir(parents=True, exist_ok=True)
             self.at(MOSQUITTO).touch()

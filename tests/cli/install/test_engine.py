@@ -9,7 +9,7 @@ import pytest
 import cli.install
 from cli.install import changes, plan, steps, texts
 from cli.install.changes import JOURNAL, Command, File, Journal
-from cli.install.plan import EXISTING, SETTINGS
+from cli.install.plan import ELSEWHERE, EXISTING, OWN, SETTINGS
 from cli.install.steps import COMMAND, STEPS, Context, Step
 from cli.terminal import CommandError
 from tests.cli.install.machine import TOML, Machine
@@ -162,3 +162,52 @@ def test_a_command_that_fails_is_told_with_what_to_do(machine: Machine, tmp_path
     File(tmp_path / "x", "").do(Journal(machine.at(JOURNAL)))
     assert steps.do_steps([done], machine.context(), said.append) == 0
     assert list(steps.show_steps([done], machine.context())) == ["== done", "  nothing to do"]
+
+
+PAGE_TABLE = '\n[page]\nenabled = true\nlisten = ["wlan0"]\n'
+
+
+def with_page(machine: Machine, table: str = PAGE_TABLE, broker: str = OWN) -> Context:
+    """What shall be installed, with a page; what is there already is changed by hand."""
+    context = machine.context(broker)
+    context.plan.toml = TOML + table
+    if machine.at(SETTINGS).exists():
+        machine.at(SETTINGS).write_text(context.plan.toml)
+    return context
+
+
+def test_a_page_brings_nginx_without_the_distributions_own_and_a_name_on_the_network(
+    machine: Machine,
+) -> None:
+    machine.lacking = {"nginx", "avahi-publish"}
+    install(with_page(machine))
+    assert {texts.PAGE, texts.PAGE_NAME} <= machine.running()
+    assert texts.NGINX not in machine.running(), "it would hold port 80"
+    (apt,) = [one for one in machine.ran if "apt-get" in one and " install " in one and "nginx" in one]
+    assert "avahi-utils" in apt
+    assert (
+        "LoadCredential=server.pem:" in machine.at(f"{steps.UNITS}/{texts.PAGE}.d/20-broker.conf").read_text()
+    )
+    machine.ran.clear()
+    assert install(with_page(machine)) == (0, [])
+    # One for this machine alone has no name on the network, none at all needs no unit.
+    install(with_page(machine, "\n[page]\nenabled = true\n"))
+    assert texts.PAGE in machine.running()
+    assert texts.PAGE_NAME not in machine.running()
+    assert not machine.at(f"{steps.UNITS}/{texts.PAGE}.d/20-broker.conf").exists()
+    install(with_page(machine, ""))
+    assert texts.PAGE not in machine.running()
+
+
+def test_an_nginx_that_was_here_before_goes_on(machine: Machine) -> None:
+    machine.units[texts.NGINX] = [True, True]
+    install(with_page(machine))
+    assert texts.NGINX in machine.running()
+
+
+@pytest.mark.parametrize("broker", [EXISTING, ELSEWHERE])
+def test_a_page_beside_a_broker_that_is_not_the_houses_is_refused_with_the_next_step(
+    machine: Machine, broker: str
+) -> None:
+    with pytest.raises(CommandError, match=r"own broker(.|\n)*next: sudo boondock configure"):
+        install(with_page(machine, broker=broker))

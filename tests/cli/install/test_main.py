@@ -16,7 +16,7 @@ from tests.cli.install.machine import TOML, Machine
 
 KEY = "0123456789abcdef0123456789abcdef"
 # The last line of the installation changes the machine; the answers before it do not.
-ANSWERED = ["", "", "", "2", "shunt", "c0:11:22:33:44:55", KEY, "", "", "y"]
+ANSWERED = ["", "", "", "", "2", "shunt", "c0:11:22:33:44:55", KEY, "", "", "y"]
 
 
 @pytest.fixture

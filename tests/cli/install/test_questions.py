@@ -57,8 +57,8 @@ def good(made: plan.Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_who_takes_every_default_gets_a_house_that_reads_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = interview(tmp_path, [""] * 6)
-    assert made.settings == {"device": {"pi": {"kind": "raspberry_pi"}}}
+    made = interview(tmp_path, [""] * 7)
+    assert made.settings == {"page": {"enabled": True}, "device": {"pi": {"kind": "raspberry_pi"}}}
     assert (made.broker, made.i2c, made.uart, made.users) == (plan.OWN, False, False, True)
     good(made, tmp_path, monkeypatch)
 
@@ -72,7 +72,7 @@ def test_every_kind_that_is_offered_can_be_set_up(
     for one in kind.questions:
         found = ANSWERS.get(one.key, "")
         answers.append(found if isinstance(found, str) else found.get(kind.wire, "192.168.1.40"))
-    made = interview(tmp_path, ["", "", "", str(number + 2), "", *answers, "", "", ""])
+    made = interview(tmp_path, ["", "", "", "", str(number + 2), "", *answers, "", "", ""])
     good(made, tmp_path, monkeypatch)
     assert list(made.settings["device"]) == [kind.name, "pi"]
     assert not any(text in made.toml for text in made.secrets.values()), "keys are in files of their own"
@@ -99,25 +99,25 @@ def test_ports_that_are_found_are_offered_with_what_their_name_says(
     ports = tmp_path / "dev/serial/by-id"
     ports.mkdir(parents=True)
     (ports / "usb-VictronEnergy_BV_VE_Direct_cable-if00-port0").touch()
-    made = interview(tmp_path, ["", "", "", "", "", "", "", ""])
+    made = interview(tmp_path, ["", "", "", "", "", "", "", "", ""])
     port = "/dev/serial/by-id/usb-VictronEnergy_BV_VE_Direct_cable-if00-port0"
     assert made.settings["device"]["victron_cable"] == {"kind": "vedirect", "port": port}
     good(made, tmp_path, monkeypatch)
 
 
 def test_the_boards_own_port_is_switched_on(tmp_path: Path) -> None:
-    made = interview(tmp_path, ["", "", "", "3", "", "/dev/ttyAMA0", "", "", ""])
+    made = interview(tmp_path, ["", "", "", "", "3", "", "/dev/ttyAMA0", "", "", ""])
     assert made.uart
 
 
 def test_two_devices_of_one_name_get_two_ids(tmp_path: Path) -> None:
     one = ["3", "MPPT links!", "/dev/ttyUSB0"]
-    made = interview(tmp_path, ["", "", "", *one, *one, "", "", ""])
+    made = interview(tmp_path, ["", "", "", "", *one, *one, "", "", ""])
     assert list(made.settings["device"]) == ["mppt_links", "mppt_links_2", "pi"]
 
 
 def test_a_relay_and_pins_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = interview(tmp_path, ["", "", "", "", "Pump", "", "27", "n", "-", ""])
+    made = interview(tmp_path, ["", "", "", "", "", "Pump", "", "27", "n", "-", ""])
     assert made.settings["relay"] == {"pump": {"pin": 27, "active_low": False}}
     assert made.settings["controller"] == {"pins": "simulated"}
     assert [one.key for one in RELAY] == ["pin", "active_low"]
@@ -141,7 +141,7 @@ def test_answers_that_end_change_nothing(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="nothing was changed"):
         interview(tmp_path, ["", ""])
     with pytest.raises(CommandError, match="nothing was changed"):
-        interview(tmp_path, ["", "", "", "", "", "n"])
+        interview(tmp_path, ["", "", "", "", "", "", "n"])
 
 
 @pytest.mark.parametrize(
@@ -164,3 +164,25 @@ def test_a_wrong_answer_says_what_is_allowed(take: Callable[[str], object], wron
 @pytest.mark.parametrize("text", ["c01122334455", "C0-11-22-33-44-55", "c0:11:22:33:44:55", "C011.2233.4455"])
 def test_an_address_may_be_written_in_any_usual_way(text: str) -> None:
     assert mac(text) == "C0:11:22:33:44:55"
+
+
+@pytest.mark.parametrize(
+    ("answers", "table"),
+    [
+        (["1"], {}),
+        ([""], {"enabled": True}),
+        (["3", "wlan0, eth0"], {"enabled": True, "listen": ["wlan0", "eth0"]}),
+        (["4", "wlan0"], {"enabled": True, "listen": ["wlan0"], "tls": False}),
+    ],
+)
+def test_the_page_is_for_whom_the_owner_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str], table: dict[str, object]
+) -> None:
+    made = interview(tmp_path, ["", "", "", *answers, "", "", ""])
+    assert made.settings.get("page", {}) == table
+    good(made, tmp_path, monkeypatch)
+
+
+def test_where_phones_may_come_in_the_page_is_proposed_to_them_too(tmp_path: Path) -> None:
+    made = interview(tmp_path, ["", "", "y", "eth1", "", "", "", "", ""])
+    assert made.settings["page"] == {"enabled": True, "listen": ["eth1"]}

@@ -207,6 +207,25 @@ def test_the_network_comes_in_where_lan_opens_a_port() -> None:
     assert allowed(lan_text({"listen": ["wlan0"]})) == PRIVATE
 
 
+@pytest.mark.parametrize(
+    ("page", "lines"),
+    [
+        ({}, []),
+        ({"listen": ["wlan0"]}, []),
+        ({"enabled": True}, []),
+        ({"enabled": True, "listen": []}, []),
+        ({"enabled": True, "listen": ["wlan0"], "tls": False}, ["IPAddressAllow"]),
+        ({"enabled": True, "listen": ["wlan0"]}, ["IPAddressAllow", "LoadCredential"]),
+    ],
+)
+def test_the_page_gets_the_network_and_a_certificate_only_where_it_is_open(
+    page: dict[str, object], lines: list[str]
+) -> None:
+    text = texts.page_text(page, "/x/server.pem")
+    assert [line.partition("=")[0] for line in text.splitlines()[2:]] == lines
+    assert ("LoadCredential=server.pem:/x/server.pem" in text) is ("LoadCredential" in lines)
+
+
 def test_the_backup_is_made_when_the_settings_say() -> None:
     assert backup_text({}) == backup_text({"keep": 3}) == ""
     lines = backup_text({"at": "02:10"}).splitlines()
