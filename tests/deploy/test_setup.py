@@ -149,16 +149,34 @@ esac
 """
 
 
-def set_up(checkout: Checkout, folder: Path, said: str, *, compiled: bool = False) -> str:
+def set_up(checkout: Checkout, folder: Path, said: str, *mode: str, compiled: bool = False) -> str:
     """What a first set-up says whose installation of Python packages fails with these words."""
     python = folder / "python3"
     python.write_text(PYTHON)
     python.chmod(0o755)
     (folder / "said").write_text(said)
     shutil.rmtree(checkout.root / ".venv")
-    done = checkout.run("setup", PYTHON=str(python), SAID=str(folder / "said"), COMPILED=str(int(compiled)))
+    done = checkout.run(
+        "setup", *mode, PYTHON=str(python), SAID=str(folder / "said"), COMPILED=str(int(compiled))
+    )
     assert done.returncode == 1
     return done.stdout + done.stderr
+
+
+@needs_setup
+@pytest.mark.parametrize(
+    ("known", "compiled", "wanted"),
+    [("mosquitto chromium", False, True), ("mosquitto", False, False), ("mosquitto chromium", True, False)],
+    ids=["there is one", "not in this system", "nothing drives it"],
+)
+def test_the_tests_get_a_browser_where_it_can_be_had(
+    checkout: Checkout, tmp_path: Path, known: str, *, compiled: bool, wanted: bool
+) -> None:
+    shutil.copy(ROOT / "requirements-dev.lock", checkout.root)
+    checkout.lacks("chromium")
+    checkout.program("apt-cache", f'case " {known} " in *" $2 "*) exit 0 ;; esac; exit 1')
+    set_up(checkout, tmp_path, "", "dev", compiled=compiled)
+    assert (" chromium" in checkout.asked_of_apt()) is wanted
 
 
 @needs_setup

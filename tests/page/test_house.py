@@ -83,6 +83,16 @@ def test_an_admin_sees_who_switched_what(house: RealHouse, guest: Visitor) -> No
     pump_off(house)
 
 
+def test_what_an_admin_arranges_for_all_a_viewer_sees(house: RealHouse, guest: Visitor) -> None:
+    house.admin.publish("camper/page", json.dumps({"names": {"device.mppt": "Roof"}}), retain=True)
+    try:
+        page = guest.open(house.login("viewer"))
+        page.locator('[data-card="device.mppt"] h2', has_text="Roof").wait_for()
+    finally:
+        house.admin.publish("camper/page", b"", retain=True)
+    page.locator('[data-card="device.mppt"] h2', has_text="Solar charger").wait_for()
+
+
 def test_house_tells_what_runs_and_what_is_wrong(house: RealHouse, guest: Visitor) -> None:
     problem = "nothing heard: is it in range, is Instant Readout on, is the address right?"
     health = {"version": "0.1.0", "problems": {"device.mppt": problem}, "counters": {"frames": 9034}}

@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
+
 from tests.client import Client
 from tests.page.browsers import Visitor, heap
 from tests.page.van import DEVICES, LAMP, Van
@@ -91,6 +93,7 @@ def test_a_browser_whose_clock_is_wrong_shows_and_commands_by_the_house_s(visit:
         van.goes("lamps")
 
 
+@pytest.mark.long
 def test_a_house_of_200_devices_is_shown_and_moves(visit: Visitor, van: Van) -> None:
     many = {f"sensor_{number}": DEVICES["fridge"] for number in range(200)}
     crowd = Van(van.client, van.port, many)
@@ -175,6 +178,7 @@ def test_the_owner_s_layout_is_kept_here_and_shared_with_all(visit: Visitor, van
         van.client.publish("camper/page", b"", retain=True)
 
 
+@pytest.mark.long
 def test_thousands_of_updates_leave_nothing_behind(visit: Visitor, van: Van) -> None:
     page = visit.open()
 
