@@ -62,6 +62,10 @@ def test_what_checks_the_types_comes_with_dev_alone(checkout: Checkout, tmp_path
     assert checkout.run("page").stdout == ""
     (asked,) = asked_of_npm(tmp_path)
     assert "--omit=dev" not in asked
+    # What a run has is not enough for dev.
+    (checkout.root / "mosquitto" / "page" / "build.mjs").write_text("// other\n")
+    assert checkout.run("page").returncode == 0
+    assert "build the page (" in checkout.run("page", "dev").stdout
 
 
 @needs_setup
