@@ -145,7 +145,10 @@ class OutboxFile:
             self._db.executemany(f"{_INSERT} ON CONFLICT DO NOTHING", [_values(row) for row in rows])
             added = self._db.total_changes - before
         self.count += added
-        self.size += sum(len(r.payload) + len(r.topic) for r in rows)
+        if added == len(rows):
+            self.size += sum(len(r.payload) + len(r.topic) for r in rows)
+        else:
+            (self.size,) = self._db.execute(f"SELECT {_SIZE} FROM outbox").fetchone()  # noqa: S608 — a constant
         self.newest = max(self.newest, rows[-1].seq)
 
     def after(self, seq: int, limit: int) -> list[Row]:

@@ -144,7 +144,8 @@ def make(context: Context, asked: FixParams) -> Summary:
         return _told(msgspec.structs.replace(done[0].summary, dry_run=True))
     dirty.update(change.spans)
     _refresh(context, change)
-    return _told(msgspec.structs.replace(change.summary, id=None if change.undo is None else number))
+    number_of_undo = None if change.undo is None else number
+    return _told(msgspec.structs.replace(change.summary, id=number_of_undo, brought_back=()))
 
 
 def journal(context: Context, asked: ListFixes, before: int = EVER) -> Iterator[Journalled]:

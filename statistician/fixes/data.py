@@ -7,6 +7,7 @@ import msgspec
 
 from bus.about import TOTAL, TOTAL_INCREASING
 from bus.commands import Code, Refused
+from bus.messages import to_iso
 from statistician.api import Context, full_name, moment, span
 from statistician.arithmetic import MINUTES_5, hour_of, period_of
 from statistician.arithmetic.counters import HeldReading, Judged
@@ -18,6 +19,8 @@ from statistician.store.fixes import Entry, Undo
 
 # States removed at once: they are kept for undo.
 MOST_STATES = 100_000
+# Numbers that a dry run of undo tells: they fit into its answer.
+MOST_TOLD = 500
 
 
 def delete_states(context: Context, asked: asks.DeleteStates) -> Change:
@@ -45,6 +48,10 @@ def undo_delete_states(context: Context, _entry: Entry, undo: Undo) -> Change:
     context.store.states.put(states)
     change = _changed(context, [record], first.ts, last.ts, len(states))
     change.states = True
+    # Texts may be too long for an answer.
+    numbers = [state for state in states if not isinstance(state.value, str)]
+    told = tuple((to_iso(state.ts), state.value) for state in numbers[:MOST_TOLD])
+    change.summary = msgspec.structs.replace(change.summary, brought_back=told)
     return change
 
 

@@ -155,7 +155,7 @@ class Summary(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a fix changed, or would: rows at once, periods that will be made again from states by and by.
 
     `id` is what undo takes; None on a dry run, and where there is nothing to take back. `more_entities`
-    counts those not named.
+    counts those not named. `brought_back` are states with their times: only a dry run of undo tells them.
     """
 
     entities: tuple[str, ...]
@@ -168,6 +168,7 @@ class Summary(Struct, frozen=True, omit_defaults=True, kw_only=True):
     states: int = 0
     periods: int = 0
     fields: dict[str, str | int | bool | None] = {}
+    brought_back: tuple[tuple[str, float | str | None], ...] = ()
 
 
 class Journalled(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -155,6 +155,7 @@ def test_rows_that_move_to_another_stream_keep_their_stamp(tmp_path: Path) -> No
     file.append(Row(1, "one", STATE, b"{}", Stamp(5, right=False)))
     file.append(Row(2, "one", STATE, b"{}"))
     file.renumber("two", 7)
+    assert (file.count, file.newest) == (2, 9), "no seq is given twice"
     assert [(row.stream, row.stamp) for row in file.after(0, 9)] == [
         ("two", Stamp(5, right=False)),
         ("two", None),

@@ -144,6 +144,8 @@ def test_the_same_watermark_again_asks_for_what_follows(tmp_path: Path) -> None:
     assert seqs(send_all(outbox, 10.0)) == [3, 4, 5]
     outbox.watermark(outbox.stream, 2, 10.0 + REWIND_EVERY_S - 0.1)
     assert send_all(outbox, 10.0 + REWIND_EVERY_S - 0.1) == [], "not more often than every few seconds"
+    outbox.watermark(outbox.stream, 2, 10.0 + REWIND_EVERY_S)
+    assert seqs(send_all(outbox, 10.0 + REWIND_EVERY_S)) == [3, 4, 5]
 
 
 @pytest.mark.parametrize("commit_s", [5, 30])
@@ -351,13 +353,14 @@ def test_a_crash_between_the_two_files_sends_nothing_twice(tmp_path: Path) -> No
     assert seqs(send_all(make(tmp_path))) == [1, 2, 3, 4, 5]
 
 
-def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "disk" / "collector_ble.outbox").write_bytes(b"no database at all" * 100)
     outbox = make(tmp_path)
     fill(outbox, 1)
     assert outbox.waiting == 1
     assert (tmp_path / "disk" / "collector_ble.damaged").exists()
+    assert "set aside as collector_ble.damaged" in caplog.text
 
 
 def test_a_full_disk_keeps_the_rows_in_memory_and_says_so(

@@ -12,6 +12,7 @@ from bus.clock import Clock, Now
 from bus.health import Journal
 from bus.messages import Reading, decode_reading, encode_reading
 from bus.outbox import REOPEN_EVERY_S, SPILL_AFTER_S, WINDOW, Outbox
+from bus.outbox.file import OutboxFile, Row
 from bus.publisher import Publisher
 from bus.topics import Topics
 from tests.clock import NOON_MS, FakeTime
@@ -246,3 +247,33 @@ def test_health_says_what_is_wrong_and_when_it_is_over(tmp_path: Path, time: Fak
     publisher.settle(time.pass_(REOPEN_EVERY_S))
     assert "outbox" not in journal.problems
     assert Topics().watermark(before.stream) in bus.listened
+
+
+@pytest.mark.parametrize(("kept", "left"), [(1, []), (99, [2, 99]), (100, [2, 100]), (350, [4, 350])])
+def test_what_is_dropped_is_the_oldest_hundredth(kept: int, left: list[int]) -> None:
+    file = OutboxFile(None, durable=False)
+    for seq in range(1, kept + 1):
+        file.append(Row(seq, "s", TOPIC, b"{}"))
+    dropped = file.drop()
+    seqs = [row.seq for row in file.after(0, kept)]
+    assert [*seqs[:1], *seqs[1:][-1:]] == left
+    assert dropped == kept - file.count == max(1, kept // 100)
+
+
+def test_a_file_is_deleted_whatever_stands_beside_it(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path / "x.outbox", durable=False)
+    (tmp_path / "other").touch()
+    file.delete()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_count_and_size_are_those_of_the_rows_that_are_there(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path / "x.outbox", durable=False)
+    rows = [Row(seq, "s", TOPIC, b"x" * seq) for seq in range(1, 6)]
+    file.append(rows[0])
+    file.add(rows[1:3])
+    # The first of them is there already, as after a move that was broken off.
+    file.add(rows[2:])
+    file.remove_up_to(1)
+    again = OutboxFile(tmp_path / "x.outbox", durable=False)
+    assert (file.count, file.size) == (again.count, again.size) == (4, 4 * len(TOPIC) + 2 + 3 + 4 + 5)

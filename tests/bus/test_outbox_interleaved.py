@@ -253,7 +253,7 @@ class _Life(RuleBasedStateMachine):
 
 # On a busy machine the health checks of time fail, and say nothing of the outbox.
 _Life.TestCase.settings = settings(
-    max_examples=rounds(60, 200),
+    max_examples=rounds(40, 200),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

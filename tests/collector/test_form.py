@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from bus import request_server
+from collector import form
 from collector.checking import mistakes, settings_of
 from collector.device import TRANSPORTS, cadence, own
 from collector.device_store import SECRETS, shown
@@ -176,9 +177,9 @@ def test_every_setting_of_every_kind_has_its_words_and_belongs_to_a_collector() 
     assert {name for name, _ in WHERE} == set(KINDS)
     assert set(Device.__dataclass_fields__) == set(MEANINGS)
     for which in TRANSPORTS:
-        form = Forms(which, Settings(), None)
+        forms = Forms(which, Settings(), None)
         for name in (name for name, its in WHERE if its == which):
-            entry = form.entry(name)
+            entry = forms.entry(name)
             assert set(entry.settings["properties"]) | {"kind"} == set(settings_of(KINDS[name]))
             assert entry.settings["required"] == list(KINDS[name].needs)
             assert all(one["title"] and one["description"] for one in entry.settings["properties"].values())
@@ -275,3 +276,26 @@ def test_what_only_the_kind_allows_is_in_its_form(
         answer = house.ask("device_add", device="new", kind=name, **{**device_of(entry), key: value})
         assert (answer["status"] == "ok") == valid(value) == (value in good), (key, value, answer)
         house.ask("device_remove", device="new")
+
+
+def test_a_form_offers_the_ports_and_the_profiles_that_are_there(
+    tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = tmp_path / "by-id"
+    monkeypatch.setattr(form, "_PORTS", ports)
+    house = house_of("serial", tmp_path, time)
+
+    def of(house: Clients, name: str) -> Json:
+        return schemas(house, kind="modbus")["modbus"]["settings"]["properties"][name]
+
+    assert of(house, "port")["examples"] == []
+    ports.mkdir()
+    for name in ("usb-B", "usb-A"):
+        (ports / name).touch()
+    assert of(house, "port")["examples"] == [f"{ports}/usb-A", f"{ports}/usb-B"]
+    assert schemas(house)["modbus"]["scan"]["properties"]["port"]["examples"] == of(house, "port")["examples"]
+    # Those of kinds of their own are no profiles to choose.
+    assert "sdm630" in of(house, "profile")["examples"]
+    assert "epever_tracer" not in of(house, "profile")["examples"]
+    (tmp_path / "tcp").mkdir()
+    assert of(house_of("tcp", tmp_path / "tcp", time), "port")["examples"] == ["tcp://192.168.1.40:502"]

@@ -261,6 +261,7 @@ def test_what_went_while_home_assistant_was_away_is_forgotten_when_it_is_back(va
     assert van.home.devices() == devices()
 
 
+@pytest.mark.long
 def test_another_base_topic_leaves_nothing_of_the_old_one(van: Van) -> None:
     van.rerun(MOVED, BASE)
     van.weather(BASE)

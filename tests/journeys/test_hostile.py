@@ -25,7 +25,7 @@ from tests.journeys import hostile
 from tests.journeys.house import PROCESSES, House
 from tests.rounds import rounds
 
-SHOTS = rounds(6_000, 20_000)
+SHOTS = rounds(5_000, 20_000)
 VOLLEY = 250
 WARM_UP = 16
 # Alone on a machine none takes a quarter of a second; here other tests share the cores.

@@ -35,7 +35,7 @@ CLASSES = {"volt": "measurement", "energy": "total_increasing", "flow": "total"}
 TOPICS = Topics()
 COLUMNS = "mean, min, max, state, sum, sum_increase, sum_decrease, coverage"
 # What it is at when it dies, and how often; the migrations come on top.
-DEATHS = {"ingest": rounds(3, 12), "compile": rounds(3, 12), "purge": rounds(2, 8), "backup": rounds(2, 8)}
+DEATHS = {"ingest": rounds(2, 12), "compile": rounds(2, 12), "purge": rounds(2, 8), "backup": rounds(2, 8)}
 MIGRATIONS = rounds(3, 10)
 
 

@@ -114,7 +114,7 @@ def test_every_reading_survives_the_death_of_everything(house: House) -> None:
     wanted = list(currents())
     assert len(set(wanted)) == READINGS
     for number, start in enumerate(range(0, READINGS, BATCH)):
-        victim = KILLS.get(number)
+        victim = KILLS.get(number) if number <= rounds(30, BATCHES) else None
         for position, reading in enumerate(wanted[start : start + BATCH]):
             if victim and position == BATCH // 2:
                 kill(house, victim)

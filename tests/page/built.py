@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,12 @@ class Tools:
 def tools() -> Tools:
     """Find what builds the page; skips the test where something is missing."""
     packages = Path(sys.prefix) / "page" / "node_modules"
-    node = shutil.which("node")
+    # scripts/page takes back the Node.js that it fetched; Playwright brings one.
+    playwright = find_spec("playwright")
+    brought = Path(playwright.origin).parent / "driver" / "node" if playwright and playwright.origin else None
+    node = shutil.which("node") or brought
     if node is None or not (packages / "esbuild").is_dir():
-        pytest.skip(f"needs Node.js, and the packages of the page in {packages}")
+        pytest.skip(f"needs Node.js, and what scripts/page puts into {packages}")
     return Tools(Path(node), packages)
 
 

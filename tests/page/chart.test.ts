@@ -93,6 +93,11 @@ test("a phone writes two axes, a wide screen four", () => {
   equal(axesOf(units, 1280).axes.filter((one) => one.shown).length, 4);
 });
 
+test("an axis without values is not written, one of zeros is", () => {
+  const { axes } = axesOf([series([], { unit: "%" }), series([{ ...row(0, 0), min: 0, max: 0 }]), series([row(0, 1)], { unit: "V" })], 360);
+  deepEqual(axes.map((one) => one.shown), [false, true, true]);
+});
+
 test("the range has room, and bars their 0", () => {
   deepEqual(rangeOf(null, null, false), [0, 1]);
   const [low, high] = rangeOf(10, 20, false);

@@ -64,7 +64,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, page_file: Path) -> Iterator
 
 @pytest.fixture
 def guest(house: RealHouse, browser: Browser) -> Iterator[Visitor]:
-    """Visitors of the real house, none of whom may see a complaint."""
+    """Visitors of the real house as it was at first, none of whom may see a complaint."""
+    house.van.says_all()
     yield from _visitor(browser, house.address)
 
 

@@ -32,6 +32,15 @@ devices = ["smartshunt", "mppt", "fresh_water", "fridge", "lamps"]
 commands = ["lamps.reading"]
 """
 SERVICES = ("statistician", "controller")
+OPEN_SETTINGS = """
+[statistician]
+commit_interval = 0.2
+[device.mppt]
+kind = "victron_solar_charger"
+name = "Solar charger"
+address = "C0:11:22:33:44:66"
+key = "ffffffffffffffffffffffffffffffff"
+"""
 
 
 @contextmanager
@@ -45,6 +54,16 @@ def told_house(folder: Path, page: Path) -> Iterator[tuple[Van, str]]:
     finally:
         client.close()
         broker.stop()
+
+
+@contextmanager
+def open_house(folder: Path, page: Path) -> Iterator[tuple[House, str]]:
+    """The statistician and the Bluetooth collector on a broker without users; the page's address."""
+    port = free_port()
+    broker = Mosquitto(folder, extra=_LISTENER.format(port=port, folder=page.parent))
+    with House(folder, OPEN_SETTINGS, broker=broker) as house:
+        house.start("statistician", "collector_ble")
+        yield house, f"http://127.0.0.1:{port}/index.html"
 
 
 class RealHouse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from tests.client import Client
 from tests.page.browsers import Visitor, heap
@@ -116,6 +117,12 @@ def test_the_last_state_is_there_before_the_first_message(visit: Visitor) -> Non
     page.get_by_role("status").filter(has_text="Connecting").wait_for()
 
 
+def test_on_the_first_visit_a_frame_is_drawn_before_the_page_s_code_runs(visit: Visitor) -> None:
+    context = visit.someone()
+    context.add_init_script("window.requestAnimationFrame = () => 0")
+    visit.again(context, wait=False).get_by_text("Boondock").wait_for()
+
+
 def test_the_last_frame_is_drawn_before_the_page_s_code_runs(visit: Visitor) -> None:
     context = visit.open().context
     context.pages[0].goto("about:blank")
@@ -130,7 +137,8 @@ def test_a_phone_without_network_says_so_and_comes_back_by_itself(visit: Visitor
     page = visit.open()
     page.context.set_offline(True)
     lost = page.get_by_role("status").filter(has_text="No connection to the house since")
-    lost.wait_for(timeout=60_000)
+    # Before the next regular ping could find out.
+    lost.wait_for(timeout=25_000)
     assert page.locator(f"{_SOC}.old").inner_text().startswith("81.5")
     van.says("smartshunt", {"soc": 33.5})
     page.context.set_offline(False)
@@ -177,7 +185,8 @@ def test_thousands_of_updates_leave_nothing_behind(visit: Visitor, van: Van) -> 
         page.locator(_SOC, has_text=str(last)).wait_for()
         return heap(page)
 
-    settled = update(2000, 11.5)
-    grown = update(2000, 12.5) - settled
-    assert grown < 150_000, f"{grown} bytes in 2,000 updates"
+    # What the browser itself still warms up is there once; what is lost is lost each time.
+    heaps = [update(1000, last) for last in (11.5, 12.5, 13.5, 14.5)]
+    grown = [after - before for before, after in pairwise(heaps)]
+    assert min(grown) < 60_000, f"{grown} bytes in 1,000 updates each"
     van.says("smartshunt", DEVICES["smartshunt"][1])

@@ -5,8 +5,8 @@ import { join, resolve } from "node:path";
 const [packages, out, ...files] = process.argv.slice(2).map((path) => resolve(path));
 const { build } = createRequire(join(packages, "x"))("esbuild");
 
-// What modules of the page look for in a browser while they are loaded.
-const browser = `
+// What modules of the page look for in a browser while they are loaded; in a block, so that its names are nobody's.
+const browser = `{
   const kept = new Map();
   globalThis.localStorage = globalThis.sessionStorage = {
     getItem: (key) => kept.get(key) ?? null, setItem: (key, text) => kept.set(key, text), removeItem: (key) => kept.delete(key),
@@ -19,7 +19,7 @@ const browser = `
   // The page's clock must not keep the test's process alive.
   const every = setInterval;
   globalThis.setInterval = (...given) => every(...given).unref();
-`;
+}`;
 
 await build({
   entryPoints: files,

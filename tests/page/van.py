@@ -122,8 +122,14 @@ class Van:
     ) -> None:
         self.client = client
         self.port = port
+        self._devices = devices
         for name, (about, values) in devices.items():
             self.appears(name, about, values)
+
+    def says_all(self) -> None:
+        """Say all first readings again, as of now."""
+        for name, (_, values) in self._devices.items():
+            self.says(name, values)
 
     def appears(self, name: str, about: About, values: Values) -> None:
         """Say what a device is, that it is online, and its first reading."""

@@ -7,8 +7,9 @@ import pytest
 from bus.clock import Clock
 from bus.events import Message
 from bus.health import Journal
-from bus.messages import to_iso
+from bus.messages import Reading, to_iso
 from statistician import streams
+from statistician.records import StreamRecord
 from statistician.watermarks import HOLD_FILE, HeldWatermarks
 from tests.statistician.rig import SECOND, START, TOPICS, Notes, Rig
 
@@ -378,3 +379,16 @@ def test_a_second_update_is_told_with_its_own_times(van: Van) -> None:
     van.now = 1110.0
     van.bus.publish(OF_BLE, b"2", retain=True)
     assert f"since {to_iso(START + 110_000)}" in van.journal.problems["hold"]
+
+
+@pytest.mark.parametrize(("stream", "seq"), [(None, None), ("s", None), (None, 1)])
+def test_a_reading_that_does_not_say_both_is_of_no_stream(stream: str | None, seq: int | None) -> None:
+    assert streams.spot_of(Reading(ts=START, values={}, stream=stream, seq=seq)) is None
+
+
+def test_a_stream_is_remembered_as_long_as_it_is_said_again() -> None:
+    kept = streams.Streams([StreamRecord("s", 5, START)])
+    last = START + streams.FORGOTTEN_AFTER
+    assert ("s" in kept, "t" in kept) == (True, False)
+    assert (kept.forget_old(last), [one.stream for one in kept.known(last)]) == ([], ["s"])
+    assert (kept.known(last + 1), kept.forget_old(last + 1), "s" in kept) == ([], ["s"], False)

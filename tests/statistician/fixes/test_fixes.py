@@ -7,6 +7,7 @@ import pytest
 
 from bus.about import Entity
 from bus.commands import Refused
+from bus.messages import to_iso
 from statistician.arithmetic import DAY, HOUR, MINUTES_5
 from statistician.fixes import FIXES, journal
 from statistician.fixes import data as fixes_rows
@@ -90,6 +91,26 @@ def test_a_dry_run_says_what_it_would_do_and_does_not(rig: Rig, verb: str, asked
     assert tuple(journal(rig.service.context, ListFixes())) == ()
     did = rig.fix(asked)
     assert msgspec.structs.replace(did, dry_run=True, id=None) == would
+
+
+def test_a_dry_run_of_undo_tells_which_numbers_it_would_bring_back(rig: Rig) -> None:
+    deleted = rig.fix(DeleteStates(entity="van.volt", start=START + 30 * MINUTE, end=START + 55 * MINUTE))
+    undo = UndoFix(id=deleted.id or 0, dry_run=True)
+    times = [to_iso(START + minute * MINUTE + SECOND) for minute in (30, 40, 50)]
+    assert rig.fix(undo).brought_back == tuple(zip(times, (3.0, 4.0, 5.0), strict=True))
+    assert rig.fix(msgspec.structs.replace(undo, dry_run=False)).brought_back == ()
+
+
+def test_it_tells_no_more_than_its_answer_can_hold_and_no_texts(rig: Rig) -> None:
+    rig.describe("door", {"state": Entity(name="state"), "count": Entity(name="count", unit="V")})
+    start = START + 2 * HOUR + 3 * MINUTE
+    for second in range(fixes_rows.MOST_TOLD + 10):
+        rig.reading("door", {"state": f"{second} times", "count": float(second)}, ts=start + second * 10)
+    rig.commit()
+    for entity, most in (("door.count", fixes_rows.MOST_TOLD), ("door.state", 0)):
+        deleted = rig.fix(DeleteStates(entity=entity, start=start, end=start + HOUR))
+        assert deleted.states == fixes_rows.MOST_TOLD + 10
+        assert len(rig.fix(UndoFix(id=deleted.id or 0, dry_run=True)).brought_back) == most
 
 
 @pytest.mark.parametrize(("verb", "asked"), ALL)

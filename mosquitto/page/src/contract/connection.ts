@@ -29,7 +29,7 @@ let onAnswer: (message: Message) => void = () => undefined;
 /** Who follows statistics, by topic filter. */
 const followers = new Map<string, (message: Message) => void>();
 
-/** Follow the statistics of all devices by `period` until the returned function is called, also over a lost connection. */
+/** Follow the statistics of all devices by `period` until the returned function is called, also over a lost connection; one taker a period. */
 export function follow(period: string, taker: (message: Message) => void): () => void {
   const filter = topic.statistics(period);
   followers.set(filter, taker);
@@ -155,9 +155,9 @@ export async function start(): Promise<void> {
 
 /** Ask the broker what it lets this user write: both messages do nothing (docs/contract.md). */
 async function findRight(on: Connection): Promise<Right> {
-  const may = async (name: string, options?: Publication) => (await on.publish(name, "", options)) !== NOT_AUTHORISED;
-  if (await may(topic.request("statistician", "dead_letters"), { responseTopic: `${topic.response(client)}/right` })) return "admin";
-  return (await may(topic.set("page", "right"), { retain: true })) ? "operator" : "viewer";
+  const may = async (name: string) => (await on.publish(name, "", { retain: true })) !== NOT_AUTHORISED;
+  if (await may(topic.request("statistician", "dead_letters"))) return "admin";
+  return (await may(topic.set("page", "right"))) ? "operator" : "viewer";
 }
 
 function onClose(): void {

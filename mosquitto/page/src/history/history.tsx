@@ -2,7 +2,7 @@
 import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { follow, link } from "../contract/connection";
-import { houseNow, place, places, second } from "../contract/house";
+import { houseNow, place, places, second, services } from "../contract/house";
 import { levels } from "../contract/topics";
 import type { Message } from "../contract/transport";
 import { Chart } from "../kit/chart";
@@ -14,7 +14,7 @@ import { date } from "../text/format";
 import { language, t } from "../text/words";
 import { Bands } from "./bands";
 import { csv, type Look, lookOf } from "./data";
-import { Legend } from "./legend";
+import { Legend, valueAt } from "./legend";
 import { type Asked, firstRow, keptDays, Loader } from "./load";
 import { Choices, Picker } from "./picker";
 import { barPeriod, barPeriods, type Choice, chosen, clamped, linePeriod, moved, type Period, read, spanOf, startOf, shifted, written } from "./ranges";
@@ -81,7 +81,9 @@ function useLoading(loader: Loader, state: Now, first: { value: number | null | 
     // All rows are read for it: only where it is needed.
     if (up && all) void firstRow([...looks].filter(([, look]) => look !== "band").map(([name]) => name)).then((found) => (first.value = found));
   }, [up, all, known]);
-  const key = JSON.stringify([choice, lines, bars, known, up, live && Math.floor(now / 3_600_000), all && first.value]);
+  // When the statistician is back, what it did not answer is asked again.
+  const answers = services.value.get("statistician")?.online ?? null;
+  const key = JSON.stringify([choice, lines, bars, known, up, answers, live && Math.floor(now / 3_600_000), all && first.value]);
   useEffect(() => {
     if (!up || looks.size === 0 || (all && first.value === undefined)) return;
     const stateOnly = new Set(choice.entities.filter((name) => place(name)?.entity.state_class === undefined));
@@ -177,7 +179,8 @@ function View({ state, loader, first }: { state: Now; loader: Loader; first: num
       wrong.value = sentence(error);
     }
   };
-  const empty = !loader.busy.value && seen.length > 0 && seen.every((one) => !one.shown.error && one.shown.rows.length + one.shown.states.length === 0);
+  const busy = loader.busy.value && looks.size > 0;
+  const empty = !busy && seen.length > 0 && seen.every((one) => !one.shown.error && one.shown.rows.length + one.shown.states.length === 0);
   return (
     <div class="history">
       <section class="card" aria-labelledby="history-title">
@@ -186,18 +189,21 @@ function View({ state, loader, first }: { state: Now; loader: Loader; first: num
             const end = moved(choice.end ?? now, choice.range, by);
             set({ end: end >= now ? null : end }, true);
           }} />
-        <div ref={frame} class={`frame ${series.length === 0 ? "low" : ""}`} aria-busy={loader.busy.value}>
+        <div ref={frame} class={`frame ${series.length === 0 ? "low" : ""}`} aria-busy={busy}>
           <Chart series={series} from={span.from} to={span.to} label={title} onDraw={(drawn) => (area.value = drawn)}
             onRead={(time) => (read.value = time)} within={(wished) => clamped(wished, first ?? 0, latest)}
             onSpan={(wished) => go("history", written(chosen(choice, span, wished, now)), true)} />
           <Bands bands={bands} area={area.value} />
-          {loader.busy.value ? <p class="note" role="status">{t("loading")}</p> : empty && <p class="note" role="status">{t("no_data")}</p>}
+          {busy ? <p class="note" role="status">{t("loading")}</p> : empty && <p class="note" role="status">{t("no_data")}</p>}
         </div>
         {seen.length === 0 && <p class="empty">{t("choose_values")}</p>}
         {choice.entities.filter((name) => link.value === "up" && !looks.has(name)).map((name) => (
           <p key={name} class="refusal">{t("gone", { name })} <button onClick={() => toggle(name)}>{t("remove")}</button></p>
         ))}
-        <p class="read" role="status">{read.value !== null ? date(read.value, span.to - span.from > 20 * DAY_MS ? "date" : "both") : ""}&nbsp;</p>
+        <p class="read" role="status">
+          {read.value !== null && date(read.value, span.to - span.from > 20 * DAY_MS ? "date" : "both")}&nbsp;
+          <span class="only-read">{read.value !== null && seen.map((one) => `${one.title}: ${valueAt(one, read.value!)}`).join("; ")}</span>
+        </p>
         <Legend all={seen} read={read.value} onRemove={toggle} />
         <p class="soft">{t("partly")}</p>
         <p class="foot">

@@ -1,7 +1,7 @@
 /** What the lines are, their values where the person reads, and the numbers of the whole time. */
 import type { Place } from "../contract/house";
+import { dashOf } from "../kit/axes";
 import { sentence } from "../kit/parts";
-import { dashOf } from "../kit/plot";
 import { isPartly, rowAt } from "../kit/rows";
 import { date, duration, number, words } from "../text/format";
 import { t } from "../text/words";

@@ -1,5 +1,6 @@
 /** What is seen as a file: CSV, or a picture with title, legend and units. */
-import { colour, dashOf } from "../kit/plot";
+import { dashOf } from "../kit/axes";
+import { colour } from "../kit/plot";
 import { t } from "../text/words";
 import { numbers, type Seen } from "./legend";
 

@@ -2,9 +2,11 @@
 import { useSignal } from "@preact/signals";
 import { date, number } from "../text/format";
 import { t } from "../text/words";
-import { tabled, type Told } from "./data";
+import { type Look, tabled, type Told } from "./data";
 
 const MOST_LINES = 200;
+/** Lines, bars and states have periods of their own. */
+const LOOKS: readonly Look[] = ["line", "bars", "band"];
 
 function written(value: string | number | null | undefined): string {
   return typeof value === "number" ? number(value, Math.abs(value) < 100 ? 2 : 0) : (value ?? "–");
@@ -15,14 +17,17 @@ export function Table({ told }: { told: () => Told[] }) {
   return (
     <details class="numbers" onToggle={(event) => (open.value = event.currentTarget.open)}>
       <summary>{t("table")}</summary>
-      {open.value && <Lines {...tabled(told())} />}
+      {open.value && LOOKS.map((look) => {
+        const own = told().filter((one) => one.look === look);
+        return own.length > 0 && <Lines key={look} {...tabled(own)} />;
+      })}
     </details>
   );
 }
 
 function Lines({ head, lines }: ReturnType<typeof tabled>) {
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={t("table")}>
+    <div class="scroll" data-scrolls tabIndex={0} role="region" aria-label={head.join(", ")}>
       <table>
         {lines.length > MOST_LINES && <caption>{t("newest_rows", { count: String(MOST_LINES) })}</caption>}
         <thead><tr><th scope="col">{t("begin")}</th>{head.map((one) => <th key={one} scope="col">{one}</th>)}</tr></thead>

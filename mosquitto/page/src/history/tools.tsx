@@ -22,7 +22,7 @@ export function Tools(props: {
   const { choice, title, bars, onSet, onMove } = props;
   return (
     <div class="tools">
-      <div class="ranges" role="group" aria-label={t("range")}>
+      <div class="ranges" data-scrolls role="group" aria-label={t("range")}>
         {RANGES.map((one) => (
           <button key={one} aria-label={rangeWords(one, "long")} aria-pressed={choice.range === one} onClick={() => onSet({ range: one, end: one === "all" ? null : choice.end })}>{rangeWords(one, "narrow")}</button>
         ))}

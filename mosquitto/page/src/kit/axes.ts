@@ -1,4 +1,4 @@
-/** Which series share an axis, its side, its unit, its range and its words; which points are marked: pure. */
+/** Which series share an axis, its side, its unit, its range and its words; dashes and marks: pure. */
 import { date, scaled } from "../text/format";
 import { isPartly, type Row, type Series, valueOf } from "./rows";
 
@@ -22,12 +22,13 @@ export interface Axes {
 const SMALLER: Record<string, [string, number]> = {
   kW: ["W", 1000], MW: ["W", 1e6], kWh: ["Wh", 1000], MWh: ["Wh", 1e6], kVA: ["VA", 1000], mV: ["V", 0.001], mA: ["A", 0.001],
 };
+const DASHES: readonly number[][] = [[], [9, 3], [2, 3], [9, 3, 2, 3], [14, 4], [4, 4]];
 const WIDE_PX = 700;
 const DAY_MS = 86_400_000;
 
-/** The largest number that is drawn of a series, without its sign. */
+/** The largest number that is drawn of a series, without its sign; below 0 if there is none. */
 function largest(series: Series): number {
-  let most = 0;
+  let most = -1;
   for (const row of series.rows) {
     for (const value of [valueOf(row, series.look), series.look === "bars" ? null : row.max, series.look === "bars" ? null : row.min]) {
       if (typeof value === "number") most = Math.max(most, Math.abs(value));
@@ -44,13 +45,17 @@ export function axesOf(series: readonly Series[], width: number): Axes {
     groups.set(key, [...(groups.get(key) ?? []), at]);
   });
   const of: Axes["of"] = [];
+  let shown = 0;
   const axes = [...groups.values()].map((members, number): Axis => {
     const base = SMALLER[series[members[0]!]!.unit]?.[0] ?? series[members[0]!]!.unit;
     const factors = members.map((at) => SMALLER[series[at]!.unit]?.[1] ?? 1);
     const most = Math.max(...members.map((at, i) => largest(series[at]!) * factors[i]!));
     const { unit, factor } = scaled(base, most);
     members.forEach((at, i) => (of[at] = { axis: number, factor: factors[i]! * factor }));
-    return { unit, side: number % 2 === 0 ? "left" : "right", shown: number < (width < WIDE_PX ? 2 : 4), zero: members.some((at) => series[at]!.look === "bars") };
+    // What has no values yet needs no numbers.
+    const fits = most >= 0 && shown < (width < WIDE_PX ? 2 : 4);
+    shown += Number(fits);
+    return { unit, side: number % 2 === 0 ? "left" : "right", shown: fits, zero: members.some((at) => series[at]!.look === "bars") };
   });
   return { axes, of };
 }
@@ -87,4 +92,9 @@ export function marked(values: readonly (number | null | undefined)[], rows: rea
     const alone = (values[own[i - 1] ?? -1] ?? null) === null && (values[own[i + 1] ?? -1] ?? null) === null;
     return alone || isPartly(rows[at]!);
   });
+}
+
+/** The dashes of a tone, px: colour alone does not tell series apart. */
+export function dashOf(tone: number): readonly number[] {
+  return DASHES[(tone - 1) % DASHES.length]!;
 }

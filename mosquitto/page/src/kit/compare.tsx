@@ -2,7 +2,7 @@
 import { t } from "../text/words";
 import { Chart } from "./chart";
 import type { Span } from "./gestures";
-import { dashOf } from "./plot";
+import { dashOf } from "./axes";
 import type { Row, Series } from "./rows";
 
 export interface Compared extends Span {

@@ -1,18 +1,12 @@
 /** The only file that knows uPlot: draws series on a canvas and draws them again when anything changes. */
 import uPlot from "uplot";
 import { number } from "../text/format";
-import { type Axes, axesOf, decimalsOf, marked, rangeOf, tickWords } from "./axes";
+import { type Axes, axesOf, dashOf, decimalsOf, marked, rangeOf, tickWords } from "./axes";
 import type { Span } from "./gestures";
 import { type Aligned, aligned, type Series } from "./rows";
 
-const DASHES: readonly number[][] = [[], [9, 3], [2, 3], [9, 3, 2, 3], [14, 4], [4, 4]];
 const FAINT_DASH = [3, 3];
 const FONT = "12px system-ui, sans-serif";
-
-/** The dashes of a tone, px: colour alone does not tell series apart. */
-export function dashOf(tone: number): readonly number[] {
-  return DASHES[(tone - 1) % DASHES.length]!;
-}
 
 /** A colour of the style sheet, as a canvas takes it. */
 export function colour(name: string): string {

@@ -58,6 +58,11 @@ export function Steps(props: StepsProps) {
     );
     return () => (stale = true, undefined);
   }, [now]);
+  useEffect(() => {
+    const before = document.activeElement;
+    // It does nothing where that has gone, too.
+    return () => (before instanceof HTMLElement ? before.focus() : undefined);
+  }, []);
   // What had the focus has gone with the step before.
   useEffect(() => box.current?.focus(), [step.value.is, now]);
 

@@ -3,13 +3,13 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { AskError } from "../contract/requests";
 import { Choose, Input } from "../kit/fields";
-import { Panel, sentence } from "../kit/parts";
+import { Panel } from "../kit/parts";
 import { type Change, Steps } from "../kit/steps";
 import { t } from "../text/words";
 import { SchemaForm } from "./form";
 import { kinds, readKinds } from "./kinds";
 import { addDevice, updateDevice } from "./registry";
-import { changesOf, type Draft, draftOf, fieldsOf, type Kind, mistakesOf, type Settings, settingsOf } from "./schema";
+import { changesOf, type Draft, draftOf, fieldsOf, freeId, type Kind, mistakesOf, type Settings, settingsOf } from "./schema";
 import { registered, type Registered } from "./stored";
 
 interface DeviceFormProps {
@@ -20,15 +20,6 @@ interface DeviceFormProps {
   /** What a scan proposes. */
   proposed?: { settings: Settings; name: string };
   onClose: () => void;
-}
-
-/** An id that no device has, from a name. */
-export function freeId(name: string, taken: ReadonlySet<string>): string {
-  const plain = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60) || "device";
-  if (!taken.has(plain)) return plain;
-  let number = 2;
-  while (taken.has(`${plain}_${number}`)) number += 1;
-  return `${plain}_${number}`;
 }
 
 function secretsOf({ settings }: Kind): Set<string> {
@@ -88,7 +79,7 @@ export function AddDevice() {
   const start = () => {
     open.value = true;
     why.value = "";
-    readKinds().catch((error: unknown) => (why.value = sentence(error)));
+    void readKinds().then((said) => (why.value = said));
   };
   const all = [...kinds.value].flatMap(([service, list]) => list.map((kind) => ({ service, kind })));
   const choose = (text: string) => {
@@ -103,7 +94,7 @@ export function AddDevice() {
     <Panel id="add-device" title={t("by_hand")}>
       {!open.value && <><p class="soft">{t("by_hand_hint")}</p><p class="options"><button onClick={start}>{t("add_device")}</button></p></>}
       {why.value && <p class="refusal" role="alert">{why.value}</p>}
-      {open.value && all.length === 0 && !why.value && <p role="status">{t("loading")}</p>}
+      {open.value && all.length === 0 && (why.value ? <p class="options"><button onClick={close}>{t("close")}</button></p> : <p role="status">{t("loading")}</p>)}
       {open.value && all.length > 0 && (
         <div class="fields">
           <Choose

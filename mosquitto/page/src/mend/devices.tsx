@@ -1,6 +1,7 @@
 /** The devices of all collectors: their settings, what is wrong, changed or removed, and new ones. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { place } from "../contract/house";
 import { Panel, sentence } from "../kit/parts";
 import { type Change, Steps } from "../kit/steps";
 import { option } from "../text/format";
@@ -24,7 +25,7 @@ function Entities({ one, onChange }: { one: Registered; onChange: (change: Chang
       <ul class="told">
         {Object.entries(one.entities).map(([entity, on]) => (
           <li key={entity} class="between">
-            <span>{entity} <small>{on ? "" : t("switched_off")}</small></span>
+            <span>{place(`${one.device}.${entity}`)?.entity.name ?? option(entity)} <small>{on ? "" : t("switched_off")}</small></span>
             {one.where === "mqtt" && (
               <button aria-label={`${t(on ? "switch_off" : "switch_on")}: ${one.device}.${entity}`} onClick={() => onChange(switchEntity(one, entity, !on))}>{t(on ? "switch_off" : "switch_on")}</button>
             )}

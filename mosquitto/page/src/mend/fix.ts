@@ -31,6 +31,11 @@ export interface Fixing {
   compared?: () => Promise<Compared | null>;
 }
 
+/** A chart, or null: a change whose entity has another name by now is told, but cannot be drawn. */
+function drawn(chart: Promise<Compared | null> | undefined): Promise<Compared | null> {
+  return chart ? chart.catch(() => null) : Promise.resolve(null);
+}
+
 /** A fix as a change in two steps. */
 export function fix({ title, verb, parameters, text, compared }: Fixing): Change {
   let chart: Compared | null = null;
@@ -38,7 +43,7 @@ export function fix({ title, verb, parameters, text, compared }: Fixing): Change
     title,
     async preview() {
       const said = await ask<Summary>(STATISTICIAN, verb, { ...parameters, dry_run: true });
-      chart = (await compared?.()) ?? null;
+      chart = await drawn(compared?.());
       return { text: `${text} ${touched(said)}`, compared: chart };
     },
     async make() {
@@ -51,15 +56,14 @@ export function fix({ title, verb, parameters, text, compared }: Fixing): Change
   };
 }
 
-/** Take a fix back by its number; `compared` if what it does is known. */
-export function undo(id: number, compared?: Compared | null): Change {
+/** Take a fix back by its number; `compared` draws what the dry run says, if this page has no chart of the fix. */
+export function undo(id: number, compared?: (said: Summary) => Promise<Compared | null>): Change {
   const known = charts.get(id);
-  const chart = compared ?? (known ? reversed(known) : null);
   return {
     title: t("undo_fix", { id: String(id) }),
     async preview() {
       const said = await ask<Summary>(STATISTICIAN, "undo", { fix: id, dry_run: true });
-      return { text: `${t("would_undo")} ${touched(said)}`, compared: chart };
+      return { text: `${t("would_undo")} ${touched(said)}`, compared: known ? reversed(known) : await drawn(compared?.(said)) };
     },
     async make() {
       const said = await ask<Summary>(STATISTICIAN, "undo", { fix: id });

@@ -7,8 +7,10 @@ import { Panel, sentence } from "../kit/parts";
 import type { Change } from "../kit/steps";
 import { date, number, option } from "../text/format";
 import { t, type Word } from "../text/words";
-import { sumsCompared } from "./corrections";
+import { takenBack } from "./corrections";
 import { made, undo } from "./fix";
+import { renameDevice } from "./naming";
+import { ownerOf } from "./stored";
 
 interface Fix {
   id: number;
@@ -34,7 +36,10 @@ const NOT_TOLD = new Set(["dry_run", "entity", "entities", "device"]);
 function parameters(params: Fix["params"]): string {
   return Object.entries(params)
     .filter(([key, value]) => !NOT_TOLD.has(key) && value !== null && value !== undefined && typeof value !== "object")
-    .map(([key, value]) => `${key} ${typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) ? date(Date.parse(value), "full") : String(value)}`)
+    .map(([key, value]) => {
+      const time = typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value);
+      return time ? date(Date.parse(value), "full") : `${option(key)}: ${String(value)}`;
+    })
     .join(", ");
 }
 
@@ -59,18 +64,17 @@ export function Fixes({ entity, onChange }: { entity: string; onChange: (change:
   );
 }
 
-/** What the way back of an adjustment looks like is known from the adjustment itself. */
-async function takenBack({ id, verb, params }: Fix): Promise<Change> {
-  const { entity, start, adjustment, unit } = params as { entity?: string; start?: string | number; adjustment?: number; unit?: string | null };
-  if (verb !== "adjust_sum" || !entity || start === undefined || adjustment === undefined || unit) return undo(id);
-  return undo(id, await sumsCompared(entity, "", new Date(start).getTime(), -adjustment));
+/** A device that is read under its new name is called back at its collector, too. */
+function wayBack({ id, verb, params }: Fix): Change {
+  const { device, to } = params as { device: string; to: string };
+  if (verb === "device_rename" && ownerOf(to)) return renameDevice(to, device, t("rename_back", { device: to }));
+  return undo(id, (said) => takenBack(verb, params, said));
 }
 
 function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (change: Change) => void }) {
   const names = one.entities.slice(0, 3).join(", ");
   const others = one.entities.length - 3 + (one.more_entities ?? 0);
   const title = one.verb in TITLES ? t(TITLES[one.verb]!) : option(one.verb);
-  const start = () => takenBack(one).catch(() => undo(one.id)).then(onChange);
   return (
     <li class={mine ? "mine" : ""}>
       <p class="between"><strong>{title}</strong> <time>{date(Date.parse(one.ts), "both")}</time></p>
@@ -79,7 +83,7 @@ function Line({ one, mine, onChange }: { one: Fix; mine: boolean; onChange: (cha
       <p class="options">
         {one.undone
           ? <span class="soft">{t("undone")}: {date(Date.parse(one.undone), "both")}</span>
-          : one.verb !== FOR_GOOD && <button aria-label={`${t("undo")}: ${title} ${one.id}, ${names}`} onClick={() => void start()}>{t("undo")}</button>}
+          : one.verb !== FOR_GOOD && <button aria-label={`${t("undo")}: ${title} ${one.id}, ${names}`} onClick={() => onChange(wayBack(one))}>{t("undo")}</button>}
       </p>
     </li>
   );

@@ -32,7 +32,7 @@ export function SchemaForm({ schema, draft, errors, kept = false, flat = false, 
 
 function hintOf(property: Property, kept: boolean): string {
   const parts = [
-    property.description ?? "",
+    (property.description ?? "").replaceAll("`", ""),
     isPairs(property) ? t("pairs_hint") : "",
     property.default === undefined ? "" : t("default_is", { what: textOf(property.default) }),
     property.writeOnly && kept ? t("secret_kept") : "",

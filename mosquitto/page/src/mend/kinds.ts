@@ -1,16 +1,27 @@
 /** The kinds of devices that the collectors read, asked for when a form needs them. */
 import { type Signal, signal } from "@preact/signals";
 import { ask, AskError } from "../contract/requests";
+import { sentence } from "../kit/parts";
 import type { Kind } from "./schema";
 import { collectors } from "./stored";
 
 /** Of each collector; one that reads no kinds is not there. */
 export const kinds: Signal<ReadonlyMap<string, readonly Kind[]>> = signal(new Map());
 
-/** Ask all collectors that run. Rejects with AskError if one does not answer. */
-export async function readKinds(): Promise<void> {
-  const found = await Promise.all(collectors.value.map(async (service) => [service, await ask<Kind[]>(service, "kinds")] as const));
-  kinds.value = new Map(found.filter(([, list]) => list.length > 0));
+/** Ask all collectors that run; each is there once it has answered. Resolves to what those said that did not. */
+export async function readKinds(): Promise<string> {
+  const said = await Promise.all(
+    collectors.value.map(async (service) => {
+      try {
+        const list = await ask<Kind[]>(service, "kinds");
+        if (list.length > 0) kinds.value = new Map(kinds.value).set(service, list);
+        return "";
+      } catch (error) {
+        return `${service}: ${sentence(error)}`;
+      }
+    }),
+  );
+  return said.filter(Boolean).join("; ");
 }
 
 /** The form of one kind. Rejects with AskError. */

@@ -6,10 +6,11 @@ import type { Span } from "../kit/gestures";
 import { Panel, sentence } from "../kit/parts";
 import type { Row } from "../kit/rows";
 import type { Change } from "../kit/steps";
-import { date, decimals, number } from "../text/format";
+import { date, number } from "../text/format";
 import { t, type Word } from "../text/words";
 import { acceptReading, adjustSum, deleteStates, type Known, largestHours, type Outlier, outliers } from "./corrections";
 import { made } from "./fix";
+import { amount } from "./say";
 
 const DAY_MS = 86_400_000;
 const RANGES: readonly (readonly [Word, number])[] = [["last_day", 1], ["last_week", 7], ["last_ten_days", 10]];
@@ -22,7 +23,7 @@ interface Found {
 }
 
 async function find(known: Known, span: Span): Promise<Found> {
-  const [values, hours] = await Promise.all([outliers(known.entity, span), known.has_sum ? largestHours(known.entity, span) : []]);
+  const [values, hours] = await Promise.all([outliers(known.entity, span), known.has_sum ? largestHours(known, span) : []]);
   return { outliers: values, hours };
 }
 
@@ -49,28 +50,24 @@ export function Outliers({ known, onChange }: { known: Known; onChange: (change:
       </div>
       <p role="status" class="soft">{found.value === null ? (why.value ? "" : t("loading")) : list.length === 0 ? t("no_outliers") : ""}</p>
       {why.value && <p class="refusal" role="alert">{why.value}</p>}
-      <ul class="told">{list.slice(0, MOST).map((one) => <Line key={one.time} one={one} known={known} onChange={onChange} />)}</ul>
+      <ul class="told">{list.slice(0, MOST).map((one) => <Line key={one.time} one={one} entity={known.entity} onChange={onChange} />)}</ul>
       {list.length > MOST && <p class="soft">{t("and_more", { count: number(list.length - MOST) })}</p>}
       {found.value !== null && found.value.hours.length > 0 && <Hours hours={found.value.hours} known={known} onChange={onChange} />}
     </Panel>
   );
 }
 
-function told(known: Known, value: number): string {
-  return `${number(value, decimals({ name: "" }, 1, value))} ${known.unit ?? ""}`.trim();
-}
-
-function Line({ one, known, onChange }: { one: Outlier; known: Known; onChange: (change: Change) => void }) {
-  const what = `${told(known, one.value)}, ${date(one.time, "full")}`;
+function Line({ one, entity, onChange }: { one: Outlier; entity: string; onChange: (change: Change) => void }) {
+  const what = `${amount(one.value, one.unit)}, ${date(one.time, "full")}`;
   return (
     <li>
-      <p class="between"><strong>{told(known, one.value)}</strong> <time>{date(one.time, "full")}</time></p>
-      {one.low !== null && one.high !== null && <small>{t("expected", { low: number(one.low, 2), high: told(known, one.high) })}</small>}
+      <p class="between"><strong>{amount(one.value, one.unit)}</strong> <time>{date(one.time, "full")}</time></p>
+      {one.low !== null && one.high !== null && <small>{t("expected", { low: number(one.low, 2), high: amount(one.high, one.unit) })}</small>}
       {one.leftOut && <p>{t("is_left_out")}</p>}
       <p class="options">
         {one.leftOut
-          ? <button aria-label={`${t("let_count")}: ${what}`} onClick={() => onChange(acceptReading(known, one.time, one.value))}>{t("let_count")}</button>
-          : <button aria-label={`${t("delete")}: ${what}`} onClick={() => onChange(deleteStates(known, { from: one.time, to: one.time + 1 }))}>{t("delete")}</button>}
+          ? <button aria-label={`${t("let_count")}: ${what}`} onClick={() => onChange(acceptReading(entity, one.time, one.value))}>{t("let_count")}</button>
+          : <button aria-label={`${t("delete")}: ${what}`} onClick={() => onChange(deleteStates(entity, { from: one.time, to: one.time + 1 }))}>{t("delete")}</button>}
       </p>
     </li>
   );
@@ -83,9 +80,9 @@ function Hours({ hours, known, onChange }: { hours: readonly Row[]; known: Known
       <ul class="told">
         {hours.map((row) => (
           <li key={row.start}>
-            <p class="between"><strong>+{told(known, row.change ?? 0)}</strong> <time>{date(row.start, "both")}</time></p>
+            <p class="between"><strong>+{amount(row.change ?? 0, known.unit)}</strong> <time>{date(row.start, "both")}</time></p>
             <p class="options">
-              <button aria-label={`${t("take_out")}: ${told(known, row.change ?? 0)}, ${date(row.start, "both")}`} onClick={() => onChange(adjustSum(known, row.start, -(row.change ?? 0)))}>{t("take_out")}</button>
+              <button aria-label={`${t("take_out")}: ${amount(row.change ?? 0, known.unit)}, ${date(row.start, "both")}`} onClick={() => onChange(adjustSum(known, row.start, -(row.change ?? 0)))}>{t("take_out")}</button>
             </p>
           </li>
         ))}

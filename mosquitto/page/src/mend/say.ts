@@ -1,5 +1,5 @@
 /** What a fix would change, or has changed, as a sentence. */
-import { date, number } from "../text/format";
+import { date, decimals, number } from "../text/format";
 import { t, type Word } from "../text/words";
 
 /** The answer of a fix (docs/requests.md); counts that are 0 are left out of it. */
@@ -14,6 +14,8 @@ export interface Summary {
   states?: number;
   periods?: number;
   fields?: Record<string, string | number | boolean | null>;
+  /** What a dry run of undo would bring back: time and value. */
+  brought_back?: [string, number | null][];
 }
 
 const COUNTS: readonly (readonly ["states" | "five_minute_rows" | "hourly_rows" | "periods", Word])[] = [
@@ -33,4 +35,10 @@ export function touched(said: Summary): string {
 /** A time in a sentence. */
 export function at(ms: number): string {
   return date(ms, "full");
+}
+
+/** An amount with its unit; what is whole but for the rounding of the computer is written whole. */
+export function amount(value: number, unit: string | null | undefined): string {
+  const exact = Number(value.toPrecision(10));
+  return `${number(exact, decimals({ name: "" }, 1, exact))} ${unit ?? ""}`.trim();
 }

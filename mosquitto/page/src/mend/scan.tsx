@@ -51,16 +51,18 @@ export function Scan() {
   const start = () => {
     open.value = true;
     state.value = { is: "idle" };
-    readKinds().then(
-      () => (service.value = service.value || (scans()[0]?.[0] ?? "")),
-      (error: unknown) => (state.value = { is: "failed", why: sentence(error) }),
-    );
+    void readKinds().then((said) => {
+      const why = said || (scans().length === 0 ? t("no_scan") : "");
+      if (why && state.value.is === "idle") state.value = { is: "failed", why };
+    });
   };
-  const run = async (schema: Schema) => {
+  const all = scans();
+  const [name, schema] = all.find(([one]) => one === service.value) ?? all[0] ?? ["", undefined];
+  const run = async (asked: Schema) => {
     found.value = [];
     state.value = { is: "running", progress: null };
     try {
-      const said = await ask<{ found: Found[] }>(service.value, "device_scan", settingsOf(schema, draft.value), (one) => {
+      const said = await ask<{ found: Found[] }>(name, "device_scan", settingsOf(asked, draft.value), (one) => {
         const progress = one as Progress;
         found.value = [...found.value, ...progress.found];
         state.value = { is: "running", progress };
@@ -71,20 +73,20 @@ export function Scan() {
       state.value = { is: "failed", why: sentence(error) };
     }
   };
-  const all = scans();
-  const schema = all.find(([name]) => name === service.value)?.[1];
   return (
     <Panel id="scan" title={t("scan")}>
       {!open.value && <><p class="soft">{t("scan_hint")}</p><p class="options"><button onClick={start}>{t("scan")}</button></p></>}
       {open.value && schema && (
         <form class="fields" onSubmit={(event) => (event.preventDefault(), void run(schema))}>
-          <Choose label={t("where_to_look")} value={service.value} options={all.map(([name]): [string, string] => [name, name.replace("collector_", "")])} onText={(name) => ((service.value = name), (draft.value = {}))} />
-          <SchemaForm key={service.value} flat schema={schema} draft={draft.value} errors={{}} onDraft={(next) => (draft.value = next)} />
+          <Choose label={t("where_to_look")} value={name} options={all.map(([one]): [string, string] => [one, one.replace("collector_", "")])} onText={(one) => ((service.value = one), (draft.value = {}), (found.value = []))} />
+          <SchemaForm key={name} flat schema={schema} draft={draft.value} errors={{}} onDraft={(next) => (draft.value = next)} />
           <button class="main" disabled={state.value.is === "running"}>{t("start_scan")}</button>
         </form>
       )}
+      {open.value && !schema && state.value.is === "idle" && <p role="status">{t("loading")}</p>}
       {open.value && <Progressing state={state.value} />}
-      {open.value && <ul class="told">{found.value.map((one, at) => <Line key={at} one={one} service={service.value} />)}</ul>}
+      {open.value && !schema && state.value.is === "failed" && <p class="options"><button onClick={() => (open.value = false)}>{t("close")}</button></p>}
+      {open.value && <ul class="told">{found.value.map((one, at) => <Line key={at} one={one} service={name} />)}</ul>}
     </Panel>
   );
 }

@@ -116,14 +116,12 @@ export function settingsOf(schema: Schema, draft: Draft): Settings {
   return Object.fromEntries(all.filter(([, value]) => value !== undefined));
 }
 
-/** What differs between two drafts; null sets a setting back. A secret that was not typed stays as it is. */
+/** What differs between two drafts; null sets a setting back. A secret is in neither unless it was typed. */
 export function changesOf(schema: Schema, before: Draft, after: Draft): Settings {
   const changes: Settings = {};
   for (const [key, property] of Object.entries(schema.properties)) {
     const [old, now] = [drafted(key, property, before), drafted(key, property, after)];
-    if (JSON.stringify(old) === JSON.stringify(now)) continue;
-    if (now !== undefined) changes[key] = now;
-    else if (!property.writeOnly) changes[key] = null;
+    if (JSON.stringify(old) !== JSON.stringify(now)) changes[key] = now ?? null;
   }
   return changes;
 }
@@ -139,4 +137,13 @@ export function mistakesOf(message: string, keys: readonly string[]): Record<str
     found[one[1]!] = found[one[1]!] ? `${found[one[1]!]}; ${text}` : text;
   });
   return found;
+}
+
+/** An id that no device has, from a name. */
+export function freeId(name: string, taken: ReadonlySet<string>): string {
+  const plain = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60) || "device";
+  if (!taken.has(plain)) return plain;
+  let number = 2;
+  while (taken.has(`${plain}_${number}`)) number += 1;
+  return `${plain}_${number}`;
 }

@@ -3,13 +3,12 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { link } from "../contract/connection";
 import { houseNow } from "../contract/house";
-import { ask } from "../contract/requests";
 import { fromLocalInput, Input, localInput } from "../kit/fields";
 import { Panel, sentence } from "../kit/parts";
 import { go, query } from "../kit/route";
 import { type Change, Steps } from "../kit/steps";
 import { t } from "../text/words";
-import { adjustSum, changeUnit, deleteStates, type Known } from "./corrections";
+import { adjustSum, changeUnit, deleteStates, type Known, readKnown } from "./corrections";
 import { EntityButton } from "./entity";
 import { made } from "./fix";
 import { Fixes } from "./fixes";
@@ -25,7 +24,7 @@ function DeleteRange({ known, onChange }: { known: Known; onChange: Ask }) {
   const span = { from: fromLocalInput(from.value), to: fromLocalInput(to.value) };
   const submit = (event: Event) => {
     event.preventDefault();
-    if (span.from !== null && span.to !== null) onChange(deleteStates(known, { from: span.from, to: span.to }));
+    if (span.from !== null && span.to !== null) onChange(deleteStates(known.entity, { from: span.from, to: span.to }));
   };
   return (
     <details>
@@ -85,9 +84,8 @@ function useKnown(entity: string): { known: Known | null; why: string } {
     let stale = false;
     why.value = "";
     if (entity === "" || !up) return;
-    ask<Known[]>("statistician", "metadata", { entities: [entity] }).then(
-      // Without statistics it has states at most.
-      ([one]) => !stale && (known.value = one ?? { entity, name: null, unit: null, has_mean: false, has_sum: false }),
+    readKnown(entity).then(
+      (one) => !stale && (known.value = one),
       (error: unknown) => !stale && (why.value = sentence(error)),
     );
     return () => (stale = true, undefined);
