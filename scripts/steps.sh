@@ -56,11 +56,12 @@ set the clock, without the right time nothing can be fetched: date shows it, sud
 another program installs packages now: wait until it is done|Could not get lock|Unable to acquire the dpkg frontend lock|is held by process
 repair the Debian packages: sudo dpkg --configure -a; sudo apt-get --fix-broken install|dpkg was interrupted|unmet dependencies|held broken packages
 a file is not the one that the lock names: if pip has another package index (pip config list), leave it out: PIP_CONFIG_FILE=/dev/null ./scripts/setup|DO NOT MATCH THE HASHES
+a package is not the one that the lock names: npm config get registry shows whether npm has another source than its own|EINTEGRITY
 free some memory or add swap, the compiler was ended for want of it: free -m|Killed signal|MemoryError|Cannot allocate memory|virtual memory exhausted
 make the compiler work: sudo apt-get install --reinstall gcc g++ libc6-dev python3-dev|command .?'?[a-z0-9_-]*(gcc|cc|g\+\+)'? failed|(gcc|cc|g\+\+|cc1|cc1plus)'?: (not found|No such file)|[Uu]nable to find .*compiler|Python\.h: No such file|stdlib\.h: No such file|cannot find crt1\.o|No such file or directory: '[a-z0-9_-]*(gcc|cc|g\+\+)'|C compiler cannot|Failed building wheel|Could not build wheels
 give the folder to the user who starts this: sudo chown -R "$(id -un)" .|Permission denied
 wait a few minutes, the package server is being updated|Mirror sync in progress|Hash Sum mismatch|unexpected size
-check the Internet connection and the name server|name resolution|failure resolving|Could not resolve|Name or service not known|Network is unreachable|No route to host|Connection (refused|reset|aborted|timed out)|[Tt]imed? ?out|NewConnectionError|RemoteDisconnected|IncompleteRead|Failed to fetch|SSLError|ProxyError
+check the Internet connection and the name server|name resolution|failure resolving|Could not resolve|Name or service not known|Network is unreachable|No route to host|Connection (refused|reset|aborted|timed out)|[Tt]imed? ?out|NewConnectionError|RemoteDisconnected|IncompleteRead|Failed to fetch|EAI_AGAIN|ENOTFOUND|ECONN(REFUSED|RESET)|ETIMEDOUT|ENETUNREACH|SSLError|ProxyError
 look for the cause at the end of that file|
 EOF
 }

@@ -220,7 +220,7 @@ def _take_back(context: Context, report: Report, *, purge: bool) -> bool:
         report.say("Kept: /etc/boondock (settings), /etc/credstore (passwords), /var/lib/boondock-* (data).")
         report.advise(["To remove these, too, in the clone: sudo ./scripts/install --uninstall --purge"])
     report.say(
-        "Debian's packages stay; to remove them: sudo apt-get remove mosquitto mosquitto-clients bluez"
+        "Debian's packages stay; to remove them: sudo apt-get remove mosquitto mosquitto-clients bluez nginx"
     )
     return whole
 

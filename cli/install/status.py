@@ -27,6 +27,8 @@ _UNDECIDED = "an update is on trial; if none is going on: sudo boondock update -
 # Results of systemd for a unit that ended as it should: it has nothing to do.
 _IDLE = ("success", "exec-condition")
 _SIGNS = {"ok": "green", "wrong": "red", "idle": "dim"}
+# What speaks to nobody by MQTT itself.
+_PAGE = "page"
 # One step of waiting, seconds.
 _STEP_S = 2.0
 _TELL_S = 10.0
@@ -65,8 +67,11 @@ class State:
 
     @property
     def well(self) -> bool:
-        """Whether every service that has something to do runs, and the statistician answers."""
-        return self.reached and all(one.state != "wrong" for one in self.services)
+        """Whether every service that has something to do runs, and the statistician answers.
+
+        A house without its page is well: it could not be built, for one, where there is no Internet.
+        """
+        return self.reached and all(one.state != "wrong" or one.name == _PAGE for one in self.services)
 
 
 def look(settings: Settings, *, now: float | None = None) -> State:
@@ -118,7 +123,7 @@ def _service(unit: Mapping[str, str], said: Mapping[Topic, bytes] | None) -> Ser
     process = name.replace("@", "_")
     active, result = unit.get("ActiveState", ""), unit.get("Result", "")
     if active == "active":
-        if process in ("mosquitto", "page"):
+        if process in ("mosquitto", _PAGE):
             return ServiceState(name, "ok", "running")
         if said is None:
             return ServiceState(name, "ok", "running; what it says is not known")
@@ -130,7 +135,8 @@ def _service(unit: Mapping[str, str], said: Mapping[Topic, bytes] | None) -> Ser
     if active == "inactive" and result in _IDLE:
         return ServiceState(name, "idle", "nothing to do: boondock.toml has no device for it")
     code = unit.get("ExecMainStatus", "")
-    text = "its settings are wrong" if code == "78" else f"{active}: {result}, exit code {code}"
+    unusable = "there is none" if process == _PAGE else "its settings are wrong"
+    text = unusable if code == "78" else f"{active}: {result}, exit code {code}"
     return ServiceState(name, "wrong", f"{text}; sudo journalctl -u {unit['Id']} -n 20")
 
 

@@ -62,6 +62,10 @@ def test_what_checks_the_types_comes_with_dev_alone(checkout: Checkout, tmp_path
     assert checkout.run("page").stdout == ""
     (asked,) = asked_of_npm(tmp_path)
     assert "--omit=dev" not in asked
+    # What a run has is not enough for dev.
+    (checkout.root / "mosquitto" / "page" / "build.mjs").write_text("// other\n")
+    assert checkout.run("page").returncode == 0
+    assert "build the page (" in checkout.run("page", "dev").stdout
 
 
 @needs_setup
@@ -84,6 +88,27 @@ def test_a_failure_is_one_sentence_stops_nothing_and_is_tried_again_by_hand(
     checkout.program("npm", "mkdir -p node_modules")
     assert checkout.run("page").returncode == 0
     assert not (page(checkout) / "failed").exists()
+
+
+@needs_setup
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("npm error request to https://x failed, reason: getaddrinfo EAI_AGAIN x", "Internet"),
+        ("npm error network request failed, reason: getaddrinfo ENOTFOUND x", "Internet"),
+        ("npm error connect ECONNREFUSED 127.0.0.1:9", "Internet"),
+        ("npm error code ETIMEDOUT", "Internet"),
+        ("npm error code EINTEGRITY", "npm config get registry"),
+        ("npm error ENOSPC: no space left on device, write", "df -h"),
+        ("npm error code EWHATEVER", "the end of that file"),
+    ],
+)
+def test_what_npm_says_becomes_what_to_do(checkout: Checkout, said: str, advice: str) -> None:
+    checkout.program("npm", f'echo "{said}"; exit 1')
+    done = checkout.run("page")
+    (line,) = [line for line in done.stderr.splitlines() if "There is no page" in line]
+    assert advice in line
+    assert ("Internet" in line) is (advice == "Internet")
 
 
 @needs_setup

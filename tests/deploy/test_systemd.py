@@ -244,3 +244,4 @@ def test_the_page_is_wanted_once_the_installer_enables_it_and_its_name_goes_with
     } <= set(lines(PAGE_NAME))
     assert settings["RuntimeDirectoryMode"] == "0755"
     assert "RestartPreventExitStatus=78" in lines(PAGE)
+    assert not [line for line in lines(PAGE) if "secrets" in line.partition("=")[2]], "it needs none"

@@ -190,7 +190,7 @@ def test_doctor_finds_the_page_and_says_when_it_is_gone(site: Callable[..., Site
     assert "the page does not come" in nothing.text
 
 
-def test_without_tls_only_the_usual_port_opens_a_door(tmp_path: Path) -> None:
+def test_a_door_to_the_authority_is_beside_the_usual_tls_port_alone(tmp_path: Path) -> None:
     file = tmp_path / "boondock.toml"
     file.write_text(f"[page]\nenabled = true\nlisten = ['{ADDRESS}']\n")
     text = nginx.render(load.load(file), tmp_path, tmp_path / "server.pem")
@@ -202,6 +202,8 @@ def test_without_tls_only_the_usual_port_opens_a_door(tmp_path: Path) -> None:
     assert f"listen {ADDRESS}:80;" in plain
     assert "ssl" not in plain.replace("ssl_", "")
     assert "/ca.crt" not in plain
+    file.write_text(f"[page]\nenabled = true\nlisten = ['{ADDRESS}']\ntls = false\nport = 443\n")
+    assert ":80;" not in nginx.render(load.load(file), tmp_path, tmp_path / "server.pem")
 
 
 @pytest.mark.parametrize("missing", ["page", "settings"])

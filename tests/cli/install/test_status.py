@@ -11,7 +11,7 @@ from bus.topics import Topic, Topics, Verb
 from cli.house import as_admin
 from cli.install import status
 from cli.install.status import DeviceState, ServiceState, State
-from config.model import Broker, Settings
+from config.model import Broker, Page, Settings
 
 NOW = datetime(2026, 11, 21, 6, 40, 20, tzinfo=UTC).timestamp()
 ONLINE = {Topic(Verb.SERVICE, "collector_host"): b"online"}
@@ -31,6 +31,14 @@ def unit(**more: str) -> dict[str, str]:
         # The broker refused us.
         (unit(), None, "ok", "what it says is not known"),
         (unit(ActiveState="inactive"), {}, "idle", "has no device"),
+        # nginx has no voice on the broker.
+        (unit(Id="boondock-page.service"), {}, "ok", "running"),
+        (
+            unit(Id="boondock-page.service", ActiveState="failed", Result="exit-code", ExecMainStatus="78"),
+            {},
+            "wrong",
+            "there is none; sudo journalctl -u boondock-page.service",
+        ),
         (
             unit(ActiveState="failed", Result="exit-code", ExecMainStatus="78"),
             {},
@@ -88,6 +96,28 @@ def test_all_is_well_if_all_run_and_the_statistician_answers(
     services: list[ServiceState], *, reached: bool, well: bool
 ) -> None:
     assert State(services=services, reached=reached).well is well
+
+
+def test_a_house_without_its_page_is_well_and_says_so() -> None:
+    found = State(
+        [ServiceState("page", "wrong", "there is none")], faults=["page: there is none"], reached=True
+    )
+    assert found.well
+    out = io.StringIO()
+    status.show(found, Console(file=out, width=100))
+    assert "1 problem." in out.getvalue()
+    assert not State([ServiceState("controller", "wrong", "x")], reached=True).well
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [
+        (Page(), "none: sudo boondock configure page"),
+        (Page(enabled=True, listen=("wlan0",)), "https://boondock.local/"),
+    ],
+)
+def test_the_pages_address_is_told(table: Page, shown: str) -> None:
+    assert dict(status._facts(Settings(page=table)))["page"] == shown
 
 
 def test_the_screen_has_everything() -> None:
