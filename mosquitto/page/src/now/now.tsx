@@ -230,7 +230,7 @@ function Arrange({ onClose }: { onClose: () => void }) {
       <ol>
         {shown.map((card, at) => (
           <li key={card.id}>
-            <input aria-label={t("name")} value={titleOf(card)} onChange={(event) => change({ names: { ...layout.value.names, [card.id]: event.currentTarget.value.trim() } })} />
+            <input aria-label={`${t("name")}: ${titleOf(card)}`} value={titleOf(card)} onChange={(event) => change({ names: { ...layout.value.names, [card.id]: event.currentTarget.value.trim() } })} />
             <button disabled={at === 0} aria-label={`${t("up")}: ${titleOf(card)}`} onClick={() => move(at, -1)}>↑</button>
             <button disabled={at === shown.length - 1} aria-label={`${t("down")}: ${titleOf(card)}`} onClick={() => move(at, 1)}>↓</button>
             <button onClick={() => change({ hidden: [...(layout.value.hidden ?? []), card.id] })}>{t("hide")}</button>
