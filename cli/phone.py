@@ -41,7 +41,7 @@ def phone(
         Role | None, Option(help="viewer may look, operator may also switch; default for a new one.")
     ] = None,
     revoke: Annotated[
-        str | None, Option(metavar="NAME", help="Take a phone its login: it is out at once.")
+        str | None, Option(metavar="NAME", help="End the login of a phone: it is out at once.")
     ] = None,
     list_: Annotated[bool, Option("--list", help="Only list the phones that have a login.")] = False,
     out: Annotated[Path, Option(metavar="FOLDER", help="Where `boondock broker` writes.")] = setup.OUT,

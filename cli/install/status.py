@@ -67,11 +67,13 @@ class State:
 
     @property
     def well(self) -> bool:
-        """Whether every service that has something to do runs, and the statistician answers.
+        """Whether every service that has something to do runs, and the statistician answers."""
+        return self.reached and all(one.state != "wrong" for one in self.needed)
 
-        A house without its page is well: it could not be built, for one, where there is no Internet.
-        """
-        return self.reached and all(one.state != "wrong" or one.name == _PAGE for one in self.services)
+    @property
+    def needed(self) -> list[ServiceState]:
+        """List those without which the house is not well; the page may wait for a network."""
+        return [one for one in self.services if one.name != _PAGE]
 
 
 def look(settings: Settings, *, now: float | None = None) -> State:

@@ -149,7 +149,7 @@ class Update:
         why = "it was not watched"
         while time.monotonic() - began < HEALTHY_WITHIN_S + STEADY_S:
             state = house.look(self._settings)
-            now, seen = time.monotonic(), json.dumps([one.text for one in state.services])
+            now, seen = time.monotonic(), json.dumps([one.text for one in state.needed])
             if not state.well:
                 why, well_since = "; ".join(state.faults) or "services are not online", None
             elif well_since is None or seen != restarts:
