@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.about import DIAGNOSTICS, About, discovery_payload, payload_of_gone, platform
+from bus.about import About
 from bus.events import Publishes, Sent
 from bus.health import VERSION
+from bus.home_assistant import DIAGNOSTICS, discovery_payload, payload_of_gone, platform
 from bus.state_files import KeptFile
 from bus.topics import HOME_ASSISTANT, Topics, is_discovery
 
@@ -44,7 +45,8 @@ class Announcer:
 
     What was announced stands in the file `path`, so that it can be taken back by a later run: with
     `enabled` False everything is, once. What is gone is removed again at each start of Home Assistant for
-    30 days: it may have been away. `wall` is the time in ms, 0 while that is not known.
+    30 days: it may have been away. `wall` is the time in ms, 0 while that is not known; `page` the
+    URL of the house's page.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Announcer:
         enabled: bool = True,
         wall: Callable[[], int] = lambda: 0,
         chance: Callable[[], float] = random.random,
+        page: str | None = None,
     ) -> None:
         self._bus = bus
         self._topics = topics
@@ -64,6 +67,7 @@ class Announcer:
         self._enabled = enabled
         self._wall = wall
         self._chance = chance
+        self._page = page
         self.file = KeptFile(path, lambda: msgspec.json.encode(self._rows))
         # Unreadable, nothing but old entities may stay behind: it is written anew.
         kept = self.file.read(dict[str, dict[str, int | str | None]]) or {}
@@ -141,6 +145,7 @@ class Announcer:
             gone=removed,
             once_more=once_more,
             availability=said.availability,
+            page=self._page,
         )
 
     def forget(self, device: str) -> None:

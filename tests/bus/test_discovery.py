@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bus.about import BINARY_SENSOR_CLASSES, SENSORS, About, Entity, discovery_payload, payload_of_gone
+from bus.about import BINARY_SENSOR_CLASSES, About, Entity
+from bus.home_assistant import SENSORS, discovery_payload, payload_of_gone
 from bus.topics import Topics
 from collector.devices import KINDS
 from tests import home_assistant
