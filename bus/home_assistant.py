@@ -70,7 +70,7 @@ _ICON_PROBLEM = "mdi:alert-circle-outline"
 _UNIT_ICONS = {"%": "mdi:percent", "Ah": "mdi:battery-clock"}
 _ROLE_ICONS = {"tank": "mdi:cup-water"}
 # A measured value that moves less is taken every so many seconds only: by unit, and as a share of itself.
-CALM_S = 20
+CALM_S = 15
 _FAR = {"W": 20, "VA": 20, "A": 1.5, "V": 0.2}
 _SHARE = 10
 # What a topic says; nothing once it was emptied, as that of a device that is gone.
@@ -125,7 +125,7 @@ def discovery_payload(
     if device == HOUSE:
         components, availability = _of_house(of), False
     whole: Component = {
-        "device": _device(topics, of.identity, about, ours=of_house(about.service), page=page),
+        "device": _device(topics, of.identity, about, ours=of.ours or of_house(about.service), page=page),
         "origin": {"name": "Boondock", "sw_version": version},
         **({} if device == HOUSE else {"state_topic": topics.state(device)}),
         "qos": 1,

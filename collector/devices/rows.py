@@ -97,7 +97,7 @@ def measured(
     role: str | None = None,
     optional: bool = False,
 ) -> Row:
-    """Declare a number; what is not given follows from its unit in MEASURES. A constant has no state class, ""."""
+    """Declare a number; what is not given follows from its unit. A constant's `state_class` is "", none."""
     measure = MEASURES.get(unit or "", _PLAIN)
     entity = Entity(
         name=name,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bus.about import Entity, platform
+from bus.about import Entity
+from bus.home_assistant import platform
 from bus.messages import to_iso
 from tests.homeassistant import every_entity
 from tests.homeassistant.installed import installed
