@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from bus.about import (
     BINARY_SENSOR_CLASSES,
@@ -27,6 +28,8 @@ Component = dict[str, object]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 # What each device of a process has besides its entities; both are sensors.
 DIAGNOSTICS = (_LAST_SEEN, _PROBLEM) = ("device_last_seen", "device_problem")
+# Those that say something daily.
+DAILY_DIAGNOSTICS = (_PROBLEM,)
 # What the house itself has besides its problem.
 _CONNECTED = "statistician"
 # Keys of about that are also keys of its device.
@@ -108,6 +111,7 @@ def discovery_payload(
     gone: Mapping[str, str] = _NOTHING,
     once_more: bool = False,
     availability: bool = True,
+    diagnostics: Collection[str] = DIAGNOSTICS,
     page: str | None = None,
 ) -> bytes:
     """Make the discovery payload of a device, or of the HOUSE, which has the `page` of the house.
@@ -117,11 +121,11 @@ def discovery_payload(
     `availability` the device itself never says whether it is there.
     """
     of = _Of(topics, device, object_id(topics.base, device), about.expire_after, ours=service is not None)
-    diagnostics = {} if service is None else _diagnostics(of, service)
+    told = {} if service is None else _diagnostics(of, service, diagnostics)
     # A component reduced to its platform is removed.
     reduced: dict[str, Component] = {key: {"platform": name} for key, name in gone.items()}
     removed = _described_again(topics.discovery(device), gone) if once_more else reduced
-    components = diagnostics | _components(of, about.entities)
+    components = told | _components(of, about.entities)
     if device == HOUSE:
         components, availability = _of_house(of), False
     whole: Component = {
@@ -228,13 +232,12 @@ def _of_house(of: "_Of") -> dict[str, Component]:
     }
 
 
-def _diagnostics(of: _Of, service: str) -> dict[str, Component]:
+def _diagnostics(of: _Of, service: str, keys: Collection[str]) -> dict[str, Component]:
     """When the device was last heard and what is wrong with it: said also while it is offline."""
     wrong = f"(value_json.problems['device.{of.device}'] | default('none'))[:{_LONGEST_STATE}]"
     told: dict[str, Component] = {
         _LAST_SEEN: {
             "name": "Last seen",
-            "enabled_by_default": False,
             "device_class": "timestamp",
             "value_template": f"{{{{ {_JSON}.ts | default('None') }}}}",
         },
@@ -254,6 +257,7 @@ def _diagnostics(of: _Of, service: str) -> dict[str, Component]:
             **one,
         }
         for key, one in told.items()
+        if key in keys
     }
 
 
@@ -274,16 +278,25 @@ def _component_head(of: _Of, key: str, name: str) -> Component:
 
 
 def _components(of: _Of, entities: Mapping[str, Entity]) -> dict[str, Component]:
-    """Make all of a device; what it is there for has no name of its own, and details are off at first."""
+    """Make all of a device; what it is there for has no name of its own."""
     found = {key: _component(of, key, entity) for key, entity in entities.items()}
     plain = [key for key, entity in entities.items() if not entity.diagnostic]
     if len(plain) == 1:
         found[plain[0]]["name"] = None
-    whole = any(one.device_class == "problem" and not one.diagnostic for one in entities.values())
-    for key, entity in entities.items():
-        if of.ours and _is_detail(entity, whole=whole):
-            found[key]["enabled_by_default"] = False
     return found
+
+
+def without_details(about: About) -> About:
+    """Leave out what says nothing daily of a device.
+
+    `enabled_by_default: false` would show it switched off. But when such an entity goes, Home Assistant
+    (measured: 2025.4) empties the topic of the whole device by itself: a device that was just announced
+    again is lost. Its log has a warning for each, and an entity that goes alone stays for ever.
+    """
+    its = about.entities
+    whole = any(one.device_class == "problem" and not one.diagnostic for one in its.values())
+    kept = {key: one for key, one in its.items() if not _is_detail(one, whole=whole)}
+    return replace(about, entities=kept)
 
 
 def _is_detail(entity: Entity, *, whole: bool) -> bool:

@@ -108,6 +108,7 @@ class Publish(Table):
     timeout: Seconds = 60.0
     scalars: bool = True
     discovery: bool = True
+    details: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bus.about import BINARY_SENSOR_CLASSES, About, Entity
-from bus.home_assistant import SENSORS, discovery_payload, house, payload_of_gone
+from bus.home_assistant import SENSORS, discovery_payload, house, payload_of_gone, without_details
 from bus.topics import HOUSE, Topics
 from collector.devices import KINDS
 from tests import home_assistant
@@ -34,7 +34,6 @@ _COMPONENT = {"platform", "unique_id", "default_entity_id", "name", "value_templ
     "mode",
     "step",
     "icon",
-    "enabled_by_default",
 }
 
 
@@ -316,12 +315,10 @@ def test_a_stranger_hangs_on_nothing_and_an_energy_of_ours_on_the_house() -> Non
         (Entity(name="x", unit="V", device_class="voltage"), True, True),
     ],
 )
-def test_details_are_off_until_somebody_wants_them(*, entity: Entity, whole: bool, on: bool) -> None:
+def test_what_says_nothing_daily_is_a_detail(*, entity: Entity, whole: bool, on: bool) -> None:
     alarm = {"alarm": Entity(name="Alarm", boolean=True, device_class="problem")} if whole else {}
     about = About(name="Dev", entities={"e": entity, **alarm})
-    assert made(about)["components"]["e"].get("enabled_by_default", True) is on
-    assert made(about)["components"]["device_last_seen"]["enabled_by_default"] is False
-    assert "enabled_by_default" not in made(about, service=None)["components"]["e"], "a stranger's"
+    assert ("e" in without_details(about).entities) is on
 
 
 @pytest.mark.parametrize(
