@@ -189,3 +189,12 @@ def test_a_victron_advertisement_names_its_model_id() -> None:
     frame = victron.battery_monitor(victron.BatteryMonitor(), KEY)
     (found,) = _abouts("victron_battery_monitor", [decode_any(frame, KEY)])
     assert found["model_id"] == f"0x{int.from_bytes(frame[2:4], 'little'):04X}"
+
+
+def test_a_version_that_changes_is_said_again() -> None:
+    told = [Decoded({}, sw_version=version) for version in ("1.61", "1.61", "1.62")]
+    found = _abouts("raspberry_pi", [Decoded({}), *told])
+    assert [(one["sw_version"], one["changed"]) for one in found] == [
+        *((None, False), ("1.61", True)),
+        *(("1.61", False), ("1.62", True)),
+    ]
