@@ -74,6 +74,8 @@ _UNIT_ICONS = {"%": "mdi:percent", "Ah": "mdi:battery-clock"}
 _ROLE_ICONS = {"tank": "mdi:cup-water"}
 # A measured value that moves less is taken every so many seconds only: by unit, and as a share of itself.
 CALM_S = 15
+# Of a device that is not silent for longer than that.
+_OFTEN_S = 300
 _FAR = {"W": 20, "VA": 20, "A": 1.5, "V": 0.2}
 _SHARE = 10
 # What a topic says; nothing once it was emptied, as that of a device that is gone.
@@ -94,6 +96,11 @@ class _Of:
     expire_after: float | None
     # A stranger says by itself how often it speaks and what matters of it.
     ours: bool
+
+    @property
+    def often(self) -> bool:
+        """Whether it repeats its values soon, so that none is missed that was not taken."""
+        return self.ours and self.expire_after is not None and self.expire_after <= _OFTEN_S
 
 
 def object_id(base: str, device: str) -> str:
@@ -324,7 +331,7 @@ def _component(of: _Of, key: str, entity: Entity) -> Component:
         if not component.keys() & _NUMERIC:
             # There an empty text is a value; this one leaves it as it is.
             component["value_template"] = f"{{{{ {_JSON}['{key}'] | default({_AS_IT_IS}) }}}}"
-        elif of.ours and component.get("state_class") == MEASUREMENT:
+        elif of.often and component.get("state_class") == MEASUREMENT:
             component["value_template"] = _calm(value, entity)
     elif name == _NUMBER:
         component |= _number(entity)

@@ -348,13 +348,16 @@ def test_what_has_no_class_has_an_icon(entity: Entity, icon: str | None) -> None
     ],
 )
 def test_only_what_is_measured_is_taken_calmly(entity: Entity) -> None:
-    assert "timedelta" not in component(entity)["value_template"]
+    assert "timedelta" not in component(entity, 60.0)["value_template"]
 
 
-def test_a_strangers_values_are_all_taken() -> None:
-    measured = Entity(name="x", unit="V", device_class="voltage", state_class="measurement")
-    found = made(About(name="x", entities={"e": measured}), service=None)
-    assert "timedelta" not in found["components"]["e"]["value_template"]
+def test_who_says_a_value_again_soon_need_not_be_believed_at_once() -> None:
+    assert "timedelta" in component(VOLTAGE, 300.0)["value_template"]
+    # What was passed over would stay wrong for long.
+    for rare in (301.0, None):
+        assert "timedelta" not in component(VOLTAGE, rare)["value_template"]
+    found = made(About(name="x", expire_after=60.0, entities={"e": VOLTAGE}), service=None)
+    assert "timedelta" not in found["components"]["e"]["value_template"], "a stranger's"
 
 
 def test_our_lists_are_part_of_home_assistants() -> None:

@@ -36,6 +36,7 @@ MPPT_TABLE = f"""
 kind = "victron_solar_charger"
 address = "{MPPT}"
 key = "{KEY.hex()}"
+timeout = 100
 """
 SETTINGS = f"""
 [publish]
