@@ -9,8 +9,7 @@ import pytest
 from bus.about import About, Entity
 from bus.announcer import MOST_GONE, PAUSE_S, Announcer
 from bus.events import Sent
-from bus.home_assistant import house
-from bus.topics import HOME_ASSISTANT, HOUSE, Topics
+from bus.topics import HOME_ASSISTANT, Topics
 from tests.fake_bus import FakeBus
 
 TOPIC = "homeassistant/device/camper_mppt/config"
@@ -427,33 +426,3 @@ def test_with_discovery_off_it_is_still_said_what_is_gone(bus: FakeBus, path: Pa
     for second in range(20):
         off.again(float(second))
     assert [bool(payload) for payload in bus.on(TOPIC)] == [True, False]
-
-
-def test_details_that_an_earlier_run_announced_are_taken_back(bus: FakeBus, path: Path) -> None:
-    signal = Entity(name="Signal", unit="dBm", diagnostic=True)
-    earlier_run(bus, path, v=VOLTAGE, rssi=signal)
-    assert json.loads(bus.on(TOPIC)[0])["components"].keys() == {
-        *("v", "rssi", "device_last_seen", "device_problem")
-    }
-    bus.published.clear()
-    again = Announcer(bus, Topics(), service="collector_ble", path=path, details=False)
-    again.about("mppt", about(v=VOLTAGE, rssi=signal))
-    again.tidy({"mppt": {"v", "rssi"}})
-    reduced, after = (json.loads(payload)["components"] for payload in bus.on(TOPIC))
-    assert reduced["rssi"] == reduced["device_last_seen"] == {"platform": "sensor"}
-    assert after.keys() == {"v", "device_problem"}
-
-
-def test_the_house_is_announced_on_the_topic_of_the_base_and_deleted_with_it(
-    bus: FakeBus, path: Path
-) -> None:
-    topic = "homeassistant/device/camper/config"
-    one = Announcer(bus, Topics(), path=path, page="http://van.local/")
-    one.about(HOUSE, house("1.2"), availability=False)
-    assert json.loads(bus.on(topic)[0])["device"]["configuration_url"] == "http://van.local/"
-    one.tidy({HOUSE: None})
-    one.file.close()
-    off = Announcer(bus, Topics(), path=path, enabled=False)
-    off.about(HOUSE, house("1.2"), availability=False)
-    off.tidy({HOUSE: None})
-    assert [payload == b"" for payload in bus.on(topic)] == [False, True]
