@@ -8,9 +8,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.about import DIAGNOSTICS, About, discovery_payload, payload_of_gone, platform
+from bus.about import About
 from bus.events import Publishes, Sent
 from bus.health import VERSION
+from bus.home_assistant import (
+    DAILY_DIAGNOSTICS,
+    DIAGNOSTICS,
+    discovery_payload,
+    payload_of_gone,
+    platform,
+    without_details,
+)
 from bus.state_files import KeptFile
 from bus.topics import HOME_ASSISTANT, Topics, is_discovery
 
@@ -44,7 +52,8 @@ class Announcer:
 
     What was announced stands in the file `path`, so that it can be taken back by a later run: with
     `enabled` False everything is, once. What is gone is removed again at each start of Home Assistant for
-    30 days: it may have been away. `wall` is the time in ms, 0 while that is not known.
+    30 days: it may have been away. `wall` is the time in ms, 0 while that is not known; without
+    `details` only what says something daily is announced; `page` is the URL of the house's page.
     """
 
     def __init__(
@@ -57,6 +66,8 @@ class Announcer:
         enabled: bool = True,
         wall: Callable[[], int] = lambda: 0,
         chance: Callable[[], float] = random.random,
+        details: bool = True,
+        page: str | None = None,
     ) -> None:
         self._bus = bus
         self._topics = topics
@@ -64,14 +75,14 @@ class Announcer:
         self._enabled = enabled
         self._wall = wall
         self._chance = chance
+        self._details = details
+        self._page = page
         self.file = KeptFile(path, lambda: msgspec.json.encode(self._rows))
         # Unreadable, nothing but old entities may stay behind: it is written anew.
         kept = self.file.read(dict[str, dict[str, int | str | None]]) or {}
         self._rows = {topic: _rows(found) for topic, found in kept.items() if is_discovery(topic)}
         self._unpruned = MOST_GONE
-        self._diagnostics = frozenset[str]()
-        if service is not None:
-            self._diagnostics |= {f"sensor.{key}" for key in DIAGNOSTICS}
+        self._diagnostics = _diagnostics(service, DIAGNOSTICS if details else DAILY_DIAGNOSTICS)
         # Entities of an earlier run that this one has not said yet, such as those that wait for a first
         # value: Home Assistant would forget all that their owner set of them. Strangers are known whole.
         self._earlier = {} if service is None else {t: _there(rows) for t, rows in self._rows.items()}
@@ -94,11 +105,13 @@ class Announcer:
         if not self._enabled:
             return
         topic = self._topics.discovery(device)
+        known = about.entities.keys()
+        about = about if self._details else without_details(about)
         there = {f"{platform(entity)}.{key}" for key, entity in about.entities.items()}
         there |= self._diagnostics
         rows = self._rows.get(topic, {})
         earlier = self._earlier.get(topic, set())
-        earlier -= {row for row in earlier if _key(row) in about.entities}
+        earlier -= {row for row in earlier if _key(row) in known} | _diagnostics(self._service, DIAGNOSTICS)
         gone = _there(rows) - there - earlier
         self._clearing.discard(topic)
         before, said = self._abouts.get(topic), _Said(device, about, availability)
@@ -141,6 +154,8 @@ class Announcer:
             gone=removed,
             once_more=once_more,
             availability=said.availability,
+            diagnostics=[_key(row) for row in self._diagnostics],
+            page=self._page,
         )
 
     def forget(self, device: str) -> None:
@@ -281,6 +296,11 @@ class Announcer:
             return not layers or self._bus.publish(topic, b"", retain=True) is not Sent.LATER
         sent = [self._bus.publish(topic, self._payload(said, gone)) for gone in layers]
         return Sent.LATER not in sent and (not layers or self._say(topic) is not Sent.LATER)
+
+
+def _diagnostics(service: str | None, keys: Iterable[str]) -> frozenset[str]:
+    """Make the rows of what a device of ours has besides its entities."""
+    return frozenset() if service is None else frozenset(f"sensor.{key}" for key in keys)
 
 
 def _rows(kept: Mapping[str, int | str | None]) -> _Rows:

@@ -411,6 +411,7 @@ def owner_of_devices(
         service=name,
         path=_announced(name, settings),
         enabled=settings.publish.discovery,
+        details=settings.publish.details,
         wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
     )
     publisher = Publisher(

@@ -16,6 +16,8 @@ HOME_ASSISTANT = f"{DISCOVERY_PREFIX}/status"
 SYSTEM = "$SYS/#"
 # The service that confirms readings.
 STATISTICIAN = "statistician"
+# In place of a device: the house itself, whose discovery topic is that of the base.
+HOUSE = ""
 
 
 class BadTopicError(ValueError):
@@ -171,9 +173,10 @@ class Topics:
         return _join(self.base, Verb.BACKLOG, service) + "/+"
 
     def discovery(self, device: str) -> str:
-        """Home Assistant's device discovery topic; slashes of the base become underscores."""
+        """Home Assistant's discovery topic of a device or HOUSE; slashes of the base become underscores."""
         base = self.base.replace("/", "_")
-        return f"{DISCOVERY_PREFIX}/device/{base}_{check_id(device, 'device')}/config"
+        name = base if device == HOUSE else f"{base}_{check_id(device, 'device')}"
+        return f"{DISCOVERY_PREFIX}/device/{name}/config"
 
     def every(self, verb: Verb, *, levels: int | None = None) -> str:
         """Subscription filter for all topics of a verb with `levels` levels behind it (default: its most)."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT, SENSORS
+from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
+from bus.home_assistant import SENSORS
 from bus.messages import RESERVED
 from collector import devices as kinds
 from collector import references

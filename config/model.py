@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt, Le
 
 Seconds = Annotated[float, Gt(0), Le(31_536_000)]
+Held = Annotated[float, Ge(0), Le(604_800)]
 Days = Annotated[int, Ge(1), Le(36_500)]
 Pull = Literal["up", "down", "off"]
 # What a value is in the energy flow of the house; docs/contract.md says each.
@@ -149,6 +150,7 @@ class Publish(Table):
     timeout: Seconds = 60.0
     scalars: bool = True
     discovery: bool = True
+    details: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,15 +308,12 @@ class BatteryGuard(Table):
     restore: bool = False
 
 
-Held = Annotated[float, Ge(0), Le(604_800)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm(Table):
     """[alarm.<id>]: what people are told, on `alarm/<id>`. All of `when` must hold for `for` seconds.
 
-    It ends when all of `until` have held for `until_for` seconds; without `until`, when `when` no longer
-    holds. A value older than `within` seconds is unknown, and what is unknown changes nothing.
+    It ends when all of `until` have held for `until_for` seconds; without `until`, when `when` ends. A value
+    older than `within` seconds is unknown, and what is unknown changes nothing.
     """
 
     when: str | tuple[str, ...]

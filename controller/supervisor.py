@@ -261,13 +261,12 @@ class Feedbacks:
         return name in self._relays
 
     def entities(self) -> dict[str, Entity]:
-        """Describe a diagnostic entity for each relay."""
+        """Describe an entity for each relay."""
         return {
             name + FAULT: Entity(
                 name=f"{relay.name or name.replace('_', ' ').capitalize()} fault",
                 device_class="problem",
                 boolean=True,
-                diagnostic=True,
             )
             for name, relay in self._relays.items()
         }

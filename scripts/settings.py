@@ -121,6 +121,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "timeout": "after so many seconds of silence a device is offline and its values are unknown",
             "scalars": "also publish each value alone, for phone apps",
             "discovery": "announce all devices to Home Assistant; false deletes them there",
+            "details": "announce also what is about the devices themselves: signal strength, each alarm",
         },
     ),
     "[ble]": (

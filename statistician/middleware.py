@@ -9,12 +9,13 @@ from bus.announcer import Announcer
 from bus.clock import Clock
 from bus.commands import Code, Refused
 from bus.events import Connected, Message, Publishes, Subscription
-from bus.health import Journal, why_aside
+from bus.health import VERSION, Journal, why_aside
+from bus.home_assistant import house
 from bus.messages import ONLINE
 from bus.process import EXIT_RESTART, KeepsMessages, Stop
 from bus.request_server import RequestServer
 from bus.state_files import LockedError
-from bus.topics import HOME_ASSISTANT, ID, STATISTICIAN, BadTopicError, Topics, Verb
+from bus.topics import HOME_ASSISTANT, HOUSE, ID, STATISTICIAN, BadTopicError, Topics, Verb
 from statistician.publish import empty
 from statistician.records import StoreError
 from statistician.store.engine import NewerError
@@ -202,6 +203,7 @@ class Announcing(Middleware):
         self._available: set[str] = set()
 
     def _connected(self) -> None:
+        self._announcer.about(HOUSE, house(VERSION), availability=False)
         self._announcer.connected()
         if not self._met:
             self._met = True
@@ -214,7 +216,7 @@ class Announcing(Middleware):
         self._announcer.again(now)
         if self._tidy_at is not None and now >= self._tidy_at:
             self._tidy_at = None
-            self._announcer.tidy(dict.fromkeys(self._asked))
+            self._announcer.tidy(dict.fromkeys((HOUSE, *self._asked)))
         self._announcer.file.settle(now)
         problem = self._announcer.file.problem
         if problem is None:

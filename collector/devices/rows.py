@@ -97,13 +97,13 @@ def measured(
     role: str | None = None,
     optional: bool = False,
 ) -> Row:
-    """Declare a number; what is not given follows from its unit in MEASURES."""
+    """Declare a number; what is not given follows from its unit. A constant's `state_class` is "", none."""
     measure = MEASURES.get(unit or "", _PLAIN)
     entity = Entity(
         name=name,
         unit=unit,
         device_class=device_class or measure.device_class,
-        state_class=state_class or measure.state_class,
+        state_class=measure.state_class if state_class is None else state_class or None,
         precision=measure.precision if precision is None else precision,
         diagnostic=diagnostic,
         daily=daily,

@@ -400,11 +400,14 @@ class Integral:
         self._max_gap = max_gap
         self._sign: Sign = sign
         self._watts: float | None = None
+        # Whether a value of it was kept, be it 0.
+        self._begun = False
 
     def resume(self, energy: float, ts: int, watts: float | None) -> None:
         """Go on from the energy kept last, at `ts`, and the power in force then; from 0 if it cannot be."""
         self.energy = energy if abs(energy) <= LARGEST else 0.0
         self.ts = ts
+        self._begun = True
         self._watts = self._counting(watts)
 
     def running_at(self, now: int) -> bool:
@@ -414,8 +417,8 @@ class Integral:
     def feed(self, ts: int, watts: float | None) -> bool:
         """Take the power from `ts` on, None if unknown; older than the last is ignored and counted.
 
-        True if the energy at `ts` must be kept: it moved, or from `ts` on it moves. The newest kept energy
-        and the power in force then are all that is needed to go on after a restart.
+        True if the energy at `ts` must be kept: it begins, it moved, or from `ts` on it moves. The newest
+        kept energy and the power in force then are all that is needed to go on after a restart.
         """
         before = self.energy
         if self.ts is not None:
@@ -426,7 +429,9 @@ class Integral:
                 self.energy += self._watts * (ts - self.ts) / _MS_PER_HOUR
         self.ts = ts
         self._watts = self._counting(watts)
-        return self.energy != before or bool(self._watts)
+        begins = not self._begun and self._watts is not None
+        self._begun |= begins
+        return begins or self.energy != before or bool(self._watts)
 
     def _counting(self, watts: float | None) -> float | None:
         if watts is None or not -MOST_WATTS <= watts <= MOST_WATTS:

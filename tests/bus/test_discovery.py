@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
-from bus.about import BINARY_SENSOR_CLASSES, SENSORS, About, Entity, discovery_payload, payload_of_gone
-from bus.topics import Topics
+from bus.about import BINARY_SENSOR_CLASSES, About, Entity
+from bus.home_assistant import SENSORS, discovery_payload, house, payload_of_gone, without_details
+from bus.topics import HOUSE, Topics
 from collector.devices import KINDS
 from tests import home_assistant
 
 # Keys that Home Assistant knows; an unknown one at the root, in device or in origin rejects the whole.
 _ROOT = {"device", "origin", "components", "availability", "availability_mode", "state_topic", "qos"}
-_DEVICE = {"identifiers", "name", "manufacturer", "model"}
+_DEVICE = {"identifiers", "name", "manufacturer", "model", "model_id", "serial_number", "sw_version"} | {
+    "via_device",
+    "configuration_url",
+}
 _COMPONENT = {"platform", "unique_id", "default_entity_id", "name", "value_template", "entity_category"} | {
     "device_class",
     "unit_of_measurement",
@@ -29,6 +33,7 @@ _COMPONENT = {"platform", "unique_id", "default_entity_id", "name", "value_templ
     "max",
     "mode",
     "step",
+    "icon",
 }
 
 
@@ -57,16 +62,22 @@ def component(entity: Entity, expire_after: float | None = None) -> Payload:
     return found
 
 
+VOLTAGE = Entity(name="Voltage", unit="V", device_class="voltage", state_class="measurement", precision=2)
+
+
 def test_the_whole_payload_of_a_device() -> None:
-    entity = Entity(name="Voltage", unit="V", device_class="voltage", state_class="measurement", precision=2)
     about = About(
         name="House battery",
         manufacturer="Victron Energy",
         model="SmartShunt",
+        model_id="0xA389",
+        serial_number="HQ2",
+        sw_version="4.19",
         expire_after=90,
-        entities={"voltage": entity},
+        entities={"voltage": VOLTAGE, "alarm": Entity(name="Alarm", boolean=True)},
     )
     found = made(about)
+    assert found["components"].pop("alarm")["platform"] == "binary_sensor"
     assert [found["components"].pop(key)["entity_category"] for key in _DIAGNOSTICS] == ["diagnostic"] * 2
     assert found == {
         "device": {
@@ -74,6 +85,10 @@ def test_the_whole_payload_of_a_device() -> None:
             "name": "House battery",
             "manufacturer": "Victron Energy",
             "model": "SmartShunt",
+            "model_id": "0xA389",
+            "serial_number": "HQ2",
+            "sw_version": "4.19",
+            "via_device": "camper",
         },
         "origin": {"name": "Boondock", "sw_version": "1.2"},
         "availability": [
@@ -97,7 +112,12 @@ def test_the_whole_payload_of_a_device() -> None:
                 "unique_id": "camper_dev_voltage",
                 "default_entity_id": "sensor.camper_dev_voltage",
                 "name": "Voltage",
-                "value_template": "{{ (value_json | default({}))['voltage'] | default('') }}",
+                "value_template": (
+                    "{% set v = (value_json | default({}))['voltage'] | default('') %}"
+                    "{{ v if not (v is number and this.state | is_number)"
+                    " or (v - this.state | float) | abs >= [0.2, this.state | float | abs / 10] | max"
+                    " or now() - this.last_updated >= timedelta(seconds=15) }}"
+                ),
                 "device_class": "voltage",
                 "unit_of_measurement": "V",
                 "state_class": "measurement",
@@ -235,6 +255,109 @@ def test_every_entity_of_every_kind_is_announced_whole(name: str) -> None:
             assert one.get("device_class") == row.entity.device_class
             assert one.get("unit_of_measurement") == row.entity.unit
             assert one.get("state_class") == row.entity.state_class
+
+
+def test_what_a_device_is_there_for_has_no_name_of_its_own() -> None:
+    one, other = Entity(name="Input"), Entity(name="Pull", diagnostic=True)
+    found = made(About(name="Dev", entities={"e": one, "pull": other}))["components"]
+    assert (found["e"]["name"], found["pull"]["name"]) == (None, "Pull")
+    found = made(About(name="Dev", entities={"e": one, "f": one}))["components"]
+    assert (found["e"]["name"], found["f"]["name"]) == ("Input", "Input")
+
+
+def test_the_house_is_the_device_that_ours_hang_on() -> None:
+    found = json.loads(
+        discovery_payload(
+            Topics("Vans/van-1"), HOUSE, house("1.2"), service=None, version="1.2", page="http://van.local/"
+        )
+    )
+    assert found["device"] == {
+        "identifiers": ["vans_van_1"],
+        "name": "Boondock",
+        "manufacturer": "Boondock",
+        "model": "Boondock",
+        "sw_version": "1.2",
+        "configuration_url": "http://van.local/",
+    }
+    assert found.keys() == {"device", "origin", "qos", "components"}, "it is never away"
+    assert (
+        found["components"]["statistician"].items()
+        >= {
+            "unique_id": "vans_van_1_statistician",
+            "state_topic": "Vans/van-1/service/statistician",
+            "payload_on": "online",
+            "payload_off": "offline",
+        }.items()
+    )
+    assert found["components"]["device_problem"]["state_topic"] == "Vans/van-1/health/statistician"
+    assert Topics("Vans/van-1").discovery(HOUSE) == "homeassistant/device/Vans_van-1/config"
+
+
+def test_a_stranger_hangs_on_nothing_and_an_energy_of_ours_on_the_house() -> None:
+    assert "via_device" not in made(About(name="x", service="weather"), service=None)["device"]
+    energy = made(About(name="x", service="statistician"), service=None)
+    assert energy["device"]["via_device"] == "camper"
+    assert "configuration_url" not in energy["device"]
+
+
+@pytest.mark.parametrize(
+    ("entity", "whole", "on"),
+    [
+        (Entity(name="x", unit="V", device_class="voltage", diagnostic=True), False, False),
+        (Entity(name="x", diagnostic=True), False, False),
+        (Entity(name="x", boolean=True, diagnostic=True), False, False),
+        (Entity(name="x", boolean=True, device_class="problem", diagnostic=True), True, False),
+        # Nothing else tells of it.
+        (Entity(name="x", boolean=True, device_class="problem", diagnostic=True), False, True),
+        (Entity(name="x", device_class="enum", options=("none", "bms"), diagnostic=True), True, True),
+        (Entity(name="x", unit="%", device_class="battery", diagnostic=True), True, True),
+        (Entity(name="x", boolean=True, command=True, diagnostic=True), True, True),
+        (Entity(name="x", unit="V", device_class="voltage"), True, True),
+    ],
+)
+def test_what_says_nothing_daily_is_a_detail(*, entity: Entity, whole: bool, on: bool) -> None:
+    alarm = {"alarm": Entity(name="Alarm", boolean=True, device_class="problem")} if whole else {}
+    about = About(name="Dev", entities={"e": entity, **alarm})
+    assert ("e" in without_details(about).entities) is on
+
+
+@pytest.mark.parametrize(
+    ("entity", "icon"),
+    [
+        (Entity(name="x", unit="V", device_class="voltage"), None),
+        (Entity(name="x", unit="%", state_class="measurement", role="tank"), "mdi:cup-water"),
+        (Entity(name="x", unit="%", state_class="measurement"), "mdi:percent"),
+        (Entity(name="x", unit="Ah", state_class="measurement"), "mdi:battery-clock"),
+        (Entity(name="x", state_class="total_increasing"), "mdi:counter"),
+        (Entity(name="x", state_class="measurement"), "mdi:gauge"),
+        (Entity(name="x", device_class="enum", options=("a",)), "mdi:list-status"),
+        (Entity(name="x"), "mdi:text-short"),
+        (Entity(name="x", boolean=True), None),
+    ],
+)
+def test_what_has_no_class_has_an_icon(entity: Entity, icon: str | None) -> None:
+    assert component(entity).get("icon") == icon
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        Entity(name="x", unit="Wh", device_class="energy", state_class="total_increasing"),
+        Entity(name="x", unit="V", device_class="voltage"),
+        Entity(name="x"),
+    ],
+)
+def test_only_what_is_measured_is_taken_calmly(entity: Entity) -> None:
+    assert "timedelta" not in component(entity, 60.0)["value_template"]
+
+
+def test_who_says_a_value_again_soon_need_not_be_believed_at_once() -> None:
+    assert "timedelta" in component(VOLTAGE, 300.0)["value_template"]
+    # What was passed over would stay wrong for long.
+    for rare in (301.0, None):
+        assert "timedelta" not in component(VOLTAGE, rare)["value_template"]
+    found = made(About(name="x", expire_after=60.0, entities={"e": VOLTAGE}), service=None)
+    assert "timedelta" not in found["components"]["e"]["value_template"], "a stranger's"
 
 
 def test_our_lists_are_part_of_home_assistants() -> None:

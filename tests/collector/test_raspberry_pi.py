@@ -58,6 +58,8 @@ def test_a_zero_2_w_at_rest(pi: Machine) -> None:
     decoded = PI.poll(_host(pi), 1.0)
     values = dict(decoded.values)
     assert decoded.model == "Raspberry Pi Zero 2 W Rev 1.0"
+    assert decoded.serial_number == "00000000a1b2c3d4"
+    assert decoded.sw_version == "Debian GNU/Linux 12 (bookworm)"
     for disk in ("disk_free", "disk_used"):
         assert isinstance(values.pop(disk), float)
     assert values == {

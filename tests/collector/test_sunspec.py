@@ -171,6 +171,7 @@ def test_models_become_values(case: str) -> None:
 def test_the_map_is_found_at_each_of_its_places(base: int) -> None:
     decoded = polled(sunspec.chain(base, [MAKER, sunspec.inverter()]))
     assert decoded.values["power"] == 2765
+    assert decoded.sw_version == "1.2.3"
     assert (decoded.manufacturer, decoded.model) == ("Fake", "Inv10k")
 
 

@@ -142,14 +142,13 @@ def test_a_load_that_drops_later_is_a_fault_until_it_agrees(make: MakeRig, gpio:
     assert rig.said("pump_fault") == "OFF"
 
 
-def test_the_fault_is_a_diagnostic_binary_sensor_of_class_problem(make: MakeRig) -> None:
+def test_the_fault_is_a_binary_sensor_of_class_problem(make: MakeRig) -> None:
     rig = make(pump=BY_PIN)
     fault_entity = rig.about()["pump_fault"]
     assert fault_entity == {
         "name": "Water pump fault",
         "device_class": "problem",
         "boolean": True,
-        "diagnostic": True,
     }
 
 

@@ -100,7 +100,7 @@ def test_a_failure_is_one_sentence_stops_nothing_and_is_tried_again_by_hand(
         ("npm error code ETIMEDOUT", "Internet"),
         ("npm error code EINTEGRITY", "npm config get registry"),
         ("npm error ENOSPC: no space left on device, write", "df -h"),
-        ("npm error code EWHATEVER", "the end of that file"),
+        ("npm error code EWHATEVER", "the end of /"),
     ],
 )
 def test_what_npm_says_becomes_what_to_do(checkout: Checkout, said: str, advice: str) -> None:

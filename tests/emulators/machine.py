@@ -48,6 +48,8 @@ class Machine:
     def zero_2_w(self) -> "Machine":
         """A Pi Zero 2 W at rest."""
         self.write("proc/device-tree/model", MODEL)
+        self.write("proc/device-tree/serial-number", "00000000a1b2c3d4\0")
+        self.write("etc/os-release", 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n')
         self.write("proc/meminfo", MEMINFO)
         self.write("proc/loadavg", LOADAVG)
         self.write("proc/uptime", UPTIME)

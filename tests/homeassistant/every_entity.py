@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bus.about import About, Entity, encode, platform
+from bus.about import About, Entity, encode
+from bus.home_assistant import platform
 from bus.messages import ON, Reading, Values, encode_reading
 from collector.devices import KINDS
 from collector.devices.description import Rows

@@ -66,6 +66,7 @@ class Inside:
                     "entity_id": entry.entity_id,
                     "unique_id": entry.unique_id,
                     "category": entry.entity_category,
+                    "name": entry.original_name,
                     "device": device and sorted(identity for _, identity in device.identifiers),
                     "state": state and state.state,
                     "attributes": dict(state.attributes) if state else {},
@@ -75,14 +76,21 @@ class Inside:
 
     async def devices(self) -> list[Body]:
         """Every registered device."""
+        devices = device_registry.async_get(self._hass).devices
         return [
             {
                 "identifiers": sorted(identity for _, identity in device.identifiers),
                 "name": device.name,
                 "manufacturer": device.manufacturer,
                 "model": device.model,
+                "model_id": device.model_id,
+                "serial_number": device.serial_number,
+                "sw_version": device.sw_version,
+                "via": sorted(one for _, one in devices[device.via_device_id].identifiers)
+                if device.via_device_id
+                else [],
             }
-            for device in device_registry.async_get(self._hass).devices.values()
+            for device in devices.values()
         ]
 
     async def wait(self, states: dict[str, str | None], patience: float) -> dict[str, str | None]:

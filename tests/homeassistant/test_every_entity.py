@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bus.about import Entity, platform
+from bus.about import Entity
+from bus.home_assistant import platform
 from bus.messages import to_iso
 from tests import rounds
 from tests.homeassistant import every_entity
@@ -53,7 +54,7 @@ def test_there_are_entities_of_all_kinds_and_nothing_is_warned_of(home: HomeAssi
     assert len(EVERY) > 30
     assert len(ENTITIES) > rounds.rounds(200, 700)
     assert home.ask("log") == []
-    assert home.devices() == {f"camper_{device}" for device in DEVICES}
+    assert home.devices() == {"camper", *(f"camper_{device}" for device in DEVICES)}
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bus.health import VERSION
+from bus.home_assistant import CALM_S
 from tests.client import Client
 from tests.emulators import victron
 from tests.homeassistant.installed import installed
@@ -34,6 +36,7 @@ MPPT_TABLE = f"""
 kind = "victron_solar_charger"
 address = "{MPPT}"
 key = "{KEY.hex()}"
+timeout = 100
 """
 SETTINGS = f"""
 [publish]
@@ -125,8 +128,8 @@ def states(base: str = "camper", pump: str = "off") -> dict[str, str]:
 
 
 def devices(base: str = "camper") -> set[str]:
-    """The identifiers of all devices."""
-    return {f"{base}_{name}" for name in (*DEVICES, "weather")}
+    """The identifiers of all devices, the house itself among them."""
+    return {base, *(f"{base}_{name}" for name in (*DEVICES, "weather"))}
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +151,46 @@ def van(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Van]:
 def test_all_devices_are_listed_with_their_entities_and_nothing_is_warned_of(van: Van) -> None:
     assert van.home.devices() == devices()
     found = van.home.entities()
-    rssi = found["camper_shunt_rssi"]
-    assert (rssi["state"], rssi["category"]) == ("-60", "diagnostic")
-    problem, seen = found["camper_shunt_device_problem"], found["camper_shunt_device_last_seen"]
+    problem = found["camper_shunt_device_problem"]
     assert (problem["state"], problem["category"]) == ("none", "diagnostic")
-    assert (seen["attributes"]["device_class"], seen["category"]) == ("timestamp", "diagnostic")
-    assert seen["state"].startswith("20")
+    details = {"camper_shunt_rssi", "camper_shunt_device_last_seen", "camper_shunt_alarm_low_soc"}
+    assert not details & found.keys()
+    assert {"camper_shunt_alarm", "camper_mppt_charger_error", "camper_weather_outside"} <= found.keys()
+    van.home.sees({"camper_statistician": "on", "camper_device_problem": "none"})
+    assert (found["camper_solar_energy"]["name"], found["camper_shunt_voltage"]["name"]) == (None, "Voltage")
     assert found["camper_solar_energy"]["attributes"]["device_class"] == "energy"
+    assert van.home.ask("log") == []
+
+
+def test_our_devices_hang_on_the_house_and_say_what_they_are(van: Van) -> None:
+    found = {identity: one for one in van.home.ask("devices") for identity in one["identifiers"]}
+    assert {one: device["via"] for one, device in found.items()} == {
+        **{f"camper_{name}": ["camper"] for name in DEVICES},
+        "camper": [],
+        # A stranger's.
+        "camper_weather": [],
+    }
+    assert found["camper_shunt"]["model_id"].startswith("0x")
+    assert found["camper"]["sw_version"] == found["camper_relay"]["sw_version"] == VERSION
+
+
+def test_a_value_that_hardly_moves_is_taken_later_and_a_leap_at_once(van: Van) -> None:
+    def says(current: float, state: str) -> None:
+        payload = json.dumps({"current": current, "charge_state": state})
+        van.house.client.publish("camper/state/mppt", payload)
+
+    says(40, "float")
+    van.home.sees({"camper_mppt_current": "40", "camper_mppt_charge_state": "float"})
+    says(40.5, "absorption")
+    van.home.sees({"camper_mppt_current": "40", "camper_mppt_charge_state": "absorption"})
+    says(55, "bulk")
+    van.home.sees({"camper_mppt_current": "55", "camper_mppt_charge_state": "bulk"})
+    wanted = {"camper_mppt_current": "55.5"}
+    for _ in range(2 * CALM_S):
+        says(55.5, "bulk")
+        if van.home.ask("wait", states=wanted, patience=1.0) == wanted:
+            break
+    van.home.sees(wanted, patience=0)
     assert van.home.ask("log") == []
 
 
@@ -240,6 +276,18 @@ def test_what_goes_while_home_assistant_looks_on_is_no_error_in_its_log(van: Van
     van.rerun(SETTINGS)
     van.weather()
     van.home.sees(states())
+
+
+def test_details_come_and_go_with_their_setting(van: Van) -> None:
+    van.home.ask("log")
+    wanted = {"camper_shunt_rssi": "-60", "camper_shunt_alarm_low_soc": "off"}
+    van.rerun(SETTINGS.replace("[publish]", "[publish]\ndetails = true"))
+    van.home.sees(states() | wanted)
+    assert van.home.entities()["camper_shunt_device_last_seen"]["state"].startswith("20")
+    van.rerun(SETTINGS)
+    van.home.sees(states() | dict.fromkeys(wanted) | {"camper_shunt_device_last_seen": None})
+    assert not van.home.entities().keys() & wanted.keys()
+    assert van.home.ask("log") == []
 
 
 @pytest.mark.long

@@ -293,6 +293,7 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKi
         name=about.kind,
         title=about.title,
         manufacturer=about.manufacturer,
+        model=about.title,
         rows=profile.rows(),
         source=about.source,
         needs=("port",),

@@ -70,7 +70,7 @@ class Described(_Table):
     name: Text | None = None
     unit: Unit | None = None
     device_class: Text | None = None
-    state_class: Literal["measurement", "total", "total_increasing"] | None = None
+    state_class: Literal["measurement", "total", "total_increasing", "none"] | None = None
     precision: Annotated[int, Meta(ge=0, le=6)] | None = None
     decimals: Annotated[int, Meta(ge=0, le=6)] | None = None
     step: Exact | None = None
@@ -95,7 +95,7 @@ class Described(_Table):
             self.title,
             self.unit,
             device_class=self.device_class,
-            state_class=self.state_class,
+            state_class="" if self.state_class == "none" else self.state_class,
             precision=self.precision,
             step=step,
             diagnostic=self.diagnostic,

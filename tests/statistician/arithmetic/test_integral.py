@@ -4,7 +4,9 @@ import json
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -68,6 +70,21 @@ def test_out_of_order_is_ignored_and_counted() -> None:
 def test_the_sign_says_which_watts_count(sign: Sign, energy: float) -> None:
     values = [(0, 360.0), (10, -720.0), (20, 0.0)]
     assert fed(values, sign).energy == pytest.approx(energy)
+
+
+@pytest.mark.parametrize("sign", ["positive", "negative", "both"])
+def test_it_begins_at_0_with_the_first_power_that_is_known(sign: Sign) -> None:
+    it = integral(sign)
+    assert not it.feed(0, None)
+    assert it.feed(SECOND, 0.0)
+    assert it.energy == 0
+    assert not it.feed(2 * SECOND, 0.0)
+
+
+def test_what_was_kept_does_not_begin_again() -> None:
+    it = integral("negative")
+    it.resume(12.0, 0, None)
+    assert not it.feed(SECOND, 0.0)
 
 
 POWERS = st.lists(st.tuples(st.integers(1, 400), st.none() | st.floats(-5000, 5000)), min_size=1, max_size=30)
@@ -410,3 +427,23 @@ def test_what_a_backlog_tells_of_yesterday_is_never_said_as_the_present_energy(s
         sun.power(60.0, seq=seq)
     sun.commit()
     assert sun.said()["energy"] == pytest.approx(6.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "role"),
+    [
+        ({"sign": "both"}, "solar"),
+        # It counts what flows the other way.
+        ({"sign": "negative"}, None),
+        ({"role": "generator"}, "generator"),
+        ({"role": "none"}, None),
+        ({"role": "load", "sign": "negative"}, "load"),
+    ],
+)
+def test_an_energy_is_what_its_power_is(tmp_path: Path, settings: dict[str, Any], role: str | None) -> None:
+    sun = Sun(tmp_path / "s.db", {"solar_energy": replace(SOLAR, **settings)})
+    about = About(name="MPPT", entities={"power": Entity(name="P", unit="W", role="solar")})
+    sun.message(TOPICS.about("mppt"), about_message.encode(about), retain=True)
+    roles = [about_message.decode(said).entities["energy"].role for said in sun.wire.on(ABOUT)]
+    assert roles[-1] == role
+    sun.store.close()
