@@ -20,7 +20,7 @@ from cli.broker.rights import users
 from cli.house import INSTALLED, House, Json, Running, kept_password, talks
 from cli.machine import STATE, Finding, Machine, wrong
 from cli.terminal import CommandError
-from config.addresses import is_here
+from config.addresses import is_here, page_address
 from config.model import Broker, Settings
 
 _SECTOR = 512
@@ -197,7 +197,7 @@ def _page(settings: Settings, running: Running | None, *, installed: bool) -> It
         except CommandError as error:
             yield Finding("page", str(error), "connect the network, or change listen of [page]")
             return
-        yield from page.look(page.address(settings.page, host), "sudo journalctl -u boondock-page -n 20")
+        yield from page.look(page_address(settings.page, host), "sudo journalctl -u boondock-page -n 20")
 
 
 @talks

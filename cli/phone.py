@@ -18,6 +18,7 @@ from cli.house import CREDENTIALS, Config, Json, load_settings
 from cli.install import System, main
 from cli.install.kinds import id_for
 from cli.terminal import CommandError, Report
+from config.addresses import page_address
 from config.model import Settings
 
 Role = Literal["viewer", "operator"]
@@ -125,7 +126,7 @@ class _House:
         papers = setup.certificates(settings, self.out, self.vault.folder)
         own = settings.page.encrypted and isinstance(papers, Papers)
         sha256 = papers.fingerprint() if own and isinstance(papers, Papers) else None
-        login = page.with_login(page.address(settings.page), user, password)
+        login = page.with_login(page_address(settings.page), user, password)
         if as_json:
             said = {"user": user, "role": role, "address": login, "sha256": sha256}
             terminal.show(said, (), as_json=True)
@@ -135,7 +136,7 @@ class _House:
         print(f"\n{login}")
         for place in files.addresses(settings.page.listen):
             if place != files.ANYWHERE:
-                other = page.with_login(page.address(settings.page, place), user, password)
+                other = page.with_login(page_address(settings.page, place), user, password)
                 print(f"If the phone does not find {settings.page.name} (Android before 12): {other}")
         if sha256 is not None:
             print(f"SHA-256 of ca.crt: {sha256}")
@@ -147,7 +148,7 @@ def _steps(settings: Settings, *, own: bool) -> Iterator[str]:
     yield "The phone must be in the same network as this machine."
     if own:
         usual = settings.page.opened_port == files.HTTPS
-        door = f"http://{settings.page.name}/" if usual else page.address(settings.page)
+        door = f"http://{settings.page.name}/" if usual else page_address(settings.page)
         yield from (line.format(ca=f"{door}ca.crt") for line in _OWN)
     elif not settings.page.encrypted:
         yield "It is not encrypted: everybody in this network can read this login when the phone uses it."

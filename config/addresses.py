@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
+from config.model import Page
+
 ID_ALLOWED = "a-z, 0-9 and _"
 ADDRESS_ALLOWED = "AA:BB:CC:DD:EE:FF"
 KEY_ALLOWED = "32 hexadecimal digits, 0-9 and a-f"
@@ -203,3 +205,10 @@ def is_address(text: str) -> bool:
     except AddressValueError:
         return False
     return True
+
+
+def page_address(table: Page, host: str | None = None) -> str:
+    """Write what a person types to open it; `host` instead of its name."""
+    host = host or (table.name if table.is_open else "127.0.0.1")
+    usual = table.opened_port == (443 if table.encrypted else 80)
+    return f"http{'s' * table.encrypted}://{host}{'' if usual else f':{table.opened_port}'}/"

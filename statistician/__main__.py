@@ -15,6 +15,7 @@ from bus.health import fault_in
 from bus.process import Process, set_up_logging
 from bus.state_files import LockedError
 from bus.topics import Topics
+from config.addresses import page_address
 from config.load import EXIT_CONFIG, load_or_exit
 from config.model import INTEGRAL, RELAY_DEVICE, Settings
 from config.model import Statistician as StatisticianSettings
@@ -128,6 +129,7 @@ def _announcing(settings: Settings, process: Process, clock: Clock, access: Acce
         connection,
         topics,
         path=Path(settings.storage.state) / f"{NAME}-announced.json",
+        page=page_address(settings.page) if settings.page.is_open else None,
         enabled=settings.publish.discovery,
         wall=lambda: 0 if clock.quality() == "unset" else clock.wall(),
     )

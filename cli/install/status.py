@@ -13,12 +13,13 @@ from rich.table import Table
 
 from bus.messages import ONLINE, BadMessageError, decode_reading
 from bus.topics import STATISTICIAN, BadTopicError, Topic, Topics, Verb
-from cli import doctor, page
+from cli import doctor
 from cli.asking import Asker
 from cli.house import as_admin
 from cli.install import System
 from cli.install.plan import PENDING
 from cli.terminal import CommandError
+from config.addresses import page_address
 from config.model import RELAY_DEVICE, Settings
 
 DATA = Path("/var/lib")
@@ -173,7 +174,7 @@ def _age(payload: bytes, now: float) -> float | None:
 
 
 def _facts(settings: Settings) -> Iterator[tuple[str, str]]:
-    shown = page.address(settings.page) if settings.page.enabled else "none: sudo boondock configure page"
+    shown = page_address(settings.page) if settings.page.enabled else "none: sudo boondock configure page"
     yield "page", shown
     usage = shutil.disk_usage(DATA)
     yield "disk", f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free"

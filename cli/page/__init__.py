@@ -11,7 +11,6 @@ from urllib.parse import urlencode, urlsplit
 
 from cli.machine import Finding
 from cli.terminal import CommandError
-from config.model import Page
 
 BUILT = Path(sys.prefix) / "page"
 """Where scripts/page puts it: beside the Python packages, so that both belong to one release."""
@@ -59,13 +58,6 @@ def _told(html: str, name: str, content: str) -> str:
     if found != 1:
         raise CommandError(f"the page has no place for its {name}; {_BUILD}")
     return made
-
-
-def address(table: Page, host: str | None = None) -> str:
-    """Write what a person types to open it; `host` instead of its name."""
-    host = host or (table.name if table.is_open else "127.0.0.1")
-    usual = table.opened_port == (443 if table.encrypted else 80)
-    return f"http{'s' * table.encrypted}://{host}{'' if usual else f':{table.opened_port}'}/"
 
 
 def with_login(address: str, user: str, password: str) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import page
 from config import load
+from config.addresses import page_address
 from config.mistakes import ConfigError
 from config.model import Page
 
@@ -23,7 +23,7 @@ from config.model import Page
     ],
 )
 def test_the_address_is_what_a_person_types(table: Page, address: str, *, encrypted: bool) -> None:
-    assert (page.address(table), table.encrypted) == (address, encrypted)
+    assert (page_address(table), table.encrypted) == (address, encrypted)
 
 
 @pytest.mark.parametrize(
