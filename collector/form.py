@@ -178,6 +178,8 @@ def _described(key: str, meaning: Meaning) -> Schema:
 def _plain(one: Schema) -> Schema:
     rest = {key: value for key, value in one.items() if key != "anyOf" and (key, value) != ("default", None)}
     options = [option for option in one.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) > 1 and all(option.keys() == {"enum"} for option in options):
+        options = [{"enum": [word for option in options for word in option["enum"]]}]
     whole = {**rest, **(options[0] if len(options) == 1 else {"anyOf": options} if options else {})}
     return {"type": "string", **whole} if "enum" in whole else whole
 

@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
-from config.model import Page
+if TYPE_CHECKING:
+    # The installer asks before it has the library of the model.
+    from config.model import Page
 
 ID_ALLOWED = "a-z, 0-9 and _"
 ADDRESS_ALLOWED = "AA:BB:CC:DD:EE:FF"
@@ -207,7 +210,7 @@ def is_address(text: str) -> bool:
     return True
 
 
-def page_address(table: Page, host: str | None = None) -> str:
+def page_address(table: "Page", host: str | None = None) -> str:
     """Write what a person types to open it; `host` instead of its name."""
     host = host or (table.name if table.is_open else "127.0.0.1")
     usual = table.opened_port == (443 if table.encrypted else 80)

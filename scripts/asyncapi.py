@@ -302,7 +302,7 @@ def _channel(address: str | None, said: list[str], about: str) -> Json:
 def _kind_of(address: str) -> tuple[str, tuple[str, ...]]:
     """Return the name of a topic's channel and the messages on it. Raises ContractError."""
     if not address.startswith("camper/"):
-        return "discovery", ("discovery",)
+        return "discovery" if "{device}" in address else "discovery_house", ("discovery",)
     topic = Topics().parse(re.sub(r"{\w+}", "x", address))
     levels = address.count("{")
     said = _SAID.get((topic.verb, levels))

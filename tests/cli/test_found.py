@@ -122,7 +122,7 @@ def test_a_device_of_every_wire_is_read_now(demo: Demo, device: str, asked: str,
     [
         ("relay", "relay is read by no collector but is controller's; next: boondock watch relay"),
         ("outside", "what others publish is on their own topics: boondock watch shows it (denied)"),
-        ("shunt", "there is no device 'shunt'; there are: epever, "),
+        ("shunt", "there is no device 'shunt'; there are: alarm, epever, "),
     ],
 )
 def test_a_device_that_nobody_can_read_is_told(demo: Demo, device: str, said: str) -> None:

@@ -242,6 +242,8 @@ _LOOKED_AT = {
     "lan.listen": "boondock broker",
     "lan.certificate": "boondock broker reads it as root",
     "lan.private_key": "boondock broker reads it as root",
+    "page.listen": "boondock-page waits for the interface, and doctor asks the page",
+    "page.port": "boondock-page says in its log who has it, and doctor asks the page",
     "storage.runtime": "the units make it",
     "storage.state": "the units make it",
     "clock.folder": "the statistician makes it",

@@ -72,4 +72,5 @@ def test_its_about_names_the_model_and_the_units(house: House, device: str, mode
         "device_class": "power",
         "state_class": "measurement",
         "precision": 0,
+        "role": "solar",
     }
