@@ -55,7 +55,7 @@ export function standard(places: readonly Place[]): Card[] {
     found.push({ id: `battery.${device.id}`, kind: "battery", places: places.filter((one) => one.device === device && (matters(one) || roleOf(one) === "battery")) });
   }
   put("sun", having(places, "solar"));
-  put("shore", [...having(places, "grid", "power"), ...places.filter((one) => one.entity.device_class === "plug" && one.entity.boolean)]);
+  put("shore", [...having(places, "grid", "power"), ...places.filter((one) => one.entity.boolean === true && (one.entity.device_class === "plug" || one.entity.role === "grid"))]);
   for (const role of SOURCES) put(role, having(places, role, "power"));
   put("tanks", having(places, "tank"));
   put("switches", places.filter((one) => one.entity.command));
