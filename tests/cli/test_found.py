@@ -50,7 +50,7 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     running = Demo(tmp_path_factory.mktemp("demo"))
     client = Client(running.port, "camper/state/+")
-    for device in ("smartshunt", "epever", "pi", "relay"):
+    for device in ("smartshunt", "epever", "pi", "relay", "fridge"):
         client.wait(lambda m, d=device: m.topic == f"camper/state/{d}")  # type: ignore[misc]  # a bound default
     client.close()
     yield running
