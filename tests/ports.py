@@ -1,12 +1,15 @@
 """Ports for servers of the tests' own."""
 
+import os
 import random
 import socket
 import time
 from contextlib import suppress
 
 # Below those that the system gives to outgoing connections: one of them could take a port between two binds.
-_PORTS = range(20_000, 32_000)
+# Each worker has its own: two that look at once may find the same port free.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+_PORTS = range(20_000 + 1_500 * _WORKER, 21_500 + 1_500 * _WORKER)
 # No test's seed may make two workers choose alike.
 _DICE = random.SystemRandom()
 
