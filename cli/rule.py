@@ -12,9 +12,9 @@ from cli.asking import Asker
 from cli.history import From, History, Plot, Range, To, Zone, chart, local, range_of
 from cli.house import House, Json, talks
 from cli.terminal import CommandError
-from config.conditions import Problem, Silence, parse_condition
+from config.conditions import Problem, Silence, parse_condition, texts
 from config.model import Alarm, Broker, Rule, Settings
-from controller.conditions import Turn, rehearse, texts
+from controller.conditions import Turn, rehearse
 
 _PARTS = 60
 

@@ -8,7 +8,7 @@ from bus.about import Entity
 from collector import devices as kinds
 from collector.devices.description import PolledKind, SettingError
 from collector.devices.imported import row_of
-from config.conditions import Change, Comparison, Silence, parse_condition
+from config.conditions import Change, Comparison, Silence, automations, parse_condition, texts
 from config.model import (
     ALARM_DEVICE,
     FAULT,
@@ -16,9 +16,7 @@ from config.model import (
     INTEGRAL,
     RELAY_DEVICE,
     RULE_DEVICE,
-    Alarm,
     Device,
-    Rule,
     Settings,
     has_feedback,
 )
@@ -90,9 +88,7 @@ def _references(settings: Settings) -> Iterator[_Reference]:
             yield _Reference(f"relay.{name}.feedback", relay.feedback, "feedback")
     if settings.battery_guard is not None and "." in settings.battery_guard.source:
         yield _Reference(f"{GUARD}.source", settings.battery_guard.source, "guard")
-    tables: list[tuple[str, Alarm | Rule]] = [(f"alarm.{name}", one) for name, one in settings.alarm.items()]
-    tables += [(f"rule.{name}", one) for name, one in settings.rule.items()]
-    for key, table in tables:
+    for key, table in automations(settings).items():
         yield from _conditions(f"{key}.when", table.when)
         yield from _conditions(f"{key}.until", table.until)
     for name, device in settings.device.items():
@@ -101,7 +97,7 @@ def _references(settings: Settings) -> Iterator[_Reference]:
 
 
 def _conditions(key: str, said: str | tuple[str, ...]) -> Iterator[_Reference]:
-    for text in (said,) if isinstance(said, str) else said:
+    for text in texts(said):
         try:
             condition = parse_condition(text)
         except ValueError:

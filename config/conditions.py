@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast
 
+from config.model import Alarm, Rule, Settings
+
 Operator = Literal["<", "<=", ">", ">=", "==", "!="]
 Way = Literal["changes", "rises", "falls"]
 
@@ -133,3 +135,14 @@ def _seconds(text: str, said: str) -> float:
     if not 0 < seconds <= _LONGEST_S:
         raise ValueError(f"{text!r}: {said.strip()} is no time; allowed are 30 s, 10 min, 2 h, 1 d")
     return seconds
+
+
+def texts(said: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the conditions of a setting that holds one or several."""
+    return (said,) if isinstance(said, str) else said
+
+
+def automations(settings: Settings) -> dict[str, Alarm | Rule]:
+    """Return all alarms and rules by their tables: `alarm.<id>`, `rule.<id>`."""
+    found: dict[str, Alarm | Rule] = {f"alarm.{name}": one for name, one in settings.alarm.items()}
+    return found | {f"rule.{name}": one for name, one in settings.rule.items()}

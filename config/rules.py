@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 
 from config.addresses import CHIP, ID_ALLOWED, id_allowed, normal, wrong_address, wrong_host, wrong_key
-from config.conditions import CONDITION_ALLOWED, parse_comparison, parse_condition
+from config.conditions import CONDITION_ALLOWED, automations, parse_comparison, parse_condition, texts
 from config.listening import network
 from config.mistakes import Mistake
 from config.model import (
@@ -15,13 +15,11 @@ from config.model import (
     INTEGRAL,
     RELAY_DEVICE,
     RULE_DEVICE,
-    Alarm,
     Availability,
     Device,
     Import,
     ImportEntity,
     Relay,
-    Rule,
     Settings,
     User,
     has_feedback,
@@ -270,14 +268,12 @@ def _conditions(key: str, texts: Iterable[str], parse: Callable[[str], object]) 
 
 def _automation(settings: Settings) -> Iterator[Wrong]:
     """All mistakes of [alarm.<id>] and [rule.<id>]."""
-    tables: list[tuple[str, Alarm | Rule]] = [(f"alarm.{name}", one) for name, one in settings.alarm.items()]
-    tables += [(f"rule.{name}", one) for name, one in settings.rule.items()]
-    for key, table in tables:
+    for key, table in automations(settings).items():
         name = key.partition(".")[2]
         if not _ID.match(name) or len(name) > _LONGEST_ID:
             yield key, "this is no id", id_allowed(name)
         for part, said in (("when", table.when), ("until", table.until)):
-            listed = (said,) if isinstance(said, str) else said
+            listed = texts(said)
             if part == "when" and not listed:
                 yield f"{key}.{part}", "there is no condition", CONDITION_ALLOWED
             yield from _conditions(f"{key}.{part}", listed, parse_condition)

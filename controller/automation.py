@@ -17,9 +17,9 @@ from bus.about import About, Entity
 from bus.commands import Code, Refused
 from bus.messages import OFF, ON, Value, encode, to_iso
 from bus.state_files import KeptFile
-from config.conditions import Condition, Problem, parse_condition
+from config.conditions import Condition, Problem, automations, parse_condition, texts
 from config.model import ALARM_DEVICE, RELAY_DEVICE, RULE_DEVICE, Alarm, Rule, Settings
-from controller.conditions import Look, Trigger, texts, words
+from controller.conditions import Look, Trigger, words
 from controller.relays import RelayOutputs
 from controller.supervisor import Supervisor
 
@@ -60,7 +60,7 @@ class Kept(Struct):
 
 def conditions_of(settings: Settings) -> list[Condition]:
     """List all conditions of alarms and rules."""
-    both: tuple[Alarm | Rule, ...] = (*settings.alarm.values(), *settings.rule.values())
+    both = automations(settings).values()
     return [parse_condition(text) for one in both for text in (*texts(one.when), *texts(one.until))]
 
 

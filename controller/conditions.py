@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bus.messages import Reading, Value
-from config.conditions import Change, Comparison, Condition, Problem, Silence, parse_condition
+from config.conditions import Change, Comparison, Condition, Problem, Silence, parse_condition, texts
 from config.model import Alarm, Rule
 from controller.others import States
 
@@ -155,11 +155,6 @@ def step(latch: Latch, hold: Hold, *, begins: bool | None, ends: bool | None, no
     if now - since < needed or now - latch.changed < least:
         return replace(latch, since=since)
     return Latch(active=not latch.active, changed=now)
-
-
-def texts(said: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the conditions of a setting that holds one or several."""
-    return (said,) if isinstance(said, str) else said
 
 
 class Trigger:
