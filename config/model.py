@@ -18,8 +18,8 @@ Role = Literal["battery", "starter", "solar", "grid", "charger", "alternator", "
 
 # A kind of device that no collector owns: the statistician derives its energy from another's power.
 INTEGRAL = "integral"
-# The devices of the controller.
-RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE = "relay", "alarm", "rule"
+# The devices of the controller: no other may have these ids.
+RESERVED = (RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE) = ("relay", "alarm", "rule")
 # Entities of that device beside the relays themselves.
 GUARD = "battery_guard"
 FAULT = "_fault"

@@ -9,12 +9,11 @@ from config.conditions import CONDITION_ALLOWED, automations, parse_comparison, 
 from config.listening import network
 from config.mistakes import Mistake
 from config.model import (
-    ALARM_DEVICE,
     FAULT,
     GUARD,
     INTEGRAL,
     RELAY_DEVICE,
-    RULE_DEVICE,
+    RESERVED,
     Availability,
     Device,
     Import,
@@ -40,8 +39,6 @@ _LEVEL = re.compile(r"\+|[^\s+#/\x00-\x1f\x7f]+")
 # Users that there are anyway, and how those of the processes begin.
 ROLES = ("viewer", "operator", "admin")
 OURS = "boondock_"
-# Devices of the controller, and the words of the contract that are none.
-RESERVED = (RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE)
 _LONGEST_ID = 64
 _COMPARISON_ALLOWED = "device.entity, one of < <= > >= == !=, a number or a word: fresh_water.level > 5"
 # Key, what is wrong, what is allowed.

@@ -154,7 +154,9 @@ class Rules:
         """Take up what an earlier run left."""
         for name, rule in self._rules.items():
             was = kept.get(name, KeptRule(wants=False, mode=AUTO, until=0))
-            until = _EVER if was.until == 0 else now + (was.until - now_ms) / 1000
+            # The clock may have been set meanwhile: no override lasts longer than a new one would.
+            left = min((was.until - now_ms) / 1000, rule.override)
+            until = _EVER if was.until == 0 else now + left
             self._all[name] = _Automatic(Trigger(rule, active=was.wants), was.mode, until)
 
     def kept(self, now: float, now_ms: int) -> dict[str, KeptRule]:

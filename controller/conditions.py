@@ -52,7 +52,7 @@ class _Window:
         self.numbers.append((at, value))
 
     def moved(self, condition: Change, now: float) -> bool | None:
-        """Tell whether the newest number is so far from one within the time; None with less than two."""
+        """Tell whether the newest number is so far from one within the time; None if there is none."""
         while self.numbers and self.numbers[0][0] < now - self.seconds:
             self.numbers.popleft()
         if not self.numbers:

@@ -17,7 +17,7 @@ from bus.pins import PinError
 from bus.publisher import Publisher
 from bus.request_server import RequestServer
 from bus.topics import BadTopicError, Topic, Topics, Verb
-from config.model import ALARM_DEVICE, GUARD, RELAY_DEVICE, RULE_DEVICE, Settings
+from config.model import ALARM_DEVICE, GUARD, RELAY_DEVICE, RESERVED, RULE_DEVICE, Settings
 from controller import automation, policy
 from controller.automation import Automation
 from controller.conditions import Look
@@ -48,10 +48,6 @@ _TOO_MANY = (
     f"there are more than {MOST_DEVICES}, or more than {MOST_OUTPUTS} outputs: what is more is not known"
     " here; empty the about topic of each device that is gone"
 )
-
-
-# Other devices look at these, and nobody else answers for them.
-OURS = frozenset({RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE})
 
 
 class Link(Publishes, Protocol):
@@ -118,7 +114,7 @@ class Controller:
         self._waiting: dict[str, _Waiting] = {}
         now = self._clock.monotonic()
         self._stall = StallDetector(now)
-        self._services = Services(OURS)
+        self._services = Services(frozenset(RESERVED))
         self._foreign = ForeignCommands(self._services, self._commands, access, self._journal, topics)
         lossy = [r.broker_loss_after for r in settings.relay.values() if r.broker_loss == "off"]
         self._broker = BrokerWatch(now, shortest=min(lossy, default=None))
@@ -176,7 +172,7 @@ class Controller:
             self._requests.give_up(message, why_aside(error))
         elif self._topics.is_below(Verb.SET, message.topic):
             device, entity = self._topics.levels_of(message.topic)[:2]
-            if device in OURS:
+            if device in RESERVED:
                 self._commands.give_up(device, entity, message, error)
             else:
                 self._foreign.take(Order(device, entity, Command(""), message), self._clock.monotonic())
@@ -261,7 +257,7 @@ class Controller:
             self._services.available(topic.name, online=message.payload != OFFLINE)
 
     def _entity_message(self, topic: Topic, entity: str, message: Message) -> None:
-        ours = topic.name in OURS
+        ours = topic.name in RESERVED
         if topic.verb is Verb.SET and ours:
             self._commands.take(topic.name, entity, message)
         elif topic.verb is Verb.SET:

@@ -9,8 +9,8 @@ from bus.verbs import ASKERS
 from cli.broker import secret_of
 from cli.terminal import CommandError
 from collector.device import TRANSPORTS, transport
-from config.model import INTEGRAL, Settings, topics_of
-from config.rules import OURS, RESERVED, ROLES
+from config.model import INTEGRAL, RESERVED, Settings, topics_of
+from config.rules import OURS, ROLES
 
 CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
