@@ -113,6 +113,18 @@ def test_a_restart_goes_on_where_the_rule_was(make: MakeRig) -> None:
     assert rule_state(rig)["charge_wants"] == "ON"
 
 
+def test_an_override_ends_in_its_time_although_the_clock_was_set_back(make: MakeRig) -> None:
+    rig = make(rule={"charge": replace(GENERATOR, override=600)}, pump=PLAIN)
+    rig.command("charge", "OFF", device="rule")
+    rig.stop()
+    rig.time.wall_ms -= 86_400_000
+    rig.start()
+    rig.pass_(590)
+    assert rule_state(rig)["charge"] == "OFF"
+    rig.pass_(15)
+    assert rule_state(rig)["charge"] == "auto"
+
+
 def test_the_policy_of_the_relay_counts_above_all(make: MakeRig) -> None:
     rig = make(
         rule={"charge": GENERATOR},
