@@ -4,6 +4,7 @@ import { render } from "preact";
 import { App } from "./app";
 import { start } from "./contract/connection";
 import { keep, recall } from "./contract/house";
+import { keepText } from "./contract/kept";
 import { offline } from "./kit/offline";
 import { view } from "./kit/route";
 import { language } from "./text/words";
@@ -27,12 +28,7 @@ offline();
 /** Keep the house, and how the first screen looks, for the next start. */
 function keepAll(): void {
   keep();
-  if (view.value !== "now") return;
-  try {
-    localStorage.setItem("boondock.frame", root.innerHTML);
-  } catch {
-    // A browser that keeps nothing starts empty next time.
-  }
+  if (view.value === "now") keepText("boondock.frame", root.innerHTML);
 }
 addEventListener("pagehide", keepAll);
 document.addEventListener("visibilitychange", () => document.hidden && keepAll());

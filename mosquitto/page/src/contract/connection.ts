@@ -1,5 +1,6 @@
 /** Keeps the page connected: logs in, subscribes, finds out the user's right, comes back by itself. */
 import { signal, type Signal } from "@preact/signals";
+import { keepValue, keptValue } from "./kept";
 import { begin, forget, receive } from "./house";
 import { address, always, base, levels, topic, values } from "./topics";
 import { connect, type Connection, type Login, type Message, NOT_AUTHORISED, type Publication, RefusedError } from "./transport";
@@ -49,7 +50,7 @@ export function listen(taker: (message: Message) => void): void {
 let connection: Connection | null = null;
 let retry = FIRST_RETRY_MS;
 let timer = 0;
-let login: Login | null = fromAddress() ?? kept();
+let login: Login | null = fromAddress() ?? (keptValue(KEPT) as Login | null);
 
 /** Take user and password of a link such as `#user=phone&password=…`, and remove them from the address. */
 function fromAddress(): Login | null {
@@ -58,49 +59,23 @@ function fromAddress(): Login | null {
   if (!name) return null;
   history.replaceState(null, "", location.pathname + location.search);
   const found = { user: name, password: said.get("password") ?? "" };
-  remember(found);
+  keepValue(KEPT, found);
   return found;
-}
-
-function kept(): Login | null {
-  try {
-    return JSON.parse(localStorage.getItem(KEPT) ?? sessionStorage.getItem(KEPT) ?? "null") as Login | null;
-  } catch {
-    return null; // a browser that keeps nothing asks each time
-  }
-}
-
-function remember(found: Login, forLong = true): void {
-  try {
-    (forLong ? localStorage : sessionStorage).setItem(KEPT, JSON.stringify(found));
-  } catch {
-    // A browser that keeps nothing asks each time.
-  }
 }
 
 /** Log in with a user of the broker. */
 export function logIn(found: Login, forLong: boolean): void {
   login = found;
-  logOutKept();
-  remember(found, forLong);
+  keepValue(KEPT, found, forLong);
   refused.value = false;
   link.value = "connecting";
   void start();
 }
 
-function logOutKept(): void {
-  try {
-    localStorage.removeItem(KEPT);
-    sessionStorage.removeItem(KEPT);
-  } catch {
-    // Nothing was kept.
-  }
-}
-
 /** Forget the user and ask for another. */
 export function logOut(): void {
   login = null;
-  logOutKept();
+  keepValue(KEPT, null);
   user.value = "";
   link.value = "login";
   connection?.close();

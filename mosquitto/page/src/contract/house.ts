@@ -1,5 +1,6 @@
 /** The house as the broker tells it: devices, services, alarms. Fed by messages, read by the views. */
 import { batch, computed, signal, type Signal } from "@preact/signals";
+import { keepValue, keptValue } from "./kept";
 import { base, levels } from "./topics";
 import type { Message } from "./transport";
 import type { About, Alarm, Entity, Health, Value } from "./types";
@@ -236,20 +237,15 @@ const KEPT = `boondock.house.${base}`;
 
 /** Keep the house for the next start, when it is shown before the first message. */
 export function keep(): void {
-  const kept = [...devices.value.values()].map((device) => [device.id, device.about.value, device.values.value, device.heard.value]);
-  try {
-    localStorage.setItem(KEPT, JSON.stringify(kept));
-  } catch {
-    // A browser that keeps nothing (private window, full) starts empty next time.
-  }
+  keepValue(KEPT, [...devices.value.values()].map((device) => [device.id, device.about.value, device.values.value, device.heard.value]));
 }
 
 /** Show what `keep` kept; it is old until the broker says more. */
 export function recall(): void {
   try {
-    const kept = JSON.parse(localStorage.getItem(KEPT) ?? "[]") as [string, About, Values, number][];
+    const found = (keptValue(KEPT) ?? []) as [string, About, Values, number][];
     devices.value = new Map(
-      kept.map(([id, about, values, heard]) => {
+      found.map(([id, about, values, heard]) => {
         const device = new Device(id, about);
         device.values.value = values;
         device.heard.value = heard;
@@ -257,7 +253,7 @@ export function recall(): void {
       }),
     );
   } catch {
-    localStorage.removeItem(KEPT); // of another version
+    keepValue(KEPT, null); // of another version
   }
 }
 

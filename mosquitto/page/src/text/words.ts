@@ -1,5 +1,6 @@
 /** The page's own words, one table; devices and entities keep their own names. */
 import { computed, type Signal, signal } from "@preact/signals";
+import { keepText, kept } from "../contract/kept";
 
 export const LANGUAGES = ["en", "de", "fr", "es", "nl", "ja"] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -330,17 +331,8 @@ export const TABLE = {
 export type Word = keyof typeof TABLE;
 
 function first(): Language {
-  const kept = localStorageItem("boondock.language");
-  const wished = [kept, ...navigator.languages].map((one) => one?.slice(0, 2));
+  const wished = [kept("boondock.language"), ...navigator.languages].map((one) => one?.slice(0, 2));
   return LANGUAGES.find((one) => one === wished.find((w) => LANGUAGES.includes(w as Language))) ?? "en";
-}
-
-function localStorageItem(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null; // a browser that keeps nothing
-  }
 }
 
 export const language: Signal<Language> = signal(first());
@@ -352,11 +344,7 @@ export const locale = computed(() => navigator.languages.find((one) => one.slice
 /** Choose the language and keep it in this browser. */
 export function choose(chosen: Language): void {
   language.value = chosen;
-  try {
-    localStorage.setItem("boondock.language", chosen);
-  } catch {
-    // Not kept; it is chosen again next time.
-  }
+  keepText("boondock.language", chosen);
 }
 
 /** A text of the table in the chosen language. */
