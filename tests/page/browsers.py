@@ -115,3 +115,19 @@ def heap(page: Page) -> int:
     used = int(session.send("Runtime.getHeapUsage")["usedSize"])
     session.detach()
     return used
+
+
+class Accessibility:
+    """What axe finds in pages; the test that makes one is skipped where axe is not installed."""
+
+    def __init__(self) -> None:
+        self._axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        self.violations: list[str] = []
+
+    def look(self, page: Page, where: str) -> None:
+        """Look at a page as it is now, with all its details open."""
+        page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = true")
+        self.violations += [
+            f"{where}: {one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
+            for one in self._axe.run(page).response["violations"]
+        ]
