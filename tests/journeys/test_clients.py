@@ -51,7 +51,8 @@ class Rig:
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     settings = (ROOT / "tests" / "emulators" / "demo.toml").read_text(encoding="utf-8")
-    settings += "\n[publish]\nmin_interval = 0\n[statistician]\ncommit_interval = 0.2\n"
+    # The van is heard once, and the clients may have to be installed first.
+    settings += "\n[publish]\nmin_interval = 0\ntimeout = 3600\n[statistician]\ncommit_interval = 0.2\n"
     port = free_port()
     with ExitStack() as stack:
         folder = tmp_path_factory.mktemp("clients")
