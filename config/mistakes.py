@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from config.model import Settings
 
 # Settings whose values are shown to nobody.
-SECRETS = ("key", "password", "route_b_id", "route_b_password")
+SECRETS = ("key", "password", "route_b_id", "route_b_password", "url", "token", "sign", "headers")
 # What is allowed may also be said as a question or as a step.
 _STEP = re.compile(r"(did you mean|write|save|remove|copy|run|take|put|give) ")
 

@@ -24,6 +24,7 @@ from config.model import (
     has_feedback,
     topics_of,
 )
+from config.output_rules import wrong_outputs
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
@@ -56,6 +57,7 @@ def check(settings: Settings, where: str) -> list[Mistake]:
         *_automation(settings),
         *_pins(settings),
         *_access(settings),
+        *wrong_outputs(settings),
     ]
     return [Mistake(where, key, wrong, allowed) for key, wrong, allowed in found]
 

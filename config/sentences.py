@@ -44,7 +44,9 @@ _SYNONYMS = {
     **dict.fromkeys(("inverted", "invert", "active_high", "low_active"), "active_low"),
     **dict.fromkeys(("mqtt", "mosquitto"), "broker"),
     **dict.fromkeys(("bluetooth",), "ble"),
-    **dict.fromkeys(("outputs", "output", "switch", "relays"), "relay"),
+    **dict.fromkeys(("switch", "relays"), "relay"),
+    **dict.fromkeys(("outputs", "forward", "sink", "export"), "output"),
+    **dict.fromkeys(("notification", "notifications", "apprise"), "notify"),
     **dict.fromkeys(("guard",), "battery_guard"),
 }
 # Tables that the owner names, each with an id as an example.

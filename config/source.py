@@ -36,6 +36,12 @@ STEERING = ("BOONDOCK_CONFIG", "BOONDOCK_SECRETS")
 _ROUNDS = 3
 # [[import]] in the file and in mistakes; as a word of Python it can be no field.
 _IMPORT, _IMPORTS = "import", "imports"
+# Lists of tables in the file: the field, the key that names one of them, and what that is.
+_LISTS = {
+    _IMPORT: (_IMPORTS, "device", "the id of the device"),
+    "output": ("output", "name", "an id of its own, such as log"),
+    "notify": ("notify", "name", "an id of its own, such as phone"),
+}
 # Beside the file, by python-dotenv's rules: settings below the environment's.
 _ENV = ".env"
 _INSTALLED = Path("/etc/boondock")
@@ -173,7 +179,7 @@ def read(path: Path, *secrets: Path) -> Settings:
     Raises ConfigError with every mistake.
     """
     tables = _parse(path)
-    misnamed = _name_imports(tables, str(path))
+    misnamed = _name_lists(tables, str(path))
     try:
         files = secret_files.read(secrets)
     except OSError as error:
@@ -315,27 +321,36 @@ def lines(path: Path) -> dict[str, int]:
     return toml_text.lines(text)
 
 
-def _name_imports(tables: dict[str, Any], where: str) -> list[Mistake]:
-    """Give the [[import]] tables the names of their devices, as other tables have; what cannot be named."""
+def _name_lists(tables: dict[str, Any], where: str) -> list[Mistake]:
+    """Name the tables of lists such as [[import]] as other tables are; return what cannot be named."""
     found = []
     if _IMPORTS in tables:
         del tables[_IMPORTS]
         found.append(Mistake(where, _IMPORTS, "there is no such setting", "did you mean [[import]]?"))
-    listed = tables.pop(_IMPORT, [])
+    for table, (field_name, key, what) in _LISTS.items():
+        if table in tables:
+            tables[field_name], mistakes = _named(tables.pop(table), table, key, what)
+            found += [Mistake(where, *mistake) for mistake in mistakes]
+    return found
+
+
+def _named(
+    listed: object, table: str, key: str, what: str
+) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
+    """Return the tables of a list by their names, and what is wrong with those that have none."""
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        return [*found, Mistake(where, _IMPORT, "this is no list of tables", "[[import]], once a device")]
-    named = tables[_IMPORTS] = {}
+        return {}, [(table, "this is no list of tables", f"[[{table}]], each with {key}, {what}")]
+    named: dict[str, Any] = {}
+    found = []
     for number, one in enumerate(listed):
-        name = one.pop("device", None)
+        name = one.pop(key, None)
         if not isinstance(name, str):
-            key = f"{_IMPORT}.{number}.device"
-            found.append(Mistake(where, key, "it is missing", "the id of the device"))
+            found.append((f"{table}.{number}.{key}", "it is missing", what))
         elif name in named:
-            key = f"{_IMPORT}.{name}.device"
-            found.append(Mistake(where, key, "another [[import]] is this device", "one table a device"))
+            found.append((f"{table}.{name}.{key}", f"another [[{table}]] has it", f"one table a {key}"))
         else:
             named[name] = one
-    return found
+    return named, found
 
 
 def _strangers(origin: _Origin) -> Iterator[Mistake]:

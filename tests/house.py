@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROCESSES = ("collector", "statistician", "controller")
+PROCESSES = ("collector", "statistician", "controller", "forwarder")
 PACKAGES = ("bus", "config", *PROCESSES, "cli")
 # Not shipped: they may import the tests and print to people.
 WORKSHOPS = ("tests", "bench", "scripts")

@@ -141,11 +141,12 @@ def test_the_chip_of_the_example_passes_its_own_test(monkeypatch: pytest.MonkeyP
 
 def test_the_setting_of_the_example_is_read_and_has_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     heading = "Add a setting"
-    field = _code(heading, "config/model.py, in class Broker").strip()
-    head, body = (ROOT / "config/model.py").read_text(encoding="utf-8").split("class Broker(Table):\n")
+    field = _code(heading, "config/model/__init__.py, in class Broker").strip()
+    text = (ROOT / "config/model/__init__.py").read_text(encoding="utf-8")
+    head, body = text.split("class Broker(Table):\n")
     body = body.replace("\n\n\n", f"\n    {field}\n\n\n", 1)
     names = {**vars(model), "__name__": model.__name__}
-    code = compile(f"{head}class Broker(Table):\n{body}", "config/model.py", "exec", dont_inherit=True)
+    code = compile(f"{head}class Broker(Table):\n{body}", "model.py", "exec", dont_inherit=True)
     exec(code, names)  # noqa: S102 — the page is ours
     broker: type = names["Broker"]
     (added,) = get_type_hints(broker).keys() - get_type_hints(model.Broker).keys()

@@ -212,7 +212,7 @@ def test_every_setting_of_a_kind_exists_and_is_explained() -> None:
     for kind in KINDS.values():
         for key in (*kind.needs, *kind.takes):
             assert key in Device.__dataclass_fields__, (
-                f"{kind.name}: {key} is no field of Device (config/model.py)"
+                f"{kind.name}: {key} is no field of Device (config/model/__init__.py)"
             )
             assert key in MEANINGS, f"{kind.name}: explain {key} in MEANINGS of collector/form.py"
 

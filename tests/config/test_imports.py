@@ -33,11 +33,11 @@ def test_tables_are_found_by_their_device(machine: Machine) -> None:
         ('[[import]]\ntopic = "a"\n', "import.0.device: it is missing; allowed: the id of the device"),
         (
             _import() + _import(),
-            "import.thermo.device: another [[import]] is this device; allowed: one table a device",
+            "import.thermo.device: another [[import]] has it; allowed: one table a device",
         ),
         (
             '[import]\ndevice = "a"',
-            "import: this is no list of tables; allowed: [[import]], once a device",
+            "import: this is no list of tables; allowed: [[import]], each with device, the id of the device",
         ),
         ("imports = {}", "imports: there is no such setting; did you mean [[import]]?"),
         (

@@ -3,15 +3,16 @@
 Plain dataclasses, so that a running process carries no validation library; config/source.py validates them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-Seconds = Annotated[float, Gt(0), Le(31_536_000)]
-Held = Annotated[float, Ge(0), Le(604_800)]
-Days = Annotated[int, Ge(1), Le(36_500)]
+from config.model.base import Days, Held, Seconds, Table
+from config.model.base import key_of as key_of
+from config.model.outputs import Notify as Notify
+from config.model.outputs import Output as Output
+
 Pull = Literal["up", "down", "off"]
 # What a value is in the energy flow of the house; docs/contract.md says each.
 Role = Literal["battery", "starter", "solar", "grid", "charger", "alternator", "generator", "load", "tank"]
@@ -23,21 +24,6 @@ RESERVED = (RELAY_DEVICE, ALARM_DEVICE, RULE_DEVICE) = ("relay", "alarm", "rule"
 # Entities of that device beside the relays themselves.
 GUARD = "battery_guard"
 FAULT = "_fault"
-
-
-def key_of(name: str) -> str:
-    """Name the key of a field in the file: `for` is a word of Python, so its field is `for_`."""
-    return name.rstrip("_")
-
-
-class Table:
-    """A table of boondock.toml; a key it does not know is a mistake."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[dict[str, str | Callable[[str], str]]] = {
-        "extra": "forbid",
-        "alias_generator": key_of,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,6 +428,8 @@ class Settings(Table):
     battery_guard: BatteryGuard | None = None
     alarm: dict[str, Alarm] = field(default_factory=dict)
     rule: dict[str, Rule] = field(default_factory=dict)
+    output: dict[str, Output] = field(default_factory=dict)
+    notify: dict[str, Notify] = field(default_factory=dict)
 
 
 def has_feedback(relay: Relay) -> bool:

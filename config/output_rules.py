@@ -1,0 +1,105 @@
+"""What a type cannot say of outputs and of who is told of alarms: what each kind needs and takes."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import NamedTuple
+
+from config.model import Notify, Output, Settings
+
+_ID = re.compile(r"[a-z0-9_]{1,64}\Z")
+_PATTERN = re.compile(r"[a-z0-9_*]+\Z")
+_QUIET = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]\Z")
+_URL = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
+# What every kind takes.
+_ALL = ("kind", "records", "entities", "devices", "start", "interval", "cron", "batch")
+_TEXT = ("format", "template", "columns")
+_HTTP = ("url", "headers", "username", "password", "token", "timeout", "tls_ca", "verify")
+# Key, what is wrong, what is allowed.
+Wrong = tuple[str, str, str]
+
+
+class Rule(NamedTuple):
+    """What an output of a kind needs, and what else it takes, beside what all take."""
+
+    needs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+
+
+RULES: dict[str, Rule] = {
+    "stdout": Rule((), _TEXT),
+    "file": Rule(("path",), (*_TEXT, "latest", "rotate_mb", "rotate_daily", "keep", "gzip", "sync")),
+    "webhook": Rule(("url",), (*_HTTP, *_TEXT, "method", "sign")),
+    "gcloud": Rule(("project", "topic"), ("credentials", "template", "columns", "timeout", "url")),
+    "signed": Rule((), (*_HTTP, "path")),
+    "mqtt": Rule(("url",), ("username", "password", "topic", "retain", "timeout", "tls_ca", "template")),
+    "influx": Rule(("url",), (*_HTTP, "org", "bucket", "measurement")),
+    "prometheus": Rule(("path",)),
+}
+_SAYS = {
+    "path": "the whole path of a file",
+    "url": "the address, such as https://example.org/readings",
+    "project": "the id of the Google Cloud project",
+    "topic": "the name of the Pub/Sub topic",
+}
+
+
+def wrong_outputs(settings: Settings) -> Iterator[Wrong]:
+    """Find what is wrong with outputs, and with who is told of alarms."""
+    for name, output in settings.output.items():
+        if not _ID.match(name):
+            yield f"output.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
+        for key, what, meant in _wrong_output(output):
+            yield f"output.{name}.{key}", what, meant
+    for name, notify in settings.notify.items():
+        if not _ID.match(name):
+            yield f"notify.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
+        for key, what, meant in _wrong_notify(notify, settings):
+            yield f"notify.{name}.{key}", what, meant
+
+
+def _wrong_output(output: Output) -> Iterator[Wrong]:
+    rule = RULES[output.kind]
+    for field in fields(Output):
+        said = getattr(output, field.name) not in (None, (), {})
+        if field.name in rule.needs and not said:
+            yield field.name, "it is missing", _SAYS[field.name]
+        elif said and field.name not in (*_ALL, *rule.needs, *rule.takes):
+            yield field.name, f"an output of kind {output.kind} has none", "take it out"
+    yield from _wrong_choice(output)
+    if output.interval is not None and output.cron is not None:
+        yield "cron", "there is an interval already", "one of the two"
+    if "samples" in output.records:
+        if len(output.records) > 1:
+            yield "records", "samples do not go with others", "an output of its own for them"
+        if output.interval is None and output.cron is None:
+            yield "interval", "it is missing: samples are taken at fixed times", "seconds, or cron"
+    for key in ("path", "latest", "tls_ca", "credentials"):
+        path = getattr(output, key)
+        if path is not None and not path.startswith("/"):
+            yield key, f"{path!r} is no whole path", "a file, such as /media/usb/log.csv"
+
+
+def _wrong_choice(output: Output) -> Iterator[Wrong]:
+    for name in output.devices:
+        if not _PATTERN.match(name):
+            yield "devices", f"{name!r} is no id", "ids of devices; * stands for any text"
+    for name in output.entities:
+        parts = name.split(".")
+        if len(parts) != 2 or not all(map(_PATTERN.match, parts)):
+            yield "entities", f"{name!r} is no entity", "device.entity; * stands for any text"
+    if output.kind == "signed" and (output.path is None) == (output.url is None):
+        yield "url", "a signed output goes to a backend or to a file", "one of url and path"
+    if output.url is not None and output.kind != "mqtt" and not _URL.match(output.url):
+        yield "url", "this is no address", "one that begins with https:// or http://"
+
+
+def _wrong_notify(notify: Notify, settings: Settings) -> Iterator[Wrong]:
+    if notify.quiet is not None and not _QUIET.match(notify.quiet):
+        yield "quiet", f"{notify.quiet!r} is no time of day", "two times, such as 22:00-07:00"
+    if "://" not in notify.url:
+        yield "url", "this is no address", "one as Apprise writes it, such as ntfy://van-of-mine"
+    for key in ("alarms", "always"):
+        for name in getattr(notify, key):
+            if "*" not in name and name not in settings.alarm:
+                yield key, f"there is no alarm {name!r}", "ids of [alarm.<id>] tables; * stands for any text"

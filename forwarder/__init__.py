@@ -1,0 +1,1 @@
+"""Sends readings and statistics to other systems, and alarms to people."""
