@@ -214,7 +214,7 @@ def _roles(topics: Topics) -> Mapping[str, tuple[Right, ...]]:
         *_devices(topics),
         *(topics.every(v) for v in (Verb.RESULT, Verb.STATISTICS)),
         topics.below(Verb.RESPONSE),
-        *(topics.every(v) for v in (Verb.SERVICE, Verb.HEALTH)),
+        *(topics.every(v) for v in (Verb.SERVICE, Verb.HEALTH, Verb.ALARM)),
         topics.discoveries(),
         topics.page,
     )

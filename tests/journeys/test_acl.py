@@ -170,6 +170,14 @@ def _covers(filter_: str, topic: str) -> bool:
     return len(wanted) == len(levels) and all(w in ("+", one) for w, one in zip(wanted, levels, strict=True))
 
 
+def test_a_viewer_hears_all_that_the_page_listens_to() -> None:
+    source = (DOC.parents[1] / "mosquitto/page/src/contract/topics.ts").read_text(encoding="utf-8")
+    always = re.search(r"always = \[([^]]*)\]", source)
+    assert always
+    heard = {filter_ for access, filter_ in documented()["viewer"] if access == "read"}
+    assert {f"camper/{one}" for one in re.findall(r'"([^"]+)"', always[1])} <= heard
+
+
 class Visitor:
     """One connection as one user, that hears all it may and notes what each publish got for an answer."""
 
