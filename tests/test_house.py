@@ -47,7 +47,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "msgspec": ("*",),
     "annotated_types": ("config/model*.py",),
     "minimalmodbus": ("collector/transports/modbus_rtu.py",),
-    "sunspec2": ("collector/devices/modbus/sunspec.py",),
+    "sunspec2": ("collector/devices/modbus/sunspec_models.py",),
     "momonga": ("collector/transports/route_b.py",),
     "paho": ("bus/connection.py", "bus/client.py"),
     "pydantic": ("config/source.py",),

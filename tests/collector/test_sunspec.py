@@ -208,24 +208,124 @@ def test_a_device_without_models_we_read_says_which_it_has() -> None:
         polled(sunspec.chain(40000, [MAKER, (120, [0] * 26)]))
 
 
+INVERTER = [MAKER, sunspec.inverter()]
+# Models of the library that repeat a part, and one that no definition has.
+REPEATING = (*range(705, 713), 714, 803, 804, 64410, 64411, 64413, 126, 401, 64870)
+
+
+def without_end(models: list[tuple[int, list[int]]], *behind: int) -> dict[int, int]:
+    """A chain with `behind` in place of its end mark."""
+    holding = sunspec.chain(40000, models)
+    end = max(holding) - 1
+    return {a: w for a, w in holding.items() if a < end} | dict(enumerate(behind, end))
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param((), id="nothing (SMA)"),
+        pytest.param((0,), id="a lone zero (Kostal)"),
+        pytest.param((0xFFFF,), id="the mark without its length"),
+        pytest.param((0,) * 2000, id="zeros"),
+        pytest.param((1, 0xFFF0), id="a length that no map has"),
+        pytest.param((0x4142, 0x4344, *[0x4546] * 50), id="noise"),
+        pytest.param((120, 26, *[0] * 20), id="a model that is cut short"),
+        pytest.param((64999, 0) * 500, id="models without length, for ever"),
+    ],
+)
+def test_whatever_stands_behind_the_last_model_it_is_read(behind: tuple[int, ...]) -> None:
+    values = polled(without_end(INVERTER, *behind)).values
+    assert (values["power"], values["energy_total"]) == (2765, 123_456)
+
+
+@pytest.mark.parametrize("model", REPEATING)
+@pytest.mark.parametrize("count", [0xFFFF, 0, 99])
+def test_a_model_that_nobody_reads_may_say_what_it_likes(model: int, count: int) -> None:
+    chain = [MAKER, (model, [count] * 18), sunspec.der(), (model, [count] * 18), sunspec.capacity()]
+    values = polled(sunspec.chain(40000, chain)).values
+    assert (values["power"], values["battery_soc"]) == (1500, 60)
+
+
+@pytest.mark.parametrize("more", [1, 7, 19, -1, -12])
+def test_a_length_that_does_not_fit_costs_no_other_model(more: int) -> None:
+    number, words = sunspec.trackers([("1", 512, 3801, 1946), ("2", 300, 3000, 900)])
+    words = words[:more] if more < 0 else [*words, *[0] * more]
+    values = polled(sunspec.chain(40000, [MAKER, (number, words), sunspec.inverter()])).values
+    assert (values["power"], values["pv_power_1"]) == (2765, 1946)
+    assert values.get("pv_power_2") == (900 if more > 0 else None)
+
+
+def test_of_a_model_that_is_shorter_the_rest_is_unknown() -> None:
+    number, words = sunspec.inverter()
+    values = polled(sunspec.chain(40000, [MAKER, (number, words[:20])])).values
+    assert (values["voltage_l1"], values["energy_total"]) == (230.1, None)
+
+
+def test_a_model_that_is_refused_at_night_costs_no_other() -> None:
+    trackers = sunspec.trackers([("1", 512, 3801, 1946)])
+    holding = sunspec.chain(40000, [MAKER, trackers, sunspec.inverter(), sunspec.meter(watts=5)])
+    wanted = ("power", "status", "pv_power_1", "pv_power", "grid_power")
+    with HostileServer(1, holding) as server:
+        line = ModbusTcp(HOST, server.port, timeout=5)
+        device = SunSpecDevice(1)
+
+        def told(now: float) -> list[object]:
+            values = device.poll(line, now).values
+            return [values[name] for name in wanted]
+
+        by_day = [2765, "producing", 1946, 1946, 5]
+        assert told(0) == by_day
+        server.holding = {a: w for a, w in holding.items() if not 40075 <= a < 40110}
+        assert told(10) == [None, None, None, None, 5]
+        server.holding = holding
+        assert told(3600) == by_day
+        line.close()
+
+
+def test_a_device_that_is_silent_behind_the_last_model_is_looked_at_again() -> None:
+    holding = sunspec.chain(40000, [*INVERTER, sunspec.meter(watts=5)])
+    end = 40002 + 68 + 52
+    with HostileServer(1, holding) as server:
+        line = ModbusTcp(HOST, server.port, timeout=0.3)
+        device = SunSpecDevice(1)
+        server.mute = {end}
+        assert "grid_power" not in device.poll(line, 0).values
+        server.mute = set()
+        assert "grid_power" not in device.poll(line, 3590).values
+        assert device.poll(line, 3601).values["grid_power"] == 5
+        line.close()
+
+
+def test_a_lost_answer_does_not_end_the_list() -> None:
+    with HostileServer(1, sunspec.chain(40000, INVERTER)) as server:
+        line = ModbusTcp(HOST, server.port, timeout=0.3)
+        server.faults = ["split", "split", "silent"]
+        assert SunSpecDevice(1).poll(line, 0).values["power"] == 2765
+        line.close()
+
+
+def test_models_that_stand_elsewhere_now_are_found_again() -> None:
+    with HostileServer(1, sunspec.chain(40000, INVERTER)) as server:
+        line = ModbusTcp(HOST, server.port, timeout=5)
+        device = SunSpecDevice(1)
+        device.poll(line, 0)
+        server.holding = sunspec.chain(40000, [MAKER, sunspec.capacity(), *INVERTER[1:]])
+        with pytest.raises(BadRecordError, match="is no SunSpec model 103 any more, but 713"):
+            device.poll(line, 10)
+        assert device.poll(line, 20).values["power"] == 2765
+        line.close()
+
+
 @pytest.mark.parametrize(
     "holding",
     [
-        # A chain of zeros has models of length 0 for ever.
         {40000: 0x5375, 40001: 0x6E53, **dict.fromkeys(range(40002, 42000), 0)},
         {40000: 0x5375, 40001: 0x6E53, 40002: 103, 40003: 0xFFF0},
     ],
 )
-def test_a_chain_without_an_end_is_noise(holding: Chain) -> None:
-    with pytest.raises((BadRecordError, RefusedError)):
+def test_a_chain_without_a_model_says_where_it_ends(holding: Chain) -> None:
+    with pytest.raises(RefusedError, match=r"it has: none; .* 40002"):
         polled(holding)
-
-
-def test_a_map_that_ends_too_soon_is_refused() -> None:
-    holding = sunspec.chain(40000, [MAKER, sunspec.inverter()])
-    cut = {address: word for address, word in holding.items() if address < 40090}
-    with pytest.raises(RefusedError):
-        polled(cut)
 
 
 def test_models_are_found_once_and_again_after_a_failure() -> None:

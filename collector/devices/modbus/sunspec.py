@@ -1,13 +1,11 @@
-"""Any SunSpec inverter, meter or battery: pysunspec2 finds its models and decodes them; the line is ours.
+"""Any SunSpec inverter, meter or battery: which point of which model is which entity.
 
-Which point of which model is which entity: SunSpec Model Reference.
+SunSpec Model Reference.
 """
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
 
 from collector.devices.description import (
     BadRecordError,
@@ -26,7 +24,6 @@ from collector.devices.description import (
     Wire,
 )
 from collector.devices.modbus import (
-    F32_DIGITS,
     SUNSPEC_BASES,
     SUNSPEC_MARKER,
     BlockReader,
@@ -34,15 +31,26 @@ from collector.devices.modbus import (
     check_port,
     rounded,
 )
+from collector.devices.modbus.sunspec_models import (
+    HOLDING,
+    TRACKERS,
+    Model,
+    Place,
+    decoded,
+    number,
+    registers,
+    text,
+    walk,
+)
 from collector.devices.rows import SERIAL_NUMBER, common, measured, serial_number, status
 from config.model import Device
 
-# The library ships no types: what it makes is Any.
-Model = Any
 _LARGEST = 10**18
 _DEFAULT_UNIT = 1
+# A list that ended in silence may have been cut by a lost answer: it is read again then.
+_AGAIN_S = 3600.0
+_COMMON = 1
 INVERTERS = (101, 102, 103, 111, 112, 113)
-TRACKERS = 160
 METERS = (201, 202, 203, 204, 211, 212, 213, 214)
 STORAGE = (124, 713, 802)
 DER = 701
@@ -139,29 +147,6 @@ OWN_ROWS: Mapping[str, Row] = {
 }
 
 
-def number(model: Model, name: str, group: Model = None) -> Decimal | None:
-    """Return a point with its scale factor, None if it is not implemented or not a finite number."""
-    point = (group or model).points.get(name)
-    if point is None or not isinstance(point.value, int | float):
-        return None
-    value = Decimal(f"{point.value:.{F32_DIGITS}g}" if isinstance(point.value, float) else point.value)
-    if not value.is_finite():
-        return None
-    scale = point.pdef.get("sf")
-    if scale is None:
-        return value
-    power = model.points.get(scale)
-    return (
-        None if power is None or power.value is None or abs(power.value) > 10 else value.scaleb(power.value)
-    )
-
-
-def text(model: Model, name: str) -> str | None:
-    """Return a text point, None if it is empty."""
-    value = model.points[name].value if name in model.points else None
-    return value.strip() or None if isinstance(value, str) else None
-
-
 def directed(model: Model, name: str) -> float | None:
     """Power or current of a battery whose state of charge says which way it flows."""
     value, code = number(model, name), number(model, "ChaSt")
@@ -220,43 +205,6 @@ def shown(entity: str, value: Decimal) -> float | None:
     return rounded(value, row(entity).entity.precision or 0)
 
 
-_HOLDING = 3
-_MOST_REGISTERS = 120
-# Longer chains than any device has: zeros or noise.
-_MOST_READS = 300
-_LONGEST_MODEL = 2000
-
-
-@dataclass(slots=True)
-class _Reader:
-    """What pysunspec2 reads through: our line, in requests a device can take."""
-
-    line: ModbusLine
-    unit: int
-    reads: int = 0
-    trouble: DecodeError | LineError | None = None
-
-    def read(self, address: float, count: float) -> bytes:
-        """`count` registers as bytes; the first failure is kept, for the library swallows some."""
-        try:
-            return self._read(int(address), int(count))
-        except (DecodeError, LineError) as error:
-            self.trouble = self.trouble or error
-            raise
-
-    def _read(self, address: int, count: int) -> bytes:
-        data = b""
-        while count > 0:
-            self.reads += 1
-            if self.reads > _MOST_READS or address + count > 0x10000:
-                raise BadRecordError(f"unit {self.unit}: its list of SunSpec models does not end")
-            part = min(count, _MOST_REGISTERS)
-            words = self.line.registers(self.unit, _HOLDING, address, part)
-            data += struct.pack(f">{part}H", *words)
-            address, count = address + part, count - part
-        return data
-
-
 @dataclass(slots=True)
 class SunSpecDevice:
     """One configured device; its models are found at the first poll, and again after a failure."""
@@ -266,7 +214,10 @@ class SunSpecDevice:
     # Maker, model, serial number and version.
     _identity: tuple[str | None, ...] = (None,) * 4
     _rows: dict[str, Row] = field(default_factory=dict)
+    _models: dict[Place, Model] = field(default_factory=dict)
     _place: int = 0
+    # When the list of models is read once more.
+    _again_at: float | None = None
     _reader: BlockReader = field(default_factory=lambda: BlockReader(strict=True))
 
     @property
@@ -277,8 +228,8 @@ class SunSpecDevice:
     def poll(self, line: ModbusLine, now: float) -> Decoded:
         """Read every model we know. Raises what the line raises; RefusedError if it is no SunSpec device."""
         try:
-            if not self._requests:
-                self._discover(line)
+            if not self._requests or (self._again_at is not None and now >= self._again_at):
+                self._discover(line, now)
             return self._read(line, now)
         except (DecodeError, LineError):
             self._requests = ()
@@ -289,7 +240,7 @@ class SunSpecDevice:
         for turn in range(len(SUNSPEC_BASES)):
             place = (self._place + turn) % len(SUNSPEC_BASES)
             try:
-                words = line.registers(self.unit, _HOLDING, SUNSPEC_BASES[place], 2)
+                words = line.registers(self.unit, HOLDING, SUNSPEC_BASES[place], 2)
             except RefusedError:
                 continue
             except NoAnswerError:
@@ -304,38 +255,57 @@ class SunSpecDevice:
             f"unit {self.unit} is no SunSpec device, or SunSpec is switched off: no marker at {places}"
         )
 
-    def _discover(self, line: ModbusLine) -> None:
-        reader = _Reader(line, self.unit)
-        found = _scan(reader, self._base(line))
-        commons = [model for model in found if model.model_id == 1]
-        if commons:
-            _refresh(reader, commons[0])
-            self._identity = tuple(text(commons[0], name) for name in ("Mn", "Md", "SN", "Vr"))
+    def _discover(self, line: ModbusLine, now: float) -> None:
+        chain = walk(line, self.unit, self._base(line))
+        self._again_at = now + _AGAIN_S if chain.silent else None
+        self._identity = next(
+            (self._read_identity(line, place) for place in chain.places if place.model == _COMMON),
+            (None,) * 4,
+        )
         # By its place, for a model may stand there twice.
-        known = [Request(str(model.model_addr), model) for model in found if model.model_id in KNOWN]
+        known = [place for place in chain.places if place.model in KNOWN]
         if not known:
-            ids = ", ".join(str(model.model_id) for model in found) or "none"
-            raise RefusedError(f"unit {self.unit} has no SunSpec model that we read; it has: {ids}")
-        self._requests = tuple(known)
+            ids = ", ".join(str(place.model) for place in chain.places) or "none"
+            ended = "" if chain.ended is None else f"; there its list ends: {chain.ended}"
+            raise RefusedError(f"unit {self.unit} has no SunSpec model that we read; it has: {ids}{ended}")
+        self._models = {}
+        self._requests = tuple(
+            Request(str(place.address), place, optional=True, entities=_entities(place.model))
+            for place in known
+        )
+
+    def _read_identity(self, line: ModbusLine, place: Place) -> tuple[str | None, ...]:
+        try:
+            model = decoded(place, registers(line, self.unit, place))
+        except (RefusedError, BadRecordError):
+            return (None,) * 4
+        return tuple(text(model, name) for name in ("Mn", "Md", "SN", "Vr"))
 
     def _read(self, line: ModbusLine, now: float) -> Decoded:
-        reader = _Reader(line, self.unit)
-
-        def read(model: Model) -> Decoded:
-            _refresh(reader, model)
+        def read(place: Place) -> Decoded:
+            # What is not read now is not known now.
+            model = self._models.pop(place, None)
+            words = registers(line, self.unit, place)
+            try:
+                model = self._models[place] = decoded(place, words, model)
+            except BadRecordError as error:
+                names = _entities(place.model)
+                return Decoded(dict.fromkeys(names), reasons=dict.fromkeys(names, str(error)))
             unknown: list[str] = []
             return Decoded(dict(self._values(model, unknown)), unknown=tuple(unknown))
 
         told = self._reader.poll(self._requests, read, now)
-        models, values = tuple(one.block for one in self._requests), told.values
-        storage = any(model.model_id in STORAGE for model in models)
+        models, values = tuple(self._models.values()), told.values
+        storage = any(one.block.model in STORAGE for one in self._requests)
         values |= trackers(models, storage=storage, dc_power=values.get("dc_power"))
         maker, name, serial, version = self._identity
         if serial is not None:
             values[SERIAL_NUMBER] = serial
         for entity in values:
             self._rows.setdefault(entity, row(entity))
-        return replace(told, model=name, rows=dict(self._rows), manufacturer=maker, sw_version=version)
+        # What was told before and is not now, as the trackers of a model that is refused, is not known.
+        told = replace(told, values=dict.fromkeys(self._rows) | values, model=name, rows=dict(self._rows))
+        return replace(told, manufacturer=maker, sw_version=version)
 
     def _values(self, model: Model, unknown: list[str]) -> Iterator[tuple[str, Value]]:
         turned = model.model_id in METERS and (self._identity[0] or "").startswith(EXPORT_POSITIVE)
@@ -358,38 +328,12 @@ class SunSpecDevice:
             yield "battery_current", directed(model, "A")
 
 
-def _scan(reader: _Reader, base: int) -> list[Model]:
-    """Every model from the base on, not read yet."""
-    # Its model definitions and its own transports are loaded only in a process with such a device.
-    from sunspec2 import device, mdef  # type: ignore[import-untyped]  # noqa: PLC0415  # it ships no types
-    from sunspec2.modbus import client  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
-
-    # Else it would take definitions from the folder the process happens to run in.
-    device.set_model_defs_path([device.models_dir])
-    found = client.SunSpecModbusClientDevice()
-    found.read = reader.read
-    found.base_addr_list = [base]
-    try:
-        found.scan(connect=False, full_model_read=False)
-    except (client.SunSpecModbusClientError, device.ModelError, mdef.ModelDefinitionError) as error:
-        raise reader.trouble or BadRecordError(f"unit {reader.unit}: {error}") from error
-    except struct.error as error:
-        raise BadRecordError(f"unit {reader.unit}: a SunSpec model is cut short") from error
-    # They are listed by number and once more by name.
-    chain = [model for key, models in found.models.items() if isinstance(key, int) for model in models]
-    return sorted(chain, key=lambda model: int(model.model_addr))
-
-
-def _refresh(reader: _Reader, model: Model) -> None:
-    """Read a model's registers into it."""
-    length = int(model.model_len)
-    if length > _LONGEST_MODEL:
-        raise BadRecordError(
-            f"unit {reader.unit}: SunSpec model {model.model_id} cannot have {length} registers"
-        )
-    # The library collects its complaints for ever.
-    model.error_info = ""
-    model.set_mb(data=reader.read(model.model_addr, length + 2), dirty=False)
+def _entities(model: int) -> tuple[str, ...]:
+    """Name what a model tells."""
+    named = [*POINTS.get(model, ())]
+    if model in STATES:
+        named.append(STATES[model][0])
+    return (*named, "battery_power", "battery_current") if model == BATTERY else tuple(named)
 
 
 def make(settings: Device) -> SunSpecDevice:
