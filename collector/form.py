@@ -191,7 +191,7 @@ def _at_hand(key: str, which: str) -> Schema:
             return {"pattern": f"^{TCP}", "examples": [f"{TCP}192.168.1.40:502"]}
         return {"pattern": f"^(?!{TCP})", "examples": sorted(map(str, _PORTS.glob("*")))}
     if key == "profile" and which in Wire.MODBUS.collectors:
-        from collector.devices.modbus.device import shipped  # noqa: PLC0415 — all profiles are read for it
+        from collector.devices.modbus.models import shipped  # noqa: PLC0415 — all profiles are read for it
 
         return {"examples": [one.name for one in shipped() if one.about.kind == "modbus"]}
     return {}

@@ -149,7 +149,7 @@ def ours(readings: Readings, name: str) -> Owned:
 
 def describe_profile(profile: str) -> list[str]:
     """Check a profile file and return a line about it and one for each entity. Raises ConfigError."""
-    from collector.devices.modbus.device import load  # noqa: PLC0415 — only the command needs it
+    from collector.devices.modbus.models import load  # noqa: PLC0415 — only the command needs it
 
     try:
         found = load(profile)

@@ -331,7 +331,7 @@ def _known(settings: dict[str, object]) -> dict[str, object]:
 def guesses_of(read: Read) -> Sequence[Guess]:
     """Guess what a unit may be, by what it lets read."""
     # All profiles are read for it: only when someone scans.
-    from collector.devices.modbus.device import guesses  # noqa: PLC0415 — see above
+    from collector.devices.modbus.models import guesses  # noqa: PLC0415 — see above
 
     return guesses(read)
 

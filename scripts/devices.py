@@ -7,7 +7,7 @@ from pathlib import Path
 from bus.about import Entity
 from collector.devices import KINDS
 from collector.devices.description import Kind, PolledKind, Row, Tested, Wire
-from collector.devices.modbus.device import shipped
+from collector.devices.modbus.models import shipped
 from collector.form import MEANINGS, defaults_of
 from config.model import INTEGRAL, Settings
 

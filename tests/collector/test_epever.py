@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from bus.commands import Switch
 from collector.devices.description import Decoded, LineError, NoAnswerError, RefusedError
-from collector.devices.modbus.device import KINDS, ModbusDevice, load
+from collector.devices.modbus.device import KINDS, ModbusDevice
 from collector.devices.modbus.device import decode as decoded
+from collector.devices.modbus.models import load
 from collector.devices.modbus.profile import Block, as_list
 from collector.transports.modbus_rtu import ModbusRtu
 from config.mistakes import ConfigError

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from collector.devices.description import NoAnswerError, RefusedError, SettingError
 from collector.devices.modbus.build import build
-from collector.devices.modbus.device import ModbusDevice, guesses, make, shipped
+from collector.devices.modbus.device import ModbusDevice, make
+from collector.devices.modbus.models import guesses, shipped
 from collector.devices.modbus.profile import Profile, ProfileError, as_list
 from config.mistakes import ConfigError
 from config.model import Device, Settings

@@ -12,7 +12,7 @@ from collector.device import own
 from collector.devices import KINDS
 from collector.devices.description import Decoded, Row
 from collector.devices.imported import row_of
-from collector.devices.modbus.device import shipped
+from collector.devices.modbus.models import shipped
 from collector.devices.rows import with_role
 from collector.devices.victron import vedirect
 from collector.devices.victron.ble import decode_any

@@ -12,7 +12,8 @@ from collector.devices.description import (
     NoAnswerError,
     RefusedError,
 )
-from collector.devices.modbus.device import guesses, make
+from collector.devices.modbus.device import make
+from collector.devices.modbus.models import guesses
 from collector.devices.modbus.sunspec import KNOWN, SunSpecDevice, row
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.modbus_tcp import ModbusTcp

@@ -9,7 +9,7 @@ from bus.home_assistant import platform
 from bus.messages import ON, Reading, Values, encode_reading
 from collector.devices import KINDS
 from collector.devices.description import Rows
-from collector.devices.modbus import device as modbus
+from collector.devices.modbus import models as modbus
 
 NUMBER, TEXT = 42.5, "HQ2132"
 

@@ -128,11 +128,15 @@ class BlockReader:
         except (DecodeError, LineError):
             # It may be another device when it comes back: nothing of before counts.
             if self.strict:
-                self._states.clear()
+                self.forget()
             for state in self._states.values():
                 state.told, state.due = None, state.due if state.missed else min(state.due, now)
             raise
         return self._told()
+
+    def forget(self) -> None:
+        """Forget what blocks told: it was another device."""
+        self._states.clear()
 
     def _read(self, due: list[Request], read: Callable[[Any], Decoded], now: float) -> None:
         heard = not due

@@ -39,6 +39,8 @@ def build(content: Mapping[str, object]) -> Profile:
     for block in profile.blocks:
         for value in block.values:
             _fill_in(value, profile.about)
+    for mark in profile.identify.marks:
+        mark.others = _by_number(mark.others)
     profile.rows()
     return profile
 
@@ -54,7 +56,11 @@ def _fill_in(value: Value, about: About) -> None:
     if value.type == "bit" and value.bit is None:
         value.bit = 0
     if value.options is not None:
-        value.options = {str(int(code, 0)): word for code, word in value.options.items()}
+        value.options = _by_number(value.options)
+
+
+def _by_number(words: Mapping[str, str]) -> dict[str, str]:
+    return {str(int(code, 0)): word for code, word in words.items()}
 
 
 Wrong = tuple[str, str, str]
@@ -77,10 +83,17 @@ def _mistakes(profile: Profile) -> Iterator[Wrong]:
         where = f"identify.marks[{mark.address}]"
         if not (as_list(mark.equals) or mark.starts or mark.min is not None or mark.max is not None):
             yield f"{where}.equals", "nothing to compare with", "equals, starts, or min and max"
+        yield from _no_numbers(mark.others, f"{where}.others")
         yield from _uncounted(mark, where)
     for key, one in ((MODEL, profile.model), (SERIAL_NUMBER, profile.serial_number)):
         if one is not None:
             yield from _uncounted(one, key)
+
+
+def _no_numbers(codes: Iterable[str], where: str) -> Iterator[Wrong]:
+    for code in codes:
+        if not re.fullmatch(r"[+-]?\d+|0[xX][0-9a-fA-F]+", code):
+            yield where, f"{code!r} is no number", "0, 17, 0x0200, …"
 
 
 def _unknown(profile: Profile) -> Iterator[Wrong]:
@@ -136,9 +149,7 @@ def _unfit(value: Value, where: str) -> Iterator[Wrong]:
         yield f"{where}.bits", f"it is {value.bits}", "first and last bit of a value with options"
     if not value.scale:
         yield f"{where}.scale", "it is 0", "any other number"
-    for code in value.options or ():
-        if not re.fullmatch(r"[+-]?\d+|0[xX][0-9a-fA-F]+", code):
-            yield f"{where}.options", f"{code!r} is no number", "0, 17, 0x0200, …"
+    yield from _no_numbers(value.options or (), f"{where}.options")
     if (one := value.direction) is not None:
         codes, bits = (one.positive, one.negative), (one.positive_bit, one.negative_bit)
         if (None in codes) is (None in bits) or {*codes, *bits} == {None}:

@@ -1,29 +1,27 @@
 """Any Modbus device that a profile describes: its values, its commands; what an unknown unit seems to be."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache
 
 from bus.commands import Switch
 from bus.messages import OFF, ON
-from collector import profiles
 from collector.devices.description import (
     Decoded,
+    DecodeError,
+    LineError,
     ModbusLine,
     PolledKind,
     RefusedError,
     Rows,
-    SettingError,
     Tested,
     Values,
     Wire,
+    WrongKindError,
 )
 from collector.devices.description import Value as Known
 from collector.devices.modbus import (
     SIZES,
-    SUNSPEC_BASES,
-    SUNSPEC_MARKER,
     BlockReader,
     Request,
     check_port,
@@ -31,7 +29,7 @@ from collector.devices.modbus import (
     rounded,
     text,
 )
-from collector.devices.modbus.build import build
+from collector.devices.modbus.models import ModelCheck, load
 from collector.devices.modbus.profile import (
     BIT_FUNCTIONS,
     COIL,
@@ -40,10 +38,8 @@ from collector.devices.modbus.profile import (
     Command,
     Direction,
     Exact,
-    Mark,
     Product,
     Profile,
-    ProfileError,
     Value,
     as_list,
 )
@@ -167,6 +163,7 @@ class ModbusDevice:
     rows: Rows = field(init=False)
     _requests: tuple[Request, ...] = field(init=False)
     _reader: BlockReader = field(init=False)
+    _check: ModelCheck = field(init=False)
 
     def __post_init__(self) -> None:
         about = self.profile.about
@@ -178,6 +175,7 @@ class ModbusDevice:
         )
         nothing = f"unit {self.unit} has nothing that profile {about.name} asks for"
         self._reader = BlockReader(about.retry, about.strict, nothing)
+        self._check = ModelCheck(self.profile, self.unit)
 
     @property
     def baudrate(self) -> int:
@@ -185,13 +183,26 @@ class ModbusDevice:
         return self.profile.about.baudrate
 
     def poll(self, line: ModbusLine, now: float) -> Decoded:
-        """Read each block that is due. Raises what the line raises unless the block is optional."""
+        """Read each block that is due. Raises what the line raises unless the block is optional.
+
+        Raises WrongKindError for a model that the profile is not for.
+        """
 
         def read(block: Block) -> Decoded:
             ask = line.bits if block.function in BIT_FUNCTIONS else line.registers
             return decode(block, ask(self.unit, block.function, block.address, block.count), self.rows)
 
-        told = self._reader.poll(self._requests, read, now)
+        try:
+            told = self._reader.poll(self._requests, read, now)
+        except (DecodeError, LineError):
+            # It may be another device when it comes back.
+            self._check.due = now
+            raise
+        try:
+            self._check.look(line, now)
+        except WrongKindError:
+            self._reader.forget()
+            raise
         values = told.values
         named = values.pop(MODEL, None) if self.profile.model else None
         if values.get(SERIAL_NUMBER) is not None:
@@ -257,28 +268,6 @@ def make(settings: Device) -> ModbusDevice:
     return ModbusDevice(profile, settings.unit or profile.about.unit, profile.about.title)
 
 
-def load(name: str) -> Profile:
-    """Load a shipped profile by name, or the owner's own by path. Raises SettingError."""
-    allowed = f"{', '.join(profiles.shipped())}, or the path of a file of your own"
-    try:
-        return build(profiles.read(name)) if profiles.is_path(name) else _shipped(name)
-    except profiles.ProfileFileError as error:
-        raise SettingError("profile", str(error), allowed) from error
-    except ProfileError as error:
-        raise SettingError("profile", f"{name}: {error.where}: {error.wrong}", error.allowed) from error
-
-
-@cache
-def _shipped(name: str) -> Profile:
-    return build(profiles.read(name))
-
-
-@cache
-def shipped() -> tuple[Profile, ...]:
-    """Every shipped profile: title, source, whether it was seen on hardware, notes and rows."""
-    return tuple(load(name) for name in profiles.shipped())
-
-
 def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKind[ModbusLine]:
     """Declare a kind that is one profile: its owner writes no `profile`, and finds it among the kinds."""
     profile = load(name)
@@ -321,89 +310,3 @@ KINDS: Mapping[str, PolledKind[ModbusLine]] = {
     ),
     "epever_tracer": _of_its_own("epever_tracer", (Tested.CAPTURE, Tested.TWIN), every=60.0),
 }
-
-
-Read = Callable[[int, int, int], tuple[int, ...] | None]
-"""Registers of one unit by function, address and count; None: refused, or no answer."""
-
-CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
-_ORDER = (CERTAIN, LIKELY, POSSIBLE)
-_SUNSPEC_COMMON = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """A kind for boondock.toml, the profile if it needs one, how sure that is, what the unit calls itself."""
-
-    kind: str
-    profile: str | None
-    confidence: str
-    model: str | None = None
-    serial_number: str | None = None
-
-
-def guesses(read: Read) -> list[Guess]:
-    """Guess what the unit may be, the surest first; empty: it answers, but like nothing we know."""
-    asked: dict[tuple[int, int, int], tuple[int, ...] | None] = {}
-
-    def once(function: int, address: int, count: int) -> tuple[int, ...] | None:
-        key = (function, address, count)
-        if key not in asked:
-            asked[key] = read(function, address, count)
-        return asked[key]
-
-    found = [guess for guess in (_by_profile(profile, once) for profile in shipped()) if guess]
-    found += [guess for guess in (_sunspec(once),) if guess]
-    return sorted(found, key=lambda guess: _ORDER.index(guess.confidence))
-
-
-def _by_profile(profile: Profile, read: Read) -> Guess | None:
-    marks, about = profile.identify.marks, profile.about
-    if not marks or not all(_matches(mark, profile, read) for mark in marks):
-        return None
-    likely = LIKELY if any(as_list(mark.equals) or mark.starts for mark in marks) else POSSIBLE
-    said = {block.name: _said(block, read) for block in profile.requests() if block not in profile.blocks}
-    return Guess(
-        about.kind,
-        about.name if about.kind == "modbus" else None,
-        CERTAIN if profile.identify.certain else likely,
-        said.get(MODEL),
-        said.get(SERIAL_NUMBER),
-    )
-
-
-def _matches(mark: Mark, profile: Profile, read: Read) -> bool:
-    words = read(mark.function, mark.address, mark.size)
-    if words is None:
-        return False
-    if mark.type == "str":
-        return (text(words) or "").startswith(tuple(mark.starts)) if mark.starts else False
-    value = number(mark.type, words, little=profile.about.word_order == "little")
-    equals = as_list(mark.equals)
-    if value is None or (equals and value not in equals):
-        return False
-    return (mark.min is None or value >= mark.min) and (mark.max is None or value <= mark.max)
-
-
-def _said(block: Block, read: Read) -> str | None:
-    words = read(block.function, block.address, block.count)
-    if words is None:
-        return None
-    kind = block.values[0].type
-    if kind == "str":
-        return text(words)
-    value = number(kind, words, little=False)
-    return None if value in (None, Decimal(0)) else str(value)
-
-
-def _sunspec(read: Read) -> Guess | None:
-    for base in SUNSPEC_BASES:
-        if read(3, base, 2) != SUNSPEC_MARKER:
-            continue
-        head = read(3, base + 2, 66)
-        if head is None or head[0] != _SUNSPEC_COMMON:
-            return Guess("sunspec", None, CERTAIN)
-        maker, model = text(head[2:18]), text(head[18:34])
-        named = " ".join(part for part in (maker, model) if part)
-        return Guess("sunspec", None, CERTAIN, named or None, text(head[50:66]))
-    return None

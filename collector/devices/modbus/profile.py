@@ -159,7 +159,10 @@ class Identity(_Table):
 
 
 class Mark(_Table):
-    """Registers that tell this device from others: one of the numbers, a range, or a text it starts with."""
+    """Registers that tell this device from others: one of the numbers, a range, or a text it starts with.
+
+    A device with another value in a `sure` one is not read; `others` says what it is then, by its number.
+    """
 
     address: Register
     type: Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "str"]
@@ -169,6 +172,8 @@ class Mark(_Table):
     starts: list[str] = []
     min: Exact | None = None
     max: Exact | None = None
+    sure: bool = False
+    others: dict[str, Text] = {}
 
     @property
     def size(self) -> int:
