@@ -352,7 +352,7 @@ def _place(port: str | None) -> str | None:
 
 
 def _unit(device: Device) -> int | None:
-    return device.unit or getattr(_made(device), "unit", None)
+    return getattr(_made(device), "unit", None) if device.unit is None else device.unit
 
 
 def _speed(device: Device) -> int:

@@ -55,6 +55,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "max_gap": Meaning("of an `integral`: a longer silence adds nothing, seconds", "s"),
     "min_interval": Meaning("shortest time between two readings, seconds", "s"),
     "name": Meaning("for people"),
+    "pause": Meaning("seconds that a Modbus gateway rests between an answer and the next question", "s"),
     "pin": Meaning("BCM number"),
     "port": Meaning(
         "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, or "
@@ -76,7 +77,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "steps": Meaning("by entity, how much a value must change for a new reading"),
     "supply": Meaning("volts at the pull-up", "V"),
     "timeout": Meaning("after so many seconds of silence it is offline and its values are unknown", "s"),
-    "unit": Meaning("Modbus unit id, 1 to 247"),
+    "unit": Meaning("Modbus unit id, 1 to 247; over tcp:// also 0 and 255"),
 }
 """Every setting of `[device.<id>]`."""
 

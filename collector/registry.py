@@ -39,7 +39,7 @@ MOST = 200
 # What may change while the device stays the one it was: its values need not be cleared.
 _COSMETIC = (
     *("name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role"),
-    *("every", "cron", "jitter"),
+    *("every", "cron", "jitter", "pause"),
 )
 
 

@@ -318,7 +318,9 @@ class ModbusScan(LineScan):
         if found is None:
             return []
         guesses, note = found
-        ours = {(d.settings.port, d.settings.unit or 1): d.id for d in self._readings}
+        ours = {
+            (d.settings.port, 1 if d.settings.unit is None else d.settings.unit): d.id for d in self._readings
+        }
         where = {"port": port, "baudrate": baudrate, "unit": unit}
         proposals = [Proposal(one.kind, _known({"profile": one.profile, **where})) for one in guesses]
         return [FoundUnit(port, baudrate, unit, [*guesses], proposals, note, ours.get((port, unit)))]

@@ -26,7 +26,10 @@ class Line(Protocol):
 
 
 class ModbusLine(Line, Protocol):
-    """A Modbus bus or connection with its units (1 to 247)."""
+    """A Modbus bus or connection with its units: 1 to 247, by TCP also 0 and 255."""
+
+    def rest(self, seconds: float) -> None:
+        """Leave at least so many seconds between an answer and the next question."""
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
         """`count` registers of 0 to 65535 in one request; function 3 (holding) or 4 (input).

@@ -128,11 +128,15 @@ class ModbusRtu:
         *,
         timeout: float = _TIMEOUT_S,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._port = port
         self._baudrate = baudrate
         self._timeout = timeout
         self._monotonic = monotonic
+        self._sleep = sleep
+        self._pause = 0.0
+        self._answered_at = float("-inf")
         self._wire: RtuPort | None = None
         self._owed: dict[int, dict[int, float]] = {}
 
@@ -144,6 +148,10 @@ class ModbusRtu:
         """Close the port; what units owe is not forgotten."""
         if self._wire is not None:
             self._wire.close()
+
+    def rest(self, seconds: float) -> None:
+        """Leave at least so many seconds between an answer and the next question."""
+        self._pause = max(self._pause, seconds)
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
         """Read registers by function 3 or 4. Raises DecodeError or LineError."""
@@ -175,6 +183,8 @@ class ModbusRtu:
             self._exchange(unit, other, _PROBES[other])
 
     def _exchange(self, unit: int, function: int, ask: Ask[T]) -> T:
+        if (left := self._answered_at + self._pause - self._monotonic()) > 0:
+            self._sleep(left)
         try:
             answer = self._translated(unit, ask)
         except (RefusedError, _BusyError):
@@ -184,6 +194,8 @@ class ModbusRtu:
             self._owed[unit][function] = self._monotonic() + _LATEST_S
             self._quiet()
             raise
+        finally:
+            self._answered_at = self._monotonic()
         self._owed[unit].clear()
         return answer
 

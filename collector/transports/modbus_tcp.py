@@ -1,14 +1,22 @@
 """Modbus TCP, one question at a time. Source: MODBUS Messaging on TCP/IP Implementation Guide V1.0b."""
 
 import errno
+import logging
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from collector.devices.description import BadRecordError, LineError, NoAnswerError, RefusedError
 
+log = logging.getLogger(__name__)
+
 _TIMEOUT_S = 5.0
+# A gateway that loses what comes right after its answer is given this pause at least, and at most, seconds.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
+# Numbers of questions begin here: gateways that do not repeat them send small ones.
+_FIRST_TRANSACTION = 0x100
 # 3.1.3: transaction, protocol (0), length of what follows, unit.
 _HEADER = struct.Struct(">HHHB")
 _LENGTHS = range(3, 255)
@@ -29,17 +37,34 @@ _ABSENCES = {
     11: "the gateway gets no answer from it (exception 11): is the unit right, is it switched on?",
 }
 _ON, _OFF = 0xFF00, 0x0000
+# Units by which a device that needs no gateway is asked: one may answer as the other (Guide, 4.4.1.4).
+_OWN_GATEWAY = {0, 0xFF}
 
 
 class ModbusTcp:
-    """A ModbusLine to a host; silence and garbage end the connection, the next question opens it again."""
+    """A ModbusLine to a host; silence and garbage end the connection, the next question opens it again.
 
-    def __init__(self, host: str, port: int, *, timeout: float = _TIMEOUT_S) -> None:
+    A gateway that loses questions which follow an answer too soon is left a pause. One that answers with
+    other transaction ids than it was asked with is believed once it did so twice in the same way.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout: float = _TIMEOUT_S,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._host, self._port, self._timeout = host, port, timeout
+        self._sleep = sleep
         self._socket: socket.socket | None = None
-        self._transaction = 0
+        self._transaction = _FIRST_TRANSACTION
         # Whether this connection has ever brought an answer, and whether half a message came last.
         self._proven = self._halfway = False
+        self._pause = 0.0
+        self._answered_at = float("-inf")
+        self._ids = _OtherIds()
 
     @property
     def _where(self) -> str:
@@ -55,6 +80,7 @@ class ModbusTcp:
             self.close()
             raise LineError(self._advice(error)) from error
         self._proven = False
+        self._ids.opened(self._transaction)
 
     def close(self) -> None:
         """Disconnect."""
@@ -62,6 +88,10 @@ class ModbusTcp:
         if opened is not None:
             with suppress(OSError):
                 opened.close()
+
+    def rest(self, seconds: float) -> None:
+        """Leave at least so many seconds between an answer and the next question."""
+        self._pause = max(self._pause, seconds)
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
         """`count` registers; function 3 or 4."""
@@ -86,24 +116,37 @@ class ModbusTcp:
         proven = self._socket is not None and self._proven
         for last in (False, True):
             try:
-                return self._exchange(unit, request)
+                answer = self._exchange(unit, request)
             except _ClosedError as error:
                 # Many close a connection that was idle, which is found out only now.
                 self.close()
                 if last or not proven:
                     raise LineError(str(error)) from error
             except _SilentError as error:
-                # Some dongles lose what comes right after connecting: try again on the same connection.
-                # After half a message nobody knows where the next one begins.
-                if last or proven or self._halfway:
+                # Some lose what comes right after connecting, some what comes right after an answer: try
+                # again on the same connection, unless nobody would know what the next answer is to.
+                if last or self._halfway or self._ids.sure:
                     self.close()
                     raise NoAnswerError(str(error)) from error
+            else:
+                if last and proven:
+                    self._be_slower()
+                return answer
         raise AssertionError("the last try returns or raises")
+
+    def _be_slower(self) -> None:
+        """Note that a question was lost that followed an answer, and its repetition was not."""
+        slower = min(max(2 * self._pause, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        if slower > self._pause:
+            self._pause = slower
+            log.info("%s loses questions; from now on it has a pause of %g s", self._where, slower)
 
     def _exchange(self, unit: int, request: bytes) -> bytes:
         if self._socket is None:
             self.open()
         assert self._socket is not None  # noqa: S101 — just opened
+        if (left := self._answered_at + self._pause - time.monotonic()) > 0:
+            self._sleep(left)
         self._transaction = (self._transaction + 1) % 0x10000
         header = _HEADER.pack(self._transaction, 0, len(request) + 1, unit)
         deadline = time.monotonic() + self._timeout
@@ -111,16 +154,23 @@ class ModbusTcp:
         try:
             self._socket.settimeout(self._timeout)
             self._socket.sendall(header + request)
-            answer = self._answer(self._socket, unit, deadline)
+            answer = self._answer(self._socket, unit, deadline, request[0])
         except TimeoutError as error:
-            raise _SilentError(self._silence(unit)) from error
+            found = self._ids.settle(self._transaction)
+            if found is None:
+                raise _SilentError(self._silence(unit)) from error
+            log.warning(
+                "%s answers with other transaction ids than asked with: they are believed", self._where
+            )
+            answer = found
         except OSError as error:
             raise _ClosedError(self._advice(error)) from error
-        self._proven = True
+        self._proven, self._answered_at = True, time.monotonic()
         return self._judged(unit, request[0], answer)
 
-    def _answer(self, opened: socket.socket, unit: int, deadline: float) -> bytes:
+    def _answer(self, opened: socket.socket, unit: int, deadline: float, function: int) -> bytes:
         """Return function code and data of the answer to the last question, not to earlier ones."""
+        self._ids.asked()
         while True:
             head = self._receive(opened, _HEADER.size, deadline)
             transaction, protocol, length, who = _HEADER.unpack(head)
@@ -129,8 +179,11 @@ class ModbusTcp:
             body = self._receive(opened, length - 1, deadline)
             if transaction != self._transaction:
                 self._halfway = False
+                fits = who == unit and body[0] & ~_EXCEPTION == function
+                if fits and self._ids.believed(transaction, self._transaction, body):
+                    return body
                 continue
-            if who != unit:
+            if who != unit and not {who, unit} <= _OWN_GATEWAY:
                 raise self._garbage(f"unit {who} answered for unit {unit}")
             return body
 
@@ -169,6 +222,11 @@ class ModbusTcp:
     def _silence(self, unit: int) -> str:
         if self._halfway:
             return f"unit {unit} on {self._where} sends, but no whole answer in {self._timeout:g} s"
+        if self._ids.other is not None:
+            return (
+                f"unit {unit} on {self._where} answers with transaction id {self._ids.other}, not with the"
+                f" question's {self._transaction}: does another program use the gateway, too?"
+            )
         return f"unit {unit} on {self._where} does not answer: is the unit right, is Modbus TCP switched on?"
 
     def _advice(self, error: OSError) -> str:
@@ -182,6 +240,52 @@ class ModbusTcp:
         if isinstance(error, TimeoutError) or error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
             return f"{where} cannot be reached: is it switched on and in this network?"
         return f"{where} cannot be used: {error.strerror or error}"
+
+
+class _OtherIds:
+    """Answers with other transaction ids than those of the questions, and the rule that they follow."""
+
+    def __init__(self) -> None:
+        self._first = 0
+        # The only one that came since the question: its id, and its content.
+        self._seen: list[tuple[int, bytes]] = []
+        # How the last id lay to its question, and whether that was seen twice.
+        self._rules: set[tuple[str, int]] = set()
+        self.sure = False
+
+    @property
+    def other(self) -> int | None:
+        """The id that came in place of the right one."""
+        return self._seen[0][0] if self._seen else None
+
+    def opened(self, transaction: int) -> None:
+        """Note a new connection: nothing before `transaction` was asked on it."""
+        self._first = transaction
+
+    def asked(self) -> None:
+        """Note a new question."""
+        self._seen = []
+
+    def believed(self, transaction: int, wanted: int, body: bytes) -> bool:
+        """Say whether an answer is believed at once; else keep it, unless an earlier question has its id."""
+        if self._first < transaction < wanted:
+            return False
+        self._seen.append((transaction, body))
+        return self.sure and bool(_rules(transaction, wanted) & self._rules)
+
+    def settle(self, wanted: int) -> bytes | None:
+        """Return the only answer that came to a question, if its id follows the rule of the one before."""
+        if len(self._seen) != 1:
+            return None
+        (transaction, body) = self._seen[0]
+        same = _rules(transaction, wanted) & self._rules
+        self.sure = bool(same)
+        self._rules = same or _rules(transaction, wanted)
+        return body if same else None
+
+
+def _rules(transaction: int, wanted: int) -> set[tuple[str, int]]:
+    return {("always", transaction), ("further by", (transaction - wanted) % 0x10000)}
 
 
 class _ClosedError(Exception):

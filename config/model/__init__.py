@@ -153,7 +153,8 @@ class Device(Table):
     """[device.<id>]: one device. Its kind says which of these settings it needs and takes.
 
     `key`, `route_b_id` and `route_b_password` are best kept in secret files. `every` and `jitter` are seconds
-    between two polls, `cron` a crontab line instead. Resistances are ohms, currents A, `capacity` litres.
+    between two polls, `cron` a crontab line instead, `pause` seconds between two questions.
+    Resistances are ohms, currents A, `capacity` litres.
     """
 
     kind: str
@@ -170,7 +171,8 @@ class Device(Table):
     key: str | None = field(default=None, repr=False)
     port: str | None = None
     baudrate: Annotated[int, Ge(300), Le(4_000_000)] | None = None
-    unit: Annotated[int, Ge(1), Le(247)] | None = None
+    unit: Annotated[int, Ge(0), Le(255)] | None = None
+    pause: Annotated[float, Ge(0), Le(10)] | None = None
     profile: str | None = None
     bus: Annotated[int, Ge(0), Le(255)] | None = None
     route_b_id: str | None = field(default=None, repr=False)

@@ -60,7 +60,7 @@ FAULTS = {
     "busy": "it is busy",
     "gateway": "is the unit right, is it switched on",
     "wrong_unit": "unit 2 answered for unit 1",
-    "wrong_transaction": "does not answer",
+    "other_transaction": "does another program use the gateway, too?",
     "wrong_function": "another question",
     "garbage": "is not Modbus TCP",
     "closed": "is another program connected",

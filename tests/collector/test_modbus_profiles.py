@@ -35,6 +35,7 @@ class Registers:
         }
         self.asked: list[tuple[int, int, int, int]] = []
         self.silent = False
+        self.rests = 0.0
         self.silent_about: set[int] = set()
 
     def open(self) -> None:
@@ -42,6 +43,10 @@ class Registers:
 
     def close(self) -> None:
         """Nothing to do."""
+
+    def rest(self, seconds: float) -> None:
+        """Remember how long it is to rest."""
+        self.rests = max(self.rests, seconds)
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
         """What is in the tables, 0 between."""

@@ -80,7 +80,6 @@ def test_what_a_unit_does_not_have_is_refused_in_words(theirs: ModbusTcp) -> Non
         ("silent", NoAnswerError, "does not answer"),
         ("busy", NoAnswerError, "busy"),
         ("gateway", NoAnswerError, "is the unit right"),
-        ("wrong_transaction", NoAnswerError, "does not answer"),
         ("wrong_unit", BadRecordError, "unit 4 answered for unit 3"),
         ("wrong_function", BadRecordError, "another question"),
         ("wrong_count", BadRecordError, "wrongly"),
@@ -101,7 +100,7 @@ def test_a_fault_has_a_name_and_the_next_question_is_answered(
 
 def test_a_late_answer_is_never_taken_for_the_next(server: HostileServer, line: ModbusTcp) -> None:
     assert line.registers(3, 3, 100, 1) == (1000,)
-    server.faults = ["late"]
+    server.faults = ["late", "silent"]
     with pytest.raises(NoAnswerError):
         line.registers(3, 3, 101, 1)
     assert [line.registers(3, 3, 100 + n, 1) for n in range(5)] == [(1000 + n,) for n in range(5)]
@@ -109,11 +108,70 @@ def test_a_late_answer_is_never_taken_for_the_next(server: HostileServer, line: 
 
 def test_after_silence_the_connection_is_a_new_one(server: HostileServer, line: ModbusTcp) -> None:
     line.registers(3, 3, 100, 1)
-    server.faults = ["silent"]
+    server.faults = ["silent", "silent"]
     with pytest.raises(NoAnswerError):
         line.registers(3, 3, 100, 1)
     line.registers(3, 3, 100, 1)
     assert server.connections == 2
+
+
+def test_one_lost_answer_of_a_connection_that_has_answered_is_asked_for_again(
+    server: HostileServer, line: ModbusTcp
+) -> None:
+    line.registers(3, 3, 100, 1)
+    server.faults = ["silent"]
+    assert line.registers(3, 3, 101, 1) == (1001,)
+    assert (server.connections, len(server.requests)) == (1, 3)
+
+
+def test_a_gateway_that_loses_quick_questions_is_left_a_pause(server: HostileServer) -> None:
+    slept: list[float] = []
+    line = ModbusTcp(HOST, server.port, timeout=QUICK, sleep=slept.append)
+    for place in range(3):
+        server.faults = ["split", "silent"] if place < 2 else []
+        assert line.registers(3, 3, 100, 1) == (1000,)
+        assert line.registers(3, 3, 101, 1) == (1001,)
+    # Found by itself: nothing, then 0.1 s, then 0.2 s, less what has passed.
+    assert sorted({round(one, 1) for one in slept}) == [0.1, 0.2]
+    line.rest(0.5)
+    slept.clear()
+    line.registers(3, 3, 102, 1)
+    assert [round(one, 1) for one in slept] == [0.5]
+    line.close()
+
+
+@pytest.mark.parametrize("fault", ["wrong_transaction", "same_transaction"])
+def test_a_gateway_with_transaction_ids_of_its_own_is_believed_in_the_end(
+    server: HostileServer, line: ModbusTcp, fault: str
+) -> None:
+    server.always = fault
+    # The second of the same kind proves the rule; from then on nothing has to time out.
+    assert line.registers(3, 3, 100, 2) == (1000, 1001)
+    asked = len(server.requests)
+    for place in range(101, 110):
+        assert line.registers(3, 3, place, 1) == (900 + place,)
+    assert len(server.requests) == asked + 9
+    server.faults = ["silent"]
+    with pytest.raises(NoAnswerError):
+        line.registers(3, 3, 100, 1)
+    assert line.registers(3, 3, 105, 1) == (1005,)
+
+
+def test_answers_to_somebody_else_are_not_believed(server: HostileServer, line: ModbusTcp) -> None:
+    server.always = "other_transaction"
+    for _ in range(4):
+        with pytest.raises(NoAnswerError, match=r"answers with transaction id .* another program"):
+            line.registers(3, 3, 100, 2)
+    server.always = None
+    assert line.registers(3, 3, 100, 2) == (1000, 1001)
+
+
+@pytest.mark.parametrize("unit", [0, 255])
+def test_a_device_that_is_its_own_gateway_is_unit_0_or_255(unit: int) -> None:
+    with ModbusServer({unit: Unit(holding={1: 7})}) as own:
+        line = ModbusTcp(HOST, own.port, timeout=5)
+        assert line.registers(unit, 3, 1, 1) == (7,)
+        line.close()
 
 
 def test_a_dongle_that_loses_the_first_request_of_a_connection_is_asked_twice(

@@ -103,7 +103,8 @@ def _slowly(connection: socket.socket, data: bytes, size: int) -> None:
 class HostileServer:
     """One unit that answers as `faults` say, one per request, then as `always` says.
 
-    silent, late (with the next answer), wrong_transaction, wrong_unit, wrong_function, wrong_count, closed,
+    silent, late (with the next answer), wrong_transaction (7 more), same_transaction (always 1),
+    other_transaction (of another client), wrong_unit, wrong_function, wrong_count, closed,
     half (and closed), busy, gateway, garbage, split (byte by byte), deaf (to a connection's first request),
     dribble (a long answer, a byte every few ms), babble (some hundred whole answers to nobody, and closed).
     """
@@ -116,6 +117,7 @@ class HostileServer:
         self.always: str | None = None
         self.requests: list[bytes] = []
         self.connections = 0
+        self._other = 4711
         self.port = free_port()
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
@@ -212,6 +214,14 @@ class HostileServer:
             count -= fault == "wrong_count"
             words = [self.holding[a] for a in range(address, address + count)]
             body = struct.pack(f">BB{count}H", function + (fault == "wrong_function"), 2 * count, *words)
-        transaction = (transaction + (7 if fault == "wrong_transaction" else 0)) % 0x10000
+        if fault == "other_transaction":
+            # Another client's, which has nothing to do with ours.
+            self._other = (self._other * 31 + 7) % 0x10000
+        others = {
+            "wrong_transaction": (transaction + 7) % 0x10000,
+            "same_transaction": 1,
+            "other_transaction": self._other,
+        }
+        transaction = others.get(fault or "", transaction)
         unit += fault == "wrong_unit"
         return struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body

@@ -28,6 +28,7 @@ from collector.devices.modbus import (
     number,
     rounded,
     text,
+    unit_of,
 )
 from collector.devices.modbus.models import ModelCheck, load
 from collector.devices.modbus.profile import (
@@ -160,6 +161,7 @@ class ModbusDevice:
     profile: Profile
     unit: int
     model: str | None = None
+    pause: float = 0.0
     rows: Rows = field(init=False)
     _requests: tuple[Request, ...] = field(init=False)
     _reader: BlockReader = field(init=False)
@@ -192,6 +194,7 @@ class ModbusDevice:
             ask = line.bits if block.function in BIT_FUNCTIONS else line.registers
             return decode(block, ask(self.unit, block.function, block.address, block.count), self.rows)
 
+        line.rest(self.pause)
         try:
             told = self._reader.poll(self._requests, read, now)
         except (DecodeError, LineError):
@@ -265,7 +268,8 @@ def make(settings: Device) -> ModbusDevice:
     """Make the device of these settings. Raises SettingError for a port or profile that cannot be."""
     check_port(settings)
     profile = load(settings.profile or "")
-    return ModbusDevice(profile, settings.unit or profile.about.unit, profile.about.title)
+    unit = unit_of(settings, profile.about.unit)
+    return ModbusDevice(profile, unit, profile.about.title, settings.pause or 0.0)
 
 
 def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKind[ModbusLine]:
@@ -275,7 +279,7 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKi
 
     def of(settings: Device) -> ModbusDevice:
         check_port(settings)
-        return ModbusDevice(profile, settings.unit or about.unit)
+        return ModbusDevice(profile, unit_of(settings, about.unit), pause=settings.pause or 0.0)
 
     return PolledKind(
         wire=Wire.MODBUS,
@@ -286,7 +290,7 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKi
         rows=profile.rows(),
         source=about.source,
         needs=("port",),
-        takes=("unit", "baudrate"),
+        takes=("unit", "baudrate", "pause"),
         tested=tested,
         every=every,
         make=of,
@@ -303,7 +307,7 @@ KINDS: Mapping[str, PolledKind[ModbusLine]] = {
         rows={},
         source="Modbus Application Protocol V1.1b3; each profile names its own source",
         needs=("port", "profile"),
-        takes=("unit", "baudrate"),
+        takes=("unit", "baudrate", "pause"),
         tested=(Tested.TWIN,),
         every=10,
         make=make,

@@ -30,6 +30,7 @@ from collector.devices.modbus import (
     Request,
     check_port,
     rounded,
+    unit_of,
 )
 from collector.devices.modbus.sunspec_models import (
     HOLDING,
@@ -210,6 +211,7 @@ class SunSpecDevice:
     """One configured device; its models are found at the first poll, and again after a failure."""
 
     unit: int
+    pause: float = 0.0
     _requests: tuple[Request, ...] = ()
     # Maker, model, serial number and version.
     _identity: tuple[str | None, ...] = (None,) * 4
@@ -227,6 +229,7 @@ class SunSpecDevice:
 
     def poll(self, line: ModbusLine, now: float) -> Decoded:
         """Read every model we know. Raises what the line raises; RefusedError if it is no SunSpec device."""
+        line.rest(self.pause)
         try:
             if not self._requests or (self._again_at is not None and now >= self._again_at):
                 self._discover(line, now)
@@ -339,7 +342,7 @@ def _entities(model: int) -> tuple[str, ...]:
 def make(settings: Device) -> SunSpecDevice:
     """Make the device of these settings. Raises SettingError."""
     check_port(settings)
-    return SunSpecDevice(settings.unit or _DEFAULT_UNIT)
+    return SunSpecDevice(unit_of(settings, _DEFAULT_UNIT), settings.pause or 0.0)
 
 
 KIND = PolledKind(
@@ -350,7 +353,7 @@ KIND = PolledKind(
     rows={},
     source="SunSpec Information Model Reference; sunspec/pysunspec2 1.3",
     needs=("port",),
-    takes=("unit", "baudrate"),
+    takes=("unit", "baudrate", "pause"),
     tested=(Tested.TWIN,),
     discovers=True,
     every=10,
