@@ -148,25 +148,21 @@ def test_any_registers_at_all_give_values_or_unknown(case: Case, data: st.DataOb
                 assert value >= 0
 
 
-NIGHT = Case("sungrow_sh", CASES[1].words, {})
-
-
 def test_power_without_a_direction_is_unknown_and_says_why() -> None:
-    line = Registers(NIGHT.words)
-    line.tables[4][13000] = 0
-    decoded = device("sungrow_sh").poll(line, 0)
+    direction = "{address = 11, positive_bit = 1, negative_bit = 2}"
+    value = f'{{id = "battery_power", address = 10, type = "i16", direction = {direction}}}'
+    poller = ModbusDevice(built(HEAD + BLOCK.format(value)), 1)
+    line = Registers({3: {10: (300, 0)}})
+    decoded = poller.poll(line, 0)
     assert decoded.values["battery_power"] is None
     assert "direction" in decoded.reasons["battery_power"]
-    line.tables[4][13021] = 0
-    assert device("sungrow_sh").poll(line, 0).values["battery_power"] == 0
-
-
-def test_a_charging_battery_is_positive_however_the_firmware_signs_it() -> None:
-    line = Registers(NIGHT.words)
-    line.tables[4][13000] = 0b010
-    for raw in (300, 0x10000 - 300):
-        line.tables[4][13021] = raw
-        assert device("sungrow_sh").poll(line, 0).values["battery_power"] == 300
+    line.tables[3][10] = 0
+    assert poller.poll(line, 0).values["battery_power"] == 0
+    for bits, power in ((0b010, 300), (0b100, -300)):
+        # However the firmware signs it.
+        for raw in (300, 0x10000 - 300):
+            line.tables[3] |= {10: raw, 11: bits}
+            assert poller.poll(line, 0).values["battery_power"] == power
 
 
 def test_an_optional_block_that_is_refused_fails_nothing_and_is_asked_ever_less() -> None:
@@ -363,6 +359,33 @@ def test_what_a_unit_calls_itself_tells_its_profile(profile: Profile) -> None:
         line.tables.setdefault(mark.function, {}).update(enumerate(words, mark.address))
     found = guesses(line.read)
     assert (found[0].profile, found[0].confidence) == (profile.name, "certain")
+
+
+@pytest.mark.parametrize(
+    ("state", "raw", "wide", "power"),
+    [
+        # Older firmware: an amount, and its direction in 13000.
+        pytest.param(0b010, 800, None, 800, id="charging"),
+        pytest.param(0b100, 800, None, -800, id="discharging"),
+        # Since firmware 95.03 register 13000 is left as it was, and 13021 has a sign: negative is charging.
+        pytest.param(0, 800, None, -800, id="0 for ever, discharging"),
+        pytest.param(0, -800, None, 800, id="0 for ever, charging"),
+        pytest.param(148, 800, None, -800, id="148 for ever, discharging"),
+        pytest.param(148, -800, None, 800, id="148 for ever, charging"),
+        pytest.param(43, -800, None, 800, id="43 for ever, charging"),
+        pytest.param(43, 800, 800, -800, id="43 for ever, discharging, by 5213"),
+        pytest.param(43, 800, -70_000, 70_000, id="5213 counts where it is there"),
+    ],
+)
+def test_a_sungrow_battery_of_any_firmware(state: int, raw: int, wide: int | None, power: int) -> None:
+    case = next(case for case in ALL if case.profile == "sungrow_sh")
+    line = Registers(case.words)
+    line.tables[4] |= {13000: state, 13021: raw % 0x10000}
+    if wide is not None:
+        line.tables[4] |= {5213: wide % 0x10000, 5214: wide // 0x10000 % 0x10000}
+    poller = device("sungrow_sh")
+    for now in (0, 10):
+        assert poller.poll(line, now).values["battery_power"] == power
 
 
 def test_a_meter_by_its_values_is_a_possibility() -> None:

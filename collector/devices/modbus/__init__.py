@@ -3,7 +3,7 @@
 import math
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -118,7 +118,7 @@ class BlockReader:
     nothing: str = "it refuses all that it was asked for"
     _states: defaultdict[str, _State] = field(default_factory=lambda: defaultdict(_State))
 
-    def poll(self, requests: Iterable[Request], read: Callable[[Any], Decoded], now: float) -> Decoded:
+    def poll(self, requests: Sequence[Request], read: Callable[[Any], Decoded], now: float) -> Decoded:
         """Read what is due and return what all told; `read` is given a block.
 
         Raises what `read` raises, RefusedError.
@@ -132,7 +132,7 @@ class BlockReader:
             for state in self._states.values():
                 state.told, state.due = None, state.due if state.missed else min(state.due, now)
             raise
-        return self._told()
+        return self._told([self._states[one.name] for one in requests])
 
     def forget(self) -> None:
         """Forget what blocks told: it was another device."""
@@ -166,11 +166,11 @@ class BlockReader:
         elif state.told is not None:
             state.told = Decoded(dict.fromkeys(state.told.values))
 
-    def _told(self) -> Decoded:
+    def _told(self, states: Iterable[_State]) -> Decoded:
         values: Values = {}
         unknown: tuple[str, ...] = ()
         reasons: dict[str, str] = {}
-        for told in (state.told for state in self._states.values() if state.told is not None):
+        for told in (state.told for state in states if state.told is not None):
             for entity, value in told.values.items():
                 # Where two blocks tell the same, the first that knows it counts.
                 if values.get(entity) is None:

@@ -124,7 +124,11 @@ def _quantity(value: Value, raw: Exact, registers: _Registers, rows: Rows) -> fl
             return None
         scale = Decimal(scale).scaleb(int(power))
     if value.direction is not None:
+        own = value.direction.signed
         sign = _sign(value.direction, registers)
+        if own is not None and (raw < 0 or not sign):
+            # Its scale has the sign of the other models.
+            sign = own if raw > 0 else -own
         if sign is None:
             registers.unknown.append(value.id)
             return None

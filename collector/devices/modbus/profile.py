@@ -46,13 +46,18 @@ class _Table(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Direction(_Table):
-    """Where a value without sign flows: bits or codes of a register."""
+    """Where a value without sign flows: bits or codes of a register.
+
+    `signed`: some models give the value a sign itself, which is 1 or -1 times ours. That counts where it is
+    negative, or where the register says nothing.
+    """
 
     address: Register
     positive: Register | None = None
     negative: Register | None = None
     positive_bit: Place | None = None
     negative_bit: Place | None = None
+    signed: Literal[1, -1] | None = None
 
 
 class Command(_Table):
@@ -238,7 +243,10 @@ class Profile(_Table):
         """Return the description of every entity. Raises ProfileError."""
         rows: dict[str, Row] = {}
         for where, one, row in self._described():
-            if one in rows:
+            known = rows.get(one)
+            # Two blocks may tell the same, unless all models have both: the first that knows it counts.
+            same = known is not None and known.entity == row.entity and (known.optional or row.optional)
+            if known is not None and not same:
                 raise ProfileError(where, "the id is used twice", "each id once")
             rows[one] = row
         return rows
