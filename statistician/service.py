@@ -15,7 +15,7 @@ from bus.request_server import RequestServer, subscription
 from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
-from statistician.api import VERBS, Context, history, maintenance, statistics
+from statistician.api import VERBS, Context, changes, history, maintenance, statistics
 from statistician.arithmetic import HOUR, first_to_compile, horizon
 from statistician.clock.dating import HouseTime
 from statistician.clock.redating import Estimated
@@ -34,7 +34,7 @@ __all__ = ["MODULES", "VERBS", "Hooks", "Statistician", "subscriptions"]
 log = logging.getLogger(__name__)
 
 # Each puts its verbs into the table when it is imported.
-MODULES = (history, maintenance, statistics)
+MODULES = (changes, history, maintenance, statistics)
 # Nothing may keep readings waiting longer than this, seconds.
 _SLICE_S = 0.03
 # Between two tries of work that failed by an error of ours, seconds.
@@ -278,6 +278,7 @@ class Statistician(Part):
         self._upkeep.keep_in_place()
         self._upkeep.check_room()
         self._ingest.commit()
+        self._store.changes.committed(self._known_time())
         self._hooks.clear()
         if waiting:
             self._upkeep.settled()
