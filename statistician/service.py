@@ -146,6 +146,7 @@ class Statistician(Part):
             self._aggregates,
             settle=self._settle,
             take_again=self._take_again,
+            note_quiet=self._note_quiet,
         )
         # Who gives no way to answer is not asked.
         self._desk = None if answers is None else self._requests(answers, access)
@@ -231,6 +232,10 @@ class Statistician(Part):
         self._commit()
         again = self._journal.counters["dead_letters"] > before
         return self._journal.problems.get("messages", "it cannot be used") if again else None
+
+    def _note_quiet(self) -> None:
+        if self._ingest.since is None:
+            self._store.changes.committed(self._known_time())
 
     def put_on_disk(self) -> None:
         """Put on disk what came so far, and acknowledge it, unless the database refuses."""

@@ -25,6 +25,8 @@ from statistician.records import State, StoredRow
 from statistician.store.changes import LOOK, START, TABLES, Entry, Place, What
 
 KINDS: tuple[What, ...] = ("reading", "5minute", "hour")
+# What is told first of what was known at once: a reading belongs to the period that begins.
+_FIRST: tuple[What, ...] = ("5minute", "hour", "reading")
 # Bytes of an answer, and stored states and rows that are looked at for it.
 _MOST_BYTES = 40_000
 _MOST_LOOKED_AT = 5 * LOOK
@@ -216,6 +218,7 @@ class _Page:
         self._answer = _Answer(params.limit)
         self._now = now
         # First, since what comes while this is made is behind it or noted.
+        context.note_quiet()
         self._horizons = self._feed.advance()
         self._lives: dict[int, LiveEntity] = {}
         cursor = None if params.after is None else _decoded(params.after)
@@ -317,7 +320,7 @@ class _Page:
             ready = [stream for stream in streams if stream.items]
             if not ready:
                 return
-            first = min(ready, key=lambda stream: (stream.items[0].due, -KINDS.index(stream.what)))
+            first = min(ready, key=lambda stream: (stream.items[0].due, _FIRST.index(stream.what)))
             self._add(first.what, first.items[0].stored)
             first.pop()
 

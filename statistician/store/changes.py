@@ -201,6 +201,11 @@ class Changes:
         reach["reading"] = 0 if newest is None else min(self._committed_at - _SETTLED, newest + 1)
         for what, before in reach.items():
             known = found[what]
+            if what != "reading" and 0 < before < known.before:
+                # Periods are made again that no run was known of.
+                with self._engine.transaction():
+                    self._engine.run(_go_back(what, "?"), (before,))
+                return self.advance()
             found[what] = Horizon(max(known.before, before), max(known.most, before))
         self._set(found)
         return found
@@ -271,7 +276,7 @@ class Changes:
         )
         self._count = self._engine.number("SELECT count(*) FROM changed") or 0
         # As many as there are things to tell of cannot be joined.
-        self._most = max(_MOST, 2 * self._count)
+        self._most = max(_MOST, self._count + _MOST // 2)
 
     def newest(self) -> int:
         """Return the number of the newest entry; 0: there is none."""
