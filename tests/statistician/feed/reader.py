@@ -10,7 +10,9 @@ import msgspec
 from bus.messages import from_iso, to_iso
 from bus.requests import Part, Place
 from statistician.api import VERBS
-from tests.statistician.rig import AskingRig, Json
+from statistician.arithmetic import HOUR, MINUTES_5
+from statistician.upkeep import Purge
+from tests.statistician.rig import MINUTE, AskingRig, Json
 
 KINDS = ("reading", "5minute", "hour")
 Key = tuple[str, str, int]
@@ -103,23 +105,68 @@ class Reader:
 
 def stored(rig: AskingRig) -> dict[Key, Any]:
     """All readings and rows of the database, by kind, name and time."""
+    names = {one.id: f"{one.device}.{one.entity}" for one in rig.store.entities()}
     every = rig.store.engine.all
     found: dict[Key, Any] = {}
-    named = "JOIN entity AS e ON e.id = r.entity"
-    for device, key, ts, value, reset in every(
-        f"SELECT e.device, e.entity, r.ts, r.value, r.last_reset FROM states AS r {named}"  # noqa: S608 — ours
+    for number, ts, value, reset in every(
+        "SELECT entity, ts, value, last_reset FROM states WHERE entity > 0"
     ):
+        assert isinstance(number, int)
         assert isinstance(ts, int)
-        found["reading", f"{device}.{key}", ts] = [value, _iso(reset)]
+        found["reading", names[number], ts] = [value, _iso(reset)]
     for kind, table in _TABLES.items():
-        columns = f"e.device, e.entity, r.start, {', '.join(_NUMBERS)}, last_reset, rev"
-        sql = f"SELECT {columns} FROM {table} AS r {named}"  # noqa: S608 — ours
-        for device, key, start, *numbers, reset, rev in every(sql):
+        columns = f"entity, start, {', '.join(_NUMBERS)}, last_reset, rev"
+        for number, start, *numbers, reset, rev in every(f"SELECT {columns} FROM {table}"):  # noqa: S608 — ours
+            assert isinstance(number, int)
             assert isinstance(start, int)
             row = dict(zip(_NUMBERS, numbers, strict=True))
-            found[kind, f"{device}.{key}", start] = row | {"last_reset": _iso(reset), "rev": rev}
+            found[kind, names[number], start] = row | {"last_reset": _iso(reset), "rev": rev}
     return found
 
 
 def _iso(ts: object) -> str | None:
     return to_iso(ts) if isinstance(ts, int) else None
+
+
+def measure(rig: AskingRig, minutes: int) -> None:
+    """A reading a minute, all in order."""
+    for _ in range(minutes):
+        rig.now += MINUTE
+        rig.reading("van", {"volt": rig.now / MINUTE % 7, "total": rig.now / HOUR})
+        rig.settle()
+
+
+def entries(rig: AskingRig) -> list[tuple[str, int, str, int]]:
+    """What was noted: name, entity, kind and whether removed."""
+    return rig.store.engine.all("SELECT name, entity, what, removed FROM changed ORDER BY seq")  # type: ignore[return-value]  # as asked
+
+
+def due(change: Json) -> int:
+    """When a change was known first, ms."""
+    length = {"5minute": MINUTES_5, "hour": HOUR}
+    return from_iso(change["ts"]) if "ts" in change else from_iso(change["start"]) + length[change["period"]]
+
+
+def check(rig: AskingRig, *readers: Reader) -> None:
+    """Readers have what the database holds."""
+    for reader in readers:
+        reader.read_all(rig)
+        before = {str(what): one.before for what, one in rig.store.changes.horizons().items()}
+        wanted = {k: v for k, v in stored(rig).items() if reader.wants(k[0], k[1])}
+        assert {k: v for k, v in reader.held.items() if k[2] < before[k[0]]} == {
+            k: v for k, v in wanted.items() if k[2] < before[k[0]]
+        }
+        # What was dated anew may lie ahead of that.
+        assert reader.held.items() <= wanted.items()
+
+
+def away(rig: AskingRig, days: int) -> None:
+    """The van goes on for days of which only some hours are measured, and the purges of their nights."""
+    for _ in range(days):
+        rig.run_until(rig.now + 2 * HOUR)
+        rig.close()
+        rig.now += 22 * HOUR
+        rig.start()
+        measure(rig, 10)
+        rig.service.handle(Purge())
+        rig.commit()

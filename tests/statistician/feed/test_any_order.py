@@ -21,7 +21,7 @@ from tests.statistician.feed.reader import Reader, stored
 from tests.statistician.rig import MINUTE, SECOND, AskingRig
 
 NAMES = ("van.volt", "van.total", "box.level", "box.mode", "bus.volt")
-FILTERS = (
+FILTERS: tuple[dict[str, list[str]], ...] = (
     {},
     {"entities": ["*.volt"]},
     {"devices": ["van"], "kinds": ["reading", "5minute"]},
@@ -212,7 +212,7 @@ def test_a_reader_ends_with_what_the_database_holds(deeds: list[tuple[str, int, 
             getattr(house, name)(minutes, value)
         house.end()
         holds = stored(house.rig)
-        before = {what: horizon.before for what, horizon in house.rig.store.changes.horizons().items()}
+        before = {str(what): one.before for what, one in house.rig.store.changes.horizons().items()}
         for reader in house.readers:
             wanted = {k: v for k, v in holds.items() if reader.wants(k[0], k[1])}
             settled = {k: v for k, v in wanted.items() if k[2] < before[k[0]] and kept(k, house.cut)}
