@@ -34,9 +34,6 @@ class Place(NamedTuple):
     entity: int
 
 
-START = Place(0, 0)
-
-
 class Horizon(NamedTuple):
     """What is earlier than `before` (ms) can be read in order; no reader has seen anything from `most` on."""
 
@@ -201,11 +198,6 @@ class Changes:
         reach["reading"] = 0 if newest is None else min(self._committed_at - _SETTLED, newest + 1)
         for what, before in reach.items():
             known = found[what]
-            if what != "reading" and 0 < before < known.before:
-                # Periods are made again that no run was known of.
-                with self._engine.transaction():
-                    self._engine.run(_go_back(what, "?"), (before,))
-                return self.advance()
             found[what] = Horizon(max(known.before, before), max(known.most, before))
         self._set(found)
         return found
