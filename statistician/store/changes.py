@@ -1,7 +1,7 @@
 """What the change feed reads: what has come in order, and what was written or removed behind that.
 
 Readers of the feed keep their place themselves. What lies behind a place that any of them may have reached is
-noted when it is written, changed or removed, whatever code does so: by triggers, in the same transaction. Only
+noted when it is written, changed or removed, in the same transaction: by triggers, whoever does it. Only
 new states are noted by what puts them.
 """
 
