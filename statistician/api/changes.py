@@ -29,7 +29,7 @@ KINDS: tuple[What, ...] = ("reading", "5minute", "hour")
 _FIRST: tuple[What, ...] = ("5minute", "hour", "reading")
 # Bytes of an answer, and stored states and rows that are looked at for it.
 _MOST_BYTES = 40_000
-_MOST_LOOKED_AT = 5 * LOOK
+_MOST_LOOKED_AT = 10 * LOOK
 # Names that are matched at once.
 _AT_ONCE = 100
 
@@ -318,6 +318,7 @@ class _Page:
             first = min(ready, key=lambda stream: (stream.items[0].due, _FIRST.index(stream.what)))
             self._add(first.what, first.items[0].stored)
             first.pop()
+            yield None
 
     def _piece(
         self, what: What, after: Place, end: Place, chosen: Collection[int] | None
@@ -372,6 +373,7 @@ class _Page:
                 while stream.items:
                     self._add(entry.what, stream.items[0].stored)
                     stream.pop()
+                    yield None
                 yield None
         finally:
             self._cursor.inside = (entry.seq, stream.place)

@@ -22,7 +22,7 @@ TABLES: dict[What, Table] = {"5minute": Table.FIVE_MINUTES, "hour": Table.HOUR}
 _SETTLED = 2_000
 _WOBBLE = 5_000
 # So many stored states or rows are looked at together.
-LOOK = 2_000
+LOOK = 1_000
 # More entries than this are joined.
 _MOST = 20_000
 PURGED = "feed_purged"

@@ -190,3 +190,16 @@ def test_the_forms_are_those_of_the_contract(rig: AskingRig) -> None:
         removed.keys(),
         reader.gaps[0].keys(),
     ]
+
+
+def test_others_have_their_turn_between_any_two_changes(rig: AskingRig) -> None:
+    measure(rig, 70)
+    reader = Reader()
+    reader.read_all(rig)
+    rig.fix(asks.EntityRename(entity="van.volt", to="van.other"))
+    for one in (Reader(), reader):
+        one.begin(rig)
+        slices = 1
+        while not one.go_on(1):
+            slices += 1
+        assert slices > len(one.changes) > 60
