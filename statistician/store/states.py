@@ -1,7 +1,7 @@
 """States on disk: ranges of time, the state in force, hourly frames; held readings of counters."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -28,12 +28,16 @@ class States:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # A trigger for this would cost a twentieth of all that ingest costs.
+        self.written: Callable[[Sequence[State]], None] = lambda _: None
 
     def put(self, states: Iterable[State]) -> None:
         """Keep states; of several at one ms the last counts."""
+        states = list(states)
         self._engine.many(
             "INSERT OR REPLACE INTO states (ts, entity, value, last_reset) VALUES (?, ?, ?, ?)", states
         )
+        self.written(states)
 
     def put_repeats(self, repeats: Iterable[Heard]) -> None:
         """Keep when states were repeated, one row for a commit and period; its time is that of the newest."""
@@ -229,7 +233,7 @@ class States:
         first = self.first()
         if first is None or first >= before:
             return 0
-        return self._engine.run("DELETE FROM states WHERE ts < ?", (self._end(first, before, limit),))
+        return self._engine.run("DELETE FROM states WHERE ts < ?", (self.end_of_piece(first, before, limit),))
 
     def sweep(
         self, start: int, end: int, limit: int, entities: Collection[int], *, among: bool
@@ -238,7 +242,7 @@ class States:
 
         Returns how many went and where to go on; None at the end.
         """
-        until = self._end(start, end, limit)
+        until = self.end_of_piece(start, end, limit)
         names = ", ".join(str(int(number)) for number in entities)
         removed = self._engine.run(
             "DELETE FROM states WHERE ts >= ? AND ts < ?"  # noqa: S608 — the names are whole numbers
@@ -247,7 +251,7 @@ class States:
         )
         return removed, until if until < end else None
 
-    def _end(self, start: int, end: int, limit: int) -> int:
+    def end_of_piece(self, start: int, end: int, limit: int) -> int:
         """Say where a piece of about `limit` states ends; more than that may share one ms."""
         sql = "SELECT ts FROM states WHERE ts >= ? ORDER BY ts LIMIT 1 OFFSET ?"
         found = self._engine.number(sql, (start, limit))
