@@ -8,7 +8,7 @@ from bus.messages import from_iso
 from config.model import Output
 from forwarder.cursors import CursorFile
 from forwarder.feed import Gap, Page, Params, Refusal
-from forwarder.outputs import Place, Sink
+from forwarder.outputs import Place, SendError, Sink
 from forwarder.records import Reading, Record
 from forwarder.worker import Answer, Note, Sent, Times, Told, Trouble, Worker
 from tests.clock import NOON_MS, FakeTime
@@ -27,6 +27,8 @@ class Feed:
     until: int | None = None
     answer: Answer = None
     silent: bool = False
+    # A place of another version is refused.
+    version: str = "1"
     asked: list[Params] = field(default_factory=list)
 
     def ask(self, params: Params) -> Answer:
@@ -35,8 +37,8 @@ class Feed:
         if self.silent or self.answer is not None:
             return self.answer
         if "after" in params:
-            text = str(params["after"])
-            if not text.isdecimal():
+            version, _, text = str(params["after"]).partition(".")
+            if version != self.version:
                 return Refusal("invalid", "after: another version of this software has made it")
             at = int(text)
         else:
@@ -49,7 +51,7 @@ class Feed:
             )
         found = self.changes[at : at + int(str(params["limit"]))]
         end = at + len(found)
-        return Page(tuple(found), str(end), end < len(self.changes), self.until)
+        return Page(tuple(found), f"{self.version}.{end}", end < len(self.changes), self.until)
 
 
 def _ts(change: Record | Gap) -> int:
@@ -64,10 +66,13 @@ class Taken:
     batches: list[int] = field(default_factory=list)
     error: Exception | None = None
     most: Callable[[Sequence[Record]], Exception | None] = lambda _: None
+    batches_until_error: int | None = None
     closed: bool = False
 
     def send(self, records: Sequence[Record]) -> None:
         """Take records."""
+        if len(self.batches) == self.batches_until_error:
+            raise SendError("enough")
         if (error := self.error or self.most(records)) is not None:
             raise error
         self.records += records

@@ -9,7 +9,7 @@ from bus.schedule import instants
 from config.model import Output
 from forwarder.feed import Gap
 from forwarder.outputs import SendError
-from forwarder.records import Reading, Removed, Sample, StatisticsRow
+from forwarder.records import Reading, Record, Removed, Sample, StatisticsRow
 from forwarder.samples import Sampler
 from tests.clock import NOON_MS
 from tests.forwarder.feeds import Bench, reading
@@ -95,10 +95,9 @@ def test_a_kill_at_any_batch_makes_the_same_samples(tmp_path: Path) -> None:
         bench = Bench(tmp_path / str(killed_at), SETTINGS)
         bench.feed.changes += [reading(600 * n + 1, float(n)) for n in range(5)]
         bench.feed.until = NOON_MS + 50 * MINUTE
-        taken = bench.taken
-        taken.most = lambda _, taken=taken, at=killed_at: SendError("x") if len(taken.batches) == at else None
+        bench.taken.batches_until_error = killed_at
         bench.worker.step()
-        taken.most = lambda _: None
+        bench.taken.batches_until_error = None
         bench.start()
         bench.run(5)
         assert values(bench) == [(60 * n + 60, {"smartshunt.soc": float(n // 10)}) for n in range(50)]
@@ -128,7 +127,7 @@ def test_in_a_gap_hourly_rows_stand_for_readings_and_then_nothing_is_known() -> 
         StatisticsRow("smartshunt.soc", "hour", NOON_MS, {"mean": 50.0}),
         StatisticsRow("smartshunt.energy", "hour", NOON_MS + hour, {"state": 7.0, "sum": 1.0}),
     ]
-    changes = [
+    changes: list[Record | Gap] = [
         reading(-3599, 90.0),
         Gap("reading", NOON_MS, NOON_MS + 2 * hour),
         *rows,
