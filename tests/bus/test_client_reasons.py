@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import client
+from bus import client, reach
 from bus.connection import Connection
 from bus.events import Disconnected, Link, MqttEvent
 from scripts.broker import wait_until
@@ -163,12 +163,12 @@ def test_nothing_that_listens_and_no_such_name() -> None:
     unknown = "nobody knows this name here; check [broker] host, or use the address"
     assert sentence(link(port, host="a..b")) == f"no broker at a..b:{port}: {unknown}"
     error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    assert client.unreachable(link(1, host="van.local"), error) == f"no broker at van.local:1: {unknown}"
+    assert reach.unreachable(link(1, host="van.local"), error) == f"no broker at van.local:1: {unknown}"
     for other, word in (
         (TimeoutError(), "is that machine on"),
         (OSError(113, "No route to host"), "No route"),
     ):
-        assert word in client.unreachable(link(1, host="van.local"), other)
+        assert word in reach.unreachable(link(1, host="van.local"), other)
 
 
 def certificate(folder: Path, name: str, *, days: int = 30) -> Path:
