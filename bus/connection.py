@@ -125,6 +125,7 @@ class Connection:
         A `trial` says the birth and hears who else says it, and nothing else until `settle`.
         """
         self._trial = trial
+        self._answered = self._accepted = False
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it untyped
         properties.SessionExpiryInterval = self._link.session_s
         properties.ReceiveMaximum = self._link.receive_maximum
@@ -203,21 +204,23 @@ class Connection:
         properties.UserProperty = (_INSTANCE, self._link.instance)
         self._client.publish(self._birth_topic, ONLINE, qos=1, retain=True, properties=properties)
 
-    def deliver(self, messages: Iterable[tuple[str, bytes]], *, retain: bool, within_s: float) -> str | None:
-        """Publish topics and payloads at QoS 1; None when the broker has confirmed all.
+    def deliver(self, messages: Iterable[tuple[str, bytes, bool]], *, within_s: float) -> Disconnected | None:
+        """Publish topics, payloads and whether retained, at QoS 1; None when the broker has confirmed all.
 
         Else why not; then some of them may have arrived. None of them is said again on a later connect.
         """
         generation, refused, end = self.generation, self.refused, time.monotonic() + within_s
-        for info in [self._send(topic, body, qos=1, retain=retain) for topic, body in messages]:
+        for info in [self._send(topic, body, qos=1, retain=retain) for topic, body, retain in messages]:
             while info is None or not info.is_published():
                 if info is None or self.generation != generation or not self.connected:
-                    return f"the connection to the broker at {self._place} was cut"
+                    return Disconnected(f"the connection to the broker at {self._place} was cut")
                 left = end - time.monotonic()
                 if left <= 0:
-                    return f"the broker at {self._place} did not confirm in {within_s:g} s"
+                    return Disconnected(f"the broker at {self._place} did not confirm in {within_s:g} s")
                 info.wait_for_publish(min(left, _LOOK_S))
-        return self.last_refusal if self.refused > refused else None
+        if self.last_refusal is None or self.refused == refused:
+            return None
+        return Disconnected(self.last_refusal, refused=True)
 
     def _hand_over(
         self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
@@ -273,7 +276,8 @@ class Connection:
         self._answered = True
         if reason.is_failure:
             # A refusal (bad password, banned) is retried too: the owner may correct the broker meanwhile.
-            self._emit(Disconnected(f"the broker at {self._place} refused us: {self._words(reason)}"))
+            why = f"the broker at {self._place} refused us: {self._words(reason)}"
+            self._emit(Disconnected(why, refused=True))
             return
         self._since = time.monotonic()
         if isinstance(wire := client.socket(), socket.socket):

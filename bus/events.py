@@ -24,9 +24,13 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is gone, or could not be made; paho tries again with back-off up to 30 s."""
+    """The connection is gone, or could not be made; paho tries again with back-off up to 30 s.
+
+    `refused`: the broker does not want us, or what we say, until a person does something.
+    """
 
     reason: str
+    refused: bool = False
 
 
 # A struct, because one is made for every message: a dataclass takes sixteen times as long.
