@@ -130,6 +130,7 @@ CLI_MAY = (
     "collector.device",
     "collector.read",
     "controller.conditions",
+    "forwarder.checking",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",
