@@ -136,17 +136,3 @@ def test_more_than_so_many_entries_are_joined_and_nothing_is_lost(
     assert len(entries(rig)) <= 10 + 2 * len(KINDS)
     rig.commit()
     check(rig, *readers)
-
-
-def test_the_newest_entry_stays_when_all_are_old(rig: AskingRig) -> None:
-    measure(rig, 30)
-    reader = Reader()
-    reader.read_all(rig)
-    for ts in (START + MINUTE + 5, START + MINUTE + 6):
-        rig.reading("van", {"volt": 9.0}, ts=ts, late=True)
-        rig.commit()
-    newest = rig.store.changes.newest()
-    assert newest > 1
-    rig.store.changes.remove_before(rig.now)
-    assert [one[2] for one in entries(rig)][-1:] != []
-    assert rig.store.changes.newest() == newest
