@@ -268,8 +268,8 @@ statistician | the statistician is not there: nothing is sent until it is | `boo
 output.<output> | it cannot send, why, and since when | do what it says; it is tried again, at most 15 minutes
  apart
 output.<output>.<what> | something that is over, told for a day. `gap`: readings were too old before they
- could be sent; the hourly rows of that time were. `cursor`: its place in the data was lost; what comes again has
- the same keys. `too_large`: the other side does not take a record; it stands in the named file | of a record
- that is too large: let the other side take more
+ could be sent; the hourly rows of that time were. `cursor`: its place in the data was lost; what comes again
+ has the same keys. `too_large`: the other side does not take a record; it stands in the named file | of a
+ record that is too large: let the other side take more
 """,
 }
