@@ -10,7 +10,7 @@ from statistician.arithmetic import DAY, HOUR, hour_of
 from statistician.store import changes as feed
 from statistician.upkeep import Purge
 from tests.statistician.feed.reader import KINDS, Reader, away, check, entries, measure, stored
-from tests.statistician.rig import MINUTE, START, AskingRig
+from tests.statistician.rig import MINUTE, START, AskingRig, Json
 
 
 @pytest.mark.parametrize("kinds", [["reading"], ["reading", "5minute"], ["5minute"], list(KINDS), ["hour"]])
