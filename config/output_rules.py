@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from config.model import Notify, Output, Settings
+from config.server_rules import Wrong, wrong_server
 
 _ID = re.compile(r"[a-z0-9_]{1,64}\Z")
 _PATTERN = re.compile(r"[a-z0-9_*]+\Z")
@@ -15,8 +16,6 @@ _URL = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
 _ALL = ("kind", "records", "entities", "devices", "start", "interval", "cron", "batch")
 _TEXT = ("format", "template", "columns")
 _HTTP = ("url", "headers", "username", "password", "token", "timeout", "tls_ca", "verify")
-# Key, what is wrong, what is allowed.
-Wrong = tuple[str, str, str]
 
 
 class Rule(NamedTuple):
@@ -51,11 +50,22 @@ def wrong_outputs(settings: Settings) -> Iterator[Wrong]:
             yield f"output.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
         for key, what, meant in _wrong_output(output):
             yield f"output.{name}.{key}", what, meant
+    yield from _shared(settings)
     for name, notify in settings.notify.items():
         if not _ID.match(name):
             yield f"notify.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
         for key, what, meant in _wrong_notify(notify, settings):
             yield f"notify.{name}.{key}", what, meant
+
+
+def _shared(settings: Settings) -> Iterator[Wrong]:
+    """Find files that two outputs would write: each would take the other's lines for torn ones."""
+    owners: dict[str, str] = {}
+    for name, output in settings.output.items():
+        for key in ("path", "latest"):
+            path = getattr(output, key)
+            if path is not None and owners.setdefault(path, name) != name:
+                yield f"output.{name}.{key}", f"output {owners[path]} writes there", "another file"
 
 
 def _wrong_output(output: Output) -> Iterator[Wrong]:
@@ -67,8 +77,10 @@ def _wrong_output(output: Output) -> Iterator[Wrong]:
         elif said and field.name not in (*_ALL, *rule.needs, *rule.takes):
             yield field.name, f"an output of kind {output.kind} has none", "take it out"
     yield from _wrong_choice(output)
+    yield from wrong_server(output)
     if output.interval is not None and output.cron is not None:
         yield "cron", "there is an interval already", "one of the two"
+    yield from _wrong_shape(output)
     if "samples" in output.records:
         if len(output.records) > 1:
             yield "records", "samples do not go with others", "an output of its own for them"
@@ -78,6 +90,25 @@ def _wrong_output(output: Output) -> Iterator[Wrong]:
         path = getattr(output, key)
         if path is not None and not path.startswith("/"):
             yield key, f"{path!r} is no whole path", "a file, such as /media/usb/log.csv"
+
+
+def _wrong_shape(output: Output) -> Iterator[Wrong]:
+    """Find what is wrong with columns and with the template of a smart meter."""
+    if output.template == "hems":
+        if output.records != ("samples",):
+            yield "records", "the template hems is of samples", 'records = ["samples"]'
+        if len(output.devices) != 1 or "*" in output.devices[0] or output.entities:
+            yield "devices", "the template hems is of one meter", 'its id, such as devices = ["meter"]'
+        if output.columns:
+            yield "columns", "the template hems has its own", "take it out"
+    elif output.columns and "samples" not in output.records:
+        yield "columns", "only samples have columns", 'records = ["samples"]'
+    for name, entity in output.columns.items():
+        if not name or name == "timestamp" or not name.isprintable() or set(name) & set(',"'):
+            yield "columns", f"{name!r} is no name of a column", "letters without comma and quotation mark"
+        parts = entity.split(".")
+        if len(parts) != 2 or not all(map(_ID.match, parts)):
+            yield f"columns.{name}", f"{entity!r} is no entity", "device.entity, such as smartshunt.soc"
 
 
 def _wrong_choice(output: Output) -> Iterator[Wrong]:
@@ -90,7 +121,7 @@ def _wrong_choice(output: Output) -> Iterator[Wrong]:
             yield "entities", f"{name!r} is no entity", "device.entity; * stands for any text"
     if output.kind == "signed" and (output.path is None) == (output.url is None):
         yield "url", "a signed output goes to a backend or to a file", "one of url and path"
-    if output.url is not None and output.kind != "mqtt" and not _URL.match(output.url):
+    if output.url is not None and output.kind == "gcloud" and not _URL.match(output.url):
         yield "url", "this is no address", "one that begins with https:// or http://"
 
 

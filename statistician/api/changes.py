@@ -241,7 +241,8 @@ class _Page:
         after = base64.urlsafe_b64encode(msgspec.json.encode(self._cursor)).decode()
         kept_from = self._feed.purged or self._store.states.first() or self._now
         told = {"changes": self._answer.changes, "after": after, "more": more, "kept_from": to_iso(kept_from)}
-        yield Part((), told)
+        until = max(0, self._places["reading"].time - 1)
+        yield Part((), told | {"until": to_iso(until)})
 
     def _all(self) -> Iterator[None]:
         yield from self._choose()
