@@ -15,7 +15,7 @@ from forwarder.outputs.mqtt import MqttSink
 from tests.broker import Mosquitto
 from tests.forwarder.rig import REMOVED, SAMPLE, place, row, soc
 from tests.ports import free_port
-from tests.servers import certificate, says_nothing, server
+from tests.servers import Speak, certificate, says_nothing, server
 
 Heard = list[tuple[str, bytes, bool]]
 
@@ -176,6 +176,14 @@ def silent(wire: socket.socket) -> None:
     says_nothing(wire)
 
 
+def confirms(wire: socket.socket) -> None:
+    """Let a client in and confirm its first publication, whose packet id is 1."""
+    connack(wire)
+    wire.recv(1024)
+    wire.sendall(bytes([0x40, 2, 0, 1]))
+    wire.recv(1024)
+
+
 def cuts(wire: socket.socket) -> None:
     """Let a client in and hang up at the first publication."""
     connack(wire)
@@ -183,8 +191,11 @@ def cuts(wire: socket.socket) -> None:
 
 
 def test_a_broker_that_does_not_confirm_has_nothing(tmp_path: Path) -> None:
-    with server(silent) as port, pytest.raises(SendError, match=r"did not confirm in 0\.4 s"):
-        sink(tmp_path, port, timeout=0.4).send([soc()])
+    with server(silent) as port:
+        output = sink(tmp_path, port, timeout=0.4)
+        with pytest.raises(SendError, match=r"did not confirm in 0\.4 s"):
+            output.send([soc()])
+        assert not output._connection.connected, "until it is tried again"
     with server(cuts) as port, pytest.raises(SendError, match="was cut"):
         sink(tmp_path, port).send([soc()])
 
@@ -192,6 +203,19 @@ def test_a_broker_that_does_not_confirm_has_nothing(tmp_path: Path) -> None:
 def test_a_server_that_says_nothing_is_left(tmp_path: Path) -> None:
     with server(says_nothing) as port, pytest.raises(SendError, match=r"does not answer in 0\.4 s"):
         sink(tmp_path, port, timeout=0.4).send([soc()])
+
+
+def test_a_server_that_hangs_up_later_is_told_at_once(tmp_path: Path) -> None:
+    ways: list[Speak] = [confirms, lambda wire: wire.close()]
+
+    def speak(wire: socket.socket) -> None:
+        ways.pop(0)(wire)
+
+    with server(speak) as port:
+        output = sink(tmp_path, port, interval=300.0)
+        output.send([soc()])
+        with pytest.raises(SendError, match="it hangs up before it answers; does it want mqtts:// in url"):
+            output.send([soc(1.0, 1)])
 
 
 def test_a_name_that_is_none_and_an_address_that_is_none(tmp_path: Path) -> None:
