@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from paho.mqtt import client as paho
 
+from bus.events import Disconnected
 from forwarder.outputs import RefusedError, SendError, TooLargeError
 from forwarder.outputs.mqtt import MqttSink
 from tests.broker import Mosquitto
-from tests.forwarder.rig import REMOVED, SAMPLE, place, row, soc
+from tests.forwarder.rig import AT, REMOVED, SAMPLE, place, row, soc
 from tests.ports import free_port
 from tests.servers import Speak, certificate, says_nothing, server
 
@@ -75,10 +76,22 @@ def test_each_record_is_a_message_on_its_topic(tmp_path: Path, broker: Mosquitto
 
 def test_a_topic_and_a_text_of_ones_own(tmp_path: Path, broker: Mosquitto) -> None:
     listener = Listener(broker.port)
-    output = sink(tmp_path, broker.port, topic="vans/12/{device}/{entity}/{id}", template="{value} {unit}")
+    output = sink(
+        tmp_path, broker.port, topic="vans/12/{device}/{entity}/{id}", template="now {value} {unit}"
+    )
     output.send([soc()])
     output.close()
-    assert listener.hear(1) == [("vans/12/smartshunt/soc/soc", b"97.5 %", False)]
+    periods = sink(tmp_path, broker.port, topic="{period}/{key}")
+    periods.send([soc(), row(), REMOVED, SAMPLE])
+    periods.close()
+    first, *others = listener.hear(5)
+    assert first == ("vans/12/smartshunt/soc/soc", b"now 97.5 %", False)
+    assert [topic for topic, _, _ in others] == [
+        f"reading/smartshunt.soc@{AT}",
+        f"hour/smartshunt.soc/hour@{AT}",
+        f"reading/smartshunt.soc/removed/reading@{AT}-{AT + 1000}",
+        f"sample/@{AT}",
+    ]
 
 
 def test_a_batch_of_any_size_arrives_whole_and_in_order(tmp_path: Path, broker: Mosquitto) -> None:
@@ -225,6 +238,12 @@ def test_a_name_that_is_none_and_an_address_that_is_none(tmp_path: Path) -> None
         sink(tmp_path, 1, url="mqtt://van.invalid").send([soc()])
     with pytest.raises(RefusedError, match=r"^url: this is no address; one that begins with mqtts"):
         sink(tmp_path, 1, url="http://example.org")
+
+
+def test_nothing_is_kept_of_what_nobody_waits_for(tmp_path: Path) -> None:
+    output = sink(tmp_path, 1)
+    output._hear(Disconnected("gone"))
+    assert output._events.empty()
 
 
 def test_a_rare_output_keeps_no_connection(tmp_path: Path, broker: Mosquitto) -> None:
