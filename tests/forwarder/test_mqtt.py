@@ -76,16 +76,14 @@ def test_each_record_is_a_message_on_its_topic(tmp_path: Path, broker: Mosquitto
 
 def test_a_topic_and_a_text_of_ones_own(tmp_path: Path, broker: Mosquitto) -> None:
     listener = Listener(broker.port)
-    output = sink(
-        tmp_path, broker.port, topic="vans/12/{device}/{entity}/{id}", template="now {value} {unit}"
-    )
+    output = sink(tmp_path, broker.port, topic="vans/12/{device}/{entity}/{id}", template="{value} {unit}")
     output.send([soc()])
     output.close()
     periods = sink(tmp_path, broker.port, topic="{period}/{key}")
     periods.send([soc(), row(), REMOVED, SAMPLE])
     periods.close()
     first, *others = listener.hear(5)
-    assert first == ("vans/12/smartshunt/soc/soc", b"now 97.5 %", False)
+    assert first == ("vans/12/smartshunt/soc/soc", b"97.5 %", False)
     assert [topic for topic, _, _ in others] == [
         f"reading/smartshunt.soc@{AT}",
         f"hour/smartshunt.soc/hour@{AT}",
