@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("forwarder/records.py", PURE),
     ("forwarder/shapes.py", PURE),
     ("forwarder/alarms.py", PURE),
+    ("forwarder/tokens.py", ADAPTERS),
     ("forwarder/outputs/*", ADAPTERS),
     ("collector/transports/*", ADAPTERS),
     ("statistician/store/*", ADAPTERS),
@@ -69,6 +70,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "zeroconf": ("cli/lan.py",),
     "RPi": ("bus/pins/rpi.py",),
     "gpiod": ("bus/pins/gpiod_lines.py",),
+    "joserfc": ("forwarder/tokens.py",),
+    "cryptography": ("forwarder/tokens.py",),
+    "google": ("forwarder/outputs/gcloud.py",),
+    "grpc": ("forwarder/outputs/gcloud.py",),
     "victron_ble": ("collector/devices/victron/ble.py",),
 }
 IMPURE = frozenset(
@@ -127,6 +132,8 @@ CLI_MAY = (
     "collector.device",
     "collector.read",
     "controller.conditions",
+    "forwarder.chain",
+    "forwarder.tokens",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",

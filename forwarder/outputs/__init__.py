@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from bus.clock import Clock
 from config.model import Output
 from forwarder.records import Record
 
@@ -31,11 +32,15 @@ class TooLargeError(SendError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an output works with: its id, its settings, and a folder that outlives a restart."""
+    """What an output works with: its id, its settings, the forwarder's state folder, and the house clock.
+
+    Without a clock it takes this machine's.
+    """
 
     name: str
     settings: Output
     state: Path
+    clock: Clock | None = None
 
 
 class Sink(Protocol):

@@ -1,0 +1,236 @@
+"""Signed outputs: what a token says, and a chain without a fork whatever fails. Read by another library."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from forwarder.outputs import RefusedError, SendError, TooLargeError
+from forwarder.records import Reading, Record, Removed, Sample
+from tests.clock import NOON_MS, FakeTime
+from tests.forwarder.signed_rig import backend, hour, lines, public_pem, read, read_chain, sink, soc
+
+NOON = "2026-11-21T12:00:00.000Z"
+
+
+def test_a_token_says_whose_it_is_and_what_was_when(tmp_path: Path) -> None:
+    records: list[Record] = [
+        soc(0, 97.5),
+        Reading("meter.energy", NOON_MS, 12.25, "kWh", NOON_MS - 500),
+        Reading("smartshunt.alarm", NOON_MS + 1000, "low_voltage"),
+        Reading("smartshunt.soc", NOON_MS + 1000, None, "%"),
+        hour(0, rev=2),
+        Sample(NOON_MS + 2000, {"a.b": 1.5}),
+    ]
+    sink(tmp_path).send(records)
+    (claims,) = read_chain(lines(tmp_path), public_pem(tmp_path / "state"))
+    assert claims["sub"] == "history"
+    assert claims["iat"] == NOON_MS // 1000
+    assert "clock" not in claims
+    assert claims["readings"] == {
+        NOON: {"smartshunt.soc": 97.5, "meter.energy": 12.25},
+        "2026-11-21T12:00:01.000Z": {"smartshunt.alarm": "low_voltage", "smartshunt.soc": None},
+        "2026-11-21T12:00:02.000Z": {"a.b": 1.5},
+    }
+    assert claims["last_reset"] == {NOON: {"meter.energy": "2026-11-21T11:59:59.500Z"}}
+    assert claims["units"] == {"smartshunt.soc": "%", "meter.energy": "kWh"}
+    assert claims["rows"] == [hour(0, rev=2).body()]
+
+
+def test_what_is_void_comes_first_in_a_token(tmp_path: Path) -> None:
+    void = Removed("smartshunt.soc", "reading", NOON_MS, NOON_MS + 5000)
+    sink(tmp_path).send([soc(0), void, soc(0, 42.0)])
+    first, second = read_chain(lines(tmp_path), public_pem(tmp_path / "state"))
+    assert first["readings"] == {NOON: {"smartshunt.soc": 0.0}}
+    assert second["removed"] == [void.body()]
+    assert second["readings"] == {NOON: {"smartshunt.soc": 42.0}}
+
+
+def test_a_value_that_is_the_same_after_it_was_void_is_signed_again(tmp_path: Path) -> None:
+    to = sink(tmp_path)
+    to.send([soc(0)])
+    to.send([Removed("smartshunt.soc", "reading", NOON_MS, NOON_MS + 1), soc(0)])
+    _, second = read_chain(lines(tmp_path), public_pem(tmp_path / "state"))
+    assert second["readings"] == {NOON: {"smartshunt.soc": 0.0}}
+
+
+def test_the_key_is_the_owners_alone_and_stays(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        sink(tmp_path).send([soc(0)])
+    finally:
+        os.umask(umask)
+    key, chain = tmp_path / "state" / "signing-key.pem", tmp_path / "state" / "history.chain"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (key, chain)] == [0o600, 0o600]
+    before = key.read_bytes()
+    sink(tmp_path).send([soc(1)])
+    assert key.read_bytes() == before
+    assert len(read_chain(lines(tmp_path), public_pem(tmp_path / "state"))) == 2
+    assert sorted(path.name for path in key.parent.iterdir()) == ["history.chain", "signing-key.pem"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+)
+def test_a_damaged_key_is_told_and_never_replaced(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state").mkdir()
+    key = tmp_path / "state" / "signing-key.pem"
+    key.write_bytes(content)
+    with pytest.raises(RefusedError, match=r"signing-key\.pem cannot be read as a key .*; next: put it back"):
+        sink(tmp_path)
+    assert key.read_bytes() == content
+
+
+def test_the_same_records_at_the_same_place_have_the_same_id(tmp_path: Path) -> None:
+    time = FakeTime()
+    with backend() as server:
+        to = sink(tmp_path, time, url=server.url)
+        server.plan = [413]
+        with pytest.raises(TooLargeError):
+            to.send([soc(0), soc(1)])
+        time.pass_(60)
+        to.send([soc(0), soc(1)])
+        to.send([soc(2)])
+    pem = public_pem(tmp_path / "state")
+    refused, again, other = (read(token, pem) for token in server.got)
+    assert refused["iat"] + 60 == again["iat"]
+    assert refused["jti"] == again["jti"] != other["jti"]
+    assert [head["Idempotency-Key"] for head in server.heads] == [
+        one["jti"] for one in (refused, again, other)
+    ]
+    assert {head["Content-Type"] for head in server.heads} == {"application/jwt"}
+
+
+def test_an_estimated_clock_is_said_and_without_a_clock_all_waits(tmp_path: Path) -> None:
+    time = FakeTime()
+    time.quality = "unset"
+    to = sink(tmp_path, time)
+    with pytest.raises(SendError, match="clock"):
+        to.send([soc(0)])
+    assert not (tmp_path / "log").exists()
+    time.quality = "estimated"
+    to.send([soc(0)])
+    (claims,) = read_chain(lines(tmp_path), public_pem(tmp_path / "state"))
+    assert claims["clock"] == "estimated"
+
+
+@pytest.mark.parametrize("failure", [500, 401, "cut"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_token_that_may_have_been_taken_is_sent_again_byte_for_byte(
+    tmp_path: Path,
+    failure: int | str,
+    restart: bool,  # noqa: FBT001 — a case
+) -> None:
+    with backend() as server:
+        to = sink(tmp_path, url=server.url)
+        to.send([soc(0)])
+        server.plan = [failure]
+        with pytest.raises(SendError):
+            to.send([soc(1), soc(2)])
+        if restart:
+            to = sink(tmp_path, url=server.url)
+        # More came meanwhile: the batch is another one.
+        to.send([soc(1), soc(2), soc(3)])
+        to.send([soc(4)])
+    assert server.got[1] == server.got[2]
+    found = read_chain(server.taken, public_pem(tmp_path / "state"))
+    held = [value for claims in found for at in claims["readings"].values() for value in at.values()]
+    assert held == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_token_that_is_too_large_gives_its_place_to_a_smaller_one(tmp_path: Path) -> None:
+    with backend() as server:
+        to = sink(tmp_path, url=server.url)
+        to.send([soc(0)])
+        server.plan = [413]
+        with pytest.raises(TooLargeError):
+            to.send([soc(1), soc(2)])
+        to.send([soc(1)])
+        to.send([soc(2)])
+    assert len(read_chain(server.taken, public_pem(tmp_path / "state"))) == 3
+
+
+def test_a_batch_that_comes_again_after_a_restart_is_not_signed_twice(tmp_path: Path) -> None:
+    sink(tmp_path).send([soc(0), hour(0)])
+    sink(tmp_path).send([soc(0), hour(0)])
+    sink(tmp_path).send([soc(0), hour(0), hour(0, rev=1)])
+    first, second = read_chain(lines(tmp_path), public_pem(tmp_path / "state"))
+    assert second["rows"] == [hour(0, rev=1).body()]
+    assert "readings" in first
+    assert "readings" not in second
+
+
+@pytest.mark.parametrize("left", [1, 2, 40, -2, -1])
+def test_a_line_written_in_part_is_written_whole(tmp_path: Path, left: int) -> None:
+    sink(tmp_path).send([soc(0)])
+    whole = (tmp_path / "log").read_bytes()
+    sink(tmp_path).send([soc(1)])
+    both = (tmp_path / "log").read_bytes()
+    (tmp_path / "log").write_bytes(whole + both[len(whole) :][:left])
+    sink(tmp_path).send([soc(1)])
+    assert (tmp_path / "log").read_bytes() == both
+    sink(tmp_path).send([soc(2)])
+    assert len(read_chain(lines(tmp_path), public_pem(tmp_path / "state"))) == 3
+
+
+def test_a_chain_goes_on_in_a_new_file_when_the_old_one_is_moved_away(tmp_path: Path) -> None:
+    to = sink(tmp_path)
+    to.send([soc(0)])
+    (tmp_path / "log").rename(tmp_path / "old")
+    to.send([soc(1)])
+    old = (tmp_path / "old").read_text().splitlines()
+    assert len(read_chain([*old, *lines(tmp_path)], public_pem(tmp_path / "state"))) == 2
+
+
+def test_a_chain_goes_on_from_its_file_when_its_end_was_not_kept(tmp_path: Path) -> None:
+    sink(tmp_path).send([soc(0)])
+    (tmp_path / "state" / "history.chain").unlink()
+    sink(tmp_path).send([soc(1)])
+    assert len(read_chain(lines(tmp_path), public_pem(tmp_path / "state"))) == 2
+
+
+def test_a_new_chain_begins_where_nothing_is_known_of_the_old_one(tmp_path: Path) -> None:
+    with backend() as server:
+        sink(tmp_path, url=server.url).send([soc(0)])
+        for damage in (None, b"", b"\xff\x00", b"{}"):
+            chain = tmp_path / "state" / "history.chain"
+            chain.unlink() if damage is None else chain.write_bytes(damage)
+            sink(tmp_path, url=server.url).send([soc(1)])
+    found = [read(token, public_pem(tmp_path / "state")) for token in server.got]
+    assert [claims["seq"] for claims in found] == [1] * 5
+    assert len({claims["chain"] for claims in found}) == 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"my own notes\n", b"my own notes", b"\x00\x01\xff", b"a,b\n1,2\n", b"eyJhbGciOiJub25lIn0.e30.\n"],
+)
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log").write_bytes(content)
+    with pytest.raises(RefusedError, match="next: move it away"):
+        sink(tmp_path).send([soc(0)])
+    assert (tmp_path / "log").read_bytes() == content
+
+
+def test_a_file_of_another_key_is_left_alone(tmp_path: Path) -> None:
+    sink(tmp_path).send([soc(0)])
+    content = (tmp_path / "log").read_bytes()
+    (tmp_path / "state" / "signing-key.pem").unlink()
+    with pytest.raises(RefusedError, match="of another key; next: move it away"):
+        sink(tmp_path).send([soc(1)])
+    assert (tmp_path / "log").read_bytes() == content
+
+
+def test_a_place_that_is_away_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    to = sink(tmp_path, path=stick / "log")
+    to.send([soc(0)])
+    stick.rename(tmp_path / "unplugged")
+    with pytest.raises(SendError, match="stick/log: No such file or directory; the records wait"):
+        to.send([soc(1)])
+    (tmp_path / "unplugged").rename(stick)
+    to.send([soc(1)])
+    found = (stick / "log").read_text().splitlines()
+    assert len(read_chain(found, public_pem(tmp_path / "state"))) == 2
