@@ -1,6 +1,7 @@
 """`boondock key` and `boondock verify`: the key that this house signs with, and a check of signed data."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,6 @@ from cli.terminal import CommandError, Progress, show
 
 if TYPE_CHECKING:
     from forwarder.chain import Check
-    from forwarder.tokens import Key
 
 # Where an installed house's forwarder keeps what outlives a restart.
 STATE = Path("/var/lib/boondock-forwarder")
@@ -24,35 +24,33 @@ _WORDS = {
 }
 
 
-def _house_key(config: Path | None) -> "Key":
-    """Read the key of the house, which is made where there is none. Raises CommandError, OSError."""
+def _folder(config: Path | None) -> Path:
+    """Find the folder where the house has its key. Raises CommandError."""
     house = House(config=config)
     running = house.running()
+    if running is not None and running.state is not None:
+        return Path(running.state)
+    if not house.is_installed():
+        return Path(house.settings().storage.state)
+    if not STATE.is_dir():
+        raise CommandError(
+            "this house signs nothing yet; next: an [[output]] of kind signed, then sudo boondock install"
+        )
+    return STATE
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell of a key that cannot be used, and of a library that is not there, in a line."""
     try:
-        from forwarder.tokens import KEY_FILE, KeyFileError, house_key  # noqa: PLC0415 — an extra, perhaps missing
+        yield
     except ImportError as error:
-        raise _not_installed(error) from error
-    if house.is_installed():
-        folder = STATE
-        if not folder.is_dir():
-            raise CommandError(
-                "this house signs nothing yet; next: an [[output]] of kind signed, then sudo boondock install"
-            )
-    elif running is not None and running.state is not None:
-        folder = Path(running.state)
-    else:
-        folder = Path(house.settings().storage.state)
-    try:
-        return house_key(folder / KEY_FILE)
-    except KeyFileError as error:
+        raise CommandError(
+            f"{error.name} is not installed; next, in the folder of the project: .venv/bin/python -m pip"
+            " install --require-hashes -r requirements-signed.lock"
+        ) from error
+    except ValueError as error:
         raise CommandError(str(error)) from error
-
-
-def _not_installed(error: ImportError) -> CommandError:
-    return CommandError(
-        f"{error.name} is not installed; next, in the folder of the project: .venv/bin/python -m pip install"
-        " --require-hashes -r requirements-signed.lock"
-    )
 
 
 def key(*, config: Config = None, as_json: Json = False) -> None:
@@ -61,7 +59,10 @@ def key(*, config: Config = None, as_json: Json = False) -> None:
     Give it to whoever shall check the data, before it is needed: what another key signs later does not fit.
     The private key is never shown.
     """
-    found = _house_key(config)
+    with _told():
+        from forwarder.tokens import KEY_FILE, house_key  # noqa: PLC0415 — of an extra, which may be missing
+
+        found = house_key(_folder(config) / KEY_FILE)
     said = {"thumbprint": found.thumbprint, "jwk": found.jwk(), "pem": found.pem()}
     lines = [found.pem().rstrip(), f"thumbprint {found.thumbprint}"]
     show(said, lines, as_json=as_json)
@@ -90,9 +91,16 @@ def verify(
     It names the first line that is wrong, and why; then the exit code is 1. Lines that were cut off at the
     end leave no trace: compare the last hash with one that you have from elsewhere.
     """
-    found = _house_key(config) if key_file is None else _key_of(key_file)
-    from forwarder.chain import Check  # noqa: PLC0415 — of an extra, which is there by now
+    with _told():
+        from forwarder.chain import Check  # noqa: PLC0415 — of an extra, which may be missing
+        from forwarder.tokens import KEY_FILE, read_key  # noqa: PLC0415 — as above
 
+        path = key_file or _folder(config) / KEY_FILE
+        found = read_key(path)
+    if found is None:
+        raise CommandError(
+            f"there is no key {path}; next: --key FILE, with what `boondock key` shows where it was signed"
+        )
     check = Check(found, part=part)
     seen = _take_all(check, files, published)
     if check.digest is None:
@@ -103,19 +111,6 @@ def verify(
             " with those after it, or it is in another file"
         )
     show(_said(check, found.thumbprint), _lines(check, found.thumbprint), as_json=as_json)
-
-
-def _key_of(path: Path) -> "Key":
-    try:
-        from forwarder.tokens import Key  # noqa: PLC0415 — an extra, perhaps missing
-    except ImportError as error:
-        raise _not_installed(error) from error
-    try:
-        return Key.read(path.read_bytes())
-    except ValueError as error:
-        raise CommandError(
-            f"{path} is no key ({error}); allowed: what `boondock key` shows, as PEM or with --json"
-        ) from error
 
 
 def _take_all(check: "Check", files: Sequence[Path], published: str | None) -> bool:

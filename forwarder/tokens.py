@@ -31,8 +31,8 @@ LONGEST = 16 * 1024 * 1024
 _FORM = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{85}[AQgw]")
 
 
-class KeyFileError(Exception):
-    """A key cannot be used; the text is a sentence with the next step."""
+class KeyFileError(ValueError):
+    """A file is no key that can be used; the text is a sentence with the next step."""
 
 
 class WrongTokenError(ValueError):
@@ -48,6 +48,7 @@ class Key:
         self._registry.max_payload_length = LONGEST
         # RFC 7638: what the key, and with it the house, is called.
         self.thumbprint = key.thumbprint()
+        self.private = key.is_private
 
     @classmethod
     def read(cls, content: bytes) -> Self:
@@ -118,15 +119,14 @@ def digest_of(content: bytes) -> str:
 
 
 def read_key(path: Path) -> Key | None:
-    """Read the key of a house; None if there is none yet. Raises KeyFileError, OSError."""
+    """Read a key; None if there is none. Raises KeyFileError, OSError."""
     try:
         return Key.read(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise KeyFileError(
-            f"{path} cannot be read as a key ({error}); next: put it back from a backup, or delete it: then a"
-            " new key is made, and what was signed so far keeps the old one"
+            f"{path} cannot be read as a key ({error}); allowed is one of the curve {_CURVE}, as PEM or JWK"
         ) from error
 
 
@@ -135,23 +135,34 @@ def house_key(path: Path) -> Key:
 
     It belongs to whom its folder belongs to, and only the owner can read it.
     """
-    found = read_key(path)
-    if found is not None:
-        return found
+    if not path.exists():
+        _make(path)
+    try:
+        found = read_key(path)
+        wrong = f"{path} is no private key"
+    except KeyFileError as error:
+        found, wrong = None, str(error)
+    if found is None or not found.private:
+        raise KeyFileError(
+            f"{wrong}; next: put it back from a backup, or delete it: then a new key is made, and what was"
+            " signed so far keeps the old one"
+        )
+    return found
+
+
+def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.stem}-{os.getpid()}.new")
     folder = path.parent.stat()
     owner = (folder.st_uid, folder.st_gid) if os.geteuid() == 0 else None
     try:
-        pem = ECKey.generate_key(_CURVE).as_pem(private=True)
-        state_files.write(fresh, pem, owner=owner)
+        state_files.write(fresh, ECKey.generate_key(_CURVE).as_pem(private=True), owner=owner)
         # Unlike a rename, a link replaces no key that another process has made meanwhile.
         os.link(fresh, path)
     except FileExistsError:
-        pass  # that one is read
+        pass  # that one is the key
     finally:
         fresh.unlink(missing_ok=True)
-    return house_key(path)
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from bus import state_files
 from bus.clock import system_clock
 from forwarder.outputs import Place, RefusedError, SendError, TooLargeError
-from forwarder.outputs.http import HttpClient
+from forwarder.outputs.http import Http
 from forwarder.records import Record, Removed
 from forwarder.tokens import (
     KEY_FILE,
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 # Not in a backup (cli/backup): who goes on from an old one would fork the chain.
 CHAIN_END = ".chain"
-_CONTENT_TYPE = "application/jwt"
 _MOVE = "next: move it away, then a new file is begun"
 # What may be left of a token whose writing was interrupted.
 _TORN = re.compile(rb"ey?|eyJ[A-Za-z0-9_.-]*")
@@ -48,11 +47,14 @@ class Target(Protocol):
     def put(self, token: bytes, claims: Claims) -> None:
         """Hand over a token; it is safe when this returns. Raises SendError, OSError."""
 
+    def close(self) -> None:
+        """Give back what is held."""
+
 
 class Backend:
     """A server that takes one token a request."""
 
-    def __init__(self, client: HttpClient) -> None:
+    def __init__(self, client: Http) -> None:
         self._client = client
 
     def newest(self) -> bytes | None:
@@ -61,7 +63,11 @@ class Backend:
 
     def put(self, token: bytes, claims: Claims) -> None:
         """Send a token. Raises SendError."""
-        self._client.post(token, _CONTENT_TYPE, {"Idempotency-Key": claims.jti})
+        self._client.send(token, {"Content-Type": "application/jwt", "Idempotency-Key": claims.jti})
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
 
 
 class TokenFile:
@@ -93,6 +99,9 @@ class TokenFile:
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
 
+    def close(self) -> None:
+        """Hold nothing open."""
+
 
 class _Link(NamedTuple):
     """What the next token says of its place: the chain, its number, the digest of the one before."""
@@ -110,7 +119,7 @@ class SignedSink:
         self._path = place.state / f"{place.name}{CHAIN_END}"
         settings = place.settings
         self._target: Target = (
-            Backend(HttpClient(settings)) if settings.path is None else TokenFile(Path(settings.path))
+            Backend(Http(settings)) if settings.path is None else TokenFile(Path(settings.path))
         )
         try:
             self._key = house_key(place.state / KEY_FILE)
@@ -139,7 +148,8 @@ class SignedSink:
             raise _wrong(error) from error
 
     def close(self) -> None:
-        """Hold nothing open."""
+        """Give back what is held."""
+        self._target.close()
 
     def _has(self, record: Record) -> bool:
         return self._newest is not None and self._newest.hold(record)
