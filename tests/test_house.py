@@ -103,8 +103,10 @@ TOP = frozenset(
     | {
         "requirements.lock",
         "requirements-dev.lock",
+        "requirements-gcloud.lock",
         "requirements-gpio.lock",
         "requirements-page.lock",
+        "requirements-signed.lock",
         "Dockerfile",
     }
 )
@@ -317,7 +319,10 @@ def test_every_file_imports_on_a_laptop_without_gpio_and_without_a_d_bus() -> No
         "sys.modules.update({'RPi': None, 'RPi.GPIO': None, 'gpiod': None, 'dbus_fast': None})\n"
         f"for name in {names}:\n"
         "    try:\n        importlib.import_module(name)\n"
-        "    except ImportError as error:\n        print(name, error)\n"
+        "    except ImportError as error:\n"
+        # What an extra brings that the tests do not have.
+        "        if name != 'forwarder.outputs.gcloud' or error.name not in ('grpc', 'google'):\n"
+        "            print(name, error)\n"
     )
     assert _in_a_fresh_python(code) == ""
 
