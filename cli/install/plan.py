@@ -83,6 +83,19 @@ def kinds(settings: Mapping[str, Any]) -> set[str]:
     return {str(one.get("kind")) for one in tables(settings, "device").values()}
 
 
+# The extras that outputs of a kind need, and what is there when one is installed.
+_EXTRAS = {"signed": "joserfc", "gcloud": "google_cloud_pubsub"}
+
+
+def extras(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Choose the extras of Python packages that the outputs need: name and last package of each."""
+    found = settings.get("output")
+    wanted = (
+        {str(one.get("kind")) for one in found if isinstance(one, dict)} if isinstance(found, list) else ()
+    )
+    return {name: package for name, package in _EXTRAS.items() if name in wanted}
+
+
 def needs_i2c(settings: Mapping[str, Any]) -> bool:
     """Whether a device is on the I2C bus."""
     return bool(kinds(settings) & I2C_KINDS)

@@ -75,6 +75,9 @@ def open_sink(place: Place) -> Sink:
     try:
         kind = getattr(import_module(module), name)
     except ImportError as error:
-        raise RefusedError(f"{error.name} is not installed; next: boondock install says how") from error
+        raise RefusedError(
+            f"{error.name} is not installed; next: sudo boondock install; without an installed house"
+            f" .venv/bin/python -m pip install --require-hashes -r requirements-{place.settings.kind}.lock"
+        ) from error
     sink: Sink = kind(place)
     return sink
