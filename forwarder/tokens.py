@@ -8,6 +8,7 @@ import base64
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self, cast
@@ -152,12 +153,12 @@ def house_key(path: Path) -> Key:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.stem}-{os.getpid()}.new")
+    fresh = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.new")
     folder = path.parent.stat()
     owner = (folder.st_uid, folder.st_gid) if os.geteuid() == 0 else None
     try:
         state_files.write(fresh, ECKey.generate_key(_CURVE).as_pem(private=True), owner=owner)
-        # Unlike a rename, a link replaces no key that another process has made meanwhile.
+        # Unlike a rename, a link replaces no key that another output, or a command, has made meanwhile.
         os.link(fresh, path)
     except FileExistsError:
         pass  # that one is the key

@@ -32,15 +32,17 @@ class TooLargeError(SendError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an output works with: its id, its settings, the forwarder's state folder, and the house clock.
+    """What an output works with: its id, its settings, and a folder of its own that outlives a restart.
 
-    Without a clock it takes this machine's.
+    `clock` is that of the house (None: this machine's), `home` the forwarder's own state folder, for what all
+    outputs share (None: `state`).
     """
 
     name: str
     settings: Output
     state: Path
     clock: Clock | None = None
+    home: Path | None = None
 
 
 class Sink(Protocol):

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import dropwhile
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from bus import state_files
 from bus.clock import system_clock
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 # Not in a backup (cli/backup): who goes on from an old one would fork the chain.
 CHAIN_END = ".chain"
 _MOVE = "next: move it away, then a new file is begun"
+_PIECE = 65536
 # What may be left of a token whose writing was interrupted.
 _TORN = re.compile(rb"ey?|eyJ[A-Za-z0-9_.-]*")
 
@@ -81,8 +82,7 @@ class TokenFile:
         try:
             with self._path.open("r+b") as file:
                 size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - LONGEST))
-                whole, _, torn = file.read().rpartition(b"\n")
+                whole, _, torn = _end_of(file, size).rpartition(b"\n")
                 if torn and not _TORN.fullmatch(torn):
                     raise RefusedError(f"{self._path} does not end with a token; {_MOVE}")
                 file.truncate(size - len(torn))
@@ -101,6 +101,17 @@ class TokenFile:
 
     def close(self) -> None:
         """Hold nothing open."""
+
+
+def _end_of(file: IO[bytes], size: int) -> bytes:
+    """Read at least the last line of a file, and what follows its end; of a line that is too long a part."""
+    most = _PIECE
+    while True:
+        file.seek(max(0, size - most))
+        tail = file.read()
+        if tail.count(b"\n") > 1 or most >= min(size, LONGEST):
+            return tail
+        most *= 4
 
 
 class _Link(NamedTuple):
@@ -122,7 +133,7 @@ class SignedSink:
             Backend(Http(settings)) if settings.path is None else TokenFile(Path(settings.path))
         )
         try:
-            self._key = house_key(place.state / KEY_FILE)
+            self._key = house_key((place.home or place.state) / KEY_FILE)
         except KeyFileError as error:
             raise RefusedError(str(error)) from error
         except OSError as error:

@@ -1,13 +1,18 @@
 """Signed outputs: what a token says, and a chain without a fork whatever fails. Read by another library."""
 
 import os
+import resource
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from forwarder.outputs import RefusedError, SendError, TooLargeError
+from config.model import Output
+from forwarder.outputs import Place, RefusedError, SendError, TooLargeError, open_sink
 from forwarder.records import Reading, Record, Removed, Sample
+from forwarder.tokens import house_key
 from tests.clock import NOON_MS, FakeTime
 from tests.forwarder.signed_rig import backend, hour, lines, public_pem, read, read_chain, sink, soc
 
@@ -174,6 +179,26 @@ def test_a_line_written_in_part_is_written_whole(tmp_path: Path, left: int) -> N
     assert len(read_chain(lines(tmp_path), public_pem(tmp_path / "state"))) == 3
 
 
+def test_all_outputs_of_a_house_have_one_key_and_a_chain_each(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        settings = Output(kind="signed", path=str(tmp_path / name))
+        place = Place(name, settings, tmp_path / "outputs" / name, FakeTime().clock, tmp_path)
+        open_sink(place).send([soc(0)])
+    pem = public_pem(tmp_path)
+    (one,), (two,) = (read_chain((tmp_path / name).read_text().splitlines(), pem) for name in ("one", "two"))
+    assert (one["sub"], two["sub"]) == ("one", "two")
+    assert one["chain"] != two["chain"]
+
+
+def test_a_file_of_another_output_is_left_alone(tmp_path: Path) -> None:
+    sink(tmp_path).send([soc(0)])
+    content = (tmp_path / "log").read_bytes()
+    settings = Output(kind="signed", path=str(tmp_path / "log"))
+    with pytest.raises(RefusedError, match="of the output history; next: move it away"):
+        open_sink(Place("other", settings, tmp_path / "state", FakeTime().clock)).send([soc(1)])
+    assert (tmp_path / "log").read_bytes() == content
+
+
 def test_a_chain_goes_on_in_a_new_file_when_the_old_one_is_moved_away(tmp_path: Path) -> None:
     to = sink(tmp_path)
     to.send([soc(0)])
@@ -181,6 +206,48 @@ def test_a_chain_goes_on_in_a_new_file_when_the_old_one_is_moved_away(tmp_path: 
     to.send([soc(1)])
     old = (tmp_path / "old").read_text().splitlines()
     assert len(read_chain([*old, *lines(tmp_path)], public_pem(tmp_path / "state"))) == 2
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_line_leaves_no_part_of_it(tmp_path: Path) -> None:
+    to = sink(tmp_path)
+    for number in range(3):
+        to.send([soc(number)])
+    size = (tmp_path / "log").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, before[1]))
+    try:
+        with pytest.raises(SendError, match="; the records wait"):
+            to.send([soc(3)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "log").stat().st_size == size + 100
+    to.send([soc(3)])
+    to.send([soc(4)])
+    found = read_chain(lines(tmp_path), public_pem(tmp_path / "state"))
+    assert [list(claims["readings"].values()) for claims in found[3:]] == [
+        [{"smartshunt.soc": 3.0}],
+        [{"smartshunt.soc": 4.0}],
+    ]
+
+
+def test_a_chain_goes_on_after_a_line_of_any_length(tmp_path: Path) -> None:
+    for number in range(3):
+        texts = [Reading(f"a.b{one}", NOON_MS + number, "x" * 1000) for one in range(400)]
+        sink(tmp_path).send(texts)
+    assert max(map(len, lines(tmp_path))) > 500_000
+    assert len(read_chain(lines(tmp_path), public_pem(tmp_path / "state"))) == 3
+
+
+def test_outputs_that_start_together_make_one_key(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def make(_: int) -> str:
+        together.wait()
+        return house_key(tmp_path / "new" / "key.pem").thumbprint
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(make, range(8)))) == 1
+    assert [one.name for one in (tmp_path / "new").iterdir()] == ["key.pem"]
 
 
 def test_a_chain_goes_on_from_its_file_when_its_end_was_not_kept(tmp_path: Path) -> None:
