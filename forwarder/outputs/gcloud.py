@@ -4,7 +4,6 @@ All messages of a request have one ordering key (google/pubsub/v1/pubsub.proto),
 of its own, one after the other. This file is loaded when an output uses it, for Google's client takes 45 MB.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,8 +23,6 @@ from forwarder.shapes import lines
 TIMEOUT_S = 30.0
 """For an answer, unless the settings say otherwise."""
 _SERVER = "https://pubsub.googleapis.com"
-# What Google's own tools take for the address of the emulator.
-_EMULATOR = "PUBSUB_EMULATOR_HOST"
 _LARGER = "message larger than max"
 _MOST_SHOWN = 200
 _CONSOLE = "in the Google Cloud console"
@@ -49,8 +46,7 @@ class PubSubSink:
         settings = place.settings
         self._topic = f"projects/{settings.project}/topics/{settings.topic}"
         self._timeout = settings.timeout or TIMEOUT_S
-        emulator = os.environ.get(_EMULATOR)
-        url = urlsplit(settings.url or (f"http://{emulator}" if emulator else _SERVER))
+        url = urlsplit(settings.url or _SERVER)
         self._server = url.netloc
         self._client = _secure(url.netloc, settings) if url.scheme == "https" else _open(url.netloc)
 

@@ -125,6 +125,7 @@ def test_a_library_that_is_missing_is_named(house: Path, monkeypatch: pytest.Mon
     ("content", "said"),
     [
         (lambda lines: lines[:4] + lines[5:], "line 5 is wrong: it is token 6: token 5 is missing before it"),
+        (lambda lines: [*lines[:3], *lines[2:]], "line 4 is wrong: it is token 3, after token 3: "),
         (lambda lines: lines[1:], "line 1 is wrong: it is token 2: token 1 is missing before it"),
         (lambda lines: [*lines[:2], lines[2].replace(b".", b".A", 1), *lines[3:]], "line 3 is wrong: "),
         (

@@ -166,6 +166,45 @@ def test_a_batch_that_comes_again_after_a_restart_is_not_signed_twice(tmp_path: 
     assert "readings" not in second
 
 
+def test_another_value_of_the_same_time_is_signed_after_a_restart_too(tmp_path: Path) -> None:
+    sink(tmp_path).send([soc(0, 1.0)])
+    sink(tmp_path).send([soc(0, 2.0)])
+    _, second = read_chain(lines(tmp_path), public_pem(tmp_path / "state"))
+    assert second["readings"] == {NOON: {"smartshunt.soc": 2.0}}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_file_that_is_ahead_of_what_was_kept_is_gone_on_from(tmp_path: Path, kept: int) -> None:
+    chain = tmp_path / "state" / "history.chain"
+    contents = []
+    for number in range(3):
+        sink(tmp_path).send([soc(number)])
+        contents.append(chain.read_bytes())
+    chain.write_bytes(contents[kept])
+    sink(tmp_path).send([soc(3)])
+    assert len(read_chain(lines(tmp_path), public_pem(tmp_path / "state"))) == 4
+
+
+def test_a_file_of_an_older_chain_is_gone_on_from(tmp_path: Path) -> None:
+    for number in range(2):
+        sink(tmp_path).send([soc(number)])
+    (tmp_path / "log").rename(tmp_path / "old")
+    (tmp_path / "state" / "history.chain").unlink()
+    for number in range(2, 5):
+        sink(tmp_path).send([soc(number)])
+    (tmp_path / "old").rename(tmp_path / "log")
+    sink(tmp_path).send([soc(5)])
+    assert len(read_chain(lines(tmp_path), public_pem(tmp_path / "state"))) == 3
+
+
+def test_a_public_key_alone_signs_nothing(tmp_path: Path) -> None:
+    sink(tmp_path).send([soc(0)])
+    key = tmp_path / "state" / "signing-key.pem"
+    key.write_bytes(public_pem(tmp_path / "state"))
+    with pytest.raises(RefusedError, match=r"signing-key\.pem is no private key; next: put it back"):
+        sink(tmp_path)
+
+
 @pytest.mark.parametrize("left", [1, 2, 40, -2, -1])
 def test_a_line_written_in_part_is_written_whole(tmp_path: Path, left: int) -> None:
     sink(tmp_path).send([soc(0)])
