@@ -1,11 +1,13 @@
 """Signed outputs: what a token says, and a chain without a fork whatever fails. Read by another library."""
 
 import os
+import re
 import resource
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from forwarder.records import Reading, Record, Removed, Sample
 from forwarder.tokens import house_key
 from tests.clock import NOON_MS, FakeTime
 from tests.forwarder.signed_rig import backend, hour, lines, public_pem, read, read_chain, sink, soc
+from tests.house import ROOT
 
 NOON = "2026-11-21T12:00:00.000Z"
 
@@ -340,3 +343,18 @@ def test_a_place_that_is_away_is_told_and_nothing_is_lost(tmp_path: Path) -> Non
     to.send([soc(1)])
     found = (stick / "log").read_text().splitlines()
     assert len(read_chain(found, public_pem(tmp_path / "state"))) == 2
+
+
+def test_the_check_in_the_docs_reads_our_tokens(tmp_path: Path) -> None:
+    for number in range(3):
+        sink(tmp_path).send([soc(number)])
+    page = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page.partition("## Signed history")[2], re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 — of our own page
+    pem, before = public_pem(tmp_path / "state").decode(), None
+    for number, token in enumerate(lines(tmp_path), 1):
+        assert names["check"](token, pem, before)["seq"] == number
+        before = token
+    with pytest.raises(ValueError, match="token 3 does not follow"):
+        names["check"](lines(tmp_path)[2], pem, lines(tmp_path)[0])
