@@ -13,14 +13,14 @@ class Named:
 
     what: str = "broker"
     host: str = "[broker] host"
-    port: str = "[broker] port"
     tls_ca: str = "[broker] tls_ca"
     login: str = "check [broker] username and the secret file broker__password"
-    unknown: str = "check [broker] host, or use the address"
+    closed: str = "nothing listens there; is it running, and is [broker] port right?"
+    unknown: str = "nobody knows this name here; check [broker] host, or use the address"
     # It hangs up before it answers: without TLS, with it; and its port speaks none.
     plain: str = "is this its MQTT port, and does it want TLS ([broker] tls_ca)?"
     encrypted: str = "is this its port for MQTT with TLS, often 8883?"
-    no_tls: str = "use the port that does, often 8883, or take [broker] tls_ca out"
+    no_tls: str = "this port speaks no TLS; use the port that does, often 8883, or take [broker] tls_ca out"
 
 
 BROKER = Named()
@@ -51,9 +51,9 @@ class Server(Protocol):
 
 
 _ERRORS: Mapping[type[Exception], str] = {
-    socket.gaierror: "nobody knows this name here; {named.unknown}",
-    UnicodeError: "nobody knows this name here; {named.unknown}",
-    ConnectionRefusedError: "nothing listens there; is it running, and is {named.port} right?",
+    socket.gaierror: "{named.unknown}",
+    UnicodeError: "{named.unknown}",
+    ConnectionRefusedError: "{named.closed}",
     TimeoutError: "no answer; is that machine on and on this network, and no firewall between?",
 }
 
@@ -126,5 +126,5 @@ def _tls(server: Server, error: ssl.SSLError) -> str:
         "UNEXPECTED_MESSAGE",
         "UNEXPECTED_EOF_WHILE_READING",
     ):
-        return f"this port speaks no TLS; {server.named.no_tls}"
+        return server.named.no_tls
     return f"{error.reason or error}; the {server.named.what}'s log says more"

@@ -92,6 +92,12 @@ def context(pem: Path) -> ssl.SSLContext:
     return made
 
 
+def says_nothing(wire: socket.socket) -> None:
+    """Take all that comes, and answer nothing."""
+    while wire.recv(65536):
+        pass
+
+
 _HANGS_UP = says(b"")
 
 

@@ -51,13 +51,13 @@ _HINTS: Mapping[int, str] = {
 _NAMED = Named(
     what="server",
     host="url",
-    port="the port in url",
     tls_ca="tls_ca",
     login="check username and password",
-    unknown="check url, and whether there is Internet",
+    closed="nothing listens there; is it running, and is the port in url right?",
+    unknown="nobody knows this name here; check url, and whether there is Internet",
     plain="does it want https:// in url?",
     encrypted="is this its port for https, often 443?",
-    no_tls="write the port that does into url, often 443, or http:// if the whole way is your own network",
+    no_tls="this port speaks no TLS; write the port that does into url, often 443, or http://",
 )
 # What may be a secret: so long, or shorter with a digit. A word of fewer characters hides nothing.
 _LONG, _MIDDLE, _SHORT = 16, 6, 4

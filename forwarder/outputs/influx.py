@@ -83,8 +83,8 @@ def line(record: Record, measurement: str) -> str | None:
 
 
 def _escaped(text: str, letters: str = ",= ") -> str:
-    # A backslash at the end would take what separates.
-    text = _one_line(text).rstrip("\\")
+    # Servers differ in what a backslash before another one, or before what separates, means.
+    text = _one_line(text).replace("\\", "/")
     return "".join(f"\\{letter}" if letter in letters else letter for letter in text)
 
 

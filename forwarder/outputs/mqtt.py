@@ -12,7 +12,7 @@ from bus.events import Connected, Disconnected, Link, MqttEvent
 from bus.reach import Named
 from config.model import Output
 from config.urls import MQTT, UrlError, parse
-from forwarder.outputs import Place, RefusedError, SendError
+from forwarder.outputs import Place, RefusedError, SendError, TooLargeError
 from forwarder.records import Record, Sample
 from forwarder.shapes import fill, is_void, names_of, text_of
 
@@ -25,13 +25,13 @@ _RARE_S = 300.0
 _HEAD = 16
 _NAMED = Named(
     host="url",
-    port="the port in url",
     tls_ca="tls_ca",
     login="check username and password",
-    unknown="check url, and whether there is Internet",
+    closed="nothing listens there; is it running, and is the port in url right?",
+    unknown="nobody knows this name here; check url, and whether there is Internet",
     plain="does it want mqtts:// in url?",
     encrypted="is this its port for MQTT with TLS, often 8883?",
-    no_tls="write the port that does into url, often 8883, or mqtt:// if the whole way is your own network",
+    no_tls="this port speaks no TLS; write the port that does into url, often 8883, or mqtt://",
 )
 
 
@@ -89,7 +89,7 @@ class MqttSink:
         largest = self._connection.largest
         for topic, payload, _ in messages:
             if (size := len(topic.encode()) + len(payload) + _HEAD) > largest:
-                raise RefusedError(
+                raise TooLargeError(
                     f"{topic}: a message of {size} bytes is more than the other broker's {largest}; "
                     "shorten template, or raise its max_packet_size"
                 )

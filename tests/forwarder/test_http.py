@@ -16,7 +16,7 @@ from forwarder.outputs import RefusedError, SendError, TooLargeError
 from forwarder.outputs.http import LONGEST_WAIT_S, Http, asked_to_wait
 from tests.forwarder.web import Reply, web
 from tests.ports import free_port
-from tests.servers import Speak, certificate, says, server, tls_server
+from tests.servers import Speak, certificate, says, says_nothing, server, tls_server
 
 SECRET = "s3cret-of-mine"  # noqa: S105 — no secret of anybody's
 UMLAUT = "geh\u00e4im"
@@ -193,11 +193,6 @@ def drips(wire: socket.socket) -> None:
     wire.sendall(b"HTTP/1.1 200 OK\r\n")
     while True:
         wire.sendall(b"X-Drip: a\r\n")
-
-
-def says_nothing(wire: socket.socket) -> None:
-    while wire.recv(1024):
-        pass
 
 
 def drips_a_body(wire: socket.socket) -> None:
