@@ -18,7 +18,7 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from config.model import Output
 from forwarder.outputs import Place, RefusedError, SendError, TooLargeError
 from forwarder.records import Record, device_of
-from forwarder.shapes import lines
+from forwarder.shapes import lines, with_place
 
 TIMEOUT_S = 30.0
 """For an answer, unless the settings say otherwise."""
@@ -48,16 +48,21 @@ class PubSubSink:
         self._timeout = settings.timeout or TIMEOUT_S
         url = urlsplit(settings.url or _SERVER)
         self._server = url.netloc
+        # Of the batch under way what was taken, by ordering key.
+        self._taken: dict[str, list[Record]] = {}
         self._client = _secure(url.netloc, settings) if url.scheme == "https" else _open(url.netloc)
 
     def send(self, records: Sequence[Record]) -> None:
         """Publish each record; Pub/Sub has all when this returns. Raises SendError."""
         devices: dict[str, list[Record]] = {}
-        for record in records:
+        for record in with_place(records, self._place.settings):
             # Samples have no device: they are in order, too.
             devices.setdefault(device_of(record) or self._place.name, []).append(record)
         for name, some in devices.items():
-            self._publish(name, some)
+            if self._taken.get(name) != some:
+                self._publish(name, some)
+                self._taken[name] = some
+        self._taken.clear()
 
     def close(self) -> None:
         """End the connection."""

@@ -16,6 +16,7 @@ from typing import IO, NamedTuple, Protocol
 from bus import state_files
 from bus.clock import system_clock
 from forwarder.outputs import Place, RefusedError, SendError, TooLargeError
+from forwarder.outputs.file import append, require_disk, told
 from forwarder.outputs.http import Http
 from forwarder.records import Record, Removed
 from forwarder.tokens import (
@@ -43,10 +44,10 @@ class Target(Protocol):
     """Where tokens go."""
 
     def newest(self) -> bytes | None:
-        """Return the newest token that is there, as far as it can be known. Raises SendError, OSError."""
+        """Return the newest token that is there, as far as it can be known. Raises SendError."""
 
     def put(self, token: bytes, claims: Claims) -> None:
-        """Hand over a token; it is safe when this returns. Raises SendError, OSError."""
+        """Hand over a token; it is safe when this returns. Raises SendError."""
 
     def close(self) -> None:
         """Give back what is held."""
@@ -78,7 +79,8 @@ class TokenFile:
         self._path = path
 
     def newest(self) -> bytes | None:
-        """Read the last line, once what was written of one in part is removed. Raises SendError, OSError."""
+        """Read the last line, once what was written of one in part is removed. Raises SendError."""
+        require_disk(self._path)
         try:
             with self._path.open("r+b") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -89,15 +91,17 @@ class TokenFile:
                 return whole.rpartition(b"\n")[2] or None
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise told(error, self._path) from error
 
     def put(self, token: bytes, claims: Claims) -> None:
-        """Append a token, and put it on the disk. Raises OSError."""
+        """Append a token, and put it on the disk. Raises SendError."""
         del claims
-        rest = memoryview(token + b"\n")
-        with self._path.open("ab", buffering=0) as file:
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
+        require_disk(self._path)
+        try:
+            append(self._path, token + b"\n", sync=True)
+        except OSError as error:
+            raise told(error, self._path) from error
 
     def close(self) -> None:
         """Hold nothing open."""
@@ -137,7 +141,7 @@ class SignedSink:
         except KeyFileError as error:
             raise RefusedError(str(error)) from error
         except OSError as error:
-            raise _wrong(error) from error
+            raise told(error, place.home or place.state) from error
         # The newest token, if it may not be there yet; None: look what is kept and what is there.
         self._token: bytes | None = None
         self._newest: Claims | None = None
@@ -145,18 +149,13 @@ class SignedSink:
 
     def send(self, records: Sequence[Record]) -> None:
         """Sign records and hand them over; those that the newest token holds are there. Raises SendError."""
-        try:
-            if self._next is None:
-                self._next = self._look()
-            if self._token is not None:
-                self._deliver()
-            for part in parts(dropwhile(self._has, records)):
-                self._sign(part)
-                self._deliver()
-        except OSError as error:
-            # What was written in part is looked at anew.
-            self._next = None
-            raise _wrong(error) from error
+        if self._next is None:
+            self._next = self._look()
+        if self._token is not None:
+            self._deliver()
+        for part in parts(dropwhile(self._has, records)):
+            self._sign(part)
+            self._deliver()
 
     def close(self) -> None:
         """Give back what is held."""
@@ -167,7 +166,10 @@ class SignedSink:
 
     def _look(self) -> _Link:
         """Find out where the chain goes on, and whether its newest token may be missing there."""
-        kept = self._path.read_bytes() if self._path.exists() else None
+        try:
+            kept = self._path.read_bytes() if self._path.exists() else None
+        except OSError as error:
+            raise told(error, self._path) from error
         claims = None if kept is None else self._opened(kept)
         there = self._target.newest()
         if there is not None:
@@ -193,7 +195,7 @@ class SignedSink:
             return None
 
     def _sign(self, records: Sequence[Record]) -> None:
-        """Make the next token, and keep it. Raises SendError, OSError."""
+        """Make the next token, and keep it. Raises SendError."""
         now = (self._place.clock or system_clock(trusted=False, state=self._place.state)).now()
         if now.quality == "unset":
             raise SendError("the clock is not set yet: what is signed waits for it")
@@ -204,12 +206,15 @@ class SignedSink:
         )
         claims = with_records(place, records)
         token = self._key.sign(claims)
-        state_files.write(self._path, token)
+        try:
+            state_files.write(self._path, token)
+        except OSError as error:
+            raise told(error, self._path) from error
         self._token, self._newest = token, claims
         self._next = _Link(claims.chain, claims.seq + 1, digest_of(token))
 
     def _deliver(self) -> None:
-        """Hand the newest token over. Raises SendError, OSError; then it is handed over again."""
+        """Hand the newest token over. Raises SendError; then it is handed over again."""
         assert self._token is not None  # noqa: S101 — there is one to hand over
         assert self._newest is not None  # noqa: S101 — what it says
         try:
@@ -219,11 +224,11 @@ class SignedSink:
             self._next = _Link(self._newest.chain, self._newest.seq, self._newest.prev)
             self._token = self._newest = None
             raise
+        except SendError:
+            # A part of it may be there: that is looked at before it is sent again.
+            self._next = None
+            raise
         self._token = None
-
-
-def _wrong(error: OSError) -> SendError:
-    return SendError(f"{error.filename or 'the disk'}: {error.strerror or error}; the records wait")
 
 
 def parts(records: Iterable[Record]) -> Iterator[list[Record]]:

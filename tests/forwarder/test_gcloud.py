@@ -163,16 +163,27 @@ def test_a_failure_is_a_sentence_and_the_next_try_is_good(
     assert len(cloud.taken) == 1
 
 
-def test_a_failure_at_one_device_sends_all_again_in_order(cloud: "PubSub") -> None:
+def test_a_failure_at_one_device_sends_what_was_not_taken(cloud: "PubSub") -> None:
     to = sink(cloud.port)
     batch = [soc(0), volts(0), soc(1), volts(1)]
     cloud.plan = ["OK", "UNAVAILABLE"]
     with pytest.raises(SendError):
         to.send(batch)
-    to.send(batch)
-    assert cloud.requests == ["smartshunt", "smartshunt", "mppt"]
-    keys = {one.attributes["key"] for one in cloud.taken}
-    assert keys == {one.key for one in batch}
+    to.send([*batch, volts(2)])
+    assert cloud.requests == ["smartshunt", "mppt"]
+    assert [one.attributes["key"] for one in cloud.taken if one.order == "mppt"] == [
+        volts(number).key for number in range(3)
+    ]
+    # A batch that is the same is another one.
+    to.send([soc(0), soc(1)])
+    assert cloud.requests == ["smartshunt", "mppt", "smartshunt"]
+
+
+def test_a_text_without_a_place_for_what_is_void_leaves_it_out(cloud: "PubSub") -> None:
+    void = Removed("tank.level", "reading", NOON_MS, NOON_MS + 5)
+    sink(cloud.port, template="{value}").send([soc(5), void])
+    sink(cloud.port, template="{removed} {entity}").send([void])
+    assert [one.data for one in cloud.taken] == [b"5", b"reading tank.level"]
 
 
 def test_what_was_taken_without_an_answer_comes_again_with_the_same_key(cloud: "PubSub") -> None:
