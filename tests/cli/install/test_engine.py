@@ -200,13 +200,21 @@ def test_a_page_brings_nginx_without_the_distributions_own_and_a_name_on_the_net
     assert texts.PAGE not in machine.running()
 
 
-@pytest.mark.parametrize(("kind", "package"), [("signed", "joserfc"), ("gcloud", "google_cloud_pubsub")])
-def test_an_output_brings_the_packages_that_it_needs(machine: Machine, kind: str, package: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "package", "table"),
+    [
+        ("signed", "joserfc", '[[output]]\nname = "out"\nkind = "signed"\n'),
+        ("gcloud", "google_cloud_pubsub", '[[output]]\nname = "out"\nkind = "gcloud"\n'),
+        ("notify", "apprise", '[[notify]]\nname = "phone"\nurl = "ntfy://van"\n'),
+    ],
+)
+def test_an_output_brings_the_packages_that_it_needs(
+    machine: Machine, kind: str, package: str, table: str
+) -> None:
     context = machine.context()
-    output = f'\n[[output]]\nname = "out"\nkind = "{kind}"\n'
     install(context)
     assert not any(" pip " in one for one in machine.ran)
-    changed = Context(replace(context.plan, toml=TOML + output), machine)
+    changed = Context(replace(context.plan, toml=f"{TOML}\n{table}"), machine)
     assert f"requirements-{kind}.lock" in "\n".join(steps.show_steps(STEPS, changed))
     install(changed)
     (pip,) = [one for one in machine.ran if " pip " in one]
