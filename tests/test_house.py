@@ -138,6 +138,7 @@ CLI_MAY = (
     "collector.read",
     "controller.conditions",
     "forwarder.chain",
+    "forwarder.checking",
     "forwarder.tokens",
     "statistician.store.backup",
     "statistician.store.engine",

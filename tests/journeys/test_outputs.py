@@ -167,7 +167,7 @@ def killed(folder: Path, broker: Mosquitto, *, count: int, kills: int) -> None:
                 if kill % 2:
                     one.until(lambda s=share: len(server.keys) >= s, "the server got nothing")  # type: ignore[misc]  # a bound default
                 else:
-                    one.until(lambda s=share: log.exists() and log.stat().st_size >= 80 * s, "no file")  # type: ignore[misc]  # a bound default
+                    one.until(lambda s=share: log.exists() and log.stat().st_size >= 60 * s, "no file")  # type: ignore[misc]  # a bound default
                 one.forwarder.kill()
                 one.forwarder.wait()
             one.forwarder = one.spawn("forwarder")
