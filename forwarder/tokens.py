@@ -26,6 +26,9 @@ from forwarder.records import Reading, Record, Removed, Sample, StatisticsRow
 KEY_FILE = "signing-key.pem"
 _ALGORITHM = "ES256"
 _CURVE = "P-256"
+# The order of its group (FIPS 186-4, D.1.2.3): of the two s that sign a text the smaller counts.
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_HALF = 32
 # A batch has 1,000 records at most; a longer line is no token, and would only fill the memory.
 LONGEST = 16 * 1024 * 1024
 # The last letter of a signature holds two bits: with the other bits set, another text is the same signature.
@@ -78,13 +81,18 @@ class Key:
         """Make a token; each time it gets another signature."""
         header = {"alg": _ALGORITHM, "typ": "JWT", "kid": self.thumbprint, "device": self.thumbprint}
         payload = msgspec.json.encode(claims)
-        return jws.serialize_compact(header, payload, self._key, registry=self._registry).encode()
+        token = jws.serialize_compact(header, payload, self._key, registry=self._registry)
+        text, _, signature = token.encode().rpartition(b".")
+        r, s = _halves(signature)
+        return text + b"." + _encoded(r + min(s, _ORDER - s).to_bytes(_HALF, "big"))
 
     def open(self, token: bytes) -> "Claims":
         """Return what a token says, once its form, key and signature are good. Raises WrongTokenError."""
         if not _FORM.fullmatch(token):
             raise WrongTokenError("this is no signed token, or a part of one")
         self._check_header(token.partition(b".")[0])
+        if 2 * _halves(token.rpartition(b".")[2])[1] > _ORDER:
+            raise WrongTokenError("it was changed: its signature is written in another way")
         try:
             payload = jws.deserialize_compact(token, self._key, registry=self._registry).payload
         except (ValueError, RecursionError, JoseError) as error:
@@ -98,9 +106,7 @@ class Key:
 
     def _check_header(self, part: bytes) -> None:
         try:
-            header = msgspec.json.decode(
-                base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)), type=_Header
-            )
+            header = msgspec.json.decode(_decoded(part), type=_Header)
         except (ValueError, RecursionError) as error:
             raise WrongTokenError("its header cannot be read: this is no token, or it was changed") from error
         if header.alg != _ALGORITHM:
@@ -114,9 +120,23 @@ class _Header(msgspec.Struct):
     kid: str = ""
 
 
+def _encoded(content: bytes) -> bytes:
+    return base64.urlsafe_b64encode(content).rstrip(b"=")
+
+
+def _decoded(text: bytes) -> bytes:
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+
+
+def _halves(signature: bytes) -> tuple[bytes, int]:
+    """Return r as it is, and s."""
+    raw = _decoded(signature)
+    return raw[:_HALF], int.from_bytes(raw[_HALF:], "big")
+
+
 def digest_of(content: bytes) -> str:
     """Compute the SHA-256, base64url: of a token it is what the next one names as its `prev`."""
-    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return _encoded(hashlib.sha256(content).digest()).decode()
 
 
 def read_key(path: Path) -> Key | None:

@@ -101,6 +101,18 @@ def test_another_text_of_the_same_signature_is_found(key: Key, chain: list[bytes
         assert wrong(key, [*chain[:-1], line]) == (5, "this is no signed token, or a part of one")
 
 
+def test_the_other_signature_of_the_same_text_is_found(key: Key, chain: list[bytes]) -> None:
+    # FIPS 186-4, D.1.2.3; with (r, s) also (r, n - s) is a signature.
+    order = 115792089210356248762697446949407573529996955224135760342422259061068512044369
+    text, _, signature = chain[-1].rpartition(b".")
+    raw = base64.urlsafe_b64decode(signature + b"==")
+    other = raw[:32] + (order - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    line = text + b"." + b64(other).encode()
+    assert jwt.PyJWS().decode(line, key.pem(), algorithms=["ES256"])
+    found = wrong(key, [*chain[:-1], line])
+    assert found == (5, "it was changed: its signature is written in another way")
+
+
 @given(end=st.integers(0, 10_000), more=st.binary(min_size=1, max_size=20), other=st.binary(max_size=200))
 @CALM
 def test_any_line_cut_lengthened_or_replaced_is_found(
@@ -221,10 +233,11 @@ def test_what_the_key_signed_but_is_no_token_is_told(tmp_path: Path) -> None:
     private = (tmp_path / "key").read_bytes()
     name = {"kid": key.thumbprint}
     for payload in (b"{}", b'{"seq": "1"}', b"[]", b"\xff", b"[" * 100_000):
-        token = jwt.PyJWS().encode(payload, private, "ES256", headers=name).encode()
-        found = wrong(key, [token])
-        assert found is not None
-        assert "it is no token of an output" in found[1]
+        # Half of the signatures that another library makes are of the other kind.
+        made = (jwt.PyJWS().encode(payload, private, "ES256", headers=name).encode() for _ in range(64))
+        found = {wrong(key, [token]) for token in made}
+        assert (1, "it was changed: its signature is written in another way") in found
+        assert any(one and "it is no token of an output" in one[1] for one in found)
 
 
 def test_every_token_is_read_alike_by_another_library(folder: Path, key: Key, chain: list[bytes]) -> None:

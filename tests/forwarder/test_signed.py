@@ -331,7 +331,8 @@ def test_a_file_of_another_key_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == content
 
 
-def test_a_place_that_is_away_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [0, 50])
+def test_a_place_that_is_away_is_told_and_nothing_is_lost(tmp_path: Path, torn: int) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
     to = sink(tmp_path, path=stick / "log")
@@ -339,6 +340,9 @@ def test_a_place_that_is_away_is_told_and_nothing_is_lost(tmp_path: Path) -> Non
     stick.rename(tmp_path / "unplugged")
     with pytest.raises(SendError, match="stick/log: No such file or directory; look at that disk"):
         to.send([soc(1)])
+    with (tmp_path / "unplugged" / "log").open("ab") as file:
+        # It was pulled out while it was written to.
+        file.write((tmp_path / "state" / "history.chain").read_bytes()[:torn])
     (tmp_path / "unplugged").rename(stick)
     to.send([soc(1)])
     found = (stick / "log").read_text().splitlines()
