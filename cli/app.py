@@ -28,6 +28,8 @@ COMMANDS = {
     "stats": "cli.history",
     "export": "cli.export",
     "import": "cli.csv_import:import_csv",
+    "key": "cli.signing",
+    "verify": "cli.signing",
     "fix": "cli.fix",
     "rule": "cli.rule",
     "log": "cli.history",

@@ -185,7 +185,7 @@ _FILE = "running.json"
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A run: its settings (`own`: the user's, not the demo's), its broker, its logs, its page."""
+    """A run: its settings (`own`: the user's, not the demo's), its broker, its logs, its state, its page."""
 
     config: str
     own: bool
@@ -193,6 +193,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     base: str
     logs: str
+    state: str | None = None
     page: str | None = None
 
 

@@ -161,7 +161,8 @@ class Forwarder:
         self._emit = emit
         self._others = list(others)
         self._request = topics.request(STATISTICIAN, VERB)
-        self._state = Path(settings.storage.state) / "outputs"
+        self._home = Path(settings.storage.state)
+        self._state = self._home / "outputs"
         self._runtime = Path(settings.storage.runtime) / "outputs"
         self._absent_since: float | None = clock.monotonic()
         # The clock belongs to the main thread: the others know by how much it differs from the monotonic one.
@@ -180,7 +181,7 @@ class Forwarder:
         self._offset_ms = self._clock.wall() - self._clock.monotonic() * 1000
 
     def _runner(self, name: str, output: Output) -> Runner:
-        place = Place(name, output, self._state / name)
+        place = Place(name, output, self._state / name, self._clock, self._home)
         monotonic = self._clock.monotonic
         times = Times(monotonic, lambda: round(self._offset_ms + monotonic() * 1000), random.random)
 

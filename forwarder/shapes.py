@@ -276,3 +276,10 @@ def _iso(ms: int, spec: str) -> str:
 def is_void(record: Record) -> bool:
     """Whether a record only says that others are void."""
     return isinstance(record, Removed)
+
+
+def with_place(records: Iterable[Record], settings: Output) -> Iterable[Record]:
+    """Leave out what is void where a template has no place for it: it does not name {removed}."""
+    if settings.template is None or "{removed}" in settings.template:
+        return records
+    return (record for record in records if not is_void(record))

@@ -250,6 +250,7 @@ class Run:
                 port=chosen.broker.port,
                 base=topics.base,
                 logs=str(places.logs),
+                state=str(kept.state),
                 page=page.address,
             ),
         )

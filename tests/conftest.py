@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_rank)
     for item in items:
         # The first of those installs what it needs.
-        if {"long", "homeassistant", "nodered"} & set(item.keywords):
+        if {"long", "homeassistant", "nodered", "gcloud"} & set(item.keywords):
             item.add_marker(pytest.mark.timeout(3600))
         if "long" in item.keywords and not config.getoption("--all"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --all runs it"))

@@ -61,6 +61,7 @@ _LEFT_OUT = (
         "lock",
         "*.id",
         "*.opening",
+        "*.chain",
         "backups",
         f"{BEFORE}*",
         "boondock-backup",

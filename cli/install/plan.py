@@ -83,6 +83,19 @@ def kinds(settings: Mapping[str, Any]) -> set[str]:
     return {str(one.get("kind")) for one in tables(settings, "device").values()}
 
 
+# Of each extra that outputs or [[notify]] need, the package that pip installs last.
+_EXTRAS = {"signed": "joserfc", "gcloud": "google_cloud_pubsub", "notify": "apprise"}
+
+
+def extras(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Choose the extras of Python packages that are needed: name, and the package that pip installs last."""
+    outputs = settings.get("output")
+    rows = outputs if isinstance(outputs, list) else []
+    wanted = {str(one.get("kind")) for one in rows if isinstance(one, dict)}
+    wanted |= {"notify"} if settings.get("notify") else set()
+    return {name: package for name, package in _EXTRAS.items() if name in wanted}
+
+
 def needs_i2c(settings: Mapping[str, Any]) -> bool:
     """Whether a device is on the I2C bus."""
     return bool(kinds(settings) & I2C_KINDS)

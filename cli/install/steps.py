@@ -5,6 +5,7 @@ import hashlib
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from cli.install.plan import (
     Plan,
     Release,
     addresses,
+    extras,
     kinds,
     tables,
 )
@@ -46,6 +48,7 @@ _CREDSTORE = "/etc/credstore"
 _DROP_IN = "20-broker.conf"
 # The first fails where a package waits for one that is not unpacked yet, but then the second can go on.
 _FINISH = "dpkg --configure -a; apt-get -q -o DPkg::Lock::Timeout=300 --yes --fix-broken install"
+_PIP = ("-I", "-m", "pip", "--disable-pip-version-check", "install", "--require-hashes")
 # The release is named by its real path: what a running command still loads never comes from another release.
 _COMMAND_TEXT = """#!/bin/sh
 exec "$(readlink -f /opt/boondock/current)/.venv/bin/python" -I -m cli "$@"
@@ -153,8 +156,18 @@ def zone_of(system: System) -> str:
 
 
 def software(context: Context) -> Iterator[Change]:
-    """Install the release: a copy of the files, its Python environment, bytecode."""
-    yield context.release
+    """Install the release: a copy of the files, its Python environment, bytecode; and what outputs need."""
+    release = context.release
+    yield release
+    for name, package in extras(context.plan.settings).items():
+        lock = str(release.path / f"requirements-{name}.lock")
+        argv = [str(release.python), *_PIP, "-r", lock]
+        yield Command(context.system, argv, partial(_has_package, release, package), live=True)
+
+
+def _has_package(release: Release, name: str) -> bool:
+    """Whether a package is installed, and with it those that it needs: pip installs them before it."""
+    return any(release.path.glob(f".venv/lib/python3*/site-packages/{name}-*.dist-info"))
 
 
 def settings(context: Context) -> Iterator[Change]:

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from bus.clock import Clock
 from config.model import Output
 from forwarder.records import Record
 
@@ -31,11 +32,17 @@ class TooLargeError(SendError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an output works with: its id, its settings, and a folder that outlives a restart."""
+    """What an output works with: its id, its settings, and a folder of its own that outlives a restart.
+
+    `clock` is that of the house (None: this machine's), `home` the forwarder's own state folder, for what all
+    outputs share (None: `state`).
+    """
 
     name: str
     settings: Output
     state: Path
+    clock: Clock | None = None
+    home: Path | None = None
 
 
 class Sink(Protocol):
@@ -70,6 +77,9 @@ def open_sink(place: Place) -> Sink:
     try:
         kind = getattr(import_module(module), name)
     except ImportError as error:
-        raise RefusedError(f"{error.name} is not installed; next: boondock install says how") from error
+        raise RefusedError(
+            f"{error.name} is not installed; next: sudo boondock install; without an installed house"
+            f" .venv/bin/python -m pip install --require-hashes -r requirements-{place.settings.kind}.lock"
+        ) from error
     sink: Sink = kind(place)
     return sink

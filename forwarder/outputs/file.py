@@ -62,25 +62,25 @@ class FileSink:
     def send(self, records: Sequence[Record]) -> None:
         """Append records; all or none of them. Raises SendError."""
         try:
-            self._require_disk(self._path)
+            require_disk(self._path)
             self._append(records)
             if self._latest is not None:
                 self._latest.take(records, monotonic())
         except OSError as error:
-            raise _told(error, self._path) from error
+            raise told(error, self._path) from error
 
     def settle(self) -> None:
         """Put on disk what was written: the place of the output will be, too. Raises SendError."""
         if not self._unsaved or self._settings.sync == "never":
             return
         try:
-            self._require_disk(self._path)
+            require_disk(self._path)
             _sync(self._path)
         except FileNotFoundError:
             # Somebody has taken it away, with what was in it.
             log.warning("%s was taken away", self._path)
         except OSError as error:
-            raise _told(error, self._path) from error
+            raise told(error, self._path) from error
         self._unsaved = False
 
     def idle(self) -> None:
@@ -89,19 +89,12 @@ class FileSink:
             if self._latest is not None:
                 self._latest.write(monotonic())
         except OSError as error:
-            raise _told(error, Path(self._settings.latest or "")) from error
+            raise told(error, Path(self._settings.latest or "")) from error
 
     def close(self) -> None:
         """End the packing."""
         if self._packer is not None:
             self._packer.stop()
-
-    def _require_disk(self, path: Path) -> None:
-        """Raise SendError where a disk should be mounted and is not: the card must not fill instead."""
-        if is_missing(path):
-            raise SendError(
-                f"no disk is mounted for {path}: plug it in and mount it; nothing is lost meanwhile"
-            )
 
     def _append(self, records: Sequence[Record]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,27 +157,42 @@ class FileSink:
 
     def _write(self, text: bytes) -> None:
         """Append, whole or not at all. Raises OSError."""
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._left = append(self._path, text, sync=self._settings.sync == "always")
+        self._unsaved = self._settings.sync != "always"
+
+
+def require_disk(path: Path) -> None:
+    """Raise SendError where a disk should be mounted and is not: the card must not fill instead."""
+    if is_missing(path):
+        raise SendError(f"no disk is mounted for {path}: plug it in and mount it; nothing is lost meanwhile")
+
+
+def append(path: Path, content: bytes, *, sync: bool) -> tuple[int, int]:
+    """Append to a file, whole or not at all; `sync` puts it on disk. Raises OSError.
+
+    Returns its inode and its size.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        before = os.fstat(file).st_size
         try:
-            before = os.fstat(file).st_size
-            try:
-                rest = memoryview(text)
-                while rest:
-                    rest = rest[os.write(file, rest) :]
-                if self._settings.sync == "always":
-                    os.fsync(file)
-            except OSError:
-                # A full disk takes a part: what stands there ends with a whole record.
-                os.ftruncate(file, before)
-                raise
-            found = os.fstat(file)
-            self._left = (found.st_ino, found.st_size)
-            self._unsaved = self._settings.sync != "always"
-        finally:
-            os.close(file)
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            if sync:
+                os.fsync(file)
+        except OSError:
+            # A full disk takes a part: what stands there ends with a whole record.
+            os.ftruncate(file, before)
+            raise
+        found = os.fstat(file)
+        return found.st_ino, found.st_size
+    finally:
+        os.close(file)
 
 
-def _told(error: OSError, path: Path) -> SendError:
+def told(error: OSError, path: Path) -> SendError:
+    """Say what an error of a disk means, and what to do."""
     why = error.strerror or str(error)
     if error.errno == errno.ENOSPC:
         return SendError(

@@ -10,7 +10,7 @@ import msgspec
 from forwarder.outputs import Place
 from forwarder.outputs.http import Http
 from forwarder.records import Record
-from forwarder.shapes import is_template, is_void, media_type, text_of
+from forwarder.shapes import is_template, media_type, text_of, with_place
 
 SIGNATURE = "X-Boondock-Signature"
 _JSON = "application/json"
@@ -44,9 +44,7 @@ class WebhookSink:
         if not is_template(settings) and (settings.template is None or settings.format is not None):
             yield records
             return
-        # Who writes a text of his own has no place in it for what is void, unless he names it.
-        with_void = "{removed}" in (settings.template or "")
-        yield from ([record] for record in records if with_void or not is_void(record))
+        yield from ([record] for record in with_place(records, settings))
 
     def _post(self, key: str, records: Sequence[Record]) -> None:
         settings = self._place.settings

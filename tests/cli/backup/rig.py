@@ -31,6 +31,8 @@ FILES = {
     "var/lib/boondock-clock/house-clock.json": "{}",
     "var/lib/boondock-controller/relays.json": '{"pump": true}',
     "var/lib/boondock-controller/controller-access.log": "pump ON\n",
+    "var/lib/boondock-forwarder/signing-key.pem": "its key",
+    "var/lib/boondock-forwarder/outputs/history/cursor.json": "{}",
     "var/lib/boondock-collector-ble/collector_ble-devices.json": '{"devices": {}}',
     "var/lib/boondock-collector-ble/collector_ble-announced.json": "[]",
 }
@@ -38,6 +40,7 @@ STRANGERS = {
     "var/lib/boondock-install/update.json": "of this machine's software",
     "etc/credstore/nginx.key": "not ours",
     "var/lib/mosquitto/mosquitto.db": "not ours",
+    "var/lib/boondock-forwarder/outputs/history/history.chain": "a second token of a number would be a fork",
     "var/lib/boondock-backup/notes.txt": "no backup of backups",
     "var/lib/boondock-statistician/backups/statistics-20261127T033000000000Z.db": "the statistician's own",
     "var/lib/boondock-statistician/statistics.db.damaged": "of no use",

@@ -1,6 +1,7 @@
 """A whole installation in a folder: begun, interrupted anywhere, done again, taken back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -197,6 +198,32 @@ def test_a_page_brings_nginx_without_the_distributions_own_and_a_name_on_the_net
     assert not machine.at(f"{steps.UNITS}/{texts.PAGE}.d/20-broker.conf").exists()
     install(with_page(machine, ""))
     assert texts.PAGE not in machine.running()
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "table"),
+    [
+        ("signed", "joserfc", '[[output]]\nname = "out"\nkind = "signed"\n'),
+        ("gcloud", "google_cloud_pubsub", '[[output]]\nname = "out"\nkind = "gcloud"\n'),
+        ("notify", "apprise", '[[notify]]\nname = "phone"\nurl = "ntfy://van"\n'),
+    ],
+)
+def test_an_output_brings_the_packages_that_it_needs(
+    machine: Machine, kind: str, package: str, table: str
+) -> None:
+    context = machine.context()
+    install(context)
+    assert not any(" pip " in one for one in machine.ran)
+    changed = Context(replace(context.plan, toml=f"{TOML}\n{table}"), machine)
+    assert f"requirements-{kind}.lock" in "\n".join(steps.show_steps(STEPS, changed))
+    install(changed)
+    (pip,) = [one for one in machine.ran if " pip " in one]
+    assert pip.endswith(f"install --require-hashes -r {context.release.path}/requirements-{kind}.lock")
+    site = context.release.path / ".venv/lib/python3.11/site-packages"
+    (site / f"{package}-1.0.dist-info").mkdir(parents=True)
+    machine.ran.clear()
+    install(changed)
+    assert not any(" pip " in one for one in machine.ran)
 
 
 def test_an_nginx_that_was_here_before_goes_on(machine: Machine) -> None:
