@@ -85,6 +85,8 @@ def test_what_nobody_can_have_read_is_not_noted(store: Store) -> None:
         store.states.put([State(START + 5 * HOUR, 1, 1.0, None)])
         store.states.remove([(START + 5 * HOUR, 1)])
         store.statistics.put(Table.FIVE_MINUTES, [StoredRow(1, START + 5 * HOUR, Row(mean=1.0), 0)])
+        store.statistics.add_run(START + 2 * HOUR)
+        store.engine.run("DELETE FROM runs WHERE start >= ?", (START + 2 * HOUR,))
     assert noted(store) == []
 
 
