@@ -221,6 +221,9 @@ ROWS: Rows = {
     "grid_import_energy": measured("Grid import", "Wh", step=1, role="grid"),
     "grid_export_energy": measured("Grid export", "Wh", step=1, optional=True),
     "last_half_hour_energy": measured("Import of the last half hour", "Wh", state_class=TOTAL),
+    "half_hour_import_energy": measured(
+        "Grid import at the last half hour", "Wh", state_class="", step=1, diagnostic=True
+    ),
     "coefficient": Row(entity=Entity(name="Coefficient", precision=0, diagnostic=True)),
     "energy_unit": Row(entity=Entity(name="Energy unit", unit="Wh", precision=1, diagnostic=True)),
     "signal_strength": as_optional(BLE_ROWS[RSSI]),
@@ -269,7 +272,11 @@ class RouteBMeter:
         except (BadRecordError, RefusedError) as error:
             reasons["grid_import_energy"] = f"hours missed could not be filled in: {error}"
         last, since = self._last_half_hour(said)
-        values = said.values | {_LAST_HALF_HOUR: last, "signal_strength": line.signal()}
+        values = said.values | {
+            _LAST_HALF_HOUR: last,
+            "half_hour_import_energy": in_wh(said.counts, said.scale),
+            "signal_strength": line.signal(),
+        }
         return Decoded(
             self._present(values),
             unknown=said.unknown,
