@@ -99,7 +99,8 @@ class PubSubSink:
             return SendError(f"{self._server} did not answer in {self._timeout:g} s; it is sent again later")
         if isinstance(error, api.ServiceUnavailable):
             return SendError(
-                f"{self._server} cannot be reached, or is busy; it is sent again later; it says: {said}"
+                f"{self._server} cannot be reached, or is busy: is there Internet? It is sent again later; it"
+                f" says: {said}"
             )
         if isinstance(error, GoogleAuthError):
             return SendError(f"the credentials cannot be used now; it is sent again later; it says: {said}")

@@ -83,6 +83,24 @@ def test_what_the_image_copies_exists(compose: Compose) -> None:
         assert (ROOT / source).exists(), source
 
 
+@pytest.mark.parametrize("extras", ["", "signed", "signed gcloud"])
+def test_the_image_has_what_outputs_need_if_it_is_asked_for(
+    compose: Compose, tmp_path: Path, extras: str
+) -> None:
+    build = compose["services"]["forwarder"]["build"]
+    assert build["args"] == {"EXTRAS": "${BOONDOCK_EXTRAS:-}"}
+    recipe = build["dockerfile_inline"].replace("$$", "$")
+    (line,) = re.findall(r"^RUN (for .*?done)$", recipe, re.MULTILINE | re.DOTALL)
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\necho "$@"\n')
+    pip.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "EXTRAS": extras}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=True)
+    locks = [words.split()[-1] for words in done.stdout.splitlines()]
+    assert locks == [f"requirements-{extra}.lock" for extra in extras.split()]
+    assert all((ROOT / lock).exists() for lock in locks)
+
+
 def test_the_broker_template_has_the_line_that_is_replaced(compose: Compose) -> None:
     script = compose["services"]["mosquitto"]["command"][-1]
     found = re.match(r"sed 's/(.*?)/", script)

@@ -235,9 +235,9 @@ def test_what_the_key_signed_but_is_no_token_is_told(tmp_path: Path) -> None:
     for payload in (b"{}", b'{"seq": "1"}', b"[]", b"\xff", b"[" * 100_000):
         # Half of the signatures that another library makes are of the other kind.
         made = (jwt.PyJWS().encode(payload, private, "ES256", headers=name).encode() for _ in range(64))
-        found = {wrong(key, [token]) for token in made}
-        assert (1, "it was changed: its signature is written in another way") in found
-        assert any(one and "it is no token of an output" in one[1] for one in found)
+        told = {wrong(key, [token]) for token in made}
+        assert (1, "it was changed: its signature is written in another way") in told
+        assert any(one and "it is no token of an output" in one[1] for one in told)
 
 
 def test_every_token_is_read_alike_by_another_library(folder: Path, key: Key, chain: list[bytes]) -> None:

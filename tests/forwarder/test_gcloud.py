@@ -137,7 +137,7 @@ def test_a_thousand_records_go_at_once(cloud: "PubSub") -> None:
         ("INVALID_ARGUMENT", RefusedError, "does not take this record; next: look at the schema"),
         ("FAILED_PRECONDITION", RefusedError, "takes nothing as it is set up; next: look at it"),
         ("UNIMPLEMENTED", RefusedError, "no server of Pub/Sub; next: check url"),
-        ("UNAVAILABLE", SendError, "cannot be reached, or is busy; it is sent again later"),
+        ("UNAVAILABLE", SendError, "cannot be reached, or is busy: is there Internet?"),
         ("RESOURCE_EXHAUSTED", SendError, "has trouble; it is sent again later"),
         ("INTERNAL", SendError, "has trouble; it is sent again later"),
         ("ABORTED", SendError, "has trouble; it is sent again later"),

@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -347,6 +348,17 @@ def test_a_place_that_is_away_is_told_and_nothing_is_lost(tmp_path: Path, torn: 
     to.send([soc(1)])
     found = (stick / "log").read_text().splitlines()
     assert len(read_chain(found, public_pem(tmp_path / "state"))) == 2
+
+
+def test_a_library_that_is_missing_is_named_with_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    for name in ("forwarder.tokens", "forwarder.outputs.signed"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    place = Place("x", Output(kind="signed", path=str(tmp_path / "log")), tmp_path)
+    with pytest.raises(RefusedError, match=r"^joserfc is not installed; .*requirements-signed\.lock$"):
+        open_sink(place)
 
 
 def test_the_check_in_the_docs_reads_our_tokens(tmp_path: Path) -> None:
