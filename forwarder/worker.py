@@ -31,8 +31,6 @@ EVERY_S, SELDOM_S = 5.0, 60.0
 LONGEST_S = 900.0
 # After no answer, and after one that the statistician refuses, seconds.
 _UNANSWERED_S, _REFUSED_S = 5.0, 60.0
-# From how far back samples learn what is in force, ms.
-_LOOK_BACK_MS = 900_000
 # After so many batches that were taken, twice as many records are tried again.
 _GROW_AFTER = 50
 
@@ -140,7 +138,7 @@ class Worker:
             where = Cursor(start=0)
         elif where is None and self._sampler is not None:
             now = self._times.wall()
-            where = Cursor(start=max(0, now - _LOOK_BACK_MS), sampled=now)
+            where = Cursor(start=now, sampled=now)
         if self.cursor.damaged:
             text = "where it was cannot be read: it begins again with all that is kept; keys are the same"
             self._tell(Note(self._name, "cursor", text, "lost_cursors"))
@@ -306,7 +304,7 @@ class Worker:
         """Begin anew where the statistician finds the cursor wrong, else wait."""
         if refusal.text.startswith("after") and self._where.after is not None:
             newest = self._where.sampled if self._sampler is not None else self._where.ts
-            start = max(0, (newest or 0) - (_LOOK_BACK_MS if self._sampler is not None else 0))
+            start = newest or 0
             self._move(structs.replace(self._where, after=None, start=start, known={}, gap_end=None))
             text = f"its place is not valid any more ({refusal.text}): it goes on from {to_iso(start)}"
             self._tell(Note(self._name, "cursor", text, "lost_cursors"))

@@ -58,7 +58,8 @@ class _Cursor(Struct, array_like=True, forbid_unknown_fields=True):
     """Where a reader is: what it has passed in the order of KINDS, and the last entry it has read, by number.
 
     `told` is up to when it knows of what is gone, by kind; `hours` where it is in the hours that stand for
-    that, and `inside` in an entry: its number, and a place.
+    that, and `inside` in an entry: its number, and a place. `known` is the last entity, by number, of which
+    it was told what held where it began (None: all).
     """
 
     version: Literal[1]
@@ -67,6 +68,7 @@ class _Cursor(Struct, array_like=True, forbid_unknown_fields=True):
     told: dict[What, _Number]
     hours: _At | None
     inside: tuple[_Number, _At] | None
+    known: _Number | None
 
 
 def _decoded(text: str) -> _Cursor:
@@ -228,7 +230,8 @@ class _Page:
     def _begin(self, start: int | None) -> _Cursor:
         ends = [self._horizons[kind].before for kind in KINDS]
         one, two, three = [(max(0, end if start is None else min(start, end)), 0) for end in ends]
-        return _Cursor(1, (one, two, three), self._feed.newest(), {}, None, None)
+        known = 0 if start and "reading" in self._kinds else None
+        return _Cursor(1, (one, two, three), self._feed.newest(), {}, None, None, known)
 
     def parts(self) -> Iterator[Part | None]:
         """Yield the answer; a None is a moment for others."""
@@ -247,6 +250,7 @@ class _Page:
     def _all(self) -> Iterator[None]:
         yield from self._choose()
         self._see_what_is_not_there()
+        yield from self._what_was_known()
         yield from self._entries()
         self._see_what_is_gone()
         yield from self._hours()
@@ -258,6 +262,20 @@ class _Page:
                 self._lives[live.record.id] = live
             if count % _AT_ONCE == 0:
                 yield None
+
+    def _what_was_known(self) -> Iterator[None]:
+        """Add the states in force where the reader began."""
+        at = self._places["reading"].time
+        while self._cursor.known is not None:
+            rest = sorted(number for number in self._lives if number > self._cursor.known)[:_AT_ONCE]
+            states = self._store.states.in_force([self._lives[number].record for number in rest], at)
+            for number in rest:
+                if number in states:
+                    self._add("reading", states[number])
+                self._cursor.known = number
+            if not rest:
+                self._cursor.known = None
+            yield None
 
     def _see_what_is_not_there(self) -> None:
         """Go back to what this database has, for a reader of another one or of a later state of this one."""

@@ -51,6 +51,10 @@ class Feed:
             )
         found = self.changes[at : at + int(str(params["limit"]))]
         end = at + len(found)
+        if params.get("start"):
+            # What held then comes first.
+            held = [one for one in self.changes[:at] if isinstance(one, Reading)]
+            found = [*{one.entity: one for one in held}.values(), *found]
         return Page(tuple(found), f"{self.version}.{end}", end < len(self.changes), self.until)
 
 

@@ -68,15 +68,15 @@ def test_columns_choose_and_name_the_values(tmp_path: Path) -> None:
     assert bench.feed.asked[0]["entities"] == ("fresh_water.level", "smartshunt.soc")
 
 
-def test_a_new_output_learns_what_is_in_force_from_the_last_quarter_of_an_hour(tmp_path: Path) -> None:
+def test_a_new_output_learns_what_is_in_force(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Output(kind="stdout", records=("samples",), interval=60.0))
-    bench.feed.changes += [reading(-1000, 1.0, "far.gone"), reading(-600, 90.0)]
+    bench.feed.changes += [reading(-9000, 1.0, "slow.one"), reading(-700, 80.0), reading(-600, 90.0)]
     bench.feed.until = NOON_MS
     bench.run(30)
     assert values(bench) == []
     bench.feed.until = NOON_MS + 60_000
     bench.run(40)
-    assert values(bench) == [(60, {"smartshunt.soc": 90.0})]
+    assert values(bench) == [(60, {"slow.one": 1.0, "smartshunt.soc": 90.0})]
 
 
 def test_samples_that_were_missed_are_made_later(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_a_place_that_is_not_valid_any_more_goes_on_from_the_newest_time(tmp_pat
     bench.feed.changes += [reading(10)]
     bench.worker.news()
     bench.run(6)
-    assert bench.taken.keys == [reading(n).key for n in (*range(10), 9, 10)]
+    assert bench.taken.keys == [reading(n).key for n in (*range(10), 8, 9, 10)]
     assert "another version" in bench.notes[0]
 
 

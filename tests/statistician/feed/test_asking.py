@@ -31,14 +31,14 @@ def cursor(*items: Json) -> str:
         ({"after": "x"}, "after: allowed is the `after` of the answer before; begin anew with start"),
         ({"after": "bm8="}, "after: allowed is the `after`"),
         ({"after": cursor(1, 2)}, "after: allowed is the `after`"),
-        ({"after": cursor(1, [[1, 2]] * 3, 2**70, {}, None, None)}, "after: allowed is the `after`"),
-        ({"after": cursor(1, [[-1, 2]] * 3, 0, {}, None, None)}, "after: allowed is the `after`"),
+        ({"after": cursor(1, [[1, 2]] * 3, 2**70, {}, None, None, None)}, "after: allowed is the `after`"),
+        ({"after": cursor(1, [[-1, 2]] * 3, 0, {}, None, None, None)}, "after: allowed is the `after`"),
         (
             {"after": cursor(2, 5)},
             "after: another version of this software has made it; begin anew with start",
         ),
         (
-            {"after": cursor(1, [[1, 0]] * 3, 0, {}, None, None), "start": 0},
+            {"after": cursor(1, [[1, 0]] * 3, 0, {}, None, None, None), "start": 0},
             "start: it does not go with after",
         ),
         ({"entities": ["van"]}, "entities: 'van' is no name; allowed is device.entity"),

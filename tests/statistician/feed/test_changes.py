@@ -69,8 +69,24 @@ def test_start_begins_at_a_time(rig: AskingRig) -> None:
     measure(rig, 20)
     reader = Reader(start=START + 10 * MINUTE)
     reader.read_all(rig)
-    assert min(key[2] for key in reader.held) == START + 10 * MINUTE
+    before = [key for key in reader.held if key[2] < START + 10 * MINUTE]
+    # What held then, and all since.
+    assert sorted(before) == [("reading", f"van.{name}", START + 9 * MINUTE) for name in ("total", "volt")]
+    assert min(key[2] for key in reader.held if key not in before) == START + 10 * MINUTE
     assert not reader.gaps
+
+
+def test_what_held_where_a_reader_begins_comes_first_however_small_its_pages(rig: AskingRig) -> None:
+    names = [f"d{n}" for n in range(7)]
+    for name in names:
+        rig.reading(name, {"soc": 50.0})
+    measure(rig, 30)
+    reader = Reader(start=START + 20 * MINUTE)
+    found = reader.read_all(rig, limit=2)
+    first = [one["entity"] for one in found[:9]]
+    assert sorted(first) == [*(f"{name}.soc" for name in names), "van.total", "van.volt"]
+    assert all(from_iso(one["ts"]) < START + 20 * MINUTE for one in found[:9])
+    assert len([one for one in found if one.get("entity") == "d0.soc"]) == 1
 
 
 def test_a_late_reading_and_the_rows_it_corrects_come_again_with_a_higher_rev(rig: AskingRig) -> None:
