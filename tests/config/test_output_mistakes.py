@@ -1,9 +1,12 @@
 """Mistakes in what an output sends: columns, template, times, files; one line each."""
 
+import re
+
 import pytest
 
 from forwarder.checking import find_mistakes
 from tests.config.conftest import Machine
+from tests.house import ROOT
 
 SAMPLES = """
 [[output]]
@@ -74,4 +77,14 @@ def test_a_crontab_line_that_is_none_is_told(machine: Machine, cron: str) -> Non
     (mistake,) = find_mistakes(machine.settings(), "boondock.toml")
     assert (mistake.key, cron in mistake.wrong) == ("output.log.cron", True)
     machine.says(SAMPLES.replace("interval = 60", 'cron = "*/5 * * * *"'))
+    assert find_mistakes(machine.settings(), "boondock.toml") == []
+
+
+PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("table", re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL))
+def test_every_output_of_the_page_is_right(machine: Machine, table: str) -> None:
+    machine.says(table)
+    assert len(machine.settings().output) == table.count("[[output]]")
     assert find_mistakes(machine.settings(), "boondock.toml") == []
