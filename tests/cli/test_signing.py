@@ -1,6 +1,7 @@
 """`boondock key` and `boondock verify`, as their users see them."""
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -190,3 +191,25 @@ def test_a_house_that_runs_here_has_its_key_where_it_keeps_all(
     assert "PUBLIC KEY" in capsys.readouterr().out
     write_running(tmp_path, running)
     assert str(tmp_path / "kept") in (tmp_path / "running.json").read_text()
+
+
+def test_an_installed_house_has_its_key_where_its_forwarder_keeps_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, state = tmp_path / "boondock.toml", tmp_path / "boondock-forwarder"
+    file.touch()
+    monkeypatch.setattr("cli.house.INSTALLED", file)
+    monkeypatch.setattr("cli.house.runs", list)
+    monkeypatch.setattr(signing, "STATE", state)
+    with pytest.raises(
+        CommandError, match=r"signs nothing yet; next: an .* of kind signed, then sudo boondock"
+    ):
+        signing.key(config=file)
+    state.mkdir()
+    if os.geteuid() == 0:
+        os.chown(state, 4711, 4712)
+    signing.key(config=file)
+    made = (state / "signing-key.pem").stat()
+    assert (made.st_uid, made.st_gid) == (state.stat().st_uid, state.stat().st_gid)
+    assert stat.S_IMODE(made.st_mode) == 0o600
+    assert "PUBLIC KEY" in capsys.readouterr().out
