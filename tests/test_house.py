@@ -44,6 +44,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("*", SERVICE),
 )
 HOMES: dict[str, tuple[str, ...]] = {
+    "apprise": ("forwarder/tell.py",),
     "msgspec": ("*",),
     "annotated_types": ("config/model*.py",),
     "minimalmodbus": ("collector/transports/modbus_rtu.py",),
@@ -99,6 +100,7 @@ TOP = frozenset(
         "requirements.lock",
         "requirements-dev.lock",
         "requirements-gpio.lock",
+        "requirements-notify.lock",
         "requirements-page.lock",
         "Dockerfile",
     }
@@ -127,6 +129,7 @@ CLI_MAY = (
     "collector.device",
     "collector.read",
     "controller.conditions",
+    "forwarder.tell",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",
