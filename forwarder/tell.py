@@ -18,16 +18,19 @@ LIMIT_S = 90.0
 ANSWER_S = 30.0
 _MISSING = "Apprise is not installed; next: docs/alarms.md says how it is"
 _CHECK = "next: compare `url` with docs/alarms.md"
-# What the log of Apprise says, and what it means; the first that fits counts.
+# What the log of Apprise says, and what it means; the first that fits counts. ntfy adds two digits.
 _REASONS = (
     (
-        r"error=40[13]\b|\(53[045], ",
+        r"error=40[13](\d\d)?\b|\(53[045], ",
         f"the service refuses the login; {_CHECK}: user, password or token",
     ),
-    (r"error=404\b|\(55[0-4], ", f"the service knows no such receiver; {_CHECK}: topic, chat or address"),
-    (r"error=429\b|\(4[25]1, ", "the service takes no more messages for now; it is tried again"),
-    (r"error=4\d\d\b", f"the service does not take the message; {_CHECK}"),
-    (r"error=5\d\d\b", "the service has an error of its own; it is tried again"),
+    (
+        r"error=404(\d\d)?\b|\(55[0-4], ",
+        f"the service knows no such receiver; {_CHECK}: topic, chat or address",
+    ),
+    (r"error=429(\d\d)?\b|\(4[25]1, ", "the service takes no more messages for now; it is tried again"),
+    (r"error=4\d\d(\d\d)?\b", f"the service does not take the message; {_CHECK}"),
+    (r"error=5\d\d(\d\d)?\b", "the service has an error of its own; it is tried again"),
     (
         r"error=3\d\d\b",
         f"the service has moved; {_CHECK}: with an s at the end of ntfy, mailto and the like it is encrypted",
@@ -105,7 +108,9 @@ class Child:
 
 def reason(log: str) -> str:
     """Say what a log of Apprise means, in a sentence with the next step."""
-    return next(words for pattern, words in _REASONS if re.search(pattern, log))
+    # The message itself says nothing of what went wrong.
+    found = "\n".join(line for line in log.splitlines() if "ayload" not in line)
+    return next(words for pattern, words in _REASONS if re.search(pattern, found))
 
 
 def send(url: str, title: str, body: str, mood: str) -> str | None:
@@ -124,6 +129,8 @@ def send(url: str, title: str, body: str, mood: str) -> str | None:
         image_url_mask="",
         async_mode=False,
         storage_mode="memory",
+        # Followed, the message would be lost on the way, and the page that is there would say it was taken.
+        http_redirects=False,
     )
     sender = apprise.Apprise(asset=asset)
     with apprise.LogCapture(level=logging.DEBUG, fmt="%(message)s") as log:
