@@ -30,6 +30,7 @@ COMMANDS = {
     "import": "cli.csv_import:import_csv",
     "fix": "cli.fix",
     "rule": "cli.rule",
+    "notify": "cli.notify",
     "log": "cli.history",
     "broker": "cli.broker.setup",
     "phone": "cli.phone",

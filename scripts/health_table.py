@@ -34,6 +34,7 @@ OWNERS = "Collectors and the controller"
 COLLECTORS = "Collectors"
 CONTROLLER = "The controller"
 STATISTICIAN = "The statistician"
+FORWARDER = "The forwarder"
 
 _TABLES: dict[tuple[str, Kind], str] = {
     (EVERY, "counter"): """
@@ -251,5 +252,19 @@ unusable | values in the database that no version of this software writes; they 
 rows | an entity has no row, by an error of this software; all others have | report it
 backup | there is no new copy of the database | look at the disk
 backup_of_everything | the nightly backup went wrong, and why, or is old | do what it says
+""",
+    (FORWARDER, "counter"): """
+sent_notifications.<name> | messages that a service took, by the `[[notify]]` table |
+failed_notifications.<name> | messages that did not go out; each is tried again | look at the problem
+ `notify.<name>`
+delayed_notifications.<name> | alarms that waited for the end of the quiet hours |
+joined_alarms.<name> | alarms that waited so long that only their number is told | nothing; many of them: look
+ at what comes and goes
+""",
+    (FORWARDER, "problem"): """
+notify.<name> | alarms wait to be told: the newest message did not go out, and why | do what it says; then
+ `boondock notify test`
+notifications | the file of what was told cannot be read or written: after a restart an alarm may be told
+ twice | look at the disk
 """,
 }

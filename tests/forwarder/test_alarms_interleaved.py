@@ -53,7 +53,7 @@ class World:
     stood: dict[tuple[str, str], Stood] = field(default_factory=dict)
     words: dict[str, tuple[str, int]] = field(default_factory=dict)
     sent: list[tuple[float, Letter]] = field(default_factory=list)
-    turns: int = 0
+    used: set[int] = field(default_factory=set)
 
     def do(self, what: str, how: object) -> None:
         """Do one step."""
@@ -90,9 +90,11 @@ class World:
             state = "acknowledged"
             self.current(alarm).acknowledged = self.rig.now
         else:
-            # No two have the same time.
-            self.turns += 1
-            since = self.rig.wall + self.turns
+            # No two begin or end in one millisecond, not even where the clock was set back.
+            since = self.rig.wall
+            while since in self.used:
+                since += 1
+            self.used.add(since)
             if state == "ok":
                 state = "active"
             else:
@@ -161,9 +163,8 @@ def check_one(found: list[tuple[float, bool]], stood: Stood, table: Notify) -> N
     assert len(ends) <= 1
     if begins:
         assert len(ends) == (1 if table.resolve else 0)
-        again = (
-            0 if table.repeat is None else (min(ended, acknowledged, begins[-1]) - begins[0]) / table.repeat
-        )
+        until = min(ended, acknowledged, begins[-1])
+        again = 0.0 if table.repeat is None else max(0.0, until - begins[0]) / table.repeat
         assert len(begins) - 1 <= again
     assert begins == [] or ends == [] or begins[-1] < ends[0]
     assert all(at <= min(ended, acknowledged) for at in begins[1:])

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -95,6 +96,15 @@ def test_an_address_that_is_wrong_is_told(url: str, words: str) -> None:
     said = tell_now(url.format(port=free_port()), TITLE, BODY)
     assert words in said
     assert "hidden" not in said
+
+
+def test_each_address_of_the_page_is_one_that_apprise_can_use() -> None:
+    import apprise  # noqa: PLC0415 — skipped above where it is not installed
+
+    page = Path(__file__).parents[2] / "docs" / "alarms.md"
+    urls = re.findall(r'^url = "(.*)"$', page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(urls) >= 9
+    assert [url for url in urls if apprise.Apprise.instantiate(url) is None] == []
 
 
 def test_a_service_that_does_not_speak_tls_is_told() -> None:
