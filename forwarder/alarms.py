@@ -276,7 +276,7 @@ class Recipient:
             due = [one for one in due if one.alarm not in lately]
         if not due or left < 1 or now < self.queue.next_try:
             return None
-        if self.queue.failures == 0 and now < min(one.due or 0.0 for one in due) + GROUP_S:
+        if now < min(one.due or 0.0 for one in due) + GROUP_S:
             return None
         written = _write(due, self.queue.joined, self._titles, present)
         if left > 2:

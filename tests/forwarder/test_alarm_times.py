@@ -63,3 +63,8 @@ def test_what_passed_since_the_last_run(
 ) -> None:
     mark = Mark(500.0, 1000.0, "a", START_MS, right=True)
     assert passed(mark, monotonic=monotonic, boot=boot, wall=wall, right=right) == seconds
+
+
+def test_a_wrong_clock_of_the_last_run_says_nothing_of_what_passed() -> None:
+    mark = Mark(500.0, 1000.0, "a", START_MS, right=False)
+    assert passed(mark, monotonic=20.0, boot="b", wall=START_MS + 90_000, right=True) == 0.0

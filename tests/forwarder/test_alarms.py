@@ -54,6 +54,17 @@ def test_an_end_is_not_told_without_resolve() -> None:
     assert rig.recipient.queue.episodes == []
 
 
+def test_without_resolve_an_end_is_in_no_message_of_another_alarm() -> None:
+    rig = Rig(replace(ALL, resolve=False))
+    rig.say("low", "active")
+    rig.pass_(60)
+    rig.say("water", "active")
+    rig.pass_(20)
+    rig.say("low", "ok")
+    (letter,) = rig.pass_(3600)
+    assert letter.title == "Fresh water low"
+
+
 def test_what_was_over_before_it_was_told_is_one_message() -> None:
     rig = Rig()
     rig.say("low", "active")
@@ -90,6 +101,15 @@ def test_it_is_repeated_until_somebody_acknowledges_it() -> None:
     assert rig.pass_(2 * 3600) == []
     rig.say("low", "ok")
     assert len(rig.pass_(60)) == 1
+
+
+def test_what_was_acknowledged_before_it_was_told_is_not_repeated() -> None:
+    rig = Rig(replace(ALL, repeat=3600.0))
+    begin = rig.wall
+    rig.say("low", "active")
+    rig.pass_(10)
+    rig.say("low", "acknowledged", since=begin)
+    assert len(rig.pass_(3 * 3600)) == 1
 
 
 def test_it_is_not_repeated_after_its_end() -> None:

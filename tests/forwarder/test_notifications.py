@@ -132,6 +132,29 @@ def test_a_restart_neither_tells_twice_nor_forgets(tmp_path: Path, ntfy: Ntfy) -
     assert len(ntfy.pushed) == 2
 
 
+@pytest.mark.parametrize("phase", range(5))
+def test_what_was_told_is_on_disk_at_once(tmp_path: Path, ntfy: Ntfy, phase: int) -> None:
+    house = House(tmp_path, phone=Notify(url=ntfy.url("van")))
+    house.pass_(phase)
+    house.hear("low", "active")
+    while not house.journal.counters["sent_notifications.phone"]:
+        house.pass_(1)
+    kept = json.loads((tmp_path / FILE).read_bytes())
+    assert len(kept["queues"]["phone"]["sent"]) == 1
+
+
+def test_the_time_that_it_was_off_counts(tmp_path: Path, ntfy: Ntfy) -> None:
+    house = House(tmp_path, phone=Notify(url=ntfy.url("van"), after=3600.0))
+    begin = house.time.wall_ms
+    house.hear("low", "active", begin)
+    house.pass_(10)
+    house.time.pass_(3600)
+    house.start()
+    house.hear("low", "active", begin)
+    house.pass_(GROUP_S)
+    assert len(ntfy.pushed) == 1
+
+
 def test_what_is_on_its_way_at_the_end_is_waited_for(tmp_path: Path, ntfy: Ntfy) -> None:
     house = House(tmp_path, phone=Notify(url=ntfy.url("van")))
     begin = house.time.wall_ms
