@@ -4,7 +4,7 @@ Seconds called `now` count on one time line that goes on over restarts (`passed`
 ms since 1970, as the house clock has them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from math import ceil
@@ -26,8 +26,6 @@ MOST_WAITING = 200
 # until that is back. So many are known of an alarm.
 AGAIN_S = 120.0
 _MOST_HEARD = 10
-# The first pause after a failure, and the longest, seconds.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 900.0
 # Lines and characters of a message: it is read on a phone, and some services take 1024 characters.
 _LINES, _LONGEST = 6, 900
 _LONGEST_LINE = 240
@@ -327,11 +325,10 @@ class Recipient:
         else:
             episode.due = None if episode.acknowledged else self._next(now)
 
-    def failed(self, now: float, chance: float) -> None:
-        """Note that a message has not gone; `chance` from 0 to 1 spreads the next try."""
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self.queue.failures, 10))
+    def failed(self, now: float, pause: Callable[[int], float]) -> None:
+        """Note that a message has not gone; `pause` makes the seconds until the next try of the failures."""
         self.queue.failures += 1
-        self.queue.next_try = now + longest * (0.5 + chance / 2)
+        self.queue.next_try = now + pause(self.queue.failures)
 
     def waiting(self) -> int:
         """Count what waits to be told."""

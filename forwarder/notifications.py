@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.clock import Clock
-from bus.events import Message, Subscription
+from bus.events import Message
 from bus.health import Journal
 from bus.messages import BadMessageError, decode_alarm, machine_zone
 from bus.state_files import KeptFile
@@ -18,6 +18,7 @@ from config.conditions import title_of
 from config.model import Settings
 from forwarder.alarms import Letter, Mark, Present, Queue, Recipient, passed
 from forwarder.tell import Child
+from forwarder.worker import pause
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,6 @@ class Kept(Struct):
 
     mark: Mark
     queues: dict[str, Queue]
-
-
-def subscription(topics: Topics) -> Subscription:
-    """Return the filter of all alarms; what the broker has kept of them counts."""
-    return Subscription(filter=topics.every(Verb.ALARM))
 
 
 @dataclass(slots=True)
@@ -160,10 +156,10 @@ class Notifications:
 
     def _failed(self, name: str, way: _Way, now: float, why: str) -> None:
         # How the next try is spread is no secret.
-        way.recipient.failed(now + self._ahead, random.random())  # noqa: S311 — see above
+        way.recipient.failed(now + self._ahead, lambda failures: pause(failures, random.random()))  # noqa: S311 — see above
         self._journal.count(f"failed_notifications.{name}")
         waiting = way.recipient.waiting()
-        text = f"{waiting} alarms wait to be told, and are tried again at most 15 min apart: {why}"
+        text = f"alarms wait to be told ({waiting}), and are tried again at most 15 min apart: {why}"
         if self._journal.problem(f"notify.{name}", text, self._clock.wall()):
             log.warning("notify.%s: %s", name, text)
 

@@ -8,6 +8,7 @@ import msgspec
 from bus.messages import Alarm, to_iso
 from config.model import Notify
 from forwarder.alarms import Letter, Present, Queue, Recipient
+from forwarder.worker import pause
 
 ALL = Notify(url="ntfy://x")
 TITLES = {"low": "House battery low", "water": "Fresh water low", "shore": "Shore power lost"}
@@ -63,7 +64,7 @@ class Rig:
             self.recipient.sent(letter, self.now)
             self.letters.append(letter)
         elif letter is not None:
-            self.recipient.failed(self.now, 1.0)
+            self.recipient.failed(self.now, lambda failures: pause(failures, 1.0))
 
     def restart(self) -> None:
         """End and start again with what was kept."""

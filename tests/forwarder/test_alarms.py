@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from forwarder.alarms import AGAIN_S, GROUP_S, LONGEST_PAUSE_S, Letter
+from forwarder.alarms import AGAIN_S, GROUP_S, Letter
+from forwarder.worker import LONGEST_S
 from tests.forwarder.recipient import ALL, START_MS, Rig
 
 
@@ -219,23 +220,11 @@ def test_a_long_time_without_network_is_one_message_with_all_that_happened() -> 
     rig.say("low", "ok")
     rig.pass_(86400 - 3900, step=30.0)
     rig.works = True
-    (letter,) = rig.pass_(LONGEST_PAUSE_S + 60)
+    (letter,) = rig.pass_(LONGEST_S + 60)
     assert (letter.title, letter.body) == (
         "House battery low: over",
         "Since 14:05 yesterday; it ended 15:10 yesterday",
     )
-
-
-def test_the_pauses_between_tries_grow_to_a_quarter_of_an_hour() -> None:
-    rig = Rig()
-    pauses = []
-    for _ in range(12):
-        rig.recipient.failed(rig.now, 1.0)
-        pauses.append(rig.recipient.queue.next_try - rig.now)
-    assert pauses[:3] == [10, 20, 40]
-    assert pauses[-1] == LONGEST_PAUSE_S
-    rig.recipient.failed(rig.now, 0.0)
-    assert rig.recipient.queue.next_try - rig.now == LONGEST_PAUSE_S / 2
 
 
 def test_of_a_thousand_alarms_the_newest_are_kept_and_all_are_counted() -> None:
@@ -249,7 +238,7 @@ def test_of_a_thousand_alarms_the_newest_are_kept_and_all_are_counted() -> None:
     rig.say("water", "active")
     assert len(rig.recipient.queue.episodes) == 200
     rig.works = True
-    (letter,) = rig.pass_(LONGEST_PAUSE_S + 60)
+    (letter,) = rig.pass_(LONGEST_S + 60)
     assert "House battery low: 500 times, the last since 19:37; it ended 19:38" in letter.body
     assert "Fresh water low: Charge soon" in letter.body
     assert rig.recipient.joined == 301

@@ -83,10 +83,10 @@ def test_a_service_that_fails_is_told_in_health_until_it_recovers(tmp_path: Path
     house.hear("low", "active")
     house.pass_(120)
     failed = house.journal.counters["failed_notifications.phone"]
-    assert 3 <= failed <= 5
+    assert failed >= 5
     problem = house.journal.problems["notify.phone"]
     assert problem == (
-        "1 alarms wait to be told, and are tried again at most 15 min apart: "
+        "alarms wait to be told (1), and are tried again at most 15 min apart: "
         "the service has an error of its own; it is tried again"
     )
     ntfy.status = 200
