@@ -5,7 +5,7 @@ ms since 1970, as the house clock has them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from math import ceil
 from typing import Literal
@@ -45,13 +45,17 @@ class Moment(Struct, frozen=True):
 
 
 class Present(Struct, frozen=True):
-    """Now, by the house clock: wall ms, offset in ms, whether the clock is right; the boot and the zone."""
+    """Now, by the house clock: wall ms, offset in ms, whether the clock is right; the boot and the zone.
+
+    No time before `earliest` ms can be true.
+    """
 
     wall: int
     offset: int
     right: bool
     boot: str
     zone: tzinfo
+    earliest: int
 
 
 class Mark(Struct, frozen=True):
@@ -72,7 +76,7 @@ def passed(mark: Mark, *, monotonic: float, boot: str, wall: int, right: bool) -
 
 
 def moment_of(since: str, present: Present) -> Moment:
-    """Date what the controller has just said, by the clock that it was said with. Raises BadMessageError."""
+    """Date what the controller has just said, by the clock that it was said with. Raises ValueError."""
     ms = from_iso(since)
     # Older than this boot: it was said by a clock of before, and this one cannot correct it.
     earlier = ms < present.offset
@@ -81,12 +85,8 @@ def moment_of(since: str, present: Present) -> Moment:
 
 
 def is_lost(ms: int, present: Present) -> bool:
-    """Whether a time cannot be true: before this software was made, or ahead of a right clock."""
-    return ms < EARLIEST_MS or (present.right and ms > present.wall + _AHEAD_MS)
-
-
-# No alarm is older than this software.
-EARLIEST_MS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp()) * 1000
+    """Whether a time cannot be true: too early, or ahead of a right clock."""
+    return ms < present.earliest or (present.right and ms > present.wall + _AHEAD_MS)
 
 
 def corrected(moment: Moment, present: Present) -> Moment:
@@ -181,7 +181,7 @@ class Recipient:
         queue.joined = {name: count for name, count in queue.joined.items() if name in self._titles}
 
     def hear(self, alarm: str, message: Alarm, now: float, present: Present) -> bool:
-        """Take how an alarm stands; True if that is news. Raises BadMessageError."""
+        """Take how an alarm stands; True if that is news. Raises ValueError."""
         if alarm not in self._titles:
             return False
         moment = moment_of(message.since, present)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from bus.clock import Clock
+from bus.clock import BUILD_DATE_MS, Clock
 from bus.events import Message
 from bus.health import Journal
 from bus.messages import BadMessageError, decode_alarm, machine_zone
@@ -90,7 +90,8 @@ class Notifications:
 
     def _present(self) -> Present:
         now = self._clock.now()
-        return Present(now.wall, now.offset, now.quality == "ok", self._clock.boot, machine_zone())
+        right = now.quality == "ok"
+        return Present(now.wall, now.offset, right, self._clock.boot, machine_zone(), BUILD_DATE_MS)
 
     def handle(self, message: Message) -> None:
         """Take how an alarm stands; other messages are left alone."""

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from bus.clock import BUILD_DATE_MS
 from bus.messages import Alarm, to_iso
 from config.model import Notify
 from forwarder.alarms import Letter, Present, Queue, Recipient
@@ -34,7 +35,8 @@ class Rig:
     @property
     def present(self) -> Present:
         """The clock as it is now."""
-        return Present(self.wall, self.wall - round(self.now * 1000), self.right, self.boot, self.zone)
+        offset = self.wall - round(self.now * 1000)
+        return Present(self.wall, offset, self.right, self.boot, self.zone, BUILD_DATE_MS)
 
     def say(self, alarm: str, state: str, *, since: int | None = None, value: float | None = 18.5) -> None:
         """Let the controller say how an alarm stands."""

@@ -28,7 +28,7 @@ from tests.forwarder.recipient import BERLIN, START_MS
     ],
 )
 def test_quiet_hours_are_those_of_the_clock_on_the_wall(hours: str, utc: datetime, *, quiet: bool) -> None:
-    present = Present(int(utc.timestamp() * 1000), 0, right=True, boot="", zone=BERLIN)
+    present = Present(int(utc.timestamp() * 1000), 0, right=True, boot="", zone=BERLIN, earliest=0)
     assert is_quiet(hours, present) is quiet
 
 
@@ -43,7 +43,7 @@ TIMES = (
 
 @pytest.mark.parametrize(("then", "words"), TIMES)
 def test_a_time_is_said_as_people_do(then: datetime, words: str) -> None:
-    present = Present(START_MS + 3_600_000, 0, right=True, boot="", zone=BERLIN)
+    present = Present(START_MS + 3_600_000, 0, right=True, boot="", zone=BERLIN, earliest=0)
     moment = Moment(int(then.timestamp() * 1000), 0, right=True, boot="")
     assert said(moment, present) == words
 
