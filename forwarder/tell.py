@@ -16,7 +16,10 @@ import time
 # A child that takes longer hangs; a slow network needs more than Apprise's own 4 s for an answer.
 LIMIT_S = 90.0
 ANSWER_S = 30.0
-_MISSING = "Apprise is not installed; next: docs/alarms.md says how it is"
+_MISSING = (
+    "Apprise is not installed; next: sudo boondock install; without an installed house"
+    " .venv/bin/python -m pip install --require-hashes -r requirements-notify.lock"
+)
 _CHECK = "next: compare `url` with docs/alarms.md"
 # What the log of Apprise says, and what it means; the first that fits counts. ntfy adds two digits.
 _REASONS = (

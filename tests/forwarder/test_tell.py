@@ -151,9 +151,8 @@ def test_no_argument_of_the_process_shows_the_address() -> None:
 def test_without_apprise_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "apprise.py").write_text("raise ImportError")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
-    assert (
-        tell_now("ntfy://x", TITLE, BODY) == "Apprise is not installed; next: docs/alarms.md says how it is"
-    )
+    said = tell_now("ntfy://x", TITLE, BODY)
+    assert said.startswith("Apprise is not installed; next: sudo boondock install;")
 
 
 @pytest.mark.long
