@@ -15,7 +15,7 @@ _BODY = "Alarms of this house come to you this way."
 
 def notify(
     what: Annotated[Literal["test"], Argument(help="test: a message is sent now.")],
-    name: Annotated[str | None, Argument(help="Of a [[notify]] table; default: all of them.")] = None,
+    name: Annotated[str | None, Argument(help="Of a notify table; default: all of them.")] = None,
     *,
     config: Config = None,
     as_json: Json = False,
