@@ -173,7 +173,7 @@ class Recipient:
 
     def __init__(self, settings: Notify, titles: Mapping[str, str], queue: Queue) -> None:
         self._settings = settings
-        self._titles = {name: one for name, one in titles.items() if _matches(name, settings.alarms)}
+        self._titles = {name: _plain(one) for name, one in titles.items() if _matches(name, settings.alarms)}
         self.queue = queue
         self.delayed = self.joined = 0
         queue.episodes = [one for one in queue.episodes if one.alarm in self._titles]
@@ -210,9 +210,10 @@ class Recipient:
         return wait
 
     def _begin(self, alarm: str, message: Alarm, moment: Moment, now: float, wait: float) -> None:
-        text = message.text.removeprefix(f"{self._titles[alarm]}: ").rstrip(" .")
-        if message.value is not None and _shown(message.value) not in text:
-            text = f"{text} (it is {_shown(message.value)})"
+        text = _plain(message.text).removeprefix(self._titles[alarm]).strip(" .:")
+        if message.value is not None:
+            value = f"(it is {_plain(_shown(message.value))})"
+            text = text if value in text else f"{text} {value}".strip()
         self.queue.episodes.append(
             Episode(
                 alarm=alarm,
@@ -343,6 +344,11 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, one) for one in patterns)
 
 
+def _plain(text: str) -> str:
+    """Make a text one line without control characters: it becomes the subject of a mail."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+
+
 def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
@@ -389,7 +395,7 @@ def _line(episodes: Sequence[Episode], earlier: int, present: Present) -> str:
     seen = "; acknowledged" if last.acknowledged else ""
     again = any(one.told for one in episodes[:-1])
     still = "still " if last.told else "again " if again else ""
-    return f"{last.text}, {still}{since}{seen}"
+    return ", ".join(one for one in (last.text, f"{still}{since}{seen}") if one)
 
 
 def _at(moment: Moment, present: Present) -> str:

@@ -38,9 +38,17 @@ class Rig:
         offset = self.wall - round(self.now * 1000)
         return Present(self.wall, offset, self.right, self.boot, self.zone, BUILD_DATE_MS)
 
-    def say(self, alarm: str, state: str, *, since: int | None = None, value: float | None = 18.5) -> None:
+    def say(
+        self,
+        alarm: str,
+        state: str,
+        *,
+        since: int | None = None,
+        value: float | str | None = 18.5,
+        text: str = "Charge soon.",
+    ) -> None:
         """Let the controller say how an alarm stands."""
-        text = "ok" if state == "ok" else "Charge soon."
+        text = "ok" if state == "ok" else text
         message = Alarm(
             state=state,  # type: ignore[arg-type]  # one of the three
             since=to_iso(self.wall if since is None else since),

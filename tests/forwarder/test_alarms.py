@@ -21,6 +21,27 @@ def test_an_alarm_is_told_after_the_time_of_grouping_and_once() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "line"),
+    [
+        ("shunt.soc < 20 (it is 18.5)", 18.5, "Shunt.soc < 20 (it is 18.5), since 14:05"),
+        ("Charge above 50 %.", 5, "Charge above 50 % (it is 5), since 14:05"),
+        ("shore.input == OFF", "OFF", "Shore.input == OFF (it is OFF), since 14:05"),
+        ("fridge silent for 1800 s", None, "Fridge silent for 1800 s, since 14:05"),
+        ("Stop.\n\tNow!\x1b[31m", None, "Stop. Now! [31m, since 14:05"),
+        ("", None, "Since 14:05"),
+        ("", "a\nb", "(it is a b), since 14:05"),
+    ],
+)
+def test_a_message_says_the_text_and_the_value_in_one_line(
+    text: str, value: float | str | None, line: str
+) -> None:
+    rig = Rig(titles={"low": "House\r\nbattery low"})
+    rig.say("low", "active", text=text, value=value)
+    (letter,) = rig.pass_(60)
+    assert (letter.title, letter.body) == ("House battery low", line)
+
+
 def test_what_comes_together_is_one_message() -> None:
     rig = Rig()
     rig.say("low", "active")

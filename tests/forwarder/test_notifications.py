@@ -14,6 +14,7 @@ from config.model import Alarm, Notify, Settings
 from forwarder.alarms import GROUP_S
 from forwarder.notifications import FILE, Notifications
 from forwarder.tell import LIMIT_S
+from forwarder.worker import LONGEST_S
 from tests.clock import FakeTime
 from tests.emulators.ntfy import Ntfy
 
@@ -90,7 +91,7 @@ def test_a_service_that_fails_is_told_in_health_until_it_recovers(tmp_path: Path
         "the service has an error of its own; it is tried again"
     )
     ntfy.status = 200
-    house.pass_(120)
+    house.pass_(LONGEST_S + 60)
     assert len(ntfy.pushed) == 1
     assert house.journal.problems == {}
 
@@ -110,7 +111,7 @@ def test_a_service_that_hangs_holds_up_nobody(tmp_path: Path, ntfy: Ntfy) -> Non
         house.service.tick(house.time.pass_(LIMIT_S))
         assert "does not answer within 90 s" in house.journal.problems["notify.dead"]
         other.status = 200
-        house.pass_(30)
+        house.pass_(LONGEST_S + 60)
         assert len(other.pushed) == 1
 
 
@@ -180,7 +181,7 @@ def test_after_weeks_without_network_all_is_one_message(tmp_path: Path, ntfy: Nt
     house.pass_(1)
     house.start()
     ntfy.status = 200
-    house.pass_(1000)
+    house.pass_(LONGEST_S + 60)
     (one,) = ntfy.pushed
     assert one.title == "2 alarms, 1 of them over"
     assert len(one.message.splitlines()) == 2
