@@ -376,6 +376,14 @@ def test_a_time_is_corrected_once_the_clock_is_set() -> None:
     assert letter.body.endswith("since 14:00")
 
 
+@pytest.mark.parametrize("since", [300_000, START_MS + 7_200_000])
+def test_a_time_that_cannot_be_true_is_not_told(since: int) -> None:
+    rig = Rig()
+    rig.say("low", "active", since=since)
+    (letter,) = rig.pass_(60)
+    assert letter.body.endswith("since a time unknown (the clock was not set)")
+
+
 def test_a_time_of_an_earlier_boot_without_a_clock_stays_unknown() -> None:
     rig = Rig(replace(ALL, after=600.0))
     rig.right, rig.wall = False, 300_000

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bus.clock import Clock
 from bus.events import Message
 from bus.health import Journal
-from bus.messages import to_iso
+from bus.messages import machine_zone, to_iso
 from config.model import Alarm, Notify, Settings
 from forwarder.alarms import GROUP_S
 from forwarder.notifications import FILE, Notifications
@@ -29,14 +30,14 @@ class House:
     def __init__(self, folder: Path, **notify: Notify) -> None:
         self.folder, self.notify = folder, notify
         self.time = FakeTime()
+        self.boot = "first"
         self.start()
 
     def start(self) -> None:
         """A process starts."""
         self.journal = Journal()
-        # As in the field: the boot is known.
         clock = self.time.clock
-        known = Clock(clock.wall, clock.monotonic, clock.quality, boot="b")
+        known = Clock(clock.wall, clock.monotonic, clock.quality, self.boot)
         settings = Settings(alarm=ALARMS, notify=self.notify)
         self.service = Notifications(settings, self.folder, self.journal, known)
 
@@ -154,6 +155,24 @@ def test_the_time_that_it_was_off_counts(tmp_path: Path, ntfy: Ntfy) -> None:
     house.hear("low", "active", begin)
     house.pass_(GROUP_S)
     assert len(ntfy.pushed) == 1
+
+
+def test_a_time_that_was_corrected_stays_so_in_the_next_boot(tmp_path: Path, ntfy: Ntfy) -> None:
+    house = House(tmp_path, phone=Notify(url=ntfy.url("van"), after=600.0))
+    right = house.time.wall_ms
+    house.time.wall_ms, house.time.quality = 60_000, "unset"
+    begin = house.time.wall_ms
+    house.hear("low", "active", begin)
+    house.pass_(60)
+    house.time.wall_ms, house.time.quality = right, "ok"
+    house.pass_(6)
+    house.boot = "second"
+    house.start()
+    house.hear("low", "active", begin)
+    house.pass_(700)
+    (one,) = ntfy.pushed
+    began = datetime.fromtimestamp(right / 1000 - 60, machine_zone())
+    assert one.message == f"Charge soon (it is 18.5), since {began:%H:%M}"
 
 
 def test_what_is_on_its_way_at_the_end_is_waited_for(tmp_path: Path, ntfy: Ntfy) -> None:
