@@ -338,6 +338,19 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+_alarms = msgspec.json.Decoder(Alarm)
+
+
+def decode_alarm(payload: bytes) -> Alarm:
+    """Read how an alarm stands from JSON. Raises BadMessageError naming the field and what is allowed."""
+    try:
+        alarm = _alarms.decode(payload)
+        from_iso(alarm.since)
+    except (ValueError, RecursionError) as error:
+        raise BadMessageError(f"this is no alarm: {error}") from error
+    return alarm
+
+
 def encode(message: Statistics | Result | Alarm) -> bytes:
     """Encode a message as JSON."""
     return _encoder.encode(message)

@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "cli.signing",
     "fix": "cli.fix",
     "rule": "cli.rule",
+    "notify": "cli.notify",
     "log": "cli.history",
     "broker": "cli.broker.setup",
     "phone": "cli.phone",

@@ -37,6 +37,9 @@ _HEX = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,}(?![0-9A-Fa-f])")
 # The passwords that `boondock broker` makes, and whoever writes one into a URL.
 _MADE = re.compile(r"(?:\b[a-z2-9]{6}-){4}[a-z2-9]{6}\b")
 _URL = re.compile(r"(://[^/\s:@]*:)[^@\s/]+@")
+# Of the address of an output its machine stays; that of who is told of alarms is all secret.
+_ADDRESS = re.compile(r"""(\burl["']?\s*=\s*["']?)([a-z0-9]+)://([^\s"']+)""", re.IGNORECASE)
+_PLACES = ("http", "https", "mqtt", "mqtts")
 _PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 
 
@@ -53,8 +56,14 @@ class Cleaner:
             text = text.replace(secret, _OUT)
         text = _PRIVATE.sub(_OUT, text)
         text = _SETTING.sub(rf'\1"{_OUT}"', text)
-        text = _URL.sub(rf"\1{_OUT}@", text)
+        text = _URL.sub(rf"\1{_OUT}@", _ADDRESS.sub(_address, text))
         return _HEX.sub(_OUT, _MADE.sub(_OUT, text))
+
+
+def _address(found: re.Match[str]) -> str:
+    head, scheme, rest = found.groups()
+    host = rest.partition("/")[0].rpartition("@")[2] + "/" if scheme.lower() in _PLACES else ""
+    return f"{head}{scheme}://{host}{_OUT}"
 
 
 def known_secrets(folders: list[Path], environment: dict[str, str], broker: Broker | None) -> set[str]:

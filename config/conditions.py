@@ -146,3 +146,8 @@ def automations(settings: Settings) -> dict[str, Alarm | Rule]:
     """Return all alarms and rules by their tables: `alarm.<id>`, `rule.<id>`."""
     found: dict[str, Alarm | Rule] = {f"alarm.{name}": one for name, one in settings.alarm.items()}
     return found | {f"rule.{name}": one for name, one in settings.rule.items()}
+
+
+def title_of(name: str, table: Alarm | Rule) -> str:
+    """Return what people call an alarm or a rule: its name, else its id in words."""
+    return table.name or name.replace("_", " ").capitalize()

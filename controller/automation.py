@@ -17,7 +17,7 @@ from bus.about import About, Entity
 from bus.commands import Code, Refused
 from bus.messages import OFF, ON, Value, encode, to_iso
 from bus.state_files import KeptFile
-from config.conditions import Condition, Problem, automations, parse_condition, texts
+from config.conditions import Condition, Problem, automations, parse_condition, texts, title_of
 from config.model import ALARM_DEVICE, RELAY_DEVICE, RULE_DEVICE, Alarm, Rule, Settings
 from controller.conditions import Look, Trigger, words
 from controller.relays import RelayOutputs
@@ -86,7 +86,7 @@ class Alarms:
     def about(self) -> dict[str, Entity]:
         """Describe an entity for each alarm: ON while it is active, acknowledged or not."""
         return {
-            name: Entity(name=_name(name, one.name), device_class="problem", boolean=True)
+            name: Entity(name=title_of(name, one), device_class="problem", boolean=True)
             for name, one in self._alarms.items()
         }
 
@@ -114,7 +114,7 @@ class Alarms:
         """Make what its topic says."""
         one, when = self._alarms[name], self._triggers[name].when
         value = look.value(when)
-        title = _name(name, one.name)
+        title = title_of(name, one)
         said = (one.text or words(when, value)) if self.kept[name].active else "ok"
         since = to_iso(self.kept[name].since)
         return messages.Alarm(state=self.state(name), since=since, value=value, text=f"{title}: {said}")
@@ -174,7 +174,7 @@ class Rules:
         """Describe two entities for each rule: its mode, which takes commands, and what it wants."""
         found = {}
         for name, rule in self._rules.items():
-            title = _name(name, rule.name)
+            title = title_of(name, rule)
             found[name] = Entity(name=title, device_class="enum", options=(AUTO, ON, OFF), command=True)
             found[name + WANTS] = Entity(name=f"{title} wants", boolean=True, diagnostic=True)
         return found
@@ -240,10 +240,6 @@ class Rules:
 def relay_of(rule: Rule) -> str:
     """Return the id of the relay that a rule switches."""
     return rule.output.removeprefix(f"{RELAY_DEVICE}.")
-
-
-def _name(name: str, said: str | None) -> str:
-    return said or name.replace("_", " ").capitalize()
 
 
 class Automation:

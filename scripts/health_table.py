@@ -263,6 +263,12 @@ lost_cursors | outputs whose place in the data was lost; what comes again has th
  problem `output.<output>.cursor`
 set_aside_records | records that the other side does not take, for they are too large; they stand in a file |
  look at the problem `output.<output>.too_large`
+sent_notifications.<name> | messages that a service took, by the `[[notify]]` table |
+failed_notifications.<name> | messages that did not go out; each is tried again | look at the problem
+ `notify.<name>`
+delayed_notifications.<name> | alarms that waited for the end of the quiet hours |
+joined_alarms.<name> | alarms that waited so long that only their number is told | nothing; many of them: look
+ at what comes and goes
 """,
     (FORWARDER, "fact"): """
 output.<output> | how many records it has sent, and up to which time |
@@ -275,5 +281,9 @@ output.<output>.<what> | something that is over, told for a day. `gap`: readings
  could be sent; the hourly rows of that time were. `cursor`: its place in the data was lost; what comes again
  has the same keys. `too_large`: the other side does not take a record; it stands in the named file | of a
  record that is too large: let the other side take more
+notify.<name> | alarms wait to be told: the newest message did not go out, and why | do what it says; then
+ `boondock notify test`
+notifications | the file of what was told cannot be read or written: after a restart an alarm may be told
+ twice | look at the disk
 """,
 }

@@ -47,6 +47,7 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("*", SERVICE),
 )
 HOMES: dict[str, tuple[str, ...]] = {
+    "apprise": ("forwarder/tell.py",),
     "msgspec": ("*",),
     "annotated_types": ("config/model*.py",),
     "minimalmodbus": ("collector/transports/modbus_rtu.py",),
@@ -108,6 +109,7 @@ TOP = frozenset(
         "requirements-dev.lock",
         "requirements-gcloud.lock",
         "requirements-gpio.lock",
+        "requirements-notify.lock",
         "requirements-page.lock",
         "requirements-signed.lock",
         "Dockerfile",
@@ -140,6 +142,7 @@ CLI_MAY = (
     "forwarder.chain",
     "forwarder.checking",
     "forwarder.tokens",
+    "forwarder.tell",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",
