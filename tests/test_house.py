@@ -53,7 +53,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic": ("config/source.py",),
     "pydantic_core": ("config/source.py",),
     "pydantic_settings": ("config/source.py",),
-    "dotenv": ("config/source.py",),
+    "dotenv": ("config/env_file.py",),
     "bleak": ("collector/transports/bluez.py", "collector/transports/radio.py"),
     "dbus_fast": ("collector/transports/bluez.py",),
     "asyncio": ("collector/transports/bluez.py", "collector/transports/radio.py"),
