@@ -5,6 +5,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bus.clock import Clock
     from bus.health import Journal
     from bus.publisher import Publisher
+    from collector.transports.route_b import MeterPlace
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +171,8 @@ def baudrate(device: Device, poller: Poller[Any] | None) -> int:
 class Surroundings:
     """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
 
-    `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`.
+    `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`. Steps
+    that take long are told to `tell`; a smart meter at a known `meter_place` is not searched for.
     """
 
     state: Path = Path("/")
@@ -177,6 +180,8 @@ class Surroundings:
     broker_up: Callable[[], bool | None] | None = None
     controller: Controller = field(default_factory=Controller)
     tell_pins: Callable[[str], None] = log.debug
+    tell: Callable[[str], None] = log.debug
+    meter_place: "MeterPlace | None" = None
 
 
 Named = tuple[str, Callable[[], Line]]
@@ -223,11 +228,14 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
             named = f"VE.Direct at {port}", lambda: VeDirectCable(port)
         case _:
-            from collector.transports.route_b import RouteB
+            from collector.transports.route_b import BAUDRATE, RouteB
 
             who = (settings.route_b_id or "", settings.route_b_password or "")
+            make = partial(RouteB, place=around.meter_place, tell=around.tell)
+            speed = settings.baudrate or BAUDRATE
             # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
-            named = f"route B at {port}, session {hash(who):x}", lambda: RouteB(port, *who)
+            session = hash((*who, speed))
+            named = f"route B at {port}, session {session:x}", lambda: make(port, *who, baudrate=speed)
     return named
 
 
