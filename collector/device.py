@@ -15,6 +15,7 @@ from collector.devices.description import (
     Decoded,
     Kind,
     Line,
+    MeterPlace,
     PolledKind,
     Poller,
     Row,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from bus.clock import Clock
     from bus.health import Journal
     from bus.publisher import Publisher
-    from collector.transports.route_b import MeterPlace
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class Surroundings:
     controller: Controller = field(default_factory=Controller)
     tell_pins: Callable[[str], None] = log.debug
     tell: Callable[[str], None] = log.debug
-    meter_place: "MeterPlace | None" = None
+    meter_place: MeterPlace | None = None
 
 
 Named = tuple[str, Callable[[], Line]]

@@ -254,6 +254,11 @@ class RouteBMeter:
         self._marks: dict[int, int] = {}
         self._seen: set[str] = set()
 
+    @property
+    def remembers_more(self) -> bool:
+        """Whether the next poll reads more of what was missed."""
+        return bool(self._days)
+
     def poll(self, line: RouteBLine, now: float) -> Decoded:
         """Its values now, and at most a day of what was missed; its half hours date themselves."""
         codes = self._known(line, LIVE)

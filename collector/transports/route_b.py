@@ -17,7 +17,7 @@ from momonga import Momonga, MomongaError
 from momonga.momonga_response import SkLl64Response, SkScanResponse
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
-from collector.devices.description import LineError, RefusedError
+from collector.devices.description import LineError, MeterPlace, RefusedError
 from collector.transports.serial_port import close_port, guarded, open_port
 
 log = logging.getLogger(__name__)
@@ -60,18 +60,6 @@ class Timeouts:
     closing: float = 4.0
     scans: int = 3
     joins: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class MeterPlace:
-    """Where a meter is on the air; who knows it need not scan. The address is IPv6, written whole."""
-
-    channel: int
-    pan_id: bytes
-    address: str
-
-    def __str__(self) -> str:
-        return f"channel {self.channel}, PAN {self.pan_id.hex().upper()}, {self.address}"
 
 
 class _Stick(MomongaSkWrapper):

@@ -1,0 +1,310 @@
+"""`boondock collect`: one device to files and servers, without a house: once, or until somebody ends it."""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal
+
+from typer import Argument, Context, Option
+from typer.core import TyperCommand
+
+from bus.health import VERSION, Journal
+from cli.app import UsageError
+from cli.collect.choices import METER, Choices, Options
+from cli.collect.outlets import Outlet
+from cli.house import Config, House, Json, complete_devices
+from cli.terminal import CommandError, SettingsError, shown
+from collector.device import Owned, Surroundings
+from collector.direct import Direct, EndedError, Got, open_device
+from collector.schedule import Cron, Timer, timer
+from config.mistakes import ConfigError
+from config.model import Device, Output, Settings
+from forwarder.outputs import SendError
+from forwarder.records import Sample
+
+log = logging.getLogger(__name__)
+
+# The clock may be set while we wait for a time of day.
+_LOOK_S = 10.0
+# An end waits so long for what outputs have in hand; who asks once waits for as long as they may take.
+_FINISH_S, _FINISH_ONCE_S = 5.0, 120.0
+ROUTE_B = "route_b_meter"
+_OURS = ("bus", "cli", "collector", "config", "forwarder")
+
+
+class Where(StrEnum):
+    """Where records go."""
+
+    STDOUT = "stdout"
+    FILE = "file"
+    GCLOUD = "gcloud"
+    WEBHOOK = "webhook"
+
+
+def _spread(arguments: list[str]) -> Iterator[str]:
+    """Write `--output file webhook` as two options."""
+    taking = named = False
+    for word in arguments:
+        taking = named or (taking and word in list(Where))
+        if taking and not named:
+            yield "--output"
+        yield word
+        named = word in ("-o", "--output")
+
+
+class _Command(TyperCommand):
+    """The command line as argparse took it."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own, of its base class
+        """Read the words."""
+        return super().parse_args(ctx, list(_spread(args)))
+
+
+def collect(
+    device: Annotated[
+        str | None,
+        Argument(
+            autocompletion=complete_devices,
+            help="A device of boondock.toml; default: the smart meter of B_ROUTE_ID.",
+        ),
+    ] = None,
+    *,
+    output: Annotated[
+        list[Where] | None,
+        Option("--output", "-o", help="Where to, several if you like; default: only the log."),
+    ] = None,
+    file_format: Annotated[
+        Literal["json", "yaml", "csv"] | None,
+        Option("--format", "-f", help="Of stdout and file; default: FILE_FORMAT, or json."),
+    ] = None,
+    file: Annotated[
+        Path | None, Option(metavar="FILE", help="Where output file writes; default: hems_data.dat.")
+    ] = None,
+    once: Annotated[bool, Option("--once", help="Read once, and end.")] = False,
+    mode: Annotated[
+        Literal["schedule", "interval"] | None,
+        Option(help="By --schedule or by --interval; default: the one that is given, else schedule."),
+    ] = None,
+    schedule: Annotated[
+        str | None, Option("--schedule", "-s", metavar="CRONTAB", help="Default: */5 * * * *.")
+    ] = None,
+    interval: Annotated[
+        float | None, Option("--interval", "-i", metavar="SECONDS", help="Default: 300.")
+    ] = None,
+    port: Annotated[
+        str | None, Option(help="Of the device or stick; default: SERIAL_PORT, or /dev/ttyUSB0.")
+    ] = None,
+    baudrate: Annotated[
+        int | None, Option(min=300, max=4_000_000, help="Of the port; default: SERIAL_RATE, or its kind's.")
+    ] = None,
+    webhook_url: Annotated[
+        str | None,
+        Option(metavar="URL", help="Default: WEBHOOK_URL. Others on this machine can see what stands here."),
+    ] = None,
+    gcp_project: Annotated[
+        str | None, Option(metavar="PROJECT", help="Of Google Pub/Sub; default: GCP_PROJECT_ID.")
+    ] = None,
+    gcp_topic: Annotated[
+        str | None, Option(metavar="TOPIC", help="Of Google Pub/Sub; default: GCP_TOPIC_NAME.")
+    ] = None,
+    meter_channel: Annotated[
+        str | None, Option(metavar="33-60", help="Of a smart meter; with the next two nothing is scanned.")
+    ] = None,
+    meter_panid: Annotated[str | None, Option(metavar="8888", help="Its PAN ID, hexadecimal.")] = None,
+    meter_ipv6: Annotated[str | None, Option(metavar="FE80::…", help="Its address.")] = None,
+    env_file: Annotated[
+        Path | None, Option(metavar="FILE", help="Variables for the environment; default: .env.")
+    ] = None,
+    debug: Annotated[bool, Option("--debug", help="Log in detail, without secrets.")] = False,
+    version: Annotated[bool, Option("--version", "-v", help="Print the version, and end.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Read one device and write what it says to outputs; no house and no broker are needed.
+
+    Without a device it is the Japanese smart meter whose route B ID and password stand in B_ROUTE_ID and
+    B_ROUTE_PASSWORD, in the environment or in a file .env. It goes on until Ctrl-C; the log is on standard
+    error. --json is short for --output stdout --format json. docs/outputs.md has a section about it.
+    """
+    if version:
+        print(f"boondock {VERSION}")
+        return 0
+    if as_json and file_format not in (None, "json"):
+        raise UsageError(f"--json and --format {file_format}: one of the two")
+    choices = Choices(
+        Options(
+            output=(*(output or ()), *(("stdout",) if as_json else ())),
+            format="json" if as_json else file_format,
+            file=file,
+            port=port,
+            baudrate=baudrate,
+            webhook_url=webhook_url,
+            gcp_project=gcp_project,
+            gcp_topic=gcp_topic,
+            mode=mode,
+            schedule=schedule,
+            interval=interval,
+            meter_channel=meter_channel,
+            meter_panid=meter_panid,
+            meter_ipv6=meter_ipv6,
+            env_file=env_file,
+        )
+    )
+    _set_up_log(debug=debug)
+    return _collect(choices, House(config=config), device, once=once)
+
+
+collect.cls = _Command  # type: ignore[attr-defined]  # read by cli.app
+
+
+def _set_up_log(*, debug: bool) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        force=True,
+    )
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for name in _OURS if debug else ():
+        # Not of libraries: they might log an address with a token.
+        logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def _collect(choices: Choices, house: House, device: str | None, *, once: bool) -> int:
+    """Check all that was asked for, then read. Raises CommandError, UsageError."""
+    if (zone := choices.zone()) is not None:
+        # Before anybody looks what the machine's is.
+        os.environ["TZ"] = zone
+        time.tzset()
+    line, seconds = choices.due()
+    file_format = choices.format()
+    with _opened(choices, house, device) as direct, _ended_by_signals(direct.end):
+        shape = Output(kind="stdout", records=("samples",), interval=seconds, format=file_format)  # type: ignore[arg-type]  # choices.format has checked it
+        outputs = choices.outputs(_shaped(shape, direct.owned))
+        with tempfile.TemporaryDirectory(prefix="boondock-collect-") as folder:
+            outlets = [_outlet(name, output, Path(folder)) for name, output in outputs.items()]
+            run = _Run(direct, outlets)
+            try:
+                got = run.once() if once else run.forever(timer(Device(kind="", cron=line), seconds, _never))
+            except EndedError:
+                log.info("ended")
+                got = not once
+            left = sum(outlet.finish(_FINISH_ONCE_S if once else _FINISH_S) for outlet in outlets)
+    return 0 if got and not (once and left) else 1
+
+
+def _never() -> float:
+    return 0.0
+
+
+def _outlet(name: str, output: Output, folder: Path) -> Outlet:
+    try:
+        return Outlet(name, output, folder)
+    except SendError as error:
+        raise CommandError(f"output {name}: {error}") from error
+
+
+def _opened(choices: Choices, house: House, device: str | None) -> Direct:
+    place = choices.place()
+    if device is None:
+        settings, name, settled, where = Settings(), METER, choices.meter(), ""
+    else:
+        settings, settled = choices.house_device(house, device)
+        name, where = device, str(house.file())
+    if place is not None and settled.kind != ROUTE_B:
+        raise UsageError(f"--meter-channel, --meter-panid, --meter-ipv6: {name} is no smart meter")
+    around = Surroundings(
+        state=Path(settings.storage.state),
+        controller=settings.controller,
+        tell=partial(log.info, "%s: %s", name),
+        meter_place=place,
+    )
+    try:
+        return open_device(settings, name, settled, where=where, around=around)
+    except ConfigError as error:
+        raise SettingsError(choices.named(error.mistakes) if device is None else str(error)) from error
+
+
+@contextmanager
+def _ended_by_signals(end: Callable[[], None]) -> Iterator[None]:
+    def ended(_number: int, _frame: FrameType | None) -> None:
+        end()
+
+    before = {number: signal.signal(number, ended) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _shaped(shape: Output, owned: Owned) -> Output:
+    """Say how a record looks: a smart meter's as programs of its owners know it, else a column an entity."""
+    if owned.kind.name == ROUTE_B:
+        return replace(shape, template="hems")
+    return replace(shape, columns={entity: f"{owned.id}.{entity}" for entity in _entities(owned)})
+
+
+def _entities(owned: Owned) -> list[str]:
+    return [entity for entity in owned.rows if entity not in owned.settings.disabled]
+
+
+class _Run:
+    """One device and its outputs."""
+
+    def __init__(self, direct: Direct, outlets: list[Outlet]) -> None:
+        self._direct = direct
+        self._owned = direct.owned
+        self._outlets = outlets
+        self._journal = Journal()
+
+    def once(self) -> bool:
+        """Read once; return whether it went well. Raises EndedError."""
+        return self._take(self._direct.read())
+
+    def forever(self, due: Timer) -> bool:
+        """Read whenever it is time. Raises EndedError."""
+        self._say(self._direct.open())
+        if isinstance(due, Cron):
+            # It begins at the first time of the schedule, not now.
+            due.due(time.monotonic(), _wall())
+        while True:
+            if due.due(time.monotonic(), _wall()):
+                self._take(self._direct.read())
+            self._direct.rest(min(due.wait(time.monotonic(), _wall()), _LOOK_S))
+
+    def _say(self, got: Got) -> bool:
+        """Tell what is wrong, once, and that it is well again."""
+        name = self._owned.id
+        if got.why is None:
+            if self._journal.solved(name):
+                log.info("%s: it answers again", name)
+        elif self._journal.problem(name, got.why, got.ts):
+            log.error("%s: %s", name, got.why)
+        return got.why is None
+
+    def _take(self, got: Got) -> bool:
+        if not self._say(got) or got.found is None:
+            return False
+        values = self._owned.enabled(got.found.values)
+        record = Sample(got.ts, {f"{self._owned.id}.{e}": v for e, v in values.items()}, self._owned.id)
+        for outlet in self._outlets:
+            outlet.put(record)
+        said = (f"{entity} {shown(value)}" for entity, value in values.items())
+        log.log(logging.DEBUG if self._outlets else logging.INFO, "%s: %s", self._owned.id, ", ".join(said))
+        return True
+
+
+def _wall() -> int:
+    return time.time_ns() // 1_000_000
