@@ -39,7 +39,8 @@ _LOOK_S = 10.0
 # An end waits so long for what outputs have in hand; who asks once waits for as long as they may take.
 _FINISH_S, _FINISH_ONCE_S = 5.0, 120.0
 ROUTE_B = "route_b_meter"
-_OURS = ("bus", "cli", "collector", "config", "forwarder")
+# Who logs; the last is the library of Wi-SUN sticks.
+_LOGGERS = ("bus", "cli", "collector", "config", "forwarder", "momonga")
 
 
 class Where(StrEnum):
@@ -160,25 +161,29 @@ def collect(
             env_file=env_file,
         )
     )
-    _set_up_log(debug=debug)
-    return _collect(choices, House(config=config), device, once=once)
+    with _log_on_stderr(debug=debug):
+        return _collect(choices, House(config=config), device, once=once)
 
 
 collect.cls = _Command  # type: ignore[attr-defined]  # read by cli.app
 
 
-def _set_up_log(*, debug: bool) -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-        force=True,
-    )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    for name in _OURS if debug else ():
-        # Not of libraries: they might log an address with a token.
-        logging.getLogger(name).setLevel(logging.DEBUG)
+@contextmanager
+def _log_on_stderr(*, debug: bool) -> Iterator[None]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    # Not of other libraries: they might log an address with a token.
+    ours = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [one.level for one in ours]
+    for one in ours:
+        one.addHandler(handler)
+        one.setLevel(logging.DEBUG if debug else logging.INFO)
+    try:
+        yield
+    finally:
+        for one, level in zip(ours, levels, strict=True):
+            one.removeHandler(handler)
+            one.setLevel(level)
 
 
 def _collect(choices: Choices, house: House, device: str | None, *, once: bool) -> int:
@@ -194,14 +199,18 @@ def _collect(choices: Choices, house: House, device: str | None, *, once: bool) 
         outputs = choices.outputs(_shaped(shape, direct.owned))
         with tempfile.TemporaryDirectory(prefix="boondock-collect-") as folder:
             outlets = [_outlet(name, output, Path(folder)) for name, output in outputs.items()]
-            run = _Run(direct, outlets)
+            run, left = _Run(direct, outlets), 0
             try:
-                got = run.once() if once else run.forever(timer(Device(kind="", cron=line), seconds, _never))
+                if once:
+                    run.once()
+                else:
+                    run.forever(timer(Device(kind="", cron=line), seconds, _never))
             except EndedError:
                 log.info("ended")
-                got = not once
-            left = sum(outlet.finish(_FINISH_ONCE_S if once else _FINISH_S) for outlet in outlets)
-    return 0 if got and not (once and left) else 1
+                once = False
+            finally:
+                left = sum(outlet.finish(_FINISH_ONCE_S if once else _FINISH_S) for outlet in outlets)
+    return 1 if once and left else 0
 
 
 def _never() -> float:
@@ -269,11 +278,14 @@ class _Run:
         self._outlets = outlets
         self._journal = Journal()
 
-    def once(self) -> bool:
-        """Read once; return whether it went well. Raises EndedError."""
-        return self._take(self._direct.read())
+    def once(self) -> None:
+        """Read once. Raises CommandError, EndedError."""
+        got = self._direct.read()
+        if got.why is not None:
+            raise CommandError(f"{self._owned.id}: {got.why}")
+        self._take(got)
 
-    def forever(self, due: Timer) -> bool:
+    def forever(self, due: Timer) -> None:
         """Read whenever it is time. Raises EndedError."""
         self._say(self._direct.open())
         if isinstance(due, Cron):
@@ -284,7 +296,7 @@ class _Run:
                 self._take(self._direct.read())
             self._direct.rest(min(due.wait(time.monotonic(), _wall()), _LOOK_S))
 
-    def _say(self, got: Got) -> bool:
+    def _say(self, got: Got) -> None:
         """Tell what is wrong, once, and that it is well again."""
         name = self._owned.id
         if got.why is None:
@@ -292,18 +304,17 @@ class _Run:
                 log.info("%s: it answers again", name)
         elif self._journal.problem(name, got.why, got.ts):
             log.error("%s: %s", name, got.why)
-        return got.why is None
 
-    def _take(self, got: Got) -> bool:
-        if not self._say(got) or got.found is None:
-            return False
+    def _take(self, got: Got) -> None:
+        self._say(got)
+        if got.found is None:
+            return
         values = self._owned.enabled(got.found.values)
         record = Sample(got.ts, {f"{self._owned.id}.{e}": v for e, v in values.items()}, self._owned.id)
         for outlet in self._outlets:
             outlet.put(record)
         said = (f"{entity} {shown(value)}" for entity, value in values.items())
         log.log(logging.DEBUG if self._outlets else logging.INFO, "%s: %s", self._owned.id, ", ".join(said))
-        return True
 
 
 def _wall() -> int:

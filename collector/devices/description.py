@@ -60,7 +60,9 @@ class MeterPlace:
     address: str
 
     def __str__(self) -> str:
-        return f"channel {self.channel}, PAN {self.pan_id.hex().upper()}, {self.address}"
+        return (
+            f"channel {self.channel} ({self.channel:#04x}), PAN {self.pan_id.hex().upper()}, {self.address}"
+        )
 
 
 class RouteBLine(Line, Protocol):

@@ -33,14 +33,8 @@ _VERSION, _FAIL = b"EVER ", b"FAIL ER"
 _MOST_NOISE = 4096
 
 for _logger in _LOGGERS:
-    # All it would say comes as an exception, too, and is told once.
+    # All it would say comes as an exception, too, and is told once; see RouteB.open.
     _logger.setLevel(logging.CRITICAL)
-
-
-def log_in_detail() -> None:
-    """Let momonga log every word of the stick, without the secrets."""
-    for logger in _LOGGERS:
-        logger.setLevel(logging.DEBUG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +161,8 @@ class RouteB:
         self._lock = open_port(self._port, self._baudrate, timeout=self._patience.stick)
         for logger in _LOGGERS:
             logger.addFilter(self._redacted)
+            if log.isEnabledFor(logging.DEBUG):
+                logger.setLevel(logging.DEBUG)
         self._require_stick()
         self._session = self._join()
 
