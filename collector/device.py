@@ -172,7 +172,8 @@ class Surroundings:
     """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
 
     `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`. Steps
-    that take long are told to `tell`; a smart meter at a known `meter_place` is not searched for.
+    that take long are told to `tell`; a smart meter at a known `meter_place` is not searched for. With `detail`
+    each word on the line is logged, where its library can.
     """
 
     state: Path = Path("/")
@@ -182,6 +183,7 @@ class Surroundings:
     tell_pins: Callable[[str], None] = log.debug
     tell: Callable[[str], None] = log.debug
     meter_place: MeterPlace | None = None
+    detail: bool = False
 
 
 Named = tuple[str, Callable[[], Line]]
@@ -231,7 +233,7 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             from collector.transports.route_b import BAUDRATE, RouteB
 
             who = (settings.route_b_id or "", settings.route_b_password or "")
-            make = partial(RouteB, place=around.meter_place, tell=around.tell)
+            make = partial(RouteB, place=around.meter_place, tell=around.tell, detail=around.detail)
             speed = settings.baudrate or BAUDRATE
             # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
             session = hash((*who, speed))

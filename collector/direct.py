@@ -246,10 +246,11 @@ def open_device(
     device: Device,
     *,
     where: str,
+    table: str = "",
     around: Surroundings | None = None,
 ) -> Direct:
-    """Make a device to be read; `where` its settings stand. Raises ConfigError."""
-    if found := [Mistake(where, key, wrong, allowed) for key, wrong, allowed in mistakes(name, device)]:
+    """Make a device to be read; its settings stand in `table` of `where`. Raises ConfigError."""
+    if found := [Mistake(where, f"{table}{k}", w, a) for k, w, a in mistakes(name, device)]:
         raise ConfigError(found)
     owned = own(settings, name, device, 0.0)
     if owned.kind.wire is Wire.BLE:

@@ -227,10 +227,10 @@ def _outlet(name: str, output: Output, folder: Path) -> Outlet:
 def _opened(choices: Choices, house: House, device: str | None) -> Direct:
     place = choices.place()
     if device is None:
-        settings, name, settled, where = Settings(), METER, choices.meter(), ""
+        settings, name, settled, where, table = Settings(), METER, choices.meter(), "", ""
     else:
         settings, settled = choices.house_device(house, device)
-        name, where = device, str(house.file())
+        name, where, table = device, str(house.file()), f"device.{device}."
     if place is not None and settled.kind != ROUTE_B:
         raise UsageError(f"--meter-channel, --meter-panid, --meter-ipv6: {name} is no smart meter")
     around = Surroundings(
@@ -238,9 +238,10 @@ def _opened(choices: Choices, house: House, device: str | None) -> Direct:
         controller=settings.controller,
         tell=partial(log.info, "%s: %s", name),
         meter_place=place,
+        detail=log.isEnabledFor(logging.DEBUG),
     )
     try:
-        return open_device(settings, name, settled, where=where, around=around)
+        return open_device(settings, name, settled, where=where, table=table, around=around)
     except ConfigError as error:
         raise SettingsError(choices.named(error.mistakes) if device is None else str(error)) from error
 

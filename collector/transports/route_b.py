@@ -33,7 +33,7 @@ _VERSION, _FAIL = b"EVER ", b"FAIL ER"
 _MOST_NOISE = 4096
 
 for _logger in _LOGGERS:
-    # All it would say comes as an exception, too, and is told once; see RouteB.open.
+    # All it would say comes as an exception, too, and is told once.
     _logger.setLevel(logging.CRITICAL)
 
 
@@ -129,7 +129,10 @@ class _Redacted(logging.Filter):
 
 
 class RouteB:
-    """A stick on a serial port, joined to the meter of this ID and password; a RouteBLine."""
+    """A stick on a serial port, joined to the meter of this ID and password; a RouteBLine.
+
+    With `detail` every word of the stick is logged, without the secrets.
+    """
 
     def __init__(
         self,
@@ -141,11 +144,13 @@ class RouteB:
         baudrate: int = BAUDRATE,
         place: MeterPlace | None = None,
         tell: Callable[[str], None] = log.debug,
+        detail: bool = False,
     ) -> None:
         self._port = port
         self._baudrate = baudrate
         self._place = place
         self._tell = tell
+        self._detail = detail
         self._id = route_b_id.upper()
         self._password = password
         self._patience = patience or Timeouts()
@@ -161,7 +166,7 @@ class RouteB:
         self._lock = open_port(self._port, self._baudrate, timeout=self._patience.stick)
         for logger in _LOGGERS:
             logger.addFilter(self._redacted)
-            if log.isEnabledFor(logging.DEBUG):
+            if self._detail:
                 logger.setLevel(logging.DEBUG)
         self._require_stick()
         self._session = self._join()
@@ -178,6 +183,9 @@ class RouteB:
                 log.debug("%s: %s", self._port, self._redacted.clean(str(error)))
         if lock is not None:
             close_port(lock)
+        if self._detail:
+            for logger in _LOGGERS:
+                logger.setLevel(logging.CRITICAL)
 
     def properties(self, codes: tuple[int, ...]) -> Mapping[int, bytes | None]:
         """As RouteBLine says; properties that are refused together are asked one by one."""

@@ -54,6 +54,8 @@ class Here:
     monkeypatch: pytest.MonkeyPatch
     capfd: pytest.CaptureFixture[str]
     variables: dict[str, str] = field(default_factory=dict)
+    _said: list[str] = field(default_factory=lambda: ["", ""])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, *words: str, **variables: str) -> Done:
         """Run it until it ends by itself."""
@@ -63,10 +65,18 @@ class Here:
                 patch.delenv(name, raising=False)
             for name, text in (self.variables | variables).items():
                 patch.setenv(name, text)
-            self.capfd.readouterr()
+            self.said()
+            self._said = ["", ""]
             code = app.run(["collect", *words])
-            out, err = self.capfd.readouterr()
-        return Done(code, out, err)
+            self.said()
+        return Done(code, *self._said)
+
+    def said(self) -> str:
+        """What is on standard error up to now."""
+        with self._lock:
+            said = self.capfd.readouterr()
+            self._said = [before + new for before, new in zip(self._said, said, strict=True)]
+            return self._said[1]
 
     def run_until(
         self, seen: Callable[[], bool], *words: str, by: int = signal.SIGTERM, **variables: str
@@ -77,12 +87,19 @@ class Here:
             wait_for(seen)
             os.kill(os.getpid(), by)
 
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
+        with threaded(watch):
             return self.run(*words, **variables)
-        finally:
-            watcher.join()
+
+
+@contextmanager
+def threaded(work: Callable[[], object]) -> Iterator[None]:
+    """Do something beside it."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def wait_for(seen: Callable[[], bool]) -> None:
