@@ -172,8 +172,8 @@ class Surroundings:
     """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
 
     `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`. Steps
-    that take long are told to `tell`; a smart meter at a known `meter_place` is not searched for. With `detail`
-    each word on the line is logged, where its library can.
+    that take long are told to `tell`; a smart meter at a known `meter_place` is not searched for. With
+    `detail` each word on the line is logged, where its library can.
     """
 
     state: Path = Path("/")

@@ -140,6 +140,7 @@ COLLECT_MAY = (
     "collector.schedule",
     "forwarder.outputs",
     "forwarder.records",
+    "forwarder.shapes",
 )
 
 

@@ -19,18 +19,21 @@ from typer import Argument, Context, Option
 from typer.core import TyperCommand
 
 from bus.health import VERSION, Journal
+from bus.messages import to_iso
 from cli.app import UsageError
 from cli.collect.choices import METER, Choices, Options
 from cli.collect.outlets import Outlet
 from cli.house import Config, House, Json, complete_devices
 from cli.terminal import CommandError, SettingsError, shown
-from collector.device import Owned, Surroundings
+from collector.device import Surroundings
+from collector.devices.description import Decoded
 from collector.direct import Direct, EndedError, Got, open_device
 from collector.schedule import Cron, Timer, timer
 from config.mistakes import ConfigError
 from config.model import Device, Output, Settings
 from forwarder.outputs import SendError
 from forwarder.records import Sample
+from forwarder.shapes import HEMS, RESET
 
 log = logging.getLogger(__name__)
 
@@ -188,40 +191,39 @@ def _log_on_stderr(*, debug: bool) -> Iterator[None]:
 
 def _collect(choices: Choices, house: House, device: str | None, *, once: bool) -> int:
     """Check all that was asked for, then read. Raises CommandError, UsageError."""
-    if (zone := choices.zone()) is not None:
-        # Before anybody looks what the machine's is.
-        os.environ["TZ"] = zone
-        time.tzset()
+    _use_zone(choices)
     line, seconds = choices.due()
     file_format = choices.format()
-    with _opened(choices, house, device) as direct, _ended_by_signals(direct.end):
-        shape = Output(kind="stdout", records=("samples",), interval=seconds, format=file_format)  # type: ignore[arg-type]  # choices.format has checked it
-        outputs = choices.outputs(_shaped(shape, direct.owned))
-        with tempfile.TemporaryDirectory(prefix="boondock-collect-") as folder:
-            outlets = [_outlet(name, output, Path(folder)) for name, output in outputs.items()]
-            run, left = _Run(direct, outlets), 0
-            try:
-                if once:
-                    run.once()
-                else:
-                    run.forever(timer(Device(kind="", cron=line), seconds, _never))
-            except EndedError:
-                log.info("ended")
-                once = False
-            finally:
-                left = sum(outlet.finish(_FINISH_ONCE_S if once else _FINISH_S) for outlet in outlets)
+    shape = Output(kind="stdout", records=("samples",), interval=seconds, format=file_format)
+    # What is wrong with them is told before anything is read.
+    choices.outputs(shape)
+    with (
+        _opened(choices, house, device) as direct,
+        _ended_by_signals(direct.end),
+        tempfile.TemporaryDirectory(prefix="boondock-collect-") as folder,
+    ):
+        run = _Run(direct, choices, shape, Path(folder))
+        try:
+            if once:
+                run.once()
+            else:
+                run.forever(timer(Device(kind="", cron=line), seconds, _never))
+        except EndedError:
+            once = False
+        finally:
+            left = run.finish(_FINISH_ONCE_S if once else _FINISH_S)
     return 1 if once and left else 0
+
+
+def _use_zone(choices: Choices) -> None:
+    """Use the time zone asked for, before anybody looks what the machine's is."""
+    if (zone := choices.zone()) is not None:
+        os.environ["TZ"] = zone
+        time.tzset()
 
 
 def _never() -> float:
     return 0.0
-
-
-def _outlet(name: str, output: Output, folder: Path) -> Outlet:
-    try:
-        return Outlet(name, output, folder)
-    except SendError as error:
-        raise CommandError(f"output {name}: {error}") from error
 
 
 def _opened(choices: Choices, house: House, device: str | None) -> Direct:
@@ -259,25 +261,49 @@ def _ended_by_signals(end: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _shaped(shape: Output, owned: Owned) -> Output:
-    """Say how a record looks: a smart meter's as programs of its owners know it, else a column an entity."""
-    if owned.kind.name == ROUTE_B:
-        return replace(shape, template="hems")
-    return replace(shape, columns={entity: f"{owned.id}.{entity}" for entity in _entities(owned)})
-
-
-def _entities(owned: Owned) -> list[str]:
-    return [entity for entity in owned.rows if entity not in owned.settings.disabled]
-
-
 class _Run:
     """One device and its outputs."""
 
-    def __init__(self, direct: Direct, outlets: list[Outlet]) -> None:
+    def __init__(self, direct: Direct, choices: Choices, shape: Output, folder: Path) -> None:
         self._direct = direct
         self._owned = direct.owned
-        self._outlets = outlets
+        self._choices = choices
+        self._shape = shape
+        self._folder = folder
+        self._outlets: list[Outlet] = []
+        self._is_open = False
         self._journal = Journal()
+        if self._is_meter:
+            # Others tell with their first answer what they have.
+            self._open()
+
+    @property
+    def _is_meter(self) -> bool:
+        return self._owned.kind.name == ROUTE_B
+
+    def _entities(self) -> list[str]:
+        return [entity for entity in self._owned.rows if entity not in self._owned.settings.disabled]
+
+    def _open(self) -> None:
+        """Open the outputs. Raises CommandError."""
+        self._is_open = True
+        shape = replace(self._shape, template=HEMS)
+        if not self._is_meter:
+            columns = {entity: f"{self._owned.id}.{entity}" for entity in self._entities()}
+            shape = replace(self._shape, columns=columns)
+        for name, output in self._choices.outputs(shape).items():
+            try:
+                self._outlets.append(Outlet(name, output, self._folder, self._direct.end))
+            except SendError as error:
+                raise CommandError(f"output {name}: {error}") from error
+
+    def finish(self, seconds: float) -> int:
+        """End the outputs; return how many records were not taken. Raises BrokenPipeError."""
+        left = sum(outlet.finish(seconds) for outlet in self._outlets)
+        if any(outlet.is_unread for outlet in self._outlets):
+            raise BrokenPipeError
+        log.debug("ended")
+        return left
 
     def once(self) -> None:
         """Read once. Raises CommandError, EndedError."""
@@ -310,12 +336,22 @@ class _Run:
         self._say(got)
         if got.found is None:
             return
-        values = self._owned.enabled(got.found.values)
-        record = Sample(got.ts, {f"{self._owned.id}.{e}": v for e, v in values.items()}, self._owned.id)
+        if not self._is_open:
+            self._open()
+        record = self._sample(got.ts, got.found)
         for outlet in self._outlets:
             outlet.put(record)
+        values = self._owned.enabled(got.found.values)
         said = (f"{entity} {shown(value)}" for entity, value in values.items())
         log.log(logging.DEBUG if self._outlets else logging.INFO, "%s: %s", self._owned.id, ", ".join(said))
+
+    def _sample(self, ts: int, found: Decoded) -> Sample:
+        """Make a record: a smart meter's as programs of its owners know it, else a column an entity."""
+        owned, values = self._owned, self._owned.enabled(found.values)
+        if not self._is_meter:
+            return Sample(ts, {entity: values.get(entity) for entity in self._entities()}, owned.id)
+        resets = {f"{entity}{RESET}": to_iso(began) for entity, began in found.last_reset.items()}
+        return Sample(ts, {f"{owned.id}.{name}": one for name, one in (values | resets).items()}, owned.id)
 
 
 def _wall() -> int:

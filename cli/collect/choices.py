@@ -3,9 +3,10 @@
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cli.app import UsageError
@@ -18,7 +19,8 @@ from config.mistakes import ConfigError, Mistake
 from config.model import INTEGRAL, Device, Output, Settings
 from config.output_rules import wrong_outputs
 
-FORMATS = ("json", "yaml", "csv")
+Format = Literal["json", "yaml", "csv"]
+FORMATS: Mapping[str, Format] = {"json": "json", "yaml": "yaml", "csv": "csv"}
 METER = "meter"
 """What the meter of the environment is called."""
 
@@ -129,12 +131,14 @@ class Choices:
             raise found.refused(f"{found.value!r} is not allowed", f"a whole number, {least} to {most}")
         return int(found.value)
 
-    def format(self) -> str:
+    def format(self) -> Format:
         """Choose how records are written."""
         found = self.get("FILE_FORMAT")
-        if found is not None and found.value not in FORMATS:
+        if found is None:
+            return "json"
+        if found.value not in FORMATS:
             raise found.refused(f"{found.value!r} is no format", ", ".join(FORMATS))
-        return "json" if found is None else found.value
+        return FORMATS[found.value]
 
     def zone(self) -> str | None:
         """Choose the time zone of a schedule; None: the machine's."""
@@ -215,23 +219,21 @@ class Choices:
     def outputs(self, shape: Output) -> dict[str, Output]:
         """Return the outputs asked for, with the shape of their records; `shape` is one of kind stdout."""
         path = self._options.file or Path(_FILE)
-        made: dict[str, Callable[[], Output]] = {
-            "stdout": lambda: shape,
-            "file": lambda: replace(shape, kind="file", path=str(path.expanduser().absolute())),
-            "webhook": lambda: replace(shape, kind="webhook", url=self.text("WEBHOOK_URL"), format="json"),
-            "gcloud": lambda: replace(
-                shape,
-                kind="gcloud",
-                project=self.text("GCP_PROJECT_ID"),
-                topic=self.text("GCP_TOPIC_NAME"),
-                format=None,
-            ),
+        url, project, topic = map(self.text, ("WEBHOOK_URL", "GCP_PROJECT_ID", "GCP_TOPIC_NAME"))
+        made = {
+            "stdout": shape,
+            "file": replace(shape, kind="file", path=str(path.expanduser().absolute())),
+            "webhook": replace(shape, kind="webhook", url=url, headers={"Content-Type": "application/json"}),
+            "gcloud": replace(shape, kind="gcloud", project=project, topic=topic, format=None),
         }
-        found = {name: made[name]() for name in dict.fromkeys(self._options.output)}
-        for name, output in found.items():
-            for key, wrong, allowed in wrong_outputs(Settings(output={name: output})):
+        asked = dict.fromkeys(self._options.output)
+        for name in asked:
+            for key, wrong, allowed in wrong_outputs(Settings(output={name: made[name]})):
                 raise self._wrong_output(key.rpartition(".")[2], wrong, allowed)
-        return found
+        # One record a message, as a JSON object, whatever the others write.
+        for name in ("webhook", "gcloud"):
+            made[name] = replace(made[name], format="json")
+        return {name: made[name] for name in asked}
 
     def _wrong_output(self, key: str, wrong: str, allowed: str) -> Exception:
         variable = _OUTPUT.get(key)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,9 +21,11 @@ MOST = 1000
 class Outlet:
     """One output; what it does not take waits, and is sent again with the next record."""
 
-    def __init__(self, name: str, settings: Output, state: Path) -> None:
-        """Open it. Raises SendError."""
+    def __init__(self, name: str, settings: Output, state: Path, unread: Callable[[], None]) -> None:
+        """Open it; `unread` is called when nobody reads standard output any more. Raises SendError."""
         self.name = name
+        self.is_unread = False
+        self._unread = unread
         self._sink = open_sink(Place(name, settings, state))
         self._given: SimpleQueue[Record | None] = SimpleQueue()
         self._waiting: deque[Record] = deque()
@@ -45,15 +48,26 @@ class Outlet:
         return left
 
     def _serve(self) -> None:
-        while (record := self._given.get()) is not None:
-            self._waiting.append(record)
-            if len(self._waiting) > MOST:
-                self._waiting.popleft()
-                self._lose(f"more than {MOST} records wait: the oldest are dropped")
+        ended = False
+        while not ended:
+            given = [self._given.get()]
             # What came meanwhile goes with it.
-            if self._given.empty():
+            while not self._given.empty():
+                given.append(self._given.get())
+            ended = None in given
+            for record in given:
+                self._take(record)
+            if self._waiting:
                 self._send()
         self._sink.close()
+
+    def _take(self, record: Record | None) -> None:
+        if record is None:
+            return
+        self._waiting.append(record)
+        if len(self._waiting) > MOST:
+            self._waiting.popleft()
+            self._lose(f"more than {MOST} records wait: the oldest are dropped")
 
     def _send(self) -> None:
         try:
@@ -63,6 +77,11 @@ class Outlet:
             self._lose(f"a record was dropped: {error}")
             return
         except SendError as error:
+            if isinstance(error.__cause__, BrokenPipeError):
+                self.is_unread = True
+                self._waiting.clear()
+                self._unread()
+                return
             self._tell(f"{error} ({len(self._waiting)} records wait for the next time)", str(error))
             return
         if fault is not None:

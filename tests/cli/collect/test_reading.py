@@ -92,7 +92,7 @@ def test_in_detail_the_words_of_the_stick_are_shown_but_no_secrets(here: Here, s
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(here: Here, stick: Stick, by: int) -> None:
     done = here.run_until(lambda: stick.meter.asked.count(0xE7) > 3, "--interval", "1", by=by)
-    assert (done.code, done.log[-1], stick.commands[-1]) == (0, "INFO ended", "SKTERM")
+    assert (done.code, stick.commands[-1]) == (0, "SKTERM")
     assert "Traceback" not in done.err
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -100,7 +100,7 @@ def test_a_signal_ends_it_cleanly(here: Here, stick: Stick, by: int) -> None:
 def test_a_signal_ends_a_joining_too(here: Here, stick: Stick) -> None:
     stick.hangs_scanning = True
     done = here.run_until(lambda: "SKSCAN" in stick.commands)
-    assert (done.code, done.log[-1]) == (0, "INFO ended")
+    assert (done.code, len(done.log)) == (0, 1), "that it scans"
 
 
 def test_a_meter_that_goes_and_comes_back_is_told_once_each(here: Here, stick: Stick) -> None:
