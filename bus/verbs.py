@@ -6,6 +6,7 @@ ASKERS: dict[str, str] = {
     "adjust_sum": "admin",
     "backup": "admin",
     "change_unit": "admin",
+    "changes": "viewer",
     "clear": "admin",
     "dead_letters": "admin",
     "delete_states": "admin",

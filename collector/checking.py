@@ -9,6 +9,7 @@ from typing import Any
 from bus.about import BINARY_SENSOR_CLASSES, MEASUREMENT
 from bus.home_assistant import SENSORS
 from bus.messages import RESERVED
+from bus.schedule import BadCronError, check_cron
 from collector import devices as kinds
 from collector import references
 from collector.device import TCP, baudrate
@@ -22,7 +23,6 @@ from collector.devices.imported import (
     parse_path,
     row_of,
 )
-from collector.schedule import BadCronError, check_cron
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 

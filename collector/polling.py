@@ -12,9 +12,10 @@ from typing import Any
 from bus.commands import Switch, Wanted
 from bus.process import EXIT_RESTART, Stop
 from bus.requests import Wait
+from bus.schedule import Timer
 from collector.device import Owned, Readings
 from collector.devices.description import Decoded, DecodeError, Line, LineError, PolledKind, Switcher, Values
-from collector.schedule import Timer, timer
+from collector.schedule import timer
 
 log = logging.getLogger(__name__)
 

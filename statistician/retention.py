@@ -163,12 +163,13 @@ class Retention:
             self._store.checkpoint()
             self._written = False
             return True
-        with self._pace:
+        with self._pace, self._store.changes.unnoted():
             self._written = next(self._pieces, False)
         return self._written
 
     def _work(self) -> Iterator[bool]:
         oldest = min([self._before, *self._others.values()])
+        self._store.changes.note_purge(self._before)
         while removed := self._store.states.remove_before(oldest, self._pace.size):
             self.removed += removed
             yield True
@@ -177,6 +178,7 @@ class Retention:
         self.removed += self._store.statistics.remove_runs_before(self._before)
         # Not before the states are gone: one that was left out would count.
         self.removed += self._store.held.remove_before(oldest)
+        self._store.changes.remove_before(oldest)
         yield True
 
     def _single_out(self, start: int) -> Iterator[bool]:

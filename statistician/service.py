@@ -15,7 +15,7 @@ from bus.request_server import RequestServer, subscription
 from bus.topics import STATISTICIAN, Topics, Verb
 from config.model import Device
 from config.model import Statistician as Settings
-from statistician.api import VERBS, Context, history, maintenance, statistics
+from statistician.api import VERBS, Context, changes, history, maintenance, statistics
 from statistician.arithmetic import HOUR, first_to_compile, horizon
 from statistician.clock.dating import HouseTime
 from statistician.clock.redating import Estimated
@@ -34,7 +34,7 @@ __all__ = ["MODULES", "VERBS", "Hooks", "Statistician", "subscriptions"]
 log = logging.getLogger(__name__)
 
 # Each puts its verbs into the table when it is imported.
-MODULES = (history, maintenance, statistics)
+MODULES = (changes, history, maintenance, statistics)
 # Nothing may keep readings waiting longer than this, seconds.
 _SLICE_S = 0.03
 # Between two tries of work that failed by an error of ours, seconds.
@@ -146,6 +146,7 @@ class Statistician(Part):
             self._aggregates,
             settle=self._settle,
             take_again=self._take_again,
+            note_quiet=self._note_quiet,
         )
         # Who gives no way to answer is not asked.
         self._desk = None if answers is None else self._requests(answers, access)
@@ -232,6 +233,10 @@ class Statistician(Part):
         again = self._journal.counters["dead_letters"] > before
         return self._journal.problems.get("messages", "it cannot be used") if again else None
 
+    def _note_quiet(self) -> None:
+        if self._ingest.since is None:
+            self._store.changes.committed(self._known_time())
+
     def put_on_disk(self) -> None:
         """Put on disk what came so far, and acknowledge it, unless the database refuses."""
         self._guard(self._commit)
@@ -278,6 +283,7 @@ class Statistician(Part):
         self._upkeep.keep_in_place()
         self._upkeep.check_room()
         self._ingest.commit()
+        self._store.changes.committed(self._known_time())
         self._hooks.clear()
         if waiting:
             self._upkeep.settled()

@@ -34,6 +34,8 @@ FLOORS: tuple[tuple[str, int], ...] = (
     ("controller/others.py", PURE),
     ("controller/conditions.py", PURE),
     ("forwarder/records.py", PURE),
+    ("forwarder/feed.py", PURE),
+    ("forwarder/samples.py", PURE),
     ("forwarder/shapes.py", PURE),
     ("forwarder/alarms.py", PURE),
     ("forwarder/outputs/*", ADAPTERS),
@@ -80,6 +82,7 @@ PURE_GROUND = (
     "bus.about",
     "bus.commands",
     "bus.messages",
+    "bus.schedule",
     "config.conditions",
     "config.model",
 )

@@ -1,6 +1,5 @@
 """What belongs to a house and is backed up: one table of places, and the files below them."""
 
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -182,17 +181,3 @@ def top_of(path: Path) -> Path:
             below = place.part is Part.STATE
             return place.top / path.relative_to(place.top).parts[0] if below else place.top
     return path.parent
-
-
-def mount_of(path: Path) -> Path:
-    """Where the disk of a path, or of the nearest folder that exists, is mounted."""
-    path = path.absolute()
-    while not os.path.ismount(path) and path != path.parent:
-        path = path.parent
-    return path
-
-
-def wants_mount(path: Path, asked: bool | None) -> bool:  # noqa: FBT001 — the setting as it stands
-    """Whether a folder must be on a disk of its own; unasked, where such disks are mounted."""
-    homes = ("/media", "/mnt", "/run/media")
-    return any(path.is_relative_to(home) for home in homes) if asked is None else asked

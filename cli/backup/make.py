@@ -16,8 +16,9 @@ from typing import Annotated
 from typer import Option
 
 from bus import state_files
+from bus.disks import mount_of, wants_mount
 from bus.state_files import BackupReport, LockedError, hold
-from cli.backup import HouseFiles, Part, inside, mount_of, wants_mount
+from cli.backup import HouseFiles, Part, inside
 from cli.backup.archive import Reader, Writer, create
 from cli.house import Json
 from cli.terminal import CommandError, Progress, show

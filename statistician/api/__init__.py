@@ -36,6 +36,7 @@ class Context:
 
     `settle` commits what was taken and gives up a correction on its way; it returns what awaits correction.
     `take_again` takes a message as if it had come just now; it returns why it was set aside again, if it was.
+    `note_quiet` tells the change feed that all that came is on disk, if that is so.
     """
 
     store: Store
@@ -48,6 +49,7 @@ class Context:
     aggregates: Aggregates
     settle: Callable[[], dict[int, Span]]
     take_again: Callable[[Message], str | None]
+    note_quiet: Callable[[], None]
     # Of the fix that is being made: its time (ms), and the records it has changed, not committed yet.
     now: int = 0
     records: dict[int, EntityRecord] = field(default_factory=dict)

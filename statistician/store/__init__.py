@@ -29,6 +29,7 @@ from statistician.records import (
     StreamRecord,
 )
 from statistician.store.backup import Backup, open_or_set_aside
+from statistician.store.changes import PURGED, Changes
 from statistician.store.engine import Cell, Engine, Misplaced, whole
 from statistician.store.fixes import FixTables
 from statistician.store.schema import TABLES, TableSchema
@@ -69,9 +70,11 @@ class Store:
         self.backups = backups or path.parent / "backups"
         # Open to tools and tests, too.
         self.engine, self.damage = open_or_set_aside(path, self.backups)
-        self.unusable, self.searched = search(self.engine)
         self.states = States(self.engine)
         self.statistics = Statistics(self.engine)
+        self.changes = Changes(self.engine, self.states, self.statistics)
+        self.unusable, self.searched = search(self.engine)
+        self.changes.begin()
         self.fixes = FixTables(self.engine)
         self.held = HeldReadings(self.engine)
 
@@ -321,6 +324,13 @@ def _purge(text: str) -> tuple[int, int]:
     return int(at), int(ran or 0)
 
 
+def _past(text: str) -> int:
+    at = int(text)
+    if not 0 <= at <= LATEST_MS:
+        raise ValueError("a time is out of range")
+    return at
+
+
 def _moves(text: str) -> object:
     moves = msgspec.json.decode(text, type=dict[int, Move])
     times = [part for since, until, by, keep in moves.values() for part in (since, until, by, *keep)]
@@ -341,6 +351,7 @@ _FACTS: dict[str, Callable[[str], object]] = {
     "redating": _moves,
     "purged_before": int,
     "purge": _purge,
+    PURGED: _past,
 }
 
 

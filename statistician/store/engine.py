@@ -194,6 +194,8 @@ class Engine:
         if free(path.parent) < _ROOM_TO_OPEN:
             self.reserve.release()
         self._damaged = False
+        self._connected: Callable[[], None] = lambda: None
+        self._commits: Callable[[], None] = lambda: None
         self.database = peewee.SqliteDatabase(str(path), pragmas=_PRAGMAS, timeout=_BUSY_S, thread_safe=False)
         try:
             self._connect()
@@ -212,6 +214,12 @@ class Engine:
             self.database.connect()
         # A text that is none must not keep all others from being read.
         self._connection().text_factory = _text
+        self._connected()
+
+    def attach(self, connected: Callable[[], None], commits: Callable[[], None]) -> None:
+        """Call `connected` now and when the file is opened again, `commits` at the end of transactions."""
+        self._connected, self._commits = connected, commits
+        connected()
 
     def _tables(self) -> set[str]:
         return {str(name) for (name,) in self.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -303,8 +311,12 @@ class Engine:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; what is written is on disk when the block ends."""
-        with self._translated(), self.database.atomic("immediate"):
-            yield
+        with self._translated():
+            inner = bool(self.database.transaction_depth())
+            with self.database.atomic("immediate"):
+                yield
+                if not inner:
+                    self._commits()
 
     def many(self, sql: str, rows: Iterable[Sequence[Cell]]) -> None:
         """Write rows on peewee's own connection: its models cost five times as much."""

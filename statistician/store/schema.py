@@ -227,6 +227,21 @@ TABLES: tuple[TableSchema, ...] = (
     TableSchema("counter", ("entity",), {"entity": _ENTITY, "memory": _JSON}),
     # A fix that goes on with an earlier one: they are taken back together.
     TableSchema("piece", ("first", "fix"), {"first": _WHOLE, "fix": _WHOLE}),
+    # What was written or removed where readers of the change feed may have been: of an entity, of one with a
+    # name, or of all (0) from `since` on.
+    TableSchema(
+        "changed",
+        ("seq",),
+        {
+            "seq": _WHOLE,
+            "name": _TEXT,
+            "entity": _WHOLE,
+            "what": Kind(TextField, "{0} IN ('reading', '5minute', 'hour')"),
+            "since": Kind(IntegerField, _PAST_1970),
+            "until": Kind(IntegerField, _PAST_1970),
+            "removed": _FLAG,
+        },
+    ),
     # Readings that came before the clock was set: when they were measured since the start of the machine.
     TableSchema(
         "undated",

@@ -229,7 +229,7 @@ class States:
         first = self.first()
         if first is None or first >= before:
             return 0
-        return self._engine.run("DELETE FROM states WHERE ts < ?", (self._end(first, before, limit),))
+        return self._engine.run("DELETE FROM states WHERE ts < ?", (self.end_of_piece(first, before, limit),))
 
     def sweep(
         self, start: int, end: int, limit: int, entities: Collection[int], *, among: bool
@@ -238,7 +238,7 @@ class States:
 
         Returns how many went and where to go on; None at the end.
         """
-        until = self._end(start, end, limit)
+        until = self.end_of_piece(start, end, limit)
         names = ", ".join(str(int(number)) for number in entities)
         removed = self._engine.run(
             "DELETE FROM states WHERE ts >= ? AND ts < ?"  # noqa: S608 — the names are whole numbers
@@ -247,7 +247,7 @@ class States:
         )
         return removed, until if until < end else None
 
-    def _end(self, start: int, end: int, limit: int) -> int:
+    def end_of_piece(self, start: int, end: int, limit: int) -> int:
         """Say where a piece of about `limit` states ends; more than that may share one ms."""
         sql = "SELECT ts FROM states WHERE ts >= ? ORDER BY ts LIMIT 1 OFFSET ?"
         found = self._engine.number(sql, (start, limit))

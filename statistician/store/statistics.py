@@ -1,6 +1,7 @@
 """Statistics on disk: rows, runs, what awaits correction, what requests ask, and changes of whole series."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -98,6 +99,24 @@ class Statistics:
     def between(self, table: Table, entity: int, start: int, end: int = EVER) -> list[StoredRow]:
         """Return an entity's rows with start <= row start < end, in order of time."""
         return self._read(table, "entity = ? AND start >= ? AND start < ? ORDER BY start", entity, start, end)
+
+    def after(
+        self, table: Table, after: tuple[int, int], until: tuple[int, int], entities: Collection[int]
+    ) -> list[StoredRow]:
+        """Return the rows of entities with after < (start, entity) <= until, in that order."""
+        where = (
+            "entity IN (SELECT value FROM json_each(?)) AND start >= ? AND start <= ?"
+            " AND (start, entity) > (?, ?) AND (start, entity) <= (?, ?) ORDER BY start, entity"
+        )
+        return self._read(table, where, json.dumps(list(entities)), after[0], until[0], *after, *until)
+
+    def first_of_any(self, table: Table, since: int, entities: Collection[int]) -> int | None:
+        """Return the start of the first row that any of the entities has from a time on."""
+        return self._engine.number(
+            f"SELECT min((SELECT min(start) FROM {table.value} WHERE entity = one.value AND start >= ?))"  # noqa: S608 — the table is ours
+            " FROM json_each(?) AS one",
+            (since, json.dumps(list(entities))),
+        )
 
     def row_before(self, table: Table, entity: int, before: int = EVER) -> StoredRow | None:
         """Return an entity's newest row that starts before a time."""

@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.schedule import BadCronError, Cron, check_cron
 from collector.devices.description import Values
-from collector.schedule import (
-    BadCronError,
-    Cadence,
-    Cron,
-    Report,
-    Reporter,
-    check_cron,
-    longest_interval,
-    timer,
-)
+from collector.schedule import Cadence, Report, Reporter, longest_interval, timer
 from config.model import Device
 
 NOON_MS = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()) * 1000

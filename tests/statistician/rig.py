@@ -265,7 +265,7 @@ class AskingRig(Rig):
         self.answers = FakeBus()
         self.journal = Journal()
         self.store = Store(self.path)
-        clock = Clock(lambda: self.now, lambda: self.now / 1000, lambda: self.quality)
+        clock = Clock(lambda: self.now, lambda: self.monotonic, lambda: self.quality, boot=self.boot)
         self.service = Statistician(
             self.notes,
             TOPICS,

@@ -30,7 +30,10 @@ WILD = (
     *(b"\xff\xfe", b"", "1e999", "9" * 30, '[{"field": 1}]'),
 )
 # Facts of `meta` that are there only at times.
-FACTS = ("closed_at", "estimated", "redating", "purged_before", "purge", "boot", "open", "schema_version")
+FACTS = (
+    *("closed_at", "estimated", "redating", "purged_before", "purge", "boot", "open", "schema_version"),
+    "feed_purged",
+)
 MODELS = {table.name: list(table.columns) for table in TABLES}
 _SHARE = 8
 COLUMNS = [(table, column) for table, columns in MODELS.items() for column in columns]
@@ -44,6 +47,7 @@ MORE = (
     "INSERT INTO renewed VALUES (3, 1795435500000, 1)",
     "INSERT INTO imported VALUES (2, 1795435200000, 1)",
     "INSERT INTO piece VALUES (1, 2)",
+    "INSERT INTO changed VALUES (1, '', 1, 'reading', 1795435200000, 1795435200000, 0)",
     "INSERT OR REPLACE INTO held VALUES (3, 1795435200000, 1.0, 9.0, 'fall', 'held')",
 )
 

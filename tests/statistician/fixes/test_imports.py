@@ -69,7 +69,7 @@ def sums(rig: AskingRig, period: str) -> list[float]:
 
 
 def body(rig: AskingRig) -> list[str]:
-    """Everything in the database but revisions, which are 0 from then on, and the journal.
+    """Everything in the database but revisions, which are 0 from then on, the journal, and what is noted.
 
     What counters know of their rates is learned anew after a fix.
     """
@@ -79,7 +79,13 @@ def body(rig: AskingRig) -> list[str]:
     lines = [line for line in rig.dump() if not line.startswith('INSERT INTO "fix"')]
     # SQLite orders the schema by when a table was written first.
     others = (
-        *('INSERT INTO "piece"', 'INSERT INTO "sqlite_seq', 'INSERT INTO "counter"', "CREATE TABLE"),
+        *(
+            'INSERT INTO "changed"',
+            'INSERT INTO "piece"',
+            'INSERT INTO "sqlite_seq',
+            'INSERT INTO "counter"',
+            "CREATE TABLE",
+        ),
         # How long the process has run.
         """INSERT INTO "meta" VALUES('purge'""",
     )
