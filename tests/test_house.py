@@ -139,8 +139,8 @@ CLI_MAY = (
 
 # The one command that reads a device and feeds outputs by itself.
 COLLECT_MAY = (
-    "collector.devices.description",
     "collector.schedule",
+    "collector.devices.description",
     "forwarder.outputs",
     "forwarder.records",
     "forwarder.shapes",

@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 
 from bus.health import VERSION, Journal
 from bus.messages import to_iso
+from bus.schedule import Cron, Timer
 from cli.app import UsageError
 from cli.collect.choices import METER, Choices, Options
 from cli.collect.outlets import Outlet
@@ -28,7 +29,7 @@ from cli.terminal import CommandError, SettingsError, shown
 from collector.device import Surroundings
 from collector.devices.description import Decoded
 from collector.direct import Direct, EndedError, Got, open_device
-from collector.schedule import Cron, Timer, timer
+from collector.schedule import timer
 from config.mistakes import ConfigError
 from config.model import Device, Output, Settings
 from forwarder.outputs import SendError

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bus.schedule import BadCronError, check_cron
 from cli.app import UsageError
 from cli.house import House
 from cli.terminal import CommandError, SettingsError
 from collector.devices.description import MeterPlace
-from collector.schedule import BadCronError, check_cron
 from config import env_file
 from config.mistakes import ConfigError, Mistake
 from config.model import INTEGRAL, Device, Output, Settings
