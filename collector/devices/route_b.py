@@ -220,6 +220,7 @@ ROWS: Rows = {
     "current_t": measured("Current of phase T", "A", precision=1, step=0.1, optional=True),
     "grid_import_energy": measured("Grid import", "Wh", step=1, role="grid"),
     "grid_export_energy": measured("Grid export", "Wh", step=1, optional=True),
+    "half_hour_import_energy": measured("Grid import at the newest half hour", "Wh", step=1, optional=True),
     "last_half_hour_energy": measured("Import of the last half hour", "Wh", state_class=TOTAL),
     "coefficient": Row(entity=Entity(name="Coefficient", precision=0, diagnostic=True)),
     "energy_unit": Row(entity=Entity(name="Energy unit", unit="Wh", precision=1, diagnostic=True)),
@@ -274,7 +275,11 @@ class RouteBMeter:
         except (BadRecordError, RefusedError) as error:
             reasons["grid_import_energy"] = f"hours missed could not be filled in: {error}"
         last, since = self._last_half_hour(said)
-        values = said.values | {_LAST_HALF_HOUR: last, "signal_strength": line.signal()}
+        values = said.values | {
+            "half_hour_import_energy": in_wh(said.counts, said.scale),
+            _LAST_HALF_HOUR: last,
+            "signal_strength": line.signal(),
+        }
         return Decoded(
             self._present(values),
             unknown=said.unknown,
