@@ -4,8 +4,6 @@ Only bus/connection.py uses it. Packets are those of OASIS MQTT 5.0, 2.1 and 3.3
 """
 
 import logging
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.exception import MalformedPacket
 
 from bus.events import Link
+from bus.reach import BROKER, Named, trust
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +157,6 @@ def acknowledgements(mids: list[int]) -> bytes:
     return b"".join(b"\x40\x02" + mid.to_bytes(2) for mid in mids)
 
 
-_LOGIN = "check [broker] username and the secret file broker__password"
 _TAKEN = "another client has our client id: was this card, or the state folder, copied to another machine?"
 # What ends sooner than that, in seconds, and so often in a row, is not the network's doing.
 _PERHAPS = f"perhaps {_TAKEN} From now on ours is a new one"
@@ -173,8 +171,8 @@ _WORDS: Mapping[int, str] = {
     0x83: "the broker's own limit; its log says more",
     0x84: "it must speak MQTT 5, as Mosquitto does from 1.6 on",
     0x85: "the broker does not accept our client id; its log says more",
-    0x86: _LOGIN,
-    0x87: f"{_LOGIN}, and the broker's ACL",
+    0x86: "{named.login}",
+    0x87: "{named.login}, and the broker's ACL",
     0x88: "the broker is not ready yet",
     0x89: "it has too much to do, or too many clients",
     0x8A: "the broker's owner has banned this client",
@@ -187,8 +185,8 @@ _WORDS: Mapping[int, str] = {
     0x96: "the broker limits messages per time",
     0x97: "the broker's limit for this user or for its memory is reached",
     0x98: "the broker's owner has ended it, or the password was changed",
-    0x9C: "set [broker] host to that one",
-    0x9D: "set [broker] host to its new place",
+    0x9C: "set {named.host} to that one",
+    0x9D: "set {named.host} to its new place",
     0x9A: "retained messages are needed: allow them in the broker",
     0x9B: "QoS 1 is needed: allow it in the broker",
     0x9F: "the broker limits connections per time",
@@ -197,57 +195,12 @@ _WORDS: Mapping[int, str] = {
 }
 # The same, where it is about one topic of a client that is in.
 _TOPIC: Mapping[int, str] = {0x87: "the broker's ACL gives this user no right to it"}
-_UNKNOWN = "nobody knows this name here; check [broker] host, or use the address"
-_ERRORS: Mapping[type[Exception], str] = {
-    socket.gaierror: _UNKNOWN,
-    UnicodeError: _UNKNOWN,
-    ConnectionRefusedError: "nothing listens there; is it running, and is [broker] port right?",
-    TimeoutError: "no answer; is that machine on and on this network, and no firewall between?",
-}
 
 
-def words(code: int, name: str, *, topic: bool = False) -> str:
+def words(code: int, name: str, *, topic: bool = False, named: Named = BROKER) -> str:
     """Say a reason code by its name in the standard, what it means and what to do; `topic`: of one topic."""
     more = (_TOPIC.get(code) if topic else None) or _WORDS.get(code)
-    return f"{name} ({more})" if more else name
-
-
-def trust(tls_ca: str) -> ssl.SSLContext:
-    """Trust the authorities of a file. Raises OSError, whose filename is the file if it cannot be read."""
-    try:
-        return ssl.create_default_context(cafile=tls_ca)
-    except ssl.SSLError:
-        raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, tls_ca) from error
-
-
-def unreachable(link: Link, error: Exception) -> str:
-    """Say why no connection to the broker came about."""
-    if isinstance(error, ConnectionResetError | BrokenPipeError) or "EOF" in str(error):
-        return hung_up(link)
-    return f"no broker at {link.host}:{link.port}{_why(link, error)}"
-
-
-def _why(link: Link, error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f" that can be trusted: {_certificate(link, error)}"
-    if isinstance(error, ssl.SSLError):
-        return f" with TLS: {_tls(link, error)}"
-    for kind, why in _ERRORS.items():
-        if isinstance(error, kind):
-            return f": {why}"
-    if isinstance(error, OSError) and error.filename is not None and error.filename == link.tls_ca:
-        return f" is asked: [broker] tls_ca: {link.tls_ca}: {error.strerror}"
-    return f": {getattr(error, 'strerror', None) or error}; check [broker] host and the network"
-
-
-def hung_up(link: Link) -> str:
-    """Say what an end of the connection before the first answer means."""
-    asked = "is this its port for MQTT with TLS, often 8883?"
-    if link.tls_ca is None:
-        asked = "is this its MQTT port, and does it want TLS ([broker] tls_ca)?"
-    return f"no broker at {link.host}:{link.port}: it hangs up before it answers; {asked}"
+    return f"{name} ({more.format(named=named)})" if more else name
 
 
 @dataclass(slots=True)
@@ -265,30 +218,6 @@ class Cuts:
         self._count = self._count + 1 if lived_s < _SOON_S else 0
         self.often = self._count >= _OFTEN
         return f"was cut again and again: {_PERHAPS}" if self.often else "was cut"
-
-
-def _certificate(link: Link, error: ssl.SSLCertVerificationError) -> str:
-    why = error.verify_message
-    if "mismatch" in why or "not valid for" in why:
-        return (
-            f"its certificate is for another name than {link.host}; set [broker] host to a name that it has"
-        )
-    if "expired" in why or "not yet valid" in why:
-        return f"its {why}; renew it, or set the clock of this machine"
-    return f"its certificate is not from the authority in [broker] tls_ca ({link.tls_ca}): {why}"
-
-
-def _tls(link: Link, error: ssl.SSLError) -> str:
-    if error.reason in ("NO_CERTIFICATE_OR_CRL_FOUND", "PEM_LIB") or "no certificate" in str(error).lower():
-        return f"[broker] tls_ca: {link.tls_ca} holds no certificate (PEM)"
-    if error.reason in (
-        "WRONG_VERSION_NUMBER",
-        "RECORD_LAYER_FAILURE",
-        "UNEXPECTED_MESSAGE",
-        "UNEXPECTED_EOF_WHILE_READING",
-    ):
-        return "this port speaks no TLS; use the port that does, often 8883, or take [broker] tls_ca out"
-    return f"{error.reason or error}; the broker's log says more"
 
 
 # Bytes that are read at once, and the bits of a packet's first byte that say what it is.
@@ -309,15 +238,15 @@ class Client(mqtt.Client):
         self._take = take
         self._cutter = Cutter()
         self._cut: object = None
-        self._tls_ca = link.tls_ca
+        self._link = link
         self.failure: Exception = OSError("never tried")
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect, and remember in `failure` why it failed. Raises OSError, after which paho tries again."""
         try:
-            if self._tls_ca is not None:
+            if self._link.tls:
                 # Each time: the file may have come late, or be renewed.
-                self._ssl, self._ssl_context = True, trust(self._tls_ca)
+                self._ssl, self._ssl_context = True, trust(self._link.tls_ca)
             return super().reconnect()
         except (OSError, ValueError) as error:
             self.failure = error

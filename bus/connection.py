@@ -5,7 +5,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -13,9 +13,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bus.client import Client, Cuts, MalformedError, Publication, hung_up, unreachable, words
+from bus.client import Client, Cuts, MalformedError, Publication, words
 from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
 from bus.messages import OFFLINE, ONLINE
+from bus.reach import hung_up, unreachable
 from bus.retained import RetainedTopics
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ _FAILURE = 0x80
 # MQTT 5, 2.4: topic name invalid, payload format invalid. All other refusals may end.
 _FOREVER = (0x90, 0x99)
 _HANDED = 1000
+# How often a wait for confirmations looks whether the connection still stands.
+_LOOK_S = 0.25
 # The user property of a birth.
 _INSTANCE = "instance"
 
@@ -122,6 +125,7 @@ class Connection:
         A `trial` says the birth and hears who else says it, and nothing else until `settle`.
         """
         self._trial = trial
+        self._answered = self._accepted = False
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it untyped
         properties.SessionExpiryInterval = self._link.session_s
         properties.ReceiveMaximum = self._link.receive_maximum
@@ -200,19 +204,44 @@ class Connection:
         properties.UserProperty = (_INSTANCE, self._link.instance)
         self._client.publish(self._birth_topic, ONLINE, qos=1, retain=True, properties=properties)
 
+    def deliver(self, messages: Iterable[tuple[str, bytes, bool]], *, within_s: float) -> Disconnected | None:
+        """Publish topics, payloads and whether retained, at QoS 1; None when the broker has confirmed all.
+
+        Else why not; then some of them may have arrived. None of them is said again on a later connect.
+        """
+        generation, refused, end = self.generation, self.refused, time.monotonic() + within_s
+        for info in [self._send(topic, body, qos=1, retain=retain) for topic, body, retain in messages]:
+            while info is None or not info.is_published():
+                if info is None or self.generation != generation or not self.connected:
+                    return Disconnected(f"the connection to the broker at {self._place} was cut")
+                left = end - time.monotonic()
+                if left <= 0:
+                    return Disconnected(f"the broker at {self._place} did not confirm in {within_s:g} s")
+                info.wait_for_publish(min(left, _LOOK_S))
+        if self.last_refusal is None or self.refused == refused:
+            return None
+        return Disconnected(self.last_refusal, refused=True)
+
     def _hand_over(
         self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
     ) -> Sent:
+        sent = self._send(topic, payload, qos, retain=retain, correlation=correlation)
+        return Sent.LATER if sent is None else Sent.YES
+
+    def _send(
+        self, topic: str, payload: bytes, qos: int, *, retain: bool, correlation: bytes | None = None
+    ) -> mqtt.MQTTMessageInfo | None:
+        """Give it to paho; None: it is not taken now."""
         if not self.connected:
             # paho would queue it in RAM and lose it with the process; outbox and retained topics do better.
-            return Sent.LATER
+            return None
         properties = None
         if correlation is not None:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left it untyped
             properties.CorrelationData = correlation
         info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         if info.rc != mqtt.MQTT_ERR_SUCCESS:
-            return Sent.LATER
+            return None
         if qos:
             with self._lock:
                 self._handed[info.mid] = (topic, payload)
@@ -221,7 +250,7 @@ class Connection:
                     del self._handed[info.mid]
                 elif len(self._handed) > _HANDED:
                     del self._handed[next(iter(self._handed))]
-        return Sent.YES
+        return info
 
     def ping(self) -> None:
         """Ask the broker for a sign of life, which `heard` counts; paho does it once a keep-alive only."""
@@ -247,9 +276,8 @@ class Connection:
         self._answered = True
         if reason.is_failure:
             # A refusal (bad password, banned) is retried too: the owner may correct the broker meanwhile.
-            self._emit(
-                Disconnected(f"the broker at {self._place} refused us: {words(reason.value, str(reason))}")
-            )
+            why = f"the broker at {self._place} refused us: {self._words(reason)}"
+            self._emit(Disconnected(why, refused=True))
             return
         self._since = time.monotonic()
         if isinstance(wire := client.socket(), socket.socket):
@@ -284,11 +312,14 @@ class Connection:
         for subscription, reason in zip(asked, reasons, strict=False):
             if reason.is_failure:
                 self.refused += 1
-                why = f"{subscription.filter}: {words(reason.value, str(reason), topic=True)}"
+                why = f"{subscription.filter}: {self._words(reason, topic=True)}"
                 self.last_refusal = f"the broker refused the subscription {why}"
                 log.error("%s", self.last_refusal)
         if self._introduced != self.generation:
             self._introduce(client)
+
+    def _words(self, reason: ReasonCode, *, topic: bool = False) -> str:
+        return words(reason.value, str(reason), topic=topic, named=self._link.named)
 
     def _on_unsubscribe(self, *_: object) -> None:
         self.heard += 1
@@ -333,9 +364,7 @@ class Connection:
         self._answered = self._accepted = False
         if flags.is_disconnect_packet_from_server:
             self._emit(
-                Disconnected(
-                    f"the broker at {self._place} ended the connection: {words(reason.value, str(reason))}"
-                )
+                Disconnected(f"the broker at {self._place} ended the connection: {self._words(reason)}")
             )
         elif not answered:
             self._emit(Disconnected(hung_up(self._link)))
@@ -393,7 +422,7 @@ class Connection:
         if reason.value < _FAILURE:
             return
         self.refused += 1
-        why = words(reason.value, str(reason), topic=True)
+        why = self._words(reason, topic=True)
         self.last_refusal = f"the broker refused a publication on {topic or 'a topic'}: {why}"
         log.warning("%s", self.last_refusal)
         if topic:

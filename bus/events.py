@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from bus.reach import BROKER, Named
 from bus.retained import RetainedTopics
 from config.model import Broker
 
@@ -23,9 +24,13 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is gone, or could not be made; paho tries again with back-off up to 30 s."""
+    """The connection is gone, or could not be made; paho tries again with back-off up to 30 s.
+
+    `refused`: the broker does not want us, or what we say, until a person does something.
+    """
 
     reason: str
+    refused: bool = False
 
 
 # A struct, because one is made for every message: a dataclass takes sixteen times as long.
@@ -123,6 +128,7 @@ class Link:
     """How to reach the broker and as whom; `session_s` keeps our queue that long while we are away.
 
     Whoever knows a `client_id` can throw its owner out; `instance` is told with each birth instead.
+    `authorities` of this machine are trusted, where there is no file of one.
     """
 
     host: str
@@ -134,6 +140,13 @@ class Link:
     instance: str = ""
     session_s: int = 0
     receive_maximum: int = 500
+    authorities: bool = False
+    named: Named = BROKER
+
+    @property
+    def tls(self) -> bool:
+        """Whether with TLS."""
+        return self.authorities or self.tls_ca is not None
 
     @classmethod
     def of(cls, broker: Broker, service: str, part: str, *, instance: str = "", session_s: int = 0) -> "Link":

@@ -146,7 +146,7 @@ def is_here(host: str) -> bool:
 
 def wrong_host(text: str) -> Host | None:
     """Say what is wrong with a host; None: nothing. No password is told."""
-    if _is_good(text):
+    if is_good_host(text):
         return None
     if not text.strip():
         return Host("it is empty", HOST_ALLOWED)
@@ -154,7 +154,7 @@ def wrong_host(text: str) -> Host | None:
     host = (text.strip() if form is None else form["host"]).strip("[]")
     if re.fullmatch(r"\d+,\d+,\d+,\d+", host):
         host = host.replace(",", ".")
-    if form is None or not _is_good(host):
+    if form is None or not is_good_host(host):
         # What holds an @ may hold a password.
         shown = "this" if re.search("[@/]", text) else repr(text)
         return Host(f"{shown} is no name of a machine", HOST_ALLOWED)
@@ -184,7 +184,8 @@ def _more(text: str, scheme: str | None, user: str | None, port: str | None, pat
     return [*found, "a space"] if text != text.strip() else found
 
 
-def _is_good(host: str) -> bool:
+def is_good_host(host: str) -> bool:
+    """Whether it may be the name or the address of a machine."""
     if re.fullmatch(r"[\d.]+", host):
         try:
             return IPv4Address(host) != IPv4Address("0.0.0.0")  # noqa: S104 — it is refused, not listened on

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from config.model import Notify, Output, Settings
+from config.server_rules import Wrong, wrong_server
 
 _ID = re.compile(r"[a-z0-9_]{1,64}\Z")
 _PATTERN = re.compile(r"[a-z0-9_*]+\Z")
@@ -15,8 +16,6 @@ _URL = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
 _ALL = ("kind", "records", "entities", "devices", "start", "interval", "cron", "batch")
 _TEXT = ("format", "template", "columns")
 _HTTP = ("url", "headers", "username", "password", "token", "timeout", "tls_ca", "verify")
-# Key, what is wrong, what is allowed.
-Wrong = tuple[str, str, str]
 
 
 class Rule(NamedTuple):
@@ -67,6 +66,7 @@ def _wrong_output(output: Output) -> Iterator[Wrong]:
         elif said and field.name not in (*_ALL, *rule.needs, *rule.takes):
             yield field.name, f"an output of kind {output.kind} has none", "take it out"
     yield from _wrong_choice(output)
+    yield from wrong_server(output)
     if output.interval is not None and output.cron is not None:
         yield "cron", "there is an interval already", "one of the two"
     if "samples" in output.records:
@@ -90,7 +90,7 @@ def _wrong_choice(output: Output) -> Iterator[Wrong]:
             yield "entities", f"{name!r} is no entity", "device.entity; * stands for any text"
     if output.kind == "signed" and (output.path is None) == (output.url is None):
         yield "url", "a signed output goes to a backend or to a file", "one of url and path"
-    if output.url is not None and output.kind != "mqtt" and not _URL.match(output.url):
+    if output.url is not None and output.kind == "gcloud" and not _URL.match(output.url):
         yield "url", "this is no address", "one that begins with https:// or http://"
 
 

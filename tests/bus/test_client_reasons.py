@@ -3,22 +3,20 @@
 import queue
 import shutil
 import socket
-import ssl
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bus import client
+from bus import client, reach
 from bus.connection import Connection
 from bus.events import Disconnected, Link, MqttEvent
 from scripts.broker import wait_until
 from tests.broker import Mosquitto
 from tests.ports import free_port
+from tests.servers import certificate, says, server, tls_server
 
 # MQTT 5, table 2-6: the codes of CONNACK and DISCONNECT that a server may send to us.
 REFUSALS = {
@@ -58,35 +56,6 @@ def sentence(link: Link) -> str:
 
 def link(port: int, *, host: str = "127.0.0.1", tls_ca: str | None = None) -> Link:
     return Link(host=host, port=port, client_id="asker", tls_ca=tls_ca)
-
-
-@contextmanager
-def server(speak: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server of one behaviour; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    wire, _ = listening.accept()
-                except OSError:
-                    return
-                with wire:
-                    speak(wire)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-
-
-def says(packets: bytes) -> Callable[[socket.socket], None]:
-    """Take what comes first, answer with these bytes, and hang up."""
-
-    def speak(wire: socket.socket) -> None:
-        wire.recv(1024)
-        wire.sendall(packets)
-
-    return speak
 
 
 @pytest.mark.parametrize("code", REFUSALS)
@@ -163,48 +132,12 @@ def test_nothing_that_listens_and_no_such_name() -> None:
     unknown = "nobody knows this name here; check [broker] host, or use the address"
     assert sentence(link(port, host="a..b")) == f"no broker at a..b:{port}: {unknown}"
     error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    assert client.unreachable(link(1, host="van.local"), error) == f"no broker at van.local:1: {unknown}"
+    assert reach.unreachable(link(1, host="van.local"), error) == f"no broker at van.local:1: {unknown}"
     for other, word in (
         (TimeoutError(), "is that machine on"),
         (OSError(113, "No route to host"), "No route"),
     ):
-        assert word in client.unreachable(link(1, host="van.local"), other)
-
-
-def certificate(folder: Path, name: str, *, days: int = 30) -> Path:
-    """A certificate that vouches for itself, and its key, in one file."""
-    made = folder / f"{name}.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-days", str(days)]
-    command += ["-keyout", str(folder / "key"), "-out", str(folder / "crt")]
-    subprocess.run(command, check=True, capture_output=True)
-    made.write_text((folder / "crt").read_text() + (folder / "key").read_text())
-    return made
-
-
-@contextmanager
-def tls_server(pem: Path) -> Iterator[int]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-
-    def speak(wire: socket.socket) -> None:
-        try:
-            with context.wrap_socket(wire, server_side=True) as tls:
-                tls.recv(1024)
-        except OSError:
-            return
-
-    with server(speak) as port:
-        yield port
+        assert word in reach.unreachable(link(1, host="van.local"), other)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="it makes the certificates")
