@@ -58,8 +58,7 @@ def format_of(settings: Output) -> str:
 def media_type(settings: Output) -> str:
     """Return the media type of text_of."""
     if is_template(settings):
-        looks_json = (settings.template or "").lstrip().startswith(("{", "["))
-        return "application/json" if looks_json else "text/plain"
+        return "application/json" if _JSON.match(settings.template or "") else "text/plain"
     return _MEDIA[format_of(settings)]
 
 
@@ -86,7 +85,10 @@ def lines(records: Iterable[Record], settings: Output, columns: Sequence[str] = 
         body = _body(record, settings)
         if kind == "csv":
             cells = body if isinstance(record, Sample) else _cells(record)
-            yield _csv_line(cells.get(column) for column in columns)
+            row = (cells.get(column) for column in columns)
+            # HEMS wrote 3.0 as Python does.
+            exact = settings.template == HEMS
+            yield _csv_line(str(cell) if exact and isinstance(cell, float) else cell for cell in row)
         elif kind == "json":
             yield json.dumps(body) + "\n"
         elif kind == "jsonl":
@@ -198,6 +200,7 @@ def _escaped(letter: str) -> str:
 # Templates of the owner's own.
 
 _NAME = re.compile(r"\{([a-z0-9_.]+)\}")
+_JSON = re.compile(r'\s*(\[|\{\s*["}])')
 
 
 def names_of(record: Record) -> dict[str, Json]:
@@ -218,7 +221,7 @@ def fill(template: str, names: Body) -> str:
 
     What a record does not say is empty, in a JSON text null.
     """
-    as_json = template.lstrip().startswith(("{", "["))
+    as_json = _JSON.match(template) is not None
 
     def value(match: re.Match[str]) -> str:
         found = names.get(match[1])

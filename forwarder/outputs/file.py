@@ -30,7 +30,15 @@ _MB = 1_000_000
 # How a document of YAML ends, and any other record.
 _ENDS = {"yaml": b"\n...\n"}
 # What a person must mend: the next try would bring the same.
-_REFUSED = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+_REFUSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 
 
 class FileSink:
