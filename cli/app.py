@@ -49,7 +49,7 @@ COMMANDS = {
 }
 USAGE = 2
 # As the shell counts a process that SIGPIPE or Ctrl-C ended.
-_NO_READER, _INTERRUPTED = 141, 130
+_NO_READER, INTERRUPTED = 141, 130
 
 _Command = Callable[..., int | None]
 # What typer raises when the command line is wrong.
@@ -150,7 +150,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"boondock: {_usage(error)}", file=sys.stderr)
         return USAGE
     except typer.Abort:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
     except SystemExit as error:

@@ -167,10 +167,12 @@ class _Asked:
 class _Heard:
     """A device on the radio: its newest values, while they are not too old."""
 
-    def __init__(self, owned: Owned, ble: Ble, emit: Callable[[object], None]) -> None:
+    def __init__(
+        self, owned: Owned, ble: Ble, tell: Callable[[str], None], emit: Callable[[object], None]
+    ) -> None:
         from collector.listening import ListeningSource  # noqa: PLC0415 — only for Bluetooth
 
-        self._owned, self._ble, self._emit = owned, ble, emit
+        self._owned, self._ble, self._tell, self._emit = owned, ble, tell, emit
         self.clock = Clock(lambda: time.time_ns() // 1_000_000, time.monotonic, lambda: "ok")
         self.journal = Journal()
         self._newest: tuple[Decoded, float] | None = None
@@ -187,8 +189,12 @@ class _Heard:
     def ask(self) -> float:
         self._start()
         self._waiting = True
+        patience = self._owned.reporter.cadence.timeout
+        if self._newest is None:
+            self._tell(f"listening for it, up to {patience:g} s")
+        # What was heard already is told at once.
         self._emit(None)
-        return self._owned.reporter.cadence.timeout
+        return patience
 
     def take(self, event: object) -> Got | None:
         from collector.transports.radio import RadioGone  # noqa: PLC0415 — only for Bluetooth
@@ -252,10 +258,10 @@ def open_device(
     """Make a device to be read; its settings stand in `table` of `where`. Raises ConfigError."""
     if found := [Mistake(where, f"{table}{k}", w, a) for k, w, a in mistakes(name, device)]:
         raise ConfigError(found)
-    owned = own(settings, name, device, 0.0)
+    owned, place = own(settings, name, device, 0.0), around or Surroundings()
     if owned.kind.wire is Wire.BLE:
-        return Direct(owned, lambda emit: _Heard(owned, settings.ble, emit))
-    return Direct(owned, lambda emit: _Asked(owned, around or Surroundings(), emit))
+        return Direct(owned, lambda emit: _Heard(owned, settings.ble, place.tell, emit))
+    return Direct(owned, lambda emit: _Asked(owned, place, emit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typer.core import TyperCommand
 from bus.health import VERSION, Journal
 from bus.messages import to_iso
 from bus.schedule import Cron, Timer
-from cli.app import UsageError
+from cli.app import INTERRUPTED, UsageError
 from cli.collect.choices import METER, Choices, Options
 from cli.collect.outlets import Outlet
 from cli.house import Config, House, Json, complete_devices
@@ -210,7 +210,8 @@ def _collect(choices: Choices, house: House, device: str | None, *, once: bool) 
             else:
                 run.forever(timer(Device(kind="", cron=line), seconds, _never))
         except EndedError:
-            once = False
+            # Who asked once has not got what he asked for.
+            return INTERRUPTED if once else 0
         finally:
             left = run.finish(_FINISH_ONCE_S if once else _FINISH_S)
     return 1 if once and left else 0
@@ -272,7 +273,6 @@ class _Run:
         self._shape = shape
         self._folder = folder
         self._outlets: list[Outlet] = []
-        self._is_open = False
         self._journal = Journal()
         if self._is_meter:
             # Others tell with their first answer what they have.
@@ -287,7 +287,6 @@ class _Run:
 
     def _open(self) -> None:
         """Open the outputs. Raises CommandError."""
-        self._is_open = True
         shape = replace(self._shape, template=HEMS)
         if not self._is_meter:
             columns = {entity: f"{self._owned.id}.{entity}" for entity in self._entities()}
@@ -331,13 +330,13 @@ class _Run:
             if self._journal.solved(name):
                 log.info("%s: it answers again", name)
         elif self._journal.problem(name, got.why, got.ts):
-            log.error("%s: %s", name, got.why)
+            log.error("%s: %s (it is asked again at the next time)", name, got.why)
 
     def _take(self, got: Got) -> None:
         self._say(got)
         if got.found is None:
             return
-        if not self._is_open:
+        if not self._outlets:
             self._open()
         record = self._sample(got.ts, got.found)
         for outlet in self._outlets:

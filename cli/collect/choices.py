@@ -1,6 +1,7 @@
 """What `boondock collect` is asked for: by options, by the environment, by a `.env`, in this order."""
 
 import ipaddress
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from config import env_file
 from config.mistakes import ConfigError, Mistake
 from config.model import INTEGRAL, Device, Output, Settings
 from config.output_rules import wrong_outputs
+
+log = logging.getLogger(__name__)
 
 Format = Literal["json", "yaml", "csv"]
 FORMATS: Mapping[str, Format] = {"json": "json", "yaml": "yaml", "csv": "csv"}
@@ -159,6 +162,9 @@ class Choices:
             raise UsageError("--schedule and --interval: one of the two, or say with --mode which")
         if mode is None:
             mode = "schedule" if options.interval is None else "interval"
+        unused = "schedule" if mode == "interval" else "interval"
+        if getattr(options, unused) is not None:
+            log.warning("--%s does not count with --mode %s", unused, mode)
         if mode == "interval":
             seconds = _INTERVAL_S if options.interval is None else options.interval
             if not 1 <= seconds <= _LONGEST_S:
@@ -222,7 +228,7 @@ class Choices:
         url, project, topic = map(self.text, ("WEBHOOK_URL", "GCP_PROJECT_ID", "GCP_TOPIC_NAME"))
         made = {
             "stdout": shape,
-            "file": replace(shape, kind="file", path=str(path.expanduser().absolute())),
+            "file": replace(shape, kind="file", path=str(path.expanduser().absolute()), sync="always"),
             "webhook": replace(shape, kind="webhook", url=url, headers={"Content-Type": "application/json"}),
             "gcloud": replace(shape, kind="gcloud", project=project, topic=topic, format=None),
         }

@@ -236,18 +236,17 @@ class RouteB:
                 f"{port}: no meter heard: is the stick near enough, is the route B ID right?"
             ) from error
         except momonga.MomongaSkJoinFailure as error:
-            raise LineError(f"{port}: {self._refusal()}") from error
+            if self._place is None:
+                raise LineError(f"{port}: the meter refused: the route B ID or password is wrong") from error
+            raise LineError(
+                f"{port}: no meter could be joined ({self._place}): leave this place out, so that it is"
+                " scanned for; or the route B ID or password is wrong"
+            ) from error
         except momonga.MomongaSkCommandCancelled as error:
             raise LineError(f"{port}: not joined within {patience.opening:g} s") from error
         except _TROUBLES as error:
             raise self._trouble(error) from error
         return session
-
-    def _refusal(self) -> str:
-        wrong = "the route B ID or password is wrong"
-        if self._place is None:
-            return f"the meter refused: {wrong}"
-        return f"no meter could be joined ({self._place}): it must be scanned for, or {wrong}"
 
     @contextmanager
     def _well(self) -> Iterator[_Session]:

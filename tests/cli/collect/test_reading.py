@@ -2,6 +2,7 @@
 
 import re
 import signal
+import termios
 from collections.abc import Callable
 
 import pytest
@@ -45,7 +46,7 @@ def test_a_meter_that_is_no_more_at_its_place_is_told_with_the_place(here: Here,
     done = here.run("--once", *PLACE)
     assert done.code == 1
     assert "no meter could be joined (channel 33 (0x21), PAN 8888, FE80:" in done.log[-1]
-    assert done.log[-1].endswith("it must be scanned for, or the route B ID or password is wrong")
+    assert done.log[-1].endswith("so that it is scanned for; or the route B ID or password is wrong")
 
 
 def _off(stick: Stick) -> None:
@@ -119,6 +120,29 @@ def test_a_meter_that_goes_and_comes_back_is_told_once_each(here: Here, stick: S
     assert (done.code, stick.sessions) == (0, 2)
 
 
+def test_a_signal_ends_a_single_reading_without_success(here: Here, stick: Stick) -> None:
+    stick.hangs_scanning = True
+    done = here.run_until(lambda: "SKSCAN" in stick.commands, "--once", "-o", "stdout", by=signal.SIGINT)
+    assert (done.code, done.out) == (130, "")
+
+
+@pytest.mark.parametrize(("words", "rate"), [((), "57600"), (("--baudrate", "57600"), "9600")])
+def test_a_stick_at_another_speed_is_spoken_to_at_that(
+    here: Here, stick: Stick, words: tuple[str, ...], rate: str
+) -> None:
+    done = here.run("--once", *words, SERIAL_RATE=rate)
+    assert done.code == 0
+    assert termios.tcgetattr(stick._slave)[5] == termios.B57600
+
+
+def test_what_does_not_count_is_told(here: Here, stick: Stick) -> None:
+    done = here.run("--once", "--mode", "schedule", "--interval", "10")
+    assert (done.code, done.log[0]) == (0, "WARNING --interval does not count with --mode schedule")
+    done = here.run("--once", "--mode", "interval", "--schedule", "* * * * *")
+    assert (done.code, done.log[0]) == (0, "WARNING --schedule does not count with --mode interval")
+    assert stick.sessions == 2
+
+
 def test_a_schedule_begins_with_the_line_open_and_waits_for_its_time(here: Here, stick: Stick) -> None:
     done = here.run_until(lambda: stick.sessions == 1, "--schedule", "0 0 1 1 *")
     assert (done.code, stick.meter.asked) == (0, [])
@@ -183,6 +207,7 @@ def test_a_device_on_the_radio_is_heard(here: Here) -> None:
         with threaded(advertise):
             done = here.run("shunt", "--once", DBUS_SYSTEM_BUS_ADDRESS=bus.address)
     assert done.code == 0, done.err
+    assert done.log[0] == "INFO shunt: listening for it, up to 5 s"
     assert "INFO shunt: voltage 13.27," in done.log[-1]
 
 
