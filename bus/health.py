@@ -78,11 +78,11 @@ class Journal:
         """Add to a counter."""
         self.counters[what] += by
 
-    def fact(self, what: str, text: str) -> None:
-        """State something lasting, such as a simulated backend."""
+    def fact(self, what: str, text: str, *, soon: bool = True) -> None:
+        """State something lasting, such as a simulated backend; `soon`: clients should hear of it at once."""
         if self.facts.get(what) != text:
             self.facts[what] = text
-            self.changed = True
+            self.changed = self.changed or soon
 
     def error(self, message: str, now_ms: int) -> None:
         """Remember the newest error."""

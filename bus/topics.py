@@ -172,6 +172,10 @@ class Topics:
         """Make the filter for all that a service sends again."""
         return _join(self.base, Verb.BACKLOG, service) + "/+"
 
+    def responses(self, service: str) -> str:
+        """Make the filter for the answers that a service waits for."""
+        return _join(self.base, Verb.RESPONSE, service) + "/+"
+
     def discovery(self, device: str) -> str:
         """Home Assistant's discovery topic of a device or HOUSE; slashes of the base become underscores."""
         base = self.base.replace("/", "_")

@@ -21,6 +21,7 @@ from collector.device import transport
 from config import load
 from config.mistakes import ConfigError, Mistake
 from config.model import INTEGRAL, Broker, Settings
+from forwarder import checking as outputs
 
 
 def check(
@@ -61,7 +62,11 @@ def check(
 
 def examine(path: Path) -> load.Examined:
     """Read a configuration file, and everything that is or may be wrong with it."""
-    return load.examine(path, checking.find_mistakes, checking.find_doubts)
+    return load.examine(path, _find_mistakes, checking.find_doubts)
+
+
+def _find_mistakes(settings: Settings, where: str) -> list[Mistake]:
+    return checking.find_mistakes(settings, where) + outputs.find_mistakes(settings, where)
 
 
 def check_profile(profile: str, *, as_json: bool = False) -> int:
@@ -114,7 +119,7 @@ def _summary(settings: Settings) -> str:
 
 
 _LIBRARIES = {"ble": ("bleak", "dbus_fast"), "serial": ("serial", "minimalmodbus"), "i2c": ("smbus2",)}
-_USERS = ("boondock-collector", "boondock-controller", "boondock-statistician")
+_USERS = ("boondock-collector", "boondock-controller", "boondock-forwarder", "boondock-statistician")
 _FIRST_BUS = 1
 
 
@@ -192,6 +197,7 @@ _ENV = "/etc/boondock/.env"
 _UNITS = (
     UNIT,
     "etc/systemd/system/boondock-controller.service",
+    "etc/systemd/system/boondock-forwarder.service",
     "etc/systemd/system/boondock-statistician.service",
 )
 _LOADED = "LoadCredential=secrets:"

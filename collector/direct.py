@@ -79,7 +79,7 @@ class Direct:
         self._source.close()
 
     def end(self) -> None:
-        """Have what is being done now, and all that comes, raise EndedError."""
+        """Have what is being done now raise EndedError."""
         self._events.put(_END)
 
     def open(self) -> Got:
@@ -117,8 +117,6 @@ class Direct:
         except Empty:
             return None
         if event is _END:
-            # All that still comes must end, too.
-            self._events.put(_END)
             raise EndedError
         return event
 

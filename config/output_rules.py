@@ -50,11 +50,22 @@ def wrong_outputs(settings: Settings) -> Iterator[Wrong]:
             yield f"output.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
         for key, what, meant in _wrong_output(output):
             yield f"output.{name}.{key}", what, meant
+    yield from _shared(settings)
     for name, notify in settings.notify.items():
         if not _ID.match(name):
             yield f"notify.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
         for key, what, meant in _wrong_notify(notify, settings):
             yield f"notify.{name}.{key}", what, meant
+
+
+def _shared(settings: Settings) -> Iterator[Wrong]:
+    """Find files that two outputs would write: each would take the other's lines for torn ones."""
+    owners: dict[str, str] = {}
+    for name, output in settings.output.items():
+        for key in ("path", "latest"):
+            path = getattr(output, key)
+            if path is not None and owners.setdefault(path, name) != name:
+                yield f"output.{name}.{key}", f"output {owners[path]} writes there", "another file"
 
 
 def _wrong_output(output: Output) -> Iterator[Wrong]:
@@ -69,6 +80,7 @@ def _wrong_output(output: Output) -> Iterator[Wrong]:
     yield from wrong_server(output)
     if output.interval is not None and output.cron is not None:
         yield "cron", "there is an interval already", "one of the two"
+    yield from _wrong_shape(output)
     if "samples" in output.records:
         if len(output.records) > 1:
             yield "records", "samples do not go with others", "an output of its own for them"
@@ -78,6 +90,25 @@ def _wrong_output(output: Output) -> Iterator[Wrong]:
         path = getattr(output, key)
         if path is not None and not path.startswith("/"):
             yield key, f"{path!r} is no whole path", "a file, such as /media/usb/log.csv"
+
+
+def _wrong_shape(output: Output) -> Iterator[Wrong]:
+    """Find what is wrong with columns and with the template of a smart meter."""
+    if output.template == "hems":
+        if output.records != ("samples",):
+            yield "records", "the template hems is of samples", 'records = ["samples"]'
+        if len(output.devices) != 1 or "*" in output.devices[0] or output.entities:
+            yield "devices", "the template hems is of one meter", 'its id, such as devices = ["meter"]'
+        if output.columns:
+            yield "columns", "the template hems has its own", "take it out"
+    elif output.columns and "samples" not in output.records:
+        yield "columns", "only samples have columns", 'records = ["samples"]'
+    for name, entity in output.columns.items():
+        if not name or name == "timestamp" or not name.isprintable() or set(name) & set(',"'):
+            yield "columns", f"{name!r} is no name of a column", "letters without comma and quotation mark"
+        parts = entity.split(".")
+        if len(parts) != 2 or not all(map(_ID.match, parts)):
+            yield f"columns.{name}", f"{entity!r} is no entity", "device.entity, such as smartshunt.soc"
 
 
 def _wrong_choice(output: Output) -> Iterator[Wrong]:

@@ -10,6 +10,7 @@ from bus.events import Link
 from bus.process import Process, set_up_logging
 from bus.topics import Topics
 from config.load import load_or_exit
+from forwarder.checking import find_mistakes
 from forwarder.service import NAME, Forwarder, subscriptions
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 def main() -> int:
     """Run the process; returns its exit code."""
     set_up_logging()
-    settings = load_or_exit(notify=health.notify)
+    settings = load_or_exit(check=find_mistakes, notify=health.notify)
     clock = house_clock(settings)
     mine = state_files.identify(Path(settings.storage.state), NAME, clock.wall())
     topics = Topics(settings.broker.base)

@@ -60,10 +60,10 @@ def subscriptions(topics: Topics, settings: Settings) -> list[Subscription]:
     """List what the outputs listen to."""
     if not settings.output:
         return []
-    answers = [Subscription(filter=topics.response(NAME, name)) for name in settings.output]
+    answers = Subscription(filter=topics.responses(NAME))
     # It moves with each commit: what was stored can be had soon.
     news = Subscription(filter=topics.every(Verb.WATERMARK), qos=0, retained=False)
-    return [*answers, news, Subscription(filter=topics.service(STATISTICIAN))]
+    return [answers, news, Subscription(filter=topics.service(STATISTICIAN))]
 
 
 class Mailbox:
@@ -251,8 +251,8 @@ class Forwarder:
         if isinstance(told, Sent):
             self._journal.count("sent_records", told.records)
             sent = self._sent[told.output] = self._sent.get(told.output, 0) + told.records
-            # Not by `fact`: that each batch went out is no news.
-            self._journal.facts[subject] = f"{sent} records sent, up to {to_iso(told.ts)}"
+            text = f"{sent} records sent, up to {to_iso(told.ts)}"
+            self._journal.fact(subject, text, soon=False)
         elif isinstance(told, Note):
             self._journal.count(f"{told.subject}_notes")
             self._notes[f"{subject}.{told.subject}"] = self._clock.monotonic()

@@ -251,7 +251,7 @@ def hems(sample: Sample) -> dict[str, Json]:
         r,
         t,
         None if since is None else _iso(since + _HALF_HOUR_MS, "seconds"),
-        _kwh(found.get("half_hour_import_energy")),
+        None if since is None else _kwh(found.get("half_hour_import_energy")),
         None if since is None else _iso(since, "seconds"),
         _kwh(found.get("last_half_hour_energy")),
     )

@@ -27,6 +27,11 @@ def folder(places: Places) -> Path:
     return places.runtime / "van"
 
 
+def log(places: Places) -> Path:
+    """Return the file that the demo's output writes."""
+    return places.data / "outputs" / "van.csv"
+
+
 def missing(places: Places) -> str | None:
     """Return what the machine lacks for the emulated I2C bus, None if the bus is there."""
     return None if (folder(places) / demo_hardware.I2C).exists() else demo_i2c.missing() or "its emulator"
@@ -40,6 +45,7 @@ def settings(places: Places) -> dict[str, str]:
         "BOONDOCK_DEVICE__INVERTER__PORT": str(here / demo_serial.VEDIRECT),
         "BOONDOCK_DEVICE__EPEVER__PORT": str(here / demo_serial.EPEVER),
         "BOONDOCK_DEVICE__SHORE_METER__PORT": f"tcp://{demo_tcp.HOST}:{number}",
+        "BOONDOCK_OUTPUT__LOG__PATH": str(log(places)),
         # The emulated air is never silent for long: a bluetoothd that came back is noticed soon.
         "BOONDOCK_BLE__WATCHDOG": "10",
     }

@@ -34,6 +34,7 @@ OWNERS = "Collectors and the controller"
 COLLECTORS = "Collectors"
 CONTROLLER = "The controller"
 STATISTICIAN = "The statistician"
+FORWARDER = "The forwarder"
 
 _TABLES: dict[tuple[str, Kind], str] = {
     (EVERY, "counter"): """
@@ -251,5 +252,24 @@ unusable | values in the database that no version of this software writes; they 
 rows | an entity has no row, by an error of this software; all others have | report it
 backup | there is no new copy of the database | look at the disk
 backup_of_everything | the nightly backup went wrong, and why, or is old | do what it says
+""",
+    (FORWARDER, "counter"): """
+sent_records | records that other systems have taken, of all outputs |
+failed_sends | times an output could not send; nothing is lost, it is tried again | look at the problem
+ `output.<output>`
+<what>_notes | how often something was told of an output that is over by now: `gap`, `cursor`, `too_large` |
+ look at the problem `output.<output>.<what>`
+""",
+    (FORWARDER, "fact"): """
+output.<output> | how many records it has sent, and up to which time |
+""",
+    (FORWARDER, "problem"): """
+statistician | the statistician is not there: nothing is sent until it is | `boondock status` says why
+output.<output> | it cannot send, why, and since when | do what it says; it is tried again, at most 15 minutes
+ apart
+output.<output>.<what> | something that is over, told for a day. `gap`: readings were too old before they
+ could be sent; the hourly rows of that time were. `cursor`: its place in the data was lost; what comes again
+ has the same keys. `too_large`: the other side does not take a record; it stands in the named file | of a
+ record that is too large: let the other side take more
 """,
 }

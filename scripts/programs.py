@@ -18,6 +18,7 @@ DEMO = ROOT / "tests" / "emulators" / "demo.toml"
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "statistician": ("statistician",),
     "controller": ("controller",),
+    "forwarder": ("forwarder",),
     **{f"collector_{transport}": ("collector", transport) for transport in TRANSPORTS},
 }
 # The order of the end: who publishes, who stores, what carries.
@@ -84,9 +85,18 @@ def the_hardware(places: Places, port: int) -> Program:
 
 
 def the_services(
-    places: Places, configuration: Path, where: Broker, *, demo: bool, kept: Kept | None = None
+    places: Places,
+    configuration: Path,
+    where: Broker,
+    *,
+    demo: bool,
+    sends: bool = True,
+    kept: Kept | None = None,
 ) -> list[Program]:
-    """Return the house's own processes, told where this run keeps what and where its broker is."""
+    """Return the house's own processes, told where this run keeps what and where its broker is.
+
+    `sends`: there are outputs, or people to tell of alarms.
+    """
     kept = kept or Kept.of(places)
     environment = _environment() | {
         "BOONDOCK_CONFIG": str(configuration),
@@ -98,6 +108,8 @@ def the_services(
     }
     own: Mapping[str, Mapping[str, str]] = {}
     services = dict(SERVICES)
+    if not sends:
+        del services["forwarder"]
     if demo:
         environment |= demo_van.settings(places)
         own = demo_van.environments(places, bus_socket(places))

@@ -208,8 +208,9 @@ class Run:
             self._await(child, lambda: "ready" in child.output())
         if not self.over():
             configuration, where = house.own or programs.DEMO, house.chosen.broker
+            sends = house.own is None or bool(house.settings.output or house.settings.notify)
             for program in programs.the_services(
-                places, configuration, where, demo=house.own is None, kept=kept
+                places, configuration, where, demo=house.own is None, sends=sends, kept=kept
             ):
                 van.start(program)
 
@@ -266,6 +267,7 @@ class Run:
             f"  statistics  mosquitto_sub{where} -v -t '{topics.every(Verb.STATISTICS)}'",
             f"              the first at {time.strftime('%H:%M:%S', first)}, then every five minutes",
             f"  database    {kept.database}{gone}",
+            *(() if own else [f"  a log file  {demo_van.log(places)}, a line a minute{gone}"]),
             f"  logs        {places.logs}",
             "Ctrl-C ends everything."
             if self.options.seconds is None

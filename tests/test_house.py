@@ -131,6 +131,7 @@ CLI_MAY = (
     "collector.direct",
     "collector.read",
     "controller.conditions",
+    "forwarder.checking",
     "statistician.store.backup",
     "statistician.store.engine",
     "statistician.store.schema",

@@ -12,7 +12,7 @@ from collector.device import TRANSPORTS, transport
 from config.model import INTEGRAL, RESERVED, Settings, topics_of
 from config.rules import OURS, ROLES
 
-CONTROLLER = "controller"
+CONTROLLER, FORWARDER = "controller", "forwarder"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
 # The one that brings in what other software says on the broker.
 OF_OTHERS = "collector_mqtt"
@@ -61,6 +61,7 @@ def users(settings: Settings) -> list[User]:
     found = [
         User(OURS + STATISTICIAN, _statistician(topics, _owned_by(settings)[STATISTICIAN])),
         User(OURS + CONTROLLER, _controller(topics)),
+        User(OURS + FORWARDER, _forwarder(topics)),
     ]
     for service in COLLECTORS:
         others = [d for owner, all_ in _owned_by(settings).items() if owner != service for d in all_]
@@ -175,6 +176,14 @@ def _controller(topics: Topics) -> tuple[Right, ...]:
     return _lines(write=written, read=(*read, topics.home_assistant_status()))
 
 
+def _forwarder(topics: Topics) -> tuple[Right, ...]:
+    """Let it ask for the change feed and hear alarms; it commands nothing."""
+    written = (*_own(topics, FORWARDER), topics.requests(STATISTICIAN, "changes"))
+    answers = topics.responses(FORWARDER)
+    heard = (answers, topics.every(Verb.WATERMARK), topics.every(Verb.ALARM), topics.service(STATISTICIAN))
+    return _lines(write=written, read=(*heard, topics.service(FORWARDER)))
+
+
 def _collector(topics: Topics, service: str, others: Iterable[str]) -> tuple[Right, ...]:
     """Of any device, for they come and go over MQTT, but not of those that are others' by boondock.toml."""
     foreign: list[str] = []
@@ -261,6 +270,7 @@ def by_kind(another: str, derived: str, its: str, command: str) -> dict[str, tup
         "collector": _collector(topics, COLLECTORS[0], [another]),
         STATISTICIAN: _statistician(topics, [derived]),
         CONTROLLER: _controller(topics),
+        FORWARDER: _forwarder(topics),
         **{role: roles[role] for role in ROLES},
         "publisher": _publisher(topics, [its], [f"{its}.{command}"]) + roles["publisher"],
     }

@@ -287,10 +287,11 @@ class _Run:
 
     def _open(self) -> None:
         """Open the outputs. Raises CommandError."""
-        shape = replace(self._shape, template=HEMS)
-        if not self._is_meter:
-            columns = {entity: f"{self._owned.id}.{entity}" for entity in self._entities()}
-            shape = replace(self._shape, columns=columns)
+        shape = replace(self._shape, devices=(self._owned.id,))
+        if self._is_meter:
+            shape = replace(shape, template=HEMS)
+        else:
+            shape = replace(shape, columns={e: f"{self._owned.id}.{e}" for e in self._entities()})
         for name, output in self._choices.outputs(shape).items():
             try:
                 self._outlets.append(Outlet(name, output, self._folder, self._direct.end))

@@ -136,7 +136,8 @@ def _service(unit: Mapping[str, str], said: Mapping[Topic, bytes] | None) -> Ser
         often = {"0": "", "1": ", restarted once"}.get(restarts, f", restarted {restarts} times")
         return ServiceState(name, "ok", f"online{often}")
     if active == "inactive" and result in _IDLE:
-        return ServiceState(name, "idle", "nothing to do: boondock.toml has no device for it")
+        what = "output and nobody to tell" if process == "forwarder" else "device for it"
+        return ServiceState(name, "idle", f"nothing to do: boondock.toml has no {what}")
     code = unit.get("ExecMainStatus", "")
     unusable = "there is none" if process == _PAGE else "its settings are wrong"
     text = unusable if code == "78" else f"{active}: {result}, exit code {code}"

@@ -263,6 +263,8 @@ def drop_ins(plan: Plan) -> dict[str, str]:
     host = str(table.get("host", "127.0.0.1"))
     found = addresses(host) if plan.broker == ELSEWHERE else []
     made = {unit: texts.broker_text(unit, table, found, users=plan.users) for unit in texts.PROCESSES}
+    folders = texts.outputs_text(settings.get("output"))
+    made[texts.FORWARDER] = (made[texts.FORWARDER] or texts.HEAD * bool(folders)) + folders
     made[texts.BACKUP] = texts.backup_text(settings.get("backup", {}))
     made[texts.PAGE] = texts.page_text(settings.get("page", {}), f"{_BROKER_FILES}/server.pem")
     return made | {texts.BROKER: texts.lan_text(settings.get("lan", {}))}
@@ -293,6 +295,7 @@ def start(context: Context) -> Iterator[Change]:
         texts.BROKER: plan.broker == OWN,
         texts.PAGE: bool(page.get("enabled")),
         texts.PAGE_NAME: _announced(page),
+        texts.FORWARDER: texts.sends(plan.settings),
     }
     for unit, on in chosen.items():
         if on:

@@ -194,9 +194,11 @@ PRIVATE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fe80::/10 fc00
 PROCESSES: Mapping[str, str] = {
     "boondock-statistician.service": "statistician",
     "boondock-controller.service": "controller",
+    "boondock-forwarder.service": "forwarder",
     "boondock-collector@.service": "collector_%i",
 }
 BROKER = "boondock-mosquitto.service"
+FORWARDER = "boondock-forwarder.service"
 PAGE = "boondock-page.service"
 NGINX = "nginx.service"
 # Announces the page's name on the network.
@@ -205,12 +207,12 @@ TARGET = "boondock.target"
 RESUME = "boondock-update.service"
 STOP = (
     *("systemctl", "stop", TARGET, "boondock-mosquitto-watch.path", "boondock-collector@*.service"),
-    *("boondock-controller.service", "boondock-statistician.service", PAGE, PAGE_NAME, BROKER),
+    *(FORWARDER, "boondock-controller.service", "boondock-statistician.service", PAGE, PAGE_NAME, BROKER),
 )
 """Stops the house and waits for the end of each: to stop the target alone waits for none."""
 BACKUP = "boondock-backup.timer"
 _WRITTEN = "# Written by the installer from boondock.toml; `sudo boondock install` writes it again.\n"
-_HEAD = f"{_WRITTEN}[Service]\n"
+HEAD = f"{_WRITTEN}[Service]\n"
 
 
 def broker_text(unit: str, broker: Mapping[str, Any], found: Sequence[str], *, users: bool) -> str:
@@ -229,12 +231,46 @@ def broker_text(unit: str, broker: Mapping[str, Any], found: Sequence[str], *, u
         ]
     if allowed := _allowed(str(broker.get("host", "127.0.0.1")), found):
         lines.append(f"IPAddressAllow={allowed}")
-    return _HEAD + "\n".join(lines) + "\n" if lines else ""
+    return HEAD + "\n".join(lines) + "\n" if lines else ""
+
+
+# Where the system and disks that come and go are; a path of its own would hide a disk that is mounted later.
+_DISKS = ("/media", "/mnt", "/run/media")
+_HIDDEN = ("/home", "/root", "/run/user")
+_PATH = re.compile(r"/[A-Za-z0-9_./@+,=-]+\Z")
+
+
+def sends(settings: Mapping[str, Any]) -> bool:
+    """Whether there is something for the forwarder to do."""
+    return bool(settings.get("output") or settings.get("notify"))
+
+
+def outputs_text(outputs: object) -> str:
+    """Write what the forwarder's drop-in says of folders: it may write where its outputs are.
+
+    A folder that is missing is made and is the forwarder's; one that is there keeps its owner. Paths with
+    letters that systemd reads otherwise are left out: the forwarder's health tells of them.
+    """
+    tables = outputs if isinstance(outputs, list) else []
+    paths = [one.get(key) for one in tables if isinstance(one, dict) for key in ("path", "latest")]
+    wanted = [one for one in paths if isinstance(one, str) and _PATH.match(one) and ".." not in one]
+    lines: list[str] = []
+    for folder in dict.fromkeys(one.rpartition("/")[0] for one in wanted):
+        disk = next((home for home in _DISKS if f"{folder}/".startswith(f"{home}/")), None)
+        if disk is None and folder not in ("", "/tmp", "/var/tmp"):  # noqa: S108 — its own, by PrivateTmp
+            lines.append(
+                f"ExecStartPre=-+/bin/sh -c 'test -e {folder} || install -d -o boondock-forwarder {folder}'"
+            )
+        if folder:
+            lines.append(f"ReadWritePaths=-{disk or folder}")
+        if any(f"{folder}/".startswith(f"{home}/") for home in _HIDDEN):
+            lines.append("ProtectHome=read-only")
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines))
 
 
 def lan_text(lan: Mapping[str, Any]) -> str:
     """Write the drop-in of our own broker: the local network may come in where [lan] opens a port."""
-    return f"{_HEAD}IPAddressAllow={PRIVATE}\n" if lan.get("listen") else ""
+    return f"{HEAD}IPAddressAllow={PRIVATE}\n" if lan.get("listen") else ""
 
 
 def page_text(page: Mapping[str, Any], pem: str) -> str:
@@ -243,7 +279,7 @@ def page_text(page: Mapping[str, Any], pem: str) -> str:
         return ""
     lines = [f"IPAddressAllow={PRIVATE}"]
     lines += [f"LoadCredential=server.pem:{pem}"] if page.get("tls", True) else []
-    return _HEAD + "\n".join(lines) + "\n"
+    return HEAD + "\n".join(lines) + "\n"
 
 
 def backup_text(backup: Mapping[str, Any]) -> str:

@@ -220,8 +220,10 @@ ROWS: Rows = {
     "current_t": measured("Current of phase T", "A", precision=1, step=0.1, optional=True),
     "grid_import_energy": measured("Grid import", "Wh", step=1, role="grid"),
     "grid_export_energy": measured("Grid export", "Wh", step=1, optional=True),
-    "half_hour_import_energy": measured("Grid import at the newest half hour", "Wh", step=1, optional=True),
     "last_half_hour_energy": measured("Import of the last half hour", "Wh", state_class=TOTAL),
+    "half_hour_import_energy": measured(
+        "Grid import at the last half hour", "Wh", state_class="", step=1, diagnostic=True
+    ),
     "coefficient": Row(entity=Entity(name="Coefficient", precision=0, diagnostic=True)),
     "energy_unit": Row(entity=Entity(name="Energy unit", unit="Wh", precision=1, diagnostic=True)),
     "signal_strength": as_optional(BLE_ROWS[RSSI]),
@@ -276,8 +278,8 @@ class RouteBMeter:
             reasons["grid_import_energy"] = f"hours missed could not be filled in: {error}"
         last, since = self._last_half_hour(said)
         values = said.values | {
-            "half_hour_import_energy": in_wh(said.counts, said.scale),
             _LAST_HALF_HOUR: last,
+            "half_hour_import_energy": in_wh(said.counts, said.scale),
             "signal_strength": line.signal(),
         }
         return Decoded(

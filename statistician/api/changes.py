@@ -22,7 +22,7 @@ from statistician.arithmetic import hour_of
 from statistician.arithmetic.live import LiveEntity
 from statistician.publish import aggregate
 from statistician.records import State, StoredRow
-from statistician.store.changes import LOOK, START, TABLES, Entry, Place, What
+from statistician.store.changes import LOOK, TABLES, Entry, Place, What
 
 KINDS: tuple[What, ...] = ("reading", "5minute", "hour")
 # What is told first of what was known at once: a reading belongs to the period that begins.
@@ -180,13 +180,12 @@ class _Item:
 
 @dataclass(slots=True)
 class _Stream:
-    """What is ahead of a reader of one kind; `reached` is where a reader is who has all of `items`."""
+    """What is ahead of a reader of one kind, up to `end`."""
 
     what: What
     place: Place
     end: Place
     items: deque[_Item] = field(default_factory=deque)
-    reached: Place = START
 
     @property
     def over(self) -> bool:
@@ -194,17 +193,14 @@ class _Stream:
         return not self.items and self.place >= self.end
 
     def put(self, items: list[_Item], reached: Place) -> None:
-        """Take the next piece."""
+        """Take the next piece; without any of it `reached` is passed."""
         self.items.extend(items)
-        self.reached = reached
         if not items:
             self.place = reached
 
     def pop(self) -> None:
         """Pass the first item."""
         self.place = self.items.popleft().place
-        if not self.items:
-            self.place = self.reached
 
 
 class _Page:
@@ -232,8 +228,7 @@ class _Page:
     def _begin(self, start: int | None) -> _Cursor:
         ends = [self._horizons[kind].before for kind in KINDS]
         one, two, three = [(max(0, end if start is None else min(start, end)), 0) for end in ends]
-        told = self._feed.purged if start is None else 0
-        return _Cursor(1, (one, two, three), self._feed.newest(), told, None, None)
+        return _Cursor(1, (one, two, three), self._feed.newest(), 0, None, None)
 
     def parts(self) -> Iterator[Part | None]:
         """Yield the answer; a None is a moment for others."""
@@ -246,7 +241,8 @@ class _Page:
         after = base64.urlsafe_b64encode(msgspec.json.encode(self._cursor)).decode()
         kept_from = self._feed.purged or self._store.states.first() or self._now
         told = {"changes": self._answer.changes, "after": after, "more": more, "kept_from": to_iso(kept_from)}
-        yield Part((), told)
+        until = max(0, self._places["reading"].time - 1)
+        yield Part((), told | {"until": to_iso(until)})
 
     def _all(self) -> Iterator[None]:
         yield from self._choose()

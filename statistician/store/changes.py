@@ -1,11 +1,12 @@
 """What the change feed reads: what has come in order, and what was written or removed behind that.
 
 Readers of the feed keep their place themselves. What lies behind a place that any of them may have reached is
-noted when it is written, changed or removed, whatever code does so: by triggers, in the same transaction.
+noted when it is written, changed or removed, in the same transaction: by triggers, whoever does it. Only
+new states are noted by what puts them.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
@@ -32,9 +33,6 @@ class Place(NamedTuple):
 
     time: int
     entity: int
-
-
-START = Place(0, 0)
 
 
 class Horizon(NamedTuple):
@@ -85,7 +83,7 @@ def _of_table(what: What, table: str, time: str) -> Iterator[str]:
     gone = f"OLD.{time} < {_bound('most', what)} AND OLD.entity > 0"
     moved = f"(OLD.entity != NEW.entity OR OLD.{time} != NEW.{time})"
     for name, event, condition, note in (
-        ("written", "INSERT", written, _note("NEW", what, time, 0)),
+        *((("written", "INSERT", written, _note("NEW", what, time, 0)),) if what != "reading" else ()),
         ("changed", "UPDATE", written, _note("NEW", what, time, 0)),
         ("moved", "UPDATE", f"WHEN {moved} AND {gone}", _note("OLD", what, time, 1)),
         ("removed", "DELETE", f"WHEN {gone}", _note("OLD", what, time, 1)),
@@ -146,6 +144,7 @@ class Changes:
         self._committed_at = 0
         self._count, self._most = 0, _MOST
         engine.attach(self._prepare, self._keep)
+        states.written = self._note_late
 
     def _prepare(self) -> None:
         """Make what belongs to a connection."""
@@ -164,6 +163,11 @@ class Changes:
         reach: dict[What, int] = {"reading": reading, **self._compiled()}
         self._set({what: Horizon(before, max(before, told[what])) for what, before in reach.items()})
         self._count = self._engine.number("SELECT count(*) FROM changed") or 0
+
+    def _note_late(self, states: Sequence[State]) -> None:
+        before = self._engine.number("SELECT before FROM feed_horizon WHERE what = 'reading'")
+        if before is not None and (late := [(s.entity, s.ts, s.ts) for s in states if s.ts < before]):
+            self._engine.many(f"INSERT INTO feed_noted VALUES ('', ?, 'reading', ?, ?, 0){_JOIN}", late)  # noqa: S608 — all are ours
 
     def _compiled(self) -> dict[What, int]:
         run = self._statistics.last_run()
@@ -201,11 +205,6 @@ class Changes:
         reach["reading"] = 0 if newest is None else min(self._committed_at - _SETTLED, newest + 1)
         for what, before in reach.items():
             known = found[what]
-            if what != "reading" and 0 < before < known.before:
-                # Periods are made again that no run was known of.
-                with self._engine.transaction():
-                    self._engine.run(_go_back(what, "?"), (before,))
-                return self.advance()
             found[what] = Horizon(max(known.before, before), max(known.most, before))
         self._set(found)
         return found

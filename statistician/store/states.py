@@ -1,7 +1,7 @@
 """States on disk: ranges of time, the state in force, hourly frames; held readings of counters."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -28,12 +28,16 @@ class States:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # A trigger for this would cost a twentieth of all that ingest costs.
+        self.written: Callable[[Sequence[State]], None] = lambda _: None
 
     def put(self, states: Iterable[State]) -> None:
         """Keep states; of several at one ms the last counts."""
+        states = list(states)
         self._engine.many(
             "INSERT OR REPLACE INTO states (ts, entity, value, last_reset) VALUES (?, ?, ?, ?)", states
         )
+        self.written(states)
 
     def put_repeats(self, repeats: Iterable[Heard]) -> None:
         """Keep when states were repeated, one row for a commit and period; its time is that of the newest."""

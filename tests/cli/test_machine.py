@@ -126,7 +126,9 @@ def _installed(root: Path, *, loads: bool = True) -> None:
     _made(root, UNIT, "LoadCredential=secrets:/etc/boondock/secrets\n" if loads else "")
     (root / "etc/boondock/secrets").mkdir(parents=True, exist_ok=True)
     (root / "etc/boondock/secrets").chmod(0o700)
-    users = "".join(f"boondock-{name}:x:9:9::/:/x\n" for name in ("collector", "controller", "statistician"))
+    users = "".join(
+        f"boondock-{name}:x:9:9::/:/x\n" for name in ("collector", "controller", "forwarder", "statistician")
+    )
     _made(root, "etc/passwd", users)
     _made(root, "etc/group", "dialout:x:20:\ni2c:x:998:\ngpio:x:997:\nbluetooth:x:111:\n")
 
@@ -154,7 +156,11 @@ def test_the_group_of_the_service_counts_where_it_is_installed(pi: Path) -> None
 def test_a_group_or_user_that_the_units_name_and_nobody_made_is_told(pi: Path) -> None:
     _installed(pi)
     _made(pi, "etc/group", "x:x:1:\n")
-    _made(pi, "etc/passwd", "boondock-collector:x:9:9::/:/x\nboondock-controller:x:9:9::/:/x\n")
+    _made(
+        pi,
+        "etc/passwd",
+        "boondock-collector:x:9:9::/:/x\nboondock-forwarder:x:9:9::/:/x\nboondock-controller:x:9:9::/:/x\n",
+    )
     _device(pi, "/dev/ttyUSB0")
     (line,) = _found(pi, device={"cable": CABLE})
     assert line == (
@@ -255,6 +261,8 @@ _LOOKED_AT = {
     "device.profile": "boondock check reads it",
     "statistician.database": "the statistician makes it",
     "statistician.backups": "the statistician makes it, and its health tells",
+    "output.path": "the output, each time; its health tells",
+    "output.tls_ca": "the output; its health tells",
     "backup.to": "boondock doctor and the health of the statistician",
     "controller.chip": "pins",
     "relay.pin": "pins",

@@ -16,7 +16,12 @@ from scripts.programs import SERVICES
 Compose = dict[str, dict[str, Any]]
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
-PROCESSES = ("statistician", "controller", *(f"collector-{transport}" for transport in TRANSPORTS))
+PROCESSES = (
+    "statistician",
+    "controller",
+    "forwarder",
+    *(f"collector-{transport}" for transport in TRANSPORTS),
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from statistician.watermarks import HOLD_FILE
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
 COLLECTORS = tuple(f"boondock-collector@{transport}.service" for transport in TRANSPORTS)
-PROCESSES = ("boondock-statistician.service", "boondock-controller.service", *COLLECTORS)
+FORWARDER = "boondock-forwarder.service"
+PROCESSES = ("boondock-statistician.service", "boondock-controller.service", FORWARDER, *COLLECTORS)
 PAGE, PAGE_NAME = "boondock-page.service", "boondock-page-name.service"
 SERVICES = (*PROCESSES, "boondock-mosquitto.service", PAGE)
 WATCH = "boondock-mosquitto-watch"
@@ -88,8 +89,9 @@ def test_a_process_is_watched_and_keeps_its_readings(unit: str) -> None:
         "RestartPreventExitStatus=78",
         "StartLimitIntervalSec=0",
         "RuntimeDirectoryPreserve=yes",
-        "IPAddressDeny=any",
     } <= set(lines(unit))
+    # The forwarder speaks to the world.
+    assert ("IPAddressDeny=any" in lines(unit)) is (unit != FORWARDER)
 
 
 @pytest.mark.parametrize("unit", PROCESSES)
@@ -175,7 +177,8 @@ def test_only_ports_and_inverters_may_be_elsewhere_on_the_local_network() -> Non
 
 def test_the_target_wants_every_process_but_no_broker_that_was_not_asked_for() -> None:
     wanted = re.findall(r"boondock\S+\.service", (UNITS / "boondock.target").read_text())
-    assert sorted(wanted) == sorted(PROCESSES)
+    assert sorted(wanted) == sorted(set(PROCESSES) - {FORWARDER})
+    assert "WantedBy=boondock.target" in lines(FORWARDER), "enabled by the installer, if there is an output"
     assert f"{WATCH}.path" in (UNITS / "boondock.target").read_text()
     assert "WantedBy=boondock.target" in lines(BROKER), "enabled by the installer, if it is the house's own"
 

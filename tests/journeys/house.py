@@ -24,6 +24,7 @@ PROCESSES = {
     "collector_serial": ("collector", "serial"),
     "statistician": ("statistician",),
     "controller": ("controller",),
+    "forwarder": ("forwarder",),
 }
 COMPANY = 0x02E1
 PATIENCE = 30.0

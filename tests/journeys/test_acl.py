@@ -49,7 +49,7 @@ device = "roof"
 topic = "tele/roof/SENSOR"
 entities.power = { path = "power", unit = "W", command_topic = "cmnd/roof/POWER" }
 """
-SERVICES = ("statistician", "controller", *COLLECTORS, "node_red")
+SERVICES = ("statistician", "controller", "forwarder", *COLLECTORS, "node_red")
 PATIENCE = 60.0
 NOT_AUTHORIZED = 0x87
 # What a user has besides the column of its role; None: it has no column.
@@ -83,6 +83,7 @@ MEANT: dict[str, Callable[[str], list[str]]] = {
 COLUMNS = {
     "boondock_statistician": "statistician",
     "boondock_controller": "controller",
+    "boondock_forwarder": "forwarder",
     **{f"boondock_{name}": "collector" for name in COLLECTORS},
     **{role: role for role in ("viewer", "operator", "admin")},
     "guest": "viewer",

@@ -1,6 +1,7 @@
 """A smart meter from the radio stick to the database row, with the day it remembers; the real processes."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -40,10 +41,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         "[statistician]\ncommit_interval = 0.2\n"
         f'[device.meter]\nkind = "route_b_meter"\nport = "{stick.port}"\nevery = 0.5\n'
     )
+    for kind in ("json", "csv"):
+        settings += (
+            f'[[output]]\nname = "hems_{kind}"\nkind = "file"\npath = "{folder}/hems.{kind}"\n'
+            'template = "hems"\nrecords = ["samples"]\ndevices = ["meter"]\ninterval = 1\n'
+        )
     with ExitStack() as stack:
         stack.callback(stick.unplug)
         house = stack.enter_context(House(folder, settings))
-        house.start("statistician", "collector_serial")
+        house.start("statistician", "collector_serial", "forwarder")
         yield house
 
 
@@ -103,6 +109,47 @@ def test_the_last_half_hour_is_a_total_with_its_beginning(house: House) -> None:
     assert reading["last_half_hour_energy"] == 500.0
     since = datetime.fromisoformat(reading["last_reset"]["last_half_hour_energy"]).timestamp() * 1000
     assert round(since) % HALF_HOUR_MS == 0
+
+
+def logged(house: House) -> tuple[datetime, str]:
+    """Wait for a line of the log that knows all; returns its time, and the line."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        path = house.folder / "hems.json"
+        for line in path.read_text().splitlines() if path.exists() else ():
+            said = json.loads(line)
+            if None not in said.values():
+                return datetime.fromisoformat(said["timestamp"]), line
+        time.sleep(0.1)
+    raise TimeoutError(house.log("forwarder")[-2000:])
+
+
+def test_its_log_is_what_scripts_for_hems_read(house: House) -> None:
+    at, line = logged(house)
+    ts = round(at.timestamp() * 1000)
+    stored = house.stored()
+
+    def kwh(entity: str) -> float:
+        rows = [value for when, value in stored["meter", entity] if when <= ts]
+        assert isinstance(rows[-1], float)
+        return rows[-1] / 1000
+
+    # The newest half hour that the meter had told of by then.
+    mark = max(when for when, _ in stored["meter", "half_hour_import_energy"] if when <= ts)
+    half_hour = datetime.fromtimestamp((mark - mark % HALF_HOUR_MS) / 1000, UTC)
+    began = half_hour - timedelta(minutes=30)
+    cumulative, historical = kwh("grid_import_energy"), kwh("half_hour_import_energy")
+    assert historical == wh_at(round(half_hour.timestamp() * 1000)) / 1000
+    assert line == (
+        f'{{"timestamp": "{at:%Y-%m-%dT%H:%M:%S}.000000+00:00", "cumulative_power_kwh": {cumulative}, '
+        '"instant_power_w": -1234, "current_a": 0.9, "current_r_a": 3.1, "current_t_a": -2.2, '
+        f'"historical_timestamp": "{half_hour:%Y-%m-%dT%H:%M:%S}+00:00", '
+        f'"historical_cumulative_power_kwh": {historical}, '
+        f'"recent_30min_timestamp": "{began:%Y-%m-%dT%H:%M:%S}+00:00", "recent_30min_consumption_kwh": 0.5}}'
+    )
+    rows = (house.folder / "hems.csv").read_text().splitlines()
+    assert rows[0] == ",".join(json.loads(line))
+    assert ",".join(str(value) for value in json.loads(line).values()) in rows
 
 
 def test_told_again_after_a_restart_the_day_changes_no_row(house: House) -> None:

@@ -87,8 +87,17 @@ class Here:
             wait_for(seen)
             os.kill(os.getpid(), by)
 
-        with threaded(watch):
-            return self.run(*words, **variables)
+        def ignore(*_: object) -> None:
+            """Keep the signal from this process if the command has ended already."""
+
+        before = signal.signal(by, ignore)
+        try:
+            with threaded(watch):
+                done = self.run(*words, **variables)
+            assert signal.getsignal(by) is ignore, "the command gives signals back"
+        finally:
+            signal.signal(by, before)
+        return done
 
 
 @contextmanager

@@ -85,6 +85,7 @@ def test_in_detail_the_words_of_the_stick_are_shown_but_no_secrets(here: Here, s
     done = here.run("--once", "--debug")
     assert "SKSCAN" in done.err
     assert "properties([231 232" in done.err
+    assert "]) -> {231: 00000200, 232: 001fffea" in done.err
     assert not any(secret in done.err for secret in (RBID, RBID[-8:], PASSWORD))
     assert "SKSCAN" not in here.run("--once").err
     assert stick.sessions == 2
@@ -95,7 +96,6 @@ def test_a_signal_ends_it_cleanly(here: Here, stick: Stick, by: int) -> None:
     done = here.run_until(lambda: stick.meter.asked.count(0xE7) > 3, "--interval", "1", by=by)
     assert (done.code, stick.commands[-1]) == (0, "SKTERM")
     assert "Traceback" not in done.err
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_signal_ends_a_joining_too(here: Here, stick: Stick) -> None:
@@ -209,6 +209,21 @@ def test_a_device_on_the_radio_is_heard(here: Here) -> None:
     assert done.code == 0, done.err
     assert done.log[0] == "INFO shunt: listening for it, up to 5 s"
     assert "INFO shunt: voltage 13.27," in done.log[-1]
+
+
+def test_a_wrong_key_is_told(here: Here) -> None:
+    (here.folder / "boondock.toml").write_text(RADIO.replace(KEY.hex(), "00" * 16).replace("5.0", "3.0"))
+    with PrivateBus() as bus, FakeBluez(bus.address) as bluez:
+
+        def advertise() -> bool:
+            assert bluez.wait_scanning(20.0)
+            record = victron.battery_monitor(victron.BatteryMonitor(), KEY, iv=7)
+            return bluez.advertise(ADDRESS, {0x02E1: record})
+
+        with threaded(advertise):
+            done = here.run("shunt", "--once", DBUS_SYSTEM_BUS_ADDRESS=bus.address)
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("boondock collect: shunt: the key ")
 
 
 def test_a_radio_that_does_not_work_is_a_sentence(here: Here) -> None:

@@ -78,7 +78,7 @@ def test_from_the_example_follow_rights_and_pages(
     )
     monkeypatch.setattr("cli.broker.rights.ASKERS", {name: row.asker for name, row in VERBS.items()})
     topic = f"camper/request/statistician/{example.name}"
-    assert f"| `{topic}` |  |  |  | write | write |" in verbs.security()
+    assert f"| `{topic}` |  |  |  |  | write | write |" in verbs.security()
     may = {user.name for user in users(Settings()) if any(right.topic == topic for right in user.rights)}
     assert may == {"viewer", "operator"}
 

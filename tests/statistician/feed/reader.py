@@ -78,6 +78,7 @@ class Reader:
             self._apply(change)
 
     def _apply(self, change: Json) -> None:
+        assert "#" not in change.get("entity", "")
         if "gap" in change:
             self.gaps.append(change)
         elif "removed" in change:
@@ -150,7 +151,7 @@ def due(change: Json) -> int:
 def check(rig: AskingRig, *readers: Reader) -> None:
     """Readers have what the database holds."""
     for reader in readers:
-        reader.read_all(rig)
+        reader.read_all(rig, limit=40)
         before = {str(what): one.before for what, one in rig.store.changes.horizons().items()}
         wanted = {k: v for k, v in stored(rig).items() if reader.wants(k[0], k[1])}
         assert {k: v for k, v in reader.held.items() if k[2] < before[k[0]]} == {

@@ -6,7 +6,7 @@ from bus.messages import from_iso
 from statistician.arithmetic import HOUR, hour_of
 from statistician.fixes import params as asks
 from statistician.store import changes as feed
-from tests.statistician.feed.reader import Reader, check, due, entries, measure
+from tests.statistician.feed.reader import Reader, away, check, due, entries, measure
 from tests.statistician.rig import MINUTE, SECOND, START, AskingRig, Json
 
 
@@ -42,6 +42,9 @@ def test_what_is_not_settled_yet_waits(rig: AskingRig) -> None:
     rig.reading("van", {"volt": 100.0}, ts=rig.now)
     rig.service.put_on_disk()
     rig.reading("box", {"level": 1.0}, ts=rig.now - 500)
+    rig.now += 3 * SECOND
+    reader.read_all(rig)
+    rig.now -= 3 * SECOND
     rig.service.put_on_disk()
     reader.read_all(rig)
     assert max(key[2] for key in reader.held) == seen
@@ -198,7 +201,7 @@ def test_a_clock_that_is_set(rig: AskingRig, by: int) -> None:
 
 
 def test_after_a_clock_was_set_back_what_comes_in_order_notes_nothing(rig: AskingRig) -> None:
-    measure(rig, 70)
+    measure(rig, 250)
     reader = Reader()
     reader.read_all(rig)
     rig.set_clock(rig.now - 3 * HOUR)
@@ -210,3 +213,41 @@ def test_after_a_clock_was_set_back_what_comes_in_order_notes_nothing(rig: Askin
         reader.read_all(rig)
     assert len(entries(rig)) == before
     check(rig, reader)
+
+
+def test_an_entry_ahead_of_a_reader_is_not_told_twice(rig: AskingRig) -> None:
+    measure(rig, 30)
+    Reader().read_all(rig)
+    reader = Reader()
+    first = reader.read(rig, limit=10)
+    rig.reading("van", {"volt": 500.0}, ts=START + 20 * MINUTE + 5, late=True)
+    rig.commit()
+    found = first + reader.read_all(rig)
+    assert sum(one.get("value") == 500.0 for one in found) == 1
+    check(rig, reader)
+
+
+def test_a_roll_back_that_is_followed_by_a_crash_is_told(rig: AskingRig) -> None:
+    measure(rig, 130)
+    reader = Reader()
+    reader.read_all(rig)
+    rig.service._compiler.roll_back(START + 75 * MINUTE)
+    rig.crash()
+    measure(rig, 30)
+    check(rig, reader)
+    assert not reader.gaps
+
+
+def test_what_was_right_and_is_gone_for_its_age_stays_under_its_old_name(rig: AskingRig) -> None:
+    measure(rig, 30)
+    reader = Reader()
+    reader.read_all(rig)
+    old = {key for key in reader.held if key[:2] == ("reading", "van.volt")}
+    away(rig, 5)
+    reader.read_all(rig)
+    rig.fix(asks.EntityRename(entity="van.volt", to="van.other"))
+    reader.read_all(rig)
+    assert {key for key in reader.held if key[1] == "van.volt"} == {
+        key for key in reader.held if key[1] == "van.volt" and key[2] < rig.store.changes.purged
+    }
+    assert old < reader.held.keys()

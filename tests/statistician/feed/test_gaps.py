@@ -10,7 +10,7 @@ from statistician.arithmetic import DAY, HOUR, hour_of
 from statistician.store import changes as feed
 from statistician.upkeep import Purge
 from tests.statistician.feed.reader import KINDS, Reader, away, check, entries, measure, stored
-from tests.statistician.rig import MINUTE, START, AskingRig
+from tests.statistician.rig import MINUTE, START, AskingRig, Json
 
 
 @pytest.mark.parametrize("kinds", [["reading"], ["reading", "5minute"], ["5minute"], list(KINDS), ["hour"]])
@@ -138,15 +138,16 @@ def test_more_than_so_many_entries_are_joined_and_nothing_is_lost(
     check(rig, *readers)
 
 
-def test_the_newest_entry_stays_when_all_are_old(rig: AskingRig) -> None:
+def test_until_is_up_to_where_all_readings_have_come(rig: AskingRig) -> None:
     measure(rig, 30)
-    reader = Reader()
-    reader.read_all(rig)
-    for ts in (START + MINUTE + 5, START + MINUTE + 6):
-        rig.reading("van", {"volt": 9.0}, ts=ts, late=True)
-        rig.commit()
-    newest = rig.store.changes.newest()
-    assert newest > 1
-    rig.store.changes.remove_before(rig.now)
-    assert [one[2] for one in entries(rig)][-1:] != []
-    assert rig.store.changes.newest() == newest
+    answer: Json = {"start": 0}
+    told: list[int] = []
+    for _ in range(20):
+        data = rig.data("changes", kinds=["reading"], limit=7, **answer)
+        came = [from_iso(change["ts"]) for change in data["changes"]]
+        assert not told or all(ts > told[-1] for ts in came)
+        told.append(from_iso(data["until"]))
+        assert all(ts <= told[-1] + 1 for ts in came)
+        answer = {"after": data["after"]}
+    # What has just come may still be joined by others of its time.
+    assert rig.now - 2 * MINUTE < told[-1] < rig.now
