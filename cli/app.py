@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "cli.check",
     "scan": "cli.scan",
     "read": "cli.live",
+    "collect": "cli.collect",
     "watch": "cli.live",
     "set": "cli.live:set_output",
     "history": "cli.history",
@@ -51,11 +52,11 @@ COMMANDS = {
 }
 USAGE = 2
 # As the shell counts a process that SIGPIPE or Ctrl-C ended.
-_NO_READER, _INTERRUPTED = 141, 130
+_NO_READER, INTERRUPTED = 141, 130
 
 _Command = Callable[..., int | None]
 # What typer raises when the command line is wrong.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class Commands(TyperGroup):
@@ -74,7 +75,7 @@ class Commands(TyperGroup):
             return None
         alike = difflib.get_close_matches(cmd_name, COMMANDS)
         meant = f"did you mean {' or '.join(alike)}? " if alike else ""
-        raise _UsageError(f"there is no command {cmd_name!r}; {meant}boondock --help lists them")
+        raise UsageError(f"there is no command {cmd_name!r}; {meant}boondock --help lists them")
 
 
 def one(name: str) -> typer.core.TyperCommand:
@@ -82,7 +83,8 @@ def one(name: str) -> typer.core.TyperCommand:
     module, _, function_name = COMMANDS[name].partition(":")
     function = getattr(importlib.import_module(module), function_name or name)
     alone = typer.Typer(add_completion=False)
-    alone.command(name, context_settings=getattr(function, "context_settings", None))(_ended(name, function))
+    cls, settings = (getattr(function, key, None) for key in ("cls", "context_settings"))
+    alone.command(name, cls=cls, context_settings=settings)(_ended(name, function))
     made = typer.main.get_command(alone)
     assert isinstance(made, typer.core.TyperCommand)  # noqa: S101 — one function makes no group
     return made
@@ -147,11 +149,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = typer.main.get_command(app).main(list(arguments), "boondock", standalone_mode=False)
         _flush()
-    except _UsageError as error:
+    except UsageError as error:
         print(f"boondock: {_usage(error)}", file=sys.stderr)
         return USAGE
     except typer.Abort:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
     except SystemExit as error:

@@ -255,7 +255,7 @@ def read_device(broker: Broker, device: str) -> tuple[Now, dict[str, str | None]
 def read_profile(profile: str, port: str, unit: int | None) -> tuple[Now, dict[str, str | None]]:
     """Return a device as a profile reads it now, and the units of its entities. Raises SettingsError."""
     # A collector's reader and its transports, which a question to the broker does not need.
-    from collector.read import read_profile as read_directly  # noqa: PLC0415 — as above
+    from collector.direct import read_profile as read_directly  # noqa: PLC0415 — as above
 
     try:
         found = read_directly(profile, port, unit)

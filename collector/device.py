@@ -5,6 +5,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from collector.devices.description import (
     Decoded,
     Kind,
     Line,
+    MeterPlace,
     PolledKind,
     Poller,
     Row,
@@ -169,7 +171,9 @@ def baudrate(device: Device, poller: Poller[Any] | None) -> int:
 class Surroundings:
     """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
 
-    `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`.
+    `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`. Steps
+    that take long are told to `tell`; a smart meter at a known `meter_place` is not searched for. With
+    `detail` each word on the line is logged, where its library can.
     """
 
     state: Path = Path("/")
@@ -177,6 +181,9 @@ class Surroundings:
     broker_up: Callable[[], bool | None] | None = None
     controller: Controller = field(default_factory=Controller)
     tell_pins: Callable[[str], None] = log.debug
+    tell: Callable[[str], None] = log.debug
+    meter_place: MeterPlace | None = None
+    detail: bool = False
 
 
 Named = tuple[str, Callable[[], Line]]
@@ -223,11 +230,14 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
             named = f"VE.Direct at {port}", lambda: VeDirectCable(port)
         case _:
-            from collector.transports.route_b import RouteB
+            from collector.transports.route_b import BAUDRATE, RouteB
 
             who = (settings.route_b_id or "", settings.route_b_password or "")
+            make = partial(RouteB, place=around.meter_place, tell=around.tell, detail=around.detail)
+            speed = settings.baudrate or BAUDRATE
             # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
-            named = f"route B at {port}, session {hash(who):x}", lambda: RouteB(port, *who)
+            session = hash((*who, speed))
+            named = f"route B at {port}, session {session:x}", lambda: make(port, *who, baudrate=speed)
     return named
 
 

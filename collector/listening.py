@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from msgspec import Struct
 
+from bus.clock import Clock
 from bus.commands import Code, Refused
+from bus.health import Journal
 from bus.process import EXIT_RESTART, Stop
 from bus.requests import Action, Listing, Part, Parts, Place, Progress, Wait, action
 from collector.device import Owned, Readings
@@ -72,10 +75,28 @@ class Trust:
             self._recent.add(record)
 
 
+class Listener(Protocol):
+    """Who is told what devices of the radio say."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    @property
+    def journal(self) -> Journal:
+        """What is wrong."""
+
+    def said(self, device: Owned, decoded: Decoded, at: float) -> None:
+        """Take what the device said at monotonic second `at`."""
+
+    def complain(self, device: Owned, text: str) -> None:
+        """Take what is wrong with a device."""
+
+
 class ListeningSource:
     """The devices of the radio: their advertisements become values once they can be believed."""
 
-    def __init__(self, readings: Readings, *, emit: Callable[[object], None]) -> None:
+    def __init__(self, readings: Listener, *, emit: Callable[[object], None]) -> None:
         self._readings = readings
         self._emit = emit
         self._silence = _SILENCE

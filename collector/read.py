@@ -1,6 +1,5 @@
 """One device now: the verb `read`, and what the command reads by itself, without a house or a broker."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,7 @@ from msgspec import Struct
 from bus.commands import Code, Refused
 from bus.messages import Value, Values, to_iso
 from bus.requests import Action, Listing, Part, Parts, action
-from collector.checking import mistakes
-from collector.device import Owned, Readings, line_of, own
+from collector.device import Owned, Readings
 from collector.device_store import Which
 from collector.devices.description import (
     BadRecordError,
@@ -22,9 +20,8 @@ from collector.devices.description import (
     NoAnswerError,
     SettingError,
 )
-from collector.polling import Answered, LineVerb, PollingSource, Worker, verb_job
+from collector.polling import LineVerb, PollingSource
 from config.mistakes import ConfigError, Mistake
-from config.model import Device, Settings
 
 if TYPE_CHECKING:
     from collector.transports.vedirect import VeDirectCable
@@ -160,36 +157,6 @@ def describe_profile(profile: str) -> list[str]:
     entities = {entity: row.entity for entity, row in found.rows().items()}
     lines = [f"{profile}: good. {found.about.title}, {len(found.blocks)} requests, {len(entities)} entities"]
     return lines + [f"  {key}  {one.name}  {one.unit or ''}".rstrip() for key, one in entities.items()]
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileReading:
-    """What one poll brought: questions and answers, values and their units, or what went wrong."""
-
-    raw: list[Raw]
-    values: dict[str, Value]
-    units: dict[str, str | None]
-    problem: str | None
-
-
-def read_profile(profile: str, port: str, unit: int | None) -> ProfileReading:
-    """Read the device at a port once, by a profile. Raises ConfigError."""
-    device = Device(kind="modbus", profile=profile, port=port, unit=unit)
-    if found := [Mistake(profile, key, wrong, allowed) for key, wrong, allowed in mistakes("read", device)]:
-        raise ConfigError(found)
-    owned, raw = own(Settings(), "read", device, 0.0), list[Raw]()
-    _, make = line_of(owned)
-    line = make()
-    try:
-        worker = Worker("read", line, emit=lambda _: None, monotonic=time.monotonic)
-        answered = worker.attempt(verb_job(None, recorded_poll(owned, raw)))
-    finally:
-        line.close()
-    assert isinstance(answered, Answered)  # noqa: S101 — the job gives no other event
-    said = {} if answered.why is not None else answered.found.values
-    values = {entity: float(value) if isinstance(value, int) else value for entity, value in said.items()}
-    units = {entity: row.entity.unit for entity, row in owned.rows.items()}
-    return ProfileReading(raw, values, units, None if answered.why is None else str(answered.why))
 
 
 # A whole block after the first checksum: a device sends one each second.

@@ -1,17 +1,14 @@
 """Reads and validates the settings with pydantic; config/load.py runs this in a child of its own."""
 
 import difflib
-import io
 import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -24,8 +21,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from config import rules, secret_files, sentences, toml_text
+from config import env_file, rules, secret_files, sentences, toml_text
 from config.addresses import normal
+from config.env_file import EnvFile
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import Settings
 from config.sentences import NAMED, known, nearest
@@ -42,8 +40,6 @@ _LISTS = {
     "output": ("output", "name", "an id of its own, such as log"),
     "notify": ("notify", "name", "an id of its own, such as phone"),
 }
-# Beside the file, by python-dotenv's rules: settings below the environment's.
-_ENV = ".env"
 _INSTALLED = Path("/etc/boondock")
 
 
@@ -82,59 +78,17 @@ class _Texts(_Environment):
         self.env_vars = texts
 
 
-@dataclass(frozen=True, slots=True)
-class _EnvFile:
-    """The variables of a `.env` and the lines on which they stand; `mistakes` are those of its syntax."""
-
-    path: Path
-    variables: Mapping[str, str] = field(default_factory=dict)
-    lines: Mapping[str, int] = field(default_factory=dict)
-    mistakes: tuple[Mistake, ...] = ()
-
-
-def _env_place(config: Path) -> Path:
-    """Find the `.env` of a file: beside it; of one that systemd handed over, in /etc/boondock."""
-    beside = config.parent / _ENV
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    handed = credentials is not None and config.parent == Path(credentials)
-    return _INSTALLED / _ENV if handed and not beside.exists() else beside
-
-
-def _read_env(path: Path) -> _EnvFile:
-    """Read the variables of a `.env` that are ours; none if there is no such file.
+def _read_env(config: Path) -> EnvFile:
+    """Read the `.env` of a file: beside it; of one that systemd handed over, in /etc/boondock.
 
     Raises UnreadableError.
     """
-    try:
-        text = toml_text.decode(path.read_bytes(), str(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return _EnvFile(path)
-    except toml_text.TextError as error:
-        return _EnvFile(path, mistakes=(Mistake(str(path), "", error.wrong, error.allowed, error.line),))
-    except OSError as error:
-        wrong = error.strerror or str(error)
-        raise UnreadableError([Mistake(str(path), "", wrong, "a readable file, or none")]) from error
-    lines: dict[str, int] = {}
-    mistakes: list[Mistake] = []
-    for one in parse_stream(io.StringIO(text)):
-        # The library counts the empty lines before a statement to it.
-        blank = len(one.original.string) - len(one.original.string.lstrip())
-        line = one.original.line + one.original.string[:blank].count("\n")
-        if one.error:
-            allowed = f'{PREFIX}BROKER__PORT=1883, or with quotes: NAME="a text"'
-            mistakes.append(Mistake(str(path), "", "this line is not NAME=value", allowed, line))
-        elif one.key is not None and one.key.upper().startswith(PREFIX):
-            lines[one.key] = line
-            if one.value is None:
-                wrong = "there is no = after the name"
-                mistakes.append(Mistake(str(path), one.key, wrong, f"write {one.key}=value", line))
-    if mistakes:
-        return _EnvFile(path, lines=lines, mistakes=tuple(mistakes))
-    values = dotenv_values(stream=io.StringIO(text))
-    ours = {
-        name: value for name, value in values.items() if name.upper().startswith(PREFIX) and value is not None
-    }
-    return _EnvFile(path, ours, lines)
+    place = config.parent / env_file.NAME
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials is not None and config.parent == Path(credentials) and not place.exists():
+        place = _INSTALLED / env_file.NAME
+    example = f"{PREFIX}BROKER__PORT=1883"
+    return env_file.read(place, lambda name: name.upper().startswith(PREFIX), example)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +96,7 @@ class _Origin:
     """Where settings come from, the first that has one counts: environment, .env, secret files, the file."""
 
     path: Path
-    env: _EnvFile
+    env: EnvFile
     secrets: Mapping[str, secret_files.SecretFile]
 
     def place(self, location: list[str]) -> tuple[str, int]:
@@ -185,7 +139,7 @@ def read(path: Path, *secrets: Path) -> Settings:
     except OSError as error:
         wrong, allowed = error.strerror or str(error), "a readable file"
         raise UnreadableError([Mistake(str(error.filename or secrets), "", wrong, allowed)]) from error
-    env = _read_env(_env_place(path))
+    env = _read_env(path)
     ids = _ids(tables, env)
     files = {name: one for name, one in files.items() if _stray(one, ids) is None}
     origin = _Origin(path, env, files)
@@ -377,7 +331,7 @@ def strays(path: Path, *secrets: Path) -> list[Mistake]:
         if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK) and len(secrets) == 1
     ]
     try:
-        ids = _ids(_parse(path), _read_env(_env_place(path)))
+        ids = _ids(_parse(path), _read_env(path))
         files = secret_files.read(secrets)
     except (ConfigError, OSError):
         # Told already, as what is wrong.
@@ -396,7 +350,7 @@ def _tables() -> list[str]:
     return [name for name in known([]) if name != _IMPORTS]
 
 
-def _ids(tables: dict[str, Any], env: _EnvFile) -> dict[str, set[str]]:
+def _ids(tables: dict[str, Any], env: EnvFile) -> dict[str, set[str]]:
     """List the devices, users and relays that the file, the environment and .env name."""
     found: dict[str, set[str]] = {}
     for table in NAMED:

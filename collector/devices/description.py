@@ -54,6 +54,20 @@ class VeDirectLine(Line, Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class MeterPlace:
+    """Where a meter is on the air; who knows it need not scan. The address is IPv6, written whole."""
+
+    channel: int
+    pan_id: bytes
+    address: str
+
+    def __str__(self) -> str:
+        return (
+            f"channel {self.channel} ({self.channel:#04x}), PAN {self.pan_id.hex().upper()}, {self.address}"
+        )
+
+
 class RouteBLine(Line, Protocol):
     """A Wi-SUN stick joined to a smart meter; a meter that falls silent is a lost line, to be joined anew."""
 

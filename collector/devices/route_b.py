@@ -257,6 +257,11 @@ class RouteBMeter:
         self._marks: dict[int, int] = {}
         self._seen: set[str] = set()
 
+    @property
+    def remembers_more(self) -> bool:
+        """Whether the next poll reads more of what was missed."""
+        return bool(self._days)
+
     def poll(self, line: RouteBLine, now: float) -> Decoded:
         """Its values now, and at most a day of what was missed; its half hours date themselves."""
         codes = self._known(line, LIVE)
@@ -378,6 +383,8 @@ KIND = PolledKind(
     rows=ROWS,
     source="ECHONET, Detailed Requirements for ECHONET Device Objects, class 0x0288; momonga 0.7.0",
     needs=("port", "route_b_id", "route_b_password"),
+    takes=("baudrate",),
+    defaults={"baudrate": 115_200},
     every=60,
     make=make,
     allowed={"route_b_id": _ID, "route_b_password": _PASSWORD},

@@ -7,20 +7,22 @@ and joins it, which takes from half a minute to a few; the thread of this port w
 import logging
 import termios
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import momonga
 from momonga import Momonga, MomongaError
+from momonga.momonga_response import SkLl64Response, SkScanResponse
+from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
-from collector.devices.description import LineError, RefusedError
+from collector.devices.description import LineError, MeterPlace, RefusedError
 from collector.transports.serial_port import close_port, guarded, open_port
 
 log = logging.getLogger(__name__)
 
-_BAUDRATE = 115_200
+BAUDRATE = 115_200
 _LOGGERS = (momonga.logger, momonga.session_manager_logger, momonga.sk_wrapper_logger)
 # What momonga lets through besides its own errors: the driver's of a pulled cable, and noise for numbers.
 _TROUBLES = (MomongaError, OSError, termios.error, ValueError)
@@ -52,6 +54,47 @@ class Timeouts:
     closing: float = 4.0
     scans: int = 3
     joins: int = 2
+
+
+class _Stick(MomongaSkWrapper):
+    """The stick's commands, which tell what takes long; with a place nothing is scanned."""
+
+    def __init__(
+        self, port: str, baudrate: int, place: MeterPlace | None, tell: Callable[[str], None]
+    ) -> None:
+        super().__init__(port, baudrate)
+        self._place = place
+        self._tell = tell
+        self._found: SkScanResponse | None = None
+
+    def skscan(self, retry: int = 3) -> SkScanResponse:
+        """Find the meter."""
+        place = self._place
+        if place is not None:
+            # As the stick would say it; the meter's hardware address is not needed.
+            said = [f"Channel:{place.channel:X}", "Channel Page:09", f"Pan ID:{place.pan_id.hex()}"]
+            self._found = SkScanResponse([*said, "Addr:00", "LQI:00", "PairID:00"], lambda _: None)
+        else:
+            self._tell("scanning all channels for the meter, which takes up to 2 minutes")
+            self._found = super().skscan(retry)
+        return self._found
+
+    def skll64(self, mac_addr: bytes) -> SkLl64Response:
+        """Find the meter's address."""
+        return super().skll64(mac_addr) if self._place is None else SkLl64Response([self._place.address])
+
+    def skjoin(
+        self,
+        ip6_addr: str,
+        retry: int = 3,
+        deadline: float | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
+        """Join the meter."""
+        if self._found is not None:
+            place = MeterPlace(self._found.channel, self._found.pan_id, ip6_addr)
+            self._tell(f"joining the meter ({place}), which takes up to a minute")
+        super().skjoin(ip6_addr, retry, deadline, should_stop)
 
 
 class _Session(Momonga):
@@ -86,10 +129,28 @@ class _Redacted(logging.Filter):
 
 
 class RouteB:
-    """A stick on a serial port, joined to the meter of this ID and password; a RouteBLine."""
+    """A stick on a serial port, joined to the meter of this ID and password; a RouteBLine.
 
-    def __init__(self, port: str, route_b_id: str, password: str, patience: Timeouts | None = None) -> None:
+    With `detail` every word of the stick is logged, without the secrets.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        route_b_id: str,
+        password: str,
+        patience: Timeouts | None = None,
+        *,
+        baudrate: int = BAUDRATE,
+        place: MeterPlace | None = None,
+        tell: Callable[[str], None] = log.debug,
+        detail: bool = False,
+    ) -> None:
         self._port = port
+        self._baudrate = baudrate
+        self._place = place
+        self._tell = tell
+        self._detail = detail
         self._id = route_b_id.upper()
         self._password = password
         self._patience = patience or Timeouts()
@@ -102,9 +163,11 @@ class RouteB:
     def open(self) -> None:
         """Scan and join. Raises LineError."""
         # Ours for as long as the session lives: momonga opens without locking.
-        self._lock = open_port(self._port, _BAUDRATE, timeout=self._patience.stick)
+        self._lock = open_port(self._port, self._baudrate, timeout=self._patience.stick)
         for logger in _LOGGERS:
             logger.addFilter(self._redacted)
+            if self._detail:
+                logger.setLevel(logging.DEBUG)
         self._require_stick()
         self._session = self._join()
 
@@ -120,6 +183,9 @@ class RouteB:
                 log.debug("%s: %s", self._port, self._redacted.clean(str(error)))
         if lock is not None:
             close_port(lock)
+        if self._detail:
+            for logger in _LOGGERS:
+                logger.setLevel(logging.CRITICAL)
 
     def properties(self, codes: tuple[int, ...]) -> Mapping[int, bytes | None]:
         """As RouteBLine says; properties that are refused together are asked one by one."""
@@ -157,6 +223,7 @@ class RouteB:
         session = _Session(
             self._id, self._password, port, scan_retries=patience.scans, join_retries=patience.joins
         )
+        session.session_manager.skw = _Stick(port, self._baudrate, self._place, self._tell)
         session.internal_xmit_interval = patience.pause
         session.recv_timeout = patience.answer
         session.xmit_retries = patience.tries
@@ -169,7 +236,12 @@ class RouteB:
                 f"{port}: no meter heard: is the stick near enough, is the route B ID right?"
             ) from error
         except momonga.MomongaSkJoinFailure as error:
-            raise LineError(f"{port}: the meter refused: the route B ID or password is wrong") from error
+            if self._place is None:
+                raise LineError(f"{port}: the meter refused: the route B ID or password is wrong") from error
+            raise LineError(
+                f"{port}: no meter could be joined ({self._place}): leave this place out, so that it is"
+                " scanned for; or the route B ID or password is wrong"
+            ) from error
         except momonga.MomongaSkCommandCancelled as error:
             raise LineError(f"{port}: not joined within {patience.opening:g} s") from error
         except _TROUBLES as error:

@@ -31,6 +31,7 @@ command line, 78 for wrong settings, and 141 if nobody reads the output any more
 boondock watch smartshunt relay
 boondock set relay.pump ON --for 10m
 boondock read mppt
+boondock collect mppt --output file --interval 60
 boondock history smartshunt.voltage --from yesterday --plot
 boondock stats mppt.yield_today --period day --from 14d
 boondock fix outliers smartshunt.voltage --from 7d

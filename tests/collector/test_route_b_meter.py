@@ -352,6 +352,7 @@ def test_the_last_half_hour_is_a_total_that_began_with_it(room: Room) -> None:
     assert room.poll().values["last_half_hour_energy"] is None, "yesterday's history says nothing of it"
     said = room.poll()
     assert said.values["last_half_hour_energy"] == 500.0
+    assert said.values["half_hour_import_energy"] == wh(there(21, 16, 0))
     assert said.last_reset == {"last_half_hour_energy": ms(there(21, 15, 30))}
     said = room.poll(HALF_HOUR_S)
     assert said.values["last_half_hour_energy"] == 500.0
