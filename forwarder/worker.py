@@ -319,7 +319,6 @@ class Worker:
         # The page is asked for again: its records come with the same keys.
         self._more = True
         self._rest = float("-inf")
-        self._restore()
         if isinstance(error, TooLargeError):
             return
         self._failures += 1

@@ -129,6 +129,7 @@ def test_in_a_gap_hourly_rows_stand_for_readings_and_then_nothing_is_known() -> 
     ]
     changes: list[Record | Gap] = [
         reading(-3599, 90.0),
+        reading(-1801, "OFF", "relay.pump"),
         Gap("reading", NOON_MS, NOON_MS + 2 * hour),
         *rows,
         reading(3 * 3600, 60.0),
@@ -137,7 +138,7 @@ def test_in_a_gap_hourly_rows_stand_for_readings_and_then_nothing_is_known() -> 
         ((one.ts - NOON_MS) // MINUTE, dict(one.values)) for one in sampler.take(changes, NOON_MS + 3 * hour)
     ]
     assert found == [
-        (-30, {"smartshunt.soc": 90.0}),
+        (-30, {"relay.pump": "OFF", "smartshunt.soc": 90.0}),
         (0, {"smartshunt.soc": 50.0}),
         (30, {"smartshunt.soc": 50.0}),
         (60, {"smartshunt.energy": 7.0, "smartshunt.soc": 50.0}),
