@@ -33,6 +33,8 @@ LONGEST_S = 900.0
 _UNANSWERED_S, _REFUSED_S = 5.0, 60.0
 # From how far back samples learn what is in force, ms.
 _LOOK_BACK_MS = 900_000
+# So far a sample is ahead of the readings at most, ms: a new output begins with the present.
+_AHEAD_MS = 3_600_000
 # After so many batches that were taken, twice as many records are tried again.
 _GROW_AFTER = 50
 
@@ -245,6 +247,9 @@ class Worker:
             self._move(structs.replace(there, ts=_newer(self._where.ts, newest)), sent=bool(records))
             return
         self._restore()
+        if page.until is not None and (self._sampler.sampled or 0) - page.until > _AHEAD_MS:
+            # The clock had been ahead when that one was taken.
+            self._sampler.sampled = page.until
         samples = self._sampler.take(changes, None if page.more else page.until)
         while batch := list(islice(samples, self._size)):
             self._send(sink, batch)

@@ -103,6 +103,19 @@ def test_a_kill_at_any_batch_makes_the_same_samples(tmp_path: Path) -> None:
         assert values(bench) == [(60 * n + 60, {"smartshunt.soc": float(n // 10)}) for n in range(50)]
 
 
+def test_a_clock_that_was_a_year_ahead_stops_no_samples(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Output(kind="stdout", records=("samples",), interval=60.0))
+    bench.time.wall_ms += 365 * 86_400_000
+    bench.start()
+    bench.feed.until = NOON_MS
+    bench.run(1)
+    bench.time.wall_ms = NOON_MS + 1000
+    bench.feed.changes += [reading(2, 90.0)]
+    bench.feed.until = NOON_MS + 90_000
+    bench.run(1000)
+    assert values(bench)[0] == (60, {"smartshunt.soc": 90.0})
+
+
 def test_a_late_reading_does_not_take_the_place_of_a_newer_one() -> None:
     sampler = Sampler(instants(60.0, None), {})
     list(sampler.take([reading(1, 1.0), reading(50, 2.0)], None))
