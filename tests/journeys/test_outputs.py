@@ -215,6 +215,6 @@ def test_with_the_rights_of_its_user_it_goes_on_after_the_broker_was_away(tmp_pa
 
         def well() -> bool:
             health = json.loads(house.client.latest("camper/health/forwarder") or b"")
-            return health["problems"] == {} and health["counters"]["refused_publications"] == 0
+            return not health["problems"] and not health["counters"]["refused_publications"]
 
         assert eventually(well), house.client.latest("camper/health/forwarder")
