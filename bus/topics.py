@@ -16,6 +16,8 @@ HOME_ASSISTANT = f"{DISCOVERY_PREFIX}/status"
 SYSTEM = "$SYS/#"
 # The service that confirms readings.
 STATISTICIAN = "statistician"
+# The service that asks, and is asked nothing.
+FORWARDER = "forwarder"
 # In place of a device: the house itself, whose discovery topic is that of the base.
 HOUSE = ""
 

@@ -17,7 +17,7 @@ from bus.events import Disconnected, Message, Publishes, Subscription
 from bus.events import Sent as Published
 from bus.health import Journal, fault_in
 from bus.messages import ONLINE, to_iso
-from bus.topics import STATISTICIAN, Topics, Verb
+from bus.topics import FORWARDER, STATISTICIAN, Topics, Verb
 from config.model import Output, Settings
 from forwarder.cursors import CursorFile, remove_old
 from forwarder.feed import VERB, BadAnswerError, Page, Params, Refusal, decode
@@ -26,7 +26,7 @@ from forwarder.worker import Answer, Note, Sent, Times, Told, Trouble, Worker
 
 log = logging.getLogger(__name__)
 
-NAME = "forwarder"
+NAME = FORWARDER
 # Seconds: until an answer is missed; between two looks at what an output waits for; until a thread that is
 # asked to end is left alone; how long health tells of what is over.
 _ANSWER_S, _LOOK_S, _END_S, _TOLD_S = 60.0, 60.0, 5.0, 86_400.0

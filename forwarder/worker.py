@@ -31,6 +31,8 @@ EVERY_S, SELDOM_S = 5.0, 60.0
 LONGEST_S = 900.0
 # After no answer, and after one that the statistician refuses, seconds.
 _UNANSWERED_S, _REFUSED_S = 5.0, 60.0
+# So far a sample is ahead of the readings at most, ms: a new output begins with the present.
+_AHEAD_MS = 3_600_000
 # After so many batches that were taken, twice as many records are tried again.
 _GROW_AFTER = 50
 
@@ -243,6 +245,9 @@ class Worker:
             self._move(structs.replace(there, ts=_newer(self._where.ts, newest)), sent=bool(records))
             return
         self._restore()
+        if page.until is not None and (self._sampler.sampled or 0) - page.until > _AHEAD_MS:
+            # The clock had been ahead when that one was taken.
+            self._sampler.sampled = page.until
         samples = self._sampler.take(changes, None if page.more else page.until)
         while batch := list(islice(samples, self._size)):
             self._send(sink, batch)
@@ -317,7 +322,6 @@ class Worker:
         # The page is asked for again: its records come with the same keys.
         self._more = True
         self._rest = float("-inf")
-        self._restore()
         if isinstance(error, TooLargeError):
             return
         self._failures += 1

@@ -15,7 +15,7 @@ from bus.messages import ONLINE
 from bus.process import EXIT_RESTART, KeepsMessages, Stop
 from bus.request_server import RequestServer
 from bus.state_files import LockedError
-from bus.topics import HOME_ASSISTANT, HOUSE, ID, STATISTICIAN, BadTopicError, Topics, Verb
+from bus.topics import FORWARDER, HOME_ASSISTANT, HOUSE, ID, STATISTICIAN, BadTopicError, Topics, Verb
 from statistician.publish import empty
 from statistician.records import StoreError
 from statistician.store.engine import NewerError
@@ -367,6 +367,9 @@ class AbsentServices(Middleware):
         elif service not in self._online:
             names = ", ".join(sorted({self._mine, *self._online})[:_NAMED])
             text = f"no service {service}: there are {names}{_advice(service)}"
+            self._desk.turn_away(message, Refused(Code.NOT_FOUND, text))
+        elif service == FORWARDER:
+            text = f"{service} answers no requests; what it does stands in its health"
             self._desk.turn_away(message, Refused(Code.NOT_FOUND, text))
         elif not self._online[service]:
             text = f"{service} does not run: start it{_advice(service)}"

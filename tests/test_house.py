@@ -357,7 +357,11 @@ def test_every_file_imports_on_a_laptop_without_gpio_and_without_a_d_bus() -> No
         ("controller.service", {"pydantic", "bleak", "peewee", "apscheduler", "asyncio", "victron_ble"}),
         ("collector.__main__", {"pydantic", "bleak", "dbus_fast", "peewee", "apscheduler"}),
         ("collector.service", {"pydantic", "bleak", "dbus_fast", "peewee", "apscheduler"}),
-        ("forwarder.__main__", {"pydantic", "peewee", "bleak", "joserfc", "cryptography", "google", "grpc"}),
+        (
+            "forwarder.__main__",
+            {"pydantic", "bleak", "peewee", "apscheduler", "asyncio", "gzip"}
+            | {"joserfc", "cryptography", "google", "grpc", "apprise"},
+        ),
         ("statistician.__main__", {"pydantic", "bleak", "victron_ble", "argparse", "statistician.replay"}),
         ("statistician.service", {"pydantic", "bleak", "victron_ble", "argparse", "statistician.replay"}),
     ],

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bus.topics import DISCOVERY_PREFIX, STATISTICIAN, SYSTEM, Topics, Verb
+from bus.topics import DISCOVERY_PREFIX, FORWARDER, STATISTICIAN, SYSTEM, Topics, Verb
 from bus.verbs import ASKERS
 from cli.broker import secret_of
 from cli.terminal import CommandError
@@ -12,7 +12,7 @@ from collector.device import TRANSPORTS, transport
 from config.model import INTEGRAL, RESERVED, Settings, topics_of
 from config.rules import OURS, ROLES
 
-CONTROLLER, FORWARDER = "controller", "forwarder"
+CONTROLLER = "controller"
 COLLECTORS = tuple(f"collector_{one}" for one in dict.fromkeys((*TRANSPORTS, "mqtt")))
 # The one that brings in what other software says on the broker.
 OF_OTHERS = "collector_mqtt"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.install.plan import PENDING
-from cli.install.texts import BROKER, broker_text
+from cli.install.texts import BROKER, broker_text, outputs_text
 from cli.install.update import FORMER
 from collector.device import TRANSPORTS
 from config import load
@@ -69,6 +69,19 @@ def test_the_sandbox_is_tight(installed: Path, unit: str) -> None:
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", checked.stdout)
     assert found, checked.stdout + checked.stderr
     assert float(found[1]) <= MOST_EXPOSED
+
+
+def test_systemd_reads_the_folders_of_outputs(installed: Path) -> None:
+    paths = ["/media/usb/a.csv", "/srv/my logs/b,c=d+@e.csv", "/home/pi/c.csv", "/run/boondock/latest.json"]
+    folder = installed / f"{FORWARDER}.d"
+    folder.mkdir()
+    text = outputs_text([{"path": path} for path in paths])
+    (folder / "20-broker.conf").write_text(f"[Service]\n{text}")
+    checked = analyze("verify", "--man=no", str(installed / FORWARDER))
+    assert (checked.returncode, checked.stderr.strip()) == (0, "")
+    (folder / "20-broker.conf").write_text("[Service]\nReadWritePaths=nonsense\n")
+    # Or the test would prove nothing.
+    assert "nonsense" in analyze("verify", "--man=no", str(installed / FORWARDER)).stderr
 
 
 @pytest.mark.parametrize("unit", [*PROCESSES, PAGE])

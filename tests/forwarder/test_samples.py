@@ -103,6 +103,19 @@ def test_a_kill_at_any_batch_makes_the_same_samples(tmp_path: Path) -> None:
         assert values(bench) == [(60 * n + 60, {"smartshunt.soc": float(n // 10)}) for n in range(50)]
 
 
+def test_a_clock_that_was_a_year_ahead_stops_no_samples(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Output(kind="stdout", records=("samples",), interval=60.0))
+    bench.time.wall_ms += 365 * 86_400_000
+    bench.start()
+    bench.feed.until = NOON_MS
+    bench.run(1)
+    bench.time.wall_ms = NOON_MS + 1000
+    bench.feed.changes += [reading(2, 90.0)]
+    bench.feed.until = NOON_MS + 90_000
+    bench.run(1000)
+    assert values(bench)[0] == (60, {"smartshunt.soc": 90.0})
+
+
 def test_a_late_reading_does_not_take_the_place_of_a_newer_one() -> None:
     sampler = Sampler(instants(60.0, None), {})
     list(sampler.take([reading(1, 1.0), reading(50, 2.0)], None))
@@ -129,6 +142,7 @@ def test_in_a_gap_hourly_rows_stand_for_readings_and_then_nothing_is_known() -> 
     ]
     changes: list[Record | Gap] = [
         reading(-3599, 90.0),
+        reading(-1801, "OFF", "relay.pump"),
         Gap("reading", NOON_MS, NOON_MS + 2 * hour),
         *rows,
         reading(3 * 3600, 60.0),
@@ -137,7 +151,7 @@ def test_in_a_gap_hourly_rows_stand_for_readings_and_then_nothing_is_known() -> 
         ((one.ts - NOON_MS) // MINUTE, dict(one.values)) for one in sampler.take(changes, NOON_MS + 3 * hour)
     ]
     assert found == [
-        (-30, {"smartshunt.soc": 90.0}),
+        (-30, {"relay.pump": "OFF", "smartshunt.soc": 90.0}),
         (0, {"smartshunt.soc": 50.0}),
         (30, {"smartshunt.soc": 50.0}),
         (60, {"smartshunt.energy": 7.0, "smartshunt.soc": 50.0}),

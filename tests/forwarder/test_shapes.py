@@ -99,6 +99,7 @@ def test_json_lines_and_json_are_the_records() -> None:
     st.one_of(
         st.text(st.characters(exclude_categories=["Cs"])),
         st.floats(allow_nan=False, allow_infinity=False),
+        st.sampled_from([1e-05, -1e22, 5e-324, 1.5e300, 0.0]),
         st.integers(-(2**60), 2**60),
         st.none(),
         st.sampled_from(

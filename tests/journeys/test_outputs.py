@@ -20,7 +20,9 @@ from statistician.records import Batch, EntityRecord, State
 from statistician.store import Store
 from tests.broker import Mosquitto
 from tests.client import Client
+from tests.deploy.started import eventually
 from tests.house import ROOT
+from tests.journeys.house import secured_house
 
 PATIENCE = 120.0
 ENTITIES = ("soc", "voltage", "power")
@@ -190,3 +192,29 @@ def test_a_forwarder_that_is_killed_loses_nothing(tmp_path: Path, broker: Mosqui
 @pytest.mark.long
 def test_of_100_000_readings_none_is_lost_in_50_kills(tmp_path: Path, broker: Mosquitto) -> None:
     killed(tmp_path, broker, count=100_000, kills=50)
+
+
+LOG = '[[output]]\nname = "log"\nkind = "file"\npath = "{folder}/log.jsonl"\nstart = "all"\n'
+
+
+def test_with_the_rights_of_its_user_it_goes_on_after_the_broker_was_away(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    settings = f"[statistician]\ncommit_interval = 0.2\n{LOG.format(folder=tmp_path)}"
+    wanted = fill(tmp_path / "statistics.db", 100)
+    with secured_house(tmp_path, settings, "statistician", "forwarder") as house:
+        house.start("statistician", "forwarder")
+        assert eventually(lambda: set(wanted) <= set(keys_of(log))), house.log("forwarder")
+        house.broker.kill()
+        house.broker.start()
+        house.client.wait_ready()
+        since = len(house.client.messages)
+        house.client.on("camper/service/forwarder", since=since)
+        house.client.on("camper/service/statistician", since=since)
+        house.client.publish("camper/state/van", '{"soc": 4711}')
+        assert eventually(lambda: b'"value":4711' in log.read_bytes()), house.log("forwarder")
+
+        def well() -> bool:
+            health = json.loads(house.client.latest("camper/health/forwarder") or b"")
+            return not health["problems"] and not health["counters"]["refused_publications"]
+
+        assert eventually(well), house.client.latest("camper/health/forwarder")

@@ -139,6 +139,14 @@ def test_a_service_that_is_there_is_left_to_answer_itself(house: House) -> None:
     assert house.bus.published == []
 
 
+def test_for_the_forwarder_which_answers_nothing_it_answers(house: House) -> None:
+    house.receive("camper/service/forwarder", "online")
+    house.receive("camper/request/forwarder/log", '{"id": "a"}')
+    (answer,) = house.answers()
+    assert answer["error"]["code"] == "not_found"
+    assert "answers no requests" in answer["error"]["message"]
+
+
 def test_its_own_requests_and_all_else_go_on(house: House) -> None:
     for topic in ("camper/request/statistician/info", "camper/state/shunt", "camper/requests/x", "other"):
         house.receive(topic)
