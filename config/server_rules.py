@@ -18,7 +18,7 @@ _OURS = frozenset(
 )
 TOPIC_NAMES = ("device", "entity", "id", "key", "period")
 """What an MQTT topic may name of a record."""
-_OF_A_DEVICE = ("device", "entity", "id", "period")
+_OF_A_DEVICE = ("device", "entity", "id")
 _NAME = re.compile(r"\{([^{}]*)\}")
 _LONGEST_TOPIC = 1024
 

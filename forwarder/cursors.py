@@ -96,8 +96,8 @@ class CursorFile:
     def settle(self, now: float) -> None:
         """Write to the card what is new, if that was a minute ago."""
         if now - self._on_card_at >= (CARD_EVERY_S if self._sent else _IDLE_S):
-            self._on_card_at = now
             self.close()
+            self._on_card_at = now
 
     def close(self) -> None:
         """Write to the card what is new."""

@@ -254,7 +254,7 @@ class Forwarder:
             text = f"{sent} records sent, up to {to_iso(told.ts)}"
             self._journal.fact(subject, text, soon=False)
         elif isinstance(told, Note):
-            self._journal.count(f"{told.subject}_notes")
+            self._journal.count(told.counter)
             self._notes[f"{subject}.{told.subject}"] = self._clock.monotonic()
             if self._journal.problem(f"{subject}.{told.subject}", told.text, now_ms):
                 log.warning("output %s: %s", told.output, told.text)

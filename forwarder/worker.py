@@ -48,11 +48,12 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that people should know of an output, by subject; it is over."""
+    """Something that people should know of an output, by subject; it is over, and counted."""
 
     output: str
     subject: str
     text: str
+    counter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Worker:
             where = Cursor(start=max(0, now - _LOOK_BACK_MS), sampled=now)
         if self.cursor.damaged:
             text = "where it was cannot be read: it begins again with all that is kept; keys are the same"
-            self._tell(Note(self._name, "cursor", text))
+            self._tell(Note(self._name, "cursor", text, "lost_cursors"))
         self._where = where or Cursor()
         self._restore()
 
@@ -292,14 +293,14 @@ class Worker:
         except OSError as failed:
             raise SendError(f"{path} cannot be written: {failed.strerror or failed}") from failed
         text = f"{record.key} is too large for it and stands in {path}: {error}"
-        self._tell(Note(self._name, "too_large", text))
+        self._tell(Note(self._name, "too_large", text, "set_aside_records"))
 
     def _tell_gap(self, gap: Gap) -> None:
         what = {"reading": "readings", "5minute": "5-minute rows"}.get(gap.what, "rows")
         text = f"{what} of {gap} are not kept any more and were not sent"
         if gap.what != "hour":
             text += "; the hourly rows of that time were"
-        self._tell(Note(self._name, "gap", text))
+        self._tell(Note(self._name, "gap", text, "feed_gaps"))
 
     def _refused(self, refusal: Refusal) -> None:
         """Begin anew where the statistician finds the cursor wrong, else wait."""
@@ -308,7 +309,7 @@ class Worker:
             start = max(0, (newest or 0) - (_LOOK_BACK_MS if self._sampler is not None else 0))
             self._move(structs.replace(self._where, after=None, start=start, known={}, gap_end=None))
             text = f"its place is not valid any more ({refusal.text}): it goes on from {to_iso(start)}"
-            self._tell(Note(self._name, "cursor", text))
+            self._tell(Note(self._name, "cursor", text, "lost_cursors"))
             self._more = True
             return
         self._paused, self._more = self._times.monotonic() + _REFUSED_S, True

@@ -257,8 +257,12 @@ backup_of_everything | the nightly backup went wrong, and why, or is old | do wh
 sent_records | records that other systems have taken, of all outputs |
 failed_sends | times an output could not send; nothing is lost, it is tried again | look at the problem
  `output.<output>`
-<what>_notes | how often something was told of an output that is over by now: `gap`, `cursor`, `too_large` |
- look at the problem `output.<output>.<what>`
+feed_gaps | times that readings were too old before they could be sent; their hourly rows were | look at the
+ problem `output.<output>.gap`
+lost_cursors | outputs whose place in the data was lost; what comes again has the same keys | look at the
+ problem `output.<output>.cursor`
+set_aside_records | records that the other side does not take, for they are too large; they stand in a file |
+ look at the problem `output.<output>.too_large`
 """,
     (FORWARDER, "fact"): """
 output.<output> | how many records it has sent, and up to which time |

@@ -267,13 +267,17 @@ class Statistician(Part):
         return 1.0 if since is None else min(1.0, max(0.0, since + self._settings.commit_interval - now))
 
     def _busy(self, now: float) -> bool:
-        return self._compiler.due(self._now_or_never()) or self._upkeep.busy or self._corrector.due(now)
+        return self._compiler.due(self._now_or_never()) or self._upkeep.busy or self._correction_due(now)
+
+    def _correction_due(self, now: float) -> bool:
+        # Before the first period is opened there are no rows to correct.
+        return self._compiler.open is not None and self._corrector.due(now)
 
     def _work_slice(self) -> None:
         now = self._clock.monotonic()
         if self._compiler.due(self._now_or_never()):
             self._compile()
-        elif self._corrector.due(now):
+        elif self._correction_due(now):
             self._correct()
         elif self._upkeep.busy:
             self._upkeep.step()

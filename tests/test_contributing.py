@@ -260,6 +260,7 @@ _ELSEWHERE = {
     "restarted_streams": "statistician/watermarks.py",
     "corrected_rows": "statistician/service.py",
     "failed_rows": "statistician/service.py",
+    "failed_sends": "forwarder/service.py",
     "purged_rows": "statistician/upkeep.py",
 }
 

@@ -16,6 +16,7 @@ HELPERS = {("collector/registry.py", "self._problem"), ("controller/supervisor.p
 # Names that come as values: by file, what they may be. `*` stands for any name.
 VALUES = {
     ("bus/process.py", "problem"): {"broker"},
+    ("forwarder/service.py", "counter"): {"feed_gaps", "lost_cursors", "set_aside_records"},
     ("bus/publisher.py", "problem"): {"outbox", "manifest", "announced"},
 }
 # What no call of the journal names: the inbox and the journal count it by themselves.

@@ -237,7 +237,8 @@ def broker_text(unit: str, broker: Mapping[str, Any], found: Sequence[str], *, u
 # Where the system and disks that come and go are; a path of its own would hide a disk that is mounted later.
 _DISKS = ("/media", "/mnt", "/run/media")
 _HIDDEN = ("/home", "/root", "/run/user")
-_PATH = re.compile(r"/[A-Za-z0-9_./@+,=-]+\Z")
+_PATH = re.compile(r"/[A-Za-z0-9_./@+,= -]+\Z")
+_MADE = 'ExecStartPre=-+/bin/sh -c \'test -e "$$0" || install -d -o boondock-forwarder "$$0"\''
 
 
 def sends(settings: Mapping[str, Any]) -> bool:
@@ -258,11 +259,9 @@ def outputs_text(outputs: object) -> str:
     for folder in dict.fromkeys(one.rpartition("/")[0] for one in wanted):
         disk = next((home for home in _DISKS if f"{folder}/".startswith(f"{home}/")), None)
         if disk is None and folder not in ("", "/tmp", "/var/tmp"):  # noqa: S108 — its own, by PrivateTmp
-            lines.append(
-                f"ExecStartPre=-+/bin/sh -c 'test -e {folder} || install -d -o boondock-forwarder {folder}'"
-            )
+            lines.append(f'{_MADE} "{folder}"')
         if folder:
-            lines.append(f"ReadWritePaths=-{disk or folder}")
+            lines.append(f'ReadWritePaths="-{disk or folder}"')
         if any(f"{folder}/".startswith(f"{home}/") for home in _HIDDEN):
             lines.append("ProtectHome=read-only")
     return "".join(f"{line}\n" for line in dict.fromkeys(lines))

@@ -190,6 +190,9 @@ def _told(error: OSError, path: Path) -> SendError:
         return SendError(
             f"{path}: the disk is full: make room on {mount_of(path)}; nothing is lost meanwhile"
         )
+    if error.errno == errno.EROFS:
+        what = "sudo boondock install opens the folders of outputs; else look at that disk"
+        return RefusedError(f"{path}: {why}; {what}")
     if error.errno in _REFUSED:
         return RefusedError(f"{path}: {why}; let the forwarder write there, or name another path")
     return SendError(f"{path}: {why}; look at that disk")

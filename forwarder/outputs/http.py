@@ -31,7 +31,6 @@ _CONNECT_S = 15.0
 _MOST_READ, _MOST_SHOWN = 65536, 200
 # Bytes that are sent with one look at the time; one record of TLS.
 _CHUNK = 16384
-_MOST_DIGITS = 6
 _AGAIN = frozenset({408, 425, 429})
 # What to do, by status.
 _HINTS: Mapping[int, str] = {
@@ -290,7 +289,7 @@ def asked_to_wait(headers: Message, now: float) -> float | None:
     """
     said = headers.get("Retry-After", "").strip()
     if said.isascii() and said.isdecimal():
-        seconds = float(said) if len(said) <= _MOST_DIGITS else LONGEST_WAIT_S
+        seconds = float(said)
     else:
         then, here = _moment(said), _moment(headers.get("Date", ""))
         seconds = 0.0 if then is None else then - (now if here is None else here)

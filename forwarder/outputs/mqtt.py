@@ -3,7 +3,6 @@
 import queue
 import secrets
 from collections.abc import Sequence
-from time import monotonic
 
 import msgspec
 
@@ -13,8 +12,8 @@ from bus.reach import Named
 from config.model import Output
 from config.urls import MQTT, UrlError, parse
 from forwarder.outputs import Place, RefusedError, SendError, TooLargeError
-from forwarder.records import Record, Sample
-from forwarder.shapes import fill, is_void, names_of, text_of
+from forwarder.records import Record, Removed, Sample, StatisticsRow
+from forwarder.shapes import is_void, text_of
 
 TIMEOUT_S = 30.0
 """For the connection, and for the confirmations of a batch, unless the settings say otherwise."""
@@ -41,8 +40,9 @@ class MqttSink:
     def __init__(self, place: Place) -> None:
         self._settings = settings = place.settings
         self._timeout = settings.timeout or TIMEOUT_S
-        self._events: queue.SimpleQueue[MqttEvent] = queue.SimpleQueue()
-        self._connection = Connection(_link(place), birth_topic=None, subscriptions=[], emit=self._events.put)
+        self._events: queue.SimpleQueue[Connected | Disconnected] = queue.SimpleQueue()
+        self._waits = False
+        self._connection = Connection(_link(place), birth_topic=None, subscriptions=[], emit=self._hear)
         self._rare = settings.cron is not None or (settings.interval or 0.0) >= _RARE_S
 
     def send(self, records: Sequence[Record]) -> None:
@@ -66,21 +66,22 @@ class MqttSink:
 
     def _connect(self) -> None:
         self._leave()
-        while not self._events.empty():
-            self._events.get()
+        self._events, self._waits = queue.SimpleQueue(), True
         self._connection.start()
-        end = monotonic() + self._timeout
-        while True:
-            try:
-                event = self._events.get(timeout=max(0.0, end - monotonic()))
-            except queue.Empty as error:
-                raise SendError(
-                    f"the broker of url does not answer in {self._timeout:g} s; it is sent again later"
-                ) from error
-            if isinstance(event, Connected):
-                return
-            if isinstance(event, Disconnected):
-                raise _error(event)
+        try:
+            event = self._events.get(timeout=self._timeout)
+        except queue.Empty as error:
+            slow = f"the broker of url does not answer in {self._timeout:g} s"
+            raise SendError(f"{slow}; it is sent again later") from error
+        finally:
+            self._waits = False
+        if isinstance(event, Disconnected):
+            raise _error(event)
+
+    def _hear(self, event: MqttEvent) -> None:
+        # Weeks may pass until somebody asks: nothing is kept for nobody.
+        if self._waits and isinstance(event, Connected | Disconnected):
+            self._events.put(event)
 
     def _leave(self) -> None:
         self._connection.leave("nothing is to be sent")
@@ -97,14 +98,24 @@ class MqttSink:
     def _message(self, record: Record) -> tuple[str, bytes, bool]:
         settings = self._settings
         usual = SAMPLES_TOPIC if isinstance(record, Sample) else TOPIC
-        # In a topic the entity stands behind its device.
-        names = names_of(record) | {"entity": record.entity.partition(".")[2]}
-        topic = fill(settings.topic or usual, names)
+        topic = (settings.topic or usual).format_map(_topic_names(record))
         if settings.template is not None:
             payload = text_of([record], settings).removesuffix(b"\n")
         else:
             payload = msgspec.json.encode(record.body())
         return topic, payload, bool(settings.retain) and not is_void(record)
+
+
+def _topic_names(record: Record) -> dict[str, str]:
+    """Return what a topic may name of a record, as config/server_rules.py has it."""
+    device, _, entity = record.entity.partition(".")
+    if isinstance(record, StatisticsRow):
+        period: str = record.period
+    elif isinstance(record, Removed):
+        period = record.what
+    else:
+        period = "sample" if isinstance(record, Sample) else "reading"
+    return {"device": device, "entity": entity, "id": entity, "key": record.key, "period": period}
 
 
 def _error(event: Disconnected) -> SendError:

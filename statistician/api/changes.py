@@ -29,7 +29,7 @@ KINDS: tuple[What, ...] = ("reading", "5minute", "hour")
 _FIRST: tuple[What, ...] = ("5minute", "hour", "reading")
 # Bytes of an answer, and stored states and rows that are looked at for it.
 _MOST_BYTES = 40_000
-_MOST_LOOKED_AT = 5 * LOOK
+_MOST_LOOKED_AT = 10 * LOOK
 # Names that are matched at once.
 _AT_ONCE = 100
 
@@ -57,14 +57,14 @@ _Number = Annotated[int, Meta(ge=0, le=2**53)]
 class _Cursor(Struct, array_like=True, forbid_unknown_fields=True):
     """Where a reader is: what it has passed in the order of KINDS, and the last entry it has read, by number.
 
-    `told` is up to when it knows of what is gone; `hours` where it is in the hours that stand for that, and
-    `inside` in an entry: its number, and a place.
+    `told` is up to when it knows of what is gone, by kind; `hours` where it is in the hours that stand for
+    that, and `inside` in an entry: its number, and a place.
     """
 
     version: Literal[1]
     places: tuple[_At, _At, _At]
     seq: _Number
-    told: _Number
+    told: dict[What, _Number]
     hours: _At | None
     inside: tuple[_Number, _At] | None
 
@@ -228,7 +228,7 @@ class _Page:
     def _begin(self, start: int | None) -> _Cursor:
         ends = [self._horizons[kind].before for kind in KINDS]
         one, two, three = [(max(0, end if start is None else min(start, end)), 0) for end in ends]
-        return _Cursor(1, (one, two, three), self._feed.newest(), 0, None, None)
+        return _Cursor(1, (one, two, three), self._feed.newest(), {}, None, None)
 
     def parts(self) -> Iterator[Part | None]:
         """Yield the answer; a None is a moment for others."""
@@ -261,37 +261,39 @@ class _Page:
 
     def _see_what_is_not_there(self) -> None:
         """Go back to what this database has, for a reader of another one or of a later state of this one."""
-        ahead = [kind for kind in KINDS if self._places[kind] > Place(max(0, self._horizons[kind].most), 0)]
         newest = self._feed.newest()
-        if not ahead and self._cursor.seq <= newest:
-            return
-        for kind in self._kinds:
-            place, before = self._places[kind], max(0, self._horizons[kind].before)
-            if kind in ahead or self._cursor.seq > newest:
-                start = min(place.time, before)
+        ahead = [kind for kind in KINDS if self._places[kind] > Place(max(0, self._horizons[kind].most), 0)]
+        told = [kind for kind in ahead if kind in self._kinds]
+        if self._cursor.seq > newest and not told:
+            # Nobody knows what was corrected.
+            told = self._kinds[:1]
+        for kind in (*told, *ahead):
+            place, end = self._places[kind], Place(max(0, self._horizons[kind].before), 0)
+            if kind in told:
+                start = min(place, end).time
                 self._answer.add({"gap": kind, "start": to_iso(start), "end": to_iso(place.time)})
-        for kind in KINDS:
-            self._places[kind] = min(self._places[kind], Place(max(0, self._horizons[kind].before), 0))
-        self._cursor.seq, self._cursor.inside = min(self._cursor.seq, newest), None
+                told.remove(kind)
+            self._places[kind] = min(place, end)
+        if self._cursor.seq > newest:
+            self._cursor.seq, self._cursor.inside = newest, None
 
     def _see_what_is_gone(self) -> None:
         """Tell from when to when readings and 5-minute rows were removed before they were read."""
-        purged, told = self._feed.purged, self._cursor.told
-        if told >= purged:
-            return
-        starts = {kind: max(told, self._places[kind].time) for kind in self._kinds if kind != "hour"}
-        starts = {kind: start for kind, start in starts.items() if start < purged}
-        for kind, start in starts.items():
-            self._answer.add({"gap": kind, "start": to_iso(start), "end": to_iso(purged)})
-        if starts and "hour" not in self._kinds and self._cursor.hours is None:
-            self._cursor.hours = (hour_of(min(starts.values())), 0)
-        self._cursor.told = purged
+        purged = self._feed.purged
+        for kind in self._kinds:
+            start = max(self._cursor.told.get(kind, 0), self._places[kind].time)
+            if kind != "hour" and start < purged:
+                self._answer.add({"gap": kind, "start": to_iso(start), "end": to_iso(purged)})
+                self._cursor.told[kind] = purged
+                if "hour" not in self._kinds:
+                    hours = (hour_of(start), 0)
+                    self._cursor.hours = min(hours, self._cursor.hours or hours)
 
     def _hours(self) -> Iterator[None]:
         """Read the hourly rows of what is gone, for a reader who does not read them anyway."""
         if self._cursor.hours is None:
             return
-        stream = _Stream("hour", Place(*self._cursor.hours), Place(self._cursor.told, 0))
+        stream = _Stream("hour", Place(*self._cursor.hours), Place(max(self._cursor.told.values()), 0))
         try:
             yield from self._merged([stream])
         finally:
@@ -319,6 +321,7 @@ class _Page:
             first = min(ready, key=lambda stream: (stream.items[0].due, _FIRST.index(stream.what)))
             self._add(first.what, first.items[0].stored)
             first.pop()
+            yield None
 
     def _piece(
         self, what: What, after: Place, end: Place, chosen: Collection[int] | None
@@ -373,6 +376,7 @@ class _Page:
                 while stream.items:
                     self._add(entry.what, stream.items[0].stored)
                     stream.pop()
+                    yield None
                 yield None
         finally:
             self._cursor.inside = (entry.seq, stream.place)

@@ -22,7 +22,7 @@ TABLES: dict[What, Table] = {"5minute": Table.FIVE_MINUTES, "hour": Table.HOUR}
 _SETTLED = 2_000
 _WOBBLE = 5_000
 # So many stored states or rows are looked at together.
-LOOK = 2_000
+LOOK = 1_000
 # More entries than this are joined.
 _MOST = 20_000
 PURGED = "feed_purged"
@@ -97,17 +97,15 @@ def _of_table(what: What, table: str, time: str) -> Iterator[str]:
 def _go_back(what: What, since: str) -> str:
     return (
         f"INSERT INTO feed_noted SELECT '', 0, what, {since}, most - 1, 0 FROM feed_horizon"  # noqa: S608 — all are ours
-        f" WHERE what = '{what}'{_JOIN}"
+        f" WHERE what = '{what}' AND before > {since}{_JOIN}"
     )
 
 
 def _of_runs() -> str:
-    """Return the trigger that has rows read again from where periods are made again."""
-    notes = _go_back("5minute", "OLD.start") + _go_back("hour", f"OLD.start - OLD.start % {HOUR}")
-    return (
-        "CREATE TEMP TRIGGER feed_runs AFTER DELETE ON main.runs"
-        f" WHEN OLD.start < {_bound('before', '5minute')} BEGIN {notes} END"
-    )
+    """Return the trigger that has rows read again from the last period on that is left."""
+    end = f"ifnull((SELECT max(start) FROM main.runs) + {MINUTES_5}, 0)"  # noqa: S608 — a number
+    notes = _go_back("5minute", end) + _go_back("hour", f"{end} - {end} % {HOUR}")
+    return f"CREATE TEMP TRIGGER feed_runs AFTER DELETE ON main.runs BEGIN {notes} END"
 
 
 def _of_names() -> str:
@@ -195,7 +193,7 @@ class Changes:
         ahead = "SELECT 1 FROM feed_horizon WHERE what = 'reading' AND before > ?"
         if self._engine.one(ahead, (most + _WOBBLE,)) is not None:
             with self._engine.transaction():
-                self._engine.run(_go_back("reading", "?"), (most,))
+                self._engine.run(_go_back("reading", "?1"), (most,))
 
     def advance(self) -> dict[What, Horizon]:
         """Let readers see all that is settled; returns how far."""

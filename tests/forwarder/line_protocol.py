@@ -43,24 +43,28 @@ def _line(line: str) -> Point:
 
 
 def _pair(part: str, line: str, *, quotes: bool = False) -> tuple[str, str]:
-    pieces = _split(part, "=", quotes=quotes)
-    if len(pieces) != 2 or not all(pieces):
+    key, at = _until(part, 0, "=")
+    value = part[at + 1 :]
+    if not key or not value or (not quotes and _until(value, 0, "=")[1] < len(value)):
         raise LineError(f"{part!r} is no key=value: {line!r}")
-    return _bare(pieces[0], ",= "), pieces[1]
+    return _bare(key, ",= "), value
 
 
 def _until(text: str, at: int, end: str, *, quotes: bool = False) -> tuple[str, int]:
-    """What stands before an `end` that is neither escaped nor in quotes, and where that is."""
-    start, quoted = at, False
+    """What stands before an `end` that is neither escaped nor in quotes, and where that is.
+
+    Quotes begin a value; in a name they are letters.
+    """
+    start, quoted, before = at, False, ""
     while at < len(text):
         if text[at] == "\\":
-            at += 2
+            before, at = "", at + 2
             continue
-        if quotes and text[at] == '"':
+        if quotes and text[at] == '"' and (quoted or before == "="):
             quoted = not quoted
         elif text[at] == end and not quoted:
             break
-        at += 1
+        before, at = text[at], at + 1
     if quoted:
         raise LineError(f"a quote is open: {text!r}")
     return text[start:at], at

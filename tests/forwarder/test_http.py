@@ -157,16 +157,17 @@ def test_a_redirect_is_never_followed(status: int, location: str, where: str) ->
 def test_nobody_reads_a_secret_that_the_other_side_repeats() -> None:
     login = {"username": "van", "password": "pass word"}
     with web() as site:
-        for settings in ({"token": SECRET}, login, {"headers": {"X-Key": SECRET}}, {"sign": SECRET}):
-            asked = f"/hook/{SECRET}?key={SECRET}"
+        for settings in ({"token": SECRET}, login, {"headers": {"X-Key": f"Key {SECRET}"}}, {"sign": SECRET}):
+            asked = "/hook/path5ecret?key=query-secret"
             basic = "dmFuOnBhc3Mgd29yZA=="
-            body = f"<html><style>a</style><b>no {asked} {SECRET}\x00\n pass word {basic}</b>" + "x" * 300
-            site.says(Reply(403, body.encode()))
-            said = str(failure(f"http://user:pa%73s%20word@127.0.0.1:{site.port}{asked}", **settings))
-            hidden = (SECRET, "pass word", *([basic] if "password" in settings else []))
-            assert not [word for word in hidden if word in said], said
+            repeated = f"{asked} \x00 path5ecret query-secret {SECRET}\n pass word, my%20url {basic}"
+            site.says(Reply(403, f"<html><style>a</style><b>no {repeated}</b>{'x' * 300}".encode()))
+            said = str(failure(f"http://user:my%20url@127.0.0.1:{site.port}{asked}", **settings))
+            assert not [word for word in ("path5ecret", "query-secret", "my url", "my%20url") if word in said]
+            assert SECRET not in said or "password" in settings
+            assert not [word for word in ("pass word", basic) if word in said and "password" in settings]
             shown = said.partition("it says: ")[2]
-            assert shown.startswith("no /hook/…?key=…")
+            assert shown.startswith("no /hook/…?key=… … …")
             assert (len(shown), shown.isprintable()) == (200, True)
 
 
@@ -196,21 +197,29 @@ def drips(wire: socket.socket) -> None:
 
 
 def drips_a_body(wire: socket.socket) -> None:
+    """Answer in very small pieces; the last one comes."""
     wire.recv(1024)
-    wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for _ in range(999):
-        wire.sendall(b"a")
+    wire.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    wire.sendall(b"1\r\na\r\n" * 10_000 + b"0\r\n\r\n")
     says_nothing(wire)
 
 
 @pytest.mark.parametrize("speak", [drips_a_body, says_nothing])
 def test_a_server_that_drips_or_says_nothing_is_left(speak: Speak) -> None:
-    seconds = itertools.count(0.0, 0.01)
+    seconds = itertools.count(0.0, 0.1)
     with server(speak) as port:
         sender = Http(output(f"http://127.0.0.1:{port}/", timeout=0.5), clock=lambda: next(seconds))
         with pytest.raises(SendError, match=r"did not answer in 0\.5 s; it is sent again later"):
             sender.send(BODY, {})
+
+
+def test_a_slow_reader_is_left_though_it_reads() -> None:
+    seconds = itertools.count(0.0, 0.1)
+    with web() as site:
+        sender = Http(output(f"http://127.0.0.1:{site.port}/", timeout=5.0), clock=lambda: next(seconds))
+        assert sender.send(b"x" * 100_000, {}).taken
+        with pytest.raises(SendError, match="did not answer in 5 s"):
+            sender.send(b"x" * 5_000_000, {})
 
 
 def test_headers_without_end_are_refused() -> None:
@@ -286,10 +295,8 @@ def test_an_answer_of_any_length_is_read_in_part_only() -> None:
 def test_who_refuses_before_it_has_read_all_is_heard() -> None:
     def refuses(wire: socket.socket) -> None:
         wire.recv(1024)
+        # It closes with much unread: the rest of what we send meets a reset.
         wire.sendall(b"HTTP/1.1 413 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        wire.shutdown(socket.SHUT_WR)
-        while wire.recv(1 << 20):
-            pass
 
     with server(refuses) as port:
         sender = http(f"http://127.0.0.1:{port}/")
@@ -345,10 +352,26 @@ def test_an_ipv6_address_is_reached() -> None:
     assert f"Host: [::1]:{port}".encode() in heard[0]
 
 
-def test_a_name_with_a_dead_address_is_reached_at_the_next() -> None:
-    # localhost is ::1 too, where nobody listens.
-    with web() as site:
-        assert http(f"http://localhost:{site.port}/").send(BODY, {}).status == 204
+def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let every name have these addresses."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+
+def test_a_name_with_a_dead_address_is_reached_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, web() as site:
+        dead = deaf.getsockname()
+        # Its queue is full: the next ones get no answer.
+        with socket.create_connection(dead), socket.socket() as waiting:
+            waiting.settimeout(0)
+            waiting.connect_ex(dead)
+            resolve(monkeypatch, dead, ("127.0.0.1", site.port))
+            assert http("http://van.example/", timeout=0.6).send(BODY, {}).status == 204
+
+
+def test_of_several_addresses_the_first_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, ("127.0.0.1", free_port()), ("255.255.255.255", 1))
+    assert "nothing listens there" in str(failure("http://van.example/"))
 
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="it makes the certificates")
@@ -391,10 +414,13 @@ def test_an_address_in_a_certificate_counts(tmp_path: Path) -> None:
 
 @needs_openssl
 def test_a_file_of_authorities_is_named_and_read_again(tmp_path: Path) -> None:
-    pem, late = certificate(tmp_path, "localhost"), tmp_path / "ca.pem"
+    pem, other, late = certificate(tmp_path, "localhost"), certificate(tmp_path, "van"), tmp_path / "ca.pem"
     with web(pem) as site:
         sender = http(f"https://localhost:{site.port}/", tls_ca=str(late))
         with pytest.raises(SendError, match=f"tls_ca: {late}: No such file"):
+            sender.send(BODY, {})
+        shutil.copy(other, late)
+        with pytest.raises(SendError, match="not from the authority in tls_ca"):
             sender.send(BODY, {})
         late.write_text("this is no certificate")
         with pytest.raises(SendError, match="holds no certificate"):

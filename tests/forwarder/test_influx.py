@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.model import Output
@@ -89,6 +89,7 @@ def test_a_field_never_has_two_types() -> None:
     assert all(len(found) == 1 for found in types.values()), types
 
 
+@example('a,= "\\', 'a,= "\\\n', 'a,= "\\')
 @given(st.text(min_size=1), st.text(), st.text(min_size=1))
 def test_any_unit_text_and_name_comes_back(measurement: str, text: str, column: str) -> None:
     name = f"m{measurement}"

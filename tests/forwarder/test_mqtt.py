@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from paho.mqtt import client as paho
 
+from bus.events import Disconnected
 from forwarder.outputs import RefusedError, SendError, TooLargeError
 from forwarder.outputs.mqtt import MqttSink
 from tests.broker import Mosquitto
-from tests.forwarder.rig import REMOVED, SAMPLE, place, row, soc
+from tests.forwarder.rig import AT, REMOVED, SAMPLE, place, row, soc
 from tests.ports import free_port
-from tests.servers import certificate, says_nothing, server
+from tests.servers import Speak, certificate, says_nothing, server
 
 Heard = list[tuple[str, bytes, bool]]
 
@@ -78,7 +79,17 @@ def test_a_topic_and_a_text_of_ones_own(tmp_path: Path, broker: Mosquitto) -> No
     output = sink(tmp_path, broker.port, topic="vans/12/{device}/{entity}/{id}", template="{value} {unit}")
     output.send([soc()])
     output.close()
-    assert listener.hear(1) == [("vans/12/smartshunt/soc/soc", b"97.5 %", False)]
+    periods = sink(tmp_path, broker.port, topic="{period}/{key}")
+    periods.send([soc(), row(), REMOVED, SAMPLE])
+    periods.close()
+    first, *others = listener.hear(5)
+    assert first == ("vans/12/smartshunt/soc/soc", b"97.5 %", False)
+    assert [topic for topic, _, _ in others] == [
+        f"reading/smartshunt.soc@{AT}",
+        f"hour/smartshunt.soc/hour@{AT}",
+        f"reading/smartshunt.soc/removed/reading@{AT}-{AT + 1000}",
+        f"sample/@{AT}",
+    ]
 
 
 def test_a_batch_of_any_size_arrives_whole_and_in_order(tmp_path: Path, broker: Mosquitto) -> None:
@@ -176,6 +187,14 @@ def silent(wire: socket.socket) -> None:
     says_nothing(wire)
 
 
+def confirms(wire: socket.socket) -> None:
+    """Let a client in and confirm its first publication, whose packet id is 1."""
+    connack(wire)
+    wire.recv(1024)
+    wire.sendall(bytes([0x40, 2, 0, 1]))
+    wire.recv(1024)
+
+
 def cuts(wire: socket.socket) -> None:
     """Let a client in and hang up at the first publication."""
     connack(wire)
@@ -183,8 +202,11 @@ def cuts(wire: socket.socket) -> None:
 
 
 def test_a_broker_that_does_not_confirm_has_nothing(tmp_path: Path) -> None:
-    with server(silent) as port, pytest.raises(SendError, match=r"did not confirm in 0\.4 s"):
-        sink(tmp_path, port, timeout=0.4).send([soc()])
+    with server(silent) as port:
+        output = sink(tmp_path, port, timeout=0.4)
+        with pytest.raises(SendError, match=r"did not confirm in 0\.4 s"):
+            output.send([soc()])
+        assert not output._connection.connected, "until it is tried again"
     with server(cuts) as port, pytest.raises(SendError, match="was cut"):
         sink(tmp_path, port).send([soc()])
 
@@ -194,11 +216,32 @@ def test_a_server_that_says_nothing_is_left(tmp_path: Path) -> None:
         sink(tmp_path, port, timeout=0.4).send([soc()])
 
 
+def test_a_server_that_hangs_up_later_is_told_at_once(tmp_path: Path) -> None:
+    ways: list[Speak] = [confirms, lambda wire: wire.close()]
+
+    def speak(wire: socket.socket) -> None:
+        ways.pop(0)(wire)
+
+    with server(speak) as port:
+        output = sink(tmp_path, port, interval=300.0)
+        output.send([soc()])
+        # paho tries again after a second.
+        output._timeout = 0.8
+        with pytest.raises(SendError, match="it hangs up before it answers; does it want mqtts:// in url"):
+            output.send([soc(1.0, 1)])
+
+
 def test_a_name_that_is_none_and_an_address_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(SendError, match="nobody knows this name here; check url, and whether"):
         sink(tmp_path, 1, url="mqtt://van.invalid").send([soc()])
     with pytest.raises(RefusedError, match=r"^url: this is no address; one that begins with mqtts"):
         sink(tmp_path, 1, url="http://example.org")
+
+
+def test_nothing_is_kept_of_what_nobody_waits_for(tmp_path: Path) -> None:
+    output = sink(tmp_path, 1)
+    output._hear(Disconnected("gone"))
+    assert output._events.empty()
 
 
 def test_a_rare_output_keeps_no_connection(tmp_path: Path, broker: Mosquitto) -> None:

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forwarder.outputs import SendError
@@ -104,6 +104,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         PrometheusSink(place(tmp_path, "prometheus", path=str(path))).send([soc()])
 
 
+@example('a\n\\"', 1.0)
 @given(st.text(), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_unit_and_number_come_back(unit: str, value: float) -> None:
     found = parse(text({"a.b": Reading("a.b", AT, value, unit)}))

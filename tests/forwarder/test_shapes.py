@@ -16,6 +16,7 @@ from config.model.outputs import Records
 from forwarder.records import Reading, Removed, Sample, StatisticsRow
 from forwarder.shapes import HEMS_KEYS, RESET, fill, media_type, names_of, text_of
 from tests.clock import NOON_MS
+from tests.house import ROOT
 
 READING = Reading("smartshunt.soc", NOON_MS + 412, 97.5, "%")
 ROW = StatisticsRow("smartshunt.soc", "hour", NOON_MS, {"mean": 97.0, "min": 96.5, "max": 98.0}, 2, "%")
@@ -195,3 +196,16 @@ def test_media_types() -> None:
     assert media_type(output("csv")) == "text/csv"
     assert media_type(Output(kind="stdout", template='{"a": 1}')) == "application/json"
     assert media_type(Output(kind="stdout", template="a")) == "text/plain"
+
+
+def test_the_page_shows_what_is_written() -> None:
+    page = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+    whole = Sample(HEMS_SAMPLE.ts - 123, HEMS_SAMPLE.values)
+    assert text_of([whole], output("json", "samples", template="hems")).decode() in page
+    columns = {"soc": "smartshunt.soc", "water": "fresh_water.level"}
+    samples = [
+        Sample(NOON_MS, {"soc": 97.5, "water": 62.0}),
+        Sample(NOON_MS + 60_000, {"soc": 97.4, "water": 62.0}),
+    ]
+    assert text_of(samples, output("csv", "samples", columns=columns)).decode() in page
+    assert f"`{text_of([], output('csv')).decode().strip()}`" in page

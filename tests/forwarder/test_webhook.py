@@ -86,8 +86,8 @@ def test_a_template_is_one_request_a_record(tmp_path: Path) -> None:
     assert b'is say \\"hi\\"\\n %' in seen[1].body
     assert len(seen) == 2, "what is void has no place in it"
     assert {request.headers["Content-Type"] for request in seen} == {"application/json"}
-    (plain,) = sent(tmp_path, [soc()], template="now {entity}={value}")
-    assert (plain.body, plain.headers["Content-Type"]) == (b"now smartshunt.soc=97.5", "text/plain")
+    (plain,) = sent(tmp_path, [soc()], template="{entity}={value}")
+    assert (plain.body, plain.headers["Content-Type"]) == (b"smartshunt.soc=97.5", "text/plain")
     assert len(sent(tmp_path, [REMOVED], template="{entity} {removed} {start}")) == 1
 
 

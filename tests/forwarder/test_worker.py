@@ -11,7 +11,7 @@ from forwarder.outputs import RefusedError, SendError, TooLargeError
 from forwarder.records import Record, StatisticsRow
 from forwarder.worker import pause
 from tests.clock import NOON_MS
-from tests.forwarder.feeds import Bench, reading
+from tests.forwarder.feeds import Bench, Taken, reading
 
 ALL = Output(kind="stdout", start="all", batch=10)
 
@@ -297,3 +297,48 @@ def test_more_names_than_can_be_asked_for_are_matched_here(tmp_path: Path) -> No
     bench.run(1)
     assert bench.taken.keys == [reading(1, entity="smartshunt.n100").key]
     assert "entities" not in bench.feed.asked[0]
+
+
+class Slow(Taken):
+    """A sink that has to put on disk what it took, and cannot."""
+
+    full = False
+    idles = 0
+
+    def settle(self) -> None:
+        """Refuse while the disk is full."""
+        if self.full:
+            raise SendError("the disk is full")
+
+    def idle(self) -> None:
+        """Count that there was nothing more to send."""
+        self.idles += 1
+
+
+def test_the_card_gets_no_place_that_is_ahead_of_what_is_on_disk(tmp_path: Path) -> None:
+    sink = Slow()
+    bench = Bench(tmp_path, ALL, sink)
+    sink.full = True
+    bench.feed.changes += [reading(n) for n in range(5)]
+    bench.run(1)
+    bench.worker.close()
+    card = tmp_path / "card" / "log" / "cursor.json"
+    assert not card.exists()
+    assert "the disk is full" in str(bench.trouble)
+    sink.full = False
+    bench.run(100)
+    assert card.exists()
+    assert bench.trouble is None
+    assert sink.idles > 0
+
+
+def test_a_card_that_refuses_is_told_and_holds_up_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ALL)
+    (tmp_path / "card").write_text("no folder")
+    bench.feed.changes += [reading(n) for n in range(5)]
+    bench.run(1)
+    assert bench.taken.keys == [reading(n).key for n in range(5)]
+    assert "cursor.json cannot be written" in str(bench.trouble)
+    (tmp_path / "card").unlink()
+    bench.run(61)
+    assert bench.trouble is None

@@ -73,7 +73,7 @@ def run(line: str, rig: Rig) -> str:
 
 
 def test_the_lines_for_a_shell(rig: Rig) -> None:
-    value, switch, state, rr_5, rr_311, ask = LINES
+    value, switch, state, rr_5, rr_311, ask, feed = LINES
     rig.pump("OFF")
     assert VOLTAGE.fullmatch(run(value, rig))
     since = len(rig.house.client.messages)
@@ -85,6 +85,10 @@ def test_the_lines_for_a_shell(rig: Rig) -> None:
     assert (answer["actual"], answer["until"] is not None) == ("ON", True)
     (latest,) = json.loads(run(ask, rig))["data"]
     assert (latest["entity"], latest["unit"]) == ("smartshunt.voltage", "V")
+    found = json.loads(run(feed, rig))["data"]
+    assert {one["entity"].partition(".")[0] for one in found["changes"]} <= {"smartshunt"}
+    again = json.loads(run(feed.replace('"start": 0', f'"after": "{found["after"]}"'), rig))["data"]
+    assert not [one for one in again["changes"] if one in found["changes"]]
 
 
 def test_the_fields_for_a_phone(rig: Rig) -> None:

@@ -211,3 +211,24 @@ def test_a_page_beside_a_broker_that_is_not_the_houses_is_refused_with_the_next_
 ) -> None:
     with pytest.raises(CommandError, match=r"own broker(.|\n)*next: sudo boondock configure"):
         install(with_page(machine, broker=broker))
+
+
+OUTPUT = '\n[[output]]\nname = "log"\nkind = "file"\npath = "/srv/van/log.csv"\n'
+
+
+def test_the_forwarder_runs_only_where_there_is_something_to_send(machine: Machine) -> None:
+    drop_in = machine.at(f"{steps.UNITS}/{texts.FORWARDER}.d/20-broker.conf")
+    install(with_page(machine, ""))
+    assert texts.FORWARDER not in machine.running()
+    assert "ReadWritePaths" not in drop_in.read_text()
+    install(with_page(machine, OUTPUT))
+    assert texts.FORWARDER in machine.running()
+    text = drop_in.read_text()
+    assert text.count("[Service]") == 1
+    assert {'ReadWritePaths="-/srv/van"', "Environment=BOONDOCK_BROKER__USERNAME=boondock_forwarder"} <= set(
+        text.splitlines()
+    )
+    install(with_page(machine, '\n[[notify]]\nname = "me"\nurl = "ntfy://x"\n'))
+    assert texts.FORWARDER in machine.running()
+    install(with_page(machine, ""))
+    assert texts.FORWARDER not in machine.running()

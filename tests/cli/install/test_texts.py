@@ -1,5 +1,7 @@
 """Texts that the installer writes: boot files, additions to a Mosquitto that was here, drop-ins."""
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -231,3 +233,49 @@ def test_the_backup_is_made_when_the_settings_say() -> None:
     lines = backup_text({"at": "02:10"}).splitlines()
     # The empty one takes back the timer's own.
     assert lines[1:] == ["[Timer]", "OnCalendar=", "OnCalendar=*-*-* 02:10"]
+
+
+@pytest.mark.parametrize(
+    ("path", "writes"),
+    [
+        ("/media/usb/van.csv", ["/media"]),
+        ("/mnt/van.csv", ["/mnt"]),
+        ("/run/media/pi/stick/a b.csv", ["/run/media"]),
+        ("/srv/logs/van.csv", ["/srv/logs"]),
+        ("/mediatheque/van.csv", ["/mediatheque"]),
+        ("/home/pi/my logs/van.csv", ["/home/pi/my logs"]),
+        ("/van.csv", []),
+        ("/srv/%h/van.csv", []),
+        ("/srv/../etc/van.csv", []),
+        ('/srv/a"b/van.csv', []),
+        ("/srv/a\nExecStart=x/van.csv", []),
+        ("van.csv", []),
+    ],
+)
+def test_the_forwarder_may_write_where_its_files_are(path: str, writes: list[str]) -> None:
+    lines = texts.outputs_text([{"kind": "file", "path": path}]).splitlines()
+    opened = [line.partition("=")[2] for line in lines if line.startswith("ReadWritePaths=")]
+    assert opened == [f'"-{folder}"' for folder in writes]
+    # A disk that is mounted later must not be hidden by a folder that was made for it.
+    disk = path.startswith(("/media/", "/mnt/", "/run/media/"))
+    assert any(line.startswith("ExecStartPre=") for line in lines) is (bool(writes) and not disk)
+    assert ("ProtectHome=read-only" in lines) is path.startswith("/home/")
+
+
+def test_both_files_of_an_output_count_and_other_tables_are_no_error() -> None:
+    text = texts.outputs_text([{"path": "/a/x", "latest": "/b/y"}, {"path": "/a/z"}, {"kind": "webhook"}, 3])
+    assert text.count("ReadWritePaths=") == 2
+    assert texts.outputs_text(None) == texts.outputs_text({"log": {}}) == ""
+
+
+def test_a_folder_of_an_output_is_made_once_and_keeps_its_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "my logs"
+    text = texts.outputs_text([{"path": f"{folder}/van.csv"}])
+    (line,) = [line for line in text.splitlines() if line.startswith("ExecStartPre=")]
+    # As systemd reads it; the user is not there.
+    argv = shlex.split(line.removeprefix("ExecStartPre=-+").replace("$$", "$"))
+    argv[2] = argv[2].replace("-o boondock-forwarder", "-m 0751")
+    for _ in range(2):
+        subprocess.run(argv, check=True)
+        assert folder.stat().st_mode & 0o777 == 0o751
+        argv[2] = argv[2].replace("0751", "0700")

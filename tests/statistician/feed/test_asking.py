@@ -31,14 +31,14 @@ def cursor(*items: Json) -> str:
         ({"after": "x"}, "after: allowed is the `after` of the answer before; begin anew with start"),
         ({"after": "bm8="}, "after: allowed is the `after`"),
         ({"after": cursor(1, 2)}, "after: allowed is the `after`"),
-        ({"after": cursor(1, [[1, 2]] * 3, 2**70, 0, None, None)}, "after: allowed is the `after`"),
-        ({"after": cursor(1, [[-1, 2]] * 3, 0, 0, None, None)}, "after: allowed is the `after`"),
+        ({"after": cursor(1, [[1, 2]] * 3, 2**70, {}, None, None)}, "after: allowed is the `after`"),
+        ({"after": cursor(1, [[-1, 2]] * 3, 0, {}, None, None)}, "after: allowed is the `after`"),
         (
             {"after": cursor(2, 5)},
             "after: another version of this software has made it; begin anew with start",
         ),
         (
-            {"after": cursor(1, [[1, 0]] * 3, 0, 0, None, None), "start": 0},
+            {"after": cursor(1, [[1, 0]] * 3, 0, {}, None, None), "start": 0},
             "start: it does not go with after",
         ),
         ({"entities": ["van"]}, "entities: 'van' is no name; allowed is device.entity"),
@@ -190,3 +190,16 @@ def test_the_forms_are_those_of_the_contract(rig: AskingRig) -> None:
         removed.keys(),
         reader.gaps[0].keys(),
     ]
+
+
+def test_others_have_their_turn_between_any_two_changes(rig: AskingRig) -> None:
+    measure(rig, 70)
+    reader = Reader()
+    reader.read_all(rig)
+    rig.fix(asks.EntityRename(entity="van.volt", to="van.other"))
+    for one in (Reader(), reader):
+        one.begin(rig)
+        slices = 1
+        while not one.go_on(1):
+            slices += 1
+        assert slices > len(one.changes) > 60

@@ -6,7 +6,7 @@ from bus.messages import from_iso
 from statistician.arithmetic import HOUR, hour_of
 from statistician.fixes import params as asks
 from statistician.store import changes as feed
-from tests.statistician.feed.reader import Reader, away, check, due, entries, measure
+from tests.statistician.feed.reader import Reader, away, check, due, entries, measure, stored
 from tests.statistician.rig import MINUTE, SECOND, START, AskingRig, Json
 
 
@@ -251,3 +251,27 @@ def test_what_was_right_and_is_gone_for_its_age_stays_under_its_old_name(rig: As
         key for key in reader.held if key[1] == "van.volt" and key[2] < rig.store.changes.purged
     }
     assert old < reader.held.keys()
+
+
+def test_a_young_house_whose_clock_is_set_back_before_a_restart(rig: AskingRig) -> None:
+    measure(rig, 6)
+    rig.run_until(rig.now + 30 * SECOND)
+    reader = Reader()
+    reader.read_all(rig)
+    assert any(key[0] == "5minute" for key in reader.held)
+    rig.set_clock(rig.now - 3 * MINUTE)
+    rig.restart()
+    measure(rig, 20)
+    assert min(key[2] for key in stored(rig) if key[0] == "5minute") < START
+    check(rig, reader)
+
+
+def test_what_is_late_before_the_first_period_waits_and_nothing_is_busy(rig: AskingRig) -> None:
+    rig.quality = "estimated"
+    measure(rig, 2)
+    rig.quality = "ok"
+    rig.set_clock(rig.now - 5 * MINUTE)
+    # It rests, or this raises.
+    rig.settle()
+    measure(rig, 20)
+    check(rig, Reader())

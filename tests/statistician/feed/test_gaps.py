@@ -22,7 +22,7 @@ def test_what_is_too_old_is_a_gap_and_goes_on_with_hours(rig: AskingRig, kinds: 
     noted = entries(rig)
     away(rig, 5)
     assert [one for one in entries(rig)[len(noted) :] if one[3]] == []
-    found = reader.read_all(rig, limit=5)
+    found = reader.read_all(rig, limit=1)
     fine = [kind for kind in kinds if kind != "hour"]
     assert [gap["gap"] for gap in reader.gaps] == fine
     purged = rig.store.changes.purged
@@ -105,8 +105,8 @@ def test_a_database_put_back_is_told(tmp_path: Path, rig: AskingRig, later: bool
     if later:
         measure(rig, 60)
     reader.gaps.clear()
-    reader.read_all(rig)
-    assert [gap["gap"] for gap in reader.gaps] == list(KINDS if later else KINDS[:1])
+    reader.read_all(rig, limit=1)
+    assert [gap["gap"] for gap in reader.gaps] == list(KINDS[:1])
     for gap in reader.gaps:
         assert from_iso(gap["end"]) == ends[gap["gap"]]
         assert (gap["start"] < gap["end"]) != later
