@@ -49,7 +49,7 @@ MUST_NOT = (
     *("camper/state/shunt", "camper/about/shunt", "camper/watermark/x{n}", "camper/health/x{n}"),
     *("camper/result/relay/bench", "homeassistant/device/x{n}/config", "$SYS/broker/x{n}", "x{n}", "/"),
 )
-PROCESSES = ("controller", "statistician", "collector_ble", "collector_serial")
+PROCESSES = ("controller", "statistician", "forwarder", "collector_ble", "collector_serial")
 RESPONSES = (
     *("camper/response/walker/{n}", "camper/response/#", "camper/response/+", "camper/set/relay/bench"),
     *("camper/state/shunt", "camper/service/controller", "camper/response/bench/answer", "$SYS/x", "", "\0"),
