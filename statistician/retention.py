@@ -163,14 +163,14 @@ class Retention:
             self._store.checkpoint()
             self._written = False
             return True
-        with self._pace, self._store.changes.unnoted():
+        with self._pace:
             self._written = next(self._pieces, False)
         return self._written
 
     def _work(self) -> Iterator[bool]:
         oldest = min([self._before, *self._others.values()])
         self._store.changes.note_purge(self._before)
-        while removed := self._store.states.remove_before(oldest, self._pace.size):
+        while removed := self._remove_states(oldest):
             self.removed += removed
             yield True
         yield from self._single_out(oldest)
@@ -180,6 +180,10 @@ class Retention:
         self.removed += self._store.held.remove_before(oldest)
         self._store.changes.remove_before(oldest)
         yield True
+
+    def _remove_states(self, before: int) -> int:
+        with self._store.changes.unnoted("reading"):
+            return self._store.states.remove_before(before, self._pace.size)
 
     def _single_out(self, start: int) -> Iterator[bool]:
         """States of the entities whose time is over while that of others is not."""
@@ -194,7 +198,8 @@ class Retention:
     def _sweep(self, start: int, end: int, numbers: set[int], *, among: bool) -> Iterator[bool]:
         at: int | None = start
         while at is not None and at < end:
-            removed, at = self._store.states.sweep(at, end, self._pace.size, numbers, among=among)
+            with self._store.changes.unnoted("reading"):
+                removed, at = self._store.states.sweep(at, end, self._pace.size, numbers, among=among)
             self.removed += removed
             yield True
 
@@ -202,7 +207,7 @@ class Retention:
         numbers = deque(live.record.id for live in self._entities)
         while numbers:
             room = self._pace.size
-            with self._store.transaction():
+            with self._store.changes.unnoted("5minute"), self._store.transaction():
                 while numbers and room > 0:
                     removed = self._remove_rows(numbers[0], room)
                     if removed < room:

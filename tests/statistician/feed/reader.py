@@ -122,7 +122,8 @@ def stored(rig: AskingRig) -> dict[Key, Any]:
             assert isinstance(start, int)
             row = dict(zip(_NUMBERS, numbers, strict=True))
             found[kind, names[number], start] = row | {"last_reset": _iso(reset), "rev": rev}
-    return found
+    # What was merged into another has no name; what a merge has left behind is nobody's.
+    return {key: value for key, value in found.items() if not key[1].startswith("#")}
 
 
 def _iso(ts: object) -> str | None:

@@ -267,10 +267,11 @@ def test_a_young_house_whose_clock_is_set_back_before_a_restart(rig: AskingRig) 
 
 
 def test_what_is_late_before_the_first_period_waits_and_nothing_is_busy(rig: AskingRig) -> None:
+    rig.run_until(rig.now + MINUTE)
     rig.quality = "estimated"
-    measure(rig, 2)
+    measure(rig, 1)
     rig.quality = "ok"
-    rig.set_clock(rig.now - 5 * MINUTE)
+    rig.set_clock(rig.now - 296 * SECOND)
     # It rests, or this raises.
     rig.settle()
     measure(rig, 20)

@@ -110,6 +110,9 @@ def test_a_database_put_back_is_told(tmp_path: Path, rig: AskingRig, later: bool
     for gap in reader.gaps:
         assert from_iso(gap["end"]) == ends[gap["gap"]]
         assert (gap["start"] < gap["end"]) != later
+    reader.gaps.clear()
+    reader.read_all(rig)
+    assert not reader.gaps
     measure(rig, 60)
     reader.gaps.clear()
     reader.read_all(rig)

@@ -7,6 +7,7 @@ import pytest
 
 from statistician.arithmetic import HOUR, MINUTES_5
 from statistician.arithmetic.algorithm import Row
+from statistician.fixes import params as asks
 from statistician.records import EntityRecord, State, StoredRow, StoreError, Table
 from statistician.store import Store
 from statistician.store import changes as feed
@@ -85,6 +86,8 @@ def test_what_nobody_can_have_read_is_not_noted(store: Store) -> None:
         store.states.put([State(START + 5 * HOUR, 1, 1.0, None)])
         store.states.remove([(START + 5 * HOUR, 1)])
         store.statistics.put(Table.FIVE_MINUTES, [StoredRow(1, START + 5 * HOUR, Row(mean=1.0), 0)])
+        store.statistics.add_run(START + 2 * HOUR)
+        store.engine.run("DELETE FROM runs WHERE start >= ?", (START + 2 * HOUR,))
     assert noted(store) == []
 
 
@@ -172,3 +175,11 @@ def test_states_are_put_by_what_notes_them() -> None:
     ]
     # Those of put and of put_repeats, whose entity is none.
     assert [name for name, _ in found] == ["states.py", "states.py"]
+
+
+def test_a_purge_of_entities_with_a_time_of_their_own_notes_nothing(rig: AskingRig) -> None:
+    measure(rig, 30)
+    rig.fix(asks.SetMetadata(entity="van.total", retention_days=1))
+    Reader().read_all(rig)
+    away(rig, 5)
+    assert [one for one in entries(rig) if one[3]] == []
