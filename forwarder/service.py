@@ -266,7 +266,7 @@ class Forwarder:
             self._journal.count("failed_sends")
             if told.fault is not None:
                 self._journal.count("faults")
-            if self._journal.problem(subject, told.text, now_ms):
+            if not told.passing and self._journal.problem(subject, told.text, now_ms):
                 log.warning("output %s: %s", told.output, told.text, exc_info=told.fault)
 
     def set_aside(self, message: Message, error: Exception | None) -> None:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 EVERY_S, SELDOM_S = 5.0, 60.0
 # The longest pause between two tries, and after a refusal that a person must mend, seconds.
 LONGEST_S = 900.0
+# So many failures in a row are told to nobody: the next try may be good.
+_PASSING = 2
 # After no answer, and after one that the statistician refuses, seconds.
 _UNANSWERED_S, _REFUSED_S = 5.0, 60.0
 # So far a sample is ahead of the readings at most, ms: a new output begins with the present.
@@ -39,11 +41,12 @@ _GROW_AFTER = 50
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An output cannot send, and why; None: it can again."""
+    """An output cannot send, and why; None: it can again. `passing`: people need not know of it yet."""
 
     output: str
     text: str | None
     fault: Exception | None = None
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +337,13 @@ class Worker:
         elif not isinstance(error, SendError):
             text = f"an error of this software, please report it: {error!r}"[:300]
         self._paused = self._times.monotonic() + seconds
-        self._say(text, None if isinstance(error, SendError) else error)
+        plain = isinstance(error, SendError) and not isinstance(error, RefusedError)
+        passing = plain and self._failures <= _PASSING
+        self._say(text, None if isinstance(error, SendError) else error, passing=passing)
 
-    def _say(self, text: str, fault: Exception | None = None) -> None:
+    def _say(self, text: str, fault: Exception | None = None, *, passing: bool = False) -> None:
         self._since = self._since or self._times.wall()
-        self._tell(Trouble(self._name, f"{text} (since {to_iso(self._since)})", fault))
+        self._tell(Trouble(self._name, f"{text} (since {to_iso(self._since)})", fault, passing))
 
     def _well(self) -> None:
         self._failures = 0

@@ -132,7 +132,8 @@ class Bench:
     @property
     def trouble(self) -> str | None:
         """What it said last of its state."""
-        return next((one.text for one in reversed(self.told) if isinstance(one, Trouble)), None)
+        said = (one.text for one in reversed(self.told) if isinstance(one, Trouble) and not one.passing)
+        return next(said, None)
 
     @property
     def notes(self) -> list[str]:

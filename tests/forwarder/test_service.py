@@ -114,7 +114,8 @@ def test_an_answer_that_cannot_be_read_is_told_and_asked_for_again(tmp_path: Pat
     with rig(tmp_path, log=log(tmp_path)) as one:
         one.answers = lambda _: b"nonsense"
         one.say(ONLINE, b"online")
-        one.until(lambda: "output.log" in one.journal.problems)
+        one.until(lambda: one.time.pass_(0.1) > 0 and "output.log" in one.journal.problems)
+        assert one.journal.counters["failed_sends"] == 3
         assert "cannot be read" in one.journal.problems["output.log"]
         one.answers = one.readings
         one.time.pass_(10)

@@ -119,6 +119,16 @@ def test_a_failing_side_is_tried_less_and_less_often_and_then_gets_all(tmp_path:
     assert bench.trouble is None
 
 
+def test_what_passes_by_itself_is_told_to_nobody(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ALL)
+    bench.feed.changes += [reading(0)]
+    bench.taken.error = SendError("503")
+    bench.run(1.5)
+    assert bench.trouble is None
+    bench.run(3)
+    assert "503" in str(bench.trouble)
+
+
 @pytest.mark.parametrize(
     ("failures", "chance", "asked", "seconds"),
     [
@@ -320,7 +330,7 @@ def test_the_card_gets_no_place_that_is_ahead_of_what_is_on_disk(tmp_path: Path)
     bench = Bench(tmp_path, ALL, sink)
     sink.full = True
     bench.feed.changes += [reading(n) for n in range(5)]
-    bench.run(1)
+    bench.run(10)
     bench.worker.close()
     card = tmp_path / "card" / "log" / "cursor.json"
     assert not card.exists()
