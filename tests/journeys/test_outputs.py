@@ -204,10 +204,10 @@ def test_with_the_rights_of_its_user_it_goes_on_after_the_broker_was_away(tmp_pa
     with secured_house(tmp_path, settings, "statistician", "forwarder") as house:
         house.start("statistician", "forwarder")
         assert eventually(lambda: set(wanted) <= set(keys_of(log))), house.log("forwarder")
+        since = len(house.client.messages)
         house.broker.kill()
         house.broker.start()
         house.client.wait_ready()
-        since = len(house.client.messages)
         house.client.on("camper/service/forwarder", since=since)
         house.client.on("camper/service/statistician", since=since)
         house.client.publish("camper/state/van", '{"soc": 4711}')
