@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compile as compiling
-from bench import footprint, ingest, latency, load, page, power_cut, purge, query, siege, wear
+from bench import footprint, ingest, latency, load, outputs, page, power_cut, purge, query, siege, wear
 from bench.results import keep
 
 Measure = Callable[[argparse.Namespace], str]
@@ -50,6 +50,10 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
     "latency": (
         "command, pin, state seen: against an echo in C",
         lambda a: latency.measure(quick=a.quick, rounds=_rounds(a)),
+    ),
+    "outputs": (
+        "sending to files and servers: readings/s, CPU a reading, memory",
+        lambda a: outputs.measure(quick=a.quick, rounds=_rounds(a)),
     ),
     "page": (
         "the page in Chromium: first paint, all tiles, size, memory",
