@@ -83,10 +83,15 @@ class Van:
     """A broker, a statistician, and a forwarder that is killed."""
 
     def __init__(self, folder: Path, broker: Mosquitto, settings: str) -> None:
-        self.folder = folder
-        (folder / "boondock.toml").write_text(f"[broker]\nport = {broker.port}\n{settings}", encoding="utf-8")
+        self.folder, self._port = folder, broker.port
+        self.say(settings)
         self.client = Client(broker.port, "camper/service/+", "camper/health/forwarder")
         self.forwarder: subprocess.Popen[bytes] | None = None
+
+    def say(self, settings: str) -> None:
+        """Write the settings that the next process reads."""
+        text = f"[broker]\nport = {self._port}\n{settings}"
+        (self.folder / "boondock.toml").write_text(text, encoding="utf-8")
 
     def spawn(self, *module: str) -> subprocess.Popen[bytes]:
         """Start a process of the house."""
@@ -207,7 +212,6 @@ def test_with_the_rights_of_its_user_it_goes_on_after_the_broker_was_away(tmp_pa
         since = len(house.client.messages)
         house.broker.kill()
         house.broker.start()
-        house.client.wait_ready()
         house.client.on("camper/service/forwarder", since=since)
         house.client.on("camper/service/statistician", since=since)
         house.client.publish("camper/state/van", '{"soc": 4711}')
