@@ -87,7 +87,7 @@ def test_a_disk_that_comes_late_is_waited_for_and_nothing_is_lost(
     (folder / "s.db").rmdir()
     patient.until((folder / "s.db").is_file)
     patient.until_stored({float(number) for number in range(30)})
-    assert patient.deaths == 0
+    assert patient.deaths == 0, patient.log()[-3000:]
     assert patient.end() == 0
 
 
@@ -106,7 +106,7 @@ def test_a_read_only_disk_at_the_start_is_told_and_used_once_it_can_be_written(
         subprocess.run([mount, "-o", "remount,rw", folder], check=True)
         patient.until((folder / "s.db").exists)
         patient.until_stored({1.0})
-        assert patient.deaths == 0
+        assert patient.deaths == 0, patient.log()[-3000:]
         assert patient.end() == 0
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
