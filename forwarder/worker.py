@@ -119,7 +119,7 @@ class Worker:
         self._timer, self._sampler = self._plan()
         self._size = self._settings.batch
         self._taken = 0
-        self._news = self._more = self._due = False
+        self._news = self._more = self._due = self._unanswered = False
         self._asked = self._paused = self._rest = float("-inf")
         self._failures = 0
         self._since = 0
@@ -157,8 +157,10 @@ class Worker:
             self._sampler.sampled, self._sampler.gap_end = self._where.sampled, self._where.gap_end
 
     def news(self) -> None:
-        """Note that there is something new in the feed."""
+        """Note that there is something new in the feed, or that the statistician is there again."""
         self._news = True
+        if self._unanswered:
+            self._unanswered, self._paused = False, float("-inf")
 
     def wait(self, now: float) -> float:
         """Return the seconds until `step` has something to do."""
@@ -213,7 +215,9 @@ class Worker:
         done = self._times.monotonic()
         if answer is None:
             self._paused, self._more = done + _UNANSWERED_S, True
+            self._unanswered = True
             return
+        self._unanswered = False
         if isinstance(answer, Refusal):
             self._refused(answer)
             return

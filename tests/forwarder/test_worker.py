@@ -211,6 +211,18 @@ def test_without_a_statistician_it_waits_and_forgets_nothing(tmp_path: Path) -> 
     assert bench.taken.keys == [reading(0).key]
 
 
+def test_a_statistician_that_is_there_again_is_asked_at_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ALL)
+    bench.feed.changes += [reading(0)]
+    bench.feed.silent = True
+    bench.run(1)
+    bench.feed.silent = False
+    assert bench.worker.wait(bench.time.monotonic_s) > 1
+    bench.worker.news()
+    bench.run(1)
+    assert bench.taken.keys == [reading(0).key]
+
+
 def test_a_place_that_is_not_valid_any_more_goes_on_from_the_newest_time(tmp_path: Path) -> None:
     bench = Bench(tmp_path, ALL)
     bench.feed.changes += [reading(n) for n in range(10)]
