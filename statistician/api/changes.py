@@ -352,8 +352,9 @@ class _Page:
         return [_Item(Place(row.start, row.entity), row.start + table.length, row) for row in rows], reached
 
     def _add(self, what: What, stored: State | StoredRow) -> None:
-        # What was merged into another meanwhile comes again with that.
-        if (live := self._known(stored.entity)) is not None:
+        # What was merged into another meanwhile comes again with that; one may also have another name by now.
+        live = self._known(stored.entity)
+        if live is not None and (self._filter.all or full_name(live.record) in self._filter):
             row = _reading(live, stored) if isinstance(stored, State) else _row(live, what, stored)
             self._answer.add(row)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from bus.messages import from_iso
+from statistician.api import changes as verb
 from statistician.arithmetic import HOUR, hour_of
 from statistician.fixes import params as asks
 from statistician.store import changes as feed
@@ -158,6 +159,23 @@ def test_a_name_given_free_is_anothers_for_a_slow_reader_too(
     rig.fix(asks.DeleteStates(entity="van.total", start=START, end=START + 5 * MINUTE))
     measure(rig, 5)
     check(rig, reader)
+
+
+def test_a_page_in_the_making_knows_the_names_of_now(rig: AskingRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (feed, verb):
+        monkeypatch.setattr(module, "LOOK", 5)
+    measure(rig, 30)
+    for slices in range(1, 12):
+        reader = Reader({"devices": ["van"]})
+        reader.begin(rig)
+        reader.go_on(slices)
+        fix = rig.fix(asks.DeviceRename(device="van", to="bus"))
+        reader.go_on()
+        reader.read_all(rig)
+        assert reader.held == {}, slices
+        rig.fix(asks.UndoFix(id=fix.id or 0))
+        reader.read_all(rig)
+        assert {name for _, name, _ in reader.held} == {"van.volt", "van.total"}
 
 
 def test_a_merged_series_leaves_nothing_under_its_old_name(rig: AskingRig) -> None:
