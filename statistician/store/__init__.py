@@ -8,7 +8,7 @@ message that could not be used.
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -68,8 +68,13 @@ class Store:
         self.path = path
         self._lock = self._hold() if alone else None
         self.backups = backups or path.parent / "backups"
-        # Open to tools and tests, too.
-        self.engine, self.damage = open_or_set_aside(path, self.backups)
+        with ExitStack() as undone:
+            if self._lock is not None:
+                # Who tries again must not find our own lock: an error keeps what it was raised in.
+                undone.callback(self._lock.close)
+            # Open to tools and tests, too.
+            self.engine, self.damage = open_or_set_aside(path, self.backups)
+            undone.pop_all()
         self.states = States(self.engine)
         self.statistics = Statistics(self.engine)
         self.changes = Changes(self.engine, self.states, self.statistics)

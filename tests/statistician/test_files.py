@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bus.state_files import LockedError, hold
+from statistician.records import StoreError
 from statistician.store import Store, engine
 from statistician.store.engine import DamagedError
 from tests.statistician.conftest import SYNCHRONOUS
@@ -178,6 +179,16 @@ def test_a_second_process_on_one_file_is_told_so(tmp_path: Path, monkeypatch: py
         Store(tmp_path / "s.db", alone=True)
     first.close()
     Store(tmp_path / "s.db", alone=True).close()
+
+
+def test_a_database_that_could_not_be_opened_is_not_locked_by_the_try(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.mkdir()
+    with pytest.raises(StoreError) as kept:
+        Store(path, alone=True)
+    path.rmdir()
+    Store(path, alone=True).close()
+    assert kept.traceback, "what was raised is still there, with all that it was raised in"
 
 
 @pytest.fixture

@@ -144,12 +144,13 @@ class Hook:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                self.send_response(hook.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                # Before the answer: the next one comes in a thread of its own.
                 if hook.status < 300:
                     hook.bodies.append(body)
                     hook.headers.append(dict(self.headers))
+                self.send_response(hook.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
