@@ -206,7 +206,7 @@ def server(stack: ExitStack) -> HostileServer:
     [
         ("dribble", "unit 3 on .* sends, but no whole answer in 0.1 s"),
         # It may end within one of those answers.
-        ("babble", "unit 3 on .* (does not answer|sends, but no whole answer)"),
+        ("babble", "unit 3 on .* (does not answer|sends, but no whole answer|answers with transaction id)"),
     ],
 )
 def test_a_tcp_device_has_one_deadline_for_all_of_its_answer(
