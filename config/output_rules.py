@@ -45,17 +45,14 @@ _SAYS = {
 
 def wrong_outputs(settings: Settings) -> Iterator[Wrong]:
     """Find what is wrong with outputs, and with who is told of alarms."""
-    for name, output in settings.output.items():
+    found = [(f"output.{name}", name, _wrong_output(one)) for name, one in settings.output.items()]
+    found += [(f"notify.{name}", name, _wrong_notify(one, settings)) for name, one in settings.notify.items()]
+    for table, name, mistakes in found:
         if not _ID.match(name):
-            yield f"output.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
-        for key, what, meant in _wrong_output(output):
-            yield f"output.{name}.{key}", what, meant
+            yield table, "this is no id", "a-z, 0-9 and _, at most 64 of them"
+        for key, what, meant in mistakes:
+            yield f"{table}.{key}", what, meant
     yield from _shared(settings)
-    for name, notify in settings.notify.items():
-        if not _ID.match(name):
-            yield f"notify.{name}", "this is no id", "a-z, 0-9 and _, at most 64 of them"
-        for key, what, meant in _wrong_notify(notify, settings):
-            yield f"notify.{name}.{key}", what, meant
 
 
 def _shared(settings: Settings) -> Iterator[Wrong]:
@@ -106,9 +103,14 @@ def _wrong_shape(output: Output) -> Iterator[Wrong]:
     for name, entity in output.columns.items():
         if not name or name == "timestamp" or not name.isprintable() or set(name) & set(',"'):
             yield "columns", f"{name!r} is no name of a column", "letters without comma and quotation mark"
-        parts = entity.split(".")
-        if len(parts) != 2 or not all(map(_ID.match, parts)):
+        if not _is_entity(entity, _ID):
             yield f"columns.{name}", f"{entity!r} is no entity", "device.entity, such as smartshunt.soc"
+
+
+def _is_entity(name: str, part: re.Pattern[str]) -> bool:
+    """Say whether a name is two of `part` with a point between."""
+    parts = name.split(".")
+    return len(parts) == 2 and all(map(part.match, parts))
 
 
 def _wrong_choice(output: Output) -> Iterator[Wrong]:
@@ -116,8 +118,7 @@ def _wrong_choice(output: Output) -> Iterator[Wrong]:
         if not _PATTERN.match(name):
             yield "devices", f"{name!r} is no id", "ids of devices; * stands for any text"
     for name in output.entities:
-        parts = name.split(".")
-        if len(parts) != 2 or not all(map(_PATTERN.match, parts)):
+        if not _is_entity(name, _PATTERN):
             yield "entities", f"{name!r} is no entity", "device.entity; * stands for any text"
     if output.kind == "signed" and (output.path is None) == (output.url is None):
         yield "url", "a signed output goes to a backend or to a file", "one of url and path"
