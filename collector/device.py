@@ -23,7 +23,7 @@ from collector.devices.description import (
     Values,
     Wire,
 )
-from collector.devices.rows import IDENTITY, with_role
+from collector.devices.rows import IDENTITY, with_role, writable
 from collector.schedule import Cadence, Report, Reporter, longest_interval
 from config.model import INTEGRAL, Controller, Device, Settings
 
@@ -78,9 +78,10 @@ class Owned:
 
     def learn(self, decoded: Decoded) -> bool:
         """Take note of what a frame revealed; True if the description changed."""
-        changed = decoded.rows is not None and decoded.rows != self.rows
-        if decoded.rows is not None:
-            self.rows = decoded.rows
+        rows = None if decoded.rows is None else _allowed(decoded.rows, self.settings)
+        changed = rows is not None and rows != self.rows
+        if rows is not None:
+            self.rows = rows
             self.reporter.steps = _steps(self.rows, self.settings)
         for entity, value in decoded.values.items():
             row = self.rows.get(entity)
@@ -142,9 +143,13 @@ def own(settings: Settings, name: str, device: Device, now: float) -> Owned:
     """One device, whose settings `mistakes` has passed."""
     kind = kinds.find_kind(device.kind)
     poller = kind.make(device) if isinstance(kind, PolledKind) else None
-    rows = kind.rows if poller is None else poller.rows
+    rows = _allowed(kind.rows if poller is None else poller.rows, device)
     reporter = Reporter(cadence(settings, device, kind), _steps(rows, device), now)
     return Owned(name, device, kind, reporter, rows, poller)
+
+
+def _allowed(rows: Mapping[str, Row], device: Device) -> Mapping[str, Row]:
+    return writable(rows, allowed=device.allow_write)
 
 
 def _steps(rows: Mapping[str, Row], device: Device) -> dict[str, float]:

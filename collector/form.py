@@ -37,6 +37,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "bus": Meaning("number of the I2C bus"),
     "calibration": Meaning("table of [raw, %], rising or falling in both"),
     "capacity": Meaning("litres when full", "L"),
+    "allow_write": Meaning("true: commands may change its settings; false: they are only read"),
     "channel": Meaning("input of the chip, 0 to 3"),
     "correction": Meaning("true current divided by measured current"),
     "cron": Meaning("a crontab line instead, in the machine's time zone"),

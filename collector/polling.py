@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from bus.commands import Switch, Wanted
+from bus.commands import Wanted
 from bus.process import EXIT_RESTART, Stop
 from bus.requests import Wait
 from bus.schedule import Timer
@@ -289,7 +289,6 @@ class PollingSource:
         """Have a device obey; a Switched event tells how it went."""
         poller = device.poller
         assert isinstance(poller, Switcher)  # noqa: S101 — its entity has `command`
-        assert isinstance(wanted, Switch)  # noqa: S101 — and is `boolean`
 
         def run(line: Line, _now: float) -> object:
             return Switched(device.id, ticket, poller.switch(line, entity, wanted), None)

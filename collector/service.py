@@ -1,6 +1,7 @@
 """The collector's service: what a transport hears or asks becomes readings, commands become switches."""
 
 import logging
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,8 @@ class Switching:
         self._commands = CommandServer(answers, self, clock=readings.clock, journal=readings.journal)
         self._waiting = 0
         self._timers = timers or Timers()
+        # When a setting was written last, monotonic seconds.
+        self._written: dict[tuple[str, str], float] = {}
         # Those whose time is up and whose device is being told.
         self._turning: set[tuple[str, str]] = set()
 
@@ -120,6 +123,8 @@ class Switching:
         owned = self._owned(device)
         row = owned.rows.get(entity)
         if row is None or not row.entity.command or entity in owned.settings.disabled:
+            if row is not None and row.write is not None and not row.entity.command:
+                raise Refused(Code.DENIED, f"{entity} is only read: allow_write = true of {device} allows it")
             raise no_output(device, entity, [e for e, r in owned.rows.items() if r.entity.command])
         return row.entity
 
@@ -139,8 +144,21 @@ class Switching:
         """Put a command on the device's line. Raises Refused."""
         if self._waiting >= _QUEUE:
             raise Refused(Code.BUSY, f"{_QUEUE} commands wait already: try again in a moment")
+        device = self._owned(order.device)
+        self._check_pace(device, order.entity)
         self._commands.begin(order)
-        self._put(self._owned(order.device), _Ticket(order.entity, order), wanted)
+        self._put(device, _Ticket(order.entity, order), wanted)
+
+    def _check_pace(self, device: Owned, entity: str) -> None:
+        """Raise Refused(limit) for a setting that was written a moment ago, else note that it is now."""
+        write, now = device.rows[entity].write, self._readings.clock.monotonic()
+        if write is None:
+            return
+        ago = now - self._written.get((device.id, entity), -math.inf)
+        if ago < write.every:
+            text = f"it was written {ago:.0f} s ago; allowed is once in {write.every:g} s: its memory wears"
+            raise Refused(Code.LIMIT, text)
+        self._written[device.id, entity] = now
 
     def _owned(self, device: str) -> Owned:
         owned = self._readings.get(device)

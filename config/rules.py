@@ -128,9 +128,13 @@ def _integrals(settings: Settings) -> Iterator[Wrong]:
             yield f"device.{name}.source", f"{device.source} is energy already", "an entity in W"
 
 
+# What a device is that says nothing.
+_UNSAID = Device(kind="")
+
+
 def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iterator[Wrong]:
     for key in keys:
-        if getattr(device, key) not in (None, (), {}):
+        if getattr(device, key) != getattr(_UNSAID, key):
             yield f"device.{name}.{key}", wrong, "no such line here"
 
 

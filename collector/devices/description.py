@@ -11,7 +11,7 @@ from enum import Enum, StrEnum, auto
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from bus.about import Entity
-from bus.commands import Switch
+from bus.commands import Wanted
 from config.model import Device, Pull
 
 
@@ -221,17 +221,30 @@ class Wire(Enum):
         self.collectors = collectors
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """How a setting of a device is written: at least `every` seconds apart, because its memory wears.
+
+    `restart` says what the setting is after the device has lost its supply.
+    """
+
+    every: float
+    restart: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of a device's table.
 
     `step` is how far the value must move to be worth a reading (0: any change), in the entity's unit.
-    `optional` rows appear in `about` once the device has reported them.
+    `optional` rows appear in `about` once the device has reported them. One with `write` is a setting of the
+    device: it takes commands only if the owner says `allow_write`.
     """
 
     entity: Entity
     step: float = 0.0
     optional: bool = False
+    write: Write | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,8 +331,11 @@ class Poller(Protocol[L]):
 class Switcher(Poller[L], Protocol[L]):
     """A device whose entities with `command` obey."""
 
-    def switch(self, line: L, entity: str, wanted: Switch) -> Values:
-        """Obey, and return what was read back. Raises DecodeError or LineError."""
+    def switch(self, line: L, entity: str, wanted: Wanted) -> Values:
+        """Obey, and return what was read back. Raises DecodeError or LineError.
+
+        `wanted` is what the row's entity allows: a Switch if it is boolean, one of its options, or a number.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,6 +181,17 @@ def with_role(entities: Mapping[str, Entity], role: str | None) -> dict[str, Ent
     return {key: changed(one, role=new) if key in its else one for key, one in entities.items()}
 
 
+def writable(rows: Mapping[str, Row], *, allowed: bool) -> Mapping[str, Row]:
+    """Return the rows as they are if the owner allows writing, else their settings as values to read."""
+    if allowed or not any(row.write for row in rows.values()):
+        return rows
+    return {key: row if row.write is None else _read_only(row) for key, row in rows.items()}
+
+
+def _read_only(row: Row) -> Row:
+    return replace(row, entity=changed(row.entity, command=False, range=None, step=None))
+
+
 def as_optional(row: Row) -> Row:
     """Copy a row so that it appears once the device has reported it."""
     return replace(row, optional=True)

@@ -153,7 +153,8 @@ class Device(Table):
     """[device.<id>]: one device. Its kind says which of these settings it needs and takes.
 
     `key`, `route_b_id` and `route_b_password` are best kept in secret files. `every` and `jitter` are seconds
-    between two polls, `cron` a crontab line instead, `pause` seconds between two questions.
+    between two polls, `cron` a crontab line instead, `pause` seconds between two questions. With
+    `allow_write` commands may change its settings.
     Resistances are ohms, currents A, `capacity` litres.
     """
 
@@ -180,6 +181,7 @@ class Device(Table):
     every: Annotated[float, Ge(0.05), Le(86_400)] | None = None
     cron: str | None = None
     jitter: Annotated[float, Ge(0), Le(3600)] | None = None
+    allow_write: bool = False
     # Chips and pins.
     shunt: Annotated[float, Gt(0), Le(1000)] | None = None
     max_current: Annotated[float, Gt(0), Le(10_000)] | None = None

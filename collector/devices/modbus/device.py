@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from bus.commands import Switch
+from bus.commands import Switch, Wanted
 from bus.messages import OFF, ON
 from collector.devices.description import (
     Decoded,
@@ -220,7 +220,7 @@ class ModbusDevice:
         maker = None if self.model is None else self.profile.about.manufacturer
         return replace(told, model=self.model if named is None else str(named), manufacturer=maker)
 
-    def switch(self, line: ModbusLine, entity: str, wanted: Switch) -> Values:
+    def switch(self, line: ModbusLine, entity: str, wanted: Wanted) -> Values:
         """Switch a coil and read it back. Raises RefusedError if it does not obey."""
         coil, command = self._command(entity)
         name = self.rows[entity].entity.name.lower()
@@ -294,7 +294,7 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKi
         rows=profile.rows(),
         source=about.source,
         needs=("port",),
-        takes=("unit", "baudrate", "pause"),
+        takes=("unit", "baudrate", "pause", "allow_write"),
         tested=tested,
         every=every,
         make=of,
@@ -311,7 +311,7 @@ KINDS: Mapping[str, PolledKind[ModbusLine]] = {
         rows={},
         source="Modbus Application Protocol V1.1b3; each profile names its own source",
         needs=("port", "profile"),
-        takes=("unit", "baudrate", "pause"),
+        takes=("unit", "baudrate", "pause", "allow_write"),
         tested=(Tested.TWIN,),
         every=10,
         make=make,
