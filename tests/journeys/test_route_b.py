@@ -116,7 +116,8 @@ def logged(house: House) -> tuple[datetime, str]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         path = house.folder / "hems.json"
-        for line in path.read_text().splitlines() if path.exists() else ():
+        # The last line may be in the making.
+        for line in path.read_text().split("\n")[:-1] if path.exists() else ():
             said = json.loads(line)
             if None not in said.values():
                 return datetime.fromisoformat(said["timestamp"]), line
