@@ -12,6 +12,8 @@ from config import toml_text
 from config.mistakes import Mistake, UnreadableError
 
 NAME = ".env"
+# Where the installer puts the file, and `.env` beside it.
+INSTALLED = Path("/etc/boondock") / NAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from typing import NoReturn
 
 import msgspec
 
-from config import secret_files
+from config import kept, secret_files
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
 from config.model import Settings
-from config.toml_text import line_of
 
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again will not help
 _AGAIN_S = 2
@@ -72,11 +71,15 @@ def load_or_exit(check: Check | None = None, notify: Callable[[str], object] | N
     """
     told = False
     while True:
+        # What was found good need not be validated again until something of it changes.
+        before = kept.kept(find(), secret_files.places(), "settings" if check is None else check.__module__)
+        if before is not None and (settings := before.read()) is not None:
+            return settings
         try:
             found = examine(check=check)
             for warning in found.warnings:
                 print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 — as below
-            return _settings(found)
+            settings = _settings(found)
         except UnreadableError as error:
             if not told:
                 print(f"{error}\ntrying again every {_AGAIN_S} s", file=sys.stderr)  # noqa: T201 — as below
@@ -86,6 +89,10 @@ def load_or_exit(check: Check | None = None, notify: Callable[[str], object] | N
             time.sleep(_AGAIN_S)
         except ConfigError as error:
             give_up(error)
+        else:
+            if before is not None and not found.warnings:
+                before.write(settings)
+            return settings
 
 
 def give_up(error: ConfigError) -> NoReturn:
@@ -138,6 +145,8 @@ def _answer(path: Path, check: Check | None, doubts: Check | None) -> bytes:
 
 def located(mistake: Mistake, path: Path, known: dict[str, int]) -> Mistake:
     """Give the mistake the line of its key in the file, if it stands there."""
+    from config.toml_text import line_of  # noqa: PLC0415 — good settings need no lines
+
     if mistake.line or mistake.where != str(path):
         return mistake
     return replace(mistake, line=line_of(mistake.key, known))

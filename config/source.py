@@ -40,7 +40,6 @@ _LISTS = {
     "output": ("output", "name", "an id of its own, such as log"),
     "notify": ("notify", "name", "an id of its own, such as phone"),
 }
-_INSTALLED = Path("/etc/boondock")
 
 
 class _Environment(EnvSettingsSource):
@@ -86,7 +85,7 @@ def _read_env(config: Path) -> EnvFile:
     place = config.parent / env_file.NAME
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials is not None and config.parent == Path(credentials) and not place.exists():
-        place = _INSTALLED / env_file.NAME
+        place = env_file.INSTALLED
     example = f"{PREFIX}BROKER__PORT=1883"
     return env_file.read(place, lambda name: name.upper().startswith(PREFIX), example)
 

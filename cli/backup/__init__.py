@@ -68,6 +68,7 @@ _LEFT_OUT = (
         "boondock-install",
         "__pycache__",
         "logs",
+        "settings-*.json",
     ),
 )
 # Added over MQTT they are settings, though the collectors keep them.
