@@ -300,7 +300,8 @@ class BrokerWatch:
 
     def __init__(self, now: float, *, shortest: float | None) -> None:
         """`shortest` is the shortest time, in seconds, after which anybody wants to know of a loss."""
-        self._every = _PING_S if shortest is None else max(0.2, min(_PING_S, shortest / 4))
+        # How often it wants to be asked, seconds.
+        self.every = _PING_S if shortest is None else max(0.2, min(_PING_S, shortest / 4))
         self._heard = self._looked = self._pinged = now
         self._count = 0
         # Since when the connection is lost; at the start there is none yet.
@@ -314,7 +315,7 @@ class BrokerWatch:
     def disconnected(self, now: float) -> None:
         """Note that there is no connection: it counts from when the broker was last well."""
         if self._lost is None:
-            self._lost = now if now - self._heard <= 2 * self._every else self._heard
+            self._lost = now if now - self._heard <= 2 * self.every else self._heard
 
     def look(self, now: float, count: int) -> bool:
         """Take note of time and count; True if the broker shall be asked for a sign of life."""
@@ -325,7 +326,7 @@ class BrokerWatch:
         elif pause > STOOD_STILL_S:
             # This process stood still itself: what the broker said waits to be read.
             self._heard = min(now, self._heard + pause)
-        if self._lost is not None or now - max(self._heard, self._pinged) < self._every:
+        if self._lost is not None or now - max(self._heard, self._pinged) < self.every:
             return False
         self._pinged = now
         return True
@@ -333,7 +334,7 @@ class BrokerWatch:
     def away(self, now: float) -> float | None:
         """Return for how many seconds the broker has been away, None if it is there."""
         silent = now - (self._heard if self._lost is None else self._lost)
-        return None if self._lost is None and silent < max(2 * self._every, _LATE_S) else silent
+        return None if self._lost is None and silent < max(2 * self.every, _LATE_S) else silent
 
     def hangs(self, now: float) -> float | None:
         """Return after how many seconds of silence it is time to find out if the broker hangs.

@@ -1,6 +1,7 @@
 """The relays as they stand on their pins: commanded position, real level, what to remember."""
 
 import logging
+import math
 from collections.abc import Callable
 
 from bus.clock import Clock
@@ -145,6 +146,11 @@ class RelayOutputs:
             self._trouble(name, error)
             return None
         return ON if high is not relay.active_low else OFF
+
+    def due(self) -> float:
+        """Return when the next relay turns itself off, monotonic seconds; infinity: none does."""
+        times = [position.off_at for position in self._positions.values() if position.off_at is not None]
+        return min(times, default=math.inf)
 
     def elapse(self, now: float) -> list[str]:
         """Turn off what has been on long enough; returns the names."""

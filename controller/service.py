@@ -37,6 +37,7 @@ from controller.supervisor import Feedbacks, Guarding, Supervisor
 
 log = logging.getLogger(__name__)
 
+# While a pin tells of a load, or a request is worked on.
 _TICK_S = 0.1
 # While a command waits for its feedback.
 _SHORT_TICK_S = 0.01
@@ -199,7 +200,15 @@ class Controller:
             self._publisher.settle(now)
             self._tell_offline(now)
             self._look_around(now)
-        return _SHORT_TICK_S if self._waiting else _TICK_S
+        return self._until_next(now)
+
+    def _until_next(self, now: float) -> float:
+        """Return the seconds until something is due, if nothing comes before."""
+        if self._waiting:
+            return _SHORT_TICK_S
+        if self._requests.busy or self._feedbacks.on_pins:
+            return _TICK_S
+        return min(self._settled + _SETTLE_S - now, self._outputs.due() - now, self._broker.every)
 
     def close(self) -> None:
         """Leave every relay as its exit policy says."""

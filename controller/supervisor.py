@@ -260,6 +260,11 @@ class Feedbacks:
     def __contains__(self, name: str) -> bool:
         return name in self._relays
 
+    @property
+    def on_pins(self) -> bool:
+        """Whether one of them is a pin, which tells nothing by itself and must be looked at."""
+        return bool(self._open)
+
     def entities(self) -> dict[str, Entity]:
         """Describe an entity for each relay."""
         return {

@@ -259,3 +259,28 @@ def test_a_command_says_when_it_was_obeyed(rig: Rig) -> None:
     rig.pass_(1.5)
     assert rig.time.wall_ms == NOON_MS + 1500
     assert rig.command("pump", "ON")["ts"] == "2026-11-21T12:00:01.500Z"
+
+
+@pytest.mark.parametrize(
+    ("relay", "commands", "pause"),
+    [
+        (PLAIN, [], 1.0),
+        (PLAIN, [b'{"value":"ON","for":30}'], 1.0),
+        (PLAIN, [b'{"value":"ON","for":0.25}'], 0.25),
+        (PLAIN, [b'{"value":"ON","for":0.25}', b"OFF"], 1.0),
+        (LIMITED, [b"ON"], 1.0),
+        (Relay(pin=PUMP, broker_loss="off", broker_loss_after=2.0), [], 0.5),
+        (Relay(pin=PUMP, feedback_pin=23), [], 0.1),
+        # Its load has not answered yet.
+        (Relay(pin=PUMP, feedback_pin=23), [b"ON"], 0.01),
+    ],
+)
+def test_it_sleeps_until_something_is_due(
+    make: MakeRig, relay: Relay, commands: list[bytes], pause: float
+) -> None:
+    rig = make(pump=relay)
+    rig.pass_(10)
+    for command in commands:
+        rig.receive("camper/set/relay/pump", command)
+    now = rig.time.clock.monotonic()
+    assert rig.controller.tick(now) == pytest.approx(pause)
