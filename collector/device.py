@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 — in line_of: a process carries only the libraries of its own lines
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -317,11 +318,15 @@ class Readings:
         if self.journal.problem(f"device.{device.id}", text, self.clock.wall()):
             log.error("%s: %s", device.id, text)
 
-    def tick(self, now: float, *, silence: str) -> None:
-        """Publish what is due, find who fell silent; `silence` says what its owner can do."""
+    def tick(self, now: float, *, silence: str) -> float:
+        """Publish what is due, find who fell silent; return the seconds until something else is due.
+
+        `silence` says what the owner of a silent device can do.
+        """
         for device in self._devices.values():
             self.report(device, now)
             self._check_silence(device, now, silence)
+        return min((device.reporter.wait(now) for device in self._devices.values()), default=math.inf)
 
     def report(self, device: Owned, now: float) -> None:
         """Publish the device's newest values if it is time."""

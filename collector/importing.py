@@ -19,7 +19,6 @@ from config.model import Device, Import, Settings
 
 log = logging.getLogger(__name__)
 
-_TICK_S = 0.25
 # So long a device may take to obey.
 _PATIENCE_S = 5.0
 # A state said so shortly before its publisher called the device online counts.
@@ -204,12 +203,15 @@ class ImportingSource:
 
     def tick(self, now: float) -> float:
         """Answer commands that were not obeyed in time."""
+        wait = math.inf
         for device_id, device in self._devices.items():
             for entity, pending in list(device.pending.items()):
                 if now >= pending.by:
                     del device.pending[entity]
                     self._overdue(device_id, device, entity, pending)
-        return _TICK_S
+                else:
+                    wait = min(wait, pending.by - now)
+        return wait
 
     def _overdue(self, device_id: str, device: _Device, entity: str, pending: _Pending) -> None:
         if pending.obeyed_by(device.known.get(entity)):

@@ -1,6 +1,7 @@
 """The devices of the radio: frames in, decoded values out; the last frame of each, who else is on the air."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +25,6 @@ from collector.transports.radio import Advertisement, Heard, RadioGone, RadioSta
 
 log = logging.getLogger(__name__)
 
-_TICK_S = 0.25
 _SILENCE = "nothing heard: is it in range, is Instant Readout on, is the address right?"
 _RECORDS_TO_TRUST = 3
 _RECORDS_TO_SUSPECT = 5
@@ -138,7 +138,7 @@ class ListeningSource:
 
     def tick(self, _now: float) -> float:
         """Do nothing: there is nothing to poll."""
-        return _TICK_S
+        return math.inf
 
     def _advertisement(self, frame: Advertisement) -> None:
         device = self._by_address.get(frame.address)

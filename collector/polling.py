@@ -1,6 +1,7 @@
 """Asks devices when it is time: a worker a line, one question a device at a time."""
 
 import logging
+import math
 import random
 import threading
 import time
@@ -126,7 +127,6 @@ class Worker:
         return error
 
 
-_TICK_S = 0.25
 # Failures in a row until the owner is told, unless the line itself is gone.
 _PATIENCE = 3
 # One that keeps silent is asked ever less often, so that it does not take the time of others on its line.
@@ -278,7 +278,7 @@ class PollingSource:
     def tick(self, now: float) -> float:
         """Ask whose time it is; returns the seconds until the next one's."""
         wall_ms = self._readings.clock.wall()
-        wait = _TICK_S
+        wait = math.inf
         for device_id, asked in self._asked.items():
             if now >= asked.not_before and asked.timer.due(now, wall_ms):
                 self._ask(device_id, asked)

@@ -3,6 +3,7 @@
 Pure: time is an argument, and so is chance.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -131,18 +132,26 @@ class Reporter:
     def due(self, now: float) -> Report | None:
         """Return the reading to publish now, if any; it counts as published."""
         newest = self._newest
-        if newest is None:
-            return None
-        since = now - self._told_at
-        if since < self.cadence.min_interval:
-            return None
-        if since < self.cadence.heartbeat and not self._moved(newest.values):
+        if newest is None or self.wait(now) > 0:
             return None
         self._newest = None
         self._told = newest.values
         self._told_at = now
         self.online = True
         return newest
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a reading is due, if nothing comes before; infinity: none is."""
+        newest = self._newest
+        if newest is None:
+            return math.inf
+        moved = self._moved(newest.values)
+        return self._told_at + (self.cadence.min_interval if moved else self._longest) - now
+
+    @property
+    def _longest(self) -> float:
+        """How long a reading waits in which nothing has moved, seconds."""
+        return max(self.cadence.heartbeat, self.cadence.min_interval)
 
     def silent(self, now: float) -> list[str] | None:
         """Return the entities that become unknown if the device has just been silent too long, else None.
@@ -208,7 +217,7 @@ class Coalescer(Reporter):
     def due(self, now: float) -> Report | None:
         """Return the reading to publish now, if any; it counts as published."""
         newest = self._newest
-        if newest is None or now - self._told_at < self.cadence.min_interval:
+        if newest is None or self.wait(now) > 0:
             return None
         self._newest = None
         self._told |= newest.values
@@ -216,6 +225,11 @@ class Coalescer(Reporter):
         self._told_when |= dict.fromkeys(newest.values, now)
         self.online = True
         return newest
+
+    @property
+    def _longest(self) -> float:
+        # Each value that waits was found worth it.
+        return self.cadence.min_interval
 
     def _worth(self, values: Values, now: float) -> bool:
         if self.online is not True:

@@ -205,13 +205,19 @@ class Switching:
         """Return an entity of the device that is on for a time and has still to be turned off."""
         return self._timers.of(device_id)
 
-    def tick(self, now: float) -> None:
-        """Turn off what was on for its time."""
+    def tick(self, now: float) -> float:
+        """Turn off what was on for its time; return the seconds until the next time is up."""
+        wait = math.inf
         for key, off_at in self._timers:
             device = self._readings.get(key[0])
-            if now >= off_at and device is not None and key not in self._turning:
-                self._turning.add(key)
-                self._put(device, _Ticket(key[1], None), Switch.OFF)
+            if device is None or key in self._turning:
+                continue
+            if now < off_at:
+                wait = min(wait, off_at - now)
+                continue
+            self._turning.add(key)
+            self._put(device, _Ticket(key[1], None), Switch.OFF)
+        return wait
 
 
 _SETTLE_S = 1.0
@@ -334,9 +340,9 @@ class Collector:
     def tick(self, now: float) -> float:
         """Publish what is due, ask whose time it is, find who fell silent."""
         wait = self._source.tick(now)
-        self._readings.tick(now, silence=self._source.silence)
+        wait = min(wait, self._readings.tick(now, silence=self._source.silence))
         if self._switching is not None:
-            self._switching.tick(now)
+            wait = min(wait, self._switching.tick(now))
         if now - self._settled >= _SETTLE_S:
             self._settled = now
             self._readings.publisher.settle(now)
@@ -344,7 +350,7 @@ class Collector:
                 self._access.tick(now)
         if self._requests is not None and self._requests.busy:
             wait = min(wait, self._requests.work(_SLICE_S))
-        return wait
+        return min(wait, self._settled + _SETTLE_S - now)
 
     def close(self) -> None:
         """Write to disk what waits."""

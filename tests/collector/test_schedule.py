@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bus.schedule import BadCronError, Cron, check_cron
 from collector.devices.description import Values
-from collector.schedule import Cadence, Report, Reporter, longest_interval, timer
+from collector.schedule import Cadence, Coalescer, Report, Reporter, longest_interval, timer
 from config.model import Device
 
 NOON_MS = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()) * 1000
@@ -216,3 +216,43 @@ def test_a_device_never_heard_is_silent_too() -> None:
     assert subject.silent(59.0) is None
     assert subject.silent(60.0) == []
     assert subject.silent(61.0) is None
+
+
+def _published(subject: Reporter, offers: list[tuple[int, float]], *, sleeps: bool) -> list[Report]:
+    """What goes out in two minutes of quarters of a second, looked at in each or only when it is time."""
+    found, due = [], -math.inf
+    for quarter in range(480):
+        now = quarter / 4
+        for at, value in offers:
+            if at == quarter:
+                subject.offer({"voltage": value}, None, now)
+                due = now
+        if (not sleeps or now >= due) and (report := subject.due(now)) is not None:
+            found.append(report)
+        if not sleeps or now >= due:
+            due = now + subject.wait(now)
+    return found
+
+
+@given(
+    offers=st.lists(
+        st.tuples(st.integers(0, 479), st.sampled_from((13.0, 13.01, 13.1, 14.0))), unique_by=lambda o: o[0]
+    ),
+    least=st.sampled_from((0.0, 0.5, 1.0, 40.0)),
+    kind=st.sampled_from((Reporter, Coalescer)),
+)
+def test_nothing_is_missed_by_sleeping_until_it_is_due(
+    offers: list[tuple[int, float]], least: float, kind: type[Reporter]
+) -> None:
+    cadence = Cadence(least, heartbeat=30.0, timeout=600.0)
+    often, seldom = (kind(cadence, {"voltage": 0.05}, started=0.0) for _ in range(2))
+    assert _published(often, offers, sleeps=False) == _published(seldom, offers, sleeps=True)
+
+
+def test_a_value_that_comes_back_to_what_was_told_waits_no_longer_than_another() -> None:
+    subject = Coalescer(CADENCE, {}, started=0.0)
+    assert told(subject, {"lamp": "OFF"}, 0.0)
+    assert not told(subject, {"lamp": "ON"}, 0.25)
+    assert not told(subject, {"lamp": "OFF"}, 0.5)
+    assert subject.wait(0.5) == 0.5
+    assert subject.due(1.0) == Report({"lamp": "OFF"}, 500, 0.5)
