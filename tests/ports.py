@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import time
+from collections import deque
 from contextlib import suppress
 
 # Below those that the system gives to outgoing connections: one of them could take a port between two binds.
@@ -12,6 +13,8 @@ _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) %
 _PORTS = range(20_000 + 1_500 * _WORKER, 21_500 + 1_500 * _WORKER)
 # No test's seed may make two workers choose alike.
 _DICE = random.SystemRandom()
+# Those that were given lately: their servers may not have begun to listen.
+_given: deque[int] = deque(maxlen=500)
 
 
 def wait_for(port: int, patience: float = 10.0) -> bool:
@@ -32,5 +35,7 @@ def free_port() -> int:
     while True:
         port = _DICE.choice(_PORTS)
         with suppress(OSError), socket.socket() as sock:
-            sock.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                sock.bind(("127.0.0.1", port))
+                _given.append(port)
+                return port
