@@ -1,0 +1,94 @@
+"""Every profile on pymodbus's server, over TCP, to the state topic; what it refuses.
+
+The registers are those of the cases, written from the makers' documents; the other side is not ours.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector.devices.modbus.models import load
+from collector.devices.modbus.profile import Block
+from config.model import Device
+from tests.clock import FakeTime
+from tests.collector.modbus_cases import DEYE_RECORDED
+from tests.collector.profile_cases import HOLDING, INPUT, Case
+from tests.collector.rig import Rig
+from tests.collector.test_faults_tcp import quick
+from tests.collector.test_modbus_profiles import ALL
+from tests.emulators.modbus_tcp import HOST, ModbusServer, Unit
+
+CASES = {case.profile: case for case in ALL} | {"deye_recorded": DEYE_RECORDED}
+UNITS = {name: number for number, name in enumerate(CASES, 1)}
+# A device that has none of these registers, and one that the server does not have.
+EMPTY, ABSENT = 200, 201
+
+
+def answered(case: Case, block: Block) -> dict[int, int]:
+    """The registers of a block that the device of a case has: all of it, or none."""
+    table = {a + n: w for a, run in case.words.get(block.function, {}).items() for n, w in enumerate(run)}
+    whole = range(block.address, block.address + block.count)
+    return {a: table.get(a, 0) for a in whole} if any(a in table for a in whole) else {}
+
+
+def unit(case: Case) -> Unit:
+    """The whole device."""
+    tables: dict[int, dict[int, int]] = {1: {}, HOLDING: {}, INPUT: {}}
+    for function, runs in case.words.items():
+        tables[function] |= {a + n: w for a, run in runs.items() for n, w in enumerate(run)}
+    for block in load(case.profile).requests():
+        tables.setdefault(block.function, {}).update(answered(case, block))
+    coils = {address: bool(on) for address, on in tables[1].items()}
+    return Unit(holding=tables[HOLDING], input=tables[INPUT], coils=coils)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    units = {UNITS[name]: unit(case) for name, case in CASES.items()} | {EMPTY: Unit()}
+    with ModbusServer(units) as server:
+        port = f"tcp://{HOST}:{server.port}"
+        devices = {
+            name: Device(kind="modbus", port=port, profile=case.profile, unit=UNITS[name], every=5)
+            for name, case in CASES.items()
+        }
+        devices["empty"] = Device(kind="modbus", port=port, profile="sdm630", unit=EMPTY, every=5)
+        folder: Path = tmp_path_factory.mktemp("wire")
+        rig = Rig(folder, FakeTime(), devices, "tcp")
+        # So long until what never answered is told.
+        rig.run(75, step=5)
+        yield rig
+        rig.close()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_profile_reads_what_another_implementation_serves(rig: Rig, name: str) -> None:
+    case = CASES[name]
+    assert rig.online(name), rig.problem(name)
+    reading = rig.said(name)[-1]
+    expected = {key: value for key, value in case.expected.items() if value is not None}
+    assert {key: reading.get(key, "absent") for key in expected} == expected
+    assert [
+        key for key, value in case.expected.items() if value is None and reading.get(key) is not None
+    ] == []
+    optional = [block for block in load(case.profile).blocks if block.optional and not answered(case, block)]
+    refused = {value.id for block in optional for value in block.values} - case.expected.keys()
+    assert not {key for key in refused if reading.get(key) is not None}, "refused with exception 2"
+
+
+def test_a_device_without_these_registers_is_told_in_words(rig: Rig) -> None:
+    assert not rig.online("empty")
+    assert f"unit {EMPTY}" in (rig.problem("empty") or "")
+    assert "no such address (exception 2)" in (rig.problem("empty") or "")
+
+
+def test_a_unit_that_is_not_there_is_offline_and_the_others_on_its_line_are_not(tmp_path: Path) -> None:
+    with ModbusServer({1: unit(CASES["sdm630"])}) as server:
+        port = f"tcp://{HOST}:{server.port}"
+        absent = Device(kind="modbus", port=port, profile="dtsu666", unit=ABSENT, every=5)
+        meter = Device(kind="modbus", port=port, profile="sdm630", unit=1, every=5)
+        rig = Rig(tmp_path, FakeTime(), {"meter": meter, "absent": absent}, "tcp", lines=quick)
+        rig.run(75, step=5)
+        assert (rig.online("meter"), rig.online("absent")) == (True, False)
+        assert f"unit {ABSENT}" in (rig.problem("absent") or "")
+        rig.close()
