@@ -92,3 +92,37 @@ def test_a_unit_that_is_not_there_is_offline_and_the_others_on_its_line_are_not(
         assert (rig.online("meter"), rig.online("absent")) == (True, False)
         assert f"unit {ABSENT}" in (rig.problem("absent") or "")
         rig.close()
+
+
+@pytest.mark.parametrize(
+    ("behind", "profile", "says", "right"),
+    [
+        # StephanJoubert/home_assistant_solarman, issue 608: zeros from 586 on with the three-phase map.
+        ("deye_hybrid_1p", "deye_sg04lp3", "register 0 says 3, a single-phase hybrid", "deye_hybrid_1p"),
+        ("deye_hybrid_hv", "deye_sg04lp3", "register 0 says 6, a high-voltage", "deye_hybrid_hv"),
+        ("deye_recorded", "deye_hybrid_hv", "register 0 says 5, a low-voltage", "deye_sg04lp3"),
+        ("sdm120", "sdm630", "register 64514 says 32, an SDM120", None),
+        ("sdm72", "sdm630", "register 64514 says 132, an SDM72 V1", "sdm72"),
+        ("sdm630", "sdm120", "register 64514 says 112, an SDM630", None),
+    ],
+)
+def test_a_model_of_another_profile_is_named_and_not_read(
+    behind: str, profile: str, says: str, right: str | None, tmp_path: Path
+) -> None:
+    own = unit(CASES[behind])
+    # What the wrong profile asks for is there, and 0.
+    zeros: dict[int, dict[int, int]] = {HOLDING: {}, INPUT: {}}
+    for block in load(profile).blocks:
+        zeros[block.function] |= dict.fromkeys(range(block.address, block.address + block.count), 0)
+    whole = Unit(holding=zeros[HOLDING] | dict(own.holding), input=zeros[INPUT] | dict(own.input))
+    with ModbusServer({1: whole}) as server:
+        device = Device(kind="modbus", port=f"tcp://{HOST}:{server.port}", profile=profile, every=5)
+        rig = Rig(tmp_path, FakeTime(), {"sun": device}, "tcp")
+        rig.run(75, step=5)
+        told = rig.problem("sun") or ""
+        assert says in told
+        assert f'next: kind = "modbus", profile = "{right}"' in told or right is None, told
+        keys = load(profile).rows()
+        assert [key for one in rig.said("sun") for key in keys if one.get(key) is not None] == []
+        assert not rig.online("sun")
+        rig.close()
