@@ -231,6 +231,13 @@ def test_a_value_is_multiplied_by_others(ratio: int, raw: int, power: int | None
     assert profile.rows()["ratio"].entity.unit is None
 
 
+def test_a_product_that_nobody_means_is_unknown_and_says_why() -> None:
+    wide = '{id = "power", address = 10, type = "f32", times = "ratio"}'
+    profile = built(wide, RATIO.replace("address = 10", "address = 12"))
+    told = ModbusDevice(profile, 1).poll(Registers({3: {10: (0x5CFF, 0, 900, 0)}}), 0)
+    assert (told.values["power"], "could be meant" in told.reasons["power"]) == (None, True)
+
+
 @pytest.mark.parametrize(
     ("value", "where", "words"),
     [

@@ -222,13 +222,23 @@ class ModbusDevice:
         if values.get(SERIAL_NUMBER) is not None:
             # Some keep it as a number: nobody calculates with it.
             values[SERIAL_NUMBER] = str(values[SERIAL_NUMBER])
-        for value in (one for block in self.profile.blocks for one in block.values if one.times):
-            digits = self.rows[value.id].entity.precision
-            values[value.id] = _product((value.id, *as_list(value.times)), values, digits)
+        reasons = {**told.reasons, **self._multiply(values)}
         for product in self.profile.products:
             values[product.id] = _product(product.of, values, product.decimals)
         maker = None if self.model is None else self.profile.about.manufacturer
+        told = replace(told, reasons=reasons)
         return replace(told, model=self.model if named is None else str(named), manufacturer=maker)
+
+    def _multiply(self, values: Values) -> dict[str, str]:
+        """Multiply what has `times`; return why some are unknown after it."""
+        reasons: dict[str, str] = {}
+        for value in (one for block in self.profile.blocks for one in block.values if one.times):
+            digits = self.rows[value.id].entity.precision
+            found = _product((value.id, *as_list(value.times)), values, digits)
+            if found is not None and abs(found) > _LARGEST:
+                found, reasons[value.id] = None, f"it is no number that could be meant: {_MEANT}"
+            values[value.id] = found
+        return reasons
 
     def switch(self, line: ModbusLine, entity: str, wanted: Wanted) -> Values:
         """Switch a coil and read it back. Raises RefusedError if it does not obey."""
