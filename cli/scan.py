@@ -133,8 +133,8 @@ def scan(
     """Find devices, and print the lines for boondock.toml, or the next command.
 
     `ble`, `modbus` and `i2c` are asked of the collectors, which must run. `serial` lists the ports of this
-    machine and listens on those that nobody uses. `lan` listens for mDNS and tries the Modbus port of the own
-    network.
+    machine and listens on those that nobody uses. `lan` listens for mDNS, asks for Solarman data loggers, and
+    tries the Modbus port of the own network.
     """
     if what == "serial":
         print("Listening for a few seconds …", file=sys.stderr)
