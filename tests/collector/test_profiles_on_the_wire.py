@@ -1,4 +1,4 @@
-"""Every profile on pymodbus's server, over TCP, to the state topic; what it refuses.
+"""Every profile on pymodbus's server, by TCP, to the state topic; what it refuses; the newer by serial port.
 
 The registers are those of the cases, written from the makers' documents; the other side is not ours.
 """
@@ -12,11 +12,12 @@ from collector.devices.modbus.models import load
 from collector.devices.modbus.profile import Block
 from config.model import Device
 from tests.clock import FakeTime
-from tests.collector.modbus_cases import DEYE_RECORDED
+from tests.collector.modbus_cases import DEYE_RECORDED, NEWER_CASES
 from tests.collector.profile_cases import HOLDING, INPUT, Case
 from tests.collector.rig import Rig
 from tests.collector.test_faults_tcp import quick
 from tests.collector.test_modbus_profiles import ALL
+from tests.emulators.modbus_rtu import Slave, Tables
 from tests.emulators.modbus_tcp import HOST, ModbusServer, Unit
 
 CASES = {case.profile: case for case in ALL} | {"deye_recorded": DEYE_RECORDED}
@@ -125,4 +126,18 @@ def test_a_model_of_another_profile_is_named_and_not_read(
         keys = load(profile).rows()
         assert [key for one in rig.said("sun") for key in keys if one.get(key) is not None] == []
         assert not rig.online("sun")
+        rig.close()
+
+
+@pytest.mark.parametrize("name", [case.profile for case in NEWER_CASES])
+def test_a_profile_reads_its_device_on_a_serial_port_at_the_makers_speed(name: str, tmp_path: Path) -> None:
+    own, case, speed = unit(CASES[name]), CASES[name], load(name).about.baudrate
+    tables = Tables(holding=dict(own.holding), input=dict(own.input))
+    with Slave({1: tables}, baudrate=speed) as bus:
+        device = Device(kind="modbus", port=bus.port, profile=name, every=5)
+        rig = Rig(tmp_path, FakeTime(), {"it": device}, "serial")
+        rig.run(5, step=2.5)
+        assert rig.online("it"), rig.problem("it")
+        expected = {key: value for key, value in case.expected.items() if value is not None}
+        assert {key: rig.said("it")[-1].get(key, "absent") for key in expected} == expected
         rig.close()

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -22,9 +23,11 @@ from collector.devices.description import (
     SettingError,
 )
 from collector.devices.modbus import check_port, tcp_address
+from collector.scan import scan_of
 from collector.transports.solarman import SolarmanV5, crc, framed
 from config.model import Device
 from tests.clock import FakeTime
+from tests.collector.clients import LineHouse
 from tests.collector.modbus_cases import DEYE_RECORDED
 from tests.collector.profile_cases import HOLDING
 from tests.collector.rig import Rig
@@ -371,3 +374,20 @@ def test_a_wrong_number_as_its_owner_sees_it(logger: Logger, tmp_path: Path) -> 
     assert not rig.online("sun")
     assert f"write logger = {SERIAL}, or leave it out" in (rig.problem("sun") or "")
     rig.close()
+
+
+def test_units_behind_a_logger_are_found_by_a_scan(logger: Logger, tmp_path: Path) -> None:
+    house = LineHouse(tmp_path, FakeTime(), {}, "tcp", lines=quick, scan=partial(scan_of, "tcp"))
+    port = f"solarman://{HOST}:{logger.port}"
+    _, answer = house.scan(port=port, units="1-2")
+    (found,) = answer["data"]["found"]
+    assert (found["unit"], found["port"]) == (1, port)
+    assert found["proposals"][0] == {
+        "kind": "modbus",
+        "settings": {"profile": "deye_sg04lp3", "port": port, "unit": 1},
+    }
+    serial = LineHouse(
+        tmp_path / "serial", FakeTime(), {}, "serial", lines=quick, scan=partial(scan_of, "serial")
+    )
+    code, text = serial.refusal("device_scan", port=port)
+    assert (code, "is scanned by collector_tcp" in text) == ("invalid", True), text
