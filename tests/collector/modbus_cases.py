@@ -210,6 +210,35 @@ NEWER_CASES = (
         },
     ),
     Case(
+        "deye_string",
+        {
+            HOLDING: {
+                0: (0x0004, 1, 0x0104, *ascii_words("2106234258", 5)),
+                59: (2, 12, 0, 0, 0x1388, 0x0001),
+                73: (2301, 0, 0, 35, 0, 0, 5001),
+                86: (7921, 0),
+                109: (345, 112, 341, 110, 0, 0, 342, 3),
+            }
+        },
+        {
+            "status": "normal",
+            "energy_today": 1200,
+            "energy_total": 7_053_600,
+            "voltage_l1": 230.1,
+            "current_l1": 3.5,
+            "frequency": 50.01,
+            "power": 792,
+            "pv_voltage_1": 34.5,
+            "pv_current_1": 11.2,
+            "pv_power_1": 386,  # 386.4
+            "pv_voltage_2": 34.1,
+            "pv_power_2": 375,  # 375.1
+            "pv_voltage_3": None,
+            "pv_voltage_4": 34.2,
+            "serial_number": "2106234258",
+        },
+    ),
+    Case(
         "sdm120",
         {
             HOLDING: {64512: (0x0134, 0x5678, 0x0020)},

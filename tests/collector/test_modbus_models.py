@@ -66,6 +66,7 @@ def test_the_right_profile_is_named() -> None:
 
 
 NEXT = {
+    **dict.fromkeys((0x0002, 0x0200, 0x0004, 0x0400), "deye_string"),
     **dict.fromkeys((0x0003, 0x0300), "deye_hybrid_1p"),
     **dict.fromkeys((0x0005, 0x0500), "deye_sg04lp3"),
     **dict.fromkeys((0x0006, 0x0007, 0x0008, 0x0600, 0x0601), "deye_hybrid_hv"),
@@ -73,15 +74,19 @@ NEXT = {
 
 
 @pytest.mark.parametrize("profile", sorted(set(NEXT.values())))
-@pytest.mark.parametrize("says", [*NEXT, 0x0002, 0x0200, 0x0004, 0x0400])
+@pytest.mark.parametrize("says", [*NEXT, 0x0123])
 def test_a_deye_of_another_type_is_named_with_its_profile(says: int, profile: str) -> None:
     line = marked(next(case for case in ALL if case.profile == profile))
     line.tables[3][0] = says
     if NEXT.get(says) == profile:
         assert device(profile).poll(line, 0).values
         return
-    named = f'kind = "modbus", profile = "{NEXT[says]}"' if says in NEXT else "look for its profile"
-    with pytest.raises(WrongKindError, match=rf"register 0 says {says}, an? [a-z -]+; next: {named}"):
+    named = (
+        rf', an? [a-z -]+; next: kind = "modbus", profile = "{NEXT[says]}"'
+        if says in NEXT
+        else "; next: look"
+    )
+    with pytest.raises(WrongKindError, match=rf"register 0 says {says}{named}"):
         device(profile).poll(line, 0)
 
 
