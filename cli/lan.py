@@ -1,7 +1,7 @@
 """What a scan finds, and how it is shown; what is on the local network.
 
-There it finds brokers, Home Assistant, Shelly, Victron and Modbus servers: by mDNS (RFC 6762, RFC 6763), and
-by the port of Modbus.
+There it finds brokers, Home Assistant, Shelly, Victron, Modbus servers and Solarman data loggers: by mDNS
+(RFC 6762, RFC 6763), by the port of Modbus, and by asking for loggers.
 """
 
 import json
@@ -22,7 +22,9 @@ import msgspec
 from cli import terminal
 from cli.install import System
 from cli.install.kinds import id_for
+from cli.loggers import find_loggers
 from cli.terminal import Progress
+from config.addresses import NETWORK, SOLARMAN, TCP
 
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo
@@ -133,7 +135,7 @@ def _tables(found: Sequence[Found]) -> Iterator[str]:
             yield f"# or kind = {' or '.join(map(json.dumps, one.kinds[1:]))}: both use this address"
 
 
-MODBUS = 502
+MODBUS = NETWORK[TCP]
 SECONDS = 4.0
 _MODBUS_TYPE = "_modbus._tcp"
 _SMALLEST = 24
@@ -185,7 +187,7 @@ def scan(
     interfaces: Sequence[str] | None = None,
     port: int = MODBUS,
 ) -> list[Found]:
-    """Listen for announcements, then try the Modbus port of every address of the own networks."""
+    """Listen for announcements, ask for data loggers, try the Modbus port of every address around."""
     known = _configured(devices)
     progress = Progress()
     try:
@@ -195,13 +197,16 @@ def scan(
         heard = []
     found = [one for one in map(_announced, heard) if one is not None]
     answers = {(one.address, one.port) for one in heard if one.service == _MODBUS_TYPE}
-    for network in networks(system):
+    around = networks(system)
+    progress.show(1.0, "asking for data loggers")
+    loggers = find_loggers(around) if around else {}
+    for network in around:
         answers |= {(address, port) for address in _answering(network, port, progress)}
     progress.done()
     for address, number in sorted(answers):
         names = sorted({one.host for one in heard if one.address == address})
         found.append(_modbus(address, number, names, known))
-    return found
+    return [*found, *(_logger(address, serial, known) for address, serial in sorted(loggers.items()))]
 
 
 def _announced(one: Announced) -> Found | None:
@@ -221,15 +226,24 @@ def _modbus(address: str, number: int, names: Sequence[str], known: _Known) -> F
     return Found(port=port, what=" ".join(("Modbus TCP", *names)), configured=ours, advice=step)
 
 
+def _logger(address: str, serial: int, known: _Known) -> Found:
+    """Make a row of a data logger; what is behind it, its collector asks."""
+    port = f"{SOLARMAN}{address}"
+    step = f"boondock scan modbus --port {port} --units 1"
+    ours = known.get((address, NETWORK[SOLARMAN]), [])
+    return Found(port=port, what=f"Solarman data logger {serial}", configured=ours, advice=step)
+
+
 def _configured(devices: Mapping[str, Mapping[str, object]]) -> _Known:
-    """Group the devices of boondock.toml by host and port of their Modbus server."""
+    """Group the devices of boondock.toml by host and port of their Modbus server or data logger."""
     found: dict[tuple[str, int], list[str]] = {}
     for name, one in devices.items():
         # No port's number: `boondock check` tells.
         with suppress(ValueError):
             url = urlsplit(str(one.get("port", "")))
-            if url.scheme == "tcp" and url.hostname:
-                found.setdefault((url.hostname, url.port or MODBUS), []).append(name)
+            usual = NETWORK.get(f"{url.scheme}://")
+            if usual is not None and url.hostname:
+                found.setdefault((url.hostname, url.port or usual), []).append(name)
     return found
 
 

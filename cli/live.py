@@ -276,7 +276,8 @@ def read(
         str | None, Option(metavar="FILE", help="Try a Modbus profile of your own, with --at and --unit.")
     ] = None,
     at: Annotated[
-        str | None, Option(metavar="PORT", help="Where: /dev/ttyUSB0, or tcp://192.168.1.20.")
+        str | None,
+        Option(metavar="PORT", help="Where: /dev/ttyUSB0, tcp://192.168.1.20 or solarman://192.168.1.30."),
     ] = None,
     unit: Annotated[int | None, Option(min=1, max=247, help="Its Modbus unit.")] = None,
     as_json: Json = False,

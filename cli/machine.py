@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.install import System
+from config.addresses import NETWORK, TCP
 from config.model import Ble, Controller, Device
 
 
@@ -113,7 +114,6 @@ class Machine(System):
 
 
 _TIMEOUT_S = 3.0
-_MODBUS_TCP = 502
 _CONSOLES = ("console=serial0", "console=ttyAMA0", "console=ttyS0")
 _BOARD = ("/dev/ttyAMA0", "/dev/ttyS0")
 _CMDLINES = ("/boot/firmware/cmdline.txt", "/boot/cmdline.txt", "/proc/cmdline")
@@ -144,7 +144,7 @@ def reached(subject: str, url: str) -> Finding:
     """Whether the host and port of a URL take a connection within 3 s."""
     parts = urlsplit(url)
     try:
-        host, number = parts.hostname, parts.port or _MODBUS_TCP
+        host, number = parts.hostname, parts.port or NETWORK.get(f"{parts.scheme}://", NETWORK[TCP])
     except ValueError:
         return Finding(subject, f"{url} has no right port", "write a number from 1 to 65535 after the last :")
     if parts.scheme == "hwgrep" or host is None:

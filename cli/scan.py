@@ -18,6 +18,7 @@ from cli.lan import Found, Guess, lines, row
 from cli.machine import Machine, console
 from cli.terminal import CommandError, Progress
 from collector.read import Speaker, listen
+from config.addresses import NETWORK
 
 
 class _ScanReport(msgspec.Struct):
@@ -132,8 +133,8 @@ def scan(
     """Find devices, and print the lines for boondock.toml, or the next command.
 
     `ble`, `modbus` and `i2c` are asked of the collectors, which must run. `serial` lists the ports of this
-    machine and listens on those that nobody uses. `lan` listens for mDNS and tries the Modbus port of the own
-    network.
+    machine and listens on those that nobody uses. `lan` listens for mDNS, asks for Solarman data loggers, and
+    tries the Modbus port of the own network.
     """
     if what == "serial":
         print("Listening for a few seconds …", file=sys.stderr)
@@ -146,7 +147,7 @@ def scan(
         if what == "modbus":
             if port is None:
                 raise CommandError("--port is needed: which port shall be asked?")
-            transport = "tcp" if port.startswith("tcp://") else "serial"
+            transport = "tcp" if port.startswith(tuple(NETWORK)) else "serial"
         speeds = None if baudrate is None else [baudrate]
         params = {"port": port, "baudrates": speeds, "units": units, "bus": bus, "seconds": seconds}
         found = ask_collector(house, transport, params)

@@ -12,7 +12,7 @@ from bus.messages import RESERVED
 from bus.schedule import BadCronError, check_cron
 from collector import devices as kinds
 from collector import references
-from collector.device import TCP, baudrate
+from collector.device import baudrate
 from collector.devices.description import I2cKind, Kind, PolledKind, Poller, SettingError, Wire
 from collector.devices.imported import (
     OF_NUMBERS,
@@ -23,6 +23,7 @@ from collector.devices.imported import (
     parse_path,
     row_of,
 )
+from config.addresses import NETWORK
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 
@@ -53,7 +54,7 @@ _CALLED = {
 # The devices of config/example.toml.
 _OF_EXAMPLE = ("EE:EE:EE:EE:EE:01", "EE:EE:EE:EE:EE:02")
 _TLS_PORT = 8883
-_SCHEMES = ("socket://", "rfc2217://", "hwgrep://", "tcp://")
+_SCHEMES = ("socket://", "rfc2217://", "hwgrep://", *NETWORK)
 
 
 def find_mistakes(settings: Settings, where: str) -> list[Mistake]:
@@ -257,7 +258,6 @@ def _classes(key: str, one: ImportEntity) -> Iterator[Wrong]:
 
 
 FIRST_BUS = 1
-_MODBUS_TCP = 502
 # BCM numbers that a bus takes: I2C 0 and 1, and the board's own serial port under all its names.
 _I2C_PINS = {0: {0: "SDA", 1: "SCL"}, 1: {2: "SDA", 3: "SCL"}}
 _SERIAL_PINS = {14: "TXD", 15: "RXD"}
@@ -336,19 +336,22 @@ def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
     if not all(kinds.wire_of(one.kind) is Wire.MODBUS for one in (device, its)):
         yield "port", f"{other} has {device.port} for itself", "a port of its own"
         return
-    over_tcp = str(device.port).startswith(TCP)
-    if not over_tcp and (speed := _speed(its)) != _speed(device):
+    over_network = str(device.port).startswith(tuple(NETWORK))
+    if not over_network and (speed := _speed(its)) != _speed(device):
         yield "baudrate", f"{other} is on {device.port} with {speed}", f"{speed} on that port"
+    if device.logger != its.logger:
+        yield "logger", f"{other} has {its.logger or 'none'} on {device.port}", "the same for both"
     if (unit := _unit(device)) is not None and unit == _unit(its):
         yield "unit", f"{other} is unit {unit} on {device.port} already", "one device a unit"
 
 
 def _place(port: str | None) -> str | None:
-    """Spell a port in one way: that of Modbus TCP is 502 unless it is said."""
-    if port is None or not port.startswith(TCP):
+    """Spell a port in one way: on the network with the number that is meant if none is said."""
+    scheme = next((one for one in NETWORK if (port or "").startswith(one)), None)
+    if port is None or scheme is None:
         return port
-    host = port.removeprefix(TCP).rstrip("/").lower()
-    return f"{TCP}{host}" if ":" in host else f"{TCP}{host}:{_MODBUS_TCP}"
+    host = port.removeprefix(scheme).rstrip("/").lower()
+    return f"{scheme}{host}" if ":" in host else f"{scheme}{host}:{NETWORK[scheme]}"
 
 
 def _unit(device: Device) -> int | None:

@@ -26,6 +26,7 @@ from collector.devices.description import (
 )
 from collector.devices.rows import IDENTITY, with_role, writable
 from collector.schedule import Cadence, Report, Reporter, longest_interval
+from config.addresses import NETWORK, SOLARMAN, TCP
 from config.model import INTEGRAL, Controller, Device, Settings
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ log = logging.getLogger(__name__)
 MQTT = "mqtt"
 """The transport of [[import]] tables: what others publish."""
 TRANSPORTS = ("ble", "serial", "tcp", "i2c", "gpio", "host", MQTT)
-
-TCP = "tcp://"
-"""How the `port` of a Modbus TCP device begins; all other ports are pyserial's."""
 
 # Modbus over Serial Line V1.02, 3.2: 9600 must be supported by all.
 _BAUDRATE = 9600
@@ -128,7 +126,7 @@ def service_name(transport: str) -> str:
 def transport(device: Device) -> str:
     """Which collector reads the device, whose kind exists."""
     (collector, *_) = kinds.wire_of(device.kind).collectors
-    return "tcp" if collector == "serial" and (device.port or "").startswith(TCP) else collector
+    return "tcp" if collector == "serial" and (device.port or "").startswith(tuple(NETWORK)) else collector
 
 
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
@@ -220,6 +218,12 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
             state, runtime, up = around.state, around.runtime, around.broker_up
             named = "host", lambda: Host(state=state, runtime=runtime, broker_up=up)
+        case Wire.MODBUS if port.startswith(SOLARMAN):
+            from collector.devices.modbus import tcp_address
+            from collector.transports.solarman import SolarmanV5
+
+            (host, number), logger = tcp_address(port), settings.logger
+            named = f"data logger {logger or ''} at {host}:{number}", lambda: SolarmanV5(host, number, logger)
         case Wire.MODBUS if port.startswith(TCP):
             from collector.devices.modbus import tcp_address
             from collector.transports.modbus_tcp import ModbusTcp

@@ -12,11 +12,11 @@ from msgspec import Struct
 from bus.commands import Code, Refused
 from bus.requests import Listing, Part, Place
 from collector.checking import FIRST_BUS, settings_of
-from collector.device import TCP, cadence
+from collector.device import cadence
 from collector.device_store import SECRETS, DeviceSettings
 from collector.devices import KINDS, find_kind, wire_of
 from collector.devices.description import I2cKind, Kind, PolledKind, Wire
-from config.addresses import ADDRESS_PATTERN, KEY_PATTERN, spelt
+from config.addresses import ADDRESS_PATTERN, KEY_PATTERN, NETWORK, TCP, spelt
 from config.model import Device, Settings
 
 Schema = dict[str, Any]
@@ -52,6 +52,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "key": Meaning("encryption key, 32 hexadecimal digits; best in a secret file"),
     "kind": Meaning("what it is"),
     "levels": Meaning("% = BCM number of the pin of the switch at that level"),
+    "logger": Meaning("serial number of the data logger at solarman://, on its label; else it is asked"),
     "max_current": Meaning("the largest current that you expect, A", "A"),
     "max_gap": Meaning("of an `integral`: a longer silence adds nothing, seconds", "s"),
     "min_interval": Meaning("shortest time between two readings, seconds", "s"),
@@ -60,7 +61,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "pin": Meaning("BCM number"),
     "port": Meaning(
         "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, or "
-        "tcp://host:502 for Modbus TCP"
+        "tcp://host:502 for Modbus TCP, solarman://host:8899 for a Solarman data logger"
     ),
     "profile": Meaning("name of a profile of Boondock, or the path of your own"),
     "pull": Meaning("up, down or off"),
@@ -190,8 +191,8 @@ def _at_hand(key: str, which: str) -> Schema:
     """Say what a port or a profile may be here; as `examples`, for a text that is not listed may be right."""
     if key == "port":
         if which == "tcp":
-            return {"pattern": f"^{TCP}", "examples": [f"{TCP}192.168.1.40:502"]}
-        return {"pattern": f"^(?!{TCP})", "examples": sorted(map(str, _PORTS.glob("*")))}
+            return {"pattern": f"^({'|'.join(NETWORK)})", "examples": [f"{TCP}192.168.1.40:502"]}
+        return {"pattern": f"^(?!{'|'.join(NETWORK)})", "examples": sorted(map(str, _PORTS.glob("*")))}
     if key == "profile" and which in Wire.MODBUS.collectors:
         from collector.devices.modbus.models import shipped  # noqa: PLC0415 — all profiles are read for it
 

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from bus.commands import Code, Refused
 from bus.requests import Action, Listing, Part, Parts, Place, Progress, Wait, action
-from collector.device import MQTT, TCP, Owned, Readings, baudrate
+from collector.device import MQTT, Owned, Readings, baudrate
 from collector.devices import I2C, KINDS, LINES, MODBUS
 from collector.devices.description import (
     BadRecordError,
@@ -24,7 +24,7 @@ from collector.devices.description import (
 )
 from collector.polling import LineVerb, PollingSource
 from collector.schedule import Cadence, Reporter
-from config.addresses import spelt
+from config.addresses import NETWORK, spelt
 from config.model import Device
 
 MOST = 200
@@ -241,9 +241,12 @@ class ModbusScan(LineScan):
         return action(AskUnits, self._start)
 
     def _start(self, asked: AskUnits, _place: Place) -> Listing:
-        if asked.port.startswith(TCP) is not self._tcp:
+        if asked.port.startswith(tuple(NETWORK)) is not self._tcp:
             other, how = ("serial", "without") if self._tcp else ("tcp", "with")
-            raise Refused(Code.INVALID, f"port: one {how} {TCP} in front is scanned by collector_{other}")
+            raise Refused(
+                Code.INVALID,
+                f"port: one {how} {' or '.join(NETWORK)} in front is scanned by collector_{other}",
+            )
         first, _, last = asked.units.partition("-")
         units = range(int(first), int(last or first) + 1)
         if not units or units[0] < 1 or units[-1] > 247:

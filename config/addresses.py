@@ -1,7 +1,7 @@
 """Ids, addresses, hosts and keys as people write them: what is accepted, and what is wrong with others."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
@@ -17,6 +17,9 @@ _SEPARATORS = re.compile(r"[\s:.-]+")
 # Also for other languages' regular expressions, such as a browser's.
 ADDRESS_PATTERN = r"^([\s:.\-]*[0-9A-Fa-f]){12}[\s:.\-]*$"
 KEY_PATTERN = r"^[0-9A-Fa-f]{32}$"
+TCP, SOLARMAN = "tcp://", "solarman://"
+NETWORK: Mapping[str, int] = {TCP: 502, SOLARMAN: 8899}
+"""How the `port` of a Modbus device on the network begins, and the number that is meant if none is said."""
 CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f]*\Z")
 _KEY_DIGITS, _ADDRESS_DIGITS = 32, 12

@@ -34,6 +34,11 @@ A serial port of another machine is `socket://host:2323` (plain bytes over TCP; 
 own code. If a server does not answer its questions, Boondock gives up after 3 s, or after the seconds of
 `?timeout=` behind the number of the port.
 
+A Modbus device on the network is `tcp://host:502`. An inverter with a Solarman data logger (a stick or a box
+for its app, LSW-3 and others) is `solarman://host:8899`: the logger passes Modbus on. Boondock asks it for
+its serial number. If it does not tell it, write the number of its label as `logger`. Loggers were only
+emulated; what real ones answered is in the tests, from reports of others.
+
 Every device may have the settings `name`, `min_interval`, `heartbeat`, `timeout`, `steps` and `disabled`.
 Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter`
 (seconds). If a device is silent for `timeout`, its values become unknown and its availability `offline`.

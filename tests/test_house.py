@@ -90,6 +90,7 @@ PURE_GROUND = (
     "bus.messages",
     "bus.schedule",
     "config.conditions",
+    "config.addresses",
     "config.model",
 )
 TOP = frozenset(

@@ -29,7 +29,7 @@ from cli.install.kinds import (
 from cli.install.plan import ELSEWHERE, EXISTING, OWN, Plan
 from cli.install.steps import zone_of
 from cli.terminal import CommandError
-from config.addresses import is_here
+from config.addresses import NETWORK, is_here
 
 Read = Callable[[str], str]
 _TABLES = {
@@ -51,7 +51,6 @@ _PAGES = {
     "tls": "for phones and computers on the local network, encrypted: each trusts this house once",
     "plain": "the same without encryption: everybody on the network can read the passwords",
 }
-_NETWORK = "tcp://"
 _NONE, _SAME = "-", "as it is"
 _LOGIN = ("host", "port", "username", "password", "tls_ca")
 
@@ -431,12 +430,16 @@ class Interview:
 
 def _port(answer: Value) -> str:
     """Write the port of a device on the network."""
-    return str(answer) if str(answer).startswith(_NETWORK) else f"{_NETWORK}{answer}"
+    return str(answer) if str(answer).startswith(tuple(NETWORK)) else f"tcp://{answer}"
 
 
 def _kind_of(device: Mapping[str, Any]) -> Kind | None:
     """Find the row of questions for a device of boondock.toml."""
     name = str(device.get("kind"))
     name = "victron" if name.startswith("victron") else name
-    wires = {TCP} if str(device.get("port", "")).startswith(_NETWORK) else {one.wire for one in KINDS} - {TCP}
+    wires = (
+        {TCP}
+        if str(device.get("port", "")).startswith(tuple(NETWORK))
+        else {one.wire for one in KINDS} - {TCP}
+    )
     return next((one for one in KINDS if one.kind == name and one.wire in wires), None)

@@ -147,13 +147,11 @@ class ModbusTcp:
         assert self._socket is not None  # noqa: S101 — just opened
         if (left := self._answered_at + self._pause - time.monotonic()) > 0:
             self._sleep(left)
-        self._transaction = (self._transaction + 1) % 0x10000
-        header = _HEADER.pack(self._transaction, 0, len(request) + 1, unit)
         deadline = time.monotonic() + self._timeout
         self._halfway = False
         try:
             self._socket.settimeout(self._timeout)
-            self._socket.sendall(header + request)
+            self._socket.sendall(self._framed(unit, request))
             answer = self._answer(self._socket, unit, deadline, request[0])
         except TimeoutError as error:
             found = self._ids.settle(self._transaction)
@@ -167,6 +165,11 @@ class ModbusTcp:
             raise _ClosedError(self._advice(error)) from error
         self._proven, self._answered_at = True, time.monotonic()
         return self._judged(unit, request[0], answer)
+
+    def _framed(self, unit: int, request: bytes) -> bytes:
+        """Put a new question into the frame that the other side wants."""
+        self._transaction = (self._transaction + 1) % 0x10000
+        return _HEADER.pack(self._transaction, 0, len(request) + 1, unit) + request
 
     def _answer(self, opened: socket.socket, unit: int, deadline: float, function: int) -> bytes:
         """Return function code and data of the answer to the last question, not to earlier ones."""

@@ -153,8 +153,8 @@ class Device(Table):
     """[device.<id>]: one device. Its kind says which of these settings it needs and takes.
 
     `key`, `route_b_id` and `route_b_password` are best kept in secret files. `every` and `jitter` are seconds
-    between two polls, `cron` a crontab line instead, `pause` seconds between two questions. With
-    `allow_write` commands may change its settings.
+    between two polls, `cron` a crontab line instead, `pause` seconds between two questions, `logger` the
+    serial number of a Solarman data logger. With `allow_write` commands may change its settings.
     Resistances are ohms, currents A, `capacity` litres.
     """
 
@@ -174,6 +174,7 @@ class Device(Table):
     baudrate: Annotated[int, Ge(300), Le(4_000_000)] | None = None
     unit: Annotated[int, Ge(0), Le(255)] | None = None
     pause: Annotated[float, Ge(0), Le(10)] | None = None
+    logger: Annotated[int, Ge(1), Le(4_294_967_295)] | None = None
     profile: str | None = None
     bus: Annotated[int, Ge(0), Le(255)] | None = None
     route_b_id: str | None = field(default=None, repr=False)

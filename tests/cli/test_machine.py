@@ -382,6 +382,8 @@ def test_a_broker_or_a_host_is_tried() -> None:
     found = reached("x", f"tcp://127.0.0.1:{port}")
     assert (found.ok, found.text) == (False, f"127.0.0.1:{port} takes no connection (Connection refused)")
     assert not reached("x", "tcp://127.0.0.1:99999").ok
+    assert reached("x", "tcp://127.0.0.1").text.startswith("127.0.0.1:502 ")
+    assert reached("x", "solarman://127.0.0.1").text.startswith("127.0.0.1:8899 ")
     assert not reached("x", "tcp://no.such.name.invalid").ok
 
 

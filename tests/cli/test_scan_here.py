@@ -291,6 +291,7 @@ def pointer(name: bytes) -> bytes:
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is announced, whatever other tests announce on loopback."""
     monkeypatch.setattr(lan, "browse", lambda *_: [])
+    monkeypatch.setattr(lan, "find_loggers", lambda _: {})
 
 
 @pytest.mark.usefixtures("quiet")

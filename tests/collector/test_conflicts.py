@@ -1,11 +1,14 @@
 """What two devices cannot share, also where it stands in no setting."""
 
+from dataclasses import replace
+
 import pytest
 
-from collector.checking import conflicts
+from collector.checking import conflicts, mistakes
 from config.model import Device
 
 TANK = {"kind": "tank_sender", "channel": 0, "calibration": ((0.1, 0), (2.0, 100))}
+SOLARMAN = {"kind": "modbus", "profile": "deye_sg04lp3", "port": "solarman://roof"}
 RS485 = {"kind": "epever_tracer", "port": "/dev/rs485", "unit": 1}
 
 
@@ -26,6 +29,8 @@ RS485 = {"kind": "epever_tracer", "port": "/dev/rs485", "unit": 1}
             {"kind": "modbus", "profile": "sdm630", "port": "tcp://roof:502/"},
             "unit",
         ),
+        (SOLARMAN | {"port": "solarman://Roof:8899"}, SOLARMAN, "unit"),
+        (SOLARMAN | {"unit": 2, "logger": 7}, SOLARMAN, "logger"),
     ],
 )
 def test_what_both_need_is_told(device: dict[str, object], other: dict[str, object], field: str) -> None:
@@ -44,7 +49,19 @@ def test_what_both_need_is_told(device: dict[str, object], other: dict[str, obje
         (RS485 | {"baudrate": 9600}, {"kind": "modbus", "port": "/dev/rs485", "profile": "gone"}),
         ({"kind": "ina219"}, {"kind": "ina219", "address": "0x20"}),
         ({"kind": "sunspec", "port": "tcp://roof"}, {"kind": "sunspec", "port": "tcp://roof:503"}),
+        (SOLARMAN | {"unit": 2}, SOLARMAN),
+        (SOLARMAN, SOLARMAN | {"port": "tcp://roof:8899"}),
     ],
 )
 def test_what_both_can_have_is_allowed(device: dict[str, object], other: dict[str, object]) -> None:
     assert list(conflicts("new", Device(**device), {"old": Device(**other)})) == []  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize("kind", ["vedirect", "route_b_meter"])
+@pytest.mark.parametrize("port", ["tcp://roof", "solarman://roof"])
+def test_a_port_for_modbus_is_for_no_other_wire(kind: str, port: str) -> None:
+    device = Device(kind=kind, port=port)
+    if kind == "route_b_meter":
+        device = replace(device, route_b_id="0" * 32, route_b_password="0" * 12)
+    found = list(mistakes("new", device))
+    assert [field for field, _, _ in found] == ["port"]

@@ -124,7 +124,7 @@ def beyond(schema: Json) -> Iterator[Json]:
     if "maximum" in schema:
         yield schema["maximum"] + 1
     if "pattern" in schema:
-        yield "tcp:/x" if schema["pattern"] == "^tcp://" else "tcp://%"
+        yield "tcp:/x" if schema["pattern"].startswith("^(tcp") else "tcp://%"
     if schema.get("type") in ("integer", "number", "boolean", "array", "object"):
         yield "text"
 

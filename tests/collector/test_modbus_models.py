@@ -3,7 +3,7 @@
 import pytest
 
 from collector.devices.description import NoAnswerError, WrongKindError
-from collector.devices.modbus.models import shipped
+from collector.devices.modbus.models import guesses, shipped
 from collector.devices.modbus.profile import Mark, Profile, as_list
 from tests.collector.profile_cases import Case, ascii_words
 from tests.collector.test_modbus_profiles import ALL, Registers, device
@@ -13,9 +13,17 @@ def of(name: str) -> Profile:
     return next(profile for profile in shipped() if profile.name == name)
 
 
-SURE = [(case, m) for case in ALL for m in of(case.profile).identify.marks if m.sure]
+SURE = [(case, m) for case in ALL for m in of(case.profile).identify.marks if m.sure and m.compares]
+# Marks that only say what others have.
+OTHERS = [
+    (case, mark, int(number), word)
+    for case in ALL
+    for mark in of(case.profile).identify.marks
+    if mark.sure
+    for number, word in mark.others.items()
+]
 # What another model may say where the right one has its mark: nothing, noise, a number or a letter more.
-WRONG = (0, 0xFFFF, 0x4142, 7)
+WRONG = (0, 0xFFFF, 0x4142, 9)
 
 
 def marked(case: Case) -> Registers:
@@ -57,22 +65,56 @@ def test_the_right_profile_is_named() -> None:
         device("fronius").poll(marked(fronius), 0)
 
 
-@pytest.mark.parametrize(
-    ("says", "model"),
-    [
-        (0x0003, "a single-phase hybrid"),
-        (0x0300, "a single-phase hybrid"),
-        (0x0006, "a high-voltage three-phase hybrid"),
-        (0x0200, "a string inverter"),
-        (0x0004, "a micro inverter"),
-    ],
-)
-def test_the_model_is_named_where_its_number_is_known(says: int, model: str) -> None:
-    case = next(case for case in ALL if case.profile == "deye_sg04lp3")
-    line = marked(case)
+NEXT = {
+    **dict.fromkeys((0x0002, 0x0200, 0x0004, 0x0400), "deye_string"),
+    **dict.fromkeys((0x0003, 0x0300), "deye_hybrid_1p"),
+    **dict.fromkeys((0x0005, 0x0500), "deye_sg04lp3"),
+    **dict.fromkeys((0x0006, 0x0007, 0x0008, 0x0600, 0x0601), "deye_hybrid_hv"),
+}
+
+
+@pytest.mark.parametrize("profile", sorted(set(NEXT.values())))
+@pytest.mark.parametrize("says", [*NEXT, 0x0123])
+def test_a_deye_of_another_type_is_named_with_its_profile(says: int, profile: str) -> None:
+    line = marked(next(case for case in ALL if case.profile == profile))
     line.tables[3][0] = says
-    with pytest.raises(WrongKindError, match=rf"register 0 says {says}, {model}; next: look for its profile"):
-        device("deye_sg04lp3").poll(line, 0)
+    if NEXT.get(says) == profile:
+        assert device(profile).poll(line, 0).values
+        return
+    named = (
+        rf', an? [a-z -]+; next: kind = "modbus", profile = "{NEXT[says]}"'
+        if says in NEXT
+        else "; next: look"
+    )
+    with pytest.raises(WrongKindError, match=rf"register 0 says {says}{named}"):
+        device(profile).poll(line, 0)
+
+
+@pytest.mark.parametrize(
+    ("case", "mark", "says", "word"), OTHERS, ids=lambda one: str(getattr(one, "profile", one))[:20]
+)
+def test_what_is_known_to_be_another_model_is_told_in_words(
+    case: Case, mark: Mark, says: int, word: str
+) -> None:
+    line = marked(case)
+    line.tables.setdefault(mark.function, {})[mark.address] = says
+    with pytest.raises(WrongKindError, match=f"register {mark.address} says {says}, {word}; next: "):
+        device(case.profile).poll(line, 0)
+
+
+def test_a_number_that_nobody_knows_is_no_reason_to_refuse_a_meter() -> None:
+    line = marked(next(case for case in ALL if case.profile == "sdm630"))
+    line.tables[3][64514] = 0x1234
+    assert device("sdm630").poll(line, 0).values["voltage_l1"] == 230.2
+
+
+@pytest.mark.parametrize(
+    ("code", "profiles"), [(0x20, ["sdm120"]), (0x70, ["sdm630"]), (0x89, ["sdm630"]), (0x84, ["sdm72"])]
+)
+def test_a_meter_of_eastron_is_recognised_by_its_code(code: int, profiles: list[str]) -> None:
+    line = marked(next(case for case in ALL if case.profile == "sdm630"))
+    line.tables[3][64514] = code
+    assert [one.profile for one in guesses(line.read)] == profiles
 
 
 @pytest.mark.parametrize(("case", "mark"), SURE, ids=lambda one: getattr(one, "profile", ""))

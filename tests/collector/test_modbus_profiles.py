@@ -17,12 +17,13 @@ from collector.devices.modbus.profile import Profile, ProfileError, as_list
 from config.mistakes import ConfigError
 from config.model import Device, Settings
 from tests.collector import test_registry
+from tests.collector.modbus_cases import DEYE_RECORDED, NEWER_CASES
 from tests.collector.profile_cases import CASES, Case, Words
 from tests.collector.profile_cases_more import MORE_CASES
 from tests.collector.rig import check
 from tests.rounds import rounds
 
-ALL = (*CASES, *MORE_CASES)
+ALL = (*CASES, *MORE_CASES, *NEWER_CASES)
 
 
 class Registers:
@@ -102,7 +103,7 @@ def test_a_profile_without_a_case_is_told_by_name_and_what_to_add() -> None:
     )
 
 
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.profile)
+@pytest.mark.parametrize("case", [*ALL, DEYE_RECORDED], ids=lambda case: case.profile)
 def test_registers_become_values_in_our_units_and_signs(case: Case) -> None:
     decoded = device(case.profile).poll(Registers(case.words), 0)
     assert {entity: decoded.values.get(entity, "absent") for entity in case.expected} == case.expected

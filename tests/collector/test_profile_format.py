@@ -179,3 +179,87 @@ def test_a_device_that_does_not_answer_is_told_with_its_problem(tmp_path: Path) 
     assert "  problem: " in done.stdout
     done = boondock("read", "--profile", mine(tmp_path))
     assert (done.returncode, "both --profile FILE and --at PORT" in done.stderr) == (1, True)
+
+
+HEAD = '[profile]\nname = "x"\ntitle = "X"\nmanufacturer = "X"\nsource = "X"\n'
+BLOCK = '[[block]]\nname = "a"\naddress = 10\ncount = 4\nvalues = [{}]\n'
+
+
+def built(*values: str, more: str = "") -> format_.Profile:
+    return build(tomllib.loads(HEAD + BLOCK.format(", ".join(values)) + more, parse_float=Decimal))
+
+
+@pytest.mark.parametrize(
+    ("word", "first", "second"),
+    [(0x1987, 25, -7), (0x8C16, -12, 22), (0, 0, 0), (0xFFFF, -127, -127), (0x8080, 0, 0)],
+)
+def test_a_register_of_two_numbers_with_sign_bits(word: int, first: int, second: int) -> None:
+    profile = built(
+        '{id = "temperature", address = 10, type = "u16", bits = [8, 14], sign_bit = 15}',
+        '{id = "battery_temperature", address = 10, type = "u16", bits = [0, 6], sign_bit = 7}',
+    )
+    decoded = ModbusDevice(profile, 1).poll(Registers({3: {10: (word,)}}), 0)
+    assert decoded.values == {"temperature": first, "battery_temperature": second}
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "value"),
+    [
+        ("u32", (5, 7, 1), 65_541),
+        ("i32", (0xFFFE, 7, 0xFFFF), -2),
+        ("u32", (0xFFFF, 7, 0xFFFF), 0xFFFFFFFF),
+        ("u32", (0, 0xFFFF, 0), 0),
+    ],
+)
+def test_a_high_word_that_stands_elsewhere(kind: str, words: tuple[int, ...], value: int) -> None:
+    for order in ("big", "little"):
+        one = f'{{id = "power", address = 10, high = 12, type = "{kind}", word_order = "{order}"}}'
+        assert ModbusDevice(built(one), 1).poll(Registers({3: {10: words}}), 0).values == {"power": value}
+
+
+RATIO = '{id = "ratio", unit = "none", address = 10, type = "u16", scale = 0.1, precision = 1, max = 99}'
+
+
+@pytest.mark.parametrize(
+    ("ratio", "raw", "power"),
+    [(10, 230, 230), (400, 7, 280), (15, 0xFFFE, -3), (0, 5, 0), (9999, 5, None)],
+)
+def test_a_value_is_multiplied_by_others(ratio: int, raw: int, power: int | None) -> None:
+    profile = built(RATIO, '{id = "power", address = 11, type = "i16", times = "ratio"}')
+    values = ModbusDevice(profile, 1).poll(Registers({3: {10: (ratio, raw)}}), 0).values
+    assert values["power"] == power
+    assert profile.rows()["ratio"].entity.unit is None
+
+
+def test_a_product_that_nobody_means_is_unknown_and_says_why() -> None:
+    wide = '{id = "power", address = 10, type = "f32", times = "ratio"}'
+    profile = built(wide, RATIO.replace("address = 10", "address = 12"))
+    told = ModbusDevice(profile, 1).poll(Registers({3: {10: (0x5CFF, 0, 900, 0)}}), 0)
+    assert (told.values["power"], "could be meant" in told.reasons["power"]) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "words"),
+    [
+        ('{id = "power", address = 10, type = "u16", times = ["x", "y"]}', ".times", "there is no 'x'"),
+        ('{id = "power", address = 10, type = "u16", sign_bit = 7}', ".sign_bit", "with bits only"),
+        ('{id = "power", address = 10, type = "i16", bits = [0, 7]}', ".bits", "of a u16"),
+        ('{id = "power", address = 10, type = "u16", bits = [7, 0]}', ".bits", "of a u16"),
+        ('{id = "power", address = 10, type = "u16", high = 11}', ".high", "u32 and i32 only"),
+        ('{id = "power", address = 10, type = "u32", high = 14}', ".high", "10 to 13"),
+        ('{id = "own", address = 10, type = "u16", unit = "kW"}', ".unit", "Ah, L, none"),
+    ],
+)
+def test_what_does_not_fit_is_told(value: str, where: str, words: str) -> None:
+    with pytest.raises(format_.ProfileError) as caught:
+        built(value)
+    assert caught.value.where.endswith(where)
+    assert words in str(caught.value)
+
+
+def test_a_mark_compares_with_something() -> None:
+    mark = '[[identify.marks]]\naddress = 1\ntype = "u16"\n'
+    value = '{id = "power", address = 10, type = "u16"}'
+    with pytest.raises(format_.ProfileError, match=r"nothing to compare with.*or others"):
+        built(value, more=mark)
+    assert built(value, more=mark + "others = {3 = 'a toaster'}\n").identify.marks[0].others

@@ -19,6 +19,7 @@ from collector.devices.description import (
     SettingError,
     Values,
 )
+from config.addresses import NETWORK, SOLARMAN, TCP
 from config.model import Device
 
 SIZES: Mapping[str, int] = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "str": 0}
@@ -180,9 +181,7 @@ class BlockReader:
         return Decoded(values, unknown=unknown, reasons=reasons)
 
 
-_TCP = "tcp"
-_TCP_PORT = 502
-_FORM = "tcp://192.168.1.20, tcp://inverter.local:1502, or the path of a serial port"
+_FORM = "tcp://192.168.1.20, tcp://inverter.local:1502, solarman://192.168.1.30, or the path of a serial port"
 # SunSpec Device Information Model Specification 1.1, 6.2: "SunS" at one of these.
 SUNSPEC_BASES = (40000, 0, 50000)
 SUNSPEC_MARKER = (0x5375, 0x6E53)
@@ -199,9 +198,9 @@ def unit_of(settings: Device, default: int) -> int:
 
 
 def check_port(settings: Device) -> None:
-    """Raise SettingError if the port is a tcp:// address that is none, or the unit none for such a port."""
+    """Raise SettingError if the port is no address on the network, or if unit or logger do not go with it."""
     port = settings.port or ""
-    over_tcp = port.startswith(f"{_TCP}://")
+    over_tcp = port.startswith(TCP)
     if (
         settings.unit is not None
         and settings.unit not in _UNITS
@@ -209,7 +208,9 @@ def check_port(settings: Device) -> None:
     ):
         allowed = "1 to 247, and 0 or 255" if over_tcp else "1 to 247; 0 and 255 are for tcp:// only"
         raise SettingError("unit", f"{settings.unit} is no unit of such a port", allowed)
-    if port.startswith(f"{_TCP}://"):
+    if settings.logger is not None and not port.startswith(SOLARMAN):
+        raise SettingError("logger", "such a port has no data logger", "with solarman:// only")
+    if port.startswith(tuple(NETWORK)):
         try:
             tcp_address(port)
         except ValueError as error:
@@ -217,11 +218,11 @@ def check_port(settings: Device) -> None:
 
 
 def tcp_address(port: str) -> tuple[str, int]:
-    """Host and port number of a tcp:// setting. Raises ValueError saying what is wrong."""
+    """Host and port number of a tcp:// or solarman:// setting. Raises ValueError saying what is wrong."""
     parts = urlsplit(port)
-    at = parts.port
-    if parts.scheme != _TCP or not parts.hostname:
+    at, usual = parts.port, NETWORK.get(f"{parts.scheme}://")
+    if usual is None or not parts.hostname:
         raise ValueError(f"{port!r} names no host")
     if parts.path.strip("/") or parts.query or parts.username:
         raise ValueError(f"{port!r} has more than host and port")
-    return parts.hostname, _TCP_PORT if at is None else at
+    return parts.hostname, usual if at is None else at

@@ -52,6 +52,7 @@ def _fill_in(value: Value, about: About) -> None:
         "u16" if value.type == "bit" else value.type, about.not_available
     )
     value.address, value.subtract = as_list(value.address), as_list(value.subtract)
+    value.times = as_list(value.times)
     value.scale *= value.sign
     if value.type == "bit" and value.bit is None:
         value.bit = 0
@@ -81,8 +82,8 @@ def _mistakes(profile: Profile) -> Iterator[Wrong]:
     yield from _unknown(profile)
     for mark in profile.identify.marks:
         where = f"identify.marks[{mark.address}]"
-        if not (as_list(mark.equals) or mark.starts or mark.min is not None or mark.max is not None):
-            yield f"{where}.equals", "nothing to compare with", "equals, starts, or min and max"
+        if not (mark.compares or mark.others):
+            yield f"{where}.equals", "nothing to compare with", "equals, starts, min and max, or others"
         yield from _no_numbers(mark.others, f"{where}.others")
         yield from _uncounted(mark, where)
     for key, one in ((MODEL, profile.model), (SERIAL_NUMBER, profile.serial_number)):
@@ -104,6 +105,9 @@ def _unknown(profile: Profile) -> Iterator[Wrong]:
             if entity not in values:
                 yield f"product[{product.id}].of", f"there is no {entity!r}", ", ".join(values)
     for entity, value in values.items():
+        for factor in as_list(value.times):
+            if factor not in values:
+                yield f"values[{entity}].times", f"there is no {factor!r}", ", ".join(values)
         wanted = None if value.command is None else value.command.only_when
         words = [one for one, other in values.items() if other.options is not None]
         if wanted is not None and wanted not in words:
@@ -119,8 +123,11 @@ def _uncounted(one: Value | Mark | Identity, where: str) -> Iterator[Wrong]:
 def _outside(value: Value, block: Block, where: str) -> Iterator[Wrong]:
     places = [("address", a, value.size) for a in as_list(value.address)]
     places += [("subtract", a, value.size) for a in as_list(value.subtract)]
-    if value.scale_register is not None:
-        places.append(("scale_register", value.scale_register, 1))
+    places += [
+        (key, register, 1)
+        for key, register in (("scale_register", value.scale_register), ("high", value.high))
+        if register is not None
+    ]
     if value.direction is not None:
         places.append(("direction.address", value.direction.address, 1))
     last = block.address + block.count - 1
@@ -145,8 +152,12 @@ def _of_bits(value: Value, block: Block, where: str) -> Iterator[Wrong]:
 
 
 def _unfit(value: Value, where: str) -> Iterator[Wrong]:
-    if value.bits is not None and (value.options is None or value.bits[0] > value.bits[1]):
-        yield f"{where}.bits", f"it is {value.bits}", "first and last bit of a value with options"
+    if value.bits is not None and (value.type != "u16" or value.bits[0] > value.bits[1]):
+        yield f"{where}.bits", f"it is {value.bits}", "first and last bit of a u16"
+    if value.sign_bit is not None and value.bits is None:
+        yield f"{where}.sign_bit", "there are no bits that it could be the sign of", "with bits only"
+    if value.high is not None and value.type not in ("u32", "i32"):
+        yield f"{where}.high", f"a {value.type} has no high word", "with u32 and i32 only"
     if not value.scale:
         yield f"{where}.scale", "it is 0", "any other number"
     yield from _no_numbers(value.options or (), f"{where}.options")

@@ -1,6 +1,6 @@
 """Any Modbus device that a profile describes: its values, its commands; what an unknown unit seems to be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -21,7 +21,6 @@ from collector.devices.description import (
 )
 from collector.devices.description import Value as Known
 from collector.devices.modbus import (
-    SIZES,
     BlockReader,
     Request,
     check_port,
@@ -39,7 +38,6 @@ from collector.devices.modbus.profile import (
     Command,
     Direction,
     Exact,
-    Product,
     Profile,
     Value,
     as_list,
@@ -90,9 +88,6 @@ def _known(value: Value, registers: _Registers, rows: Rows) -> Known:
 
 
 def _word(value: Value, options: dict[str, str], code: int, registers: _Registers) -> str | None:
-    if value.bits is not None:
-        first, last = value.bits
-        code = code >> first & (1 << last - first + 1) - 1
     word = options.get(str(code))
     if word is None:
         registers.unknown.append(value.id)
@@ -112,8 +107,20 @@ def _raw(value: Value, registers: _Registers) -> Exact | None:
 
 
 def _part(value: Value, address: int, registers: _Registers) -> Exact | None:
-    raw = number(value.type, registers.at(address, SIZES[value.type]), little=value.word_order == "little")
-    return None if value.invalid and raw in as_list(value.invalid) else raw
+    words, little = registers.at(address, value.size), value.word_order == "little"
+    if value.high is not None:
+        words, little = (*registers.at(value.high), *words), False
+    raw = number(value.type, words, little=little)
+    if raw is None or (value.invalid and raw in as_list(value.invalid)):
+        return None
+    return raw if value.bits is None else _bits(int(raw), value.bits, value.sign_bit)
+
+
+def _bits(word: int, bits: list[int], sign_bit: int | None) -> int:
+    """Return the number in these bits of a register."""
+    first, last = bits
+    found = word >> first & (1 << last - first + 1) - 1
+    return -found if sign_bit is not None and word >> sign_bit & 1 else found
 
 
 def _quantity(value: Value, raw: Exact, registers: _Registers, rows: Rows) -> float | None:
@@ -215,10 +222,23 @@ class ModbusDevice:
         if values.get(SERIAL_NUMBER) is not None:
             # Some keep it as a number: nobody calculates with it.
             values[SERIAL_NUMBER] = str(values[SERIAL_NUMBER])
+        reasons = {**told.reasons, **self._multiply(values)}
         for product in self.profile.products:
-            values[product.id] = _product(product, values)
+            values[product.id] = _product(product.of, values, product.decimals)
         maker = None if self.model is None else self.profile.about.manufacturer
+        told = replace(told, reasons=reasons)
         return replace(told, model=self.model if named is None else str(named), manufacturer=maker)
+
+    def _multiply(self, values: Values) -> dict[str, str]:
+        """Multiply what has `times`; return why some are unknown after it."""
+        reasons: dict[str, str] = {}
+        for value in (one for block in self.profile.blocks for one in block.values if one.times):
+            digits = self.rows[value.id].entity.precision
+            found = _product((value.id, *as_list(value.times)), values, digits)
+            if found is not None and abs(found) > _LARGEST:
+                found, reasons[value.id] = None, f"it is no number that could be meant: {_MEANT}"
+            values[value.id] = found
+        return reasons
 
     def switch(self, line: ModbusLine, entity: str, wanted: Wanted) -> Values:
         """Switch a coil and read it back. Raises RefusedError if it does not obey."""
@@ -261,11 +281,13 @@ class ModbusDevice:
         return line.bits(self.unit, COIL, coil, 1)[0]
 
 
-def _product(product: Product, values: Values) -> float | None:
-    one, other = (values.get(entity) for entity in product.of)
-    if isinstance(one, str | None) or isinstance(other, str | None):
-        return None
-    return round(one * other, product.decimals)
+def _product(entities: Iterable[str], values: Values, digits: int | None) -> float | None:
+    product = Decimal(1)
+    for value in map(values.get, entities):
+        if isinstance(value, str | None):
+            return None
+        product *= Decimal(str(value))
+    return rounded(product, digits or 0)
 
 
 def make(settings: Device) -> ModbusDevice:
@@ -294,7 +316,7 @@ def _of_its_own(name: str, tested: tuple[Tested, ...], every: float) -> PolledKi
         rows=profile.rows(),
         source=about.source,
         needs=("port",),
-        takes=("unit", "baudrate", "pause", "allow_write"),
+        takes=("unit", "baudrate", "pause", "logger", "allow_write"),
         tested=tested,
         every=every,
         make=of,
@@ -311,7 +333,7 @@ KINDS: Mapping[str, PolledKind[ModbusLine]] = {
         rows={},
         source="Modbus Application Protocol V1.1b3; each profile names its own source",
         needs=("port", "profile"),
-        takes=("unit", "baudrate", "pause", "allow_write"),
+        takes=("unit", "baudrate", "pause", "logger", "allow_write"),
         tested=(Tested.TWIN,),
         every=10,
         make=make,

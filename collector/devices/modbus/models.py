@@ -92,7 +92,8 @@ def _by_profile(profile: Profile, read: Read) -> Guess | None:
 
 def _matches(mark: Mark, profile: Profile, read: Read) -> bool:
     words = read(mark.function, mark.address, mark.size)
-    return words is not None and _fits(mark, words, profile)
+    # Who does not say it is none of the others for all we know.
+    return not mark.compares if words is None else _fits(mark, words, profile)
 
 
 def _fits(mark: Mark, words: tuple[int, ...], profile: Profile) -> bool:
@@ -101,6 +102,8 @@ def _fits(mark: Mark, words: tuple[int, ...], profile: Profile) -> bool:
         return (text(words) or "").startswith(tuple(mark.starts)) if mark.starts else False
     value = number(mark.type, words, little=profile.about.word_order == "little")
     equals = as_list(mark.equals)
+    if not mark.compares:
+        return str(value) not in mark.others
     if value is None or (equals and value not in equals):
         return False
     return (mark.min is None or value >= mark.min) and (mark.max is None or value <= mark.max)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,7 +27,8 @@ Text = Annotated[str, Meta(pattern=TEXT)]
 Exact = int | Decimal
 Order = Literal["big", "little"]
 Type = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "str", "bit"]
-Unit = Literal["V", "A", "W", "Wh", "VA", "var", "Hz", "°C", "s", "%", "Ah", "L"]
+Unit = Literal["V", "A", "W", "Wh", "VA", "var", "Hz", "°C", "s", "%", "Ah", "L", "none"]
+T = TypeVar("T")
 COIL = 1
 BIT_FUNCTIONS = (COIL, 2)
 MODEL = "model"
@@ -95,10 +96,10 @@ class Described(_Table):
         if shared is not None and self.unit is None:
             return replace(shared, entity=changed(shared.entity, role=self.role or shared.entity.role))
         if self.unit is None:
-            raise ProfileError(f"{where}.unit", "it is missing", ", ".join(MEASURES))
+            raise ProfileError(f"{where}.unit", "it is missing", ", ".join((*MEASURES, "none")))
         return measured(
             self.title,
-            self.unit,
+            None if self.unit == "none" else self.unit,
             device_class=self.device_class,
             state_class="" if self.state_class == "none" else self.state_class,
             precision=self.precision,
@@ -114,7 +115,9 @@ class Value(Described, kw_only=True):
     """One entity: `scale` times (registers `address` less `subtract`) plus `offset`, in its row's unit.
 
     `scale_register` holds a power of ten. A value below `floor` is the floor, one beyond `min` or `max` is
-    unknown. Several registers in `address` may be partly `invalid`: a string that is not there.
+    unknown. Several registers in `address` may be partly `invalid`: a string that is not there. The high word
+    of 32 bits may stand elsewhere, in `high`. Of a register only `bits` may count, negative where its
+    `sign_bit` is set. The value is multiplied by the entities `times`.
     """
 
     type: Type
@@ -122,6 +125,7 @@ class Value(Described, kw_only=True):
     subtract: Register | list[Register] = []
     count: Count | None = None
     word_order: Order | None = None
+    high: Register | None = None
     scale: Exact = 1
     sign: Literal[1, -1] = 1
     scale_register: Register | None = None
@@ -133,12 +137,16 @@ class Value(Described, kw_only=True):
     options: Annotated[dict[str, str], Meta(min_length=1)] | None = None
     bit: Place | None = None
     bits: Annotated[list[Place], Meta(min_length=2, max_length=2)] | None = None
+    sign_bit: Place | None = None
+    times: Id | list[Id] = []
     direction: Direction | None = None
     command: Command | None = None
 
     @property
     def size(self) -> int:
         """Count the registers of each address."""
+        if self.high is not None:
+            return 1
         return (self.count or 1) if self.type == "str" else SIZES.get(self.type, 1)
 
 
@@ -166,7 +174,8 @@ class Identity(_Table):
 class Mark(_Table):
     """Registers that tell this device from others: one of the numbers, a range, or a text it starts with.
 
-    A device with another value in a `sure` one is not read; `others` says what it is then, by its number.
+    A device with another value in a `sure` one is not read; `others` says what it is then, by its number. A
+    mark with `others` alone fits whatever says none of them.
     """
 
     address: Register
@@ -184,6 +193,11 @@ class Mark(_Table):
     def size(self) -> int:
         """Count the registers."""
         return (self.count or 1) if self.type == "str" else SIZES[self.type]
+
+    @property
+    def compares(self) -> bool:
+        """Whether it says what the right device has, not only what others have."""
+        return bool(as_list(self.equals) or self.starts) or self.min is not None or self.max is not None
 
 
 class Identify(_Table):
@@ -295,6 +309,6 @@ def _row(value: Value, where: str, *, optional: bool) -> Row:
     return value.measured(where, optional=optional)
 
 
-def as_list(one: int | list[int]) -> list[int]:
+def as_list(one: T | list[T]) -> list[T]:
     """Return the list, or the one as a list."""
     return one if isinstance(one, list) else [one]

@@ -27,6 +27,7 @@ from collector.devices.victron.labels import (
     Family,
     number,
 )
+from config.addresses import NETWORK
 from config.model import Device
 
 # A family is a range of product ids (VE.Direct Protocol, table of PIDs); a product that is not listed shows
@@ -170,9 +171,11 @@ class VeDirect:
 
 def make(settings: Device) -> VeDirect:
     """Set up the device of these settings. Raises SettingError."""
-    if (settings.port or "").startswith("tcp://"):
+    if (settings.port or "").startswith(tuple(NETWORK)):
         raise SettingError(
-            "port", "tcp:// is for Modbus TCP", "a path, or a pyserial URL such as socket://van.local:2323"
+            "port",
+            "tcp:// and solarman:// are for Modbus",
+            "a path, or a pyserial URL such as socket://van.local:2323",
         )
     return VeDirect()
 

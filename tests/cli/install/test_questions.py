@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.install import System, plan
+from cli.install import System, plan, questions
 from cli.install.kinds import BLE, I2C, KINDS, PINS, RELAY, SERIAL, AnswerError, key, mac
 from cli.install.questions import Interview
 from cli.terminal import CommandError
@@ -186,3 +186,12 @@ def test_the_page_is_for_whom_the_owner_says(
 def test_where_phones_may_come_in_the_page_is_proposed_to_them_too(tmp_path: Path) -> None:
     made = interview(tmp_path, ["", "", "y", "eth1", "", "", "", "", ""])
     assert made.settings["page"] == {"enabled": True, "listen": ["eth1"]}
+
+
+@pytest.mark.parametrize("port", ["tcp://192.168.1.40", "solarman://192.168.1.42:8899"])
+def test_a_device_on_the_network_is_written_with_its_protocol(port: str) -> None:
+    assert questions._port(port) == port
+    assert questions._port("192.168.1.40") == "tcp://192.168.1.40"
+    again = questions._kind_of({"kind": "modbus", "port": port})
+    assert again is not None
+    assert again.wire == "local network"
