@@ -70,10 +70,14 @@ class Found(msgspec.Struct):
     advice: str | None = None
 
 
-def lines(found: Sequence[Found]) -> Iterator[str]:
-    """Show a table for people, the lines for boondock.toml, and what to do next."""
+def lines(found: Sequence[Found], tried: str) -> Iterator[str]:
+    """Show a table for people, the lines for boondock.toml, and what to do next.
+
+    Without a find it is what was `tried`, and what to do then.
+    """
     if not found:
         yield "Nothing answered."
+        yield tried
         return
     rows = [[cell or "-" for cell in row(one)] for one in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -184,8 +188,10 @@ def scan(
     seconds: float = SECONDS,
     interfaces: Sequence[str] | None = None,
     port: int = MODBUS,
+    *,
+    every_address: bool = False,
 ) -> list[Found]:
-    """Listen for announcements, then try the Modbus port of every address of the own networks."""
+    """Listen for announcements, then, if wanted, try the Modbus port of every address of the own networks."""
     known = _configured(devices)
     progress = Progress()
     try:
@@ -195,7 +201,7 @@ def scan(
         heard = []
     found = [one for one in map(_announced, heard) if one is not None]
     answers = {(one.address, one.port) for one in heard if one.service == _MODBUS_TYPE}
-    for network in networks(system):
+    for network in networks(system) if every_address else ():
         answers |= {(address, port) for address in _answering(network, port, progress)}
     progress.done()
     for address, number in sorted(answers):
