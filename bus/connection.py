@@ -14,7 +14,17 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bus.client import Client, Cuts, MalformedError, Publication, words
-from bus.events import Connected, Disconnected, Link, Message, MqttEvent, Sent, Subscription, Unpublished
+from bus.events import (
+    Connected,
+    Disconnected,
+    Link,
+    Message,
+    MqttEvent,
+    Sent,
+    Subscription,
+    Unheard,
+    Unpublished,
+)
 from bus.messages import OFFLINE, ONLINE
 from bus.reach import hung_up, unreachable
 from bus.retained import RetainedTopics
@@ -32,6 +42,8 @@ _QUEUE = 5000
 # As many as the house's broker lets be under way.
 _INFLIGHT = 20
 _FAILURE = 0x80
+# MQTT 5, 3.4.2.1: no matching subscribers.
+_NOBODY = 0x10
 # MQTT 5, 2.4: topic name invalid, payload format invalid. All other refusals may end.
 _FOREVER = (0x90, 0x99)
 _HANDED = 1000
@@ -67,7 +79,7 @@ class Connection:
         self._emit = emit
         self._lock = threading.Lock()
         # What may still be refused, by packet id: written by the owner's thread, read by paho's.
-        self._handed: dict[int, tuple[str, bytes]] = {}
+        self._handed: dict[int, tuple[str, bytes, bool]] = {}
         self._largest = _DEFAULT_PACKET
         self.generation = 0
         # Grows with whatever the broker says.
@@ -244,7 +256,7 @@ class Connection:
             return None
         if qos:
             with self._lock:
-                self._handed[info.mid] = (topic, payload)
+                self._handed[info.mid] = (topic, payload, retain)
                 # The broker may have been quicker than we.
                 if info.is_published():
                     del self._handed[info.mid]
@@ -416,9 +428,11 @@ class Connection:
         _properties: Properties | None,
     ) -> None:
         with self._lock:
-            topic, payload = self._handed.pop(mid, ("", b""))
+            topic, payload, retained = self._handed.pop(mid, ("", b"", True))
         # At QoS 0 it only means that it was written.
         self.heard += bool(topic)
+        if reason.value == _NOBODY and not retained:
+            self._emit(Unheard(topic))
         if reason.value < _FAILURE:
             return
         self.refused += 1

@@ -59,7 +59,14 @@ class Unpublished:
     forever: bool
 
 
-MqttEvent = Connected | Disconnected | Message | Unpublished
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Nobody listens on a topic on which something was published that is not retained."""
+
+    topic: str
+
+
+MqttEvent = Connected | Disconnected | Message | Unpublished | Unheard
 
 
 class Sent(Enum):

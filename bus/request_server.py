@@ -5,7 +5,7 @@ import binascii
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeVar
@@ -152,6 +152,17 @@ class RequestServer:
         """Answer a request that must not be read: without its id, where its topic or properties say."""
         if not message.retain:
             self._refuse(self._open(message), Refused(Code.INTERNAL, why[:300]))
+
+    def unheard(self, topic: str) -> None:
+        """Give up the answers in the making that nobody would hear; what changes something goes on."""
+        mine = self._waiting.get(topic, deque())
+        for request in [one for one in mine if one.listing and not self._actions[one.verb].changes]:
+            mine.remove(request)
+            self._journal.count("abandoned_requests")
+            if isinstance(parts := request.listing and request.listing.parts, Generator):
+                parts.close()
+        if topic in self._waiting and not mine:
+            del self._waiting[topic]
 
     def _queue(self, request: _Request) -> None:
         mine = self._waiting.get(request.topic, ())

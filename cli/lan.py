@@ -72,10 +72,14 @@ class Found(msgspec.Struct):
     advice: str | None = None
 
 
-def lines(found: Sequence[Found]) -> Iterator[str]:
-    """Show a table for people, the lines for boondock.toml, and what to do next."""
+def lines(found: Sequence[Found], tried: str) -> Iterator[str]:
+    """Show a table for people, the lines for boondock.toml, and what to do next.
+
+    Without a find it is what was `tried`, and what to do then.
+    """
     if not found:
         yield "Nothing answered."
+        yield tried
         return
     rows = [[cell or "-" for cell in row(one)] for one in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -186,8 +190,10 @@ def scan(
     seconds: float = SECONDS,
     interfaces: Sequence[str] | None = None,
     port: int = MODBUS,
+    *,
+    every_address: bool = False,
 ) -> list[Found]:
-    """Listen for announcements, ask for data loggers, try the Modbus port of every address around."""
+    """Listen for announcements, ask for data loggers; if wanted, try the Modbus port of every address around."""
     known = _configured(devices)
     progress = Progress()
     try:
@@ -200,7 +206,7 @@ def scan(
     around = networks(system)
     progress.show(1.0, "asking for data loggers")
     loggers = find_loggers(around) if around else {}
-    for network in around:
+    for network in around if every_address else ():
         answers |= {(address, port) for address in _answering(network, port, progress)}
     progress.done()
     for address, number in sorted(answers):

@@ -23,6 +23,7 @@ from config.addresses import NETWORK
 
 class _ScanReport(msgspec.Struct):
     found: list[Found]
+    tried: str | None = None
 
 
 class _ScanStep(msgspec.Struct):
@@ -31,7 +32,7 @@ class _ScanStep(msgspec.Struct):
     found: list[Found]
 
 
-def ask_collector(house: House, transport: str, params: Mapping[str, object]) -> list[Found]:
+def ask_collector(house: House, transport: str, params: Mapping[str, object]) -> _ScanReport:
     """Let the collector of a transport scan; what is None in `params` it decides. Raises CommandError."""
     advice = (
         f'is it running? Without a device in boondock.toml it runs only if collector.run has "{transport}"'
@@ -49,7 +50,7 @@ def ask_collector(house: House, transport: str, params: Mapping[str, object]) ->
     with Asker(house.broker(), service=f"collector_{transport}", advice=advice) as asker:
         report = asker.watch("device_scan", asked, _ScanReport, _ScanStep, told)
     progress.done()
-    return report.found
+    return report
 
 
 _AT_ONCE = 8
@@ -108,7 +109,39 @@ def configured_ports(tables: Mapping[str, Mapping[str, object]]) -> dict[str, st
     }
 
 
+# Modbus servers of a network that are asked for their units, at most.
+_MOST_SERVERS = 8
+
+
+def scan_lan(house: House, seconds: float, *, every_address: bool) -> list[Found]:
+    """Look for devices on the network, and have the collector ask its Modbus servers for their units."""
+    found = lan.scan(System(), house.tables("device"), seconds, every_address=every_address)
+    servers = [one for one in found if one.port is not None and not one.configured]
+    for number, server in enumerate(servers[:_MOST_SERVERS], 1):
+        print(f"Asking {server.port} for its units ({number} of {len(servers)}) …", file=sys.stderr)
+        try:
+            units = ask_collector(house, "tcp", {"port": server.port}).found
+        except CommandError as error:
+            # The next command stays in its row.
+            print(f"{server.port} was not asked: {error}", file=sys.stderr)
+            break
+        if units:
+            at = found.index(server)
+            found[at : at + 1] = units
+    return found
+
+
 What = Literal["ble", "modbus", "i2c", "serial", "lan"]
+
+_NOTHING: dict[What, str] = {
+    "ble": "No known device was heard. Next: switch Instant Readout on in VictronConnect, go nearer, listen"
+    " longer (--seconds 60).",
+    "modbus": "Next: see docs/wiring.md.",
+    "i2c": "No chip answers on this bus. Next: check its four wires, and try another --bus.",
+    "serial": "This machine has no serial port. Next: plug the adapter in; ls /dev/serial/by-id shows it.",
+    "lan": "Nothing known announces itself by mDNS. Next: --every-address tries the Modbus port of each"
+    " address of the own network, too.",
+}
 
 
 @talks
@@ -121,27 +154,39 @@ def scan(
         int | None, Option(help="Of modbus; default: the usual ones, one after the other.")
     ] = None,
     units: Annotated[
-        str | None, Option(metavar="1-10", help="Of modbus: which to ask, 1 to 247; default: 1-10.")
+        str | None,
+        Option(
+            metavar="1-10,126",
+            help="Of modbus: which to ask, 1 to 247; default: those that makers use. 1-247 takes minutes.",
+        ),
     ] = None,
     bus: Annotated[int | None, Option(metavar="1", help="Of i2c; default: 1.")] = None,
     seconds: Annotated[
         float | None,
         Option(min=1, max=60, help="Of ble and lan: how long to listen, 1 to 60; default: 10 and 4."),
     ] = None,
+    every_address: Annotated[
+        bool,
+        Option(
+            "--every-address",
+            help="Of lan: also try the Modbus port of the 254 addresses around; nothing is sent there.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Find devices, and print the lines for boondock.toml, or the next command.
 
-    `ble`, `modbus` and `i2c` are asked of the collectors, which must run. `serial` lists the ports of this
-    machine and listens on those that nobody uses. `lan` listens for mDNS, asks for Solarman data loggers, and
-    tries the Modbus port of the own network.
+    `ble`, `modbus` and `i2c` are asked of the collectors, which must run. `modbus` also listens for
+    VE.Direct on a port that nobody uses. `serial` lists the ports of this machine and listens on those that
+    nobody uses. `lan` listens for mDNS, asks for Solarman
+    data loggers, and has the Modbus servers that it finds asked for their units.
     """
     if what == "serial":
         print("Listening for a few seconds …", file=sys.stderr)
-        found = scan_serial(System(), configured_ports(house.tables("device")))
+        report = _ScanReport(scan_serial(System(), configured_ports(house.tables("device"))))
     elif what == "lan":
-        print("Listening, then asking each address of the own network …", file=sys.stderr)
-        found = lan.scan(System(), house.tables("device"), seconds or lan.SECONDS)
+        print("Listening for what announces itself …", file=sys.stderr)
+        report = _ScanReport(scan_lan(house, seconds or lan.SECONDS, every_address=every_address))
     else:
         transport: str = what
         if what == "modbus":
@@ -150,5 +195,7 @@ def scan(
             transport = "tcp" if port.startswith(tuple(NETWORK)) else "serial"
         speeds = None if baudrate is None else [baudrate]
         params = {"port": port, "baudrates": speeds, "units": units, "bus": bus, "seconds": seconds}
-        found = ask_collector(house, transport, params)
-    terminal.show({"found": found}, lines(found), as_json=as_json)
+        report = ask_collector(house, transport, params)
+    tried = report.tried or _NOTHING[what]
+    shown = {"found": report.found} if report.found else {"found": [], "tried": tried}
+    terminal.show(shown, lines(report.found, tried), as_json=as_json)

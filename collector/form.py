@@ -87,7 +87,7 @@ OF_SCANS: Mapping[str, Meaning] = {
     **{name: MEANINGS[name] for name in ("port", "bus")},
     "baudrates": Meaning("speeds to try, one after the other; the usual ones if it is left out", "bit/s"),
     "seconds": Meaning("how long to listen", "s"),
-    "units": Meaning("Modbus units to ask: a number, or two such as 1-10"),
+    "units": Meaning("Modbus units to ask, such as 1-10,126; those that makers use if it is left out"),
 }
 """Every parameter of device_scan."""
 

@@ -26,6 +26,7 @@ from collector.transports.radio import Advertisement, Heard, RadioGone, RadioSta
 log = logging.getLogger(__name__)
 
 _SILENCE = "nothing heard: is it in range, is Instant Readout on, is the address right?"
+_SIGN_S = 2.0
 _RECORDS_TO_TRUST = 3
 _RECORDS_TO_SUSPECT = 5
 
@@ -284,9 +285,13 @@ class BleScan:
     def _parts(self, seconds: float) -> Parts:
         seen = self._seen = {}
         began = self._readings.clock.monotonic()
+        told = 0.0
         try:
             while (done := self._readings.clock.monotonic() - began) < seconds:
-                if news := [address for address, sighting in seen.items() if not sighting.told]:
+                news = [address for address, sighting in seen.items() if not sighting.told]
+                # Also without news: so it is found out whether anybody still listens.
+                if news or done - told >= _SIGN_S:
+                    told = done
                     for address in news:
                         seen[address].told = True
                     found: list[object] = [self._heard(address, seen[address]) for address in news]

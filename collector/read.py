@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -19,12 +19,10 @@ from collector.devices.description import (
     LineError,
     NoAnswerError,
     SettingError,
+    VeDirectLine,
 )
 from collector.polling import LineVerb, PollingSource
 from config.mistakes import ConfigError, Mistake
-
-if TYPE_CHECKING:
-    from collector.transports.vedirect import VeDirectCable
 
 # Characters of a raw answer, and how many questions are told: an answer has bounds.
 _LONGEST, _MOST = 400, 60
@@ -175,31 +173,35 @@ class Speaker:
 
 def listen(port: str, *, patience: float = PATIENCE_S) -> Speaker:
     """Listen at 19200 bit/s for `patience` seconds at most; nothing is sent."""
-    from collector.devices.victron.vedirect import decode  # noqa: PLC0415 — the same
     from collector.transports.vedirect import VeDirectCable  # noqa: PLC0415 — the same
 
     cable = VeDirectCable(port, patience=patience)
     try:
         cable.open()
+        return heard_on(cable)
     except LineError as error:
         return Speaker(None, None, str(error), is_open=False)
+    finally:
+        cable.close()
+
+
+def heard_on(cable: VeDirectLine) -> Speaker:
+    """Say what speaks on an open cable. Raises LineError."""
+    from collector.devices.victron.vedirect import decode  # noqa: PLC0415 — the same
+
     try:
         fields = _fields(cable)
     except NoAnswerError:
         return Speaker(None, None, "says nothing by itself")
     except BadRecordError:
         return Speaker(None, None, "speaks, but not VE.Direct at 19200 bit/s")
-    except LineError as error:
-        return Speaker(None, None, str(error), is_open=False)
-    finally:
-        cable.close()
     try:
         return Speaker("vedirect", decode(fields).model, None)
     except DecodeError as error:
         return Speaker("vedirect", None, str(error))
 
 
-def _fields(cable: "VeDirectCable") -> dict[str, str]:
+def _fields(cable: VeDirectLine) -> dict[str, str]:
     """Read what a device says of itself: a battery monitor has two blocks, its product id is in one."""
     fields: dict[str, str] = {}
     for _ in range(2):

@@ -14,7 +14,7 @@ from bus.about import Entity
 from bus.access_log import AccessLog
 from bus.command_server import Answers, CommandServer, Order
 from bus.commands import Code, Refused, Switch, Wanted, no_output
-from bus.events import Connected, Message, Unpublished
+from bus.events import Connected, Message, Unheard, Unpublished
 from bus.health import why_aside
 from bus.messages import ON, Value
 from bus.request_server import RequestServer
@@ -322,6 +322,9 @@ class Collector:
                 self._readings.publisher.connected(self._readings.clock.monotonic())
             case Unpublished():
                 self._readings.publisher.unpublished(event)
+            case Unheard():
+                if self._requests is not None:
+                    self._requests.unheard(event.topic)
             case Switched() if self._switching is not None:
                 self._switching.switched(event)
             case _:

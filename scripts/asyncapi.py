@@ -36,7 +36,8 @@ from collector.form import MEANINGS, OF_SCANS, KindEntry
 from collector.listening import Advertiser, Listen
 from collector.read import Now
 from collector.registry import Entry, Registry, verbs
-from collector.scan import AskBus, AskUnits, Chip, FoundUnit, ScanProgress
+from collector.scan import AskBus, Chip, ScanProgress
+from collector.scan_modbus import AskUnits, FoundUnit
 from scripts.contract_pages import (
     CONTRACT,
     DOCS,

@@ -53,6 +53,8 @@ dropped_commands | commands that came too fast; of those for one output all but 
  client that sends without pause
 dropped_messages | messages of QoS 0 that came faster than the process takes them | find the client that
  sends without pause
+abandoned_requests | requests that took long, such as scans, and were ended because nobody listened to the
+ answer any more |
 dropped_answers | answers to requests that the broker did not take | ask again; if it goes on, look at the
  broker's log
 refused_publications | messages that the broker refused | `last_error` and the log name the topic: look at

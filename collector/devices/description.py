@@ -44,6 +44,22 @@ class ModbusLine(Line, Protocol):
         """Set one coil (function 5)."""
 
 
+@runtime_checkable
+class Hurries(Protocol):
+    """A line on which a scan can ask many that are not there."""
+
+    def hurry(self, seconds: float | None) -> None:
+        """Wait so long for an answer, and ask once; None: as always."""
+
+
+@runtime_checkable
+class Belated(Protocol):
+    """A line whose answers say what they answer, also when they come too late."""
+
+    def late(self) -> frozenset[int]:
+        """Return the units whose answers came after their time since the last call."""
+
+
 class VeDirectLine(Line, Protocol):
     """A VE.Direct port that one device talks on by itself."""
 
@@ -176,6 +192,10 @@ class WrongKindError(DecodeError):
 
 class NoAnswerError(DecodeError):
     """The device did not answer in time: ask again later."""
+
+
+class AbsentError(NoAnswerError):
+    """A gateway answered that it has no such device: asking again at once brings the same."""
 
 
 class RefusedError(DecodeError):

@@ -40,6 +40,9 @@ DAY_MS = 86_400_000
 # The meter's clock is Japan's, which knows no summer time.
 _JAPAN_MS = 9 * 3_600_000
 
+# A count has so many digits; a meter that does not say (D7) has the most.
+_MOST_DIGITS = 8
+_DIGITS = range(1, _MOST_DIGITS + 1)
 _MOST_COUNTS = 99_999_999
 _MOST_COEFFICIENT = 999_999
 # No data, and beyond what the number can say (overflow, underflow).
@@ -58,6 +61,13 @@ _UNIT_WH = {
     0x0D: 1e7,
 }
 _HALF_HOURS = 48
+# What every meter has to give, by the entity that is unknown without it.
+_OWED = {
+    "grid_power": (POWER, "power"),
+    "current_r": (CURRENTS, "currents"),
+    "grid_import_energy": (IMPORT, "count"),
+    "half_hour_import_energy": (IMPORT_MARK, "count of the last half hour"),
+}
 
 Data = Mapping[int, bytes | None]
 
@@ -82,13 +92,13 @@ def decode(data: Data) -> Said:
     code = _number(UNIT, data.get(UNIT), 1)
     unit = None if code is None else _UNIT_WH.get(code)
     scale = None if coefficient is None or unit is None else coefficient * unit
+    digits = _number(DIGITS, data.get(DIGITS), 1)
     power = _number(POWER, data.get(POWER), 4, signed=True)
     mark, counts = _mark(data.get(IMPORT_MARK))
     day_began = day_of(data.get(DATE))
     if day_began is None and mark is not None and midnight(mark + HALF_HOUR_MS) == midnight(mark):
         # After the day's last half hour the next day may have begun: such a meter does not tell.
         day_began = midnight(mark)
-    unknown = code is not None and unit is None
     values: Values = {
         "grid_power": None if power in _NO_POWER else power,
         **_currents(data.get(CURRENTS)),
@@ -100,13 +110,32 @@ def decode(data: Data) -> Said:
     return Said(
         values,
         scale,
-        10 ** (_number(DIGITS, data.get(DIGITS), 1) or 8),
+        10 ** (digits if digits is not None and digits in _DIGITS else _MOST_DIGITS),
         mark,
         counts,
         day_began,
-        unknown=("energy_unit",) if unknown else (),
-        reasons={"grid_import_energy": f"the meter counts in unknown unit {code:#04x}"} if unknown else {},
+        unknown=("energy_unit",) if code is not None and unit is None else (),
+        reasons=_reasons(data, coefficient, code, unit),
     )
+
+
+def _reasons(data: Data, coefficient: int | None, code: int | None, unit: float | None) -> dict[str, str]:
+    """Say of each value that the meter owes why it is unknown, the cause of several only once."""
+    found = {
+        entity: f"the meter does not give its {what} (property {wanted:02X})"
+        for entity, (wanted, what) in _OWED.items()
+        if data.get(wanted) is None
+    }
+    why = None
+    if code is None:
+        why = f"the meter does not give the unit of its counts (property {UNIT:02X}): how many Wh is unknown"
+    elif unit is None:
+        why = f"the meter counts in unknown unit {code:#04x}"
+    elif coefficient is None and data.get(COEFFICIENT) is None:
+        why = f"the meter does not give its coefficient (property {COEFFICIENT:02X}): how many Wh is unknown"
+    elif coefficient is None:
+        why = f"the meter gives a coefficient that none can be: {(data.get(COEFFICIENT) or b'').hex()}"
+    return found if why is None else {"grid_import_energy": why} | found
 
 
 def history(code: int, edt: bytes | None, days_ago: int) -> tuple[int | None, ...]:
@@ -381,7 +410,10 @@ KIND = PolledKind(
     title="Japanese smart meter on route B",
     manufacturer="ECHONET Lite",
     rows=ROWS,
-    source="ECHONET, Detailed Requirements for ECHONET Device Objects, class 0x0288; momonga 0.7.0",
+    source=(
+        "ECHONET, Detailed Requirements for ECHONET Device Objects, class 0x0288; momonga 0.7.0; SKSTACK-IP"
+        " command references of BP35A1 and BP35C2 (both, and the RL7023 Stick-D/IPS, were only emulated)"
+    ),
     needs=("port", "route_b_id", "route_b_password"),
     takes=("baudrate",),
     defaults={"baudrate": 115_200},

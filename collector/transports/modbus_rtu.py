@@ -9,7 +9,14 @@ from typing import TypeVar
 import minimalmodbus  # type: ignore[import-untyped]  # it ships no types
 
 from collector.devices.description import BadRecordError, DecodeError, LineError, NoAnswerError, RefusedError
-from collector.transports.serial_port import close_port, forget_received, forget_unsent, guarded, open_port
+from collector.transports.serial_port import (
+    close_port,
+    forget_received,
+    forget_unsent,
+    guarded,
+    open_port,
+    set_timeout,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +58,11 @@ class RtuPort:
         """Close the port."""
         self.is_open = False
         close_port(self._opened)
+
+    def wait(self, timeout: float) -> None:
+        """Give units `timeout` s from now on."""
+        self.timeout = timeout
+        set_timeout(self._opened, timeout)
 
     def write(self, request: bytes) -> None:
         """Send a request."""
@@ -139,10 +151,18 @@ class ModbusRtu:
         self._answered_at = float("-inf")
         self._wire: RtuPort | None = None
         self._owed: dict[int, dict[int, float]] = {}
+        self._hasty = False
 
     def open(self) -> None:
         """Open the port. Raises LineError."""
         self._wire = RtuPort(self._port, self._baudrate, self._timeout, monotonic=self._monotonic)
+
+    def hurry(self, seconds: float | None) -> None:
+        """As Hurries says; after a silent unit the line is not heard out."""
+        self._hasty = seconds is not None
+        if self._wire is not None:
+            with guarded(self._port):
+                self._wire.wait(self._timeout if seconds is None else seconds)
 
     def close(self) -> None:
         """Close the port; what units owe is not forgotten."""
@@ -190,9 +210,10 @@ class ModbusRtu:
         except (RefusedError, _BusyError):
             self._owed[unit].clear()
             raise
-        except DecodeError:
+        except DecodeError as error:
             self._owed[unit][function] = self._monotonic() + _LATEST_S
-            self._quiet()
+            if not (self._hasty and isinstance(error, NoAnswerError)):
+                self._quiet()
             raise
         finally:
             self._answered_at = self._monotonic()

@@ -8,7 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from collector.devices.description import BadRecordError, LineError, NoAnswerError, RefusedError
+from collector.devices.description import (
+    AbsentError,
+    BadRecordError,
+    LineError,
+    NoAnswerError,
+    RefusedError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ _ABSENCES = {
     10: "the gateway has no way to it (exception 10): is the unit right?",
     11: "the gateway gets no answer from it (exception 11): is the unit right, is it switched on?",
 }
+_ABSENT = (b"\x0a", b"\x0b")
 _ON, _OFF = 0xFF00, 0x0000
 # Units by which a device that needs no gateway is asked: one may answer as the other (Guide, 4.4.1.4).
 _OWN_GATEWAY = {0, 0xFF}
@@ -56,7 +63,12 @@ class ModbusTcp:
         timeout: float = _TIMEOUT_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._host, self._port, self._timeout = host, port, timeout
+        self._host, self._port = host, port
+        self._usual = self._timeout = timeout
+        # In haste: units by the number of the question whose answer has not come, and those it came of late.
+        self._hasty = False
+        self._awaited: dict[int, int] = {}
+        self._late: set[int] = set()
         self._sleep = sleep
         self._socket: socket.socket | None = None
         self._transaction = _FIRST_TRANSACTION
@@ -74,7 +86,7 @@ class ModbusTcp:
         """Connect. Raises LineError."""
         self.close()
         try:
-            self._socket = socket.create_connection((self._host, self._port), self._timeout)
+            self._socket = socket.create_connection((self._host, self._port), self._usual)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             self.close()
@@ -85,6 +97,7 @@ class ModbusTcp:
     def close(self) -> None:
         """Disconnect."""
         opened, self._socket = self._socket, None
+        self._awaited.clear()
         if opened is not None:
             with suppress(OSError):
                 opened.close()
@@ -92,6 +105,16 @@ class ModbusTcp:
     def rest(self, seconds: float) -> None:
         """Leave at least so many seconds between an answer and the next question."""
         self._pause = max(self._pause, seconds)
+
+    def hurry(self, seconds: float | None) -> None:
+        """As Hurries says; a connection on which a unit was silent stays open."""
+        self._hasty = seconds is not None
+        self._timeout = self._usual if seconds is None else seconds
+
+    def late(self) -> frozenset[int]:
+        """As Belated says."""
+        found, self._late = frozenset(self._late), set()
+        return found
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
         """`count` registers; function 3 or 4."""
@@ -121,11 +144,15 @@ class ModbusTcp:
                 # Many close a connection that was idle, which is found out only now.
                 self.close()
                 if last or not proven:
-                    raise LineError(str(error)) from error
+                    # A scan has more units to ask: there are gateways that hang up for one they do not have.
+                    raise (NoAnswerError if self._hasty else LineError)(str(error)) from error
             except _SilentError as error:
+                if self._hasty and not (self._halfway or self._ids.sure):
+                    self._awaited[self._transaction] = unit
+                    raise NoAnswerError(str(error)) from error
                 # Some lose what comes right after connecting, some what comes right after an answer: try
                 # again on the same connection, unless nobody would know what the next answer is to.
-                if last or self._halfway or self._ids.sure:
+                if last or self._hasty or self._halfway or self._ids.sure:
                     self.close()
                     raise NoAnswerError(str(error)) from error
             else:
@@ -182,6 +209,10 @@ class ModbusTcp:
             body = self._receive(opened, length - 1, deadline)
             if transaction != self._transaction:
                 self._halfway = False
+                if (asked := self._awaited.pop(transaction, None)) is not None:
+                    if not _says_absent(body):
+                        self._late.add(asked)
+                    continue
                 fits = who == unit and body[0] & ~_EXCEPTION == function
                 if fits and self._ids.believed(transaction, self._transaction, body):
                     return body
@@ -211,7 +242,8 @@ class ModbusTcp:
             raise self._garbage(f"unit {unit} answered another question")
         code = answer[1]
         if code in _ABSENCES:
-            raise NoAnswerError(f"unit {unit} on {self._where}: {_ABSENCES[code]}")
+            absent = AbsentError if _says_absent(answer) else NoAnswerError
+            raise absent(f"unit {unit} on {self._where}: {_ABSENCES[code]}")
         raise RefusedError(f"unit {unit} on {self._where}: {_REFUSALS.get(code, f'exception {code}')}")
 
     def _require(self, unit: int, right: bool, what: str) -> None:  # noqa: FBT001 — the condition is the point
@@ -243,6 +275,11 @@ class ModbusTcp:
         if isinstance(error, TimeoutError) or error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
             return f"{where} cannot be reached: is it switched on and in this network?"
         return f"{where} cannot be used: {error.strerror or error}"
+
+
+def _says_absent(body: bytes) -> bool:
+    """Say whether it is a gateway's answer for a unit that did not answer."""
+    return bool(body[0] & _EXCEPTION) and body[1:2] in _ABSENT
 
 
 class _OtherIds:

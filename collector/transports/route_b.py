@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import momonga
 from momonga import Momonga, MomongaError
+from momonga.momonga_device import BP35A1Strategy, BP35C2Strategy
 from momonga.momonga_response import SkLl64Response, SkScanResponse
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
@@ -21,6 +22,8 @@ from collector.devices.description import LineError, MeterPlace, RefusedError
 from collector.transports.serial_port import close_port, guarded, open_port
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BAUDRATE = 115_200
 _LOGGERS = (momonga.logger, momonga.session_manager_logger, momonga.sk_wrapper_logger)
@@ -31,6 +34,13 @@ _ANNOUNCEMENTS = 20
 # The answer to SKVER, and what a busy stick says: SKSTACK-IP, command reference.
 _VERSION, _FAIL = b"EVER ", b"FAIL ER"
 _MOST_NOISE = 4096
+# A stick of the other dialect says that arguments are too many, too few or no such (ER05, ER06).
+_OTHER_DIALECT = (momonga.MomongaSkCommandInvalidArgument, momonga.MomongaSkCommandInvalidSyntax)
+# Puts the strength of the signal into what is received; a stick that has no such register tells none.
+_TELLS_SIGNAL = "SA2"
+# Bits of a channel mask begin with this channel: SKSTACK-IP, command reference, SKSCAN.
+_FIRST_CHANNEL = 33
+_SHORTEST_SCAN = 1
 
 for _logger in _LOGGERS:
     # All it would say comes as an exception, too, and is told once.
@@ -57,7 +67,11 @@ class Timeouts:
 
 
 class _Stick(MomongaSkWrapper):
-    """The stick's commands, which tell what takes long; with a place nothing is scanned."""
+    """The stick's commands, which tell what takes long; with a place nothing is searched for.
+
+    Sticks speak two dialects, with a side in commands and answers (BP35C2) and without (BP35A1). momonga
+    takes one for the other where SKINFO does not tell them apart; the first scan does.
+    """
 
     def __init__(
         self, port: str, baudrate: int, place: MeterPlace | None, tell: Callable[[str], None]
@@ -71,13 +85,40 @@ class _Stick(MomongaSkWrapper):
         """Find the meter."""
         place = self._place
         if place is not None:
+            self._in_either_dialect(lambda: self._scan_channel(place.channel))
             # As the stick would say it; the meter's hardware address is not needed.
             said = [f"Channel:{place.channel:X}", "Channel Page:09", f"Pan ID:{place.pan_id.hex()}"]
             self._found = SkScanResponse([*said, "Addr:00", "LQI:00", "PairID:00"], lambda _: None)
         else:
             self._tell("scanning all channels for the meter, which takes up to 2 minutes")
-            self._found = super().skscan(retry)
+            scan = super().skscan
+            self._found = self._in_either_dialect(lambda: scan(retry))
         return self._found
+
+    def _in_either_dialect(self, scan: Callable[[], T]) -> T:
+        try:
+            return scan()
+        except _OTHER_DIALECT as error:
+            has_side = isinstance(self.device_strategy, BP35C2Strategy)
+            self.device_strategy = BP35A1Strategy() if has_side else BP35C2Strategy()
+            log.info("%s: the stick speaks the dialect of a %s", self.dev, self.device_type.name)
+            log.debug("%s: %s", self.dev, error)
+            return scan()
+
+    def _scan_channel(self, channel: int) -> None:
+        """Scan one channel as shortly as can be, to learn whether the stick takes the command."""
+        command = self.device_strategy.skscan_command(_SHORTEST_SCAN)
+        command[2] = f"{1 << channel - _FIRST_CHANNEL & 0xFFFFFFFF:08X}"
+        self.exec_command(command, "EVENT 22")
+
+    def sksreg(self, reg: str, val: str | int | bytes) -> None:
+        """Set a register; a stick without the signal's is read without it."""
+        try:
+            super().sksreg(reg, val)
+        except momonga.MomongaSkCommandExecutionFailure as error:
+            if reg != _TELLS_SIGNAL:
+                raise
+            log.debug("%s: the stick does not tell the signal's strength: %s", self.dev, error)
 
     def skll64(self, mac_addr: bytes) -> SkLl64Response:
         """Find the meter's address."""
@@ -157,6 +198,8 @@ class RouteB:
         # The end of the ID goes through the air as the pair ID; it is not told all the same.
         self._redacted = _Redacted((self._id, password, self._id[-8:]))
         self._session: _Session | None = None
+        # Properties that were refused when they were asked for last.
+        self._refused: set[int] = set()
         # pyserial has no types.
         self._lock: Any = None
 
@@ -169,6 +212,7 @@ class RouteB:
             if self._detail:
                 logger.setLevel(logging.DEBUG)
         self._require_stick()
+        self._refused.clear()
         self._session = self._join()
 
     def close(self) -> None:
@@ -188,9 +232,14 @@ class RouteB:
                 logger.setLevel(logging.CRITICAL)
 
     def properties(self, codes: tuple[int, ...]) -> Mapping[int, bytes | None]:
-        """As RouteBLine says; properties that are refused together are asked one by one."""
+        """As RouteBLine says; properties that are refused together are asked one by one, now and later."""
         with self._well() as session:
-            found = _ask(session, codes)
+            # Together with what the meter has refused, none of them is answered.
+            found = _ask(session, tuple(code for code in codes if code not in self._refused))
+            for code in self._refused.intersection(codes):
+                found |= _ask(session, (code,))
+            self._refused -= set(codes)
+            self._refused |= {code for code, data in found.items() if data is None}
             for _ in range(_ANNOUNCEMENTS):
                 # momonga keeps for ever what nobody takes, and answers those that want it.
                 if session.get_notification(0) is None:
@@ -263,14 +312,29 @@ class RouteB:
                 _ = self._lock.in_waiting
         except LineError as gone:
             return gone
-        if isinstance(error, momonga.MomongaXmitTimeout):
-            what = "the session with the meter was lost and did not come back"
-        elif isinstance(error, momonga.MomongaNeedToReopen):
-            # Its text differs each time.
-            what = "the meter does not answer any more: joining it anew"
-        else:
-            what = f"{type(error).__name__}: {self._redacted.clean(str(error))}"
-        return LineError(f"{self._port}: {what}")
+        # momonga's own words are for its authors, and differ each time.
+        log.debug("%s: %s: %s", self._port, type(error).__name__, self._redacted.clean(str(error)))
+        said = next((text for kind, text in _TOLD if isinstance(error, kind)), _UNKNOWN)
+        return LineError(f"{self._port}: {said}")
+
+
+_ANEW = "unplug it for a moment and plug it in again"
+_UNKNOWN = f"the library momonga failed at the stick: {_ANEW}"
+# What the owner can do, by the error of momonga; the first that fits.
+_TOLD: tuple[tuple[type[Exception], str], ...] = (
+    (momonga.MomongaXmitTimeout, "the session with the meter was lost and did not come back"),
+    (momonga.MomongaNeedToReopen, "the meter does not answer any more: joining it anew"),
+    (
+        momonga.MomongaSkCommandExecutionFailure,
+        f"the stick refuses a command: is it a Wi-SUN stick for route B (BP35A1, BP35C2)? If so, {_ANEW}",
+    ),
+    (
+        momonga.MomongaResponseNotExpected,
+        "the meter's answer cannot be read; if it stays so, move the stick towards the meter",
+    ),
+    (momonga.MomongaConnectionFailure, f"the stick does not answer as a Wi-SUN stick does: {_ANEW}"),
+    (ValueError, "what the stick says is damaged: is it plugged in without a hub, is its cable sound?"),
+)
 
 
 @contextmanager
@@ -286,6 +350,8 @@ def _bounded(session: _Session, seconds: float) -> Iterator[None]:
 
 
 def _ask(session: _Session, codes: tuple[int, ...]) -> dict[int, bytes | None]:
+    if not codes:
+        return {}
     try:
         return session.data(codes)
     except momonga.MomongaResponseNotPossible:

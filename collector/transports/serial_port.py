@@ -66,6 +66,12 @@ def forget_unsent(opened: serial.SerialBase) -> None:
         opened.reset_output_buffer()
 
 
+def set_timeout(opened: serial.SerialBase, seconds: float) -> None:
+    """Let reads end after so many seconds; one by RFC 2217 keeps its own, for it would negotiate anew."""
+    if opened.timeout != seconds and not str(opened.port).startswith(_RFC2217):
+        opened.timeout = seconds
+
+
 @contextmanager
 def guarded(port: str) -> Iterator[None]:
     """Turn what the port raises inside into a LineError: the cable was pulled, or the tunnel ended."""

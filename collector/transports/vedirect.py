@@ -184,7 +184,7 @@ class VeDirectCable:
     ) -> None:
         self._port = port
         self._monotonic = monotonic
-        self._patience = patience
+        self._usual = self._patience = patience
         self._serial: _Port | None = None
         self._frames = Frames()
         self._asked = self._heard = float("-inf")
@@ -200,6 +200,10 @@ class VeDirectCable:
         if self._serial is not None:
             close_port(self._serial)
             self._serial = None
+
+    def hurry(self, seconds: float | None) -> None:
+        """As Hurries says."""
+        self._patience = self._usual if seconds is None else seconds
 
     def blocks(self) -> Sequence[Mapping[str, str]]:
         """At least one whole block, oldest first, none older than the last call or 1.5 s: text by label.

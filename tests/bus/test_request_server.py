@@ -12,7 +12,7 @@ from bus.commands import Code, Refused
 from bus.events import Message, Sent
 from bus.health import Journal
 from bus.request_server import MOST, PAGE, QUEUE, RequestServer, subscription
-from bus.requests import LARGEST, Listing, Part, Place, Progress, Wait, action
+from bus.requests import LARGEST, Action, Listing, Part, Place, Progress, Wait, action
 from bus.topics import Topics
 from tests.fake_bus import FakeBus, Published
 
@@ -357,3 +357,42 @@ def test_an_error_that_nobody_expected_is_answered_and_the_next_request_is_too(t
     assert "an error of this software" in refused["error"]["message"]
     assert teller.journal.counters["faults"] == 1
     assert teller.ask(to=2)["status"] == "ok"
+
+
+def test_an_answer_that_nobody_would_hear_is_given_up(teller: Teller) -> None:
+    closed: list[str] = []
+
+    def endless(name: str) -> Iterator[Part | Progress | Wait]:
+        try:
+            while True:
+                yield Progress(name)
+                yield Wait.WAIT
+        finally:
+            closed.append(name)
+
+    def made(name: str) -> Action:
+        return action(Count, lambda *_: Listing.whole(endless(name)), changes=name == "changing")
+
+    verbs = {name: made(name) for name in ("looking", "changing")}
+    teller.desk = RequestServer(
+        "teller", verbs, bus=teller.bus, topics=TOPICS, journal=teller.journal, wall=lambda: 1000
+    )
+    for verb, topic in (("looking", "one"), ("changing", "one"), ("looking", "two")):
+        teller.send(b"{}", verb, response_topic=f"camper/response/{topic}")
+    for _ in range(6):
+        teller.desk.work(1.0)
+    teller.desk.unheard("camper/response/nobody")
+    assert closed == []
+    teller.desk.unheard("camper/response/one")
+    assert closed == ["looking"]
+    assert teller.journal.counters["abandoned_requests"] == 1
+    teller.desk.unheard("camper/response/two")
+    assert closed == ["looking", "looking"]
+    assert teller.desk.busy, "what changes something goes on"
+
+
+def test_a_request_that_has_not_begun_is_kept_although_its_asker_was_away(teller: Teller) -> None:
+    teller.send(b"{}", response_topic="camper/response/me")
+    teller.desk.unheard("camper/response/me")
+    teller.desk.work(1.0)
+    assert [one.topic for one in teller.bus.published] == ["camper/response/me"]

@@ -151,6 +151,18 @@ def test_chips_are_shown_with_a_number_for_an_address(broker: Mosquitto, tmp_pat
     assert table["device"] == {"ads1115": {"kind": "ads1115", "bus": 1, "address": 0x48}}
 
 
+def test_nothing_is_said_with_what_was_tried(broker: Mosquitto, tmp_path: Path) -> None:
+    answer = {"status": "ok", "data": {"found": [], "tried": "asked 14 units; next: is the device on?"}}
+    with played(broker.port, "collector_serial", answer):
+        scan = command(broker.port, tmp_path, "modbus", "--port", "/dev/ttyUSB0")
+        out, _ = scan.communicate(timeout=60)
+    assert (scan.returncode, out) == (0, "Nothing answered.\nasked 14 units; next: is the device on?\n")
+    with played(broker.port, "collector_ble", {"status": "ok", "data": {"found": []}}):
+        scan = command(broker.port, tmp_path, "ble", "--json")
+        out, _ = scan.communicate(timeout=60)
+    assert "switch Instant Readout on" in json.loads(out)["tried"]
+
+
 def test_what_the_collector_refuses_is_said(broker: Mosquitto, tmp_path: Path) -> None:
     refusal = {"status": "error", "data": {}, "error": {"code": "busy", "message": "a scan is running"}}
     with played(broker.port, "collector_i2c", refusal):

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from zeroconf import ServiceInfo, Zeroconf
@@ -20,6 +22,7 @@ from zeroconf import ServiceInfo, Zeroconf
 from cli import lan, scan
 from cli.install import System
 from cli.lan import Found, browse, lines
+from cli.terminal import CommandError
 from collector.read import PATIENCE_S, Speaker, listen
 from tests import command
 from tests.emulators.modbus_tcp import ModbusServer, Unit
@@ -59,7 +62,7 @@ def never(port: str) -> Speaker:
 
 
 def shown(found: list[Found]) -> str:
-    return "\n".join(lines(found))
+    return "\n".join(lines(found, "Tried in vain."))
 
 
 def test_a_cable_that_speaks_is_named_with_lines_to_paste(machine: System) -> None:
@@ -194,7 +197,7 @@ def test_the_console_of_linux_is_left_alone(machine: System) -> None:
 
 
 def test_no_port_at_all(tmp_path: Path) -> None:
-    assert shown(scan.scan_serial(System(tmp_path), {}, never)) == "Nothing answered."
+    assert shown(scan.scan_serial(System(tmp_path), {}, never)) == "Nothing answered.\nTried in vain."
 
 
 class _Machine(System):
@@ -297,14 +300,14 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quiet")
 def test_a_modbus_server_is_found_by_its_port() -> None:
     with ModbusServer({1: Unit(holding={0: 7})}) as server:
-        found = lan.scan(LOCAL, {}, 0.1, ["127.0.0.1"], server.port)
+        found = lan.scan(LOCAL, {}, 0.1, ["127.0.0.1"], server.port, every_address=True)
         port = f"tcp://127.0.0.1:{server.port}"
         assert [one.port for one in found] == [port]
         assert f"# Next:\nboondock scan modbus --port {port}" in shown(found)
-        known = lan.scan(LOCAL, {"grid": {"port": port}}, 0.1, ["127.0.0.1"], server.port)
+        known = lan.scan(LOCAL, {"grid": {"port": port}}, 0.1, ["127.0.0.1"], server.port, every_address=True)
     assert "is grid" in shown(known)
     assert "Next" not in shown(known)
-    assert lan.scan(LOCAL, {}, 0.1, ["127.0.0.1"], server.port) == []
+    assert lan.scan(LOCAL, {}, 0.1, ["127.0.0.1"], server.port, every_address=True) == []
 
 
 @pytest.mark.parametrize(
@@ -336,10 +339,48 @@ def test_a_whole_network_of_silence_takes_seconds(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     began = time.monotonic()
-    assert lan.scan(_Machine(("wlan0", "192.168.1.7", 16)), {}, 0.1, ["127.0.0.1"]) == []
+    assert lan.scan(_Machine(("wlan0", "192.168.1.7", 16)), {}, 0.1, ["127.0.0.1"], every_address=True) == []
     assert {address for address, _ in asked} == {(f"192.168.1.{n}", 502) for n in range(1, 255)}
     assert max(timeout for _, timeout in asked) * len(asked) / 64 < 10
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.usefixtures("quiet")
+def test_addresses_are_tried_only_on_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "create_connection", _never)
+    assert lan.scan(_Machine(("wlan0", "192.168.1.7", 24)), {}, 0.1, ["127.0.0.1"]) == []
+
+
+def _never(*_: object, **_more: object) -> socket.socket:
+    raise AssertionError("nobody asked for it")
+
+
+def test_modbus_servers_of_the_network_are_asked_for_their_units(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = [Found(port=f"tcp://10.0.0.{n}", what="Modbus TCP", advice=f"next {n}") for n in (1, 2, 3)]
+    servers[1].configured = ["roof"]
+    shelly = Found(address="10.0.0.9:80", what="Shelly")
+    monkeypatch.setattr(lan, "scan", lambda *_, **__: [shelly, *servers])
+    asked: list[object] = []
+
+    def ask(_house: object, transport: str, params: Mapping[str, object]) -> scan._ScanReport:
+        asked.append((transport, params["port"]))
+        if params["port"] == "tcp://10.0.0.3":
+            raise CommandError("a scan is running (busy)")
+        return scan._ScanReport(
+            [Found(port="tcp://10.0.0.1", unit=126), Found(port="tcp://10.0.0.1", unit=3)]
+        )
+
+    monkeypatch.setattr(scan, "ask_collector", ask)
+    house: Any = SimpleNamespace(tables=lambda _: {})
+    found = scan.scan_lan(house, 1.0, every_address=False)
+    assert asked == [("tcp", "tcp://10.0.0.1"), ("tcp", "tcp://10.0.0.3")]
+    assert [(one.port, one.unit) for one in found] == [
+        *((None, None), ("tcp://10.0.0.1", 126), ("tcp://10.0.0.1", 3)),
+        *(("tcp://10.0.0.2", None), ("tcp://10.0.0.3", None)),
+    ]
+    assert "tcp://10.0.0.3 was not asked: a scan is running (busy)" in capsys.readouterr().err
 
 
 def test_the_command_lists_the_ports_of_this_machine(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from collector.device_store import SECRETS, shown
 from collector.devices import KINDS
 from collector.devices.description import Line, NoAnswerError, PolledKind
 from collector.form import MEANINGS, Forms, defaults_of
-from collector.scan import scan_of
+from collector.scan_modbus import scan_of
 from config.addresses import normal, wrong_address
 from config.model import Device, Publish, Settings
 from tests.clock import FakeTime

@@ -22,7 +22,9 @@ from collector.devices.description import (
     Row,
     Wire,
 )
-from collector.scan import I2cScan, ModbusScan, Read, Refusing
+from collector.scan import I2cScan, Refusing
+from collector.scan_modbus import ModbusScan
+from collector.survey import Read
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import Json, LineHouse
@@ -37,12 +39,14 @@ class Guess:
 
     kind: str
     profile: str | None = None
+    model: str | None = None
+    serial_number: str | None = None
 
 
 def by_first_register(read: Read) -> list[Guess]:
-    """A meter of the test's: its first input register names it."""
+    """A meter of the test's: its first input register is its serial number, too."""
     found = read(4, 0, 1)
-    return [] if found is None else [Guess("modbus", f"meter_{found[0]}")]
+    return [] if found is None else [Guess("meter", None, "M1", str(found[0]))]
 
 
 class ScriptedLine:
@@ -64,6 +68,13 @@ class ScriptedLine:
     def close(self) -> None:
         """Count it."""
         self.closed += 1
+
+    def rest(self, seconds: float) -> None:
+        """It needs no rest."""
+
+    def blocks(self) -> list[Mapping[str, str]]:
+        """Nothing comes by itself."""
+        raise NoAnswerError("nothing comes")
 
     def registers(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
         """Its number on function 4; silence on 3 for units from 100 on."""
@@ -130,34 +141,106 @@ def bus_of(
     )
 
 
-def test_units_are_found_with_what_they_may_be(tmp_path: Path, time: FakeTime) -> None:
+def test_units_are_found_with_what_they_are_read_as(tmp_path: Path, time: FakeTime) -> None:
     wire = ScriptedLine({2: 7, 3: BadRecordError("noise"), 5: RefusedError("illegal function"), 120: 9})
     house = bus_of(tmp_path, time, wire)
     steps, answer = house.scan(port=PORT, units="1-5", baudrates=[9600])
-    assert [(step["done"], step["of"], len(step["found"])) for step in steps] == [
-        (1, 5, 0),
-        (2, 5, 1),
-        (3, 5, 1),
-        (4, 5, 0),
-        (5, 5, 1),
-    ]
+    assert [step["done"] for step in steps] == [*range(1, 12), 11, 11, 11]
+    assert {step["of"] for step in steps} == {11}
+    told = [one["unit"] for step in steps for one in step["found"]]
+    assert told == [2, 5, 3], "those that can be read come first"
     found = {one["unit"]: one for one in answer["data"]["found"]}
     assert found[2] == {
         "port": PORT,
         "baudrate": 9600,
         "unit": 2,
-        "guesses": [{"kind": "modbus", "profile": "meter_7"}],
-        "proposals": [
-            {"kind": "modbus", "settings": {"profile": "meter_7", "port": PORT, "baudrate": 9600, "unit": 2}}
-        ],
+        "guesses": [{"kind": "meter", "profile": None, "model": "M1", "serial_number": "7"}],
+        "proposals": [{"kind": "meter", "settings": {"port": PORT, "baudrate": 9600, "unit": 2}}],
         "note": None,
         "configured": None,
     }
     assert "garbled" in found[3]["note"]
-    assert found[5]["guesses"] == []
+    assert (found[5]["guesses"], found[5]["proposals"]) == ([], [])
+    assert "lets nothing be read" in found[5]["note"]
+    assert "tried" not in answer["data"]
     _, answer = house.scan(port=PORT, units="120", baudrates=[9600])
-    assert answer["data"]["found"][0]["guesses"] == [{"kind": "modbus", "profile": "meter_9"}]
-    assert (wire.opened, wire.closed) == (2, 2), "the port is free again after each"
+    assert [one["unit"] for one in answer["data"]["found"]] == [120], "which is silent on function 3"
+    assert wire.opened == wire.closed, "the port is free again after each"
+
+
+def test_the_units_that_makers_use_are_asked_first(tmp_path: Path, time: FakeTime) -> None:
+    wire = ScriptedLine({})
+    bus_of(tmp_path, time, wire).scan(port=PORT, baudrates=[9600])
+    assert wire.asked[:14] == [*range(1, 11), 71, 126, 240, 247]
+    wire.asked.clear()
+    bus_of(tmp_path, time, wire).scan(port=PORT, units="1-247", baudrates=[9600])
+    assert wire.asked[:14] == [*range(1, 11), 71, 126, 240, 247]
+    assert sorted(wire.asked[:247]) == [*range(1, 248)]
+    wire.asked.clear()
+    bus_of(tmp_path, time, wire).scan(port=PORT, units="200-202,126", baudrates=[9600])
+    assert wire.asked[:4] == [126, 200, 201, 202]
+
+
+def test_nothing_says_what_was_tried_and_what_to_do(tmp_path: Path, time: FakeTime) -> None:
+    _, answer = bus_of(tmp_path, time, ScriptedLine({})).scan(port=PORT)
+    assert answer["data"]["found"] == []
+    assert answer["data"]["tried"] == (
+        "asked 14 units (1-10, 71, 126, 240, 247) on /dev/ttyRS485 at 9600 and 19200 and 115200 bit/s, and"
+        " listened for VE.Direct; next: is the device on, are A and B not exchanged, has it another baud"
+        " rate? With units 1-247 all are asked, which takes minutes"
+    )
+
+
+def test_what_the_product_does_not_read_is_not_proposed(
+    tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        f"{__name__}.by_first_register",
+        lambda _read: [Guess("epever_tracer"), Guess("modbus", "nobody"), Guess("nothing"), Guess("meter")],
+    )
+    (found,) = bus_of(tmp_path, time, ScriptedLine({4: 7})).scan(port=PORT, units="4", baudrates=[9600])[1][
+        "data"
+    ]["found"]
+    assert found["proposals"] == []
+    assert "no epever_tracer: " in found["note"]
+    assert "no nobody: profile" in found["note"]
+    assert "no nothing: there is no kind" in found["note"]
+    assert "meter" not in {one["kind"] for one in found["guesses"]}, "no more than three are tried"
+
+
+def test_a_device_with_no_value_at_all_is_not_proposed(
+    tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Meter, "poll", lambda *_: Decoded({"power": None}))
+    (found,) = bus_of(tmp_path, time, ScriptedLine({4: 7})).scan(port=PORT, units="4", baudrates=[9600])[1][
+        "data"
+    ]["found"]
+    assert (found["proposals"], found["note"]) == ([], "no meter: it gives no value")
+
+
+def test_one_device_that_answers_for_all_units_is_one(tmp_path: Path, time: FakeTime) -> None:
+    wire = ScriptedLine(dict.fromkeys(range(1, 248), 7))
+    (found,) = bus_of(tmp_path, time, wire).scan(port=PORT, baudrates=[9600])[1]["data"]["found"]
+    assert found["unit"] == 1
+    assert found["note"] == (
+        "one device, which answers as unit 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 71, 126, 240, 247; its maker uses 1"
+    )
+    assert wire.requests < 100
+
+
+def test_two_units_with_one_serial_number_are_one_device(tmp_path: Path, time: FakeTime) -> None:
+    wire = ScriptedLine({3: 7, 4: 8, 9: 7})
+    found = bus_of(tmp_path, time, wire).scan(port=PORT, baudrates=[9600])[1]["data"]["found"]
+    assert [(one["unit"], one["note"]) for one in found] == [
+        (3, "one device, which answers as unit 3, 9"),
+        (4, None),
+    ]
+
+
+def test_many_devices_of_one_model_stay_many(tmp_path: Path, time: FakeTime) -> None:
+    wire = ScriptedLine({unit: 1000 + unit for unit in range(1, 11)})
+    found = bus_of(tmp_path, time, wire).scan(port=PORT, units="1-10", baudrates=[9600])[1]["data"]["found"]
+    assert [one["unit"] for one in found] == [*range(1, 11)]
 
 
 def test_a_unit_that_is_silent_about_most_does_not_hold_up_its_line(
@@ -168,16 +251,23 @@ def test_a_unit_that_is_silent_about_most_does_not_hold_up_its_line(
     )
     wire = ScriptedLine({120: 9})
     _, answer = bus_of(tmp_path, time, wire).scan(port=PORT, units="120", baudrates=[9600])
-    assert answer["data"]["found"][0]["guesses"] == [{"kind": "None", "profile": None}]
+    assert [one["unit"] for one in answer["data"]["found"]] == [120]
     assert wire.requests < 10
 
 
-def test_a_free_port_is_tried_at_the_usual_speeds(tmp_path: Path, time: FakeTime) -> None:
+def test_a_free_port_is_tried_at_the_usual_speeds_until_something_answers(
+    tmp_path: Path, time: FakeTime
+) -> None:
     wire = ScriptedLine({1: 7})
     steps, answer = bus_of(tmp_path, time, wire).scan(port=PORT)
-    assert [one["baudrate"] for one in answer["data"]["found"]] == [9600, 19200, 115200]
-    assert [step["of"] for step in steps] == [30] * 30
-    assert wire.opened == wire.closed == 3
+    assert [one["baudrate"] for one in answer["data"]["found"]] == [9600]
+    assert {step["of"] for step in steps} == {1 + 3 * 2 * 14}
+    _, answer = bus_of(tmp_path, time, wire).scan(port=PORT, baudrates=[9600, 19200])
+    assert [one["baudrate"] for one in answer["data"]["found"]] == [9600, 19200], "those of the owner's all"
+    wire.units = {}
+    wire.opened = wire.closed = 0
+    bus_of(tmp_path, time, wire).scan(port=PORT)
+    assert wire.opened == wire.closed == 4, "to listen, and at three speeds"
 
 
 def test_a_device_on_the_bus_keeps_its_turns_and_its_speed(tmp_path: Path, time: FakeTime) -> None:
@@ -185,7 +275,7 @@ def test_a_device_on_the_bus_keeps_its_turns_and_its_speed(tmp_path: Path, time:
     house = bus_of(tmp_path, time, wire, {"meter": Device(kind="meter", port=PORT, unit=4, baudrate=19200)})
     house.rig.run(1)
     house.send("device_scan", b'{"port": "%s", "units": "1-6"}' % PORT.encode())
-    for _ in range(7):
+    for _ in range(15):
         house.rig.pass_(1.0)
     assert wire.asked.count(4) >= 5, wire.asked
     assert house.answers("device_scan")[-1]["data"]["found"] == [
@@ -193,13 +283,8 @@ def test_a_device_on_the_bus_keeps_its_turns_and_its_speed(tmp_path: Path, time:
             "port": PORT,
             "baudrate": 19200,
             "unit": 4,
-            "guesses": [{"kind": "modbus", "profile": "meter_7"}],
-            "proposals": [
-                {
-                    "kind": "modbus",
-                    "settings": {"profile": "meter_7", "port": PORT, "baudrate": 19200, "unit": 4},
-                }
-            ],
+            "guesses": [{"kind": "meter", "profile": None, "model": "M1", "serial_number": "7"}],
+            "proposals": [{"kind": "meter", "settings": {"port": PORT, "baudrate": 19200, "unit": 4}}],
             "note": None,
             "configured": "meter",
         }
@@ -232,6 +317,9 @@ def test_a_port_that_is_not_there_says_what_to_do_and_the_next_scan_may_come(
         ({"port": PORT, "units": "5-3"}, "units"),
         ({"port": PORT, "units": "1-248"}, "units"),
         ({"port": PORT, "units": "x"}, "units"),
+        ({"port": PORT, "units": "1-3,0"}, "units"),
+        ({"port": PORT, "units": "1,,2"}, "units"),
+        ({"port": PORT, "units": ",".join("1" * 17)}, "units"),
         ({"port": PORT, "baudrates": []}, "baudrates"),
         ({"port": PORT, "baudrates": [1]}, "baudrates"),
     ],
@@ -260,7 +348,7 @@ def test_a_real_port_is_scanned(tmp_path: Path, time: FakeTime, twin: Slave) -> 
     )
     _, answer = house.scan(port=str(twin.port), units="1-2", baudrates=[9600])
     assert [(one["unit"], one["guesses"]) for one in answer["data"]["found"]] == [
-        (1, [{"kind": "modbus", "profile": "meter_42"}])
+        (1, [{"kind": "meter", "profile": None, "model": "M1", "serial_number": "42"}])
     ]
 
 

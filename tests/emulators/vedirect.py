@@ -198,6 +198,13 @@ class Cable:
         with suppress(BlockingIOError):
             os.write(self._ours, data)
 
+    def received(self) -> bytes:
+        """What was sent to the device."""
+        try:
+            return os.read(self._ours, 4096)
+        except BlockingIOError:
+            return b""
+
     def pull(self) -> None:
         """The adapter is gone."""
         for end in (self._ours, self._theirs):

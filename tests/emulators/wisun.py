@@ -1,7 +1,8 @@
-"""A Wi-SUN stick (ROHM BP35C2, SKSTACK-IP) with a smart meter behind it, on a pseudo terminal.
+"""A Wi-SUN stick (SKSTACK-IP of three dialects) with a smart meter behind it, on a pseudo terminal.
 
-The stick's words are those of the SKSTACK-IP command reference; the meter answers ECHONET Lite frames (its
-specification, part 2) with the properties of class 0x0288 of the device objects' appendix.
+The stick's words are those of the SKSTACK-IP command references: of ROHM's BP35C2 (dual stack) and of its
+BP35A1 (single hop edition), which Tessera's RL7023 Stick-D/IPS speaks too. The meter answers ECHONET Lite
+frames (its specification, part 2) with the properties of class 0x0288 of the device objects' appendix.
 """
 
 import os
@@ -44,6 +45,8 @@ class Meter:
     # Half hours it has no count of, properties it does not have, days it does not remember.
     holes: set[datetime] = field(default_factory=set)
     lacking: set[int] = field(default_factory=set)
+    # Properties that it lists and does not give.
+    hidden: set[int] = field(default_factory=set)
     remembers: int = 99
     # Answers to be cut short, by property: to so many bytes.
     cut: dict[int, int] = field(default_factory=dict)
@@ -76,7 +79,7 @@ class Meter:
         return b""
 
     def _get(self, code: int) -> bytes | None:
-        if code in self.lacking:
+        if code in self.lacking | self.hidden:
             return None
         found = self._properties().get(code)
         data = found() if found is not None else None
@@ -125,17 +128,44 @@ def _dated(mark: datetime) -> bytes:
     return big(mark.year, 2) + bytes([mark.month, mark.day, mark.hour, mark.minute, mark.second])
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """What SKINFO ends with; whether commands and events have a side; registers that there are not."""
+
+    info: str
+    side: bool
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def tail(self) -> str:
+        """What follows the address of an event."""
+        return " 0" if self.side else ""
+
+
+# By stick. Of the RL7023 Stick-D/IPS only its refusal of SKSCAN is known: what SKINFO ends with is assumed.
+DIALECTS = {
+    "BP35C2": Dialect("0", side=True),
+    "BP35A1": Dialect("FFFE", side=False),
+    "RL7023 Stick-D/IPS": Dialect("0", side=False),
+    "RL7023 Stick-D/IPS with a short address": Dialect("8F2A", side=False, lacking=("SA2",)),
+    "BP35C2 that hides its side": Dialect("FFFE", side=True),
+}
+
+
 class Stick:
     """Speaks on `port`, a name that stays when the stick is unplugged and plugged in again."""
 
-    def __init__(self, folder: Path, meter: Meter) -> None:
+    def __init__(self, folder: Path, meter: Meter, dialect: Dialect = DIALECTS["BP35C2"]) -> None:
         self.meter = meter
+        self.dialect = dialect
         self.port = str(folder / "ttyUSB-wisun")
         self.commands: list[str] = []
+        self.scans: list[list[str]] = []
         self.sessions = 0
         # Faults: scans that hear nothing, replies lost on the air, a stick or a meter that says nothing.
         self.scan_misses = self.drops = 0
         self.mute = self.hangs_scanning = self.meter_is_off = self.refuses = False
+        self.refuses_to_scan = False
         self._secrets = {"SKSETRBID": "", "SKSETPWD": ""}
         self._lock = threading.Lock()
         self._master, self._slave = -1, -1
@@ -173,13 +203,17 @@ class Stick:
 
     def lose_session(self, *, comes_back: bool) -> None:
         """The session's time is over (EVENT 29); the stick renews it (25) or cannot (24)."""
-        self.say(f"EVENT 29 {METER} 0")
+        self._event("29")
         if comes_back:
-            self.say(f"EVENT 25 {METER} 0")
+            self._event("25")
 
     def end_session(self) -> None:
         """The meter asks to end the session (EVENT 26, then 27)."""
-        self.say(f"EVENT 26 {METER} 0", f"EVENT 27 {METER} 0")
+        self._event("26")
+        self._event("27")
+
+    def _event(self, number: str, address: str = METER, parameter: str = "") -> None:
+        self.say(f"EVENT {number} {address}{self.dialect.tail}{parameter}")
 
     def announce(self) -> None:
         """The meter announces its newest half hour by itself (INF), as meters do each 30 minutes."""
@@ -198,23 +232,33 @@ class Stick:
                 if command.strip() and not self.mute:
                     self._obey(command)
 
-    @staticmethod
-    def _complete(heard: bytes) -> int | None:
+    @property
+    def _words(self) -> int:
+        """How many words stand before the data of SKSENDTO."""
+        return 7 if self.dialect.side else 6
+
+    def _complete(self, heard: bytes) -> int | None:
         """How many bytes the first command has, if it is all there."""
         if heard.startswith(b"SKSENDTO "):
-            head = heard.split(b" ", 7)
-            if len(head) < 8:
+            head = heard.split(b" ", self._words)
+            if len(head) <= self._words:
                 return None
-            length = sum(len(part) + 1 for part in head[:7]) + int(head[6], 16)
+            if len(size := head[self._words - 1]) != 4:
+                # Of the other dialect: what follows is no command either.
+                return len(heard)
+            length = sum(len(part) + 1 for part in head[:-1]) + int(size, 16)
             return length if len(heard) >= length else None
         ends = [at for at in (heard.find(b"\r"), heard.find(b"\n")) if at >= 0]
         return min(ends) + 1 if ends else None
 
     def _obey(self, command: bytes) -> None:
         if command.startswith(b"SKSENDTO "):
-            head = command.split(b" ", 7)
+            head = command.split(b" ", self._words)
             self.commands.append("SKSENDTO")
-            self._send(head[7])
+            if len(head[self._words - 1]) == 4:
+                self._send(head[self._words])
+            else:
+                self.say("FAIL ER05")
             return
         words = command.decode(errors="replace").split()
         self.commands.append(words[0])
@@ -224,15 +268,15 @@ class Stick:
         answers: dict[str, Callable[[list[str]], None]] = {
             "ROPT": lambda _: self._plain(b"OK 01\r"),
             "SKVER": lambda _: self.say("EVER 1.5.2", "OK"),
-            "SKINFO": lambda _: self.say(f"EINFO {STICK} 001D129100000001 21 FFFF 0", "OK"),
+            "SKINFO": lambda _: self.say(f"EINFO {STICK} 001D129100000001 21 FFFF {self.dialect.info}", "OK"),
             "SKRESET": lambda _: self.say("OK"),
-            "SKSREG": lambda _: self.say("OK"),
+            "SKSREG": lambda words: self.say("FAIL ER06" if words[1] in self.dialect.lacking else "OK"),
             "SKSETRBID": self._take_secret,
             "SKSETPWD": self._take_secret,
-            "SKSCAN": lambda _: self._scan(),
+            "SKSCAN": self._scan,
             "SKLL64": lambda _: self.say(METER),
             "SKJOIN": lambda _: self._join(),
-            "SKTERM": lambda _: self.say("OK", f"EVENT 27 {METER} 0"),
+            "SKTERM": lambda _: self._terminate(),
         }
         if words[0] in answers:
             answers[words[0]](words)
@@ -248,26 +292,41 @@ class Stick:
         self._secrets[words[0]] = words[-1]
         self.say("OK" if fits else "FAIL ER06")
 
-    def _scan(self) -> None:
+    def _scan(self, words: list[str]) -> None:
+        self.scans.append(words[1:])
+        if self.refuses_to_scan or len(words) != (5 if self.dialect.side else 4):
+            self.say("FAIL ER05")
+            return
         self.say("OK")
         if self.hangs_scanning:
             return
         # The meter answers only who knows the end of its ID.
+        listens = int(words[2], 16) >> 0x21 - 33 & 1
         if self.scan_misses > 0 or self.meter_is_off or self._secrets["SKSETRBID"][-8:] != RBID[-8:]:
             self.scan_misses -= 1
-        else:
-            self.say(f"EVENT 20 {METER} 0", "EPANDESC", "  Channel:21", "  Channel Page:09", "  Pan ID:8888")
-            self.say(f"  Addr:{MAC}", "  LQI:E1", "  Side:0", f"  PairID:{RBID[-8:]}")
-        self.say(f"EVENT 22 {STICK} 0")
+        elif listens:
+            self._event("20")
+            self.say(
+                "EPANDESC", "  Channel:21", "  Channel Page:09", "  Pan ID:8888", f"  Addr:{MAC}", "  LQI:E1"
+            )
+            self.say(*["  Side:0"] * self.dialect.side, f"  PairID:{RBID[-8:]}")
+        self._event("22", STICK)
 
     def _join(self) -> None:
         known = self._secrets == {"SKSETRBID": RBID, "SKSETPWD": PASSWORD}
         joined = known and not self.refuses and not self.meter_is_off
         self.sessions += joined
-        self.say("OK", f"EVENT 21 {METER} 0 00", f"EVENT {25 if joined else 24} {METER} 0")
+        self.say("OK")
+        self._event("21", parameter=" 00")
+        self._event("25" if joined else "24")
+
+    def _terminate(self) -> None:
+        self.say("OK")
+        self._event("27")
 
     def _send(self, frame: bytes) -> None:
-        self.say(f"EVENT 21 {METER} 0 00", "OK")
+        self._event("21", parameter=" 00")
+        self.say("OK")
         answer = None if self.meter_is_off else self.meter.answer(frame)
         if self.drops > 0:
             self.drops -= 1
@@ -276,4 +335,6 @@ class Stick:
 
     def _hear(self, frame: bytes) -> None:
         data = frame.hex().upper()
-        self.say(f"ERXUDP {METER} {STICK} 0E1A 0E1A {MAC} 7E 1 0 {len(frame):04X} {data}")
+        # Only the dual stack tells how well it heard, and on which side.
+        how = "7E 1 0" if self.dialect.side else "1"
+        self.say(f"ERXUDP {METER} {STICK} 0E1A 0E1A {MAC} {how} {len(frame):04X} {data}")

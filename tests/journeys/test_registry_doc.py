@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from collector import scan
+from collector import scan, scan_modbus
 from collector.device_store import SECRETS
 from tests.client import Client
 from tests.emulators import victron
@@ -16,8 +16,8 @@ from tests.journeys.house import COMPANY, ROOT, House
 from tests.page_lines import Json, Page, run, shape
 
 PAGE = Page(ROOT / "docs" / "registry.md")
-PLACES = {"collector_serial": scan.FoundUnit, "collector_i2c": scan.Chip}
-ASKED = {"collector_serial": scan.AskUnits, "collector_i2c": scan.AskBus}
+PLACES = {"collector_serial": scan_modbus.FoundUnit, "collector_i2c": scan.Chip}
+ASKED = {"collector_serial": scan_modbus.AskUnits, "collector_i2c": scan.AskBus}
 SETTINGS = """
 [device.mppt]
 kind = "victron_solar_charger"

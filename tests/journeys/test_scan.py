@@ -64,3 +64,24 @@ def scan(house: House, port: str, units: str, *more: str) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_scan_ends_when_whoever_asked_for_it_is_killed(tmp_path: Path) -> None:
+    with Slave({1: Tracer.simulated()}) as bus, House(tmp_path, "") as house:
+        (tmp_path / "boondock.toml").write_text('[collector]\nrun = ["serial"]\n')
+        house.start(SERVICE)
+        first = scan(house, bus.port, "1-247", "--baudrate", "115200")
+        house.client.wait(lambda m: b'"status":"progress"' in m.payload)
+        # Whoever listens to everything would hear the answer.
+        house.client.close()
+        first.kill()
+        first.wait(10)
+        second = {}
+        for _ in range(20):
+            process = scan(house, bus.port, "1", "--baudrate", "115200")
+            out, _ = process.communicate(timeout=60)
+            second = {"out": out, "code": process.returncode}
+            if process.returncode == 0:
+                break
+        assert second["code"] == 0, "the port was free long before 247 units were asked"
+        assert "epever_tracer" in str(second["out"])

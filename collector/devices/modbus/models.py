@@ -60,6 +60,24 @@ class Guess:
     serial_number: str | None = None
 
 
+# Units that makers give their devices, by a word in what the device or its profile is called; others have 1.
+_UNITS = {
+    "kostal": 71,
+    "goodwe": 247,
+    "sunspec sma": 126,
+    "modbus sma": 3,
+    "fronius": 1,
+    "huawei": 1,
+    "solaredge": 1,
+}
+
+
+def usual_unit(kind: str, profile: str | None, model: str | None) -> int:
+    """Return the unit that the maker of a device gives it."""
+    words = " ".join(filter(None, (kind, profile, model))).lower()
+    return next((unit for word, unit in _UNITS.items() if word in words), 1)
+
+
 def guesses(read: Read) -> list[Guess]:
     """Guess what the unit may be, the surest first; empty: it answers, but like nothing we know."""
     asked: dict[tuple[int, int, int], tuple[int, ...] | None] = {}
