@@ -193,7 +193,7 @@ def scan(
     *,
     every_address: bool = False,
 ) -> list[Found]:
-    """Listen for announcements, ask for data loggers; if wanted, try the Modbus port of every address around."""
+    """Listen for announcements, ask for data loggers; if wanted, try the Modbus port of all addresses around."""
     known = _configured(devices)
     progress = Progress()
     try:

@@ -19,7 +19,7 @@ from collector.devices.description import (
 )
 from collector.polling import LineVerb, PollingSource
 from collector.schedule import Cadence, Reporter
-from config.addresses import NETWORK, spelt
+from config.addresses import spelt
 from config.model import Device
 
 MOST = 200
