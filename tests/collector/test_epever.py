@@ -285,6 +285,21 @@ def test_ratings_and_settings_are_read_at_first_and_then_hourly(wire: Wire) -> N
     assert said.values["load_mode"] == "light"
 
 
+@pytest.mark.parametrize(
+    ("itself", "voltage"), [((1298, 314, 4075, 0), 12.98), ((0, 0, 0, 0), 13.03), (None, 13.03)]
+)
+def test_the_battery_itself_counts_where_a_model_tells_it(
+    wire: Wire, itself: tuple[int, ...] | None, voltage: float
+) -> None:
+    # Registers of an XTRA3210N G3: eliasweingaertner/epever-ble, test_reader.py.
+    wire.tracer.input[0x3104] = 1303
+    if itself is not None:
+        wire.tracer.input |= dict(enumerate(itself, 0x3108))
+    said = wire.poll()
+    assert said.values["voltage"] == voltage
+    assert "voltage" not in said.unknown
+
+
 def test_what_it_refuses_is_asked_for_ever_less_often(wire: Wire) -> None:
     asked = []
     for minute in range(150):

@@ -42,7 +42,7 @@ FAULTS = (
         "wrong_unit",
         "wrong_function",
     ),
-    *("short", "stale", "split", "slow", "hangup", *EXCEPTIONS),
+    *("short", "stale", "split", "slow", "hangup", "wrong_address", "wrong_value", "only_echo", *EXCEPTIONS),
 )
 # A "slow" answer comes in pieces of so many bytes, as fast as 9600 baud are.
 _PIECE = 16
@@ -298,6 +298,13 @@ class Slave:
         os.write(self._master, answer)
 
 
+def _other(answer: bytes, place: int) -> bytes:
+    """The answer with another byte there, in a frame that is whole."""
+    return sealed(
+        answer[:place] + bytes(byte ^ 1 for byte in answer[place : place + 1]) + answer[place + 1 : -2]
+    )
+
+
 def _spoilt(fault: str, request: bytes, answer: bytes) -> bytes:
     spoilt = {
         "crc": answer[:-1] + bytes([answer[-1] ^ 0x55]),
@@ -305,6 +312,10 @@ def _spoilt(fault: str, request: bytes, answer: bytes) -> bytes:
         "echo": request + answer,
         "noise": b"\x00\xff" + answer,
         "garbage": bytes(255 - byte for byte in answer),
+        "only_echo": request,
+        # Of the answer to a write.
+        "wrong_address": _other(answer, 3),
+        "wrong_value": _other(answer, 5),
         "wrong_unit": sealed(bytes([answer[0] % 247 + 1]) + answer[1:-2]),
         "wrong_function": sealed(bytes([answer[0], answer[1] ^ 0x07]) + answer[2:-2]),
         # One register less than asked for, in a frame that is whole.

@@ -25,6 +25,8 @@ SIZES: Mapping[str, int] = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i
 """Registers of each type; a str has its own count."""
 # A float32 carries no more digits than these; beyond them decimals are invented by the conversion.
 F32_DIGITS = 7
+# Beyond are SunSpec's "not implemented", and powers of ten nobody means.
+POWERS = range(-10, 11)
 # A float of a command is so far from its decimal number at most.
 _NOISE = Decimal("1e-6")
 
@@ -50,7 +52,10 @@ def raw_bounds(kind: str) -> tuple[int, int] | None:
 
 
 def as_words(kind: str, raw: Decimal, *, little: bool) -> tuple[int, ...]:
-    """Return the registers that say a number, as `number` reads them. Raises ValueError if they cannot."""
+    """Return the registers that say a number, as `number` reads them.
+
+    Raises ValueError or OverflowError if they cannot.
+    """
     size = SIZES[kind]
     if kind == "f32":
         (whole,) = struct.unpack(">I", struct.pack(">f", float(raw)))

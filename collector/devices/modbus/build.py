@@ -33,6 +33,7 @@ from collector.devices.rows import SERIAL_NUMBER
 
 def build(content: Mapping[str, object]) -> Profile:
     """Make the profile in a parsed TOML file (numbers with a point as Decimal). Raises ProfileError."""
+    _require_finite(content, "")
     try:
         profile = msgspec.convert(content, Profile, builtin_types=(Decimal,))
     except msgspec.ValidationError as error:
@@ -49,6 +50,18 @@ def build(content: Mapping[str, object]) -> Profile:
         mark.others = _by_number(mark.others)
     profile.rows()
     return profile
+
+
+def _require_finite(content: object, where: str) -> None:
+    """Raise ProfileError for a number that TOML has and no register: nan, inf."""
+    if isinstance(content, Mapping):
+        for key, one in content.items():
+            _require_finite(one, f"{where}.{key}" if where else str(key))
+    elif isinstance(content, list):
+        for place, one in enumerate(content, 1):
+            _require_finite(one, f"{where}[{_called(one, place)}]")
+    elif isinstance(content, Decimal) and not content.is_finite():
+        raise ProfileError(where, f"it is {content}", "a number of digits")
 
 
 def _inside(profile: Profile) -> Iterator[tuple[Together, Value]]:
@@ -128,8 +141,6 @@ def _unknown(profile: Profile) -> Iterator[Wrong]:
         numbers = [one for one, other in values.items() if _is_number(other)]
         if nominal is not None and nominal.id not in numbers:
             yield f"values[{entity}].write.nominal.id", f"it is {nominal.id!r}", ", ".join(numbers)
-        if nominal is not None and not 0 < nominal.at <= nominal.most:
-            yield f"values[{entity}].write.nominal", "at is 0, or above most", "at above 0, at most as most"
 
 
 def _is_number(value: Value) -> bool:
@@ -167,6 +178,9 @@ def _unranged(value: Value, write: Writing, where: str) -> Iterator[Wrong]:
     if write.range is None or write.range[0] >= write.range[1]:
         wrong = "it is missing" if write.range is None else f"it is {', '.join(map(str, write.range))}"
         yield f"{where}.range", wrong, "the least and the largest number, such as [9, 17]"
+        return
+    if write.nominal is not None and not 0 < write.nominal.at <= write.nominal.most:
+        yield f"{where}.nominal.at", f"it is {write.nominal.at}", "a number above 0, at most as large as most"
         return
     finest = max(value.digits, Decimal(1).scaleb(-_decimals(value, where)))
     for key, one in (("step", write.step or value.digits), ("range", write.range[0] - value.offset)):

@@ -26,6 +26,7 @@ from collector.devices.description import (
 )
 from collector.devices.description import Value as Known
 from collector.devices.modbus import (
+    POWERS,
     SIZES,
     BlockReader,
     Request,
@@ -54,8 +55,6 @@ from config.model import Device
 
 # No quantity in these units is larger; a float of noise may be.
 _LARGEST = 10**18
-# SunSpec's "not implemented", and powers of ten nobody means.
-_POWERS = range(-10, 11)
 _MEANT = "is the profile, or the kind, the right one for this model?"
 
 
@@ -125,7 +124,7 @@ def _quantity(value: Value, raw: Exact, registers: _Registers, rows: Rows) -> fl
     scale, entity = value.scale, rows[value.id].entity
     if value.scale_register is not None:
         power = number("i16", registers.at(value.scale_register), little=False)
-        if power is None or power not in _POWERS:
+        if power is None or power not in POWERS:
             return None
         scale = Decimal(scale).scaleb(int(power))
     if value.direction is not None:

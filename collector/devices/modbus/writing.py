@@ -6,7 +6,7 @@ from decimal import Decimal
 from bus.commands import Switch, Wanted
 from bus.messages import ON
 from collector.devices.description import ModbusLine, Rows, UnfitError, Values
-from collector.devices.modbus import as_words, number
+from collector.devices.modbus import POWERS, as_words, number
 from collector.devices.modbus.profile import BIT_FUNCTIONS, Block, Together, Value, as_list
 
 KEPT = "kept"
@@ -146,7 +146,7 @@ class Target:
         raw = self._code(wanted) if isinstance(wanted, str) else self._raw(wanted, words)
         try:
             return as_words(self.value.type, raw, little=little)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UnfitError(f"value {wanted}: the register of the device cannot hold it") from error
 
     def _code(self, word: str) -> Decimal:
@@ -161,5 +161,8 @@ class Target:
         scale = Decimal(self.value.scale)
         if self.value.scale_register is not None:
             place = self.value.scale_register - self.read.address
-            scale = scale.scaleb(int(number("i16", (words[place],), little=False) or 0))
+            power = int(number("i16", (words[place],), little=False) or 0)
+            if power not in POWERS:
+                raise UnfitError(f"value {wanted:g}: the device does not say how its register counts")
+            scale = scale.scaleb(power)
         return (Decimal(str(wanted)) - self.value.offset) / scale
