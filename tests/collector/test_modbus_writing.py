@@ -321,7 +321,7 @@ def test_only_the_rules_of_the_value_itself_are_looked_at() -> None:
     [
         (12, 20.1, "value 20.1: allowed is 10 to 20 where system is 12"),
         (24, 19.9, "value 19.9: allowed is 20 to 40 where system is 24"),
-        (0, 20.1, "value 20.1: allowed is 10 to 20 where system is 12"),
+        (0, 15.0, "value 15: the device does not say its system, which sets the range"),
     ],
 )
 def test_a_range_goes_with_its_nominal_value(system: int, wanted: float, told: str) -> None:

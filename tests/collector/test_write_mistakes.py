@@ -1,4 +1,4 @@
-"""What is wrong with a `write` or a `[[together]]` of a profile is told with its place and what is allowed."""
+"""What is wrong with a `write` or a `[[together]]` of a profile is told with its place."""
 
 import re
 from collections.abc import Callable

@@ -82,15 +82,23 @@ class Target:
         return all(not (one ^ other) & mask for one, other, mask in pairs)
 
     def check_range(self, wanted: Wanted, nominal: float | None) -> None:
-        """Raise UnfitError for a number that the device is not made for; `nominal` is what it says it is."""
+        """Raise UnfitError for a number that the device is not made for.
+
+        `nominal` is what it says of that, None if it says nothing.
+        """
         write = self.value.write
         if write is None or write.nominal is None or isinstance(wanted, str):
             return
-        known = Decimal(str(nominal)) if nominal is not None and nominal > 0 else write.nominal.at
-        least, most = write.limits(known) or (wanted, wanted)
+        hangs_on = write.nominal.id
+        if nominal is None or nominal <= 0:
+            raise UnfitError(
+                f"value {wanted:g}: the device does not say its {hangs_on}, which sets the range"
+            )
+        least, most = write.limits(Decimal(str(nominal))) or (wanted, wanted)
         if not least <= wanted <= most:
-            where = f"where {write.nominal.id} is {known:f}"
-            raise UnfitError(f"value {wanted:g}: allowed is {least:g} to {most:g} {where}")
+            raise UnfitError(
+                f"value {wanted:g}: allowed is {least:g} to {most:g} where {hangs_on} is {nominal:g}"
+            )
 
     def check_order(self, values: Values, rows: Rows) -> None:
         """Raise UnfitError if the value, as it should become, is not in order with others."""
