@@ -176,8 +176,8 @@ def test_both_words_of_32_bits_come_in_one_request(block: Block) -> None:
         (0x331B, (0xFDA8, 0xFFFF), {"current": -6.0}),
         (0x331B, (2000, 0), {"current": 20.0}),
         (0x331B, (0, 0xFFFF), {"current": None}),
-        (0x310C, (0, 0, 0, 0, 0xFC18, 0xF060, 2500), {"battery_temperature": -10.0, "temperature": -40.0}),
-        (0x310C, (0, 0, 0, 0, 0x8000), {"battery_temperature": None}),
+        (0x3110, (0xFC18, 0xF060, 2500), {"battery_temperature": -10.0, "temperature": -40.0}),
+        (0x3110, (0x8000,), {"battery_temperature": None}),
         (0x311A, (0,), {"soc": 0}),
         (0x311A, (100,), {"soc": 100}),
         (0x311A, (101,), {"soc": None}),
@@ -325,14 +325,24 @@ def test_a_required_block_that_is_refused_fails_the_poll(wire: Wire) -> None:
 
 
 def test_silence_about_what_it_never_told_is_no_failure_but_about_what_it_did_is(wire: Wire) -> None:
-    # 0x3202 is the eighth request.
-    wire.slave.faults += [""] * 7 + ["silent"]
+    # 0x3202 is the tenth request.
+    wire.slave.faults += [""] * 9 + ["silent"]
     assert wire.poll(0.0).values["output_short"] is None
-    wire.slave.faults += [""] * 6 + ["silent"]
+    wire.slave.faults += [""] * 8 + ["silent"]
     with pytest.raises(NoAnswerError):
         wire.poll(60.0)
     assert wire.poll(120.0).values["pv_energy_total"] == 2780
     assert 0x9000 in wire.addresses, "after a failure nothing of before counts"
+
+
+@pytest.mark.parametrize(
+    ("lacks", "entity"),
+    [(0x310C, "load_power"), (0x3111, "temperature"), (0x311A, "soc"), (0x3201, "charge_state")],
+)
+def test_a_model_without_one_of_its_blocks_is_read_all_the_same(wire: Wire, lacks: int, entity: str) -> None:
+    del wire.tracer.input[lacks]
+    said = wire.poll().values
+    assert (said["voltage"], said[entity], said["boost_voltage"]) == (12.96, None, 14.4)
 
 
 def test_a_lost_line_fails_the_poll(wire: Wire) -> None:

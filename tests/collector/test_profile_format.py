@@ -172,6 +172,17 @@ def test_a_profile_of_ones_own_is_checked_without_a_house(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (78, "", said)
 
 
+def test_a_check_names_the_settings_of_the_example(tmp_path: Path) -> None:
+    file = tmp_path / "example.toml"
+    file.write_text(code(PAGE, "toml", "[profile]"), encoding="utf-8")
+    said = boondock("check", "--profile", str(file)).stdout
+    assert (
+        "  limit  Power limit  W  (a setting 0 to 3000: it obeys commands with allow_write = true)\n" in said
+    )
+    assert "  mode  Mode  (a setting: it obeys" in said
+    assert "  relay  Relay\n" in said
+
+
 def test_a_profile_of_ones_own_is_read_at_the_device_itself(tmp_path: Path) -> None:
     words = {0x100 + n: word for n, word in enumerate((2301, 4998, 0xFFEC, 1, 0x86A0))}
     serial = dict(enumerate(ascii_words("M1-0042", 4), 0x20))
