@@ -121,6 +121,16 @@ def test_a_write_that_went_wrong_is_told_and_sent_once(
     assert line.registers(3, 3, 100, 1) == ((5 if done else 1000),)
 
 
+def test_a_write_leaves_the_pause_that_its_gateway_needs(server: HostileServer) -> None:
+    slept: list[float] = []
+    line = ModbusTcp(HOST, server.port, timeout=QUICK, sleep=slept.append)
+    line.rest(10)
+    line.registers(3, 3, 100, 1)
+    line.write_registers(3, 6, 100, (5,))
+    line.close()
+    assert slept == [pytest.approx(10, abs=1)]
+
+
 def test_a_write_on_a_connection_that_was_closed_meanwhile_is_not_repeated_blindly(
     server: HostileServer, line: ModbusTcp
 ) -> None:

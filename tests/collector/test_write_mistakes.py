@@ -1,12 +1,18 @@
 """What is wrong with a `write` or a `[[together]]` of a profile is told with its place."""
 
 import re
+import tomllib
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from collector.devices.modbus.build import build
 from collector.devices.modbus.profile import ProfileError
-from tests.collector.test_modbus_writing import TOGETHER, built
+from tests.collector.test_modbus_writing import HEAD, TOGETHER, built
+from tests.rounds import rounds
 
 BLOCK = """
 [[block]]
@@ -71,6 +77,13 @@ OPTIONS = 'options = { 0 = "off", 1 = "on" }, '
         ),
         (lambda: wrong(f"range = [nan, 5], {KEPT}"), "write.range[1]: it is NaN"),
         (lambda: wrong(f"range = [0, inf], {KEPT}"), "write.range[2]: it is Infinity"),
+        (lambda: wrong(f"range = [0, 1{'0' * 400}], {KEPT}"), "write.range[2]: it is 1000"),
+        (
+            lambda: wrong(f"range = [1e30, 2e30], {KEPT}"),
+            "write.range[1]: it is 1E+30; allowed: a number up to",
+        ),
+        (lambda: wrong(f"{RANGE}, {KEPT}, step = 1{'0' * 400}", "f32"), "write.step: it is 1000"),
+        (lambda: wrong(f"{RANGE}, {KEPT}", more="scale = 1e-30, "), "scale: it is 1E-30"),
         (lambda: wrong(f"{RANGE}, {KEPT}, steps = 1"), "write.steps: there is no such key"),
         (lambda: wrong(KEPT, "bit", function=1, more="command = {}, "), "there is a command, too"),
     ],
@@ -94,3 +107,43 @@ def test_what_is_wrong_with_a_write_is_told_with_its_place(said: Callable[[], st
 def test_what_is_wrong_with_a_group_is_told_with_its_place(old: str, new: str, told: str) -> None:
     with pytest.raises(ProfileError, match=re.escape(told)):
         built(TOGETHER.replace(old, new))
+
+
+_ODD = ("0", "0.1", "-0.5", "1e400", "1e-400", "1e30", "-1e-30", "NaN", "sNaN", "Infinity", "-Infinity")
+# One odd number is enough to be refused: most must be good, so that the others are looked at.
+_NUMBERS = st.sampled_from([*[0, 1, 10, 20] * 10, 70_000, -1, 10**30, 10**400, *map(Decimal, _ODD)])
+_ANYTHING = st.one_of(
+    _NUMBERS, st.sampled_from(["", "a", "10"]), st.booleans(), st.lists(_NUMBERS, max_size=3)
+)
+_RANGES = st.lists(_NUMBERS, min_size=2, max_size=2)
+_NOMINAL = st.fixed_dictionaries(
+    {"id": st.sampled_from(["system", "high", "?"]), "at": _NUMBERS, "most": _NUMBERS}
+)
+_WRITE = st.fixed_dictionaries(
+    {"restart": st.just("kept"), "range": _RANGES},
+    optional={
+        "step": _ANYTHING,
+        "every": _ANYTHING,
+        "nominal": _NOMINAL,
+        "function": st.sampled_from([5, 6, 16, 3]),
+        "only_when": st.sampled_from(["high", "?", ""]),
+    },
+)
+_WORDS = st.lists(st.sampled_from(["high", "middle", "low", "system", ">", ">=", "<", "?"]), max_size=5)
+_ORDER = st.lists(_WORDS.map(" ".join), max_size=2)
+
+
+@settings(max_examples=rounds(300, 3000))
+@given(st.data())
+def test_whatever_a_write_says_is_taken_or_refused_with_its_place(data: st.DataObject) -> None:
+    content = tomllib.loads(HEAD + TOGETHER, parse_float=Decimal)
+    content["together"][0] |= {"write": data.draw(_WRITE), "order": data.draw(_ORDER)}
+    value = content["block"][0]["values"][0]
+    value["scale"] = data.draw(st.one_of(_NUMBERS, st.just(Decimal("0.1"))))
+    value["write"] = data.draw(_WRITE)
+    wrong = None
+    try:
+        build(content)
+    except ProfileError as error:
+        wrong = error
+    assert wrong is None or (wrong.where and wrong.allowed)

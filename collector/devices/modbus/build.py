@@ -52,16 +52,29 @@ def build(content: Mapping[str, object]) -> Profile:
     return profile
 
 
+# Beyond what 64 bits say, and finer than any scale.
+_LARGEST, _DECIMALS = Decimal("1e20"), 18
+
+
 def _require_finite(content: object, where: str) -> None:
-    """Raise ProfileError for a number that TOML has and no register: nan, inf."""
+    """Raise ProfileError for a number that TOML has and no register: nan, inf, 1e400."""
     if isinstance(content, Mapping):
         for key, one in content.items():
             _require_finite(one, f"{where}.{key}" if where else str(key))
     elif isinstance(content, list):
         for place, one in enumerate(content, 1):
             _require_finite(one, f"{where}[{_called(one, place)}]")
-    elif isinstance(content, Decimal) and not content.is_finite():
-        raise ProfileError(where, f"it is {content}", "a number of digits")
+    elif isinstance(content, int | Decimal) and not _is_meant(Decimal(content)):
+        raise ProfileError(
+            where,
+            f"it is {str(content)[:20]}",
+            f"a number up to {_LARGEST:g}, of at most {_DECIMALS} decimals",
+        )
+
+
+def _is_meant(number: Decimal) -> bool:
+    decimals = number.as_tuple().exponent
+    return isinstance(decimals, int) and decimals >= -_DECIMALS and abs(number) <= _LARGEST
 
 
 def _inside(profile: Profile) -> Iterator[tuple[Together, Value]]:
