@@ -323,7 +323,7 @@ def _component(of: _Of, key: str, entity: Entity) -> Component:
         "value_template": f"{{{{ {value} }}}}",
     }
     if entity.diagnostic:
-        component["entity_category"] = "diagnostic"
+        component["entity_category"] = "config" if entity.command else "diagnostic"
     if (icon := _icon(name, entity)) is not None:
         component["icon"] = icon
     if name == _SENSOR:

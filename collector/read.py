@@ -18,6 +18,7 @@ from collector.devices.description import (
     Line,
     LineError,
     NoAnswerError,
+    Row,
     SettingError,
     VeDirectLine,
 )
@@ -152,9 +153,18 @@ def describe_profile(profile: str) -> list[str]:
         raise ConfigError(
             [Mistake(profile, "", error.wrong.removeprefix(f"{profile}: "), error.allowed)]
         ) from error
-    entities = {entity: row.entity for entity, row in found.rows().items()}
-    lines = [f"{profile}: good. {found.about.title}, {len(found.blocks)} requests, {len(entities)} entities"]
-    return lines + [f"  {key}  {one.name}  {one.unit or ''}".rstrip() for key, one in entities.items()]
+    rows = found.rows()
+    head = f"{profile}: good. {found.about.title}, {len(found.blocks)} requests, {len(rows)} entities"
+    return [head, *(f"  {_described(key, row)}" for key, row in rows.items())]
+
+
+def _described(entity: str, row: Row) -> str:
+    one = row.entity
+    line = f"{entity}  {one.name}  {one.unit or ''}".rstrip()
+    if row.write is None:
+        return line
+    numbers = "" if one.range is None else f" {one.range[0]:g} to {one.range[1]:g}"
+    return f"{line}  (a setting{numbers}: it obeys commands with allow_write = true)"
 
 
 # A whole block after the first checksum: a device sends one each second.

@@ -21,8 +21,8 @@ from bus.request_server import RequestServer
 from bus.requests import Action
 from bus.topics import HOME_ASSISTANT, BadTopicError, Topics, Verb
 from collector.device import Owned, Readings
-from collector.devices.description import Decoded
-from collector.polling import Switched
+from collector.devices.description import Decoded, NotObeyedError, RefusedError, UnfitError
+from collector.polling import Failure, Switched
 
 log = logging.getLogger(__name__)
 
@@ -177,12 +177,13 @@ class Switching:
         key, order = (event.device, ticket.entity), ticket.order
         if order is None:
             self._turning.discard(key)
+        values = event.why.values if isinstance(event.why, NotObeyedError) else event.values
+        if device is not None and values:
+            self._readings.said(device, Decoded(values), self._readings.clock.monotonic(), at_once=True)
         if event.why is not None:
-            self._failed(key, order, str(event.why))
+            self._failed(key, order, event.why)
             return
-        actual = event.values.get(ticket.entity)
-        if device is not None:
-            self._readings.said(device, Decoded(event.values), self._readings.clock.monotonic(), at_once=True)
+        actual = values.get(ticket.entity)
         if order is not None and order.command.for_s is not None and actual == ON:
             self._timers.set(key, self._readings.clock.monotonic() + order.command.for_s)
         else:
@@ -192,14 +193,19 @@ class Switching:
         else:
             self._commands.done(order)
 
-    def _failed(self, key: tuple[str, str], order: Order | None, why: str) -> None:
+    def _failed(self, key: tuple[str, str], order: Order | None, why: Failure) -> None:
+        if isinstance(why, RefusedError) and not isinstance(why, NotObeyedError):
+            # Nothing was written.
+            self._written.pop(key, None)
         if order is None:
             # Its time is up and it must go off: again until it does.
             log.warning("%s.%s: not turned off: %s", *key, why)
             self._timers.set(key, self._readings.clock.monotonic() + _RETRY_S)
             return
-        # It may have obeyed all the same.
-        self._commands.refuse(order, Refused(Code.HARDWARE, why), known=False)
+        code = Code.LIMIT if isinstance(why, UnfitError) else Code.HARDWARE
+        # It may have obeyed all the same, unless it says what it is now.
+        known = isinstance(why, NotObeyedError | UnfitError)
+        self._commands.refuse(order, Refused(code, str(why)), known=known)
 
     def pending(self, device_id: str) -> str | None:
         """Return an entity of the device that is on for a time and has still to be turned off."""

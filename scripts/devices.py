@@ -45,6 +45,11 @@ Devices that are asked also have `every` (seconds), `cron` (a crontab line inste
 
 Signs: current into the battery is positive, import from the grid is positive, solar power is never
 negative.
+
+A *setting* is kept by the device itself, such as a charge voltage. It is only read, unless the table of the
+device has `allow_write = true`. Then it obeys commands, as a number, a select or a switch: its range, how
+often it may be written, and what it is after the device had no supply stand in the tables below. Write a
+setting only if you know what the maker of the battery allows. Each answer has the value that was read back.
 """
 _WORDS = {Tested.TWIN: "twin", Tested.CAPTURE: "capture", Tested.VECTORS: "vectors"}
 
@@ -132,7 +137,11 @@ def _notes(row: Row) -> str:
     notes = ["ON or OFF"] if entity.boolean else []
     if entity.options:
         notes.append(", ".join(entity.options))
-    if entity.command:
+    if row.write is not None:
+        numbers = "" if entity.range is None else f" {entity.range[0]:g} to {entity.range[1]:g}"
+        pace = f", once in {row.write.every:g} s" if row.write.every else ""
+        notes.append(f"setting{numbers}{pace}; without supply: {row.write.restart}")
+    elif entity.command:
         notes.append("obeys commands")
     if row.optional:
         notes.append("where the device has it")

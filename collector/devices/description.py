@@ -41,7 +41,13 @@ class ModbusLine(Line, Protocol):
         """`count` bits in one request; function 1 (coils) or 2 (discrete inputs)."""
 
     def write_coil(self, unit: int, address: int, *, on: bool) -> None:
-        """Set one coil (function 5)."""
+        """Set one coil (function 5); the answer must repeat it.
+
+        Sent once: NoAnswerError and BadRecordError leave open whether the unit did it.
+        """
+
+    def write_registers(self, unit: int, function: int, address: int, words: Sequence[int]) -> None:
+        """Write one register by function 6, or 1 to 123 by function 16; raises as `write_coil` does."""
 
 
 @runtime_checkable
@@ -200,6 +206,18 @@ class AbsentError(NoAnswerError):
 
 class RefusedError(DecodeError):
     """The device answered that it does not have this, or does not do it now; the text says what."""
+
+
+class UnfitError(RefusedError):
+    """A command does not fit what the device is set to: nothing was written; the text says what would fit."""
+
+
+class NotObeyedError(RefusedError):
+    """The device took a command and reads back another value, which is in `values`."""
+
+    def __init__(self, text: str, values: Values) -> None:
+        super().__init__(text)
+        self.values = values
 
 
 class LineError(Exception):

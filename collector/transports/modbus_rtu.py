@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -20,8 +20,6 @@ from collector.transports.serial_port import (
 
 log = logging.getLogger(__name__)
 
-# Unit, function, address, count, check: what we send always has this length.
-_REQUEST_BYTES = 8
 # Unit, function with its highest bit set, code, check: Modbus Application Protocol V1.1b3, 7.
 _REFUSAL_BYTES = 5
 _REFUSED = 0x80
@@ -72,11 +70,11 @@ class RtuPort:
 
     def read(self, size: int) -> bytes:
         """Read the answer, `size` bytes unless the unit refuses, falls silent or is too slow."""
-        self._deadline = self._asked + self.timeout + (_REQUEST_BYTES + size) * _BITS / self.baudrate
+        self._deadline = self._asked + self.timeout + (len(self._request) + size) * _BITS / self.baudrate
         head = self._heard(_REFUSAL_BYTES)
         # A unit repeats a write as its answer: there an echo is believed only if reads were echoed before.
-        if head == self._request[:_REFUSAL_BYTES] and (self._echoes or self._request[1] != _WRITE_COIL):
-            head += self._heard(_REQUEST_BYTES - _REFUSAL_BYTES)
+        if head == self._request[:_REFUSAL_BYTES] and (self._echoes or self._request[1] not in _WRITES):
+            head += self._heard(len(self._request) - _REFUSAL_BYTES)
             self._echoes = head == self._request
             if self._echoes:
                 head = self._heard(_REFUSAL_BYTES)
@@ -120,7 +118,7 @@ _TIMEOUT_S = 1.0
 _LATEST_S = 10.0
 # A line that speaks on for so many time-outs is not a Modbus line.
 _LONGEST_QUIETING = 5
-_WRITE_COIL = 5
+_WRITE_COIL, _WRITE_ONE, _WRITE_SEVERAL = _WRITES = 5, 6, 16
 
 
 class ModbusRtu:
@@ -185,6 +183,17 @@ class ModbusRtu:
     def write_coil(self, unit: int, address: int, *, on: bool) -> None:
         """Set a coil by function 5. Raises DecodeError or LineError."""
         self._ask(unit, _WRITE_COIL, lambda instrument: instrument.write_bit(address, int(on), _WRITE_COIL))
+
+    def write_registers(self, unit: int, function: int, address: int, words: Sequence[int]) -> None:
+        """Write one register by function 6 or several by 16. Raises DecodeError or LineError."""
+
+        def write(instrument: minimalmodbus.Instrument) -> None:
+            if function == _WRITE_ONE:
+                instrument.write_register(address, words[0], functioncode=_WRITE_ONE)
+            else:
+                instrument.write_registers(address, list(words))
+
+        self._ask(unit, function, write)
 
     def _ask(self, unit: int, function: int, ask: Ask[T]) -> T:
         now = self._monotonic()

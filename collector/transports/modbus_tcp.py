@@ -5,7 +5,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from collector.devices.description import (
@@ -43,6 +43,7 @@ _ABSENCES = {
     11: "the gateway gets no answer from it (exception 11): is the unit right, is it switched on?",
 }
 _ABSENT = (b"\x0a", b"\x0b")
+_WRITE_COIL, _WRITE_SEVERAL = 5, 16
 _ON, _OFF = 0xFF00, 0x0000
 # Units by which a device that needs no gateway is asked: one may answer as the other (Guide, 4.4.1.4).
 _OWN_GATEWAY = {0, 0xFF}
@@ -131,8 +132,23 @@ class ModbusTcp:
 
     def write_coil(self, unit: int, address: int, *, on: bool) -> None:
         """Set one coil (function 5)."""
-        echo = struct.pack(">HH", address, _ON if on else _OFF)
-        self._require(unit, self._ask(unit, b"\x05" + echo) == echo, "a coil")
+        self._write(unit, struct.pack(">BHH", _WRITE_COIL, address, _ON if on else _OFF))
+
+    def write_registers(self, unit: int, function: int, address: int, words: Sequence[int]) -> None:
+        """Write one register (function 6) or several (function 16)."""
+        several = function == _WRITE_SEVERAL
+        head = struct.pack(">BHH", function, address, len(words) if several else words[0])
+        self._write(unit, head, struct.pack(f">B{len(words)}H", 2 * len(words), *words) if several else b"")
+
+    def _write(self, unit: int, head: bytes, data: bytes = b"") -> None:
+        """Send a request that must not be repeated blindly; its `head` is its answer."""
+        try:
+            answer = self._exchange(unit, head + data)
+        except (_ClosedError, _SilentError) as error:
+            # An answer that comes later must be no answer to the next question.
+            self.close()
+            raise NoAnswerError(str(error)) from error
+        self._require(unit, answer == head[1:], f"function {head[0]}, to write,")
 
     def _ask(self, unit: int, request: bytes) -> bytes:
         """Return the data behind the function code; try twice where the first may fail for no reason."""

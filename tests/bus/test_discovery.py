@@ -158,6 +158,12 @@ def test_the_whole_payload_of_a_device() -> None:
         ),
         (Entity(name="x", unit="Ah", state_class="measurement"), "sensor", {"unit_of_measurement": "Ah"}),
         (Entity(name="x", diagnostic=True), "sensor", {"entity_category": "diagnostic"}),
+        # What can be changed is configuration there.
+        (
+            Entity(name="x", diagnostic=True, command=True, range=(0, 1)),
+            "number",
+            {"entity_category": "config"},
+        ),
     ],
 )
 def test_an_entity_becomes_its_platform(entity: Entity, platform: str, has: dict[str, object]) -> None:

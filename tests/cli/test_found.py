@@ -93,6 +93,7 @@ def test_an_output_is_switched_and_its_answer_awaited(demo: Demo) -> None:
         (("relay", "ON"), "'relay' is no entity; allowed is DEVICE.ENTITY such as relay.pump"),
         (("Relay.Pump", "ON"), "is not an id"),
         (("smartshunt.voltage", "1"), "(not_found)"),
+        (("epever.boost_voltage", "14.2"), "allow_write = true of epever allows it (denied)"),
         (("relay.pump", "ON", "--for", "soon"), "'soon' is no length of time; allowed: 90"),
     ],
 )

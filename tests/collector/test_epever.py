@@ -145,14 +145,14 @@ def test_every_row_is_told_and_nothing_else(wire: Wire) -> None:
     assert wire.poll().values.keys() == ROWS.keys()
 
 
-def test_no_request_but_the_one_it_lacks_spans_a_hole_of_the_real_one(wire: Wire) -> None:
+def test_no_request_but_those_it_lacks_spans_a_hole_of_the_real_one(wire: Wire) -> None:
     tables = {1: wire.tracer.coils, 2: wire.tracer.discrete, 3: wire.tracer.holding, 4: wire.tracer.input}
     refused = [
         block.address
         for block in BLOCKS.values()
         if any(block.address + place not in tables[block.function] for place in range(block.count))
     ]
-    assert refused == [0x3202]
+    assert refused == [0x3108, 0x3202]
 
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=lambda block: f"{block.address:#x}")
@@ -176,8 +176,8 @@ def test_both_words_of_32_bits_come_in_one_request(block: Block) -> None:
         (0x331B, (0xFDA8, 0xFFFF), {"current": -6.0}),
         (0x331B, (2000, 0), {"current": 20.0}),
         (0x331B, (0, 0xFFFF), {"current": None}),
-        (0x310C, (0, 0, 0, 0, 0xFC18, 0xF060, 2500), {"battery_temperature": -10.0, "temperature": -40.0}),
-        (0x310C, (0, 0, 0, 0, 0x8000), {"battery_temperature": None}),
+        (0x3110, (0xFC18, 0xF060, 2500), {"battery_temperature": -10.0, "temperature": -40.0}),
+        (0x3110, (0x8000,), {"battery_temperature": None}),
         (0x311A, (0,), {"soc": 0}),
         (0x311A, (100,), {"soc": 100}),
         (0x311A, (101,), {"soc": None}),
@@ -285,6 +285,21 @@ def test_ratings_and_settings_are_read_at_first_and_then_hourly(wire: Wire) -> N
     assert said.values["load_mode"] == "light"
 
 
+@pytest.mark.parametrize(
+    ("itself", "voltage"), [((1298, 314, 4075, 0), 12.98), ((0, 0, 0, 0), 13.03), (None, 13.03)]
+)
+def test_the_battery_itself_counts_where_a_model_tells_it(
+    wire: Wire, itself: tuple[int, ...] | None, voltage: float
+) -> None:
+    # Registers of an XTRA3210N G3: eliasweingaertner/epever-ble, test_reader.py.
+    wire.tracer.input[0x3104] = 1303
+    if itself is not None:
+        wire.tracer.input |= dict(enumerate(itself, 0x3108))
+    said = wire.poll()
+    assert said.values["voltage"] == voltage
+    assert "voltage" not in said.unknown
+
+
 def test_what_it_refuses_is_asked_for_ever_less_often(wire: Wire) -> None:
     asked = []
     for minute in range(150):
@@ -310,14 +325,24 @@ def test_a_required_block_that_is_refused_fails_the_poll(wire: Wire) -> None:
 
 
 def test_silence_about_what_it_never_told_is_no_failure_but_about_what_it_did_is(wire: Wire) -> None:
-    # 0x3202 is the eighth request.
-    wire.slave.faults += [""] * 7 + ["silent"]
+    # 0x3202 is the tenth request.
+    wire.slave.faults += [""] * 9 + ["silent"]
     assert wire.poll(0.0).values["output_short"] is None
-    wire.slave.faults += [""] * 6 + ["silent"]
+    wire.slave.faults += [""] * 8 + ["silent"]
     with pytest.raises(NoAnswerError):
         wire.poll(60.0)
     assert wire.poll(120.0).values["pv_energy_total"] == 2780
     assert 0x9000 in wire.addresses, "after a failure nothing of before counts"
+
+
+@pytest.mark.parametrize(
+    ("lacks", "entity"),
+    [(0x310C, "load_power"), (0x3111, "temperature"), (0x311A, "soc"), (0x3201, "charge_state")],
+)
+def test_a_model_without_one_of_its_blocks_is_read_all_the_same(wire: Wire, lacks: int, entity: str) -> None:
+    del wire.tracer.input[lacks]
+    said = wire.poll().values
+    assert (said["voltage"], said[entity], said["boost_voltage"]) == (12.96, None, 14.4)
 
 
 def test_a_lost_line_fails_the_poll(wire: Wire) -> None:

@@ -1,6 +1,7 @@
 """Every shipped profile against registers written from its sources; and what a wrong profile is told."""
 
 import tomllib
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -64,8 +65,14 @@ class Registers:
         return tuple(bool(word) for word in self.registers(unit, function, address, count))
 
     def write_coil(self, unit: int, address: int, *, on: bool) -> None:
-        """No profile writes."""
-        raise NotImplementedError
+        """Set a coil."""
+        self.asked.append((unit, 5, address, on))
+        self.tables[1][address] = int(on)
+
+    def write_registers(self, unit: int, function: int, address: int, words: Sequence[int]) -> None:
+        """Set registers."""
+        self.asked.append((unit, function, address, len(words)))
+        self.tables[3] |= dict(enumerate(words, address))
 
     def read(self, function: int, address: int, count: int) -> tuple[int, ...] | None:
         """As a scan asks."""

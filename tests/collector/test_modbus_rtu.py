@@ -78,6 +78,89 @@ def test_a_coil_is_written(slave: Slave, line: ModbusRtu) -> None:
     assert slave.units[1].coils[3] == 0
 
 
+@pytest.mark.parametrize(
+    ("function", "address", "words"), [(6, 1, (0xFFFE,)), (16, 1, (7,)), (16, 0, (1, 0, 0xFFFF))]
+)
+def test_registers_are_written(
+    slave: Slave, line: ModbusRtu, function: int, address: int, words: tuple[int, ...]
+) -> None:
+    line.write_registers(1, function, address, words)
+    assert [slave.units[1].holding[address + n] for n in range(len(words))] == [*words]
+    assert slave.requests[-1].function == function
+
+
+def test_the_most_registers_of_one_write_are_written(slave: Slave, line: ModbusRtu) -> None:
+    slave.units[1].holding |= dict.fromkeys(range(500, 623), 0)
+    line.write_registers(1, 16, 500, range(123))
+    assert [slave.units[1].holding[n] for n in range(500, 623)] == [*range(123)]
+
+
+def write(line: ModbusRtu, function: int) -> None:
+    line.write_registers(1, function, 0, (5,) if function == 6 else (5, 6, 7))
+
+
+@pytest.mark.parametrize("function", [6, 16])
+@pytest.mark.parametrize(
+    ("fault", "raises", "done"),
+    [
+        ("deaf", (NoAnswerError, "unit 1 does not answer"), False),
+        ("silent", (NoAnswerError, "unit 1 does not answer"), True),
+        ("busy", (NoAnswerError, "unit 1 is busy"), False),
+        ("illegal", (RefusedError, "illegal data address"), False),
+        ("illegal_value", (RefusedError, "illegal data value"), False),
+        ("failure", (RefusedError, "device failure"), False),
+        ("crc", (BadRecordError, "damaged"), True),
+        ("truncate", (BadRecordError, "damaged"), True),
+        ("wrong_unit", (BadRecordError, "damaged"), True),
+        ("wrong_function", (BadRecordError, "damaged"), True),
+        ("wrong_address", (BadRecordError, "damaged"), True),
+        ("wrong_value", (BadRecordError, "damaged"), True),
+    ],
+)
+def test_a_write_that_went_wrong_is_told_and_sent_once(
+    slave: Slave,
+    line: ModbusRtu,
+    function: int,
+    fault: str,
+    raises: tuple[type[Exception], str],
+    *,
+    done: bool,
+) -> None:
+    slave.faults.append(fault)
+    with pytest.raises(raises[0], match=raises[1]):
+        write(line, function)
+    assert [one.function for one in slave.requests] == [function]
+    assert line.registers(1, 3, 0, 1) == ((5 if done else 11),)
+
+
+@pytest.mark.parametrize("function", [6, 16])
+def test_a_late_answer_to_a_write_is_no_answer_to_the_next(
+    slave: Slave, line: ModbusRtu, function: int
+) -> None:
+    slave.faults.append("late")
+    with pytest.raises(NoAnswerError):
+        write(line, function)
+    assert line.registers(1, 3, 0, 2) == ((5, 12) if function == 6 else (5, 6))
+    slave.faults.append("illegal_value")
+    with pytest.raises(RefusedError):
+        write(line, function)
+
+
+@pytest.mark.parametrize("function", [6, 16])
+def test_an_echo_of_a_write_is_not_its_answer(slave: Slave, line: ModbusRtu, function: int) -> None:
+    slave.faults += ["echo"] * 3
+    assert line.registers(1, 3, 0, 1) == (11,)
+    write(line, function)
+    assert line.registers(1, 3, 0, 1) == (5,)
+
+
+def test_the_echo_of_a_unit_that_is_not_there_is_not_believed(slave: Slave, line: ModbusRtu) -> None:
+    slave.faults += ["echo", "only_echo"]
+    line.registers(1, 3, 0, 1)
+    with pytest.raises(NoAnswerError):
+        write(line, 6)
+
+
 def test_units_of_one_line_are_told_apart(line: ModbusRtu) -> None:
     assert line.registers(2, 4, 0x3100, 1) == (22,)
     assert line.registers(1, 4, 0x3100, 1) == (0x3100,)

@@ -32,7 +32,13 @@ def line(server: HostileServer) -> Iterator[ModbusTcp]:
 def theirs() -> Iterator[ModbusTcp]:
     units = {
         1: Unit(
-            holding={100: 1, 101: 0xFFFF, 102: 0x8000, **{n: n for n in range(1000, 1125)}},
+            holding={
+                100: 1,
+                101: 0xFFFF,
+                102: 0x8000,
+                **{n: n for n in range(1000, 1125)},
+                **dict.fromkeys(range(2000, 2123), 0),
+            },
             input={5: 42},
             coils={n: n % 3 == 0 for n in range(19)},
         ),
@@ -66,6 +72,73 @@ def test_bits_and_a_coil_as_pymodbus_serves_them(theirs: ModbusTcp) -> None:
     assert theirs.bits(1, 1, 1, 1) == (True,)
     theirs.write_coil(1, 1, on=False)
     assert theirs.bits(1, 1, 1, 1) == (False,)
+
+
+@pytest.mark.parametrize(
+    ("function", "address", "words"), [(6, 2001, (0xFFFE,)), (16, 2001, (7,)), (16, 2000, tuple(range(123)))]
+)
+def test_registers_are_written_as_pymodbus_takes_them(
+    theirs: ModbusTcp, function: int, address: int, words: tuple[int, ...]
+) -> None:
+    theirs.write_registers(1, function, address, words)
+    assert theirs.registers(1, 3, address, len(words)) == words
+
+
+def test_a_write_to_what_is_not_there_is_refused_in_words(theirs: ModbusTcp) -> None:
+    with pytest.raises(RefusedError, match=r"unit 1 .*no such address \(exception 2\)"):
+        theirs.write_registers(1, 16, 102, (1, 2))
+
+
+@pytest.mark.parametrize("function", [6, 16])
+@pytest.mark.parametrize(
+    ("fault", "raises", "done"),
+    [
+        ("deaf", (NoAnswerError, "does not answer"), False),
+        ("silent", (NoAnswerError, "does not answer"), True),
+        ("closed", (NoAnswerError, "closed the connection"), True),
+        ("half", (NoAnswerError, "closed the connection"), True),
+        ("busy", (NoAnswerError, "busy"), False),
+        ("wrong_unit", (BadRecordError, "unit 4 answered for unit 3"), True),
+        ("wrong_function", (BadRecordError, "another question"), True),
+        ("wrong_count", (BadRecordError, "function {}, to write, wrongly"), True),
+        ("garbage", (BadRecordError, "not Modbus TCP"), False),
+    ],
+)
+def test_a_write_that_went_wrong_is_told_and_sent_once(
+    server: HostileServer,
+    line: ModbusTcp,
+    function: int,
+    fault: str,
+    raises: tuple[type[Exception], str],
+    *,
+    done: bool,
+) -> None:
+    line.registers(3, 3, 100, 1)
+    server.faults = [fault]
+    with pytest.raises(raises[0], match=raises[1].format(function)):
+        line.write_registers(3, function, 100, (5,) if function == 6 else (5, 6))
+    assert [request[7] for request in server.requests] == [3, function]
+    assert line.registers(3, 3, 100, 1) == ((5 if done else 1000),)
+
+
+def test_a_write_leaves_the_pause_that_its_gateway_needs(server: HostileServer) -> None:
+    slept: list[float] = []
+    line = ModbusTcp(HOST, server.port, timeout=QUICK, sleep=slept.append)
+    line.rest(10)
+    line.registers(3, 3, 100, 1)
+    line.write_registers(3, 6, 100, (5,))
+    line.close()
+    assert slept == [pytest.approx(10, abs=1)]
+
+
+def test_a_write_on_a_connection_that_was_closed_meanwhile_is_not_repeated_blindly(
+    server: HostileServer, line: ModbusTcp
+) -> None:
+    line.registers(3, 3, 100, 1)
+    server.hang_up()
+    with pytest.raises(NoAnswerError, match="closed the connection"):
+        line.write_registers(3, 6, 100, (5,))
+    assert line.registers(3, 3, 100, 1) == (1000,)
 
 
 def test_what_a_unit_does_not_have_is_refused_in_words(theirs: ModbusTcp) -> None:
@@ -177,7 +250,7 @@ def test_a_device_that_is_its_own_gateway_is_unit_0_or_255(unit: int) -> None:
 def test_a_dongle_that_loses_the_first_request_of_a_connection_is_asked_twice(
     server: HostileServer, line: ModbusTcp
 ) -> None:
-    server.always = "deaf"
+    server.always = "deaf to the first"
     assert line.registers(3, 3, 100, 1) == (1000,)
     assert (server.connections, len(server.requests)) == (1, 2)
 

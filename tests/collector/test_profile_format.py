@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from bus.commands import Switch
+from collector.devices.description import RefusedError, UnfitError, Write
 from collector.devices.modbus import profile as format_
 from collector.devices.modbus.build import allowed, build
 from collector.devices.modbus.device import ModbusDevice
@@ -33,6 +34,9 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "A value of a block": format_.Value,
     "A direction": format_.Direction,
     "A command": format_.Command,
+    "A write": format_.Writing,
+    "A nominal value": format_.Nominal,
+    "[[together]]": format_.Together,
     "[[product]]": format_.Product,
 }
 
@@ -71,21 +75,12 @@ def test_every_table_of_the_format_has_its_section() -> None:
     assert keys == set(re.findall(r"\[+(\w+)\]", " ".join(SECTIONS)))
 
 
-class Obeying(Registers):
-    """Its coils obey."""
-
-    def write_coil(self, unit: int, address: int, *, on: bool) -> None:
-        """Set a coil."""
-        self.asked.append((unit, 5, address, on))
-        self.tables[1][address] = int(on)
-
-
 def test_the_example_of_the_page_reads_and_switches() -> None:
     profile = build(tomllib.loads(code(PAGE, "toml", "[profile]"), parse_float=Decimal))
-    line = Obeying(
+    line = Registers(
         {
             1: {0: (0,)},
-            3: {0x20: ascii_words("M1-0042", 4)},
+            3: {0x20: ascii_words("M1-0042", 4), 0x200: (0, 3000, 2600, 2000)},
             4: {0x100: (2301, 0xFF38, 0xFFFF, 0xFFEC, 1, 0x86A0, 1, 0b1000)},
         }
     )
@@ -98,10 +93,29 @@ def test_the_example_of_the_page_reads_and_switches() -> None:
         "status": "measuring",
         "alarm": "ON",
         "relay": "OFF",
+        "mode": "automatic",
+        "limit": 3000,
+        "high": 260.0,
+        "low": 200.0,
         "serial_number": "M1-0042",
     }
     assert device.rows["relay"].entity.command
     assert device.switch(line, "relay", Switch.TOGGLE) == {"relay": "ON"}
+    with pytest.raises(RefusedError, match="the power limit obeys commands only in mode manual"):
+        device.switch(line, "limit", 500)
+    assert device.switch(line, "mode", "manual") == {"mode": "manual"}
+    assert device.switch(line, "limit", 500) == {"limit": 500}
+    with pytest.raises(
+        UnfitError, match=r"High voltage \(199.9\) must be above Low voltage \(200\): change low"
+    ):
+        device.switch(line, "high", 199.9)
+    line.asked.clear()
+    assert device.switch(line, "high", 250.5) == {"high": 250.5, "low": 200.0}
+    assert (1, 16, 0x202, 2) in line.asked
+    writes = {key: row.write for key, row in device.rows.items() if row.write is not None}
+    assert writes == {"mode": Write(60, "kept"), "limit": Write(5, "no limit")} | dict.fromkeys(
+        ("high", "low"), Write(60, "kept")
+    )
 
 
 def test_contributing_adds_a_meter_with_two_files() -> None:
@@ -156,6 +170,17 @@ def test_a_profile_of_ones_own_is_checked_without_a_house(tmp_path: Path) -> Non
     done = boondock("check", "--profile", mine(tmp_path, wrong=True))
     said = f"{file}: block[meter].count: it is 500; allowed: a whole number from 1 to 125\n"
     assert (done.returncode, done.stdout, done.stderr) == (78, "", said)
+
+
+def test_a_check_names_the_settings_of_the_example(tmp_path: Path) -> None:
+    file = tmp_path / "example.toml"
+    file.write_text(code(PAGE, "toml", "[profile]"), encoding="utf-8")
+    said = boondock("check", "--profile", str(file)).stdout
+    assert (
+        "  limit  Power limit  W  (a setting 0 to 3000: it obeys commands with allow_write = true)\n" in said
+    )
+    assert "  mode  Mode  (a setting: it obeys" in said
+    assert "  relay  Relay\n" in said
 
 
 def test_a_profile_of_ones_own_is_read_at_the_device_itself(tmp_path: Path) -> None:

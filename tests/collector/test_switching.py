@@ -114,13 +114,20 @@ def test_an_entity_that_was_switched_off_takes_no_command(bus: Slave, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("fault", "text"),
-    [("silent", "does not answer"), ("illegal", "refuses"), ("hangup", "was lost"), ("crc", "damaged")],
+    ("faults", "text"),
+    [
+        (["deaf", "", "deaf"], "does not answer"),
+        (["illegal"], "refuses"),
+        (["hangup"], "was lost"),
+        (["deaf", "crc"], "damaged"),
+    ],
 )
-def test_a_device_that_does_not_obey_is_a_hardware_error(bus: Slave, rig: Rig, fault: str, text: str) -> None:
+def test_a_device_that_does_not_obey_is_a_hardware_error(
+    bus: Slave, rig: Rig, faults: list[str], text: str
+) -> None:
     before = len(rig.said("epever"))
-    # The mode is read first, then the coil is written.
-    bus.faults += ["", fault]
+    # The mode is read first, then the coil is written, read back, and written again.
+    bus.faults += ["", *faults]
     rig.set("epever", "load", "OFF")
     (result,) = rig.results("epever", "load")
     assert (result["status"], result["code"], result["actual"]) == ("error", "hardware", None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from tests.emulators.modbus_rtu import Tables
+from tests.emulators.modbus_rtu import DEVICE_FAILURE, ILLEGAL_FUNCTION, WRITE_REGISTERS, Tables
 
 # The kinds that are read from it.
 TWINS = ("epever_tracer",)
@@ -18,6 +18,14 @@ CAPTURE = Path(__file__).parents[1] / "captures" / "epever_tracer2215bn.json"
 LOAD_COIL = 0x0002
 LOAD_MODE = 0x903D
 NO_CHARGING, FLOAT, BOOST, EQUALIZATION = range(4)
+BATTERY_TYPE, USER = 0x9000, 0
+VOLTAGES = range(0x9003, 0x900F)
+# The manual of the Tracer-AN, rules A to E for the battery type "user": by register, the first is above.
+_ABOVE = (
+    *((0x9003, 0x9004), (0x9003, 0x9005), (0x9008, 0x9009)),
+    *((0x9009, 0x900A), (0x900A, 0x900D), (0x900B, 0x900C)),
+)
+_NOT_BELOW = ((0x9004, 0x9006), (0x9006, 0x9007), (0x9007, 0x9008), (0x900D, 0x900E), (0x900C, 0x900E))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +48,8 @@ class Tracer(Tables):
     weather: Weather = field(default_factory=Weather)
     # Set: the load output does not follow its coil, as after an overload.
     stuck: bool = False
+    # By register: what it keeps in place of what is written.
+    own_mind: dict[int, int] = field(default_factory=dict)
     _joules: dict[int, float] = field(default_factory=dict)
 
     @classmethod
@@ -65,6 +75,27 @@ class Tracer(Tables):
             return
         self.coils[address] = on
         self.show(self.weather)
+
+    def write_registers(self, function: int, values: Mapping[int, int]) -> int:
+        """Take settings by function 16; the voltages all in one, for the battery type user, and in order."""
+        if function != WRITE_REGISTERS:
+            return ILLEGAL_FUNCTION
+        if values.keys() & {*VOLTAGES} and (
+            values.keys() != {*VOLTAGES} or self.holding[BATTERY_TYPE] != USER or not self._in_order(values)
+        ):
+            return DEVICE_FAILURE
+        self.holding |= values
+        self.holding |= {one: kept for one, kept in self.own_mind.items() if one in values}
+        self.show(self.weather)
+        return 0
+
+    def _in_order(self, volts: Mapping[int, int]) -> bool:
+        cells = self.input[0x311D] // 1200
+        return (
+            all(volts[one] > volts[other] for one, other in _ABOVE)
+            and all(volts[one] >= volts[other] for one, other in _NOT_BELOW)
+            and all(900 * cells <= one <= 1700 * cells for one in volts.values())
+        )
 
     @property
     def load_power(self) -> float:

@@ -30,8 +30,19 @@ EXCEPTIONS = {
     "busy": BUSY,
 }
 FAULTS = (
-    *("silent", "crc", "truncate", "late", "echo", "noise", "garbage", "wrong_unit", "wrong_function"),
-    *("short", "stale", "split", "slow", "hangup", *EXCEPTIONS),
+    *(
+        "silent",
+        "deaf",
+        "crc",
+        "truncate",
+        "late",
+        "echo",
+        "noise",
+        "garbage",
+        "wrong_unit",
+        "wrong_function",
+    ),
+    *("short", "stale", "split", "slow", "hangup", "wrong_address", "wrong_value", "only_echo", *EXCEPTIONS),
 )
 # A "slow" answer comes in pieces of so many bytes, as fast as 9600 baud are.
 _PIECE = 16
@@ -56,7 +67,8 @@ def sealed(frame: bytes) -> bytes:
 class Tables:
     """One unit's four tables by address; what is not in them is refused with exception 2.
 
-    A device that is more than tables overrides `prepare` (called before each request) and `write_coil`.
+    A device that is more than tables overrides `prepare` (called before each request), `write_coil` and
+    `write_registers`.
     """
 
     input: dict[int, int] = field(default_factory=dict)
@@ -70,6 +82,11 @@ class Tables:
     def write_coil(self, address: int, on: int) -> None:
         """A client sets a coil."""
         self.coils[address] = on
+
+    def write_registers(self, _function: int, values: Mapping[int, int]) -> int:
+        """A client sets registers; an exception code, or 0."""
+        self.holding |= values
+        return 0
 
     def answer(self, function: int, data: bytes) -> bytes:
         """Function and data of the response to a request's."""
@@ -97,10 +114,11 @@ class Tables:
         values = {address: number}
         if function == WRITE_REGISTERS:
             values = dict(enumerate(struct.unpack(f">{number}H", data[5:]), address))
+            if not 1 <= number <= 123 or data[4] != 2 * number:
+                return ILLEGAL_VALUE
         if any(one not in self.holding for one in values):
             return ILLEGAL_ADDRESS
-        self.holding |= values
-        return 0
+        return self.write_registers(function, values)
 
 
 def _refusal(function: int, code: int) -> bytes:
@@ -247,6 +265,8 @@ class Slave:
         if unit in self.dead:
             return
         fault = self.faults.pop(0) if self.faults else self.always
+        if fault == "deaf":
+            return
         if fault in EXCEPTIONS:
             answer = _refusal(function, EXCEPTIONS[fault])
         else:
@@ -278,6 +298,13 @@ class Slave:
         os.write(self._master, answer)
 
 
+def _other(answer: bytes, place: int) -> bytes:
+    """The answer with another byte there, in a frame that is whole."""
+    return sealed(
+        answer[:place] + bytes(byte ^ 1 for byte in answer[place : place + 1]) + answer[place + 1 : -2]
+    )
+
+
 def _spoilt(fault: str, request: bytes, answer: bytes) -> bytes:
     spoilt = {
         "crc": answer[:-1] + bytes([answer[-1] ^ 0x55]),
@@ -285,6 +312,10 @@ def _spoilt(fault: str, request: bytes, answer: bytes) -> bytes:
         "echo": request + answer,
         "noise": b"\x00\xff" + answer,
         "garbage": bytes(255 - byte for byte in answer),
+        "only_echo": request,
+        # Of the answer to a write.
+        "wrong_address": _other(answer, 3),
+        "wrong_value": _other(answer, 5),
         "wrong_unit": sealed(bytes([answer[0] % 247 + 1]) + answer[1:-2]),
         "wrong_function": sealed(bytes([answer[0], answer[1] ^ 0x07]) + answer[2:-2]),
         # One register less than asked for, in a frame that is whole.

@@ -20,6 +20,7 @@ from tests.ports import free_port
 
 HOST = "127.0.0.1"
 _PATIENCE = 10.0
+_WRITE_REGISTER, _WRITE_REGISTERS = 6, 16
 
 
 @dataclass(slots=True)
@@ -112,7 +113,8 @@ class HostileServer:
 
     silent, late (with the next answer), wrong_transaction (7 more), same_transaction (always 1),
     other_transaction (of another client), wrong_unit, wrong_function, wrong_count, closed,
-    half (and closed), busy, gateway, garbage, split (byte by byte), deaf (to a connection's first request),
+    half (and closed), busy, gateway, garbage, split (byte by byte), deaf (nothing is done), deaf to the first
+    (of a connection: it is not answered),
     dribble (a long answer, a byte every few ms), babble (some hundred whole answers to nobody, and closed).
     """
 
@@ -181,7 +183,7 @@ class HostileServer:
                 self.requests.append(request)
                 fault = self.faults.pop(0) if self.faults else self.always
                 answer = self._answer(request, fault)
-                if fault == "silent" or (fault == "deaf" and first):
+                if fault == "silent" or (fault == "deaf to the first" and first):
                     answer = b""
                 first = False
                 if fault == "late":
@@ -213,8 +215,14 @@ class HostileServer:
         codes = {"busy": 6, "gateway": 11}
         if fault in codes:
             body = bytes((function | 0x80, codes[fault]))
-        elif unit != self.unit or address in self.mute:
+        elif unit != self.unit or address in self.mute or fault == "deaf":
             return b""
+        elif function in (_WRITE_REGISTER, _WRITE_REGISTERS):
+            words = [count] if function == _WRITE_REGISTER else struct.unpack(f">{count}H", request[13:])
+            self.holding |= dict(enumerate(words, address))
+            body = struct.pack(
+                ">BHH", function + (fault == "wrong_function"), address, count ^ (fault == "wrong_count")
+            )
         elif any(a not in self.holding for a in range(address, address + count)):
             body = bytes((function | 0x80, 2))
         else:

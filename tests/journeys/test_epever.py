@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.emulators.epever import LOAD_COIL, Tracer, Weather
+from tests.command import boondock
+from tests.emulators.epever import BATTERY_TYPE, LOAD_COIL, USER, Tracer, Weather
 from tests.emulators.modbus_rtu import Slave
 from tests.journeys.house import House
 
@@ -19,6 +20,7 @@ commit_interval = 0.2
 kind = "epever_tracer"
 port = "{port}"
 every = 1.0
+allow_write = true
 """
 
 
@@ -33,6 +35,7 @@ class Van:
 @pytest.fixture(scope="module")
 def van(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Van]:
     tracer = Tracer.simulated(Weather(pv_power=130.0, voltage=13.0, load=26.0, soc=81))
+    tracer.holding[BATTERY_TYPE] = USER
     with (
         Slave({1: tracer}) as bus,
         House(tmp_path_factory.mktemp("epever"), SETTINGS.format(port=bus.port)) as house,
@@ -81,6 +84,32 @@ def test_a_command_switches_the_load_and_is_answered_where_it_was_asked(van: Van
     told = next(m for m in client.messages[since:] if m.topic == "camper/state/epever")
     assert json.loads(told.payload)["load"] == "OFF"
     assert topics.index("camper/state/epever") < topics.index(response)
+
+
+def said(van: Van, *words: str) -> tuple[int, str]:
+    """What `boondock set` prints, and its exit code."""
+    house = van.house
+    done = boondock(
+        house.folder,
+        *("set", *words),
+        BOONDOCK_CONFIG=str(house.folder / "boondock.toml"),
+        BOONDOCK_BROKER__PORT=str(house.broker.port),
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_its_settings_are_written_from_the_terminal(van: Van) -> None:
+    van.house.client.wait(lambda m: m.topic == "camper/about/epever" and b"boost_voltage" in m.payload)
+    assert said(van, "epever.boost_voltage", "14.2") == (0, "epever.boost_voltage is 14.2\n")
+    assert [van.tracer.holding[one] for one in (0x9006, 0x9007, 0x9008)] == [1460, 1420, 1380]
+    van.house.client.wait(lambda m: m.topic == "camper/state/epever/boost_voltage" and m.payload == b"14.20")
+    code, text = said(van, "epever.float_voltage", "14.3")
+    assert code != 0
+    assert "Boost voltage (14.2) must be at least Float voltage (14.3): change boost_voltage first" in text
+    assert said(van, "epever.load_mode", "light") == (0, "epever.load_mode is light\n")
+    assert van.tracer.holding[0x903D] == 1
+    assert said(van, "epever.load_mode", "manual")[0] != 0, "not twice in a minute"
+    van.tracer.holding[0x903D] = 0
 
 
 def test_what_the_load_drew_comes_back_in_the_next_poll(van: Van) -> None:

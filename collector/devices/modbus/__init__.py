@@ -26,6 +26,10 @@ SIZES: Mapping[str, int] = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i
 """Registers of each type; a str has its own count."""
 # A float32 carries no more digits than these; beyond them decimals are invented by the conversion.
 F32_DIGITS = 7
+# Beyond are SunSpec's "not implemented", and powers of ten nobody means.
+POWERS = range(-10, 11)
+# A float of a command is so far from its decimal number at most.
+_NOISE = Decimal("1e-6")
 
 
 def number(kind: str, words: tuple[int, ...], *, little: bool) -> int | Decimal | None:
@@ -38,6 +42,30 @@ def number(kind: str, words: tuple[int, ...], *, little: bool) -> int | Decimal 
         return Decimal(f"{value:.{F32_DIGITS}g}") if math.isfinite(value) else None
     bits = 16 * len(words)
     return raw - (1 << bits) if kind[0] == "i" and raw >> bits - 1 else raw
+
+
+def raw_bounds(kind: str) -> tuple[int, int] | None:
+    """Return the least and the largest raw number of a type, None if it is no whole number."""
+    if kind not in SIZES or kind in ("f32", "str"):
+        return None
+    bits = 16 * SIZES[kind]
+    return (0, 2**bits - 1) if kind[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def as_words(kind: str, raw: Decimal, *, little: bool) -> tuple[int, ...]:
+    """Return the registers that say a number, as `number` reads them.
+
+    Raises ValueError or OverflowError if they cannot.
+    """
+    size = SIZES[kind]
+    if kind == "f32":
+        (whole,) = struct.unpack(">I", struct.pack(">f", float(raw)))
+    else:
+        whole, bounds = round(raw), raw_bounds(kind)
+        if bounds is None or not bounds[0] <= whole <= bounds[1] or abs(raw - whole) > _NOISE:
+            raise ValueError(f"a {kind} cannot be {raw}")
+    words = tuple(whole >> 16 * place & 0xFFFF for place in range(size))
+    return words if little else words[::-1]
 
 
 def text(words: tuple[int, ...]) -> str | None:
@@ -138,6 +166,11 @@ class BlockReader:
     def forget(self) -> None:
         """Forget what blocks told: it was another device."""
         self._states.clear()
+
+    def ask_again(self, names: Iterable[str]) -> None:
+        """Read these blocks with the next poll: what they told may have been changed."""
+        for state in (self._states[name] for name in names):
+            state.due = state.due if state.missed else _NEVER
 
     def _read(self, due: list[Request], read: Callable[[Any], Decoded], now: float) -> None:
         heard = not due

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from collector.devices.modbus import not_available
+from collector.devices.modbus import not_available, raw_bounds
 from collector.devices.modbus.profile import (
     BIT_FUNCTIONS,
     COIL,
+    HOLDING,
     LAST_REGISTER,
     MODEL,
     TEXT,
@@ -22,7 +23,9 @@ from collector.devices.modbus.profile import (
     Mark,
     Profile,
     ProfileError,
+    Together,
     Value,
+    Writing,
     as_list,
 )
 from collector.devices.rows import SERIAL_NUMBER
@@ -30,10 +33,14 @@ from collector.devices.rows import SERIAL_NUMBER
 
 def build(content: Mapping[str, object]) -> Profile:
     """Make the profile in a parsed TOML file (numbers with a point as Decimal). Raises ProfileError."""
+    _require_finite(content, "")
     try:
         profile = msgspec.convert(content, Profile, builtin_types=(Decimal,))
     except msgspec.ValidationError as error:
         raise _explained(str(error), content) from error
+    for one, value in _inside(profile):
+        if value.obeys is None and _is_number(value):
+            value.write = one.write
     for where, wrong, allowed in _mistakes(profile):
         raise ProfileError(where, wrong, allowed)
     for block in profile.blocks:
@@ -43,6 +50,38 @@ def build(content: Mapping[str, object]) -> Profile:
         mark.others = _by_number(mark.others)
     profile.rows()
     return profile
+
+
+# Beyond what 64 bits say, and finer than any scale.
+_LARGEST, _DECIMALS = Decimal("1e20"), 18
+
+
+def _require_finite(content: object, where: str) -> None:
+    """Raise ProfileError for a number that TOML has and no register: nan, inf, 1e400."""
+    if isinstance(content, Mapping):
+        for key, one in content.items():
+            _require_finite(one, f"{where}.{key}" if where else str(key))
+    elif isinstance(content, list):
+        for place, one in enumerate(content, 1):
+            _require_finite(one, f"{where}[{_called(one, place)}]")
+    elif isinstance(content, int | Decimal) and not _is_meant(Decimal(content)):
+        raise ProfileError(
+            where,
+            f"it is {str(content)[:20]}",
+            f"a number up to {_LARGEST:g}, of at most {_DECIMALS} decimals",
+        )
+
+
+def _is_meant(number: Decimal) -> bool:
+    decimals = number.as_tuple().exponent
+    return isinstance(decimals, int) and decimals >= -_DECIMALS and abs(number) <= _LARGEST
+
+
+def _inside(profile: Profile) -> Iterator[tuple[Together, Value]]:
+    """Each value that is written together with others."""
+    for one in profile.together:
+        for block in profile.blocks:
+            yield from ((one, value) for value in block.values if one.has(block, value))
 
 
 def _fill_in(value: Value, about: About) -> None:
@@ -79,7 +118,9 @@ def _mistakes(profile: Profile) -> Iterator[Wrong]:
             yield from _uncounted(value, where)
             yield from _of_bits(value, block, where)
             yield from _unfit(value, where)
+            yield from _unwritable(value, block, where)
     yield from _unknown(profile)
+    yield from _untogether(profile)
     for mark in profile.identify.marks:
         where = f"identify.marks[{mark.address}]"
         if not (mark.compares or mark.others):
@@ -108,10 +149,96 @@ def _unknown(profile: Profile) -> Iterator[Wrong]:
         for factor in as_list(value.times):
             if factor not in values:
                 yield f"values[{entity}].times", f"there is no {factor!r}", ", ".join(values)
-        wanted = None if value.command is None else value.command.only_when
+        key = "command" if value.write is None else "write"
+        wanted = None if value.obeys is None else value.obeys.only_when
         words = [one for one, other in values.items() if other.options is not None]
         if wanted is not None and wanted not in words:
-            yield f"values[{entity}].command.only_when", f"it is {wanted!r}", ", ".join(words) or "none here"
+            yield f"values[{entity}].{key}.only_when", f"it is {wanted!r}", ", ".join(words) or "none here"
+        nominal = None if value.write is None else value.write.nominal
+        numbers = [one for one, other in values.items() if _is_number(other)]
+        if nominal is not None and nominal.id not in numbers:
+            yield f"values[{entity}].write.nominal.id", f"it is {nominal.id!r}", ", ".join(numbers)
+
+
+def _is_number(value: Value) -> bool:
+    return value.options is None and value.type not in ("bit", "str")
+
+
+def _unwritable(value: Value, block: Block, where: str) -> Iterator[Wrong]:
+    """Why a value cannot be written as its `write` says."""
+    write = value.write
+    if write is None:
+        return
+    where = f"{where}.write"
+    if value.command is not None:
+        yield where, "there is a command, too", "one of them: a command needs no allow_write"
+    if block.function not in (COIL, HOLDING) or value.type == "str":
+        yield (
+            where,
+            "it can only be read",
+            f"a number, bit or word of a block with function {COIL} or {HOLDING}",
+        )
+    if len(as_list(value.address)) > 1 or value.subtract or value.direction is not None:
+        yield where, "it is made of several values", "a value with one address, without subtract or direction"
+    functions = (5,) if block.function == COIL else (6, 16) if value.size == 1 else (16,)
+    if write.function not in (None, *functions):
+        yield f"{where}.function", f"it is {write.function}", " or ".join(map(str, functions))
+    if not _is_number(value):
+        for key in ("range", "step", "nominal"):
+            if getattr(write, key) is not None:
+                yield f"{where}.{key}", "only numbers have one", "leave it out"
+    elif value.scale:
+        yield from _unranged(value, write, where)
+
+
+def _unranged(value: Value, write: Writing, where: str) -> Iterator[Wrong]:
+    if write.range is None or write.range[0] >= write.range[1]:
+        wrong = "it is missing" if write.range is None else f"it is {', '.join(map(str, write.range))}"
+        yield f"{where}.range", wrong, "the least and the largest number, such as [9, 17]"
+        return
+    if write.nominal is not None and not 0 < write.nominal.at <= write.nominal.most:
+        yield f"{where}.nominal.at", f"it is {write.nominal.at}", "a number above 0, at most as large as most"
+        return
+    finest = max(value.digits, Decimal(1).scaleb(-_decimals(value, where)))
+    for key, one in (("step", write.step or value.digits), ("range", write.range[0] - value.offset)):
+        wrong = f"it is {one if key == 'step' else write.range[0]}"
+        if value.scale_register is None and value.type != "f32" and Decimal(one) % finest:
+            yield f"{where}.{key}", wrong, f"multiples of {finest:f}, by scale and decimals"
+    if write.step is not None and write.step <= 0:
+        yield f"{where}.step", f"it is {write.step}", "a number above 0"
+    least, most = (Decimal(str(one)) for one in write.limits() or ())
+    bounds = raw_bounds(value.type)
+    raw = sorted((one - value.offset) / Decimal(value.scale * value.sign) for one in (least, most))
+    if bounds is not None and value.scale_register is None and not bounds[0] <= raw[0] <= raw[1] <= bounds[1]:
+        yield (
+            f"{where}.range",
+            f"a {value.type} cannot hold it",
+            f"register values {bounds[0]} to {bounds[1]}",
+        )
+
+
+def _decimals(value: Value, where: str) -> int:
+    """Return how many decimals the value is read with."""
+    if value.decimals is not None:
+        return value.decimals
+    return value.measured(where, optional=False).entity.precision or 0
+
+
+def _untogether(profile: Profile) -> Iterator[Wrong]:
+    """Find what is wrong with registers that are written together."""
+    blocks = [block for block in profile.blocks if block.function == HOLDING]
+    for one in profile.together:
+        where, last = f"together[{one.address}]", one.address + one.count - 1
+        if not any(block.address <= one.address and last < block.address + block.count for block in blocks):
+            allowed = f"registers of one block with function = {HOLDING}"
+            yield f"{where}.count", f"{one.address} to {last} are in none", allowed
+        inside = [value.id for group, value in _inside(profile) if group is one and _is_number(value)]
+        for chain in one.order:
+            words = chain.split()
+            if len(words) < 3 or not len(words) % 2 or not {*words[1::2]} <= {">", ">="}:
+                yield f"{where}.order", f"it is {chain!r}", "ids with > or >= between them: a > b >= c"
+            for strange in (word for word in words[::2] if word not in inside):
+                yield f"{where}.order", f"there is no {strange!r}", ", ".join(inside)
 
 
 def _uncounted(one: Value | Mark | Identity, where: str) -> Iterator[Wrong]:

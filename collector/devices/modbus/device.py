@@ -4,13 +4,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from msgspec.structs import replace as changed
+
 from bus.commands import Switch, Wanted
 from bus.messages import OFF, ON
 from collector.devices.description import (
+    BadRecordError,
     Decoded,
     DecodeError,
     LineError,
     ModbusLine,
+    NoAnswerError,
+    NotObeyedError,
     PolledKind,
     RefusedError,
     Rows,
@@ -21,6 +26,7 @@ from collector.devices.description import (
 )
 from collector.devices.description import Value as Known
 from collector.devices.modbus import (
+    POWERS,
     BlockReader,
     Request,
     check_port,
@@ -32,7 +38,6 @@ from collector.devices.modbus import (
 from collector.devices.modbus.models import ModelCheck, load
 from collector.devices.modbus.profile import (
     BIT_FUNCTIONS,
-    COIL,
     MODEL,
     Block,
     Command,
@@ -42,13 +47,12 @@ from collector.devices.modbus.profile import (
     Value,
     as_list,
 )
+from collector.devices.modbus.writing import Target
 from collector.devices.rows import SERIAL_NUMBER
 from config.model import Device
 
 # No quantity in these units is larger; a float of noise may be.
 _LARGEST = 10**18
-# SunSpec's "not implemented", and powers of ten nobody means.
-_POWERS = range(-10, 11)
 _MEANT = "is the profile, or the kind, the right one for this model?"
 
 
@@ -127,7 +131,7 @@ def _quantity(value: Value, raw: Exact, registers: _Registers, rows: Rows) -> fl
     scale, entity = value.scale, rows[value.id].entity
     if value.scale_register is not None:
         power = number("i16", registers.at(value.scale_register), little=False)
-        if power is None or power not in _POWERS:
+        if power is None or power not in POWERS:
             return None
         scale = Decimal(scale).scaleb(int(power))
     if value.direction is not None:
@@ -177,6 +181,8 @@ class ModbusDevice:
     _requests: tuple[Request, ...] = field(init=False)
     _reader: BlockReader = field(init=False)
     _check: ModelCheck = field(init=False)
+    # Values whose range hangs on another one.
+    _ranged: list[Value] = field(init=False)
 
     def __post_init__(self) -> None:
         about = self.profile.about
@@ -189,6 +195,12 @@ class ModbusDevice:
         nothing = f"unit {self.unit} has nothing that profile {about.name} asks for"
         self._reader = BlockReader(about.retry, about.strict, nothing)
         self._check = ModelCheck(self.profile, self.unit)
+        self._ranged = [
+            value
+            for block in self.profile.blocks
+            for value in block.values
+            if value.write is not None and value.write.nominal is not None
+        ]
 
     @property
     def baudrate(self) -> int:
@@ -202,8 +214,7 @@ class ModbusDevice:
         """
 
         def read(block: Block) -> Decoded:
-            ask = line.bits if block.function in BIT_FUNCTIONS else line.registers
-            return decode(block, ask(self.unit, block.function, block.address, block.count), self.rows)
+            return decode(block, self._words(line, block), self.rows)
 
         line.rest(self.pause)
         try:
@@ -226,7 +237,7 @@ class ModbusDevice:
         for product in self.profile.products:
             values[product.id] = _product(product.of, values, product.decimals)
         maker = None if self.model is None else self.profile.about.manufacturer
-        told = replace(told, reasons=reasons)
+        told = replace(told, reasons=reasons, rows=self._narrowed(values))
         return replace(told, model=self.model if named is None else str(named), manufacturer=maker)
 
     def _multiply(self, values: Values) -> dict[str, str]:
@@ -241,44 +252,107 @@ class ModbusDevice:
         return reasons
 
     def switch(self, line: ModbusLine, entity: str, wanted: Wanted) -> Values:
-        """Switch a coil and read it back. Raises RefusedError if it does not obey."""
-        coil, command = self._command(entity)
-        name = self.rows[entity].entity.name.lower()
-        on = not self._is_on(line, coil) if wanted is Switch.TOGGLE else wanted is Switch.ON
-        if command.only_when is not None:
-            self._require(line, name, command.only_when, command.is_)
-        line.write_coil(self.unit, coil, on=on)
-        if self._is_on(line, coil) is not on:
-            hint = f": {command.hint}" if command.hint else ""
-            raise RefusedError(f"the {name} output stays {OFF if on else ON}{hint}")
-        return {entity: ON if on else OFF}
+        """Write a value, read it back, and return what the device says of it and of what goes with it.
 
-    def _command(self, entity: str) -> tuple[int, Command]:
-        values = (value for block in self.profile.blocks for value in block.values if value.id == entity)
-        value = next(value for value in values if value.command is not None)
-        assert value.command is not None  # noqa: S101 — as filtered
-        return as_list(value.address)[0], value.command
+        Registers that the device takes together are written together. Raises RefusedError if it cannot be
+        written now, UnfitError if it does not fit what is set, NotObeyedError if another value is read back.
+        """
+        target = self._target(entity)
+        if target.value.obeys is not None and target.value.obeys.only_when is not None:
+            self._require(line, target.value.obeys, self.rows[entity].entity.name.lower())
+        # What is no setting is written whatever it was.
+        blind = target.value.write is None and wanted is not Switch.TOGGLE
+        before = None if blind else self._words(line, target.read)
+        target.check_range(wanted, self._nominal(line, target.value))
+        words = target.words(wanted, before)
+        target.check_order(decode(target.read, words, self.rows).values, self.rows)
+        if before is not None and target.kept and target.is_so(before, words):
+            # Each write wears its memory.
+            return decode(target.read, before, self.rows).values
+        after = self._written(line, target, words)
+        values = decode(target.read, after, self.rows).values
+        self._reader.ask_again(
+            one.name for one in self.profile.blocks if one.function == target.block.function
+        )
+        if not target.is_so(after, words):
+            hint = target.value.obeys.hint if target.value.obeys else ""
+            told = target.difference(wanted, values, self.rows)
+            raise NotObeyedError(f"{told}: {hint}" if hint else told, values)
+        return values
 
-    def _require(self, line: ModbusLine, name: str, entity: str, word: str) -> None:
-        # Else the coil can be written and read back while the output does as its mode says.
+    def _target(self, entity: str) -> Target:
+        block, value = next(
+            (block, value)
+            for block in self.profile.blocks
+            for value in block.values
+            if value.id == entity and value.obeys is not None
+        )
+        return Target(
+            block, value, next((one for one in self.profile.together if one.has(block, value)), None)
+        )
+
+    def _written(self, line: ModbusLine, target: Target, words: tuple[int, ...]) -> tuple[int, ...]:
+        """Write, and return what is read back; if the answer was lost and it was not done, write again."""
+        for last in (False, True):
+            lost: DecodeError | None = None
+            try:
+                target.send(line, self.unit, words)
+            except (NoAnswerError, BadRecordError) as error:
+                lost = error
+            after = self._words(line, target.read)
+            if lost is None or target.is_so(after, words):
+                break
+            if last:
+                raise lost
+        return after
+
+    def _words(self, line: ModbusLine, block: Block) -> tuple[int, ...]:
+        ask = line.bits if block.function in BIT_FUNCTIONS else line.registers
+        return ask(self.unit, block.function, block.address, block.count)
+
+    def _told(self, line: ModbusLine, entity: str) -> tuple[Known, tuple[int, ...]] | None:
+        """Ask for one value: what it is, and its registers; None if the model does not have it."""
         block, value = next((b, v) for b in self.profile.blocks for v in b.values if v.id == entity)
-        at, size = as_list(value.address)[0], value.size
-        only = Block(name=entity, function=block.function, address=at, count=size, values=[value])
+        only = Target(block, value, None).read
         try:
-            words = line.registers(self.unit, block.function, at, size)
+            words = self._words(line, only)
         except RefusedError:
-            # A model without modes has nothing else that decides.
-            return
-        found = decode(only, words, self.rows).values[entity]
-        if found != word:
+            return None
+        return decode(only, words, self.rows).values[entity], words
+
+    def _require(self, line: ModbusLine, order: Command, name: str) -> None:
+        # Else it can be written and read back while the device does as its mode says.
+        entity = order.only_when or ""
+        told = self._told(line, entity)
+        # A model without modes has nothing else that decides.
+        if told is not None and told[0] != order.is_:
             mode = self.rows[entity].entity.name.lower()
             raise RefusedError(
-                f"the {name} output obeys commands only in {mode} {word}, and it is in {found or words[0]}: "
-                f"change it on the device"
+                f"the {name} obeys commands only in {mode} {order.is_}, and it is in "
+                f"{told[0] or told[1][0]}: change that first"
             )
 
-    def _is_on(self, line: ModbusLine, coil: int) -> bool:
-        return line.bits(self.unit, COIL, coil, 1)[0]
+    def _nominal(self, line: ModbusLine, value: Value) -> float | None:
+        """Ask for what the range of a value hangs on; None if the device does not say it."""
+        if value.write is None or value.write.nominal is None:
+            return None
+        told = self._told(line, value.write.nominal.id)
+        return told[0] if told is not None and isinstance(told[0], float | int) else None
+
+    def _narrowed(self, values: Values) -> Rows | None:
+        """Return the rows with the ranges that this device has, if that is news."""
+        rows = dict(self.rows)
+        for value in self._ranged:
+            nominal = None if value.write is None else value.write.nominal
+            now = None if nominal is None else values.get(nominal.id)
+            if value.write is not None and isinstance(now, float | int) and now > 0:
+                row = rows[value.id]
+                limits = value.write.limits(Decimal(str(now)))
+                rows[value.id] = replace(row, entity=changed(row.entity, range=limits))
+        if rows == self.rows:
+            return None
+        self.rows = rows
+        return rows
 
 
 def _product(entities: Iterable[str], values: Values, digits: int | None) -> float | None:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace as changed
 
 from bus.about import Entity
-from collector.devices.description import Row, Rows
+from collector.devices.description import Row, Rows, Write
 from collector.devices.modbus import SIZES
 from collector.devices.rows import MEASURES, SERIAL_NUMBER, common, measured, serial_number, status, text
 from config.model import Role
@@ -29,7 +29,7 @@ Order = Literal["big", "little"]
 Type = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "str", "bit"]
 Unit = Literal["V", "A", "W", "Wh", "VA", "var", "Hz", "°C", "s", "%", "Ah", "L", "none"]
 T = TypeVar("T")
-COIL = 1
+COIL, HOLDING = 1, 3
 BIT_FUNCTIONS = (COIL, 2)
 MODEL = "model"
 
@@ -67,6 +67,40 @@ class Command(_Table):
     only_when: Id | None = None
     is_: str = msgspec.field(default="", name="is")
     hint: str = ""
+
+
+class Nominal(_Table):
+    """A range counts where the entity `id` is `at`, and twice as far where that is twice; up to `most`."""
+
+    id: Id
+    at: Exact
+    most: Exact
+
+
+class Writing(Command, kw_only=True):
+    """A setting that the owner may allow to be written, at least `every` seconds apart.
+
+    `restart` says what it is after the device has lost its supply. Numbers have a `range` and a `step` in the
+    entity's unit.
+    """
+
+    restart: Text
+    every: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
+    range: Annotated[list[Exact], Meta(min_length=2, max_length=2)] | None = None
+    step: Exact | None = None
+    nominal: Nominal | None = None
+    function: Literal[5, 6, 16] | None = None
+
+    def limits(self, nominal: Exact | None = None) -> tuple[float, float] | None:
+        """Return the least and the largest number: where the nominal value is that, or at any it may be."""
+        if self.range is None:
+            return None
+        least, most = self.range
+        if self.nominal is None:
+            return float(least), float(most)
+        first = Decimal(1 if nominal is None else nominal / Decimal(self.nominal.at))
+        last = Decimal(self.nominal.most) / Decimal(self.nominal.at) if nominal is None else first
+        return float(least * first), float(most * last)
 
 
 class Described(_Table):
@@ -141,6 +175,7 @@ class Value(Described, kw_only=True):
     times: Id | list[Id] = []
     direction: Direction | None = None
     command: Command | None = None
+    write: Writing | None = None
 
     @property
     def size(self) -> int:
@@ -148,6 +183,26 @@ class Value(Described, kw_only=True):
         if self.high is not None:
             return 1
         return (self.count or 1) if self.type == "str" else SIZES.get(self.type, 1)
+
+    @property
+    def obeys(self) -> Command | None:
+        """Return how it is written, None if it is only read."""
+        return self.write or self.command
+
+    @property
+    def digits(self) -> Exact:
+        """Return how much one step of the register is, in the unit."""
+        return abs(Decimal(self.scale))
+
+    def as_obeying(self, row: Row) -> Row:
+        """Return the row of a value that takes commands."""
+        if self.write is None:
+            return replace(row, entity=changed(row.entity, command=self.command is not None))
+        entity = changed(row.entity, command=True)
+        if self.write.range is not None:
+            step = float(self.write.step or self.digits)
+            entity = changed(entity, range=self.write.limits(), step=step)
+        return replace(row, entity=entity, write=Write(self.write.every, self.write.restart))
 
 
 class Block(_Table):
@@ -231,6 +286,29 @@ class About(_Table):
     strict: bool = False
 
 
+class Together(_Table):
+    """Registers that the device takes in one request only, and how their values must follow one another.
+
+    `write` counts for each number there that has none of its own.
+    """
+
+    address: Register
+    count: Annotated[int, Meta(ge=1, le=123)]
+    write: Writing | None = None
+    order: list[Text] = []
+
+    def has(self, block: "Block", value: Value) -> bool:
+        """Say whether a value lies in these registers."""
+        inside = range(self.address, self.address + self.count)
+        return block.function == HOLDING and {*as_list(value.address)} <= {*inside}
+
+    def rules(self) -> Iterator[tuple[str, str, str]]:
+        """Each two entities that must follow one another, with the sign between them."""
+        for chain in self.order:
+            words = chain.split()
+            yield from zip(words[::2], words[1::2], words[2::2], strict=False)
+
+
 class Profile(_Table):
     """A whole file; `build` makes one."""
 
@@ -240,6 +318,7 @@ class Profile(_Table):
     serial_number: Identity | None = None
     identify: Identify = msgspec.field(default_factory=Identify)
     products: list[Product] = msgspec.field(default_factory=list, name="product")
+    together: list[Together] = []
 
     @property
     def name(self) -> str:
@@ -269,7 +348,8 @@ class Profile(_Table):
         for block in self.blocks:
             for value in block.values:
                 where = f"block[{block.name}].values[{value.id}]"
-                yield where, value.id, _row(value, where, optional=block.optional)
+                row = _row(value, where, optional=block.optional)
+                yield where, value.id, row if value.obeys is None else value.as_obeying(row)
         if self.serial_number is not None:
             yield SERIAL_NUMBER, SERIAL_NUMBER, serial_number()
         for product in self.products:
@@ -303,7 +383,6 @@ def _row(value: Value, where: str, *, optional: bool) -> Row:
             device_class=value.device_class,
             diagnostic=value.diagnostic,
             role=value.role,
-            command=value.command is not None,
         )
         return Row(entity=entity, optional=optional)
     return value.measured(where, optional=optional)
