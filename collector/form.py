@@ -38,7 +38,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "calibration": Meaning("table of [raw, %], rising or falling in both"),
     "capacity": Meaning("litres when full", "L"),
     "allow_write": Meaning("true: commands may change its settings; false: they are only read"),
-    "channel": Meaning("input of the chip, 0 to 3"),
+    "channel": Meaning("input of the chip: 0 to 3 of an ADS1115, 1 to 3 of an INA3221"),
     "correction": Meaning("true current divided by measured current"),
     "cron": Meaning("a crontab line instead, in the machine's time zone"),
     "debounce": Meaning("a change counts after so many seconds", "s"),

@@ -15,7 +15,9 @@ from collector.device import MQTT, TCP, Owned, Readings, baudrate
 from collector.devices import I2C, KINDS, LINES, MODBUS
 from collector.devices.description import (
     BadRecordError,
+    DecodeError,
     I2cKind,
+    I2cLine,
     Kind,
     ModbusLine,
     NoAnswerError,
@@ -151,13 +153,12 @@ class I2cScan(LineScan):
     def _parts(self, bus: int) -> Parts:
         line = self._source.visit(next(self._on(bus), None) or _placeholder(I2C, Device(kind=_SCAN, bus=bus)))
         try:
-            found: list[int] = yield from self._found(line, lambda opened, _now: opened.scan())
-            yield report([self._described(bus, address) for address in found])
+            found = yield from self._found(line, lambda opened, _now: _recognised(opened))
+            yield report([self._described(bus, address, kinds) for address, kinds in found.items()])
         finally:
             self._source.leave(line)
 
-    def _described(self, bus: int, address: int) -> Chip:
-        kinds = [kind.name for kind in _chips() if address in kind.addresses]
+    def _described(self, bus: int, address: int, kinds: list[str]) -> Chip:
         ours = [d.id for d in self._on(bus) if getattr(d.poller, "address", None) == address]
         settings: dict[str, object] = {"bus": bus, "address": spelt(address)}
         return Chip(bus, f"{address:#04x}", kinds, [Proposal(kind, settings) for kind in kinds], ours)
@@ -174,6 +175,31 @@ def _chips() -> Iterator[I2cKind]:
         # The others need not be loaded.
         if wire is I2C and isinstance(kind := KINDS[name], I2cKind):
             yield kind
+
+
+class _ScannedBus(I2cLine, Protocol):
+    def scan(self) -> list[int]: ...
+
+
+def _recognised(bus: _ScannedBus) -> dict[int, list[str]]:
+    """Find the chips of a bus, and the kinds that each may be. Raises LineError."""
+    return {address: _kinds_at(bus, address) for address in bus.scan()}
+
+
+def _kinds_at(bus: I2cLine, address: int) -> list[str]:
+    may_be = [kind for kind in _chips() if address in kind.addresses]
+    sure = [
+        kind.name for kind in may_be if kind.recognise is not None and _is_one(kind.recognise, bus, address)
+    ]
+    return sure or [kind.name for kind in may_be if kind.recognise is None]
+
+
+def _is_one(recognise: Callable[[I2cLine, int], bool], bus: I2cLine, address: int) -> bool:
+    try:
+        return recognise(bus, address)
+    except DecodeError:
+        # It does not answer to that: it is another one.
+        return False
 
 
 Read = Callable[[int, int, int], tuple[int, ...] | None]

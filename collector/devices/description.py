@@ -348,7 +348,12 @@ class PolledKind(Kind, Generic[L]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
-    """It is a chip on an I2C bus, or hangs on one; `addresses` are those that the chip can have."""
+    """It is a chip on an I2C bus, or hangs on one; `addresses` are those that the chip can have.
+
+    `recognise`, if such a chip says what it is, returns whether the one at an address does; raises DecodeError
+    or LineError.
+    """
 
     wire: Wire = Wire.I2C
     addresses: range
+    recognise: Callable[[I2cLine, int], bool] | None = None
