@@ -107,7 +107,7 @@ def configured_ports(tables: Mapping[str, Mapping[str, object]]) -> dict[str, st
     }
 
 
-What = Literal["ble", "modbus", "i2c", "serial", "lan"]
+What = Literal["ble", "modbus", "i2c", "kernel", "serial", "lan"]
 
 
 @talks
@@ -131,7 +131,8 @@ def scan(
 ) -> None:
     """Find devices, and print the lines for boondock.toml, or the next command.
 
-    `ble`, `modbus` and `i2c` are asked of the collectors, which must run. `serial` lists the ports of this
+    `ble`, `modbus`, `i2c` and `kernel` (1-Wire, chips with a driver of the kernel) are asked of the
+    collectors, which must run. `serial` lists the ports of this
     machine and listens on those that nobody uses. `lan` listens for mDNS and tries the Modbus port of the own
     network.
     """
@@ -142,7 +143,7 @@ def scan(
         print("Listening, then asking each address of the own network …", file=sys.stderr)
         found = lan.scan(System(), house.tables("device"), seconds or lan.SECONDS)
     else:
-        transport: str = what
+        transport: str = "host" if what == "kernel" else what
         if what == "modbus":
             if port is None:
                 raise CommandError("--port is needed: which port shall be asked?")

@@ -23,6 +23,7 @@ from collector.devices.imported import (
     parse_path,
     row_of,
 )
+from config.addresses import ADDRESS_ALLOWED, ONE_WIRE_PATTERN
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 
@@ -44,6 +45,12 @@ _CALLED = {
     "solar": "victron_solar_charger",
     "orion": "victron_dc_dc_converter",
     "rpi": "raspberry_pi",
+    "one_wire": "ds18b20",
+    "1_wire": "ds18b20",
+    "sht": "kernel_sensor",
+    "bme": "kernel_sensor",
+    "bmp": "kernel_sensor",
+    "lm75": "kernel_sensor",
     "switch": "gpio_input",
     "gpio": "gpio_input",
     "route_b": "route_b_meter",
@@ -98,6 +105,8 @@ def mistakes(name: str, device: Device) -> Iterator[Wrong]:
     if device.address in _OF_EXAMPLE:
         wrong = "this is config/example.toml's address, which nobody has"
         yield "address", wrong, "write the address of your device, or remove its table"
+    if kind.wire is Wire.BLE and re.fullmatch(ONE_WIRE_PATTERN, str(device.address).lower()):
+        yield "address", "this is the id of a sensor on 1-Wire", f'{ADDRESS_ALLOWED}, or kind = "ds18b20"'
     yield from _missing(name, kind, device)
     yield from _superfluous(kind, device)
     if device.every is not None and device.cron is not None:

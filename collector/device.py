@@ -219,6 +219,11 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
             state, runtime, up = around.state, around.runtime, around.broker_up
             named = "host", lambda: Host(state=state, runtime=runtime, broker_up=up)
+        case Wire.KERNEL:
+            from collector.transports.kernel import KernelFiles
+
+            # A conversion on 1-Wire takes most of a second, which nobody else need wait for.
+            named = f"kernel files of {device.kind.name}", KernelFiles
         case Wire.MODBUS if port.startswith(TCP):
             from collector.devices.modbus import tcp_address
             from collector.transports.modbus_tcp import ModbusTcp

@@ -109,6 +109,10 @@ class LineScan(LineVerb):
         super().__init__(source, readings)
         self._one = OneAtATime()
 
+    def action(self) -> Action:
+        """Return the verb device_scan."""
+        raise NotImplementedError
+
     def _found(self, line: str, run: Callable[[Any, float], object]) -> Generator[Wait, None, Any]:
         """Return what a job brings. Raises Refused."""
         answered = yield from self._ask(line, run)
@@ -117,14 +121,15 @@ class LineScan(LineVerb):
         return answered.found
 
 
-def _placeholder(wire: Wire, settings: Device) -> Owned:
+def placeholder(wire: Wire, settings: Device) -> Owned:
     """Stand for what is not found yet, so that the line of these settings can be had."""
     kind = Kind(wire=wire, name=settings.kind, title="", manufacturer="", rows={}, source="")
     return Owned(settings.kind, settings, kind, Reporter(Cadence(1.0, 1.0, 1.0), {}, 0.0), kind.rows)
 
 
 _FIRST_BUS = 1
-_SCAN = "scan"
+SCAN = "scan"
+"""What stands for the kind of a device that is not found yet."""
 
 
 class AskBus(Struct, forbid_unknown_fields=True):
@@ -151,7 +156,7 @@ class I2cScan(LineScan):
         return action(AskBus, lambda asked, _place: self._one.run(self._parts(asked.bus)))
 
     def _parts(self, bus: int) -> Parts:
-        line = self._source.visit(next(self._on(bus), None) or _placeholder(I2C, Device(kind=_SCAN, bus=bus)))
+        line = self._source.visit(next(self._on(bus), None) or placeholder(I2C, Device(kind=SCAN, bus=bus)))
         try:
             found = yield from self._found(line, lambda opened, _now: _recognised(opened))
             yield report([self._described(bus, address, kinds) for address, kinds in found.items()])
@@ -288,8 +293,8 @@ class ModbusScan(LineScan):
                 )
             return users[:1]
         speeds = (None,) if self._tcp else asked.baudrates or BAUDRATES
-        probes = [Device(kind=_SCAN, port=asked.port, baudrate=speed, unit=1) for speed in speeds]
-        return [_placeholder(MODBUS, probe) for probe in probes]
+        probes = [Device(kind=SCAN, port=asked.port, baudrate=speed, unit=1) for speed in speeds]
+        return [placeholder(MODBUS, probe) for probe in probes]
 
     def _speed(self, owned: Owned) -> int | None:
         return None if self._tcp else baudrate(owned.settings, owned.poller)
@@ -367,7 +372,6 @@ def guesses_of(read: Read) -> Sequence[Guess]:
 _NOTHING = {
     "gpio": "a pin does not say what hangs on it: there is nothing to scan",
     MQTT: "what others publish is chosen by [[import]] tables: there is nothing to scan",
-    "host": "there is one computer, this one: there is nothing to scan",
 }
 
 
@@ -376,10 +380,14 @@ def nothing_to_scan(transport: str) -> Refusing:
     return Refusing(_NOTHING[transport])
 
 
-def scan_of(transport: str, source: PollingSource, readings: Readings) -> I2cScan | ModbusScan | Refusing:
+def scan_of(transport: str, source: PollingSource, readings: Readings) -> LineScan | Refusing:
     """Return the scan of a transport whose devices are asked."""
     if transport == "i2c":
         return I2cScan(source, readings)
+    if transport == "host":
+        from collector.kernel_scan import KernelScan  # noqa: PLC0415 — it stands on this file
+
+        return KernelScan(source, readings)
     if transport in ("serial", "tcp"):
         return ModbusScan(source, readings, guesses_of, tcp=transport == "tcp")
     return nothing_to_scan(transport)

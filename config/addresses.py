@@ -16,6 +16,8 @@ KEY_ALLOWED = "32 hexadecimal digits, 0-9 and a-f"
 _SEPARATORS = re.compile(r"[\s:.-]+")
 # Also for other languages' regular expressions, such as a browser's.
 ADDRESS_PATTERN = r"^([\s:.\-]*[0-9A-Fa-f]){12}[\s:.\-]*$"
+# Thermometers on 1-Wire, as the kernel names them: family and number.
+ONE_WIRE_PATTERN = r"(10|22|28|3b|42)-[0-9a-f]{12}"
 KEY_PATTERN = r"^[0-9A-Fa-f]{32}$"
 CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f]*\Z")
@@ -66,7 +68,7 @@ def spelt(address: str | int) -> str | int:
 
 def wrong_address(address: str) -> tuple[str, str] | None:
     """Say what is wrong with a Bluetooth address and what is allowed; None: nothing."""
-    if re.fullmatch(ADDRESS_PATTERN, address):
+    if re.fullmatch(ADDRESS_PATTERN, address) or re.fullmatch(ONE_WIRE_PATTERN, address.lower()):
         return None
     bare = _SEPARATORS.sub("", address)
     strange = ", ".join(_strange(bare)) if len(bare) == _ADDRESS_DIGITS else ""

@@ -149,6 +149,19 @@ class HostLine(Line, Protocol):
         """Return whether the broker serves us; None if nobody knows."""
 
 
+class KernelLine(Line, Protocol):
+    """Files of the kernel's drivers; paths are relative to the root."""
+
+    def find(self, pattern: str) -> list[str]:
+        """List the paths that fit a pattern, in order."""
+
+    def behind(self, path: str) -> list[str]:
+        """List the folders that a path leads through, links followed."""
+
+    def read(self, path: str) -> str:
+        """Read a file. Raises NoAnswerError when it is gone, or when the driver has no value."""
+
+
 Value = float | str | None
 Values = dict[str, Value]
 Rows = Mapping[str, "Row"]
@@ -214,6 +227,7 @@ class Wire(Enum):
     I2C = ("I2C", "i2c")
     GPIO = ("pins", "gpio")
     HOST = ("the machine", "host")
+    KERNEL = ("drivers of the kernel", "host")
     MQTT = ("MQTT, in the device's own format", "mqtt")
 
     def __init__(self, title: str, *collectors: str) -> None:
@@ -350,8 +364,8 @@ class PolledKind(Kind, Generic[L]):
 class I2cKind(PolledKind[I2cLine]):
     """It is a chip on an I2C bus, or hangs on one; `addresses` are those that the chip can have.
 
-    `recognise`, if such a chip says what it is, returns whether the one at an address does; raises DecodeError
-    or LineError.
+    `recognise`, if such a chip says what it is, returns whether the one at an address does; it raises
+    DecodeError or LineError.
     """
 
     wire: Wire = Wire.I2C

@@ -176,7 +176,8 @@ class I2cBus:
             )
         if error.errno == errno.EBUSY:
             return RefusedError(
-                f"{where} belongs to a driver of the kernel: remove its dtoverlay from config.txt"
+                f'{where} belongs to a driver of the kernel: read it with kind = "kernel_sensor", or remove '
+                "its dtoverlay from config.txt"
             )
         return LineError(self._advice(error))
 

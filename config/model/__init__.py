@@ -182,7 +182,8 @@ class Device(Table):
     cron: str | None = None
     jitter: Annotated[float, Ge(0), Le(3600)] | None = None
     allow_write: bool = False
-    # Chips and pins.
+    # Chips and pins; `chip` is the kernel's name of one.
+    chip: str | None = None
     shunt: Annotated[float, Gt(0), Le(1000)] | None = None
     max_current: Annotated[float, Gt(0), Le(10_000)] | None = None
     correction: Annotated[float, Gt(0), Le(100)] | None = None

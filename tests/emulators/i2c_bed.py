@@ -5,7 +5,7 @@
 prints one line with the environment in which other programs see the bus, then serves until SIGTERM. Each line
 on stdin is obeyed and answered with `ok` or `error: …`: chip lines as above (of an INA3221 `2=13.2,1.5` is
 channel 2), and `gone 0x40`, `back 0x40`, `stuck 0x40` and `claim 0x40` (again to end it), `brown_out 0x40`,
-`fail 0x40 ETIMEDOUT` (until `back 0x40`), `bus gone`, `bus back`, `ask 0x40 1` (answered with the register) and
+`fail 0x40 ETIMEDOUT` (until `back 0x40`), `bus gone`, `bus back`, `ask 0x40 1` (answered with the register),
 `quick 0x40` (did it get one?).
 It needs the system's Python with Debian's packages umockdev, python3-gi and gir1.2-umockdev-1.0.
 """
