@@ -1,6 +1,6 @@
 """The devices of a collector: settings, kind and line of each, what was learned of it, its readings."""
 
-# ruff: noqa: PLC0415 — in line_of: a process carries only the libraries of its own lines
+# ruff: noqa: PLC0415 — in line_of and _pins: a process carries only the libraries of its own lines
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -209,11 +209,7 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             bus = 1 if settings.bus is None else settings.bus
             named = f"i2c-{bus}", lambda: I2cBus(bus)
         case Wire.GPIO:
-            from bus.pins import make_inputs
-            from collector.transports.board import Gpio
-
-            name, tell = "boondock collector_gpio", around.tell_pins
-            named = "gpio", lambda: Gpio(make_inputs(around.controller, name), tell)
+            named = "gpio", partial(_pins, around)
         case Wire.HOST:
             from collector.transports.board import Host
 
@@ -249,6 +245,16 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             session = hash((*who, speed))
             named = f"route B at {port}, session {session:x}", lambda: make(port, *who, baudrate=speed)
     return named
+
+
+def _pins(around: Surroundings) -> Line:
+    from bus.pins import make_inputs
+    from collector.transports.board import Gpio
+    from collector.transports.counts import CountFiles
+
+    pins = make_inputs(around.controller, "boondock collector_gpio")
+    counts = None if around.runtime is None else CountFiles(around.runtime, around.state)
+    return Gpio(pins, around.tell_pins, counts)
 
 
 class Readings:

@@ -41,6 +41,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "channel": Meaning("input of the chip: 0 to 3 of an ADS1115, 1 to 3 of an INA3221"),
     "chip": Meaning("the kernel's name of the chip, such as sht3x; of pins, such as mcp23017"),
     "correction": Meaning("true current divided by measured current"),
+    "counts": Meaning("what the pulses count: `water`, or `energy`"),
     "cron": Meaning("a crontab line instead, in the machine's time zone"),
     "debounce": Meaning("a change counts after so many seconds", "s"),
     "device_class": Meaning("Home Assistant's word for what ON means, such as plug or power"),
@@ -64,6 +65,7 @@ MEANINGS: Mapping[str, Meaning] = {
         "tcp://host:502 for Modbus TCP"
     ),
     "profile": Meaning("name of a profile of Boondock, or the path of your own"),
+    "pulses_per_unit": Meaning("pulses for a litre of water, or for a kWh of energy"),
     "pull": Meaning("up, down or off"),
     "pull_up": Meaning("ohms between the sender and the supply; without it `calibration` is in volts", "Ω"),
     "role": Meaning("what it is in the house, in place of what its kind says; `none`: nothing"),

@@ -5,7 +5,7 @@ The controller and the collector of pins both stand on it. Levels are True for h
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NoReturn, Protocol
 
@@ -18,6 +18,18 @@ class PinError(Exception):
 
 class NoPinsError(PinError):
     """No pin of the board can be reached; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Edges that the kernel counted since it was asked last: how many, the newest in its monotonic seconds.
+
+    `rate` is how many a second came between the first and the last of them, None for fewer than two.
+    """
+
+    count: int
+    newest: float
+    rate: float | None = None
 
 
 class Lines(Protocol):
@@ -36,6 +48,15 @@ class Lines(Protocol):
 
     def input(self, pin: int, pull: Pull) -> None:
         """Make a pin an input, pulled up, down or not."""
+
+    def counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:
+        """Make a pin an input whose edges are counted from now on; False: this library counts none.
+
+        A level that does not last for `debounce` seconds is none.
+        """
+
+    def edges(self, pin: int) -> Edges | None:
+        """Return what came since the last call, None if nothing did."""
 
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level of an output."""
@@ -103,6 +124,24 @@ class Pins:
             raise PinError(f"pin {pin} cannot be an input: {lines.why(pin, error)}") from error
         self._opened[pin] = lines
 
+    def open_counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:
+        """Make a pin an input whose edges are counted; False: the library counts none. Raises PinError."""
+        lines = self.reach()
+        try:
+            counts = lines.counter(pin, pull, rising=rising, debounce=debounce)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be a counter: {lines.why(pin, error)}") from error
+        self._opened[pin] = lines
+        return counts
+
+    def edges(self, pin: int) -> Edges | None:
+        """Return the edges of a counter since the last call, None if there are none. Raises PinError."""
+        lines = self._opened.get(pin) or _not_open(pin)
+        try:
+            return lines.edges(pin)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be read: {lines.why(pin, error)}") from error
+
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level of an output. Raises PinError."""
         lines = self._opened.get(pin) or _not_open(pin)
@@ -153,6 +192,15 @@ class SimulatedLines:
     def input(self, pin: int, pull: Pull) -> None:
         """Nothing is wired: the pull decides."""
         self._levels[pin] = pull == "up"
+
+    def counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:  # noqa: ARG002 — as others
+        """Be an input alone."""
+        self.input(pin, pull)
+        return False
+
+    def edges(self, pin: int) -> Edges | None:  # noqa: ARG002 — as others
+        """There are none."""
+        return None
 
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level."""

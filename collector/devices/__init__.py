@@ -22,6 +22,7 @@ LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ina3221", I2C, "i2c.ina"),
     ("kernel_sensor", KERNEL, "kernel.sensor"),
     ("modbus", MODBUS, "modbus.device"),
+    ("pulse_counter", GPIO, "gpio"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", ROUTE_B, "route_b"),
     ("sunspec", MODBUS, "modbus.sunspec"),

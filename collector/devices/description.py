@@ -107,6 +107,63 @@ class GpioLine(Line, Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Pulses:
+    """`count` edges came to a pin, the newest at monotonic second `newest` of the kernel's clock.
+
+    `rate` is how many a second came between the first and the last; `polled`: only levels were looked at, so
+    that what came and went between two calls was not seen.
+    """
+
+    count: int = 0
+    newest: float | None = None
+    rate: float | None = None
+    polled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a pin has counted: pulses, of which `per_unit` make a unit, and the units of the time before."""
+
+    pulses: int = 0
+    per_unit: float = 1.0
+    before: float = 0.0
+
+    @property
+    def units(self) -> float:
+        """All of it, in units."""
+        return self.before + self.pulses / self.per_unit
+
+    def at(self, per_unit: float) -> "Count":
+        """Go on with so many pulses a unit; what was counted stays what it was."""
+        return self if per_unit == self.per_unit else Count(0, per_unit, self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of a count would survive a power cut, and why it cannot be kept."""
+
+    count: Count
+    problem: str | None = None
+
+
+class CounterLine(GpioLine, Protocol):
+    """The board's pins where their edges are counted."""
+
+    def pulses(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> Pulses:
+        """Return the edges that came to a pin since the last call; raises as `read` does.
+
+        At its first use it becomes an input with this pull whose edges are counted. A level that does not
+        last for `debounce` seconds is none.
+        """
+
+    def recall(self, name: str) -> Count | None:
+        """Return a count as it was kept last; None if it was not."""
+
+    def keep(self, name: str, count: Count) -> Kept:
+        """Keep a count over the end of this process."""
+
+
 class HostText(Enum):
     """What the kernel says in text."""
 

@@ -196,6 +196,8 @@ class Device(Table):
     pull: Pull | None = None
     active_low: bool | None = None
     debounce: Annotated[float, Ge(0), Le(3600)] | None = None
+    counts: str | None = None
+    pulses_per_unit: Annotated[float, Gt(0), Le(1_000_000)] | None = None
     device_class: str | None = None
     levels: dict[str, Annotated[int, Ge(0), Le(27)]] = field(default_factory=dict)
     calibration: tuple[tuple[float, float], ...] = ()

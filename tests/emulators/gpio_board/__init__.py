@@ -13,6 +13,7 @@ from pathlib import Path
 # The kinds that are read from it.
 TWINS = (
     "gpio_input",
+    "pulse_counter",
     "tank_switches",
 )
 
@@ -56,6 +57,15 @@ class Board:
         fresh = path.with_suffix(".new")
         fresh.write_text(level, encoding="ascii")
         fresh.replace(path)
+
+    def pulse(self, pin: int, count: int, *, at: float, hz: float, low: float = 0.5) -> None:
+        """A contact closes `count` times to ground from the kernel's second `at` on, for the share `low`."""
+        period = round(1e9 / hz)
+        closed = round(period * low)
+        with (self.folder / f"pulses-{pin}").open("a", encoding="ascii") as file:
+            for number in range(count):
+                began = round(at * 1e9) + number * period
+                file.write(f"{began} falling {closed}\n{began + closed} rising {period - closed}\n")
 
     def drive(self, pin: int) -> None:
         """Another program has made this pin an output."""

@@ -11,12 +11,13 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from . import line as line
-from .line import Bias, Direction, Value
+from .line import Bias, Direction, Edge, Value
 
 _FOLDER = os.environ.get("TWIN_GPIO_BOARD")
 if _FOLDER is None:
@@ -39,6 +40,16 @@ class LineSettings:
     direction: Direction = Direction.AS_IS
     bias: Bias = Bias.AS_IS
     output_value: Value = Value.INACTIVE
+    edge_detection: Edge = Edge.NONE
+    debounce_period: timedelta = timedelta()
+
+
+@dataclass(frozen=True)
+class EdgeEvent:
+    """GPIO_V2_LINE_EVENT: the kernel numbers the events of a line from 1 on, in 32 bits."""
+
+    timestamp_ns: int
+    line_seqno: int
 
 
 @dataclass(frozen=True)
@@ -88,9 +99,47 @@ class Chip:
 class LineRequest:
     """One line, held until it is released or its process ends."""
 
-    def __init__(self, offset: int, hold: int) -> None:
+    # The kernel's own where nobody asks for more: 16 for each line.
+    _DEFAULT_EVENTS = 16
+
+    def __init__(self, offset: int, hold: int, settings: LineSettings | None, events: int | None) -> None:
         self._offset = offset
         self._hold: int | None = hold
+        self._settings = settings or LineSettings()
+        self._room = events or self._DEFAULT_EVENTS
+        # Of the board's edges only those after the request are ours.
+        self._read = len(self._edges())
+        self._number = 0
+        self._events: list[EdgeEvent] = []
+
+    def wait_edge_events(self, timeout: timedelta | float | None = None) -> bool:
+        assert timeout == timedelta(), "the twin cannot wait"
+        self._gather()
+        return bool(self._events)
+
+    def read_edge_events(self, max_events: int | None = None) -> list[EdgeEvent]:
+        self._gather()
+        # The library reads as many at once as its own buffer holds.
+        count = max_events or self._room
+        read, self._events = self._events[:count], self._events[count:]
+        return read
+
+    def _edges(self) -> list[str]:
+        path = _BOARD / f"pulses-{self._offset}"
+        return path.read_text(encoding="ascii").splitlines() if path.exists() else []
+
+    def _gather(self) -> None:
+        self._pin(self._offset)
+        edges = self._edges()
+        for one in edges[self._read :]:
+            when, edge, held_ns = one.split()
+            wanted = self._settings.edge_detection in (Edge.BOTH, Edge[edge.upper()])
+            if wanted and int(held_ns) >= self._settings.debounce_period.total_seconds() * 1e9:
+                self._number = (self._number + 1) % (1 << 32)
+                self._events.append(EdgeEvent(int(when), self._number))
+        self._read = len(edges)
+        # The kernel's fifo drops the oldest.
+        self._events = self._events[-self._room :]
 
     def release(self) -> None:
         if self._hold is None:
@@ -134,8 +183,8 @@ def request_lines(
     path: str,
     config: dict[Iterable[int | str] | int | str, LineSettings | None],
     consumer: str | None = None,
-    event_buffer_size: int | None = None,  # noqa: ARG001 — the real one's signature
-    output_values: dict[int | str, Value] | None = None,  # noqa: ARG001 — the same
+    event_buffer_size: int | None = None,
+    output_values: dict[int | str, Value] | None = None,  # noqa: ARG001 — the real one's signature
 ) -> LineRequest:
     _opened(path)
     ((offset, settings),) = config.items()
@@ -145,7 +194,7 @@ def request_lines(
     # The kernel cuts the name to 31 bytes.
     os.pwrite(hold, (consumer or "?")[:31].encode(), 0)
     _configure(offset, settings)
-    return LineRequest(offset, hold)
+    return LineRequest(offset, hold, settings, event_buffer_size)
 
 
 def _opened(path: str) -> str:
