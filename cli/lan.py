@@ -100,7 +100,7 @@ def row(found: Found) -> list[str]:
             what = [_title(guess), ", ".join(filter(None, (guess.model, found.note)))]
         cells = [*place, *what]
     elif found.bus is not None:
-        cells = [found.address or "", " or ".join(found.kinds) or "unknown"]
+        cells = [found.address or "", " or ".join(found.kinds) or found.note or "unknown"]
     else:
         signal = "" if found.rssi is None else f"{found.rssi} dBm"
         cells = [found.address or "", signal, found.name or "", found.model or found.what or ""]

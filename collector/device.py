@@ -209,7 +209,10 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             bus = 1 if settings.bus is None else settings.bus
             named = f"i2c-{bus}", lambda: I2cBus(bus)
         case Wire.GPIO:
-            named = "gpio", partial(_pins, around)
+            named = (
+                f"gpio {settings.chip}" if settings.chip else "gpio",
+                partial(_pins, around, settings.chip),
+            )
         case Wire.HOST:
             from collector.transports.board import Host
 
@@ -247,12 +250,12 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
     return named
 
 
-def _pins(around: Surroundings) -> Line:
+def _pins(around: Surroundings, chip: str | None) -> Line:
     from bus.pins import make_inputs
     from collector.transports.board import Gpio
     from collector.transports.counts import CountFiles
 
-    pins = make_inputs(around.controller, "boondock collector_gpio")
+    pins = make_inputs(around.controller, "boondock collector_gpio").on(chip)
     counts = None if around.runtime is None else CountFiles(around.runtime, around.state)
     return Gpio(pins, around.tell_pins, counts)
 

@@ -138,14 +138,28 @@ class AskBus(Struct, forbid_unknown_fields=True):
     bus: Annotated[int, Meta(ge=0, le=255)] = 1
 
 
-class Chip(Struct, frozen=True):
-    """An address that answers on an I2C bus."""
+class Chip(Struct, frozen=True, omit_defaults=True):
+    """An address that answers on an I2C bus; `note` says what it may be besides the kinds."""
 
     bus: int
     address: str
     kinds: list[str]
     proposals: list[Proposal]
     configured: list[str]
+    note: str | None = None
+
+
+# MCP23017 and MCP23008 have no register that names them.
+_EXPANDERS = range(0x20, 0x28)
+
+
+def _note(address: int) -> str | None:
+    if address not in _EXPANDERS:
+        return None
+    line = f"dtoverlay=mcp23017,addr={address:#04x},noints"
+    return (
+        f"may be an MCP23017: after {line} in config.txt it has pins for relays and inputs (docs/relays.md)"
+    )
 
 
 class I2cScan(LineScan):
@@ -166,7 +180,9 @@ class I2cScan(LineScan):
     def _described(self, bus: int, address: int, kinds: list[str]) -> Chip:
         ours = [d.id for d in self._on(bus) if getattr(d.poller, "address", None) == address]
         settings: dict[str, object] = {"bus": bus, "address": spelt(address)}
-        return Chip(bus, f"{address:#04x}", kinds, [Proposal(kind, settings) for kind in kinds], ours)
+        return Chip(
+            bus, f"{address:#04x}", kinds, [Proposal(kind, settings) for kind in kinds], ours, _note(address)
+        )
 
     def _on(self, bus: int) -> Iterator[Owned]:
         for device in self._readings:

@@ -66,6 +66,11 @@ def spelt(address: str | int) -> str | int:
         return address
 
 
+def pin_name(pin: int, chip: str | None) -> int | str:
+    """Name a pin of the board by its number, one of another chip with that: 3 and "3 of mcp23017" are two."""
+    return pin if chip is None else f"{pin} of {chip}"
+
+
 def wrong_address(address: str) -> tuple[str, str] | None:
     """Say what is wrong with a Bluetooth address and what is allowed; None: nothing."""
     if re.fullmatch(ADDRESS_PATTERN, address) or re.fullmatch(ONE_WIRE_PATTERN, address.lower()):

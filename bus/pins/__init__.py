@@ -74,14 +74,28 @@ class Lines(Protocol):
 class Pins:
     """The pins of this process. The library is chosen at the first use, and again until one is found.
 
-    `setting` is what the configuration asks for, `choose` finds the lines for it and raises NoPinsError.
+    `setting` is what the configuration asks for, `choose` finds the lines for it and raises NoPinsError;
+    `elsewhere` finds those of another chip that a pin names, such as an expander on I2C.
     """
 
-    def __init__(self, setting: str, choose: Callable[[], Lines]) -> None:
+    def __init__(
+        self, setting: str, choose: Callable[[], Lines], elsewhere: Callable[[str], Lines] | None = None
+    ) -> None:
         self._setting = setting
         self._choose = choose
+        self._elsewhere = elsewhere
+        self._others: dict[str, Pins] = {}
         self._lines: Lines | None = None
         self._opened: dict[int, Lines] = {}
+
+    def on(self, chip: str | None) -> "Pins":
+        """Return the pins of another chip by its path, name or label; None: these."""
+        if chip is None:
+            return self
+        if chip not in self._others:
+            assert self._elsewhere is not None  # noqa: S101 — all but those of another chip have it
+            self._others[chip] = Pins(self._setting, partial(self._elsewhere, chip))
+        return self._others[chip]
 
     @property
     def backend(self) -> str:
@@ -160,6 +174,8 @@ class Pins:
 
     def close(self) -> None:
         """Let go of the pins that were opened, and of no others. Raises PinError."""
+        for other in self._others.values():
+            other.close()
         lines, opened = self._lines, sorted(self._opened)
         self._lines = None
         self._opened.clear()
@@ -222,7 +238,22 @@ class SimulatedLines:
 
 def make_pins(settings: Controller, consumer: str) -> Pins:
     """Make the pins that [controller] asks for; `consumer` is the process's name for the kernel."""
-    return Pins(settings.pins, partial(_choose, settings.pins, settings.chip, consumer))
+    return Pins(
+        settings.pins,
+        partial(_choose, settings.pins, settings.chip, consumer),
+        partial(_elsewhere, settings.pins, consumer),
+    )
+
+
+def _elsewhere(setting: str, consumer: str, chip: str) -> Lines:
+    """Return the lines of a chip that a pin names: they must be its own, never those of the header."""
+    from bus.pins.gpiod_lines import GpiodLines  # noqa: PLC0415 — it stands on this file
+
+    if setting == "simulated":
+        return SimulatedLines()
+    if setting == "rpi":
+        raise NoPinsError(f'RPi.GPIO reaches no chip {chip!r}: set controller.pins to "auto"')
+    return GpiodLines(chip, consumer)
 
 
 def make_inputs(settings: Controller, consumer: str) -> Pins:

@@ -191,7 +191,10 @@ def _find(gpiod: ModuleType, wanted: str | None) -> _Chip:
         raise NoPinsError(f"{', '.join(refused)} cannot be opened (permission denied): {_GROUP}")
     there = ", ".join(f"{chip.label} at {chip.path}" for chip in chips) or f"no {_DEV}/gpiochip*"
     if wanted is not None:
-        raise NoPinsError(f"controller.chip: there is no chip {wanted!r}; there is: {there}")
+        raise NoPinsError(
+            f"there is no chip {wanted!r}; there is: {there}. An expander on I2C needs a line such as "
+            "dtoverlay=mcp23017,addr=0x20 in /boot/firmware/config.txt"
+        )
     raise NoPinsError(
         f"no GPIO chip of a header on {model or 'this machine'} ({there}): set controller.chip to the one "
         'that is, or controller.pins to "simulated", which switches no relay and reads no contact'

@@ -18,6 +18,7 @@ from collector.devices.description import (
     Wire,
 )
 from collector.devices.rows import flag, measured, on_off
+from config.addresses import pin_name
 from config.model import Device, Pull
 
 _SOURCE = "the kernel's GPIO character device (libgpiod 2.5); RPi.GPIO 0.7.1, py_gpio.c; rpi-lgpio 0.6"
@@ -259,6 +260,7 @@ class PulseCounter:
 
     rows: Mapping[str, Row]
     counted: Counted
+    chip: str | None
     pin: int
     pull: Pull
     rising: bool
@@ -272,7 +274,7 @@ class PulseCounter:
     @property
     def name(self) -> str:
         """What its count is kept under: a pin that counts something else begins anew."""
-        return f"{self.counted.total[0]}.{self.pin}"
+        return f"{self.counted.total[0]}.{pin_name(self.pin, self.chip)}"
 
     def poll(self, line: CounterLine, now: float) -> Decoded:
         """Add up what came since the last poll. Raises DecodeError or LineError."""
@@ -320,6 +322,7 @@ def _make_counter(settings: Device) -> PulseCounter:
     return PulseCounter(
         rows=dict((counted.total, counted.rate)),
         counted=counted,
+        chip=settings.chip,
         pin=its.pin,
         pull=its.pull,
         rising=not its.active_low,
@@ -339,7 +342,7 @@ GPIO_INPUT = PolledKind(
     rows=_input_rows(None),
     source=_SOURCE,
     needs=("pin",),
-    takes=("pull", "active_low", "debounce", "device_class"),
+    takes=("chip", "pull", "active_low", "debounce", "device_class"),
     every=_INPUT_EVERY_S,
     make=_make_input,
     defaults={"pull": _DEFAULT_PULL, "debounce": _INPUT_DEBOUNCE_S},
@@ -354,7 +357,7 @@ TANK_SWITCHES = PolledKind(
     rows={"level": _LEVEL, "volume": _VOLUME},
     source=_SOURCE,
     needs=("levels",),
-    takes=("pull", "active_low", "debounce", "capacity"),
+    takes=("chip", "pull", "active_low", "debounce", "capacity"),
     every=_TANK_EVERY_S,
     make=_make_tank,
     defaults={"pull": _DEFAULT_PULL, "debounce": _TANK_DEBOUNCE_S},
@@ -368,7 +371,7 @@ PULSE_COUNTER = PolledKind(
     rows=dict(pair for one in _COUNTED.values() for pair in (one.total, one.rate)),
     source=f"{_SOURCE}; IEC 62053-31 (S0)",
     needs=("pin", "pulses_per_unit"),
-    takes=("counts", "pull", "active_low", "debounce"),
+    takes=("counts", "chip", "pull", "active_low", "debounce"),
     every=_COUNTER_EVERY_S,
     make=_make_counter,
     defaults={"counts": _DEFAULT_COUNTED, "pull": _DEFAULT_PULL, "debounce": _COUNTER_DEBOUNCE_S},

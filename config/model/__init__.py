@@ -260,11 +260,13 @@ class Controller(Table):
 class Relay(Table):
     """[relay.<id>]: one output, numbered as BCM; docs/relays.md says what each policy does.
 
+    `chip` is the kernel's name of another chip that the pins are on.
     Times are seconds, but `feedback_within` is ms. `only_if` holds conditions as `fresh_water.level > 5`,
     `never_with` names of relays, `feedback` device.entity.
     """
 
     pin: Annotated[int, Ge(0), Le(27)]
+    chip: str | None = None
     name: str | None = None
     active_low: bool = False
     boot: Literal["off", "on", "restore"] = "off"

@@ -299,6 +299,8 @@ def test_chips_are_found_by_their_addresses(tmp_path: Path, time: FakeTime) -> N
         (3, "0x40", ["ina219"], []),
         (3, "0x48", ["ads1115_voltage", "ina219", "tank_sender"], []),
     ]
+    assert "dtoverlay=mcp23017,addr=0x20," in found[0]["note"]
+    assert "note" not in found[1]
     proposed = [one for of in found for one in of["proposals"]]
     assert [one["kind"] for one in proposed] == ["ina219", "ads1115_voltage", "ina219", "tank_sender"]
     missing: dict[str, Json] = {

@@ -33,11 +33,14 @@ class Board:
     `persist`: an output that gpiod lets go stays, as on Raspberry Pi OS; else it becomes an input.
     """
 
-    def __init__(self, folder: Path, backend: str = "rpi", *, persist: bool = True) -> None:
+    def __init__(
+        self, folder: Path, backend: str = "rpi", *, persist: bool = True, label: str = LABEL
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.chip = folder / "gpiochip0"
-        self.chip.write_text(LABEL, encoding="ascii")
+        self.chip.write_text(label, encoding="ascii")
+        (folder / "board").touch()
         if persist:
             (folder / "persist").touch()
         self.environment = {

@@ -1,8 +1,9 @@
 """Stands where libgpiod's Python package (gpiod 2) would: the same names, signatures and errors.
 
 Written from libgpiod's documentation of the Python API and the kernel's of the GPIO character device. The
-board is the folder that TWIN_GPIO_BOARD names, its chip the file `gpiochip0` there, which holds the label. A
-line is held by a lock on a file, which ends with its process as the kernel's hold does.
+board is the folder of the chip's file `gpiochip0`, which holds the label; for a chip elsewhere it is the one
+that TWIN_GPIO_BOARD names. A line is held by a lock on a file, which ends with its process as the kernel's
+hold does.
 """
 
 import errno
@@ -22,7 +23,7 @@ from .line import Bias, Direction, Edge, Value
 _FOLDER = os.environ.get("TWIN_GPIO_BOARD")
 if _FOLDER is None:
     raise ImportError("there is no board")
-_BOARD = Path(_FOLDER)
+_HEADER = Path(_FOLDER)
 
 # The real one has no such name; whoever switches these pins must not say that they are real.
 BACKEND = "simulated"
@@ -88,11 +89,11 @@ class Chip:
         return ChipInfo(Path(self.path).name, Path(self.path).read_text(encoding="ascii").strip(), _LINES)
 
     def get_line_info(self, line: int | str) -> LineInfo:
-        offset = _offset(line)
+        offset, board = _offset(line), _board(self.path)
         try:
-            os.close(_hold(offset))
+            os.close(_hold(board, offset))
         except OSError:
-            return LineInfo(offset, used=True, consumer=_hold_file(offset).read_text(encoding="utf-8"))
+            return LineInfo(offset, used=True, consumer=_hold_file(board, offset).read_text(encoding="utf-8"))
         return LineInfo(offset, used=False, consumer=None)
 
 
@@ -102,8 +103,10 @@ class LineRequest:
     # The kernel's own where nobody asks for more: 16 for each line.
     _DEFAULT_EVENTS = 16
 
-    def __init__(self, offset: int, hold: int, settings: LineSettings | None, events: int | None) -> None:
-        self._offset = offset
+    def __init__(
+        self, board: Path, offset: int, hold: int, settings: LineSettings | None, events: int | None
+    ) -> None:
+        self._board, self._offset = board, offset
         self._hold: int | None = hold
         self._settings = settings or LineSettings()
         self._room = events or self._DEFAULT_EVENTS
@@ -125,7 +128,7 @@ class LineRequest:
         return read
 
     def _edges(self) -> list[str]:
-        path = _BOARD / f"pulses-{self._offset}"
+        path = self._board / f"pulses-{self._offset}"
         return path.read_text(encoding="ascii").splitlines() if path.exists() else []
 
     def _gather(self) -> None:
@@ -144,9 +147,9 @@ class LineRequest:
     def release(self) -> None:
         if self._hold is None:
             return
-        driven = _pins().get(str(self._offset), {}).get("function") == "out"
-        if not driven or not (_BOARD / "persist").exists():
-            _set(self._offset, {"function": "in", "pull": "off"})
+        driven = _pins(self._board).get(str(self._offset), {}).get("function") == "out"
+        if not driven or not (self._board / "persist").exists():
+            _set(self._board, self._offset, {"function": "in", "pull": "off"})
         os.close(self._hold)
         self._hold = None
 
@@ -155,7 +158,7 @@ class LineRequest:
         if pin["function"] == "out":
             return Value.ACTIVE if pin["latch"] == "high" else Value.INACTIVE
         try:
-            wired = (_BOARD / str(self._offset)).read_text(encoding="ascii").strip()
+            wired = (self._board / str(self._offset)).read_text(encoding="ascii").strip()
         except FileNotFoundError:
             # What floats reads low here; on a real board it reads anything.
             wired = "high" if pin["pull"] == "up" else "low"
@@ -165,18 +168,18 @@ class LineRequest:
         if self._pin(line)["function"] != "out":
             # GPIO_V2_LINE_SET_VALUES_IOCTL on an input.
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        _drive(self._offset, value)
+        _drive(self._board, self._offset, value)
 
     def reconfigure_lines(self, config: dict[Iterable[int | str] | int | str, LineSettings | None]) -> None:
-        _configure(self._offset, config[self._offset])
+        _configure(self._board, self._offset, config[self._offset])
 
     def _pin(self, line: int | str) -> dict[str, str]:
         if self._hold is None:
             raise RequestReleasedError
-        if (_BOARD / "forbidden").exists():
+        if (self._board / "forbidden").exists():
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         assert _offset(line) == self._offset
-        return _pins()[str(self._offset)]
+        return _pins(self._board)[str(self._offset)]
 
 
 def request_lines(
@@ -189,18 +192,24 @@ def request_lines(
     _opened(path)
     ((offset, settings),) = config.items()
     assert isinstance(offset, int)
-    hold = _hold(_offset(offset))
+    board = _board(path)
+    hold = _hold(board, _offset(offset))
     os.truncate(hold, 0)
     # The kernel cuts the name to 31 bytes.
     os.pwrite(hold, (consumer or "?")[:31].encode(), 0)
-    _configure(offset, settings)
-    return LineRequest(offset, hold, settings, event_buffer_size)
+    _configure(board, offset, settings)
+    return LineRequest(board, offset, hold, settings, event_buffer_size)
+
+
+def _board(path: str) -> Path:
+    folder = Path(path).parent
+    return folder if (folder / "board").exists() else _HEADER
 
 
 def _opened(path: str) -> str:
     if not Path(path).exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    if (_BOARD / "forbidden").exists():
+    if (_board(path) / "forbidden").exists():
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     if not Path(path).name.startswith("gpiochip"):
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), path)
@@ -213,12 +222,12 @@ def _offset(line: int | str) -> int:
     return int(line)
 
 
-def _hold_file(offset: int) -> Path:
-    return _BOARD / f"held-{offset}"
+def _hold_file(board: Path, offset: int) -> Path:
+    return board / f"held-{offset}"
 
 
-def _hold(offset: int) -> int:
-    hold = os.open(_hold_file(offset), os.O_RDWR | os.O_CREAT, 0o666)
+def _hold(board: Path, offset: int) -> int:
+    hold = os.open(_hold_file(board, offset), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -227,33 +236,33 @@ def _hold(offset: int) -> int:
     return hold
 
 
-def _configure(offset: int, settings: LineSettings | None) -> None:
+def _configure(board: Path, offset: int, settings: LineSettings | None) -> None:
     settings = settings or LineSettings()
     if settings.direction is Direction.OUTPUT:
-        _drive(offset, settings.output_value)
+        _drive(board, offset, settings.output_value)
     elif settings.direction is Direction.INPUT:
-        _set(offset, {"function": "in", "pull": _PULLS[settings.bias]})
+        _set(board, offset, {"function": "in", "pull": _PULLS[settings.bias]})
 
 
-def _drive(offset: int, value: Value) -> None:
+def _drive(board: Path, offset: int, value: Value) -> None:
     """Drive a level, and note it if a voltmeter would see anything new."""
     driven = {"function": "out", "pull": "off", "latch": "high" if value else "low", "by": "gpiod"}
-    if _pins().get(str(offset)) == driven:
+    if _pins(board).get(str(offset)) == driven:
         return
-    _set(offset, driven)
-    with (_BOARD / "edges").open("a", encoding="ascii") as edges:
+    _set(board, offset, driven)
+    with (board / "edges").open("a", encoding="ascii") as edges:
         edges.write(f"{offset} {driven['latch']}\n")
 
 
-def _pins() -> dict[str, dict[str, str]]:
-    path = _BOARD / "pins.json"
+def _pins(board: Path) -> dict[str, dict[str, str]]:
+    path = board / "pins.json"
     found: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
-def _set(offset: int, pin: dict[str, str]) -> None:
-    pins = _pins()
+def _set(board: Path, offset: int, pin: dict[str, str]) -> None:
+    pins = _pins(board)
     pins[str(offset)] = pin
-    fresh = _BOARD / "pins.json.new"
+    fresh = board / "pins.json.new"
     fresh.write_text(json.dumps(pins), encoding="ascii")
-    fresh.replace(_BOARD / "pins.json")
+    fresh.replace(board / "pins.json")
