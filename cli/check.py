@@ -159,12 +159,14 @@ def _transports(settings: Settings) -> dict[str, list[str]]:
 
 
 def uses(settings: Settings) -> dict[str, int]:
-    """Map the settings that name pins to their pins."""
-    found = {f"relay.{name}.pin": relay.pin for name, relay in settings.relay.items()}
+    """Map the settings that name pins of the board to their pins."""
+    found = {f"relay.{name}.pin": relay.pin for name, relay in settings.relay.items() if relay.chip is None}
     for name, relay in settings.relay.items():
-        if relay.feedback_pin is not None:
+        if relay.feedback_pin is not None and relay.chip is None:
             found[f"relay.{name}.feedback_pin"] = relay.feedback_pin
     for name, device in settings.device.items():
+        if device.chip is not None:
+            continue
         if device.pin is not None:
             found[f"device.{name}.pin"] = device.pin
         found |= {f"device.{name}.levels.{level}": pin for level, pin in device.levels.items()}

@@ -106,7 +106,7 @@ def row(found: Found) -> list[str]:
             what = [_title(guess), ", ".join(filter(None, (guess.model, found.note)))]
         cells = [*place, *what]
     elif found.bus is not None:
-        cells = [found.address or "", " or ".join(found.kinds) or "unknown"]
+        cells = [found.address or "", " or ".join(found.kinds) or found.note or "unknown"]
     else:
         signal = "" if found.rssi is None else f"{found.rssi} dBm"
         cells = [found.address or "", signal, found.name or "", found.model or found.what or ""]
@@ -193,7 +193,7 @@ def scan(
     *,
     every_address: bool = False,
 ) -> list[Found]:
-    """Listen for announcements, ask for data loggers; if wanted, try the Modbus port of all addresses around."""
+    """Listen for announcements, ask for data loggers; on wish try the Modbus port of all addresses around."""
     known = _configured(devices)
     progress = Progress()
     try:

@@ -131,7 +131,7 @@ def scan_lan(house: House, seconds: float, *, every_address: bool) -> list[Found
     return found
 
 
-What = Literal["ble", "modbus", "i2c", "serial", "lan"]
+What = Literal["ble", "modbus", "i2c", "kernel", "serial", "lan"]
 
 _NOTHING: dict[What, str] = {
     "ble": "No known device was heard. Next: switch Instant Readout on in VictronConnect, go nearer, listen"
@@ -176,9 +176,9 @@ def scan(
 ) -> None:
     """Find devices, and print the lines for boondock.toml, or the next command.
 
-    `ble`, `modbus` and `i2c` are asked of the collectors, which must run. `modbus` also listens for
-    VE.Direct on a port that nobody uses. `serial` lists the ports of this machine and listens on those that
-    nobody uses. `lan` listens for mDNS, asks for Solarman
+    `ble`, `modbus`, `i2c` and `kernel` (1-Wire, chips with a driver of the kernel) are asked of the
+    collectors, which must run. `modbus` also listens for VE.Direct on a port that nobody uses. `serial` lists
+    the ports of this machine and listens on those that nobody uses. `lan` listens for mDNS, asks for Solarman
     data loggers, and has the Modbus servers that it finds asked for their units.
     """
     if what == "serial":
@@ -188,7 +188,7 @@ def scan(
         print("Listening for what announces itself …", file=sys.stderr)
         report = _ScanReport(scan_lan(house, seconds or lan.SECONDS, every_address=every_address))
     else:
-        transport: str = what
+        transport: str = "host" if what == "kernel" else what
         if what == "modbus":
             if port is None:
                 raise CommandError("--port is needed: which port shall be asked?")

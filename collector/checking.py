@@ -23,7 +23,7 @@ from collector.devices.imported import (
     parse_path,
     row_of,
 )
-from config.addresses import NETWORK
+from config.addresses import ADDRESS_ALLOWED, NETWORK, ONE_WIRE_PATTERN, pin_name
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 
@@ -45,6 +45,12 @@ _CALLED = {
     "solar": "victron_solar_charger",
     "orion": "victron_dc_dc_converter",
     "rpi": "raspberry_pi",
+    "one_wire": "ds18b20",
+    "1_wire": "ds18b20",
+    "sht": "kernel_sensor",
+    "bme": "kernel_sensor",
+    "bmp": "kernel_sensor",
+    "lm75": "kernel_sensor",
     "switch": "gpio_input",
     "gpio": "gpio_input",
     "route_b": "route_b_meter",
@@ -99,6 +105,8 @@ def mistakes(name: str, device: Device) -> Iterator[Wrong]:
     if device.address in _OF_EXAMPLE:
         wrong = "this is config/example.toml's address, which nobody has"
         yield "address", wrong, "write the address of your device, or remove its table"
+    if kind.wire is Wire.BLE and re.fullmatch(ONE_WIRE_PATTERN, str(device.address).lower()):
+        yield "address", "this is the id of a sensor on 1-Wire", f'{ADDRESS_ALLOWED}, or kind = "ds18b20"'
     yield from _missing(name, kind, device)
     yield from _superfluous(kind, device)
     if device.every is not None and device.cron is not None:
@@ -273,8 +281,8 @@ def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterat
     for other, its in others.items():
         if other == name:
             continue
-        for pin in sorted(_pins(device) & _pins(its)):
-            yield "pin" if device.pin == pin else "levels", f"{other} has pin {pin} already", "one use a pin"
+        for pin in sorted(_pins(device) & _pins(its), key=str):
+            yield "levels" if device.pin is None else "pin", f"{other} has pin {pin} already", "one use a pin"
         if device.port is not None and _place(device.port) == _place(its.port):
             yield from _port_shared(device, other, its)
         if chip is not None and chip == _chip(its) and not _beside(device, its):
@@ -298,13 +306,15 @@ def bus_pins(devices: Mapping[str, Device]) -> dict[int, str]:
 def on_bus_pins(settings: Settings) -> Iterator[Wrong]:
     """Relays and inputs on a pin that a bus takes: key, what is wrong, what is allowed."""
     taken = bus_pins(settings.device)
-    uses = [(f"relay.{name}.pin", relay.pin) for name, relay in settings.relay.items()]
+    uses = [(f"relay.{name}.pin", relay.pin) for name, relay in settings.relay.items() if relay.chip is None]
     uses += [
         (f"relay.{name}.feedback_pin", relay.feedback_pin)
         for name, relay in settings.relay.items()
-        if relay.feedback_pin is not None
+        if relay.feedback_pin is not None and relay.chip is None
     ]
     for name, device in settings.device.items():
+        if device.chip is not None:
+            continue
         uses += [(f"device.{name}.pin", device.pin)] if device.pin is not None else []
         uses += [(f"device.{name}.levels.{level}", pin) for level, pin in device.levels.items()]
     for key, pin in uses:
@@ -316,9 +326,10 @@ def taken_by_relays(device: Device, relays: Mapping[str, Relay]) -> Iterator[Wro
     """Pins that the controller switches or watches, also those that this device's bus takes."""
     taken = bus_pins({"it": device})
     for relay, its in relays.items():
-        for pin in sorted(_pins(device).intersection({its.pin, its.feedback_pin})):
-            yield "pin" if device.pin == pin else "levels", f"relay.{relay} has pin {pin}", "other pins"
-        for pin in sorted(set(taken) & {its.pin, its.feedback_pin} - {None}):
+        theirs = {pin_name(pin, its.chip) for pin in (its.pin, its.feedback_pin) if pin is not None}
+        for pin in sorted(_pins(device) & theirs, key=str):
+            yield "levels" if device.pin is None else "pin", f"relay.{relay} has pin {pin}", "other pins"
+        for pin in sorted(taken.keys() & theirs, key=str):
             field = "port" if device.port in _SERIAL_PORTS else "bus"
             yield (
                 field,
@@ -327,8 +338,9 @@ def taken_by_relays(device: Device, relays: Mapping[str, Relay]) -> Iterator[Wro
             )
 
 
-def _pins(device: Device) -> set[int]:
-    return {*device.levels.values(), *(() if device.pin is None else (device.pin,))}
+def _pins(device: Device) -> set[int | str]:
+    pins = (*device.levels.values(), *(() if device.pin is None else (device.pin,)))
+    return {pin_name(pin, device.chip) for pin in pins}
 
 
 def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:

@@ -1,6 +1,6 @@
 """The devices of a collector: settings, kind and line of each, what was learned of it, its readings."""
 
-# ruff: noqa: PLC0415 — in line_of: a process carries only the libraries of its own lines
+# ruff: noqa: PLC0415 — in line_of and _pins: a process carries only the libraries of its own lines
 
 import logging
 import math
@@ -208,11 +208,10 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             bus = 1 if settings.bus is None else settings.bus
             named = f"i2c-{bus}", lambda: I2cBus(bus)
         case Wire.GPIO:
-            from bus.pins import make_inputs
-            from collector.transports.board import Gpio
-
-            name, tell = "boondock collector_gpio", around.tell_pins
-            named = "gpio", lambda: Gpio(make_inputs(around.controller, name), tell)
+            named = (
+                f"gpio {settings.chip}" if settings.chip else "gpio",
+                partial(_pins, around, settings.chip),
+            )
         case Wire.HOST:
             from collector.transports.board import Host
 
@@ -224,6 +223,11 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
             (host, number), logger = tcp_address(port), settings.logger
             named = f"data logger {logger or ''} at {host}:{number}", lambda: SolarmanV5(host, number, logger)
+        case Wire.KERNEL:
+            from collector.transports.kernel import KernelFiles
+
+            # A conversion on 1-Wire takes most of a second, which nobody else need wait for.
+            named = f"kernel files of {device.kind.name}", KernelFiles
         case Wire.MODBUS if port.startswith(TCP):
             from collector.devices.modbus import tcp_address
             from collector.transports.modbus_tcp import ModbusTcp
@@ -249,6 +253,16 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             session = hash((*who, speed))
             named = f"route B at {port}, session {session:x}", lambda: make(port, *who, baudrate=speed)
     return named
+
+
+def _pins(around: Surroundings, chip: str | None) -> Line:
+    from bus.pins import make_inputs
+    from collector.transports.board import Gpio
+    from collector.transports.counts import CountFiles
+
+    pins = make_inputs(around.controller, "boondock collector_gpio").on(chip)
+    counts = None if around.runtime is None else CountFiles(around.runtime, around.state)
+    return Gpio(pins, around.tell_pins, counts)
 
 
 class Readings:

@@ -32,14 +32,16 @@ class Meaning(NamedTuple):
 
 MEANINGS: Mapping[str, Meaning] = {
     "active_low": Meaning("true: a low level means ON"),
-    "address": Meaning("Bluetooth address, or the chip's address on the bus"),
+    "address": Meaning("Bluetooth address, the chip's address on the bus, or the id of a sensor on 1-Wire"),
     "baudrate": Meaning("of the serial port, bit/s", "bit/s"),
     "bus": Meaning("number of the I2C bus"),
     "calibration": Meaning("table of [raw, %], rising or falling in both"),
     "capacity": Meaning("litres when full", "L"),
     "allow_write": Meaning("true: commands may change its settings; false: they are only read"),
-    "channel": Meaning("input of the chip, 0 to 3"),
+    "channel": Meaning("input of the chip: 0 to 3 of an ADS1115, 1 to 3 of an INA3221"),
+    "chip": Meaning("the kernel's name of the chip, such as sht3x; of pins, such as mcp23017"),
     "correction": Meaning("true current divided by measured current"),
+    "counts": Meaning("what the pulses count: `water`, or `energy`"),
     "cron": Meaning("a crontab line instead, in the machine's time zone"),
     "debounce": Meaning("a change counts after so many seconds", "s"),
     "device_class": Meaning("Home Assistant's word for what ON means, such as plug or power"),
@@ -64,6 +66,7 @@ MEANINGS: Mapping[str, Meaning] = {
         "tcp://host:502 for Modbus TCP, solarman://host:8899 for a Solarman data logger"
     ),
     "profile": Meaning("name of a profile of Boondock, or the path of your own"),
+    "pulses_per_unit": Meaning("pulses for a litre of water, or for a kWh of energy"),
     "pull": Meaning("up, down or off"),
     "pull_up": Meaning("ohms between the sender and the supply; without it `calibration` is in volts", "Ω"),
     "role": Meaning("what it is in the house, in place of what its kind says; `none`: nothing"),
@@ -92,7 +95,7 @@ OF_SCANS: Mapping[str, Meaning] = {
 """Every parameter of device_scan."""
 
 # What finds devices of a kind is a scan of all that hangs on its wire.
-_SCANNED = (Wire.BLE, Wire.MODBUS, Wire.I2C)
+_SCANNED = (Wire.BLE, Wire.MODBUS, Wire.I2C, Wire.KERNEL)
 _PORTS = Path("/dev/serial/by-id")
 
 
@@ -203,7 +206,7 @@ def _at_hand(key: str, which: str) -> Schema:
 def _of_kind(kind: Kind, key: str) -> Schema:
     """Say what this kind allows beyond the type of the setting."""
     allowed = kind.allowed.get(key)
-    if key == "address":
+    if key == "address" and not isinstance(allowed, re.Pattern):
         bus = isinstance(kind, I2cKind) and [spelt(one) for one in kind.addresses]
         return {"type": "string", **({"enum": bus} if bus else {"pattern": ADDRESS_PATTERN})}
     if key == "key":

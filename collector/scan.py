@@ -4,7 +4,7 @@ One scan at a time, progress as it goes, a report at the end; in turn with the d
 """
 
 from collections.abc import Callable, Generator, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
 
@@ -13,7 +13,9 @@ from bus.requests import Action, Listing, Part, Parts, Place, Wait, action
 from collector.device import MQTT, Owned, Readings
 from collector.devices import I2C, KINDS, LINES
 from collector.devices.description import (
+    DecodeError,
     I2cKind,
+    I2cLine,
     Kind,
     Wire,
 )
@@ -103,6 +105,10 @@ class LineScan(LineVerb):
         super().__init__(source, readings)
         self._one = OneAtATime()
 
+    def action(self) -> Action:
+        """Return the verb device_scan."""
+        raise NotImplementedError
+
     def found(self, line: str, run: Callable[[Any, float], object]) -> Generator[Wait, None, Any]:
         """Return what a job brings. Raises Refused."""
         answered = yield from self._ask(line, run)
@@ -118,7 +124,8 @@ def placeholder(wire: Wire, settings: Device) -> Owned:
 
 
 _FIRST_BUS = 1
-_SCAN = "scan"
+SCAN = "scan"
+"""What stands for the kind of a device that is not found yet."""
 
 
 class AskBus(Struct, forbid_unknown_fields=True):
@@ -127,14 +134,28 @@ class AskBus(Struct, forbid_unknown_fields=True):
     bus: Annotated[int, Meta(ge=0, le=255)] = 1
 
 
-class Chip(Struct, frozen=True):
-    """An address that answers on an I2C bus."""
+class Chip(Struct, frozen=True, omit_defaults=True):
+    """An address that answers on an I2C bus; `note` says what it may be besides the kinds."""
 
     bus: int
     address: str
     kinds: list[str]
     proposals: list[Proposal]
     configured: list[str]
+    note: str | None = None
+
+
+# MCP23017 and MCP23008 have no register that names them.
+_EXPANDERS = range(0x20, 0x28)
+
+
+def _note(address: int) -> str | None:
+    if address not in _EXPANDERS:
+        return None
+    line = f"dtoverlay=mcp23017,addr={address:#04x},noints"
+    return (
+        f"may be an MCP23017: after {line} in config.txt it has pins for relays and inputs (docs/relays.md)"
+    )
 
 
 class I2cScan(LineScan):
@@ -145,18 +166,19 @@ class I2cScan(LineScan):
         return action(AskBus, lambda asked, _place: self._one.run(self._parts(asked.bus)))
 
     def _parts(self, bus: int) -> Parts:
-        line = self._source.visit(next(self._on(bus), None) or placeholder(I2C, Device(kind=_SCAN, bus=bus)))
+        line = self._source.visit(next(self._on(bus), None) or placeholder(I2C, Device(kind=SCAN, bus=bus)))
         try:
-            found: list[int] = yield from self.found(line, lambda opened, _now: opened.scan())
-            yield report([self._described(bus, address) for address in found])
+            found = yield from self.found(line, lambda opened, _now: _recognised(opened))
+            yield report([self._described(bus, address, kinds) for address, kinds in found.items()])
         finally:
             self._source.leave(line)
 
-    def _described(self, bus: int, address: int) -> Chip:
-        kinds = [kind.name for kind in _chips() if address in kind.addresses]
+    def _described(self, bus: int, address: int, kinds: list[str]) -> Chip:
         ours = [d.id for d in self._on(bus) if getattr(d.poller, "address", None) == address]
         settings: dict[str, object] = {"bus": bus, "address": spelt(address)}
-        return Chip(bus, f"{address:#04x}", kinds, [Proposal(kind, settings) for kind in kinds], ours)
+        return Chip(
+            bus, f"{address:#04x}", kinds, [Proposal(kind, settings) for kind in kinds], ours, _note(address)
+        )
 
     def _on(self, bus: int) -> Iterator[Owned]:
         for device in self._readings:
@@ -172,10 +194,34 @@ def _chips() -> Iterator[I2cKind]:
             yield kind
 
 
+class _ScannedBus(I2cLine, Protocol):
+    def scan(self) -> list[int]: ...
+
+
+def _recognised(bus: _ScannedBus) -> dict[int, list[str]]:
+    """Find the chips of a bus, and the kinds that each may be. Raises LineError."""
+    return {address: _kinds_at(bus, address) for address in bus.scan()}
+
+
+def _kinds_at(bus: I2cLine, address: int) -> list[str]:
+    may_be = [kind for kind in _chips() if address in kind.addresses]
+    sure = [
+        kind.name for kind in may_be if kind.recognise is not None and _is_one(kind.recognise, bus, address)
+    ]
+    return sure or [kind.name for kind in may_be if kind.recognise is None]
+
+
+def _is_one(recognise: Callable[[I2cLine, int], bool], bus: I2cLine, address: int) -> bool:
+    try:
+        return recognise(bus, address)
+    except DecodeError:
+        # It does not answer to that: it is another one.
+        return False
+
+
 _NOTHING = {
     "gpio": "a pin does not say what hangs on it: there is nothing to scan",
     MQTT: "what others publish is chosen by [[import]] tables: there is nothing to scan",
-    "host": "there is one computer, this one: there is nothing to scan",
 }
 
 

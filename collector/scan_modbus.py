@@ -12,9 +12,11 @@ from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
 from collector.device import Owned, Readings, baudrate
 from collector.devices import MODBUS, VE_DIRECT
 from collector.devices.description import VeDirectLine
+from collector.kernel_scan import KernelScan
 from collector.polling import PollingSource
 from collector.read import Speaker, heard_on
 from collector.scan import (
+    SCAN,
     I2cScan,
     LineScan,
     Proposal,
@@ -126,7 +128,7 @@ class ModbusScan(LineScan):
                 )
             return users[:1]
         speeds = (None,) if self._tcp else asked.baudrates or BAUDRATES
-        probes = [Device(kind="scan", port=asked.port, baudrate=speed, unit=1) for speed in speeds]
+        probes = [Device(kind=SCAN, port=asked.port, baudrate=speed, unit=1) for speed in speeds]
         return [placeholder(MODBUS, probe) for probe in probes]
 
     def _users(self, port: str) -> list[Owned]:
@@ -157,7 +159,7 @@ class ModbusScan(LineScan):
             hurried(cable, _BLOCKS_S)
             return heard_on(cable)
 
-        line = self._source.visit(placeholder(VE_DIRECT, Device(kind="scan", port=port)))
+        line = self._source.visit(placeholder(VE_DIRECT, Device(kind=SCAN, port=port)))
         try:
             speaker: Speaker = yield from self.found(line, listen)
         finally:
@@ -309,10 +311,12 @@ def guesses_of(read: Read) -> list[Guess]:
     return [*guesses(read)]
 
 
-def scan_of(transport: str, source: PollingSource, readings: Readings) -> I2cScan | ModbusScan | Refusing:
+def scan_of(transport: str, source: PollingSource, readings: Readings) -> LineScan | Refusing:
     """Return the scan of a transport whose devices are asked."""
     if transport == "i2c":
         return I2cScan(source, readings)
+    if transport == "host":
+        return KernelScan(source, readings)
     if transport in ("serial", "tcp"):
         return ModbusScan(source, readings, guesses_of, tcp=transport == "tcp")
     return nothing_to_scan(transport)

@@ -16,6 +16,8 @@ KEY_ALLOWED = "32 hexadecimal digits, 0-9 and a-f"
 _SEPARATORS = re.compile(r"[\s:.-]+")
 # Also for other languages' regular expressions, such as a browser's.
 ADDRESS_PATTERN = r"^([\s:.\-]*[0-9A-Fa-f]){12}[\s:.\-]*$"
+# Thermometers on 1-Wire, as the kernel names them: family and number.
+ONE_WIRE_PATTERN = r"(10|22|28|3b|42)-[0-9a-f]{12}"
 KEY_PATTERN = r"^[0-9A-Fa-f]{32}$"
 TCP, SOLARMAN = "tcp://", "solarman://"
 NETWORK: Mapping[str, int] = {TCP: 502, SOLARMAN: 8899}
@@ -67,9 +69,14 @@ def spelt(address: str | int) -> str | int:
         return address
 
 
+def pin_name(pin: int, chip: str | None) -> int | str:
+    """Name a pin of the board by its number, one of another chip with that: 3 and "3 of mcp23017" are two."""
+    return pin if chip is None else f"{pin} of {chip}"
+
+
 def wrong_address(address: str) -> tuple[str, str] | None:
     """Say what is wrong with a Bluetooth address and what is allowed; None: nothing."""
-    if re.fullmatch(ADDRESS_PATTERN, address):
+    if re.fullmatch(ADDRESS_PATTERN, address) or re.fullmatch(ONE_WIRE_PATTERN, address.lower()):
         return None
     bare = _SEPARATORS.sub("", address)
     strange = ", ".join(_strange(bare)) if len(bare) == _ADDRESS_DIGITS else ""

@@ -4,7 +4,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 
-from config.addresses import CHIP, ID_ALLOWED, id_allowed, normal, wrong_address, wrong_host, wrong_key
+from config.addresses import (
+    CHIP,
+    ID_ALLOWED,
+    id_allowed,
+    normal,
+    pin_name,
+    wrong_address,
+    wrong_host,
+    wrong_key,
+)
 from config.conditions import CONDITION_ALLOWED, automations, parse_comparison, parse_condition, texts
 from config.listening import network
 from config.mistakes import Mistake
@@ -140,23 +149,23 @@ def _strange(name: str, device: Device, keys: Iterable[str], wrong: str) -> Iter
 
 def _pins(settings: Settings) -> Iterator[Wrong]:
     """Find pins that are used twice: an input on a relay's own pin would make the relay drop."""
-    owners: dict[int, str] = {}
+    owners: dict[int | str, str] = {}
     for key, pin in _uses(settings):
         if pin in owners:
             yield key, f"{owners[pin]} uses pin {pin} already", "one use a pin"
         owners.setdefault(pin, key.removesuffix(".pin"))
 
 
-def _uses(settings: Settings) -> Iterator[tuple[str, int]]:
+def _uses(settings: Settings) -> Iterator[tuple[str, int | str]]:
     for name, relay in settings.relay.items():
-        yield f"relay.{name}.pin", relay.pin
+        yield f"relay.{name}.pin", pin_name(relay.pin, relay.chip)
         if relay.feedback_pin is not None:
-            yield f"relay.{name}.feedback_pin", relay.feedback_pin
+            yield f"relay.{name}.feedback_pin", pin_name(relay.feedback_pin, relay.chip)
     for name, device in settings.device.items():
         if device.pin is not None:
-            yield f"device.{name}.pin", device.pin
+            yield f"device.{name}.pin", pin_name(device.pin, device.chip)
         for level, pin in device.levels.items():
-            yield f"device.{name}.levels.{level}", pin
+            yield f"device.{name}.levels.{level}", pin_name(pin, device.chip)
 
 
 def _imports(settings: Settings) -> Iterator[Wrong]:

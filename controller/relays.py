@@ -39,7 +39,8 @@ class RelayOutputs:
         self._withheld = withheld or self._withheld
         self._tried = now
         if self._relays:
-            self.journal.fact("pins", self.pins.told)
+            chips = dict.fromkeys(relay.chip for relay in self._relays.values())
+            self.journal.fact("pins", "; ".join(self.pins.on(chip).told for chip in chips))
         if self._memory.problem is not None:
             text = f"{self._memory.problem}; every relay counts as off until it is switched"
             self.journal.problem("memory", text, self.clock.wall())
@@ -57,7 +58,7 @@ class RelayOutputs:
         if position.on and self._withheld(name, now):
             position = Position(on=False)
         try:
-            self.pins.open(relay.pin, high=policy.level(relay, on=position.on))
+            self.pins.on(relay.chip).open(relay.pin, high=policy.level(relay, on=position.on))
         except PinError as error:
             self._trouble(name, error)
             return
@@ -108,12 +109,12 @@ class RelayOutputs:
     def _drive(self, name: str, position: Position) -> None:
         relay = self._relays[name]
         high = policy.level(relay, on=position.on)
-        self.pins.write(relay.pin, high=high)
+        self.pins.on(relay.chip).write(relay.pin, high=high)
         if self.is_on(name) and not position.on:
             self._off_since[name] = self.clock.monotonic()
         # Also when the pin does not follow: should it do so later, its time limit must hold.
         self._positions[name] = position
-        if self.pins.read(relay.pin) is not high:
+        if self.pins.on(relay.chip).read(relay.pin) is not high:
             raise PinError(f"pin {relay.pin} does not follow: is it short-circuited or used elsewhere?")
         self.journal.solved(f"relay.{name}")
 
@@ -141,7 +142,7 @@ class RelayOutputs:
         if relay is None or name not in self._positions:
             return None
         try:
-            high = self.pins.read(relay.pin)
+            high = self.pins.on(relay.chip).read(relay.pin)
         except PinError as error:
             self._trouble(name, error)
             return None

@@ -293,7 +293,7 @@ class Feedbacks:
             if relay.feedback_pin is None or name in self._open:
                 continue
             try:
-                self._outputs.pins.open_input(relay.feedback_pin, relay.feedback_pull)
+                self._outputs.pins.on(relay.chip).open_input(relay.feedback_pin, relay.feedback_pull)
             except PinError as error:
                 self._journal.problem(f"relay.{name}.feedback_pin", str(error), self._clock.wall())
                 continue
@@ -310,11 +310,12 @@ class Feedbacks:
         if name not in self._open or relay.feedback_pin is None:
             return None
         try:
-            return self._outputs.pins.read(relay.feedback_pin) is not relay.feedback_active_low
+            high = self._outputs.pins.on(relay.chip).read(relay.feedback_pin)
         except PinError:
             # Unknown, which is told; opening it again may help.
             self._open.discard(name)
             return None
+        return high is not relay.feedback_active_low
 
     def within(self, name: str) -> float:
         """Seconds in which the load must follow."""

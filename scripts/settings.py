@@ -233,7 +233,8 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
         Relay,
         "One output. [relays.md](relays.md) explains each policy with examples.",
         {
-            "pin": "BCM number",
+            "pin": "BCM number, or the number on the chip",
+            "chip": "the kernel's name of the chip that its pins are on, such as mcp23017; else the board",
             "name": "for people",
             "active_low": "true: the board switches on when the pin is low, as most do",
             "boot": "what it does when the controller starts: off, on, or as it was",

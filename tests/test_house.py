@@ -89,6 +89,7 @@ PURE_GROUND = (
     "bus.commands",
     "bus.messages",
     "bus.schedule",
+    "config.addresses",
     "config.conditions",
     "config.addresses",
     "config.model",

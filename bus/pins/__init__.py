@@ -5,7 +5,7 @@ The controller and the collector of pins both stand on it. Levels are True for h
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NoReturn, Protocol
 
@@ -18,6 +18,18 @@ class PinError(Exception):
 
 class NoPinsError(PinError):
     """No pin of the board can be reached; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Edges that the kernel counted since it was asked last: how many, the newest in its monotonic seconds.
+
+    `rate` is how many a second came between the first and the last of them, None for fewer than two.
+    """
+
+    count: int
+    newest: float
+    rate: float | None = None
 
 
 class Lines(Protocol):
@@ -37,6 +49,15 @@ class Lines(Protocol):
     def input(self, pin: int, pull: Pull) -> None:
         """Make a pin an input, pulled up, down or not."""
 
+    def counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:
+        """Make a pin an input whose edges are counted from now on; False: this library counts none.
+
+        A level that does not last for `debounce` seconds is none.
+        """
+
+    def edges(self, pin: int) -> Edges | None:
+        """Return what came since the last call, None if nothing did."""
+
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level of an output."""
 
@@ -53,14 +74,28 @@ class Lines(Protocol):
 class Pins:
     """The pins of this process. The library is chosen at the first use, and again until one is found.
 
-    `setting` is what the configuration asks for, `choose` finds the lines for it and raises NoPinsError.
+    `setting` is what the configuration asks for, `choose` finds the lines for it and raises NoPinsError;
+    `elsewhere` finds those of another chip that a pin names, such as an expander on I2C.
     """
 
-    def __init__(self, setting: str, choose: Callable[[], Lines]) -> None:
+    def __init__(
+        self, setting: str, choose: Callable[[], Lines], elsewhere: Callable[[str], Lines] | None = None
+    ) -> None:
         self._setting = setting
         self._choose = choose
+        self._elsewhere = elsewhere
+        self._others: dict[str, Pins] = {}
         self._lines: Lines | None = None
         self._opened: dict[int, Lines] = {}
+
+    def on(self, chip: str | None) -> "Pins":
+        """Return the pins of another chip by its path, name or label; None: these."""
+        if chip is None:
+            return self
+        if chip not in self._others:
+            assert self._elsewhere is not None  # noqa: S101 — all but those of another chip have it
+            self._others[chip] = Pins(self._setting, partial(self._elsewhere, chip))
+        return self._others[chip]
 
     @property
     def backend(self) -> str:
@@ -103,6 +138,24 @@ class Pins:
             raise PinError(f"pin {pin} cannot be an input: {lines.why(pin, error)}") from error
         self._opened[pin] = lines
 
+    def open_counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:
+        """Make a pin an input whose edges are counted; False: the library counts none. Raises PinError."""
+        lines = self.reach()
+        try:
+            counts = lines.counter(pin, pull, rising=rising, debounce=debounce)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be a counter: {lines.why(pin, error)}") from error
+        self._opened[pin] = lines
+        return counts
+
+    def edges(self, pin: int) -> Edges | None:
+        """Return the edges of a counter since the last call, None if there are none. Raises PinError."""
+        lines = self._opened.get(pin) or _not_open(pin)
+        try:
+            return lines.edges(pin)
+        except lines.failures as error:
+            raise PinError(f"pin {pin} cannot be read: {lines.why(pin, error)}") from error
+
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level of an output. Raises PinError."""
         lines = self._opened.get(pin) or _not_open(pin)
@@ -121,6 +174,8 @@ class Pins:
 
     def close(self) -> None:
         """Let go of the pins that were opened, and of no others. Raises PinError."""
+        for other in self._others.values():
+            other.close()
         lines, opened = self._lines, sorted(self._opened)
         self._lines = None
         self._opened.clear()
@@ -154,6 +209,15 @@ class SimulatedLines:
         """Nothing is wired: the pull decides."""
         self._levels[pin] = pull == "up"
 
+    def counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:  # noqa: ARG002 — as others
+        """Be an input alone."""
+        self.input(pin, pull)
+        return False
+
+    def edges(self, pin: int) -> Edges | None:  # noqa: ARG002 — as others
+        """There are none."""
+        return None
+
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level."""
         self._levels[pin] = high
@@ -174,7 +238,22 @@ class SimulatedLines:
 
 def make_pins(settings: Controller, consumer: str) -> Pins:
     """Make the pins that [controller] asks for; `consumer` is the process's name for the kernel."""
-    return Pins(settings.pins, partial(_choose, settings.pins, settings.chip, consumer))
+    return Pins(
+        settings.pins,
+        partial(_choose, settings.pins, settings.chip, consumer),
+        partial(_elsewhere, settings.pins, consumer),
+    )
+
+
+def _elsewhere(setting: str, consumer: str, chip: str) -> Lines:
+    """Return the lines of a chip that a pin names: they must be its own, never those of the header."""
+    from bus.pins.gpiod_lines import GpiodLines  # noqa: PLC0415 — it stands on this file
+
+    if setting == "simulated":
+        return SimulatedLines()
+    if setting == "rpi":
+        raise NoPinsError(f'RPi.GPIO reaches no chip {chip!r}: set controller.pins to "auto"')
+    return GpiodLines(chip, consumer)
 
 
 def make_inputs(settings: Controller, consumer: str) -> Pins:

@@ -5,11 +5,12 @@ import re
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bus.pins import NoPinsError
+from bus.pins import Edges, NoPinsError
 from config.model import Pull
 
 # The chip of the header, by board: Pi Zero to 3, Pi 4, Pi 5.
@@ -18,6 +19,10 @@ _HEADERS = {
     "pinctrl-bcm2711": "pinctrl_bcm2835",
     "pinctrl-rp1": "pinctrl_rp1",
 }
+# Edges that the kernel keeps for us, and how often we empty that at one poll: a storm must end.
+_EVENTS, _READS = 256, 16
+# It numbers them in 32 bits.
+_NUMBERS = 1 << 32
 _DEV = Path("/dev")
 # The same as /proc/device-tree, which the units hide.
 _MODEL = Path("/sys/firmware/devicetree/base/model")
@@ -51,6 +56,8 @@ class GpiodLines:
         self._chip = _find(self._gpiod, chip)
         self._consumer = consumer
         self._requests: dict[int, Any] = {}
+        # The number of the last edge of a counter.
+        self._seen: dict[int, int] = {}
         self.told = f"{self.backend}: {self._chip.label}, {self._chip.path}; {_afterwards(self._chip.label)}"
 
     def output(self, pin: int, *, high: bool) -> None:
@@ -63,9 +70,39 @@ class GpiodLines:
 
     def input(self, pin: int, pull: Pull) -> None:
         """Pull by the chip's own resistor; a chip without any leaves the pin as it is."""
+        direction = self._gpiod.line.Direction.INPUT
+        self._request(pin, self._gpiod.LineSettings(direction=direction, bias=self._bias(pull)))
+
+    def counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:
+        """Let the kernel count: in its interrupt, whether we run or not."""
+        self.release([pin])
         line = self._gpiod.line
-        bias = {"up": line.Bias.PULL_UP, "down": line.Bias.PULL_DOWN, "off": line.Bias.DISABLED}[pull]
-        self._request(pin, self._gpiod.LineSettings(direction=line.Direction.INPUT, bias=bias))
+        settings = self._gpiod.LineSettings(
+            direction=line.Direction.INPUT,
+            bias=self._bias(pull),
+            edge_detection=line.Edge.RISING if rising else line.Edge.FALLING,
+            debounce_period=timedelta(seconds=debounce),
+        )
+        self._request(pin, settings, events=_EVENTS)
+        self._seen[pin] = 0
+        return True
+
+    def edges(self, pin: int) -> Edges | None:
+        """Count by the kernel's own numbers, which go on where its buffer was full."""
+        request = self._requests[pin]
+        first = last = None
+        for _ in range(_READS):
+            if not request.wait_edge_events(timedelta()):
+                break
+            for event in request.read_edge_events():
+                first, last = first or event, event
+        if first is None or last is None:
+            return None
+        count = (last.line_seqno - self._seen[pin]) % _NUMBERS
+        self._seen[pin] = last.line_seqno
+        took = (last.timestamp_ns - first.timestamp_ns) / 1e9
+        between = (last.line_seqno - first.line_seqno) % _NUMBERS
+        return Edges(count, last.timestamp_ns / 1e9, between / took if took > 0 else None)
 
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level."""
@@ -92,7 +129,11 @@ class GpiodLines:
             "/boot/firmware/config.txt; or use another pin"
         )
 
-    def _request(self, pin: int, settings: object) -> None:
+    def _bias(self, pull: Pull) -> object:
+        bias = self._gpiod.line.Bias
+        return {"up": bias.PULL_UP, "down": bias.PULL_DOWN, "off": bias.DISABLED}[pull]
+
+    def _request(self, pin: int, settings: object, *, events: int | None = None) -> None:
         held = self._requests.get(pin)
         if held is not None:
             # Giving it back in between would let the pin float.
@@ -100,7 +141,10 @@ class GpiodLines:
             return
         try:
             self._requests[pin] = self._gpiod.request_lines(
-                self._chip.path, consumer=self._consumer, config={pin: settings}
+                self._chip.path,
+                consumer=self._consumer,
+                config={pin: settings},
+                event_buffer_size=events,
             )
         except (PermissionError, FileNotFoundError) as error:
             raise NoPinsError(f"{self._chip.path} cannot be opened ({error}): {_GROUP}") from error
@@ -147,7 +191,10 @@ def _find(gpiod: ModuleType, wanted: str | None) -> _Chip:
         raise NoPinsError(f"{', '.join(refused)} cannot be opened (permission denied): {_GROUP}")
     there = ", ".join(f"{chip.label} at {chip.path}" for chip in chips) or f"no {_DEV}/gpiochip*"
     if wanted is not None:
-        raise NoPinsError(f"controller.chip: there is no chip {wanted!r}; there is: {there}")
+        raise NoPinsError(
+            f"there is no chip {wanted!r}; there is: {there}. An expander on I2C needs a line such as "
+            "dtoverlay=mcp23017,addr=0x20 in /boot/firmware/config.txt"
+        )
     raise NoPinsError(
         f"no GPIO chip of a header on {model or 'this machine'} ({there}): set controller.chip to the one "
         'that is, or controller.pins to "simulated", which switches no relay and reads no contact'

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from types import ModuleType
 
-from bus.pins import NoPinsError, PinError
+from bus.pins import Edges, NoPinsError, PinError
 from config.model import Pull
 
 # Asked for its function only, to see whether the chip can be reached; any pin would do.
@@ -50,6 +50,15 @@ class RpiLines:
             raise PinError(f"pin {pin} {_OUTPUT}")
         gpio.setup(pin, gpio.IN, pull_up_down=pulls[pull])
         self._ours.add(pin)
+
+    def counter(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> bool:  # noqa: ARG002 — as others
+        """Be an input alone: its own edge detection does not work on the kernels of today."""
+        self.input(pin, pull)
+        return False
+
+    def edges(self, pin: int) -> Edges | None:  # noqa: ARG002 — as others
+        """There are none."""
+        return None
 
     def write(self, pin: int, *, high: bool) -> None:
         """Set the level."""

@@ -129,6 +129,63 @@ class GpioLine(Line, Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Pulses:
+    """`count` edges came to a pin, the newest at monotonic second `newest` of the kernel's clock.
+
+    `rate` is how many a second came between the first and the last; `polled`: only levels were looked at, so
+    that what came and went between two calls was not seen.
+    """
+
+    count: int = 0
+    newest: float | None = None
+    rate: float | None = None
+    polled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a pin has counted: pulses, of which `per_unit` make a unit, and the units of the time before."""
+
+    pulses: int = 0
+    per_unit: float = 1.0
+    before: float = 0.0
+
+    @property
+    def units(self) -> float:
+        """All of it, in units."""
+        return self.before + self.pulses / self.per_unit
+
+    def at(self, per_unit: float) -> "Count":
+        """Go on with so many pulses a unit; what was counted stays what it was."""
+        return self if per_unit == self.per_unit else Count(0, per_unit, self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of a count would survive a power cut, and why it cannot be kept."""
+
+    count: Count
+    problem: str | None = None
+
+
+class CounterLine(GpioLine, Protocol):
+    """The board's pins where their edges are counted."""
+
+    def pulses(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> Pulses:
+        """Return the edges that came to a pin since the last call; raises as `read` does.
+
+        At its first use it becomes an input with this pull whose edges are counted. A level that does not
+        last for `debounce` seconds is none.
+        """
+
+    def recall(self, name: str) -> Count | None:
+        """Return a count as it was kept last; None if it was not."""
+
+    def keep(self, name: str, count: Count) -> Kept:
+        """Keep a count over the end of this process."""
+
+
 class HostText(Enum):
     """What the kernel says in text."""
 
@@ -169,6 +226,19 @@ class HostLine(Line, Protocol):
 
     def broker_up(self) -> bool | None:
         """Return whether the broker serves us; None if nobody knows."""
+
+
+class KernelLine(Line, Protocol):
+    """Files of the kernel's drivers; paths are relative to the root."""
+
+    def find(self, pattern: str) -> list[str]:
+        """List the paths that fit a pattern, in order."""
+
+    def behind(self, path: str) -> list[str]:
+        """List the folders that a path leads through, links followed."""
+
+    def read(self, path: str) -> str:
+        """Read a file. Raises NoAnswerError when it is gone, or when the driver has no value."""
 
 
 Value = float | str | None
@@ -252,6 +322,7 @@ class Wire(Enum):
     I2C = ("I2C", "i2c")
     GPIO = ("pins", "gpio")
     HOST = ("the machine", "host")
+    KERNEL = ("drivers of the kernel", "host")
     MQTT = ("MQTT, in the device's own format", "mqtt")
 
     def __init__(self, title: str, *collectors: str) -> None:
@@ -386,7 +457,12 @@ class PolledKind(Kind, Generic[L]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I2cKind(PolledKind[I2cLine]):
-    """It is a chip on an I2C bus, or hangs on one; `addresses` are those that the chip can have."""
+    """It is a chip on an I2C bus, or hangs on one; `addresses` are those that the chip can have.
+
+    `recognise`, if such a chip says what it is, returns whether the one at an address does; it raises
+    DecodeError or LineError.
+    """
 
     wire: Wire = Wire.I2C
     addresses: range
+    recognise: Callable[[I2cLine, int], bool] | None = None

@@ -1,12 +1,24 @@
-"""What hangs on the board's pins: one contact, or the level switches of a tank."""
+"""What hangs on the board's pins: one contact, the level switches of a tank, a meter with pulses."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bus.about import BINARY_SENSOR_CLASSES
-from collector.devices.description import Decoded, GpioLine, PolledKind, Row, SettingError, Values, Wire
+from bus.about import BINARY_SENSOR_CLASSES, TOTAL_INCREASING
+from collector.devices.description import (
+    Count,
+    CounterLine,
+    Decoded,
+    GpioLine,
+    PolledKind,
+    Pulses,
+    Row,
+    SettingError,
+    Values,
+    Wire,
+)
 from collector.devices.rows import flag, measured, on_off
+from config.addresses import pin_name
 from config.model import Device, Pull
 
 _SOURCE = "the kernel's GPIO character device (libgpiod 2.5); RPi.GPIO 0.7.1, py_gpio.c; rpi-lgpio 0.6"
@@ -168,6 +180,159 @@ def _switch(level: float) -> Row:
     return flag(f"Switch at {level:g} %", "moisture", diagnostic=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What pulses stand for: the entities of the total and of the rate, and their units by those of a meter.
+
+    A meter has pulses per `per`; the total is in `total` of those, the rate in `rate` per second of those.
+    Without a pulse for `still` s nothing flows.
+    """
+
+    total: tuple[str, Row]
+    rate: tuple[str, Row]
+    units: float
+    rate_units: float
+    still: float
+
+
+_COUNTED: Mapping[str, Counted] = {
+    # Pulses per litre.
+    "water": Counted(
+        (
+            "water",
+            measured("Water", "L", device_class="water", state_class=TOTAL_INCREASING, precision=1, step=1),
+        ),
+        ("flow", measured("Flow", "L/min", device_class="volume_flow_rate", precision=1, step=0.2)),
+        units=1.0,
+        rate_units=60.0,
+        still=10.0,
+    ),
+    # Pulses per kWh, as is printed on meters; S0 is IEC 62053-31.
+    "energy": Counted(
+        ("energy", measured("Energy", "Wh", precision=0, step=1)),
+        ("power", measured("Power", "W", precision=0, step=1)),
+        units=1000.0,
+        rate_units=3_600_000.0,
+        still=900.0,
+    ),
+}
+_DEFAULT_COUNTED = "water"
+_COUNTER_EVERY_S = 1.0
+# S0 pulses last 30 ms at least; sensors with a wheel reach 200 a second.
+_COUNTER_DEBOUNCE_S = 0.001
+# No meter is faster: a wire without its resistor is.
+_FASTEST_HZ = 1000.0
+
+
+@dataclass(slots=True)
+class Flow:
+    """How many pulses a second come; `still` seconds without one are none."""
+
+    still: float
+    _rate: float | None = None
+    _newest: float | None = None
+    _heard: float | None = None
+
+    def take(self, pulses: Pulses, now: float) -> float | None:
+        """Return the rate after a poll at monotonic second `now`; None until it is known."""
+        if pulses.count:
+            # The kernel's clock and ours need not begin at one time.
+            newest = now if pulses.newest is None else pulses.newest
+            if pulses.rate is not None:
+                self._rate = pulses.rate
+            elif self._newest is not None and newest > self._newest:
+                self._rate = pulses.count / (newest - self._newest)
+            self._newest, self._heard = newest, now
+            return self._rate
+        self._heard = now if self._heard is None else self._heard
+        silence = now - self._heard
+        if silence >= self.still:
+            self._rate, self._newest = 0.0, None
+        elif self._rate is not None and silence > 0:
+            # The next pulse is still to come: it is slower than that.
+            self._rate = min(self._rate, 1 / silence)
+        return self._rate
+
+
+@dataclass(slots=True)
+class PulseCounter:
+    """A meter or a sensor that closes a contact for each pulse; polled every `every` s."""
+
+    rows: Mapping[str, Row]
+    counted: Counted
+    chip: str | None
+    pin: int
+    pull: Pull
+    rising: bool
+    debounce: float
+    per_unit: float
+    every: float
+    _flow: Flow
+    _count: Count | None = None
+    _asked: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What its count is kept under: a pin that counts something else begins anew."""
+        return f"{self.counted.total[0]}.{pin_name(self.pin, self.chip)}"
+
+    def poll(self, line: CounterLine, now: float) -> Decoded:
+        """Add up what came since the last poll. Raises DecodeError or LineError."""
+        pulses = line.pulses(self.pin, self.pull, rising=self.rising, debounce=self.debounce)
+        if self._count is None:
+            self._count = (line.recall(self.name) or Count()).at(self.per_unit)
+        total, rate = self.counted.total[0], self.counted.rate[0]
+        reasons = self._noise(pulses, now)
+        if not reasons:
+            self._count = replace(self._count, pulses=self._count.pulses + pulses.count)
+        flow = None if reasons else self._flow.take(pulses, now)
+        kept = line.keep(self.name, self._count)
+        if pulses.polled:
+            reasons[total] = (
+                f"at most {1 / (2 * self.every):g} pulses a second are seen: no library here tells of edges; "
+                'set controller.pins to "auto"'
+            )
+        if kept.problem is not None:
+            reasons[total] = kept.problem
+        values: Values = {
+            total: round(kept.count.units * self.counted.units, 3),
+            rate: None if flow is None else round(flow / self.per_unit * self.counted.rate_units, 3),
+        }
+        return Decoded(values, reasons=reasons)
+
+    def _noise(self, pulses: Pulses, now: float) -> dict[str, str]:
+        """Return why pulses are none; their rate is that between two polls."""
+        since, self._asked = self._asked, now
+        took = max(now - since, self.every) if since is not None else self.every
+        if pulses.count <= _FASTEST_HZ * took:
+            return {}
+        text = (
+            f"{pulses.count / took:.0f} pulses a second are noise and are not counted: is its wire loose, "
+            "does it need a resistor to 3.3 V, or a longer debounce?"
+        )
+        return {self.counted.rate[0]: text}
+
+
+def _make_counter(settings: Device) -> PulseCounter:
+    assert settings.pin is not None and settings.pulses_per_unit is not None  # noqa: S101, PT018 — among `needs`
+    counted = _COUNTED.get(_DEFAULT_COUNTED if settings.counts is None else settings.counts)
+    if counted is None:
+        raise SettingError("counts", f"{settings.counts!r} is not counted", ", ".join(_COUNTED))
+    its = contact(settings, settings.pin, _COUNTER_DEBOUNCE_S)
+    return PulseCounter(
+        rows=dict((counted.total, counted.rate)),
+        counted=counted,
+        chip=settings.chip,
+        pin=its.pin,
+        pull=its.pull,
+        rising=not its.active_low,
+        debounce=its.debounce,
+        per_unit=settings.pulses_per_unit,
+        every=settings.every or _COUNTER_EVERY_S,
+        _flow=Flow(counted.still),
+    )
+
+
 GPIO_INPUT = PolledKind(
     wire=Wire.GPIO,
     name="gpio_input",
@@ -177,7 +342,7 @@ GPIO_INPUT = PolledKind(
     rows=_input_rows(None),
     source=_SOURCE,
     needs=("pin",),
-    takes=("pull", "active_low", "debounce", "device_class"),
+    takes=("chip", "pull", "active_low", "debounce", "device_class"),
     every=_INPUT_EVERY_S,
     make=_make_input,
     defaults={"pull": _DEFAULT_PULL, "debounce": _INPUT_DEBOUNCE_S},
@@ -192,9 +357,24 @@ TANK_SWITCHES = PolledKind(
     rows={"level": _LEVEL, "volume": _VOLUME},
     source=_SOURCE,
     needs=("levels",),
-    takes=("pull", "active_low", "debounce", "capacity"),
+    takes=("chip", "pull", "active_low", "debounce", "capacity"),
     every=_TANK_EVERY_S,
     make=_make_tank,
     defaults={"pull": _DEFAULT_PULL, "debounce": _TANK_DEBOUNCE_S},
 )
-KINDS = {kind.name: kind for kind in (GPIO_INPUT, TANK_SWITCHES)}
+PULSE_COUNTER = PolledKind(
+    wire=Wire.GPIO,
+    name="pulse_counter",
+    title="Pulses of a water meter, a flow sensor, or an electricity meter with S0",
+    manufacturer="Generic",
+    model="Pulse counter",
+    rows=dict(pair for one in _COUNTED.values() for pair in (one.total, one.rate)),
+    source=f"{_SOURCE}; IEC 62053-31 (S0)",
+    needs=("pin", "pulses_per_unit"),
+    takes=("counts", "chip", "pull", "active_low", "debounce"),
+    every=_COUNTER_EVERY_S,
+    make=_make_counter,
+    defaults={"counts": _DEFAULT_COUNTED, "pull": _DEFAULT_PULL, "debounce": _COUNTER_DEBOUNCE_S},
+    allowed={"counts": tuple(_COUNTED)},
+)
+KINDS = {kind.name: kind for kind in (GPIO_INPUT, TANK_SWITCHES, PULSE_COUNTER)}

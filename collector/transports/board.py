@@ -9,11 +9,21 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bus.clock import synchronised
 from bus.pins import NoPinsError, PinError, Pins
-from collector.devices.description import HostText, LineError, NoAnswerError, RefusedError, Space
+from collector.devices.description import (
+    Count,
+    HostText,
+    Kept,
+    LineError,
+    NoAnswerError,
+    Pulses,
+    RefusedError,
+    Space,
+)
+from collector.transports.counts import CountFiles
 from config.model import Pull
 
 if TYPE_CHECKING:
@@ -21,13 +31,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Gpio:
     """Inputs of the board; the controller's outputs are never touched. `tell` hears what the pins are."""
 
-    def __init__(self, pins: Pins, tell: Callable[[str], None]) -> None:
+    def __init__(self, pins: Pins, tell: Callable[[str], None], counts: CountFiles | None = None) -> None:
         self._pins = pins
         self._tell = tell
+        self._counts = counts
+        # By pin how it was set up, and the level it had where nobody counts its edges.
+        self._counters: dict[int, tuple[Pull, bool, float]] = {}
+        self._levels: dict[int, bool | None] = {}
         self._open = False
         self._inputs: dict[int, Pull] = {}
 
@@ -43,6 +59,9 @@ class Gpio:
         """Let go of the pins that we opened, and of no others."""
         self._open = False
         self._inputs.clear()
+        self._counters.clear()
+        if self._counts is not None:
+            self._counts.save()
         try:
             self._pins.close()
         except PinError as error:
@@ -50,23 +69,59 @@ class Gpio:
 
     def read(self, pin: int, pull: Pull) -> bool:
         """Return whether a pin is high, set up at its first use. Raises RefusedError or LineError."""
+        self._check_open()
+        if self._inputs.get(pin) != pull:
+            self._set_up(lambda: self._pins.open_input(pin, pull))
+            self._inputs[pin] = pull
+        return self._asked(lambda: self._pins.read(pin))
+
+    def pulses(self, pin: int, pull: Pull, *, rising: bool, debounce: float) -> Pulses:
+        """Return the edges since the last call. Raises RefusedError or LineError."""
+        self._check_open()
+        how = (pull, rising, debounce)
+        if self._counters.get(pin) != how:
+            counts = self._set_up(
+                lambda: self._pins.open_counter(pin, pull, rising=rising, debounce=debounce)
+            )
+            self._levels.pop(pin, None)
+            if not counts:
+                self._levels[pin] = None
+            self._counters[pin] = how
+        if pin in self._levels:
+            return self._watched(pin, rising=rising)
+        edges = self._asked(lambda: self._pins.edges(pin))
+        return Pulses() if edges is None else Pulses(edges.count, edges.newest, edges.rate)
+
+    def _watched(self, pin: int, *, rising: bool) -> Pulses:
+        before = self._levels[pin]
+        level = self._levels[pin] = self._asked(lambda: self._pins.read(pin))
+        return Pulses(int(before is not None and level is not before and level is rising), polled=True)
+
+    def recall(self, name: str) -> Count | None:
+        """Return a count as it was kept last."""
+        return None if self._counts is None else self._counts.recall(name)
+
+    def keep(self, name: str, count: Count) -> Kept:
+        """Keep a count; without a folder nothing is."""
+        return Kept(count) if self._counts is None else self._counts.keep(name, count)
+
+    def _check_open(self) -> None:
         if not self._open:
             raise LineError("the pins are not open")
-        if self._inputs.get(pin) != pull:
-            self._set_up(pin, pull)
-        try:
-            return self._pins.read(pin)
-        except PinError as error:
-            raise LineError(str(error)) from error
 
-    def _set_up(self, pin: int, pull: Pull) -> None:
+    def _set_up(self, opened: Callable[[], T]) -> T:
         try:
-            self._pins.open_input(pin, pull)
+            return opened()
         except NoPinsError as error:
             raise LineError(str(error)) from error
         except PinError as error:
             raise RefusedError(str(error)) from error
-        self._inputs[pin] = pull
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except PinError as error:
+            raise LineError(str(error)) from error
 
 
 FIRST, LAST = 0x08, 0x77
@@ -176,7 +231,8 @@ class I2cBus:
             )
         if error.errno == errno.EBUSY:
             return RefusedError(
-                f"{where} belongs to a driver of the kernel: remove its dtoverlay from config.txt"
+                f'{where} belongs to a driver of the kernel: read it with kind = "kernel_sensor", or remove '
+                "its dtoverlay from config.txt"
             )
         return LineError(self._advice(error))
 

@@ -183,7 +183,8 @@ class Device(Table):
     cron: str | None = None
     jitter: Annotated[float, Ge(0), Le(3600)] | None = None
     allow_write: bool = False
-    # Chips and pins.
+    # Chips and pins; `chip` is the kernel's name of one.
+    chip: str | None = None
     shunt: Annotated[float, Gt(0), Le(1000)] | None = None
     max_current: Annotated[float, Gt(0), Le(10_000)] | None = None
     correction: Annotated[float, Gt(0), Le(100)] | None = None
@@ -196,6 +197,8 @@ class Device(Table):
     pull: Pull | None = None
     active_low: bool | None = None
     debounce: Annotated[float, Ge(0), Le(3600)] | None = None
+    counts: str | None = None
+    pulses_per_unit: Annotated[float, Gt(0), Le(1_000_000)] | None = None
     device_class: str | None = None
     levels: dict[str, Annotated[int, Ge(0), Le(27)]] = field(default_factory=dict)
     calibration: tuple[tuple[float, float], ...] = ()
@@ -258,11 +261,13 @@ class Controller(Table):
 class Relay(Table):
     """[relay.<id>]: one output, numbered as BCM; docs/relays.md says what each policy does.
 
+    `chip` is the kernel's name of another chip that the pins are on.
     Times are seconds, but `feedback_within` is ms. `only_if` holds conditions as `fresh_water.level > 5`,
     `never_with` names of relays, `feedback` device.entity.
     """
 
     pin: Annotated[int, Ge(0), Le(27)]
+    chip: str | None = None
     name: str | None = None
     active_low: bool = False
     boot: Literal["off", "on", "restore"] = "off"

@@ -27,7 +27,16 @@ from tests.collector.clients import BleHouse, Clients, LineHouse
 Json = Any
 WHERE = [(name, which) for name, kind in KINDS.items() for which in kind.wire.collectors]
 # Texts for a form's patterns: what a person copies from elsewhere.
-TEXTS = ("C0:11:22:33:44:55", "0123456789abcdef" * 2, "A1b2C3d4E5f6", "/dev/ttyUSB0", "tcp://192.168.1.40")
+TEXTS = (
+    "C0:11:22:33:44:55",
+    "0123456789abcdef" * 2,
+    "A1b2C3d4E5f6",
+    "/dev/ttyUSB0",
+    "tcp://192.168.1.40",
+    "28-0123456789ab",
+    "sht3x",
+    "0x44",
+)
 
 
 class Nobody(Line):
@@ -210,7 +219,8 @@ def test_a_scan_has_its_form_only_where_it_finds_such_devices(tmp_path: Path, ti
     assert found["serial"]["modbus"]["required"] == ["port"]
     assert found["serial"]["vedirect"] is found["serial"]["route_b_meter"] is None
     assert set(found["i2c"]["tank_sender"]["properties"]) == {"bus"}
-    assert set(found["gpio"].values()) | set(found["host"].values()) == {None}
+    assert set(found["gpio"].values()) == {found["host"]["raspberry_pi"]} == {None}
+    assert found["host"]["ds18b20"]["properties"] == {}
     for schema in (one for of in found.values() for one in of.values() if one):
         jsonschema.Draft202012Validator.check_schema(schema)
 

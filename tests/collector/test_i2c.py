@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.devices.description import LineError, NoAnswerError, RefusedError
-from collector.devices.i2c import ads1115, ina219
+from collector.devices import KINDS
+from collector.devices.description import LineError, NoAnswerError, PolledKind, RefusedError, Values
 from collector.transports.board import I2cBus
 from config.model import Device
 from tests.emulators.i2c_child import PYTHON, ROOT, Bed, in_bed, needs_bed, running
@@ -39,13 +39,28 @@ def registers_come_high_byte_first(bed: Bed) -> None:
     line.close()
 
 
-def devices_read_their_chips(_bed: Bed) -> None:
+def _poll(line: I2cBus, device: Device) -> Values:
+    kind = KINDS[device.kind]
+    assert isinstance(kind, PolledKind)
+    return kind.make(device).poll(line, 0.0).values
+
+
+def devices_read_their_chips(bed: Bed) -> None:
     line = _opened()
-    values = ina219.make(Device(kind="ina219")).poll(line, 0.0).values
-    assert values["voltage"] == 13.2
-    assert abs(float(str(values["current"])) - 1.5) < 0.0002
-    starter = ads1115.make_voltage(Device(kind="ads1115_voltage", channel=0, divider=5.7)).poll(line, 0.0)
-    assert abs(float(str(starter.values["voltage"])) - 2.31 * 5.7) < 0.001
+    bed.tell("ina226 0x41 volts=13.2 amps=0.5")
+    bed.tell("ina228 0x42 volts=13.2 amps=1.5")
+    bed.tell("ina3221 0x43 3=13.2,1.5")
+    for kind, address, amps, channel in (
+        ("ina219", 0x40, 1.5, None),
+        ("ina226", 0x41, 0.5, None),
+        ("ina228", 0x42, 1.5, None),
+        ("ina3221", 0x43, 1.5, 3),
+    ):
+        values = _poll(line, Device(kind=kind, address=address, channel=channel))
+        assert abs(float(str(values["voltage"])) - 13.2) < 0.001, kind
+        assert abs(float(str(values["current"])) - amps) < 0.0003, kind
+    starter = _poll(line, Device(kind="ads1115_voltage", channel=0, divider=5.7))
+    assert abs(float(str(starter["voltage"])) - 2.31 * 5.7) < 0.001
     line.close()
 
 

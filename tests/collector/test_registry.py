@@ -24,6 +24,8 @@ from tests.house import ROOT, Module
 
 # The contract's units: never kilo, never milli; the rest is arithmetic of the device.
 _UNITS = {"V", "A", "W", "Wh", "Ah", "°C", "%", "Hz", "s", "L", "VA", "var", "dBm", "MB", None}
+# Of what the air is like, what turns, and what flows.
+_UNITS |= {"hPa", "lx", "ppm", "rpm", "L/min"}
 _ENTITIES = [(name, key, row.entity) for name, of in KINDS.items() for key, row in of.rows.items()]
 
 
@@ -184,7 +186,7 @@ def test_a_kind_without_both_is_told_by_name() -> None:
 
 
 # What a chip's kind must be told, whatever the chip.
-_CHIP_SETTINGS = {"channel": 0, "calibration": ((0.5, 0.0), (2.5, 100.0))}
+_CHIP_SETTINGS = {"channel": 1, "calibration": ((0.5, 0.0), (2.5, 100.0))}
 
 
 @pytest.mark.parametrize("name", [name for name, of in KINDS.items() if of.wire is kinds.I2C])

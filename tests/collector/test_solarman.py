@@ -23,7 +23,7 @@ from collector.devices.description import (
     SettingError,
 )
 from collector.devices.modbus import check_port, tcp_address
-from collector.scan import scan_of
+from collector.scan_modbus import scan_of
 from collector.transports.solarman import SolarmanV5, crc, framed
 from config.model import Device
 from tests.clock import FakeTime

@@ -3,9 +3,10 @@
     python3 tests/emulators/i2c_bed.py --chip "ina219 0x40 volts=13.2 amps=1.5" --chip "ads1115 0x48 0=2.31"
 
 prints one line with the environment in which other programs see the bus, then serves until SIGTERM. Each line
-on stdin is obeyed and answered with `ok` or `error: …`: chip lines as above, and `gone 0x40`, `back 0x40`,
-`stuck 0x40` and `claim 0x40` (again to end it), `brown_out 0x40`, `fail 0x40 ETIMEDOUT` (until `back 0x40`),
-`bus gone`, `bus back`, `ask 0x40 1` (answered with the register) and `quick 0x40` (did it get one?).
+on stdin is obeyed and answered with `ok` or `error: …`: chip lines as above (of an INA3221 `2=13.2,1.5` is
+channel 2), and `gone 0x40`, `back 0x40`, `stuck 0x40` and `claim 0x40` (again to end it), `brown_out 0x40`,
+`fail 0x40 ETIMEDOUT` (until `back 0x40`), `bus gone`, `bus back`, `ask 0x40 1` (answered with the register),
+`quick 0x40` (did it get one?).
 It needs the system's Python with Debian's packages umockdev, python3-gi and gir1.2-umockdev-1.0.
 """
 
@@ -23,7 +24,8 @@ from typing import Any
 # It is also run as a file, by a Python that has nothing of ours installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.emulators.i2c_chips import Ads1115, Chip, Chips, Ina219
+from tests.emulators.i2c_chips import TWINS, Ads1115, Chips
+from tests.emulators.ina_chips import Ina3221
 
 # include/uapi/linux/i2c-dev.h and i2c.h
 _SLAVE, _SLAVE_FORCE, _FUNCS, _SMBUS = 0x0703, 0x0706, 0x0705, 0x0720
@@ -56,10 +58,10 @@ class RequestServer:
                 return f"{self.chips.at[address].get(int(rest[1], 0)):#06x}"
             case "quick":
                 return str(address in self.chips.quick_written)
-            case "ina219":
-                self._ina219(address, dict(part.split("=") for part in rest[1:]))
             case "ads1115":
-                self._ads1115(address, dict(part.split("=") for part in rest[1:]))
+                self._chip("ads1115_voltage", address, dict(part.split("=") for part in rest[1:]))
+            case _ if word in TWINS:
+                self._chip(word, address, dict(part.split("=") for part in rest[1:]))
             case _:
                 self._fault(word, address, rest[1:])
         return "ok"
@@ -83,19 +85,18 @@ class RequestServer:
             case _:
                 raise ValueError(f"no such word: {word}")
 
-    def _ina219(self, address: int, values: dict[str, str]) -> None:
-        chip = self.chips.at.setdefault(address, Ina219(time.monotonic))
-        assert isinstance(chip, Ina219)
+    def _chip(self, kind: str, address: int, values: dict[str, str]) -> None:
+        chip = self.chips.at.setdefault(address, TWINS[kind](time.monotonic))
+        assert type(chip) is TWINS[kind]
         for name, value in values.items():
-            if name not in ("volts", "amps", "shunt"):
-                raise ValueError(f"an INA219 has no {name}")
-            setattr(chip, name, float(value))
-
-    def _ads1115(self, address: int, values: dict[str, str]) -> None:
-        chip: Chip = self.chips.at.setdefault(address, Ads1115(time.monotonic))
-        assert isinstance(chip, Ads1115)
-        for channel, value in values.items():
-            chip.inputs[int(channel)] = float(value)
+            if isinstance(chip, Ads1115):
+                chip.inputs[int(name)] = float(value)
+            elif isinstance(chip, Ina3221):
+                volts, amps = map(float, value.split(","))
+                chip.channels[int(name)] = (volts, amps)
+            else:
+                assert isinstance(getattr(chip, name), float), name
+                setattr(chip, name, float(value))
 
 
 class Driver:

@@ -7,7 +7,9 @@ Nothing here knows smbus2, umockdev or our decoders; the Python of the system ru
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from tests.emulators.ina_chips import Ina226, Ina228, Ina3221
 
 
 class Chip(Protocol):
@@ -20,6 +22,13 @@ class Chip(Protocol):
     def put(self, register: int, value: int) -> None: ...
 
     def brown_out(self) -> None: ...
+
+
+@runtime_checkable
+class Wide(Protocol):
+    """A chip some of whose registers have more than two bytes."""
+
+    def size(self, register: int) -> int: ...
 
 
 def _two_complement(value: int) -> int:
@@ -182,6 +191,9 @@ class Ads1115:
 TWINS: dict[str, Callable[[Callable[[], float]], Chip]] = {
     "ads1115_voltage": Ads1115,
     "ina219": Ina219,
+    "ina226": Ina226,
+    "ina228": Ina228,
+    "ina3221": Ina3221,
     "tank_sender": Ads1115,
 }
 
@@ -206,14 +218,15 @@ class Chips:
 
     def read_byte(self, address: int) -> int:
         """One byte from wherever the pointer stands."""
-        return self._chip(address).get(self._pointer.get(address, 0)) >> 8
+        return self._chip(address).get(self._pointer.get(address, 0)) >> 8 & 0xFF
 
     def read(self, address: int, register: int, count: int) -> bytes:
-        """The pointer is written, then `count` bytes are read; both chips repeat the register."""
+        """The pointer is written, then `count` bytes are read; all chips repeat the register."""
         chip = self._chip(address)
         self._pointer[address] = register
-        word = chip.get(register).to_bytes(2, "big")
-        return (word * (count // 2 + 1))[:count]
+        size = chip.size(register) if isinstance(chip, Wide) else 2
+        word = chip.get(register).to_bytes(size, "big")
+        return (word * (count // size + 1))[:count]
 
     def write(self, address: int, register: int, data: bytes) -> None:
         """A register takes effect once both of its bytes came."""

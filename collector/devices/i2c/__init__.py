@@ -1,6 +1,6 @@
-"""Chips on an I2C bus, one file per kind; here what they share: addresses, and registers of 16 bits.
+"""Chips on an I2C bus, one file per kind or family; here what they share: addresses and registers.
 
-Registers go high byte first.
+Registers have 16 bits unless said otherwise, and go high byte first.
 """
 
 from collector.devices.description import BadRecordError, I2cLine, SettingError
@@ -24,12 +24,17 @@ def chip_address(device: Device, addresses: range) -> int:
     return address
 
 
+def read_number(line: I2cLine, address: int, register: int, size: int, *, signed: bool = False) -> int:
+    """Read a register of `size` bytes. Raises DecodeError or LineError."""
+    data = line.read(address, register, size)
+    if len(data) != size:
+        raise BadRecordError(f"{address:#04x} sent {len(data)} bytes instead of {size}")
+    return int.from_bytes(data, "big", signed=signed)
+
+
 def read_word(line: I2cLine, address: int, register: int) -> int:
     """Read a register, 0 to 65535. Raises DecodeError or LineError."""
-    data = line.read(address, register, 2)
-    if len(data) != 2:
-        raise BadRecordError(f"{address:#04x} sent {len(data)} bytes instead of 2")
-    return int.from_bytes(data, "big")
+    return read_number(line, address, register, 2)
 
 
 def write_word(line: I2cLine, address: int, register: int, value: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 # The kinds that are read from it.
 TWINS = (
     "gpio_input",
+    "pulse_counter",
     "tank_switches",
 )
 
@@ -32,11 +33,14 @@ class Board:
     `persist`: an output that gpiod lets go stays, as on Raspberry Pi OS; else it becomes an input.
     """
 
-    def __init__(self, folder: Path, backend: str = "rpi", *, persist: bool = True) -> None:
+    def __init__(
+        self, folder: Path, backend: str = "rpi", *, persist: bool = True, label: str = LABEL
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.chip = folder / "gpiochip0"
-        self.chip.write_text(LABEL, encoding="ascii")
+        self.chip.write_text(label, encoding="ascii")
+        (folder / "board").touch()
         if persist:
             (folder / "persist").touch()
         self.environment = {
@@ -56,6 +60,15 @@ class Board:
         fresh = path.with_suffix(".new")
         fresh.write_text(level, encoding="ascii")
         fresh.replace(path)
+
+    def pulse(self, pin: int, count: int, *, at: float, hz: float, low: float = 0.5) -> None:
+        """A contact closes `count` times to ground from the kernel's second `at` on, for the share `low`."""
+        period = round(1e9 / hz)
+        closed = round(period * low)
+        with (self.folder / f"pulses-{pin}").open("a", encoding="ascii") as file:
+            for number in range(count):
+                began = round(at * 1e9) + number * period
+                file.write(f"{began} falling {closed}\n{began + closed} rising {period - closed}\n")
 
     def drive(self, pin: int) -> None:
         """Another program has made this pin an output."""

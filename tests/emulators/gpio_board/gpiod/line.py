@@ -21,6 +21,15 @@ class Direction(Enum):
     OUTPUT = 3
 
 
+class Edge(Enum):
+    """Changes of level that make events."""
+
+    NONE = 1
+    RISING = 2
+    FALLING = 3
+    BOTH = 4
+
+
 class Bias(Enum):
     """The chip's own resistor."""
 

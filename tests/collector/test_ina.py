@@ -1,22 +1,23 @@
-"""INA219: calibration, signs, saturation and brown-outs, against the chip's twin."""
+"""INA219: ranges, signs, saturation and brown-outs, against the chip's twin."""
 
 import pytest
 
 from collector.devices.description import BadRecordError, NoAnswerError, SettingError
-from collector.devices.i2c import ina219
-from collector.devices.i2c.ina219 import Ina219, Measurement, decode, make, setup
+from collector.devices.i2c.ina import KINDS, ROWS, Ina
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 
 
-def _chip(**settings: float | str) -> Ina219:
-    return make(Device(kind="ina219", **settings))  # type: ignore[arg-type]  # settings by name
+def _chip(**settings: float | str) -> Ina:
+    chip = KINDS["ina219"].make(Device(kind="ina219", **settings))  # type: ignore[arg-type]  # settings by name
+    assert isinstance(chip, Ina)
+    return chip
 
 
 LOST = "the chip at 0x40 lost its settings: is its supply steady?"
 
 
-def _told(chip: Ina219, line: FakeI2c) -> float | str | None:
+def _told(chip: Ina, line: FakeI2c) -> float | str | None:
     """The current, or why there is none."""
     try:
         return chip.poll(line, 1.0).values["current"]
@@ -25,30 +26,23 @@ def _told(chip: Ina219, line: FakeI2c) -> float | str | None:
 
 
 @pytest.mark.parametrize(
-    ("shunt", "max_current", "config", "calibration", "amps"),
+    ("shunt", "max_current", "config", "amps"),
     [
         # The module that everybody sells: R100, 3.2 A.
-        (0.1, 3.2, 0x3FFF, 4194, 3.2),
-        (0.1, 1.6, 0x37FF, 8388, 1.6),
-        (0.1, 1.0, 0x37FF, 8388, 1.6),
-        (0.1, 0.4, 0x27FF, 33554, 0.4),
-        (0.1, 0.001, 0x27FF, 33554, 0.4),
-        (0.01, 8.0, 0x2FFF, 16776, 8.0),
+        (0.1, 3.2, 0x3FFF, 3.2),
+        (0.1, 1.6, 0x37FF, 1.6),
+        (0.1, 1.0, 0x37FF, 1.6),
+        (0.1, 0.4, 0x27FF, 0.4),
+        (0.1, 0.001, 0x27FF, 0.4),
+        (0.01, 8.0, 0x2FFF, 8.0),
         # A 75 mV, 50 A shunt.
-        (0.0015, 50.0, 0x2FFF, 16776, 53.333),
+        (0.0015, 50.0, 0x2FFF, 53.333),
     ],
 )
-def test_the_range_and_calibration_follow_from_the_shunt(
-    shunt: float, max_current: float, config: int, calibration: int, amps: float
-) -> None:
-    chip = setup(shunt, max_current)
-    assert (chip.config, chip.calibration) == (config, calibration)
-    assert chip.amps == pytest.approx(amps, rel=1e-4)
-    # Data sheet, 8.5.1: Current_LSB = 0.04096 / (Cal * R), and Current = Shunt * Cal / 4096.
-    full = chip.end * chip.calibration / 4096 * chip.current_step
-    assert full == pytest.approx(chip.amps)
-    # The data sheet keeps one bit for the sign: the range's end may not overflow the register.
-    assert chip.end * chip.calibration // 4096 <= 0x7FFF
+def test_the_range_follows_from_the_shunt(shunt: float, max_current: float, config: int, amps: float) -> None:
+    setup = _chip(shunt=shunt, max_current=max_current).setup
+    assert setup.range.registers == {0: config}
+    assert setup.range.end * setup.step == pytest.approx(amps, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +67,7 @@ def test_settings_that_no_chip_fits_are_refused(
 
 @pytest.mark.parametrize(("given", "address"), [(0x4F, 0x4F), ("0x41", 0x41), ("68", 0x44), (None, 0x40)])
 def test_an_address_is_a_number_or_a_text(given: int | str | None, address: int) -> None:
-    assert make(Device(kind="ina219", address=given)).address == address
+    assert _chip(**({} if given is None else {"address": given})).address == address
 
 
 @pytest.mark.parametrize(
@@ -132,17 +126,11 @@ def test_beyond_32_volts_voltage_and_power_are_unknown() -> None:
     assert set(decoded.reasons) == {"voltage", "power"}
 
 
-def test_the_chips_own_overflow_flag_makes_the_current_unknown() -> None:
-    decoded = decode(Measurement(shunt=100, bus=3000 << 3 | 0b11, current=99), setup(0.1, 3.2), 1.0)
-    assert (decoded.values["current"], decoded.values["power"]) == (None, None)
-    assert decoded.values["voltage"] == pytest.approx(12.0)
-
-
 def test_the_first_poll_waits_for_a_measurement_with_our_settings() -> None:
     line, chip = FakeI2c(), _chip()
     line.ina219.volts, line.ina219.amps = 12.0, 1.0
     line.now = 5.0
-    # Its power-on settings have long measured, with a calibration of 0.
+    # Its power-on settings have long measured, in the widest range.
     assert chip.poll(line, 0.0).values["current"] == pytest.approx(1.0, abs=0.0002)
     assert line.now >= 5.0 + 2 * 0.0681
 
@@ -211,4 +199,4 @@ def test_a_chip_that_is_not_there_is_no_answer() -> None:
 
 
 def test_every_row_has_a_value() -> None:
-    assert set(_chip().poll(FakeI2c(), 0.0).values) == set(ina219.ROWS)
+    assert set(_chip().poll(FakeI2c(), 0.0).values) == set(ROWS)
