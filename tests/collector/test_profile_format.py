@@ -33,7 +33,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "A value of a block": format_.Value,
     "A direction": format_.Direction,
     "A command": format_.Command,
-    "[[product]]": format_.Product,
 }
 
 

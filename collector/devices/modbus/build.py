@@ -100,10 +100,6 @@ def _no_numbers(codes: Iterable[str], where: str) -> Iterator[Wrong]:
 def _unknown(profile: Profile) -> Iterator[Wrong]:
     """Entities that are named and that no block tells."""
     values = {value.id: value for block in profile.blocks for value in block.values}
-    for product in profile.products:
-        for entity in product.of:
-            if entity not in values:
-                yield f"product[{product.id}].of", f"there is no {entity!r}", ", ".join(values)
     for entity, value in values.items():
         for factor in as_list(value.times):
             if factor not in values:
