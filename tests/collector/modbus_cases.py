@@ -1,7 +1,7 @@
 """Deye by its three types, meters of Eastron and Chint, Growatt from 3000 on, Renogy: as in profile_cases.py.
 
 `deye_sg04lp3 recorded` is a real SUN-12K-SG04LP3: davidrapan/ha-solarman, issue 471 (2025-03-14, 09:33:14 and
-09:33:42), all other registers are written from the makers' documents and the sources that the profiles name.
+09:33:42), all other registers are written from the sources that the profiles name.
 """
 
 import struct

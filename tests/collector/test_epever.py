@@ -242,9 +242,8 @@ def test_a_code_that_nobody_described_is_counted() -> None:
 
 def test_nonsense_is_unknown_with_the_reason(wire: Wire) -> None:
     # The words of -0.01 A, or 0 A, read apart.
-    assert wire.poll().reasons == {
-        "current": "-655.36 A is not plausible: is the profile, or the kind, the right one for this model?"
-    }
+    why = "is not plausible: is the profile, or the kind, the right one for this model?"
+    assert wire.poll().reasons == {"current": f"-655.36 A {why}", "power": f"-655.36 {why}"}
 
 
 @given(st.data())

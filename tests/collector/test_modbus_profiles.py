@@ -143,7 +143,7 @@ def test_any_registers_at_all_give_values_or_unknown(case: Case, data: st.DataOb
         words = data.draw(st.lists(word, min_size=block.count, max_size=block.count))
         line.tables[block.function] |= dict(enumerate(words, block.address))
     decoded = poller.poll(line, 0)
-    described = [*(v for b in poller.profile.blocks for v in b.values), *poller.profile.products]
+    described = [value for block in poller.profile.blocks for value in block.values]
     digits = {one.id: one.decimals for one in described}
     for entity, value in decoded.values.items():
         row = poller.rows[entity].entity

@@ -37,7 +37,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "A write": format_.Writing,
     "A nominal value": format_.Nominal,
     "[[together]]": format_.Together,
-    "[[product]]": format_.Product,
 }
 
 

@@ -1,6 +1,6 @@
 """Every profile on pymodbus's server, by TCP, to the state topic; what it refuses; the newer by serial port.
 
-The registers are those of the cases, written from the makers' documents; the other side is not ours.
+The registers are those of the cases, written from the profiles' sources; the other side is not ours.
 """
 
 from collections.abc import Iterator

@@ -141,10 +141,6 @@ def _no_numbers(codes: Iterable[str], where: str) -> Iterator[Wrong]:
 def _unknown(profile: Profile) -> Iterator[Wrong]:
     """Entities that are named and that no block tells."""
     values = {value.id: value for block in profile.blocks for value in block.values}
-    for product in profile.products:
-        for entity in product.of:
-            if entity not in values:
-                yield f"product[{product.id}].of", f"there is no {entity!r}", ", ".join(values)
     for entity, value in values.items():
         for factor in as_list(value.times):
             if factor not in values:
@@ -178,8 +174,10 @@ def _unwritable(value: Value, block: Block, where: str) -> Iterator[Wrong]:
             "it can only be read",
             f"a number, bit or word of a block with function {COIL} or {HOLDING}",
         )
-    if len(as_list(value.address)) > 1 or value.subtract or value.direction is not None:
-        yield where, "it is made of several values", "a value with one address, without subtract or direction"
+    made = len(as_list(value.address)) > 1 or value.subtract or value.times
+    if made or value.high is not None or value.direction is not None or value.sign_bit is not None:
+        plain = "a value with one address, without subtract, direction, times, high or sign_bit"
+        yield where, "it is made of several values", plain
     functions = (5,) if block.function == COIL else (6, 16) if value.size == 1 else (16,)
     if write.function not in (None, *functions):
         yield f"{where}.function", f"it is {write.function}", " or ".join(map(str, functions))

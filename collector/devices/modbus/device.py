@@ -53,6 +53,8 @@ from config.model import Device
 
 # No quantity in these units is larger; a float of noise may be.
 _LARGEST = 10**18
+# Decimals of what is multiplied before it is rounded.
+_EXACT = 4
 _MEANT = "is the profile, or the kind, the right one for this model?"
 
 
@@ -154,11 +156,11 @@ def _quantity(value: Value, raw: Exact, registers: _Registers, rows: Rows) -> fl
     if value.floor is not None:
         found = max(found, value.floor)
     if (value.min is not None and found < value.min) or (value.max is not None and found > value.max):
-        shown = f"{Decimal(found):f} {entity.unit or ''}".strip()
+        # What is multiplied has another unit before.
+        shown = f"{Decimal(found):f} {'' if value.times else entity.unit or ''}".strip()
         registers.reasons[value.id] = f"{shown} is not plausible: {_MEANT}"
         return None
-    digits = entity.precision if value.decimals is None else value.decimals
-    return rounded(found, digits or 0)
+    return rounded(found, _EXACT if value.times else _digits(value, rows))
 
 
 def _sign(direction: Direction, registers: _Registers) -> int | None:
@@ -234,8 +236,6 @@ class ModbusDevice:
             # Some keep it as a number: nobody calculates with it.
             values[SERIAL_NUMBER] = str(values[SERIAL_NUMBER])
         reasons = {**told.reasons, **self._multiply(values)}
-        for product in self.profile.products:
-            values[product.id] = _product(product.of, values, product.decimals)
         maker = None if self.model is None else self.profile.about.manufacturer
         told = replace(told, reasons=reasons, rows=self._narrowed(values))
         return replace(told, model=self.model if named is None else str(named), manufacturer=maker)
@@ -244,8 +244,7 @@ class ModbusDevice:
         """Multiply what has `times`; return why some are unknown after it."""
         reasons: dict[str, str] = {}
         for value in (one for block in self.profile.blocks for one in block.values if one.times):
-            digits = self.rows[value.id].entity.precision
-            found = _product((value.id, *as_list(value.times)), values, digits)
+            found = _product((value.id, *as_list(value.times)), values, _digits(value, self.rows))
             if found is not None and abs(found) > _LARGEST:
                 found, reasons[value.id] = None, f"it is no number that could be meant: {_MEANT}"
             values[value.id] = found
@@ -355,13 +354,18 @@ class ModbusDevice:
         return rows
 
 
-def _product(entities: Iterable[str], values: Values, digits: int | None) -> float | None:
+def _digits(value: Value, rows: Rows) -> int:
+    digits = rows[value.id].entity.precision if value.decimals is None else value.decimals
+    return digits or 0
+
+
+def _product(entities: Iterable[str], values: Values, digits: int) -> float | None:
     product = Decimal(1)
     for value in map(values.get, entities):
         if isinstance(value, str | None):
             return None
         product *= Decimal(str(value))
-    return rounded(product, digits or 0)
+    return rounded(product, digits)
 
 
 def make(settings: Device) -> ModbusDevice:

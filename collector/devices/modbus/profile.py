@@ -262,12 +262,6 @@ class Identify(_Table):
     certain: bool = False
 
 
-class Product(Described, kw_only=True):
-    """An entity that is two others multiplied, such as power."""
-
-    of: Annotated[list[Id], Meta(min_length=2, max_length=2)]
-
-
 class About(_Table):
     """What a device of some maker reports, where that was read and whether it ran on the hardware."""
 
@@ -317,7 +311,6 @@ class Profile(_Table):
     model: Identity | None = None
     serial_number: Identity | None = None
     identify: Identify = msgspec.field(default_factory=Identify)
-    products: list[Product] = msgspec.field(default_factory=list, name="product")
     together: list[Together] = []
 
     @property
@@ -352,9 +345,6 @@ class Profile(_Table):
                 yield where, value.id, row if value.obeys is None else value.as_obeying(row)
         if self.serial_number is not None:
             yield SERIAL_NUMBER, SERIAL_NUMBER, serial_number()
-        for product in self.products:
-            where = f"product[{product.id}]"
-            yield where, product.id, product.measured(where, optional=True)
 
 
 def _once(entity: str, one: Identity) -> Block:
