@@ -48,6 +48,10 @@ _CALLED = {
     "gpio": "gpio_input",
     "route_b": "route_b_meter",
     "wisun": "route_b_meter",
+    "dsmr": "p1_meter",
+    "p1": "p1_meter",
+    "iec62056": "iec62056_meter",
+    "sml": "sml_meter",
     "energy": INTEGRAL,
 }
 # The devices of config/example.toml.

@@ -234,6 +234,12 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             from collector.transports.vedirect import VeDirectCable
 
             named = f"VE.Direct at {port}", lambda: VeDirectCable(port)
+        case Wire.METER:
+            from collector.devices.meters import way_of
+            from collector.transports.meter_port import MeterPort
+
+            way = way_of(settings)
+            named = f"meter at {port}, {way}", lambda: MeterPort(port, way)
         case _:
             from collector.transports.route_b import BAUDRATE, RouteB
 

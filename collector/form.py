@@ -65,6 +65,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "profile": Meaning("name of a profile of Boondock, or the path of your own"),
     "pull": Meaning("up, down or off"),
     "pull_up": Meaning("ohms between the sender and the supply; without it `calibration` is in volts", "Ω"),
+    "push": Meaning("true: the meter sends by itself; false: it is asked"),
     "role": Meaning("what it is in the house, in place of what its kind says; `none`: nothing"),
     "route_b_id": Meaning(
         "32 characters from the electricity company; best in a secret file", title="Route B ID"

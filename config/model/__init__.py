@@ -175,6 +175,7 @@ class Device(Table):
     unit: Annotated[int, Ge(0), Le(255)] | None = None
     pause: Annotated[float, Ge(0), Le(10)] | None = None
     profile: str | None = None
+    push: bool = False
     bus: Annotated[int, Ge(0), Le(255)] | None = None
     route_b_id: str | None = field(default=None, repr=False)
     route_b_password: str | None = field(default=None, repr=False)
