@@ -23,6 +23,7 @@ from collector.devices.imported import (
     parse_path,
     row_of,
 )
+from collector.energy import with_energies
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 
@@ -30,7 +31,7 @@ Wrong = tuple[str, str, str]
 
 _DEFAULTS = Device(kind="")
 # Settings that a device of any kind may have, and those of any kind that is asked.
-_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role")
+_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role", "energy")
 _ASKED = ("every", "cron", "jitter")
 # Devices as their owners call them.
 _CALLED = {
@@ -182,6 +183,7 @@ def _entities(kind: Kind, device: Device) -> Iterator[Wrong]:
             return
     if kind.discovers:
         return
+    rows = with_energies(rows) if device.energy else rows
     for key in ("steps", "disabled"):
         for entity in sorted(set(getattr(device, key)) - rows.keys()):
             yield f"{key}.{entity}", "there is no such entity", ", ".join(sorted(rows))

@@ -4,7 +4,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from collector.devices.description import (
     Wire,
 )
 from collector.devices.rows import IDENTITY, with_role, writable
+from collector.energy import Energies, with_energies, with_roles
 from collector.schedule import Cadence, Report, Reporter, longest_interval
 from config.model import INTEGRAL, Controller, Device, Settings
 
@@ -78,7 +79,7 @@ class Owned:
 
     def learn(self, decoded: Decoded) -> bool:
         """Take note of what a frame revealed; True if the description changed."""
-        rows = None if decoded.rows is None else _allowed(decoded.rows, self.settings)
+        rows = None if decoded.rows is None else _wished(decoded.rows, self.settings)
         changed = rows is not None and rows != self.rows
         if rows is not None:
             self.rows = rows
@@ -104,13 +105,14 @@ class Owned:
     def about(self) -> About:
         """Describe the device as clients see it now."""
         shown = {e: row for e, row in self.rows.items() if not row.optional or e in self.seen}
+        entities = with_role(
+            {e: row.entity for e, row in shown.items() if e not in self.settings.disabled},
+            self.settings.role,
+        )
         return About(
             name=self.settings.name or self.id.replace("_", " ").capitalize(),
             expire_after=_LOST * max(self.reporter.cadence.timeout, self.reporter.cadence.heartbeat),
-            entities=with_role(
-                {e: row.entity for e, row in shown.items() if e not in self.settings.disabled},
-                self.settings.role,
-            ),
+            entities=with_roles(entities) if self.settings.energy else entities,
             manufacturer=self.identity.get("manufacturer", self.kind.manufacturer) or None,
             model=self.identity.get("model", self.kind.model) or None,
             model_id=self.identity.get("model_id"),
@@ -143,13 +145,15 @@ def own(settings: Settings, name: str, device: Device, now: float) -> Owned:
     """One device, whose settings `mistakes` has passed."""
     kind = kinds.find_kind(device.kind)
     poller = kind.make(device) if isinstance(kind, PolledKind) else None
-    rows = _allowed(kind.rows if poller is None else poller.rows, device)
+    rows = _wished(kind.rows if poller is None else poller.rows, device)
     reporter = Reporter(cadence(settings, device, kind), _steps(rows, device), now)
     return Owned(name, device, kind, reporter, rows, poller)
 
 
-def _allowed(rows: Mapping[str, Row], device: Device) -> Mapping[str, Row]:
-    return writable(rows, allowed=device.allow_write)
+def _wished(rows: Mapping[str, Row], device: Device) -> Mapping[str, Row]:
+    """Return a kind's rows as the owner wants them."""
+    allowed = writable(rows, allowed=device.allow_write)
+    return with_energies(allowed) if device.energy else allowed
 
 
 def _steps(rows: Mapping[str, Row], device: Device) -> dict[str, float]:
@@ -258,10 +262,18 @@ class Readings:
     Whoever works on devices finds the clock, the journal and the publisher of the process here.
     """
 
-    def __init__(self, publisher: "Publisher", *, clock: "Clock", journal: "Journal") -> None:
+    def __init__(
+        self,
+        publisher: "Publisher",
+        *,
+        clock: "Clock",
+        journal: "Journal",
+        energies: Energies | None = None,
+    ) -> None:
         self.publisher = publisher
         self.clock = clock
         self.journal = journal
+        self._energies = energies or Energies()
         self._devices: dict[str, Owned] = {}
 
     def __iter__(self) -> Iterator[Owned]:
@@ -290,6 +302,9 @@ class Readings:
         """
         if self.journal.solved(f"device.{device.id}"):
             log.info("%s is well again", device.id)
+        if device.settings.energy:
+            more = self._energies.feed(device.id, device.rows, decoded.values, at)
+            decoded = replace(decoded, values={**decoded.values, **more})
         if device.learn(decoded):
             self.publisher.about(device.id, device.about())
         for entity in decoded.unknown:
@@ -328,6 +343,17 @@ class Readings:
         for device in self._devices.values():
             self.report(device, now)
             self._check_silence(device, now, silence)
+        self._energies.tick(now)
+        problem = self._energies.problem
+        if problem is None:
+            self.journal.solved("energy")
+        elif self.journal.problem("energy", problem, self.clock.wall()):
+            log.warning("%s", problem)
+
+    def close(self) -> None:
+        """Write to disk what waits."""
+        self._energies.save()
+        self.publisher.close()
 
     def report(self, device: Owned, now: float) -> None:
         """Publish the device's newest values if it is time."""
@@ -358,6 +384,8 @@ class Readings:
         self._offline(device, device.reporter.gone())
 
     def _offline(self, device: Owned, silent: list[str]) -> None:
+        if device.settings.energy:
+            self._energies.silent(device.id, device.rows, self.clock.monotonic())
         if silent:
             self.publisher.reading(device.id, dict.fromkeys(silent), ts=self.clock.wall())
         self.publisher.availability(device.id, online=False)

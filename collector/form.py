@@ -45,6 +45,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "device_class": Meaning("Home Assistant's word for what ON means, such as plug or power"),
     "disabled": Meaning("entities that are not published"),
     "divider": Meaning("volts at the source divided by volts at the chip"),
+    "energy": Meaning("true: each of its powers in W is added up to an energy in Wh, in both directions"),
     "every": Meaning("seconds between two polls; each kind has its own default", "s"),
     "gain": Meaning("the largest voltage that the chip measures, V", "V"),
     "heartbeat": Meaning("longest time between two readings, if nothing changes, seconds", "s"),

@@ -34,7 +34,8 @@ A serial port of another machine is `socket://host:2323` (plain bytes over TCP; 
 own code. If a server does not answer its questions, Boondock gives up after 3 s, or after the seconds of
 `?timeout=` behind the number of the port.
 
-Every device may have the settings `name`, `min_interval`, `heartbeat`, `timeout`, `steps` and `disabled`.
+Every device may have the settings `name`, `min_interval`, `heartbeat`, `timeout`, `steps` and `disabled`, and
+`energy = true`: then each of its powers in W is added up to an energy in Wh (`power` to `power_energy`).
 Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter`
 (seconds). If a device is silent for `timeout`, its values become unknown and its availability `offline`.
 

@@ -145,6 +145,7 @@ radio | Bluetooth does not work | do what it says; the process starts anew by it
 worker | the process cannot talk to a line any more, and starts anew | report it if it comes back
 device.<device> | nothing comes from the device, or nothing that can be read | do what it says
 entity.<device>.<entity> | an entity has no value, and why | do what it says
+energy | the sums of `energy = true` cannot be read or written | look at the disk
 registry | the file of devices that were added while all ran cannot be read | do what it says
 registry.<device> | a device that was added while all ran cannot be used | do what it says
 """,

@@ -154,7 +154,7 @@ class Device(Table):
 
     `key`, `route_b_id` and `route_b_password` are best kept in secret files. `every` and `jitter` are seconds
     between two polls, `cron` a crontab line instead, `pause` seconds between two questions. With
-    `allow_write` commands may change its settings.
+    `allow_write` commands may change its settings, with `energy` its powers are added up.
     Resistances are ohms, currents A, `capacity` litres.
     """
 
@@ -176,6 +176,7 @@ class Device(Table):
     pause: Annotated[float, Ge(0), Le(10)] | None = None
     profile: str | None = None
     push: bool = False
+    energy: bool = False
     bus: Annotated[int, Ge(0), Le(255)] | None = None
     route_b_id: str | None = field(default=None, repr=False)
     route_b_password: str | None = field(default=None, repr=False)

@@ -89,8 +89,8 @@ def _flow(name: str, device_class: str) -> Row:
 
 
 _OWN: Mapping[str, Row] = {
-    "average_power": measured("Average power of this quarter of an hour", "W", optional=True),
-    "peak_power": measured("Highest average power of this month", "W", optional=True),
+    "average_power": measured("Average power of this quarter of an hour", "W", diagnostic=True),
+    "peak_power": measured("Highest average power of this month", "W", diagnostic=True),
     "tariff": text("Tariff", optional=True),
     "power_failures": _counted("Power failures"),
     "long_power_failures": _counted("Long power failures"),

@@ -116,7 +116,7 @@ def _read(entry: Element, said: Said) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         tens = 0 if scaler is None else scaler
         if not isinstance(tens, int) or tens not in _TENS or abs(value) * 10.0**tens > _MOST_NUMBER:
-            raise ImplausibleError(f"implausible: {value} with the power of ten {tens} at {name}")
+            raise ImplausibleError(f"implausible: {value} with the power of ten {tens!r} at {name}")
         number = value * 10**tens if tens >= 0 else value / 10**-tens
         said.numbers[name] = float(number), _UNITS.get(unit, "?") if isinstance(unit, int) else "?"
     return None
