@@ -126,6 +126,7 @@ skipped_polls.<device> | questions left out because the answer before was still 
 unknown_codes.<device>.<entity> | codes that stand in no table of ours; the value is unknown | report the
  code
 messages | messages of other publishers |
+keep_alives | messages that keep publishers of [[import]] tables talking (`keep_alive`) | nothing
 forwarded_commands | commands that went on to other publishers |
 delayed_messages.<device> | messages of a device that is said to be offline; they wait until it is
  back |
