@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 — in line_of: a process carries only the libraries of its own lines
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus.about import LONGEST_WORD, About
+from bus.clock import BUILD_DATE_MS
 from collector import devices as kinds
 from collector.devices.description import (
     Decoded,
@@ -48,6 +50,8 @@ _BAUDRATE = 9600
 _POLLS_TO_SILENCE = 2.5
 # So many silent time-outs after a reading nobody is left who would have said that the device is offline.
 _LOST = 2
+# So far a device's own clock may be ahead of ours.
+_AHEAD_MS = 60_000
 # Keys of about that a device may tell of itself.
 _IDENTITY = ("manufacturer", "model", "model_id", "serial_number", "sw_version")
 
@@ -312,6 +316,9 @@ class Readings:
         if decoded.reasons or self.journal.problems:
             self._explain(device, decoded)
         for earlier in decoded.earlier:
+            if not self._believed(earlier.ts):
+                self.journal.count(f"refused_times.{device.id}")
+                continue
             self.publisher.reading(
                 device.id, device.enabled(earlier.values), ts=earlier.ts, late=True, dated=True
             )
@@ -323,6 +330,11 @@ class Readings:
             return
         device.reporter.offer(values, ts, at, decoded.last_reset)
         self.report(device, self.clock.monotonic())
+
+    def _believed(self, ts: int) -> bool:
+        """Whether what a device remembers may be of then: its own clock may never have been set."""
+        latest = self.clock.wall() + _AHEAD_MS if self.clock.quality() == "ok" else math.inf
+        return BUILD_DATE_MS <= ts <= latest
 
     def _explain(self, device: Owned, decoded: Decoded) -> None:
         for entity in device.rows:

@@ -1,6 +1,7 @@
 """Meters on real pseudo terminals, from the bytes to the state topic; and what a port may do to them."""
 
 import random
+import termios
 import time as real_time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from tests.clock import FakeTime
 from tests.collector.rig import Rig
 from tests.collector.test_meters import CAPTURES, raw
 from tests.emulators.meters import OpticalMeter, even, framed, p1
+from tests.emulators.tunnel import Tunnel
 from tests.emulators.vedirect import Cable, Talker
 from tests.rounds import rounds
 
@@ -116,9 +118,31 @@ def test_a_p1_meter_to_the_state_topic(tmp_path: Path, time: FakeTime, stack: Ex
     assert about["gas"]["device_class"] == "gas"
     assert about["grid_power"]["role"] == "grid"
     assert "heat" not in about
+    assert meter.remembered("grid") == []
+    # Its clock stands in 2017, before this software was made.
+    assert meter.journal.counters["refused_times.grid"] == 1
+
+
+def test_gas_is_remembered_at_its_own_time(tmp_path: Path, time: FakeTime, stack: ExitStack) -> None:
+    """The rig's time is 12:00 UTC, 13:00 in winter where such meters are."""
+    lines = (
+        "/ISk5\\2MT382-1000",
+        "",
+        "0-0:1.0.0(261121130010W)",
+        "1-0:1.8.0(000001.000*kWh)",
+        "0-1:24.1.0(003)",
+        "0-1:24.2.1(261121125500W)(00012.345*m3)",
+    )
+    cable = Cable()
+    stack.callback(cable.pull)
+    stack.enter_context(Talker(cable.write, p1(lines)))
+    meter = rig(tmp_path, time, Device(kind="p1_meter", port=cable.path), stack)
+    meter.pass_(0.5)
+    meter.pass_(30)
     (old,) = meter.remembered("grid")
-    assert (old["ts"], old["gas"]) == ("2017-01-02T15:10:05.000Z", 107)
-    assert "grid_power" not in old
+    assert (old["ts"], old["gas"]) == ("2026-11-21T11:55:00.000Z", 12_345)
+    assert "grid_import_energy" not in old
+    assert meter.said("grid")[0]["gas"] == 12_345
 
 
 def test_a_pushing_optical_meter_with_seven_bits(tmp_path: Path, time: FakeTime, stack: ExitStack) -> None:
@@ -215,6 +239,20 @@ def test_silence_noise_and_a_pulled_cable(stack: ExitStack) -> None:
     stack.callback(asking.close)
     with pytest.raises(NoAnswerError, match="does not answer"):
         asking.telegrams()
+
+
+def test_over_plain_bytes_of_a_network_the_speed_stays(stack: ExitStack) -> None:
+    """ser2net and the like have one speed: the meter is asked to keep to 300 bit/s."""
+    twin = stack.enter_context(OpticalMeter("/LGZ4ZMF100AC.M26", DATA))
+    tunnel = stack.enter_context(Tunnel(twin.path))
+    twin.set_port(termios.B300)
+    port = MeterPort(tunnel.url, ASKS)
+    port.open()
+    stack.callback(port.close)
+    (whole,) = port.telegrams()
+    assert b"1.8.0(061561.289*kWh)" in whole.data
+    assert twin.heard == [b"/?!\r\n", b"\x06000\r\n"]
+    assert twin.sent_at == [300, 300]
 
 
 def test_only_what_is_of_now_is_told(stack: ExitStack) -> None:

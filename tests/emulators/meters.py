@@ -147,6 +147,12 @@ class OpticalMeter(Cable):
         self._thread.join()
         self.pull()
 
+    def set_port(self, speed: int) -> None:
+        """Give the port a speed from outside, as a server that offers it to the network does."""
+        said = termios.tcgetattr(self._theirs)
+        said[4] = said[5] = speed
+        termios.tcsetattr(self._theirs, termios.TCSANOW, said)
+
     def _speed(self) -> int:
         return _SPEEDS.get(termios.tcgetattr(self._theirs)[5], 0)
 
