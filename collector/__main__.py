@@ -26,6 +26,7 @@ from collector.device import (
     service_name,
 )
 from collector.device_store import DeviceStore, Which, open_store
+from collector.energy import Energies
 from collector.polling import PollingSource
 from collector.read import AskNow, ours
 from collector.registry import Registry, open_to_clients
@@ -109,7 +110,9 @@ def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceS
     requests = request_server.subscription(topics, name)
     foreign = _foreign(settings) if transport == MQTT else []
     process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
-    readings = Readings(publisher, clock=clock, journal=process.journal)
+    kept = Path(settings.storage.state) / f"{name}-energy.json"
+    energies = Energies(kept, clock.boot, clock.monotonic())
+    readings = Readings(publisher, clock=clock, journal=process.journal, energies=energies)
     parts = _Assembly(transport, settings, devices, store, process, readings)
     if transport == "ble":
         return _run_ble(parts)

@@ -23,6 +23,7 @@ from collector.devices.imported import (
     parse_path,
     row_of,
 )
+from collector.energy import with_energies
 from config.addresses import ADDRESS_ALLOWED, NETWORK, ONE_WIRE_PATTERN, pin_name
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
@@ -31,7 +32,7 @@ Wrong = tuple[str, str, str]
 
 _DEFAULTS = Device(kind="")
 # Settings that a device of any kind may have, and those of any kind that is asked.
-_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role")
+_COMMON = ("kind", "name", "min_interval", "heartbeat", "timeout", "steps", "disabled", "role", "energy")
 _ASKED = ("every", "cron", "jitter")
 # Devices as their owners call them.
 _CALLED = {
@@ -55,6 +56,10 @@ _CALLED = {
     "gpio": "gpio_input",
     "route_b": "route_b_meter",
     "wisun": "route_b_meter",
+    "dsmr": "p1_meter",
+    "p1": "p1_meter",
+    "iec62056": "iec62056_meter",
+    "sml": "sml_meter",
     "energy": INTEGRAL,
 }
 # The devices of config/example.toml.
@@ -187,6 +192,7 @@ def _entities(kind: Kind, device: Device) -> Iterator[Wrong]:
             return
     if kind.discovers:
         return
+    rows = with_energies(rows) if device.energy else rows
     for key in ("steps", "disabled"):
         for entity in sorted(set(getattr(device, key)) - rows.keys()):
             yield f"{key}.{entity}", "there is no such entity", ", ".join(sorted(rows))

@@ -5,12 +5,13 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus.about import LONGEST_WORD, About
+from bus.clock import BUILD_DATE_MS
 from collector import devices as kinds
 from collector.devices.description import (
     Decoded,
@@ -25,6 +26,7 @@ from collector.devices.description import (
     Wire,
 )
 from collector.devices.rows import IDENTITY, with_role, writable
+from collector.energy import Energies, with_energies, with_roles
 from collector.schedule import Cadence, Report, Reporter, longest_interval
 from config.addresses import NETWORK, SOLARMAN, TCP
 from config.model import INTEGRAL, Controller, Device, Settings
@@ -46,6 +48,8 @@ _BAUDRATE = 9600
 _POLLS_TO_SILENCE = 2.5
 # So many silent time-outs after a reading nobody is left who would have said that the device is offline.
 _LOST = 2
+# So far a device's own clock may be ahead of ours.
+_AHEAD_MS = 60_000
 # Keys of about that a device may tell of itself.
 _IDENTITY = ("manufacturer", "model", "model_id", "serial_number", "sw_version")
 
@@ -77,7 +81,7 @@ class Owned:
 
     def learn(self, decoded: Decoded) -> bool:
         """Take note of what a frame revealed; True if the description changed."""
-        rows = None if decoded.rows is None else _allowed(decoded.rows, self.settings)
+        rows = None if decoded.rows is None else _wished(decoded.rows, self.settings)
         changed = rows is not None and rows != self.rows
         if rows is not None:
             self.rows = rows
@@ -103,13 +107,14 @@ class Owned:
     def about(self) -> About:
         """Describe the device as clients see it now."""
         shown = {e: row for e, row in self.rows.items() if not row.optional or e in self.seen}
+        entities = with_role(
+            {e: row.entity for e, row in shown.items() if e not in self.settings.disabled},
+            self.settings.role,
+        )
         return About(
             name=self.settings.name or self.id.replace("_", " ").capitalize(),
             expire_after=_LOST * max(self.reporter.cadence.timeout, self.reporter.cadence.heartbeat),
-            entities=with_role(
-                {e: row.entity for e, row in shown.items() if e not in self.settings.disabled},
-                self.settings.role,
-            ),
+            entities=with_roles(entities) if self.settings.energy else entities,
             manufacturer=self.identity.get("manufacturer", self.kind.manufacturer) or None,
             model=self.identity.get("model", self.kind.model) or None,
             model_id=self.identity.get("model_id"),
@@ -142,13 +147,15 @@ def own(settings: Settings, name: str, device: Device, now: float) -> Owned:
     """One device, whose settings `mistakes` has passed."""
     kind = kinds.find_kind(device.kind)
     poller = kind.make(device) if isinstance(kind, PolledKind) else None
-    rows = _allowed(kind.rows if poller is None else poller.rows, device)
+    rows = _wished(kind.rows if poller is None else poller.rows, device)
     reporter = Reporter(cadence(settings, device, kind), _steps(rows, device), now)
     return Owned(name, device, kind, reporter, rows, poller)
 
 
-def _allowed(rows: Mapping[str, Row], device: Device) -> Mapping[str, Row]:
-    return writable(rows, allowed=device.allow_write)
+def _wished(rows: Mapping[str, Row], device: Device) -> Mapping[str, Row]:
+    """Return a kind's rows as the owner wants them."""
+    allowed = writable(rows, allowed=device.allow_write)
+    return with_energies(allowed) if device.energy else allowed
 
 
 def _steps(rows: Mapping[str, Row], device: Device) -> dict[str, float]:
@@ -243,6 +250,12 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             from collector.transports.vedirect import VeDirectCable
 
             named = f"VE.Direct at {port}", lambda: VeDirectCable(port)
+        case Wire.METER:
+            from collector.devices.meters import way_of
+            from collector.transports.meter_port import MeterPort
+
+            way = way_of(settings)
+            named = f"meter at {port}, {way}", lambda: MeterPort(port, way)
         case _:
             from collector.transports.route_b import BAUDRATE, RouteB
 
@@ -271,10 +284,18 @@ class Readings:
     Whoever works on devices finds the clock, the journal and the publisher of the process here.
     """
 
-    def __init__(self, publisher: "Publisher", *, clock: "Clock", journal: "Journal") -> None:
+    def __init__(
+        self,
+        publisher: "Publisher",
+        *,
+        clock: "Clock",
+        journal: "Journal",
+        energies: Energies | None = None,
+    ) -> None:
         self.publisher = publisher
         self.clock = clock
         self.journal = journal
+        self._energies = energies or Energies()
         self._devices: dict[str, Owned] = {}
 
     def __iter__(self) -> Iterator[Owned]:
@@ -303,6 +324,9 @@ class Readings:
         """
         if self.journal.solved(f"device.{device.id}"):
             log.info("%s is well again", device.id)
+        if device.settings.energy:
+            more = self._energies.feed(device.id, device.rows, decoded.values, at)
+            decoded = replace(decoded, values={**decoded.values, **more})
         if device.learn(decoded):
             self.publisher.about(device.id, device.about())
         for entity in decoded.unknown:
@@ -310,6 +334,9 @@ class Readings:
         if decoded.reasons or self.journal.problems:
             self._explain(device, decoded)
         for earlier in decoded.earlier:
+            if not self._believed(earlier.ts):
+                self.journal.count(f"refused_times.{device.id}")
+                continue
             self.publisher.reading(
                 device.id, device.enabled(earlier.values), ts=earlier.ts, late=True, dated=True
             )
@@ -321,6 +348,11 @@ class Readings:
             return
         device.reporter.offer(values, ts, at, decoded.last_reset)
         self.report(device, self.clock.monotonic())
+
+    def _believed(self, ts: int) -> bool:
+        """Whether what a device remembers may be of then: its own clock may never have been set."""
+        latest = self.clock.wall() + _AHEAD_MS if self.clock.quality() == "ok" else math.inf
+        return BUILD_DATE_MS <= ts <= latest
 
     def _explain(self, device: Owned, decoded: Decoded) -> None:
         for entity in device.rows:
@@ -344,7 +376,18 @@ class Readings:
         for device in self._devices.values():
             self.report(device, now)
             self._check_silence(device, now, silence)
+        self._energies.tick(now)
+        problem = self._energies.problem
+        if problem is None:
+            self.journal.solved("energy")
+        elif self.journal.problem("energy", problem, self.clock.wall()):
+            log.warning("%s", problem)
         return min((device.reporter.wait(now) for device in self._devices.values()), default=math.inf)
+
+    def close(self) -> None:
+        """Write to disk what waits."""
+        self._energies.save()
+        self.publisher.close()
 
     def report(self, device: Owned, now: float) -> None:
         """Publish the device's newest values if it is time."""
@@ -375,6 +418,8 @@ class Readings:
         self._offline(device, device.reporter.gone())
 
     def _offline(self, device: Owned, silent: list[str]) -> None:
+        if device.settings.energy:
+            self._energies.silent(device.id, device.rows, self.clock.monotonic())
         if silent:
             self.publisher.reading(device.id, dict.fromkeys(silent), ts=self.clock.wall())
         self.publisher.availability(device.id, online=False)

@@ -47,6 +47,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "device_class": Meaning("Home Assistant's word for what ON means, such as plug or power"),
     "disabled": Meaning("entities that are not published"),
     "divider": Meaning("volts at the source divided by volts at the chip"),
+    "energy": Meaning("true: each of its powers in W is added up to an energy in Wh, in both directions"),
     "every": Meaning("seconds between two polls; each kind has its own default", "s"),
     "gain": Meaning("the largest voltage that the chip measures, V", "V"),
     "heartbeat": Meaning("longest time between two readings, if nothing changes, seconds", "s"),
@@ -69,6 +70,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "pulses_per_unit": Meaning("pulses for a litre of water, or for a kWh of energy"),
     "pull": Meaning("up, down or off"),
     "pull_up": Meaning("ohms between the sender and the supply; without it `calibration` is in volts", "Ω"),
+    "push": Meaning("true: the meter sends by itself; false: it is asked"),
     "role": Meaning("what it is in the house, in place of what its kind says; `none`: nothing"),
     "route_b_id": Meaning(
         "32 characters from the electricity company; best in a secret file", title="Route B ID"

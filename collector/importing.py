@@ -69,6 +69,8 @@ class ImportingSource:
         self._bus = bus
         self._emit = emit
         self._devices: dict[str, _Device] = {}
+        # When each was published last, monotonic seconds: several devices may share one.
+        self._asked: dict[str, float] = {}
 
     def add(self, device: Owned) -> None:
         """Listen for this device."""
@@ -202,7 +204,8 @@ class ImportingSource:
         self._emit(Switched(device_id, ticket, {}, NoAnswerError(why)))
 
     def tick(self, now: float) -> float:
-        """Answer commands that were not obeyed in time."""
+        """Answer commands that were not obeyed in time; keep publishers talking that want it."""
+        self._keep_alive(now)
         wait = math.inf
         for device_id, device in self._devices.items():
             for entity, pending in list(device.pending.items()):
@@ -212,6 +215,15 @@ class ImportingSource:
                 else:
                     wait = min(wait, pending.by - now)
         return wait
+
+    def _keep_alive(self, now: float) -> None:
+        for device in self._devices.values():
+            alive = device.imported.table.keep_alive
+            if alive is None or now < self._asked.get(alive.topic, -math.inf) + alive.every:
+                continue
+            if self._bus.publish(alive.topic, alive.payload.encode()) is Sent.YES:
+                self._asked[alive.topic] = now
+                self._readings.journal.count("keep_alives")
 
     def _overdue(self, device_id: str, device: _Device, entity: str, pending: _Pending) -> None:
         if pending.obeyed_by(device.known.get(entity)):

@@ -8,6 +8,7 @@ from bus.about import Entity
 from collector import devices as kinds
 from collector.devices.description import PolledKind, SettingError
 from collector.devices.imported import row_of
+from collector.energy import with_energies
 from config.conditions import Change, Comparison, Silence, automations, parse_condition, texts
 from config.model import (
     ALARM_DEVICE,
@@ -140,6 +141,7 @@ def _entities(device: Device) -> Mapping[str, Entity] | None:
         except SettingError:
             # collector/checking.py tells it.
             return None
+    rows = with_energies(rows) if device.energy else rows
     return {entity: row.entity for entity, row in rows.items()}
 
 

@@ -365,7 +365,7 @@ class Collector:
         """Write to disk what waits."""
         if self._access is not None:
             self._access.close()
-        self._readings.publisher.close()
+        self._readings.close()
 
     def waiting(self) -> int:
         """Count the readings that wait for the statistician."""

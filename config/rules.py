@@ -34,6 +34,7 @@ from config.model import (
     topics_of,
 )
 from config.output_rules import wrong_outputs
+from config.presets import PLACEHOLDERS
 
 _ID = re.compile(r"[a-z0-9_]+\Z")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")
@@ -188,6 +189,11 @@ def _table(key: str, table: Import, base: str) -> Iterator[Wrong]:
         yield f"{key}.entities", "it is missing", 'entities, such as temperature = { path = "temperature" }'
     if table.availability is not None:
         yield from _availability(f"{key}.availability", table.availability, base)
+    if table.keep_alive is not None:
+        yield from _topic(f"{key}.keep_alive.topic", table.keep_alive.topic, base)
+    for name in PLACEHOLDERS:
+        if table.preset is None and getattr(table, name) is not None:
+            yield f"{key}.{name}", "there is no preset that asks for it", "preset = its name"
     for name, one in table.entities.items():
         if not _ID.match(name):
             yield f"{key}.entities.{name}", "this is no id", id_allowed(name)

@@ -21,7 +21,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from config import env_file, rules, secret_files, sentences, toml_text
+from config import env_file, presets, rules, secret_files, sentences, toml_text
 from config.addresses import normal
 from config.env_file import EnvFile
 from config.mistakes import ConfigError, Mistake, UnreadableError, unsaid
@@ -133,6 +133,7 @@ def read(path: Path, *secrets: Path) -> Settings:
     """
     tables = _parse(path)
     misnamed = _name_lists(tables, str(path))
+    misnamed += [Mistake(str(path), *wrong) for wrong in presets.fill(tables.get(_IMPORTS))]
     try:
         files = secret_files.read(secrets)
     except OSError as error:

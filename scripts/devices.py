@@ -39,7 +39,8 @@ for its app, LSW-3 and others) is `solarman://host:8899`: the logger passes Modb
 its serial number. If it does not tell it, write the number of its label as `logger`. Loggers were only
 emulated; what real ones answered is in the tests, from reports of others.
 
-Every device may have the settings `name`, `min_interval`, `heartbeat`, `timeout`, `steps` and `disabled`.
+Every device may have the settings `name`, `min_interval`, `heartbeat`, `timeout`, `steps` and `disabled`, and
+`energy = true`: then each of its powers in W is added up to an energy in Wh (`power` to `power_energy`).
 Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter`
 (seconds). If a device is silent for `timeout`, its values become unknown and its availability `offline`.
 

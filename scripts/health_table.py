@@ -128,6 +128,7 @@ skipped_polls.<device> | questions left out because the answer before was still 
 unknown_codes.<device>.<entity> | codes that stand in no table of ours; the value is unknown | report the
  code
 messages | messages of other publishers |
+keep_alives | messages that keep publishers of [[import]] tables talking (`keep_alive`) | nothing
 forwarded_commands | commands that went on to other publishers |
 delayed_messages.<device> | messages of a device that is said to be offline; they wait until it is
  back |
@@ -147,6 +148,7 @@ radio | Bluetooth does not work | do what it says; the process starts anew by it
 worker | the process cannot talk to a line any more, and starts anew | report it if it comes back
 device.<device> | nothing comes from the device, or nothing that can be read | do what it says
 entity.<device>.<entity> | an entity has no value, and why | do what it says
+energy | the sums of `energy = true` cannot be read or written | look at the disk
 registry | the file of devices that were added while all ran cannot be read | do what it says
 registry.<device> | a device that was added while all ran cannot be used | do what it says
 """,

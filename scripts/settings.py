@@ -23,6 +23,7 @@ from config.model import (
     Device,
     Import,
     ImportEntity,
+    KeepAlive,
     Lan,
     Notify,
     Output,
@@ -149,6 +150,10 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
         Import,
         "A device that publishes in its own format; [bring-your-own.md](bring-your-own.md) has examples.",
         {
+            "preset": "a ready-made table that this one fills and overrides",
+            "prefix": "of a preset: where the topics of the device begin",
+            "portal": "of a preset: VRM portal id of a Victron GX",
+            "instance": "of a preset: number or id of the device, or its channel",
             "topic": "where it publishes its values, without wildcards",
             "topics": "the same, several",
             "name": "for people",
@@ -158,6 +163,7 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "time": "path of its own time: RFC 3339, or seconds or ms since 1970",
             "retained": "true: retained values count as measured now; false: they are ignored",
             "availability": "where it publishes whether it is online",
+            "keep_alive": "what is published for it, again and again, so that it goes on",
             "entities": "its values, each a table of its own",
         },
     ),
@@ -170,6 +176,11 @@ TABLES: Mapping[str, tuple[type, str, Mapping[str, str]]] = {
             "online": "its word for online",
             "offline": "its word for offline",
         },
+    ),
+    "keep_alive of [[import]]": (
+        KeepAlive,
+        "What its publisher wants to hear, or it falls silent.",
+        {"topic": "where", "payload": "what", "every": "seconds between two times"},
     ),
     "[import.entities]": (
         ImportEntity,

@@ -10,10 +10,11 @@ from bus.about import TOTAL_INCREASING, About, of_house
 from bus.clock import Clock
 from bus.events import Acknowledges
 from bus.health import Journal
+from bus.integral import LARGEST
 from bus.messages import Reading, to_iso
 from bus.topics import Topics
 from statistician.arithmetic import DAY
-from statistician.arithmetic.algorithm import LARGEST, countable
+from statistician.arithmetic.algorithm import countable
 from statistician.arithmetic.counters import Counter, Held, HeldReading, subject, told
 from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.units import canonical, conversion, unit_class

@@ -9,6 +9,7 @@ from bus import about as about_message
 from bus.about import TOTAL, TOTAL_INCREASING, About, Entity
 from bus.events import Publishes
 from bus.health import VERSION
+from bus.integral import MAX_GAP, MOST_WATTS, Integral
 from bus.messages import (
     OFFLINE,
     ONLINE,
@@ -25,7 +26,7 @@ from bus.messages import (
 from bus.topics import Topics
 from config.model import INTEGRAL, Device
 from statistician.arithmetic import hour_of
-from statistician.arithmetic.algorithm import MOST_WATTS, Integral, Row
+from statistician.arithmetic.algorithm import Row
 from statistician.arithmetic.live import LiveEntity
 from statistician.arithmetic.units import canonical, conversion
 from statistician.clock import Move
@@ -151,7 +152,6 @@ def _rounded(one: Aggregate) -> Aggregate:
 ENERGY = "energy"
 _POWER = "power"
 _WATT = "W"
-_MAX_GAP_S = 300.0
 # mWh: what is kept is exact, what is said is legible.
 _DECIMALS = 3
 
@@ -332,7 +332,7 @@ class Derived(Part):
 
 def _energy(name: str, key: str, device: Device) -> _Energy:
     sign = device.sign or "positive"
-    max_gap = round((_MAX_GAP_S if device.max_gap is None else device.max_gap) * 1000)
+    max_gap = MAX_GAP if device.max_gap is None else round(device.max_gap * 1000)
     entity = Entity(
         name="Energy",
         unit="Wh",

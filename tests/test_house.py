@@ -87,6 +87,7 @@ IMPURE = frozenset(
 PURE_GROUND = (
     "bus.about",
     "bus.commands",
+    "bus.integral",
     "bus.messages",
     "bus.schedule",
     "config.addresses",

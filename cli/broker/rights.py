@@ -97,6 +97,8 @@ def _imported(settings: Settings) -> tuple[Right, ...]:
     for table in settings.imports.values():
         if table.availability is not None:
             heard.append(table.availability.topic)
+        if table.keep_alive is not None:
+            said.append(table.keep_alive.topic)
         for one in table.entities.values():
             heard += topics_of(table, one)
             if one.command_topic is not None:

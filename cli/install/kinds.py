@@ -155,6 +155,10 @@ KINDS: tuple[Kind, ...] = (
             Question("route_b_password", "Route B password, 12 characters", None, str, secret=True),
         ),
     ),
+    Kind("p1_meter", "a smart meter with a P1 port", SERIAL, "house_meter", (_PORT,)),
+    Kind(
+        "sml_meter", "an electricity meter that sends SML, by a reading head", SERIAL, "house_meter", (_PORT,)
+    ),
     Kind(
         "modbus",
         "an inverter or a meter on Modbus TCP",

@@ -8,6 +8,7 @@ from collector.devices.description import Kind, Wire
 
 BLE, I2C, GPIO, HOST, KERNEL = Wire.BLE, Wire.I2C, Wire.GPIO, Wire.HOST, Wire.KERNEL
 MODBUS, ROUTE_B, VE_DIRECT = Wire.MODBUS, Wire.ROUTE_B, Wire.VE_DIRECT
+METER = Wire.METER
 
 # Name of the kind, what its devices hang on (as its own row says), the file that describes it. Each of
 # Victron's records is one more.
@@ -16,15 +17,18 @@ LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ds18b20", KERNEL, "kernel.one_wire"),
     ("epever_tracer", MODBUS, "modbus.device"),
     ("gpio_input", GPIO, "gpio"),
+    ("iec62056_meter", METER, "meters"),
     ("ina219", I2C, "i2c.ina"),
     ("ina226", I2C, "i2c.ina"),
     ("ina228", I2C, "i2c.ina"),
     ("ina3221", I2C, "i2c.ina"),
     ("kernel_sensor", KERNEL, "kernel.sensor"),
     ("modbus", MODBUS, "modbus.device"),
+    ("p1_meter", METER, "meters"),
     ("pulse_counter", GPIO, "gpio"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", ROUTE_B, "route_b"),
+    ("sml_meter", METER, "meters"),
     ("sunspec", MODBUS, "modbus.sunspec"),
     ("tank_sender", I2C, "i2c.ads1115"),
     ("tank_switches", GPIO, "gpio"),

@@ -77,6 +77,37 @@ class VeDirectLine(Line, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Telegram:
+    """What a meter sent, from the `/` to the `!` of a text, or the messages of an SML file.
+
+    `checked`: its checksum was right; a meter of the older kind sends none.
+    """
+
+    data: bytes
+    checked: bool
+
+
+class MeterLine(Line, Protocol):
+    """A meter's port: P1 or optical."""
+
+    def telegrams(self) -> Sequence[Telegram]:
+        """Return the whole telegrams that came since the last call, at least one, oldest first.
+
+        A meter that must be asked is asked. Raises BadRecordError when bytes come but no whole telegram.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MeterWay:
+    """How a meter talks: bit/s (the first ones where it is asked), as text or SML, within `patience` s."""
+
+    baudrate: int
+    patience: float
+    sml: bool = False
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MeterPlace:
     """Where a meter is on the air; who knows it need not scan. The address is IPv6, written whole."""
 
@@ -319,6 +350,7 @@ class Wire(Enum):
     VE_DIRECT = ("VE.Direct", "serial")
     MODBUS = ("Modbus RTU or TCP", "serial", "tcp")
     ROUTE_B = ("Wi-SUN stick", "serial")
+    METER = ("P1 or optical port of a meter", "serial")
     I2C = ("I2C", "i2c")
     GPIO = ("pins", "gpio")
     HOST = ("the machine", "host")

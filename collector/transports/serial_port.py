@@ -81,6 +81,17 @@ def guarded(port: str) -> Iterator[None]:
         raise LineError(_advice(port, error)) from error
 
 
+def send(opened: serial.SerialBase, data: bytes) -> None:
+    """Write, and wait until it has left the port."""
+    opened.write(data)
+    opened.flush()
+
+
+def set_speed(opened: serial.SerialBase, baudrate: int) -> None:
+    """Change the speed of an open port, bit/s."""
+    opened.baudrate = baudrate
+
+
 def close_port(opened: serial.SerialBase) -> None:
     """Close it, also when its cable is gone."""
     with suppress(*_TROUBLES):

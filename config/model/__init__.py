@@ -9,13 +9,17 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from config.model.base import Days, Held, Seconds, Table
+from config.model.base import Role as Role
 from config.model.base import key_of as key_of
+from config.model.imports import Availability as Availability
+from config.model.imports import Import as Import
+from config.model.imports import ImportEntity as ImportEntity
+from config.model.imports import KeepAlive as KeepAlive
+from config.model.imports import topics_of as topics_of
 from config.model.outputs import Notify as Notify
 from config.model.outputs import Output as Output
 
 Pull = Literal["up", "down", "off"]
-# What a value is in the energy flow of the house; docs/contract.md says each.
-Role = Literal["battery", "starter", "solar", "grid", "charger", "alternator", "generator", "load", "tank"]
 
 # A kind of device that no collector owns: the statistician derives its energy from another's power.
 INTEGRAL = "integral"
@@ -154,7 +158,8 @@ class Device(Table):
 
     `key`, `route_b_id` and `route_b_password` are best kept in secret files. `every` and `jitter` are seconds
     between two polls, `cron` a crontab line instead, `pause` seconds between two questions, `logger` the
-    serial number of a Solarman data logger. With `allow_write` commands may change its settings.
+    serial number of a Solarman data logger. With `allow_write` commands may change its
+    settings, with `energy` its powers are added up.
     Resistances are ohms, currents A, `capacity` litres.
     """
 
@@ -176,6 +181,8 @@ class Device(Table):
     pause: Annotated[float, Ge(0), Le(10)] | None = None
     logger: Annotated[int, Ge(1), Le(4_294_967_295)] | None = None
     profile: str | None = None
+    push: bool = False
+    energy: bool = False
     bus: Annotated[int, Ge(0), Le(255)] | None = None
     route_b_id: str | None = field(default=None, repr=False)
     route_b_password: str | None = field(default=None, repr=False)
@@ -339,80 +346,6 @@ class Rule(Table):
     min_off: Held = 60.0
     override: Seconds = 3600.0
     name: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportEntity(Table):
-    """[import.entities]: one value of a device that publishes in its own format.
-
-    `path` is where it stands in the JSON (none: the whole payload), `topic` or `topics` where it is said, if
-    elsewhere than the others. `unit` is the device's; kW, kWh, mA and the like become ours, and `precision`
-    and `step` are in ours. `map` gives words for its words. Commands go to `command_topic`; with `range`,
-    in our unit and in steps of `command_step`, they are numbers.
-    """
-
-    path: str | None = None
-    topic: str | None = None
-    topics: tuple[str, ...] = ()
-    name: str | None = None
-    unit: str | None = None
-    device_class: str | None = None
-    state_class: Literal["measurement", "measurement_angle", "total", "total_increasing"] | None = None
-    precision: Annotated[int, Ge(0), Le(9)] | None = None
-    scale: Annotated[float, Ge(-1e12), Le(1e12)] | None = None
-    offset: Annotated[float, Ge(-1e12), Le(1e12)] | None = None
-    step: Annotated[float, Ge(0), Le(1e9)] | None = None
-    on: tuple[bool | float | str, ...] = ()
-    off: tuple[bool | float | str, ...] = ()
-    map: dict[str, str] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-    diagnostic: bool = False
-    role: Role | None = None
-    command_topic: str | None = None
-    payload_on: str | None = None
-    payload_off: str | None = None
-    range: tuple[float, float] | None = None
-    command_step: Annotated[float, Gt(0), Le(1e9)] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Availability(Table):
-    """`availability` of an [[import]]: where its publisher says whether the device is there, and how."""
-
-    topic: str
-    path: str | None = None
-    online: str = "online"
-    offline: str = "offline"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Import(Table):
-    """[[import]]: a device that publishes in its own format; its id is the table's `device`.
-
-    After `timeout` seconds of silence it is offline. `time` is the path of its own time. `retained` takes
-    what the broker kept of it for said now.
-    """
-
-    topic: str | None = None
-    topics: tuple[str, ...] = ()
-    name: str | None = None
-    manufacturer: str | None = None
-    model: str | None = None
-    timeout: Seconds = 3600.0
-    time: str | None = None
-    retained: bool = False
-    availability: Availability | None = None
-    entities: dict[str, ImportEntity] = field(default_factory=dict)
-
-
-def topics_of(table: Import, one: ImportEntity) -> tuple[str, ...]:
-    """Where an entity is said: its own topics, else its device's."""
-    own = _named(one.topic, one.topics)
-    return own or _named(table.topic, table.topics)
-
-
-def _named(topic: str | None, topics: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*(() if topic is None else (topic,)), *topics)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from bus.commands import Code, Refused
+from bus.integral import LARGEST
 from statistician.api import Moment, Name, Names, full_name
-from statistician.arithmetic.algorithm import LARGEST
 from statistician.entities import Entities
 from statistician.records import EntityRecord, Span
 from statistician.store.fixes import Undo

@@ -13,6 +13,7 @@ from bus.topics import Topics
 from collector.checking import find_mistakes
 from collector.device import Owned, Readings, line_of, owned_devices
 from collector.devices.description import Line
+from collector.energy import Energies
 from collector.polling import Job, PollingSource, Worker
 from collector.service import Collector, Switching, Timers
 from config.mistakes import ConfigError
@@ -52,6 +53,8 @@ class Rig:
         devices: dict[str, Device],
         transport: str,
         lines: Callable[[Owned], tuple[str, Callable[[], Line]]] = line_of,
+        *,
+        energies: Energies | None = None,
     ) -> None:
         self.bus, self.time, self.journal = FakeBus(), time, Journal()
         self.emitted: list[object] = []
@@ -61,7 +64,7 @@ class Rig:
         outbox = Outbox(folder / "run", folder / "disk", f"collector_{transport}")
         publisher = Publisher(self.bus, topics, outbox, time.clock, self.journal)
         publisher.take(topics.service("statistician"), b"online", time.monotonic_s, kept=True)
-        self.readings = Readings(publisher, clock=time.clock, journal=self.journal)
+        self.readings = Readings(publisher, clock=time.clock, journal=self.journal, energies=energies)
         self.source = PollingSource(
             self.readings, lines, emit=self.emitted.append, chance=lambda: 0.0, worker=InPlace
         )

@@ -316,7 +316,8 @@ def test_the_comments_of_the_example_hold_the_defaults_or_good_values(machine: M
     machine.says("\n".join(uncommented))
     settings = machine.settings()
     assert settings.broker.username is not None
-    assert set(settings.imports) == {"thermo", "boiler"}
+    assert set(settings.imports) == {"thermo", "boiler", "kettle", "gx_battery"}
+    assert settings.imports["kettle"].entities["power"].path == "ENERGY.Power"
     assert find_mistakes(dataclasses.replace(settings, device={}), "example.toml") == []
 
 

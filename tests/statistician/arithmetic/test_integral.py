@@ -17,11 +17,11 @@ from bus.about import About, Entity
 from bus.clock import Clock
 from bus.events import Sent
 from bus.health import Journal
+from bus.integral import Integral, Sign
 from collector import checking
 from collector.device import owned_devices
 from config import rules
 from config.model import Device, Settings
-from statistician.arithmetic.algorithm import Integral, Sign
 from statistician.records import State, StoreError, Table
 from statistician.service import Statistician
 from statistician.store import Store
