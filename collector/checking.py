@@ -13,7 +13,7 @@ from bus.schedule import BadCronError, check_cron
 from collector import devices as kinds
 from collector import references
 from collector.device import TCP, baudrate
-from collector.devices.description import I2cKind, Kind, PolledKind, Poller, SettingError, Wire
+from collector.devices.description import BleKind, I2cKind, Kind, PolledKind, Poller, SettingError, Wire
 from collector.devices.imported import (
     OF_NUMBERS,
     BadPathError,
@@ -170,7 +170,8 @@ def _superfluous(kind: Kind, device: Device) -> Iterator[Wrong]:
 
 def _entities(kind: Kind, device: Device) -> Iterator[Wrong]:
     rows = kind.rows
-    if isinstance(kind, PolledKind) and all(getattr(device, key) not in (None, (), {}) for key in kind.needs):
+    whole = all(getattr(device, key) not in (None, (), {}) for key in kind.needs)
+    if isinstance(kind, PolledKind | BleKind) and whole:
         try:
             rows = kind.make(device).rows
         except SettingError as error:

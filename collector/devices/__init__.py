@@ -3,30 +3,49 @@
 import importlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
-from collector.devices.description import Kind, Wire
+from collector.devices.description import Kind, Origin, Recognised, Wire
 
 BLE, I2C, GPIO, HOST = Wire.BLE, Wire.I2C, Wire.GPIO, Wire.HOST
 MODBUS, ROUTE_B, VE_DIRECT = Wire.MODBUS, Wire.ROUTE_B, Wire.VE_DIRECT
 
+_VICTRON = "victron.ble"
 # Name of the kind, what its devices hang on (as its own row says), the file that describes it. Each of
 # Victron's records is one more.
 LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ads1115_voltage", I2C, "i2c.ads1115"),
+    ("bthome", BLE, "senders.bthome"),
     ("epever_tracer", MODBUS, "modbus.device"),
+    ("gobius", BLE, "senders.tanks"),
     ("gpio_input", GPIO, "gpio"),
     ("ina219", I2C, "i2c.ina219"),
     ("modbus", MODBUS, "modbus.device"),
+    ("mopeka", BLE, "senders.tanks"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", ROUTE_B, "route_b"),
+    ("ruuvi", BLE, "senders.ruuvi"),
     ("sunspec", MODBUS, "modbus.sunspec"),
     ("tank_sender", I2C, "i2c.ads1115"),
     ("tank_switches", GPIO, "gpio"),
     ("vedirect", VE_DIRECT, "victron.vedirect"),
-    ("victron", BLE, "victron.ble"),
+    ("victron", BLE, _VICTRON),
 )
+# What a radio listens for, and the file that reads it. The companies: Bluetooth SIG, Assigned Numbers; 0x0059
+# is Nordic Semiconductor's, whose chips send as it if nobody tells them otherwise.
+ORIGINS: Mapping[Origin, str] = {
+    0x02E1: _VICTRON,
+    0x0499: "senders.ruuvi",
+    0x0059: "senders.tanks",
+    0x0F53: "senders.tanks",
+    "0000fcd2-0000-1000-8000-00805f9b34fb": "senders.bthome",
+}
 _WIRES = {name: wire for name, wire, _ in LINES}
 _FILES = {name: file for name, _, file in LINES}
+
+
+def _module(file: str) -> Any:  # noqa: ANN401 — each file has the names that its lines ask for
+    return importlib.import_module(f"{__name__}.{file}")
 
 
 class _Kinds(Mapping[str, Kind]):
@@ -46,7 +65,7 @@ class _Kinds(Mapping[str, Kind]):
         if name not in self:
             raise KeyError(name)
         if name not in self._loaded:
-            module = importlib.import_module(f"{__name__}.{_FILES.get(name, 'victron.ble')}")
+            module = _module(_FILES.get(name, _VICTRON))
             self._loaded[name] = module.KINDS[name] if hasattr(module, "KINDS") else module.KIND
         return self._loaded[name]
 
@@ -75,4 +94,10 @@ def find_kind(name: str) -> Kind:
     found = KINDS.get(name)
     if found is None:
         raise ValueError(f"there is no kind of device {name!r}: allowed are {', '.join(sorted(KINDS))}")
+    return found
+
+
+def recognise(origin: Origin, data: bytes, address: str) -> Recognised | None:
+    """Guess without a key whose data this is; None: it is of no maker that we know."""
+    found: Recognised | None = _module(ORIGINS[origin]).recognise(origin, data, address)
     return found

@@ -129,7 +129,9 @@ class BleHouse(Clients):
 
     def hear_bytes(self, address: str, data: bytes, *, rssi: int = -61, name: str | None = None) -> None:
         """An advertisement, whatever it says."""
-        self.service.handle(Advertisement(address, data, name, rssi, self.time.monotonic_s))
+        self.service.handle(
+            Advertisement(address, {victron.COMPANY: data}, name, rssi, self.time.monotonic_s)
+        )
 
     def pass_(self, seconds: float) -> None:
         """Let time pass as the process's loop would."""

@@ -91,8 +91,12 @@ def test_of_the_radio_it_is_the_last_frame_heard(tmp_path: Path, time: FakeTime)
 def test_of_strangers_on_the_air_nothing_is_kept(tmp_path: Path, time: FakeTime) -> None:
     frames = LastFrames(BleHouse(tmp_path, time, BATTERY).readings)
     for number in range(3):
-        frames.take(Advertisement(f"C0:11:22:33:55:0{number}", b"\x10", None, -60, time.monotonic_s))
-    frames.take(Advertisement(SHUNT, b"\x10", None, -60, time.monotonic_s))
+        frames.take(
+            Advertisement(
+                f"C0:11:22:33:55:0{number}", {victron.COMPANY: b"\x10"}, None, -60, time.monotonic_s
+            )
+        )
+    frames.take(Advertisement(SHUNT, {victron.COMPANY: b"\x10"}, None, -60, time.monotonic_s))
     assert list(frames._frames) == [SHUNT]
 
 

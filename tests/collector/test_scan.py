@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus.events import Message
-from collector import devices as kinds
-from collector.devices.victron.ble import recognise
+from collector.devices import recognise
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, TOPICS, BleHouse, Json
@@ -136,16 +135,17 @@ def test_a_wrong_parameter_is_refused(air: BleHouse, params: dict[str, Json]) ->
             "victron_battery_monitor",
         ),
         (b"\x10\x02\x42\xa0\x01", "solar charger", "BlueSolar Charger MPPT 75/15", "victron_solar_charger"),
-        (b"\x10\x02\xff\xff\x04", "DC/DC converter", None, "victron"),
-        (b"\x10\x02\xa4\xa3\x02", "Smart Battery Sense", "Smart Battery Sense", "victron"),
+        (b"\x10\x02\xff\xff\x04", "DC/DC converter", None, "victron_dc_dc_converter"),
+        (b"\x10\x02\xa4\xa3\x02", "Smart Battery Sense", "Smart Battery Sense", "victron_battery_sense"),
+        (b"\x10\x02\xff\xff\x07", "GX device: not read", None, None),
         (b"\x10\x02\xff\xff\x77", "record type 0x77, which nobody has described", None, None),
     ],
 )
 def test_a_kind_is_guessed_without_the_key(
     data: bytes, what: str, model: str | None, kind: str | None
 ) -> None:
-    kinds = ("victron", "victron_battery_monitor", "victron_solar_charger")
-    known = recognise(data, kinds)
+    known = recognise(victron.COMPANY, data, OTHER)
+    assert known is not None
     assert (known.what, known.kind) == (what, kind)
     assert model is None or known.model == model
 
@@ -153,14 +153,15 @@ def test_a_kind_is_guessed_without_the_key(
 @pytest.mark.parametrize("name", sorted(victron_records.TWINS))
 def test_a_record_is_recognised_as_the_kind_that_reads_it(name: str) -> None:
     record = victron_records.TWINS[name].sealed({}, KEY)
-    assert recognise(record, kinds.KINDS).kind == name
-    # A house that reads only the general kind.
-    assert recognise(record, ("victron",)).kind == "victron"
+    known = recognise(victron.COMPANY, record, OTHER)
+    assert known is not None
+    assert known.kind == name
 
 
 @pytest.mark.parametrize("data", [b"", b"\x10", b"\x02\x00\x00\x00\x00\x00", b"\x10\x02\x89\xa3"])
 def test_a_frame_that_is_no_record_says_so(data: bytes) -> None:
-    known = recognise(data, kinds.KINDS)
+    known = recognise(victron.COMPANY, data, OTHER)
+    assert known is not None
     assert "Instant Readout" in known.what
     assert known.kind is None
 

@@ -32,7 +32,6 @@ CHARGER_NAME = "Shore charger"
 
 # Phones, earphones, a thermometer: what a campsite's air is full of.
 _FOREIGN = (("5A:00:00:00:00:01", 0x004C), ("5A:00:00:00:00:02", 0x0006), ("A4:C1:38:00:00:03", 0x0059))
-_COMPANY = 0x02E1
 _PERIOD = 1.0
 
 
@@ -79,9 +78,11 @@ def charger_record(moment: Moment, iv: int) -> bytes:
 
 def advertise(bluez: FakeBluez, moment: Moment, iv: int) -> None:
     """One round of advertisements, as one second in the van brings them."""
-    bluez.advertise(SHUNT_ADDRESS, {_COMPANY: shunt_record(moment, iv)}, rssi=-58, name=SHUNT_NAME)
-    bluez.advertise(MPPT_ADDRESS, {_COMPANY: mppt_record(moment, iv)}, rssi=-67, name=MPPT_NAME)
-    bluez.advertise(CHARGER_ADDRESS, {_COMPANY: charger_record(moment, iv)}, rssi=-71, name=CHARGER_NAME)
+    bluez.advertise(SHUNT_ADDRESS, {victron.COMPANY: shunt_record(moment, iv)}, rssi=-58, name=SHUNT_NAME)
+    bluez.advertise(MPPT_ADDRESS, {victron.COMPANY: mppt_record(moment, iv)}, rssi=-67, name=MPPT_NAME)
+    bluez.advertise(
+        CHARGER_ADDRESS, {victron.COMPANY: charger_record(moment, iv)}, rssi=-71, name=CHARGER_NAME
+    )
     for address, company in _FOREIGN:
         bluez.advertise(address, {company: b"\x10" + iv.to_bytes(2, "little")}, rssi=-80)
 

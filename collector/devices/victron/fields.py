@@ -260,6 +260,8 @@ class Layout(Struct, frozen=True, kw_only=True):
     trouble: str | None = None
     check: Callable[[Record], None] | None = None
     source: str = SOURCE
+    # Seconds between two records that are no silence yet.
+    silence: float = 0.0
     tested: tuple[Tested, ...] = (Tested.VECTORS, Tested.TWIN)
 
     @property
