@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collector.devices import ORIGINS
 from collector.devices.description import Origin
@@ -302,9 +301,8 @@ class Radio:
             return
         now = self._monotonic()
         self._ladder.heard(now)
-        said = chain(advertisement.manufacturer_data.items(), advertisement.service_data.items())
-        frames: dict[Origin, bytes] = {origin: data for origin, data in said if origin in ORIGINS}
-        if frames:
+        said: list[Mapping[Any, bytes]] = [advertisement.manufacturer_data, advertisement.service_data]
+        if frames := {origin: data for one in said for origin, data in one.items() if origin in ORIGINS}:
             address = device.address.upper()
             self._emit(Advertisement(address, frames, advertisement.local_name, advertisement.rssi, now))
         elif now - self._told_heard >= _HEARD_EVERY:

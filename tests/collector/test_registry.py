@@ -23,7 +23,9 @@ from tests.home_assistant import faults
 from tests.house import ROOT, Module
 
 # The contract's units: never kilo, never milli; the rest is arithmetic of the device.
-_UNITS = {"V", "A", "W", "Wh", "Ah", "°C", "%", "Hz", "s", "L", "VA", "var", "dBm", "MB", None}
+_UNITS = {"V", "A", "W", "Wh", "Ah", "°C", "%", "Hz", "s", "L", "VA", "var", "dBm", "MB", None} | {
+    *("mm", "hPa", "lx", "ppm", "m/s²", "W/m²", "μg/m³")
+}
 _ENTITIES = [(name, key, row.entity) for name, of in KINDS.items() for key, row in of.rows.items()]
 
 

@@ -46,7 +46,7 @@ def hold(decoded: Decoded, name: str) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector['kind']}, {vector['of']}")
 def test_published_bytes_say_what_was_published_with_them(vector: dict[str, Any]) -> None:
-    settings = {key: vector[key] for key in ("address", "key") if key in vector}
+    settings: dict[str, Any] = {key: vector[key] for key in vector.keys() & {"address", "key"}}
     settings |= TANK if vector["kind"] == "mopeka" else {}
     decoded = said(vector["kind"], bytes.fromhex(vector["data"]), **settings)
     hold(decoded, vector["kind"])

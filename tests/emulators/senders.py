@@ -9,6 +9,9 @@ import struct
 
 from Crypto.Cipher import AES
 
+# The kinds that are read from it.
+TWINS = ("bthome", "gobius", "mopeka", "ruuvi")
+
 BTHOME = "0000fcd2-0000-1000-8000-00805f9b34fb"
 RUUVI, MOPEKA, GOBIUS = 0x0499, 0x0059, 0x0F53
 
@@ -31,7 +34,7 @@ class BtHomeDevice:
         """Service data with these objects, lowest number first."""
         number = bytes([0, self.packet & 0xFF]) if packet else b""
         self.packet += 1
-        plain = number + b"".join(sorted(objects, key=lambda one: one[0]))
+        plain = number + b"".join(sorted(objects, key=lambda one: one[:1]))
         return self.sealed(plain)
 
     def sealed(self, plain: bytes) -> bytes:

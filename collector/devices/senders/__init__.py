@@ -9,8 +9,21 @@ _TAIL = 3
 
 
 def address_of(device: Device) -> bytes:
-    """Return the Bluetooth address in the order in which it is written."""
-    return bytes.fromhex(str(device.address).replace(":", ""))
+    """Return the Bluetooth address in the order in which it is written; nothing if it is none."""
+    return _bytes_of(str(device.address).replace(":", ""))
+
+
+def key_of(device: Device) -> bytes:
+    """Return the encryption key; nothing if there is none."""
+    return _bytes_of(device.key or "")
+
+
+def _bytes_of(text: str) -> bytes:
+    # What is no address and no key config/rules.py tells its owner, in better words.
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 def require_own(tail: bytes, address: bytes) -> None:

@@ -18,7 +18,6 @@ from collector.devices.description import (
     Recognised,
     Row,
     Rows,
-    SettingError,
     Tested,
     Value,
     Values,
@@ -26,7 +25,7 @@ from collector.devices.description import (
     WrongKindError,
 )
 from collector.devices.rows import BLE_ROWS
-from collector.devices.senders import address_of, require_length
+from collector.devices.senders import address_of, key_of, require_length
 from collector.devices.senders.bthome_objects import DEVICE, EVENTS, OBJECTS, VARIABLE, Event, numbered
 from config.model import Device
 
@@ -96,10 +95,7 @@ class BtHome:
     """One device of these settings; what it has sent so far makes its rows."""
 
     def __init__(self, device: Device) -> None:
-        try:
-            self._key = bytes.fromhex(device.key or "")
-        except ValueError:
-            raise SettingError("key", "it is not hexadecimal", "32 hexadecimal digits") from None
+        self._key = key_of(device)
         self._address = address_of(device)
         self._counter = _Counter()
         self._last = _Frame(None, b"", -math.inf)

@@ -26,12 +26,14 @@ from collector.devices.rows import BLE_ROWS, as_optional, flag, measured, on_off
 from collector.devices.senders import SILENCE_S, require_length
 from config.model import Device
 
+# m/s² of one g.
+_GRAVITY = 9.80665
 _DUST = "\u03bcg/m³"
 
 
 def _acceleration(axis: str) -> Row:
     # It wanders with every breath of wind: it rides along.
-    return measured(f"Acceleration {axis}", "g", precision=3, step=math.inf, diagnostic=True)
+    return measured(f"Acceleration {axis}", "m/s²", precision=2, step=math.inf, diagnostic=True)
 
 
 _ALL: Rows = {
@@ -55,7 +57,7 @@ ROWS: Rows = {key: as_optional(row) for key, row in _ALL.items()} | dict(BLE_ROW
 
 
 class _Field(Struct, frozen=True):
-    """A number of `length` bytes from byte `start`, divided by `per`, plus `plus`; null as its format says.
+    """A number of `length` bytes from byte `start`, times `times` / `per`, plus `plus`; null as it says.
 
     Not available is the largest number, of signed ones the smallest; `low_bit` is where the flags hold one
     more bit below the others.
@@ -64,6 +66,7 @@ class _Field(Struct, frozen=True):
     start: int
     length: int = 2
     per: int = 1
+    times: float = 1
     plus: float = 0
     signed: bool = False
     low_bit: int | None = None
@@ -76,7 +79,8 @@ class _Field(Struct, frozen=True):
         if number == (-1 << bits - 1 if self.signed else (1 << bits) - 1):
             return None
         value = number if self.per == 1 else number / self.per
-        return round(value + self.plus, 4) if self.plus else value
+        exact = self.plus == 0 and self.times == 1
+        return value if exact else round(value * self.times + self.plus, 4)
 
 
 class _Format(Struct, frozen=True):
@@ -104,7 +108,8 @@ _CLIMATE = {
 
 def _axes(start: int) -> dict[str, _Field]:
     return {
-        f"acceleration_{axis}": _Field(start + 2 * n, per=1000, signed=True) for n, axis in enumerate("xyz")
+        f"acceleration_{axis}": _Field(start + 2 * n, per=1000, times=_GRAVITY, signed=True)
+        for n, axis in enumerate("xyz")
     }
 
 

@@ -27,6 +27,7 @@ from collector.devices.description import (
     WrongKindError,
 )
 from collector.devices.rows import BLE_ROWS
+from collector.devices.senders import key_of
 from collector.devices.victron.fields import Layout, Record
 from collector.devices.victron.records import BATTERY_SENSE, OPEN, RECORDS
 from config.model import Device
@@ -133,15 +134,11 @@ def _record(number: int) -> str:
     return f"records of type {number:#04x}"
 
 
-def _key_of(device: Device) -> bytes:
-    return bytes.fromhex(device.key or "")
-
-
 def kind_of(name: str, layout: Layout) -> BleKind:
     """Describe the kind that reads one type of record."""
 
     def make(device: Device) -> Stateless:
-        return Stateless(layout.rows, partial(decode, layout, key=_key_of(device)))
+        return Stateless(layout.rows, partial(decode, layout, key=key_of(device)))
 
     is_open = layout.number & OPEN == OPEN
     return BleKind(
@@ -185,7 +182,7 @@ _ANY = BleKind(
     tested=(Tested.VECTORS, Tested.TWIN),
     discovers=True,
     origin=_COMPANY,
-    make=lambda device: Stateless(BLE_ROWS, partial(decode_any, key=_key_of(device))),
+    make=lambda device: Stateless(BLE_ROWS, partial(decode_any, key=key_of(device))),
 )
 KINDS: Mapping[str, BleKind] = {kind.name: kind for kind in (_ANY, *BY_RECORD_TYPE.values())}
 
