@@ -325,7 +325,7 @@ def test_the_demos_van_reaches_the_radio(monkeypatch: pytest.MonkeyPatch) -> Non
             events = Events()
             radio = Radio("hci0", "active", events.emit)
             radio.start()
-            heard = [events.until(Advertisement) for _ in range(6)]
+            heard = [events.until(Advertisement) for _ in range(12)]
             radio.stop()
             process.terminate()
     shunt = [event.frames[_COMPANY] for event in heard if event.address == demo.SHUNT_ADDRESS]

@@ -9,7 +9,7 @@ from collector.devices import recognise
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, TOPICS, BleHouse, Json
-from tests.emulators import victron, victron_records
+from tests.emulators import senders, victron, victron_records
 
 ADDRESS = "C0:11:22:33:44:77"
 OTHER = "C0:11:22:33:44:88"
@@ -177,3 +177,42 @@ def test_a_record_after_another_frame_is_what_counts(air: BleHouse) -> None:
     air.pass_(2)
     told = [one["data"]["found"][0]["kind"] for one in air.answers("device_scan")]
     assert told == [None, "victron_battery_monitor", "victron_battery_monitor"]
+
+
+def test_senders_of_every_maker_are_found_and_nobody_else(air: BleHouse) -> None:
+    air.send("device_scan", b'{"seconds": 2}')
+    air.turn()
+    frames: list[tuple[int | str, bytes]] = [
+        (senders.MOPEKA, senders.mopeka("C0:00:00:00:00:00", 100)),
+        (senders.GOBIUS, senders.gobius("C0:00:00:00:00:01", 100)),
+        (senders.RUUVI, senders.ruuvi_5("C0:00:00:00:00:02", 20.0, 50.0, 101_300)),
+        (senders.BTHOME, senders.BtHomeDevice("C0:00:00:00:00:03", KEY).says(senders.battery(9))),
+        (victron.COMPANY, victron_records.SOLARSENSE.sealed({}, KEY)),
+        (senders.MOPEKA, b"\x10\x01"),
+        (senders.MOPEKA, senders.mopeka("C0:00:00:00:00:00", 100)),
+    ]
+    for number, (origin, data) in enumerate(frames):
+        air.hear_frames(f"C0:00:00:00:00:0{number}", {origin: data}, rssi=-50 - number)
+    # One that two makers' data come from: what can be read counts.
+    two = {senders.RUUVI: b"\x03", senders.BTHOME: senders.BtHomeDevice(OTHER).says(senders.battery(9))}
+    air.hear_frames(OTHER, two, rssi=-90)
+    air.turn()
+    air.pass_(2)
+    found = air.answers("device_scan")[-1]["data"]["found"]
+    assert [one["kind"] for one in found] == [
+        "mopeka",
+        "gobius",
+        "ruuvi",
+        "bthome",
+        "victron_solarsense",
+        "bthome",
+    ]
+    for one in found:
+        (proposal,) = one["proposals"]
+        key = {"key": KEY.hex()} if "needs its key" in one["what"] else {}
+        name = f"found_{one['kind']}" if one["address"] != OTHER else "found_two"
+        air.data("device_add", device=name, kind=proposal["kind"], **proposal["settings"], **key)
+    for number, (origin, data) in enumerate(frames[:5]):
+        air.hear_frames(f"C0:00:00:00:00:0{number}", {origin: data})
+    assert all(air.said(f"found_{kind}") for kind in ("mopeka", "gobius", "ruuvi", "bthome"))
+    assert air.said("found_victron_solarsense")
