@@ -208,7 +208,7 @@ class Tested(StrEnum):
 
     TWIN = "a twin written from the protocol's description"
     CAPTURE = "a capture of a real device"
-    VECTORS = "the library's published vectors"
+    VECTORS = "published vectors"
 
 
 class Wire(Enum):
@@ -312,6 +312,8 @@ class Kind:
     discovers: bool = False
     # One frame says a part of its values: the others stay what they were.
     piecewise: bool = False
+    # What an owner should know besides.
+    notes: tuple[str, ...] = ()
     # Seconds of silence that say nothing, unless the device's own settings say otherwise.
     silence: float = 0.0
     defaults: Mapping[str, float | str] = field(default_factory=dict)

@@ -194,7 +194,10 @@ def test_senders_of_every_maker_are_found_and_nobody_else(air: BleHouse) -> None
     for number, (origin, data) in enumerate(frames):
         air.hear_frames(f"C0:00:00:00:00:0{number}", {origin: data}, rssi=-50 - number)
     # One that two makers' data come from: what can be read counts.
-    two = {senders.RUUVI: b"\x03", senders.BTHOME: senders.BtHomeDevice(OTHER).says(senders.battery(9))}
+    two: dict[int | str, bytes] = {
+        senders.RUUVI: b"\x03",
+        senders.BTHOME: senders.BtHomeDevice(OTHER).says(senders.battery(9)),
+    }
     air.hear_frames(OTHER, two, rssi=-90)
     air.turn()
     air.pass_(2)

@@ -34,7 +34,7 @@ class BtHomeDevice:
         """Service data with these objects, lowest number first."""
         number = bytes([0, self.packet & 0xFF]) if packet else b""
         self.packet += 1
-        plain = number + b"".join(sorted(objects, key=lambda one: one[:1]))
+        plain = number + b"".join(sorted(objects))
         return self.sealed(plain)
 
     def sealed(self, plain: bytes) -> bytes:

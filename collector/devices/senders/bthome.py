@@ -273,6 +273,20 @@ KIND = BleKind(
     needs=("address",),
     takes=("key",),
     tested=(Tested.VECTORS, Tested.TWIN),
+    notes=(
+        (
+            "Its values appear once it has sent them. Several of one sort are `temperature`, "
+            "`temperature_2` and so on."
+        ),
+        "With `key` only encrypted frames count. A frame that somebody recorded and sends again is refused.",
+        (
+            "A button says what happened last (`button`) and how often something has happened "
+            "(`button_events`): a rule or Node-RED looks at the second. Dimmers and commands do the "
+            "same."
+        ),
+        "A contact or a button is silent for hours: give it `timeout = 86400`.",
+        "Version 1, and objects that the table does not have, are not read.",
+    ),
     discovers=True,
     piecewise=True,
     silence=3600.0,

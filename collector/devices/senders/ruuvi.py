@@ -220,6 +220,10 @@ KIND = BleKind(
     source="docs.ruuvi.com, data formats 5, C5, 6 and E1",
     needs=("address",),
     tested=(Tested.VECTORS, Tested.TWIN),
+    notes=(
+        "Formats 5, C5, 6 and E1 are read as they come; of a Ruuvi Air that is heard in both, E1 alone.",
+        "Acceleration tells how level the van stands. It makes no reading of its own.",
+    ),
     silence=SILENCE_S,
     origin=0x0499,
     make=_make,

@@ -234,6 +234,23 @@ KINDS: Mapping[str, BleKind] = {
         needs=_NEEDS,
         takes=(*_TAKES, "medium"),
         tested=(Tested.VECTORS, Tested.TWIN),
+        notes=(
+            (
+                "`calibration` makes a level of the height in mm: [[25, 0], [254, 100]] is full when the gas "
+                "stands 254 mm high. A sensor on top of a tank has a falling table, such as [[400, 0], "
+                "[30, 100]]. Without it there is a distance only."
+            ),
+            (
+                "The sound is faster or slower in another `medium`: propane, butane, water, fuel or "
+                "air; the temperature is reckoned with. European gas bottles hold both gases: in "
+                "winter mostly propane."
+            ),
+            (
+                "`quality` is the number of stars, 0 to 3. With 0 there was no echo: distance and "
+                "level are unknown."
+            ),
+            "The older Mopeka Standard Check is not read.",
+        ),
         silence=SILENCE_S,
         allowed={"medium": tuple(MEDIA)},
         origin=_MOPEKA,
@@ -247,6 +264,13 @@ KINDS: Mapping[str, BleKind] = {
         source="victronenergy/dbus-ble-sensors, gobius.c",
         needs=_NEEDS,
         takes=_TAKES,
+        notes=(
+            (
+                "It measures from the top: `calibration = [[400, 0], [30, 100]]` is empty at 400 mm "
+                "and full at 30 mm."
+            ),
+            "Gobius Pro, which tells full, half or empty from outside a tank, has no published format.",
+        ),
         silence=SILENCE_S,
         origin=_GOBIUS,
         make=Gobius,

@@ -149,6 +149,7 @@ def kind_of(name: str, layout: Layout) -> BleKind:
         source=layout.source,
         needs=("address",) if is_open else ("address", "key"),
         tested=layout.tested,
+        notes=layout.notes,
         silence=layout.silence,
         origin=_COMPANY,
         make=make,

@@ -317,6 +317,13 @@ RECORDS: Mapping[str, Layout] = {
             for n in (1, 2, 3)
         ),
         source="Fabian-Schmidt/esphome-victron_ble, issue 135",
+        notes=(
+            (
+                "Victron has not published this record. Which voltage is the battery's, the system's "
+                "and the alternator's, compare with VictronConnect. The rest of the record is not "
+                "read."
+            ),
+        ),
         tested=(Tested.CAPTURE, Tested.TWIN),
     ),
     "victron_smart_battery_protect": Layout(
@@ -386,6 +393,13 @@ RECORDS: Mapping[str, Layout] = {
             ),
         ),
         source="victronenergy/dbus-ble-sensors, victron-solarsense.c",
+        notes=(
+            "It needs no key: its record is not encrypted.",
+            (
+                "Its power and yield are estimates from the light, for the panels that you have told "
+                "it of. They have no role, so that they do not add to your chargers' power."
+            ),
+        ),
         silence=600.0,
         tested=(Tested.TWIN,),
     ),
