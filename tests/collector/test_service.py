@@ -215,6 +215,16 @@ def test_a_device_that_was_well_and_gets_another_key_is_told_once_it_is_silent(s
     assert "device.shunt" not in setup.journal.problems
 
 
+def test_a_single_odd_record_of_a_silent_device_accuses_nobody(setup: Setup) -> None:
+    for record in (FOREIGN, FOREIGN):
+        setup.hear_bytes(record)
+    setup.hear(victron.BatteryMonitor())
+    setup.pass_(61)
+    assert "nothing heard" in setup.journal.problems["device.shunt"]
+    setup.hear_bytes(FOREIGN)
+    assert "nothing heard" in setup.journal.problems["device.shunt"], "one may be another's"
+
+
 def test_what_nobody_reads_is_bounded_and_forgotten_with_its_device(setup: Setup) -> None:
     setup.hear(victron.BatteryMonitor())
     for number in range(0x10, 0x80):

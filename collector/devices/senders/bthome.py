@@ -45,10 +45,7 @@ _MOST_ROWS = 64
 
 
 def _raise_encrypted() -> NoReturn:
-    raise WrongKeyError(
-        "it is encrypted: write its key, which the app shows with which you set it up, as `key` or in the "
-        "secret file"
-    )
+    raise WrongKeyError("it is encrypted: write its key, which is in the app that you set it up with")
 
 
 def _raise_open() -> NoReturn:
@@ -59,7 +56,7 @@ def _raise_open() -> NoReturn:
 
 
 def _raise_wrong() -> NoReturn:
-    raise WrongKeyError("the key is not this device's: copy it again from the app with which you set it up")
+    raise WrongKeyError("the key is not this device's: copy it again from the app that you set it up with")
 
 
 class _Counter:
