@@ -3,7 +3,7 @@
 import json
 import queue
 import time as real_time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,17 @@ from tests.collector.rig import check
 from tests.emulators import senders
 from tests.emulators.bluez import FakeBluez
 from tests.emulators.dbus import PrivateBus
-from tests.emulators.victron import COMPANY
-from tests.emulators.victron_records import INVERTER_RS, SMART_BMS, SOLARSENSE
+from tests.emulators.victron import COMPANY, seal
+from tests.emulators.victron_records import INVERTER, INVERTER_RS, SOLARSENSE
 from tests.fake_bus import FakeBus
 
 KEY = bytes(range(16))
+_FILE = Path(__file__).parents[1] / "captures" / "victron_ble_owners.json"
+# What owners of such devices captured.
+OWNERS = {one["kind"]: one for one in json.loads(_FILE.read_text())["vectors"]}
 ADDRESSES = {
     name: f"C0:11:22:33:55:{number:02X}"
-    for number, name in enumerate(("gas", "tank", "tag", "fridge", "door", "light", "bms", "rs"))
+    for number, name in enumerate(("gas", "tank", "tag", "fridge", "door", "light", "rs", *OWNERS))
 }
 DEVICES = {
     "gas": Device(kind="mopeka", address=ADDRESSES["gas"], calibration=((20, 0), (270, 100)), capacity=20.0),
@@ -40,11 +43,15 @@ DEVICES = {
     "fridge": Device(kind="bthome", address=ADDRESSES["fridge"], key=KEY.hex()),
     "door": Device(kind="bthome", address=ADDRESSES["door"].lower()),
     "light": Device(kind="victron_solarsense", address=ADDRESSES["light"]),
-    "bms": Device(kind="victron", address=ADDRESSES["bms"], key=KEY.hex()),
     "rs": Device(kind="victron_inverter_rs", address=ADDRESSES["rs"], key=KEY.hex()),
-}
+} | {name: Device(kind="victron", address=ADDRESSES[name], key=KEY.hex()) for name in OWNERS}
 # Company or service, data, and what must stand on the state topic.
 Case = tuple[int | str, bytes, Mapping[str, object]]
+
+
+def _sealed(owner: dict[str, Any]) -> bytes:
+    number, model = int(owner["record"], 16), int(owner["model_id"], 16)
+    return seal(bytes.fromhex(owner["plain"]), KEY, readout_type=number, model_id=model, iv=7)
 
 
 def cases() -> dict[str, Case]:
@@ -53,7 +60,6 @@ def cases() -> dict[str, Case]:
     fridge = senders.BtHomeDevice(at["fridge"], KEY).says(senders.temperature(4.5), senders.battery(80))
     door = b"\x44\x00\x07\x2d\x01\x3a\x01"
     light = SOLARSENSE.sealed({"irradiance": 750.5, "power": 600, "cell_temperature": 24.9}, KEY)
-    bms = SMART_BMS.sealed({"voltage_1": 12.56, "voltage_2": 12.55, "voltage_3": 12.15}, KEY)
     inverter = INVERTER_RS.sealed({"voltage": 51.7, "current": -12.8, "pv_power": 500}, KEY)
     return {
         "gas": (senders.MOPEKA, senders.mopeka(at["gas"], 145), {"level": 50, "volume": 10, "distance": 145}),
@@ -62,8 +68,8 @@ def cases() -> dict[str, Case]:
         "fridge": (senders.BTHOME, fridge, {"temperature": 4.5, "battery": 80}),
         "door": (senders.BTHOME, door, {"window": "ON", "button": "press", "button_events": 1}),
         "light": (COMPANY, light, {"irradiance": 750.5, "estimated_power": 600, "cell_temperature": 24.9}),
-        "bms": (COMPANY, bms, {"voltage_1": 12.56, "voltage_2": 12.55, "voltage_3": 12.15}),
         "rs": (COMPANY, inverter, {"voltage": 51.7, "current": -12.8, "pv_power": 500}),
+        **{name: (COMPANY, _sealed(one), one["expected"]) for name, one in OWNERS.items()},
     }
 
 
@@ -99,10 +105,14 @@ class Air:
         by_company = {origin: data} if isinstance(origin, int) else {}
         by_service = {origin: data} if isinstance(origin, str) else {}
         assert self.bluez.advertise(ADDRESSES[name], by_company, services=by_service, rssi=rssi)
-        end = real_time.monotonic() + 20.0
-        while not self.state(name):
-            self.service.handle(self._events.get(timeout=max(0.0, end - real_time.monotonic())))
+        self.until(lambda: bool(self.state(name)))
         return self.state(name)[-1]
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Handle the radio's events until it is so."""
+        end = real_time.monotonic() + 20.0
+        while not done():
+            self.service.handle(self._events.get(timeout=max(0.0, end - real_time.monotonic())))
 
     def state(self, name: str) -> list[dict[str, Any]]:
         """What was published of a device."""
@@ -136,3 +146,21 @@ def test_the_passive_scan_hears_no_other_service(air: Air) -> None:
         "5A:00:00:00:00:01", {}, services={"0000feaa-0000-1000-8000-00805f9b34fb": b"\x00"}
     )
     assert heard is ("StartDiscovery" in air.bluez.calls), "the active one hears all"
+
+
+def test_records_of_an_unlisted_type_between_good_ones_cost_one_line(
+    air: Air, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "collector")
+    name = "victron_inverter"
+    odd = seal(bytes(12), KEY, readout_type=0x10, model_id=0xA231, iv=1)
+    for pair in range(1, 121):
+        says = INVERTER.sealed({"voltage": 12.0 + pair / 100}, KEY, iv=pair)
+        for data in (says, odd):
+            assert air.bluez.advertise(ADDRESSES[name], {COMPANY: data})
+    air.until(lambda: air.journal.counters["frames"] == 240)
+    assert air.state(name)[0]["voltage"] == 12.01
+    assert air.journal.problems == {}
+    assert [one.getMessage() for one in caplog.records] == [
+        f"{name} says what nobody reads: records of type 0x10 (told once)"
+    ]
