@@ -108,13 +108,14 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class _Listened:
-    """One device and what its frames have shown so far; `failures` in a row say that the owner must act."""
+    """One device and what its frames have shown so far: `failures` in a row, of which `why` was the last."""
 
     device: Owned
     kind: BleKind
     decoder: Decoder
     trust: Trust = field(default_factory=Trust)
     failures: int = 0
+    why: str = ""
 
 
 def _ble(device: Owned) -> BleKind:
@@ -164,8 +165,12 @@ class ListeningSource:
             case Heard():
                 self._readings.journal.count("ignored_unknown_frames")
 
-    def tick(self, _now: float) -> float:
-        """Do nothing: there is nothing to poll."""
+    def tick(self, now: float) -> float:
+        """Tell of a device that has said nothing good since the start what is wrong with what it said."""
+        for one in self._by_address.values():
+            its = one.device.reporter
+            if one.failures and its.online is None and now - its.started >= its.cadence.timeout:
+                self._readings.complain(one.device, one.why)
         return _TICK_S
 
     def _advertisement(self, event: Advertisement) -> None:
@@ -209,7 +214,7 @@ class ListeningSource:
         log.debug("%s: %s", device.id, error)
         if isinstance(error, BadRecordError):
             return
-        listened.failures += 1
+        listened.failures, listened.why = listened.failures + 1, str(error)
         if device.reporter.online:
             # Between good ones it is another device behind this address, or a record that it sends besides.
             what = error.record if isinstance(error, WrongKindError) else "records of another key"

@@ -215,6 +215,16 @@ def test_a_device_that_was_well_and_gets_another_key_is_told_once_it_is_silent(s
     assert "device.shunt" not in setup.journal.problems
 
 
+def test_a_single_record_of_another_key_is_the_reason_of_a_silence(setup: Setup) -> None:
+    setup.hear_bytes(FOREIGN)
+    setup.pass_(59)
+    assert setup.journal.problems == {}
+    setup.pass_(1)
+    assert "the key is not this device's" in setup.journal.problems["device.shunt"]
+    assert "nothing heard" in setup.journal.problems["device.mppt"]
+    assert setup.bus.on("camper/availability/shunt") == [b"offline"]
+
+
 def test_a_single_odd_record_of_a_silent_device_accuses_nobody(setup: Setup) -> None:
     for record in (FOREIGN, FOREIGN):
         setup.hear_bytes(record)
