@@ -37,8 +37,8 @@ _COUNTER, _CHECK = 4, 4
 _KEY_LENGTH = 16
 # Devices send a frame several times; of one that has no counter the same number again soon is the same frame.
 _REPEATED_S = 4.0
-# A device that lost its supply counts from the start again. An old frame that somebody recorded is not below
-# that; a device that was silent for so long may count as it likes.
+# A device that lost its supply counts from the start again, and few recorded frames are below that; one that was
+# silent for so long may count as it likes.
 _RESTARTED, _FORGOTTEN_S = 100, 3600.0
 # Of one device: a frame holds at most 255 bytes, but the next may hold others.
 _MOST_ROWS = 64
@@ -275,7 +275,10 @@ KIND = BleKind(
             "Its values appear once it has sent them. Several of one sort are `temperature`, "
             "`temperature_2` and so on."
         ),
-        "With `key` only encrypted frames count. A frame that somebody recorded and sends again is refused.",
+        (
+            "With `key` only encrypted frames count. A frame that somebody recorded and sends again is "
+            "refused; only the first one after a start of the collector is believed in any case."
+        ),
         (
             "A button says what happened last (`button`) and how often something has happened "
             "(`button_events`): a rule or Node-RED looks at the second. Dimmers and commands do the "
