@@ -37,8 +37,8 @@ _COUNTER, _CHECK = 4, 4
 _KEY_LENGTH = 16
 # Devices send a frame several times; of one that has no counter the same number again soon is the same frame.
 _REPEATED_S = 4.0
-# A device that lost its supply counts from the start again, and few recorded frames are below that; one that was
-# silent for so long may count as it likes.
+# A device that lost its supply counts from the start again, and few recorded frames are below that; one that
+# was silent for so long may count as it likes.
 _RESTARTED, _FORGOTTEN_S = 100, 3600.0
 # Of one device: a frame holds at most 255 bytes, but the next may hold others.
 _MOST_ROWS = 64
