@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compile as compiling
-from bench import footprint, ingest, latency, load, outputs, page, power_cut, purge, query, siege, wear
+from bench import footprint, ingest, latency, load, outputs, page, power_cut, purge, query, radio, siege, wear
 from bench.results import keep
 
 Measure = Callable[[argparse.Namespace], str]
@@ -63,6 +63,10 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
         "memory of the broker and each process",
         lambda a: footprint.measure(3 if a.quick else a.seconds),
     ),
+    "radio": (
+        "memory and CPU of the Bluetooth collector with twelve devices",
+        lambda a: radio.measure(3 if a.quick else a.seconds),
+    ),
 }
 
 
@@ -89,7 +93,7 @@ def main() -> int:
             command.add_argument("--messages", type=int, default=1_000_000, help="packets of all walkers")
             command.add_argument("--kills", type=int, default=300, help="processes killed, the broker too")
             command.add_argument("--seconds", type=float, default=1800, help="the longest each half may take")
-        if name in ("footprint", "load"):
+        if name in ("footprint", "load", "radio"):
             command.add_argument("--seconds", type=int, default=60, help="how long the work lasts")
     arguments = parser.parse_args()
     if arguments.what is None:

@@ -13,7 +13,7 @@ from bus.schedule import BadCronError, check_cron
 from collector import devices as kinds
 from collector import references
 from collector.device import baudrate
-from collector.devices.description import I2cKind, Kind, PolledKind, Poller, SettingError, Wire
+from collector.devices.description import BleKind, I2cKind, Kind, PolledKind, Poller, SettingError, Wire
 from collector.devices.imported import (
     OF_NUMBERS,
     BadPathError,
@@ -184,7 +184,8 @@ def _superfluous(kind: Kind, device: Device) -> Iterator[Wrong]:
 
 def _entities(kind: Kind, device: Device) -> Iterator[Wrong]:
     rows = kind.rows
-    if isinstance(kind, PolledKind) and all(getattr(device, key) not in (None, (), {}) for key in kind.needs):
+    whole = all(getattr(device, key) not in (None, (), {}) for key in kind.needs)
+    if isinstance(kind, PolledKind | BleKind) and whole:
         try:
             rows = kind.make(device).rows
         except SettingError as error:
@@ -293,6 +294,8 @@ def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterat
             yield from _port_shared(device, other, its)
         if chip is not None and chip == _chip(its) and not _beside(device, its):
             yield "address", f"{other} is the chip at {chip[1]:#04x} already", "one device a chip, or channel"
+        if _radio_address(device) is not None and _radio_address(device) == _radio_address(its):
+            yield "address", f"{other} is at this address already", "one device an address"
 
 
 def bus_pins(devices: Mapping[str, Device]) -> dict[int, str]:
@@ -395,6 +398,11 @@ def _chip(device: Device) -> tuple[int, int] | None:
     # As the kind has it: most owners leave it out.
     address = getattr(_made(device), "address", None)
     return None if address is None else (FIRST_BUS if device.bus is None else device.bus, address)
+
+
+def _radio_address(device: Device) -> str | None:
+    heard = device.address is not None and kinds.wire_of(device.kind) is Wire.BLE
+    return str(device.address).upper() if heard else None
 
 
 def _beside(device: Device, its: Device) -> bool:

@@ -14,7 +14,9 @@ from bus.about import LONGEST_WORD, About
 from bus.clock import BUILD_DATE_MS
 from collector import devices as kinds
 from collector.devices.description import (
+    BleKind,
     Decoded,
+    Decoder,
     Kind,
     Line,
     MeterPlace,
@@ -27,7 +29,7 @@ from collector.devices.description import (
 )
 from collector.devices.rows import IDENTITY, with_role, writable
 from collector.energy import Energies, with_energies, with_roles
-from collector.schedule import Cadence, Report, Reporter, longest_interval
+from collector.schedule import Cadence, Coalescer, Report, Reporter, longest_interval
 from config.addresses import NETWORK, SOLARMAN, TCP
 from config.model import INTEGRAL, Controller, Device, Settings
 
@@ -65,14 +67,11 @@ class Owned:
     rows: Mapping[str, Row]
     # Its kind says which line it takes.
     poller: Poller[Any] | None = None
+    # Of one that advertises.
+    decoder: Decoder | None = None
     # What it said of itself: values of _IDENTITY.
     identity: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
-
-    @property
-    def key(self) -> bytes:
-        """The encryption key; empty if the device has none."""
-        return bytes.fromhex(self.settings.key or "")
 
     def enabled(self, values: Values) -> Values:
         """Leave out the values of entities that the owner switched off."""
@@ -147,9 +146,12 @@ def own(settings: Settings, name: str, device: Device, now: float) -> Owned:
     """One device, whose settings `mistakes` has passed."""
     kind = kinds.find_kind(device.kind)
     poller = kind.make(device) if isinstance(kind, PolledKind) else None
-    rows = _wished(kind.rows if poller is None else poller.rows, device)
-    reporter = Reporter(cadence(settings, device, kind), _steps(rows, device), now)
-    return Owned(name, device, kind, reporter, rows, poller)
+    decoder = kind.make(device) if isinstance(kind, BleKind) else None
+    made = poller or decoder
+    rows = _wished(kind.rows if made is None else made.rows, device)
+    judge = Coalescer if kind.piecewise else Reporter
+    reporter = judge(cadence(settings, device, kind), _steps(rows, device), now)
+    return Owned(name, device, kind, reporter, rows, poller, decoder)
 
 
 def _wished(rows: Mapping[str, Row], device: Device) -> Mapping[str, Row]:
@@ -167,7 +169,7 @@ def cadence(settings: Settings, device: Device, kind: Kind) -> Cadence:
     general = settings.publish
     heartbeat = device.heartbeat if device.heartbeat is not None else general.heartbeat
     least = device.min_interval if device.min_interval is not None else general.min_interval
-    timeout = general.timeout
+    timeout = max(general.timeout, kind.silence)
     if isinstance(kind, PolledKind):
         timeout = max(timeout, _POLLS_TO_SILENCE * longest_interval(device, kind.every))
     return Cadence(least, heartbeat, device.timeout if device.timeout is not None else timeout)
@@ -278,6 +280,19 @@ def _pins(around: Surroundings, chip: str | None) -> Line:
     return Gpio(pins, around.tell_pins, counts)
 
 
+# A device that says something else each time must not fill health.
+_MOST_UNREAD = 16
+
+
+def tell_unread(journal: "Journal", device: str, what: str) -> None:
+    """Count what a device says that stands in no table, and tell the owner of each such thing once."""
+    journal.count(f"unread.{device}")
+    told = list(filter(None, journal.facts.get(f"unread.{device}", "").split(", ")))
+    if what not in told and len(told) < _MOST_UNREAD:
+        journal.fact(f"unread.{device}", ", ".join([*told, what]))
+        log.info("%s says what nobody reads: %s (told once)", device, what)
+
+
 class Readings:
     """Publishes the devices it was given, as their cadence allows; complaints go to the journal.
 
@@ -314,6 +329,7 @@ class Readings:
         """Say no more of a device."""
         del self._devices[device_id]
         self.journal.solved(f"device.{device_id}")
+        self.journal.facts.pop(f"unread.{device_id}", None)
 
     def said(
         self, device: Owned, decoded: Decoded, at: float, *, at_once: bool = False, ts: int | None = None
@@ -329,10 +345,7 @@ class Readings:
             decoded = replace(decoded, values={**decoded.values, **more})
         if device.learn(decoded):
             self.publisher.about(device.id, device.about())
-        for entity in decoded.unknown:
-            self.journal.count(f"unknown_codes.{device.id}.{entity}")
-        if decoded.reasons or self.journal.problems:
-            self._explain(device, decoded)
+        self._explain(device, decoded)
         for earlier in decoded.earlier:
             if not self._believed(earlier.ts):
                 self.journal.count(f"refused_times.{device.id}")
@@ -355,6 +368,12 @@ class Readings:
         return BUILD_DATE_MS <= ts <= latest
 
     def _explain(self, device: Owned, decoded: Decoded) -> None:
+        for entity in decoded.unknown:
+            self.journal.count(f"unknown_codes.{device.id}.{entity}")
+        for what in decoded.unread:
+            tell_unread(self.journal, device.id, what)
+        if not decoded.reasons and not self.journal.problems:
+            return
         for entity in device.rows:
             subject = f"entity.{device.id}.{entity}"
             reason = decoded.reasons.get(entity)

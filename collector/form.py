@@ -58,6 +58,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "logger": Meaning("serial number of the data logger at solarman://, on its label; else it is asked"),
     "max_current": Meaning("the largest current that you expect, A", "A"),
     "max_gap": Meaning("of an `integral`: a longer silence adds nothing, seconds", "s"),
+    "medium": Meaning("what the echo of a tank sensor passes through; without it as its model is made for"),
     "min_interval": Meaning("shortest time between two readings, seconds", "s"),
     "name": Meaning("for people"),
     "pause": Meaning("seconds that a Modbus gateway rests between an answer and the next question", "s"),

@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,19 +13,32 @@ from bus.commands import Code, Refused
 from bus.health import Journal
 from bus.process import EXIT_RESTART, Stop
 from bus.requests import Action, Listing, Part, Parts, Place, Progress, Wait, action
-from collector.device import Owned, Readings
+from collector.device import Owned, Readings, tell_unread
 from collector.device_store import Which
-from collector.devices import KINDS
-from collector.devices.description import BadRecordError, BleKind, Decoded, DecodeError, ImplausibleError
+from collector.devices import recognise
+from collector.devices.description import (
+    BadRecordError,
+    BleKind,
+    Decoded,
+    DecodeError,
+    Decoder,
+    ImplausibleError,
+    Origin,
+    Recognised,
+    WrongKindError,
+)
 from collector.devices.rows import RSSI
-from collector.devices.victron.ble import Recognised, recognise
+from collector.polling import PATIENCE
 from collector.read import Raw, ours, read_at
 from collector.scan import MOST, OneAtATime, Proposal, ScanProgress, Seconds, report
 from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
 
 log = logging.getLogger(__name__)
 
-_SILENCE = "nothing heard: is it in range, is Instant Readout on, is the address right?"
+_SILENCE = (
+    "nothing heard: is it in range, is its battery full, is the address right? With Victron, is Instant "
+    "Readout on?"
+)
 _SIGN_S = 2.0
 _RECORDS_TO_TRUST = 3
 _RECORDS_TO_SUSPECT = 5
@@ -94,6 +107,23 @@ class Listener(Protocol):
         """Take what is wrong with a device."""
 
 
+@dataclass(slots=True)
+class _Listened:
+    """One device and what its frames have shown so far: `failures` in a row, of which `why` was the last."""
+
+    device: Owned
+    kind: BleKind
+    decoder: Decoder
+    trust: Trust = field(default_factory=Trust)
+    failures: int = 0
+    why: str = ""
+
+
+def _ble(device: Owned) -> BleKind:
+    assert isinstance(device.kind, BleKind)  # noqa: S101 — device.transport sorted them
+    return device.kind
+
+
 class ListeningSource:
     """The devices of the radio: their advertisements become values once they can be believed."""
 
@@ -101,8 +131,7 @@ class ListeningSource:
         self._readings = readings
         self._emit = emit
         self._silence = _SILENCE
-        self._by_address: dict[str, Owned] = {}
-        self._trust: dict[str, Trust] = {}
+        self._by_address: dict[str, _Listened] = {}
 
     @property
     def silence(self) -> str:
@@ -111,8 +140,9 @@ class ListeningSource:
 
     def add(self, device: Owned) -> None:
         """Listen for this device."""
-        self._by_address[str(device.settings.address).upper()] = device
-        self._trust[device.id] = Trust()
+        assert device.decoder is not None  # noqa: S101 — whatever advertises has one
+        listened = _Listened(device, _ble(device), device.decoder)
+        self._by_address[str(device.settings.address).upper()] = listened
 
     def change(self, device: Owned) -> None:
         """Listen as its new settings say."""
@@ -121,8 +151,7 @@ class ListeningSource:
 
     def remove(self, device_id: str) -> None:
         """Stop decoding this device's frames."""
-        self._by_address = {a: d for a, d in self._by_address.items() if d.id != device_id}
-        del self._trust[device_id]
+        self._by_address = {a: one for a, one in self._by_address.items() if one.device.id != device_id}
 
     def handle(self, event: object) -> None:
         """Take an event from the radio."""
@@ -137,46 +166,62 @@ class ListeningSource:
             case Heard():
                 self._readings.journal.count("ignored_unknown_frames")
 
-    def tick(self, _now: float) -> float:
-        """Do nothing: there is nothing to poll."""
+    def tick(self, now: float) -> float:
+        """Tell of a device that has said nothing good since the start what is wrong with what it said."""
+        for one in self._by_address.values():
+            its = one.device.reporter
+            if one.failures and its.online is None and now - its.started >= its.cadence.timeout:
+                self._readings.complain(one.device, one.why)
         return math.inf
 
-    def _advertisement(self, frame: Advertisement) -> None:
-        device = self._by_address.get(frame.address)
-        if device is None:
+    def _advertisement(self, event: Advertisement) -> None:
+        listened = self._by_address.get(event.address)
+        frame = None if listened is None else event.frames.get(listened.kind.origin)
+        if listened is None or frame is None:
             self._readings.journal.count("ignored_unconfigured_frames")
             return
         self._readings.journal.count("frames")
-        decoded = self._decode(device, frame)
+        decoded = self._decode(listened, frame, event.at)
         if decoded is not None:
-            decoded.values[RSSI] = frame.rssi
-            self._readings.said(device, decoded, frame.at)
+            listened.failures = 0
+            decoded.values[RSSI] = event.rssi
+            self._readings.said(listened.device, decoded, event.at)
 
-    def _decode(self, device: Owned, frame: Advertisement) -> Decoded | None:
-        assert isinstance(device.kind, BleKind)  # noqa: S101 — device.transport sorted them
-        trust = self._trust[device.id]
+    def _decode(self, listened: _Listened, frame: bytes, at: float) -> Decoded | None:
+        trust = listened.trust
         try:
-            decoded = device.kind.decode(frame.data, device.key)
+            decoded = listened.decoder.decode(frame, at)
         except ImplausibleError as error:
-            trust.implausible(frame.data)
-            self._refuse(device, error)
-            if trust.complaint:
-                self._readings.complain(device, trust.complaint)
+            trust.implausible(frame)
+            self._refuse(listened, error)
+            # What is not encrypted is damaged, or somebody else's.
+            if trust.complaint and listened.device.settings.key:
+                self._readings.complain(listened.device, trust.complaint)
             return None
         except DecodeError as error:
-            self._refuse(device, error)
-            if not isinstance(error, BadRecordError):
-                self._readings.complain(device, str(error))
+            self._refuse(listened, error)
             return None
-        if not trust.plausible(frame.data):
+        if decoded is None:
+            self._readings.journal.count("repeated_frames")
+        elif not trust.plausible(frame):
             self._readings.journal.count("dropped_untrusted_frames")
             return None
         return decoded
 
-    def _refuse(self, device: Owned, error: DecodeError) -> None:
-        self._readings.journal.count("refused_frames")
-        self._readings.journal.count(f"refused_frames.{device.id}")
+    def _refuse(self, listened: _Listened, error: DecodeError) -> None:
+        device, journal = listened.device, self._readings.journal
+        journal.count("refused_frames")
+        journal.count(f"refused_frames.{device.id}")
         log.debug("%s: %s", device.id, error)
+        if isinstance(error, BadRecordError):
+            return
+        listened.failures, listened.why = listened.failures + 1, str(error)
+        if device.reporter.online:
+            # Between good ones it is another device behind this address, or a record that it sends besides.
+            what = error.record if isinstance(error, WrongKindError) else "records of another key"
+            tell_unread(journal, device.id, what)
+        elif listened.failures >= PATIENCE:
+            self._readings.complain(device, str(error))
 
     def _radio_state(self, event: RadioState) -> None:
         self._readings.journal.fact("radio", f"{event.rung}: {event.told}")
@@ -204,21 +249,24 @@ class LastFrames:
 
     def take(self, event: object) -> None:
         """Keep the newest frame of each device of ours."""
-        if isinstance(event, Advertisement) and event.address in self._addresses():
+        if isinstance(event, Advertisement) and self._origins().get(event.address) in event.frames:
             self._frames[event.address] = event
 
-    def _addresses(self) -> set[str]:
-        return {str(device.settings.address).upper() for device in self._readings}
+    def _origins(self) -> Mapping[str, Origin]:
+        return {str(device.settings.address).upper(): _ble(device).origin for device in self._readings}
 
     def _parts(self, name: str) -> Parts:
         device = ours(self._readings, name)
         frame = self._frames.get(str(device.settings.address).upper())
         if frame is None:
             raise Refused(Code.OFFLINE, f"{name} was not heard since the start: is it in range?")
-        assert isinstance(device.kind, BleKind)  # noqa: S101 — device.transport sorted them
-        raw = [Raw(f"advertisement of {frame.address}, {frame.rssi} dBm", frame.data.hex())]
+        kind = _ble(device)
+        data = frame.frames[kind.origin]
+        raw = [Raw(f"advertisement of {frame.address}, {frame.rssi} dBm", data.hex())]
         try:
-            values = device.kind.decode(frame.data, device.key).values | {RSSI: frame.rssi}
+            # By a decoder of its own: this one has seen the frame already, and would call it a repetition.
+            decoded = kind.make(device.settings).decode(data, frame.at)
+            values = ({} if decoded is None else decoded.values) | {RSSI: frame.rssi}
             yield Part((), read_at(self._readings, name, frame.at, raw, values=values))
         except DecodeError as error:
             yield Part((), read_at(self._readings, name, frame.at, raw, values={}, problem=str(error)))
@@ -267,7 +315,10 @@ class BleScan:
         """Note who advertises."""
         if self._seen is None or not isinstance(event, Advertisement):
             return
-        known = recognise(event.data, KINDS)
+        guesses = [recognise(origin, data, event.address) for origin, data in event.frames.items()]
+        known = max(filter(None, guesses), key=lambda guess: guess.kind is not None, default=None)
+        if known is None:
+            return
         sighting = self._seen.get(event.address)
         if sighting is None:
             if len(self._seen) < MOST:

@@ -128,7 +128,7 @@ class Worker:
 
 
 # Failures in a row until the owner is told, unless the line itself is gone.
-_PATIENCE = 3
+PATIENCE = 3
 # One that keeps silent is asked ever less often, so that it does not take the time of others on its line.
 _LONGEST_BACK_OFF_S = 30.0
 # An idle line closes in this time, seconds; for one that waits for an answer no request is held up.
@@ -332,10 +332,10 @@ class PollingSource:
         self._readings.journal.count("failed_polls")
         self._readings.journal.count(f"failed_polls.{event.device}")
         log.debug("%s: %s", event.device, event.why)
-        if isinstance(event.why, LineError) or asked.failures >= _PATIENCE:
+        if isinstance(event.why, LineError) or asked.failures >= PATIENCE:
             self._readings.complain(device, str(event.why))
-        if isinstance(event.why, DecodeError) and asked.failures >= _PATIENCE:
-            back_off = 2.0 ** min(asked.failures - _PATIENCE, 5)
+        if isinstance(event.why, DecodeError) and asked.failures >= PATIENCE:
+            back_off = 2.0 ** min(asked.failures - PATIENCE, 5)
             asked.not_before = event.at + min(back_off, _LONGEST_BACK_OFF_S)
 
 

@@ -26,7 +26,7 @@ No hardware was at hand when this was written. "Seen on hardware" would mean tha
 real device with this code and compared the values. "Tested on" says how far you can trust a kind:
 
 - a *capture* was recorded from a real device by others;
-- *vectors* are published with the library that decodes them;
+- *vectors* are bytes that were published together with what they mean, in a document or with a library;
 - a *twin* is an emulator, written byte by byte from the description of the protocol.
 
 A serial port of another machine is `socket://host:2323` (plain bytes over TCP; its speed is set there) or
@@ -43,6 +43,13 @@ Every device may have the settings `name`, `min_interval`, `heartbeat`, `timeout
 `energy = true`: then each of its powers in W is added up to an energy in Wh (`power` to `power_energy`).
 Devices that are asked also have `every` (seconds), `cron` (a crontab line instead) and `jitter`
 (seconds). If a device is silent for `timeout`, its values become unknown and its availability `offline`.
+
+Devices that advertise over Bluetooth are heard, never asked. Victron's records (but not those of a
+SolarSense) and BTHome with a `key` are encrypted. All others are not: anybody near can read them, or send in
+their name. Do not let a rule switch what is dangerous by such a value alone.
+
+A label, a record or an object that stands in no table of ours is counted (`unread.<device>` in health), and
+health names it: please report it.
 
 Signs: current into the battery is positive, import from the grid is positive, solar power is never
 negative.
@@ -92,6 +99,12 @@ def _section(kind: Kind) -> Iterator[str]:
     yield ""
     yield f"Source of the protocol: {kind.source}. Tested on {' and '.join(kind.tested)}."
     yield ""
+    if kind.silence:
+        yield f"Silent for {kind.silence:g} s it is offline, unless `timeout` says otherwise."
+        yield ""
+    yield from (f"- {note}" for note in kind.notes)
+    if kind.notes:
+        yield ""
     if kind.needs or kind.takes:
         yield from _settings(kind)
     if kind.discovers:

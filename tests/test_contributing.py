@@ -23,6 +23,7 @@ from scripts.health_table import entries
 from statistician import store as store_file
 from statistician.store import Store, engine
 from statistician.store import schema as schema_file
+from tests.collector.kinds import Ble
 from tests.emulators import i2c_chips, victron_records
 from tests.home_assistant import faults
 from tests.house import ROOT
@@ -87,7 +88,7 @@ def test_the_record_of_the_example_is_read_from_its_twin() -> None:
     made: dict[str, Layout] = eval(f"{{{row}}}", vars(records))  # noqa: S307 — the page is ours
     ((name, layout),) = made.items()
     assert layout.number not in {one.number for one in records.RECORDS.values()}
-    kind = ble.kind_of(name, layout)
+    kind = Ble(ble.kind_of(name, layout))
     assert [fault for one in kind.rows.values() for fault in faults(one.entity)] == []
 
     names = dict(vars(victron_records))

@@ -77,6 +77,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "cryptography": ("forwarder/tokens.py",),
     "google": ("forwarder/outputs/gcloud.py",),
     "grpc": ("forwarder/outputs/gcloud.py",),
+    "Crypto": ("collector/devices/senders/bthome.py",),
     "victron_ble": ("collector/devices/victron/ble.py",),
 }
 IMPURE = frozenset(

@@ -3,19 +3,23 @@
 import importlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
-from collector.devices.description import Kind, Wire
+from collector.devices.description import Kind, Origin, Recognised, Wire
 
 BLE, I2C, GPIO, HOST, KERNEL = Wire.BLE, Wire.I2C, Wire.GPIO, Wire.HOST, Wire.KERNEL
 MODBUS, ROUTE_B, VE_DIRECT = Wire.MODBUS, Wire.ROUTE_B, Wire.VE_DIRECT
 METER = Wire.METER
 
+_VICTRON = "victron.ble"
 # Name of the kind, what its devices hang on (as its own row says), the file that describes it. Each of
 # Victron's records is one more.
 LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ads1115_voltage", I2C, "i2c.ads1115"),
+    ("bthome", BLE, "senders.bthome"),
     ("ds18b20", KERNEL, "kernel.one_wire"),
     ("epever_tracer", MODBUS, "modbus.device"),
+    ("gobius", BLE, "senders.tanks"),
     ("gpio_input", GPIO, "gpio"),
     ("iec62056_meter", METER, "meters"),
     ("ina219", I2C, "i2c.ina"),
@@ -24,19 +28,34 @@ LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ina3221", I2C, "i2c.ina"),
     ("kernel_sensor", KERNEL, "kernel.sensor"),
     ("modbus", MODBUS, "modbus.device"),
+    ("mopeka", BLE, "senders.tanks"),
     ("p1_meter", METER, "meters"),
     ("pulse_counter", GPIO, "gpio"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", ROUTE_B, "route_b"),
+    ("ruuvi", BLE, "senders.ruuvi"),
     ("sml_meter", METER, "meters"),
     ("sunspec", MODBUS, "modbus.sunspec"),
     ("tank_sender", I2C, "i2c.ads1115"),
     ("tank_switches", GPIO, "gpio"),
     ("vedirect", VE_DIRECT, "victron.vedirect"),
-    ("victron", BLE, "victron.ble"),
+    ("victron", BLE, _VICTRON),
 )
+# What a radio listens for, and the file that reads it. The companies: Bluetooth SIG, Assigned Numbers; 0x0059
+# is Nordic Semiconductor's, whose chips send as it if nobody tells them otherwise.
+ORIGINS: Mapping[Origin, str] = {
+    0x02E1: _VICTRON,
+    0x0499: "senders.ruuvi",
+    0x0059: "senders.tanks",
+    0x0F53: "senders.tanks",
+    "0000fcd2-0000-1000-8000-00805f9b34fb": "senders.bthome",
+}
 _WIRES = {name: wire for name, wire, _ in LINES}
 _FILES = {name: file for name, _, file in LINES}
+
+
+def _module(file: str) -> Any:  # noqa: ANN401 — each file has the names that its lines ask for
+    return importlib.import_module(f"{__name__}.{file}")
 
 
 class _Kinds(Mapping[str, Kind]):
@@ -56,7 +75,7 @@ class _Kinds(Mapping[str, Kind]):
         if name not in self:
             raise KeyError(name)
         if name not in self._loaded:
-            module = importlib.import_module(f"{__name__}.{_FILES.get(name, 'victron.ble')}")
+            module = _module(_FILES.get(name, _VICTRON))
             self._loaded[name] = module.KINDS[name] if hasattr(module, "KINDS") else module.KIND
         return self._loaded[name]
 
@@ -85,4 +104,10 @@ def find_kind(name: str) -> Kind:
     found = KINDS.get(name)
     if found is None:
         raise ValueError(f"there is no kind of device {name!r}: allowed are {', '.join(sorted(KINDS))}")
+    return found
+
+
+def recognise(origin: Origin, data: bytes, address: str) -> Recognised | None:
+    """Guess without a key whose data this is; None: it is of no maker that we know."""
+    found: Recognised | None = _module(ORIGINS[origin]).recognise(origin, data, address)
     return found

@@ -294,7 +294,14 @@ class WrongKeyError(DecodeError):
 
 
 class WrongKindError(DecodeError):
-    """The device is of another kind than the configuration says: the owner must correct it."""
+    """The device is of another kind than the configuration says: the owner must correct it.
+
+    `record` names what it sent, in a few words.
+    """
+
+    def __init__(self, text: str, record: str = "") -> None:
+        super().__init__(text)
+        self.record = record or text
 
 
 class NoAnswerError(DecodeError):
@@ -340,7 +347,7 @@ class Tested(StrEnum):
 
     TWIN = "a twin written from the protocol's description"
     CAPTURE = "a capture of a real device"
-    VECTORS = "the library's published vectors"
+    VECTORS = "published vectors"
 
 
 class Wire(Enum):
@@ -401,6 +408,7 @@ class Decoded:
     """What one frame or poll said: values by entity id in the units of the rows; if named, what it is.
 
     `unknown` lists the entities whose value is null because the device used a code nobody has described;
+    `unread` are the labels, records or objects it sent that stand in no table of ours;
     `reasons` says of others why they are null; `rows` replaces the kind's where only the device can tell what
     it reports; `earlier` is what it remembers, oldest first; `last_reset` is when totals were reset, ms.
     """
@@ -416,6 +424,7 @@ class Decoded:
     model_id: str | None = None
     serial_number: str | None = None
     sw_version: str | None = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,16 +451,62 @@ class Kind:
     seen: bool = False
     # What it reports is known only once it has answered.
     discovers: bool = False
+    # One frame says a part of its values: the others stay what they were.
+    piecewise: bool = False
+    # What an owner should know besides.
+    notes: tuple[str, ...] = ()
+    # Seconds of silence that say nothing, unless the device's own settings say otherwise.
+    silence: float = 0.0
     defaults: Mapping[str, float | str] = field(default_factory=dict)
     allowed: Mapping[str, Sequence[float | str] | re.Pattern[str]] = field(default_factory=dict)
 
 
+Origin = int | str
+"""Under what a device advertises data: the number of a company, or the UUID of a service."""
+
+
+class Decoder(Protocol):
+    """One configured device that advertises."""
+
+    @property
+    def rows(self) -> Rows:
+        """What it reports, as far as the settings say it."""
+
+    def decode(self, frame: bytes, now: float) -> Decoded | None:
+        """Read data that was heard at monotonic second `now`; None: it only repeats what came before.
+
+        Raises DecodeError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Stateless:
+    """A device whose every frame says all by itself; `read` raises DecodeError."""
+
+    rows: Rows
+    read: Callable[[bytes], Decoded]
+
+    def decode(self, frame: bytes, now: float) -> Decoded:  # noqa: ARG002 — as every decoder
+        """Read a frame."""
+        return self.read(frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What advertises: in its maker's words, its model, and the kind that reads it; None: not known."""
+
+    what: str
+    model: str | None = None
+    kind: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BleKind(Kind):
-    """A device that advertises; `decode(frame, key)` raises DecodeError."""
+    """A device that advertises; `make` raises SettingError."""
 
     wire: Wire = Wire.BLE
-    decode: Callable[[bytes, bytes], Decoded]
+    origin: Origin
+    make: Callable[[Device], Decoder]
 
 
 L = TypeVar("L", contravariant=True)  # noqa: PLC0105 — the line that the protocol below is written in

@@ -39,6 +39,17 @@ MEASURES: Mapping[str, Measure] = {
     "%": Measure(None, MEASUREMENT, 1, 0.1),
     "Ah": Measure(None, MEASUREMENT, 1, 0.1),
     "L": Measure("volume_storage", MEASUREMENT, 0, 1),
+    "mm": Measure("distance", MEASUREMENT, 0, 2),
+    "hPa": Measure("pressure", MEASUREMENT, 1, 0.2),
+    "lx": Measure("illuminance", MEASUREMENT, 0, 5),
+    "ppm": Measure("carbon_dioxide", MEASUREMENT, 0, 10),
+    "kg": Measure("weight", MEASUREMENT, 2, 0.05),
+    "m/s": Measure("speed", MEASUREMENT, 1, 0.1),
+    "m³/h": Measure("volume_flow_rate", MEASUREMENT, 3, 0.01),
+    "°": Measure(None, MEASUREMENT, 0, 1),
+    # Written as Home Assistant does, with the Greek letter.
+    "\u03bcg/m³": Measure(None, MEASUREMENT, 1, 1),
+    "W/m²": Measure("irradiance", MEASUREMENT, 0, 5),
 }
 
 # Name, unit, role. A trailing number counts strings, trackers, packs (pv_voltage_1) or phases (voltage_l1):

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,8 @@ from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
+
+from collector.devices.description import Origin
 
 if TYPE_CHECKING:
     from dbus_fast import Message
@@ -45,13 +47,20 @@ def troubles() -> tuple[type[Exception], ...]:
     return (BleakError, DBusFastError, ScanEndedError, EOFError, OSError, TimeoutError)
 
 
-def scanner(adapter: str, mode: Mode, company: int, detected: Detected) -> BleakScanner:
-    """Make a scanner, not yet started; the passive mode hears only the manufacturer data of `company`."""
+def scanner(adapter: str, mode: Mode, origins: Iterable[Origin], detected: Detected) -> BleakScanner:
+    """Make a scanner, not yet started; the passive mode hears only data of these origins."""
     options = BlueZScannerArgs(adapter=adapter)
     if mode == "passive":
-        kind = AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA
-        options["or_patterns"] = [OrPattern(0, kind, company.to_bytes(2, "little"))]
+        options["or_patterns"] = [_pattern(origin) for origin in origins]
     return BleakScanner(detected, scanning_mode=mode, bluez=options)
+
+
+def _pattern(origin: Origin) -> OrPattern:
+    kind, number = AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA, origin
+    if isinstance(number, str):
+        # A UUID of the Bluetooth SIG: only its 16 bits are sent.
+        kind, number = AdvertisementDataType.SERVICE_DATA_UUID16, int(number[4:8], 16)
+    return OrPattern(0, kind, number.to_bytes(2, "little"))
 
 
 def unretrieved(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:

@@ -1,13 +1,16 @@
-"""The radio: one thread that scans for Victron advertisements and climbs a ladder when it hears none."""
+"""The radio: one thread that scans for advertisements and climbs a ladder when it hears none."""
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from collector.devices import ORIGINS
+from collector.devices.description import Origin
 
 if TYPE_CHECKING:
     from bleak.backends.device import BLEDevice
@@ -28,12 +31,12 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """Manufacturer data of company 0x02E1; address in upper case, rssi in dBm, at in monotonic seconds."""
+    """What a device says that a kind reads; address in upper case, rssi in dBm, at in monotonic seconds."""
 
     # BlueZ delivers the same data again when only the signal strength has changed.
 
     address: str
-    data: bytes
+    frames: Mapping[Origin, bytes]
     name: str | None
     rssi: int
     at: float
@@ -72,7 +75,6 @@ class RadioGone:
 Event = Advertisement | Heard | RadioState | RadioGone
 
 
-_VICTRON = 0x02E1
 _HEARD_EVERY = 1.0
 # BlueZ drops the signal strength when it forgets a device; bleak then reports this and nothing was received.
 _NO_SIGNAL = -127
@@ -266,7 +268,7 @@ class Radio:
     async def _scan(self, watch: "Watch") -> None:
         from collector.transports import bluez  # noqa: PLC0415 — D-Bus only where it is used
 
-        scanner = bluez.scanner(self._adapter, self._mode, _VICTRON, self._detected)
+        scanner = bluez.scanner(self._adapter, self._mode, ORIGINS, self._detected)
         try:
             async with asyncio.timeout(self._patience):
                 await scanner.start()
@@ -299,10 +301,10 @@ class Radio:
             return
         now = self._monotonic()
         self._ladder.heard(now)
-        data = advertisement.manufacturer_data.get(_VICTRON)
-        if data is not None:
+        said: list[Mapping[Any, bytes]] = [advertisement.manufacturer_data, advertisement.service_data]
+        if frames := {origin: data for one in said for origin, data in one.items() if origin in ORIGINS}:
             address = device.address.upper()
-            self._emit(Advertisement(address, data, advertisement.local_name, advertisement.rssi, now))
+            self._emit(Advertisement(address, frames, advertisement.local_name, advertisement.rssi, now))
         elif now - self._told_heard >= _HEARD_EVERY:
             self._told_heard = now
             self._emit(Heard(now))

@@ -160,7 +160,7 @@ class Device(Table):
     between two polls, `cron` a crontab line instead, `pause` seconds between two questions, `logger` the
     serial number of a Solarman data logger. With `allow_write` commands may change its
     settings, with `energy` its powers are added up.
-    Resistances are ohms, currents A, `capacity` litres.
+    Resistances are ohms, currents A, `capacity` litres; `medium` is what an echo passes through.
     """
 
     kind: str
@@ -210,6 +210,7 @@ class Device(Table):
     levels: dict[str, Annotated[int, Ge(0), Le(27)]] = field(default_factory=dict)
     calibration: tuple[tuple[float, float], ...] = ()
     capacity: Annotated[float, Gt(0), Le(1_000_000)] | None = None
+    medium: str | None = None
     # Of kind `integral` only: `source` is device.entity in W; a silence longer than `max_gap` s adds nothing;
     # `sign` says which watts count.
     source: str | None = None

@@ -1,7 +1,7 @@
 """Clients of a collector without a broker, and a whole BLE collector for them; the test is its radio."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from bus.retained import RetainedTopics
 from bus.topics import Topics
 from collector.device import Owned, Readings, owned_devices, service_name
 from collector.device_store import open_store
-from collector.devices.description import Line
+from collector.devices.description import Line, Origin
 from collector.listening import BleScan, LastFrames, ListeningSource
 from collector.polling import PollingSource
 from collector.read import AskNow
@@ -129,7 +129,13 @@ class BleHouse(Clients):
 
     def hear_bytes(self, address: str, data: bytes, *, rssi: int = -61, name: str | None = None) -> None:
         """An advertisement, whatever it says."""
-        self.service.handle(Advertisement(address, data, name, rssi, self.time.monotonic_s))
+        self.hear_frames(address, {victron.COMPANY: data}, rssi=rssi, name=name)
+
+    def hear_frames(
+        self, address: str, frames: Mapping[Origin, bytes], *, rssi: int = -61, name: str | None = None
+    ) -> None:
+        """An advertisement of several makers, whatever it says."""
+        self.service.handle(Advertisement(address, frames, name, rssi, self.time.monotonic_s))
 
     def pass_(self, seconds: float) -> None:
         """Let time pass as the process's loop would."""

@@ -14,8 +14,8 @@ from collector.devices.i2c.ads1115 import (
     TankSender,
     make_tank,
     make_voltage,
-    table,
 )
+from collector.devices.levels import table
 from config.model import Device
 from tests.collector.fake_i2c import FakeI2c
 
@@ -306,7 +306,7 @@ def test_any_table_gives_levels_between_its_ends_and_its_points_exactly(
 ) -> None:
     last = len(raws) - 1
     pairs = tuple((float(raw), 100.0 * i / last) for i, raw in enumerate(raws))
-    known = table(pairs[::-1] if falling else pairs)
+    known = table(pairs[::-1] if falling else pairs, "ohms")
     for raw, share in pairs:
         assert known.share(raw) == pytest.approx(share)
     raw = known.low + at * (known.high - known.low)

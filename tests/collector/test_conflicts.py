@@ -9,6 +9,7 @@ from config.model import Device
 
 TANK = {"kind": "tank_sender", "channel": 0, "calibration": ((0.1, 0), (2.0, 100))}
 SOLARMAN = {"kind": "modbus", "profile": "deye_sg04lp3", "port": "solarman://roof"}
+TAG = {"kind": "bthome", "address": "C0:11:22:33:44:55"}
 RS485 = {"kind": "epever_tracer", "port": "/dev/rs485", "unit": 1}
 
 
@@ -20,6 +21,8 @@ RS485 = {"kind": "epever_tracer", "port": "/dev/rs485", "unit": 1}
         ({"kind": "ina219", "bus": 1}, {"kind": "ina219", "address": 64}, "address"),
         ({"kind": "ads1115_voltage", "channel": 0}, TANK, "address"),
         ({"kind": "ina219", "address": "0x48"}, TANK, "address"),
+        ({"kind": "ruuvi", "address": "c0:11:22:33:44:55"}, TAG, "address"),
+        ({"kind": "victron", "address": "C0:11:22:33:44:55", "key": "0" * 32}, TAG, "address"),
         ({"kind": "vedirect", "port": "/dev/rs485"}, RS485, "port"),
         (RS485 | {"baudrate": 9600, "unit": 2}, RS485, "baudrate"),
         (RS485, RS485, "unit"),
@@ -43,6 +46,7 @@ def test_what_both_need_is_told(device: dict[str, object], other: dict[str, obje
     [
         ({"kind": "ina219"}, {"kind": "ina219", "address": "0x41"}),
         ({"kind": "ina219"}, {"kind": "ina219", "bus": 3}),
+        ({"kind": "ruuvi", "address": "C0:11:22:33:44:56"}, TAG),
         ({"kind": "ads1115_voltage", "channel": 1}, TANK),
         (RS485, RS485 | {"unit": 2}),
         # An earlier version may have known this profile.

@@ -28,7 +28,7 @@ from tests.emulators.dbus import PrivateBus
 
 _SHUNT = "C0:11:22:33:44:55"
 _KEY = bytes.fromhex("aff4d0995b7d1e176c0c33ecb9e70dcd")
-_COMPANY = 0x02E1
+_COMPANY = victron.COMPANY
 _PHONE = 0x004C
 _SOON = 10.0
 _T = TypeVar("_T", bound=Event)
@@ -112,9 +112,14 @@ def test_values_arrive(bench: Bench, mode: str) -> None:
     record = victron.battery_monitor(says, _KEY, iv=7)
     assert bench.bluez.advertise(_SHUNT, {_COMPANY: record}, rssi=-71, name="House battery")
     heard = bench.events.until(Advertisement)
-    assert (heard.address, heard.name, heard.rssi, heard.data) == (_SHUNT, "House battery", -71, record)
+    assert (heard.address, heard.name, heard.rssi, heard.frames) == (
+        _SHUNT,
+        "House battery",
+        -71,
+        {_COMPANY: record},
+    )
     assert before <= heard.at <= time.monotonic()
-    values = ble_kind("victron_battery_monitor").decode(heard.data, _KEY).values
+    values = ble_kind("victron_battery_monitor").decode(record, _KEY).values
     assert (values["voltage"], values["current"], values["soc"]) == (13.27, -4.567, 87.3)
 
 
@@ -143,7 +148,7 @@ def test_a_withdrawn_signal_strength_is_not_an_advertisement(bench: Bench) -> No
     bench.bluez.advertise(_SHUNT, {_COMPANY: b"\x10one"})
     bench.bluez.forget_signal(_SHUNT)
     bench.bluez.advertise(_SHUNT, {_COMPANY: b"\x10two"})
-    assert [bench.events.until(Advertisement).data for _ in range(2)] == [b"\x10one", b"\x10two"]
+    assert [bench.events.until(Advertisement).frames[_COMPANY] for _ in range(2)] == [b"\x10one", b"\x10two"]
 
 
 def test_a_crowd_of_advertisements_arrives_whole(bench: Bench) -> None:
@@ -152,7 +157,7 @@ def test_a_crowd_of_advertisements_arrives_whole(bench: Bench) -> None:
     sent = [b"\x10" + number.to_bytes(2, "big") for number in range(1000)]
     for data in sent:
         assert bench.bluez.advertise(_SHUNT, {_COMPANY: data})
-    assert [bench.events.until(Advertisement).data for _ in sent] == sent
+    assert [bench.events.until(Advertisement).frames[_COMPANY] for _ in sent] == sent
 
 
 def test_a_failing_start_recovers(bench: Bench) -> None:
@@ -320,11 +325,11 @@ def test_the_demos_van_reaches_the_radio(monkeypatch: pytest.MonkeyPatch) -> Non
             events = Events()
             radio = Radio("hci0", "active", events.emit)
             radio.start()
-            heard = [events.until(Advertisement) for _ in range(6)]
+            heard = [events.until(Advertisement) for _ in range(12)]
             radio.stop()
             process.terminate()
-    shunt = [event.data for event in heard if event.address == demo.SHUNT_ADDRESS]
-    mppt = [event.data for event in heard if event.address == demo.MPPT_ADDRESS]
+    shunt = [event.frames[_COMPANY] for event in heard if event.address == demo.SHUNT_ADDRESS]
+    mppt = [event.frames[_COMPANY] for event in heard if event.address == demo.MPPT_ADDRESS]
     assert len(set(shunt)) == len(set(mppt)) == 2
     decode = ble_kind("victron_battery_monitor").decode
     assert decode(shunt[0], bytes.fromhex(demo.SHUNT_KEY)).values["soc"] == pytest.approx(72, abs=0.2)

@@ -14,7 +14,7 @@ from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, BleHouse, Json
 from tests.collector.test_scan_lines import PORT, ScriptedLine, _kinds, bus_of
-from tests.emulators import victron
+from tests.emulators import senders, victron
 
 __all__ = ["_kinds"]  # the kind `meter` of those tests
 
@@ -91,8 +91,12 @@ def test_of_the_radio_it_is_the_last_frame_heard(tmp_path: Path, time: FakeTime)
 def test_of_strangers_on_the_air_nothing_is_kept(tmp_path: Path, time: FakeTime) -> None:
     frames = LastFrames(BleHouse(tmp_path, time, BATTERY).readings)
     for number in range(3):
-        frames.take(Advertisement(f"C0:11:22:33:55:0{number}", b"\x10", None, -60, time.monotonic_s))
-    frames.take(Advertisement(SHUNT, b"\x10", None, -60, time.monotonic_s))
+        frames.take(
+            Advertisement(
+                f"C0:11:22:33:55:0{number}", {victron.COMPANY: b"\x10"}, None, -60, time.monotonic_s
+            )
+        )
+    frames.take(Advertisement(SHUNT, {victron.COMPANY: b"\x10"}, None, -60, time.monotonic_s))
     assert list(frames._frames) == [SHUNT]
 
 
@@ -101,6 +105,20 @@ def test_of_the_radio_a_frame_under_another_key_says_so(tmp_path: Path, time: Fa
     house.hear(SHUNT, key=bytes(16))
     data = house.data("read", device="shunt")
     assert (data["values"], bool(data["problem"])) == ({}, True)
+
+
+def test_of_the_radio_a_frame_that_may_be_heard_once_can_be_read_again(
+    tmp_path: Path, time: FakeTime
+) -> None:
+    house = BleHouse(tmp_path, time, {"fridge": Device(kind="bthome", address=SHUNT, key=KEY.hex())})
+    frame = senders.BtHomeDevice(SHUNT, KEY).says(senders.temperature(4.5))
+    house.hear_frames(SHUNT, {senders.BTHOME: frame})
+    house.hear_frames(SHUNT, {victron.COMPANY: b"\x10"})
+    for _ in range(2):
+        data = house.data("read", device="fridge")
+        assert data["values"] == {"temperature": 4.5, "rssi": -61}
+        assert data["raw"][0]["answer"] == frame.hex()
+    assert [reading["temperature"] for reading in house.said("fridge")] == [4.5]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from bus.events import Message
-from collector import devices as kinds
-from collector.devices.victron.ble import recognise
+from collector.devices import recognise
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import KEY, TOPICS, BleHouse, Json
-from tests.emulators import victron, victron_records
+from tests.emulators import senders, victron, victron_records
 
 ADDRESS = "C0:11:22:33:44:77"
 OTHER = "C0:11:22:33:44:88"
@@ -136,16 +135,17 @@ def test_a_wrong_parameter_is_refused(air: BleHouse, params: dict[str, Json]) ->
             "victron_battery_monitor",
         ),
         (b"\x10\x02\x42\xa0\x01", "solar charger", "BlueSolar Charger MPPT 75/15", "victron_solar_charger"),
-        (b"\x10\x02\xff\xff\x04", "DC/DC converter", None, "victron"),
-        (b"\x10\x02\xa4\xa3\x02", "Smart Battery Sense", "Smart Battery Sense", "victron"),
+        (b"\x10\x02\xff\xff\x04", "DC/DC converter", None, "victron_dc_dc_converter"),
+        (b"\x10\x02\xa4\xa3\x02", "Smart Battery Sense", "Smart Battery Sense", "victron_battery_sense"),
+        (b"\x10\x02\xff\xff\x07", "GX device: not read", None, None),
         (b"\x10\x02\xff\xff\x77", "record type 0x77, which nobody has described", None, None),
     ],
 )
 def test_a_kind_is_guessed_without_the_key(
     data: bytes, what: str, model: str | None, kind: str | None
 ) -> None:
-    kinds = ("victron", "victron_battery_monitor", "victron_solar_charger")
-    known = recognise(data, kinds)
+    known = recognise(victron.COMPANY, data, OTHER)
+    assert known is not None
     assert (known.what, known.kind) == (what, kind)
     assert model is None or known.model == model
 
@@ -153,14 +153,15 @@ def test_a_kind_is_guessed_without_the_key(
 @pytest.mark.parametrize("name", sorted(victron_records.TWINS))
 def test_a_record_is_recognised_as_the_kind_that_reads_it(name: str) -> None:
     record = victron_records.TWINS[name].sealed({}, KEY)
-    assert recognise(record, kinds.KINDS).kind == name
-    # A house that reads only the general kind.
-    assert recognise(record, ("victron",)).kind == "victron"
+    known = recognise(victron.COMPANY, record, OTHER)
+    assert known is not None
+    assert known.kind == name
 
 
 @pytest.mark.parametrize("data", [b"", b"\x10", b"\x02\x00\x00\x00\x00\x00", b"\x10\x02\x89\xa3"])
 def test_a_frame_that_is_no_record_says_so(data: bytes) -> None:
-    known = recognise(data, kinds.KINDS)
+    known = recognise(victron.COMPANY, data, OTHER)
+    assert known is not None
     assert "Instant Readout" in known.what
     assert known.kind is None
 
@@ -176,3 +177,45 @@ def test_a_record_after_another_frame_is_what_counts(air: BleHouse) -> None:
     air.pass_(2)
     told = [one["data"]["found"][0]["kind"] for one in air.answers("device_scan")]
     assert told == [None, "victron_battery_monitor", "victron_battery_monitor"]
+
+
+def test_senders_of_every_maker_are_found_and_nobody_else(air: BleHouse) -> None:
+    air.send("device_scan", b'{"seconds": 2}')
+    air.turn()
+    frames: list[tuple[int | str, bytes]] = [
+        (senders.MOPEKA, senders.mopeka("C0:00:00:00:00:00", 100)),
+        (senders.GOBIUS, senders.gobius("C0:00:00:00:00:01", 100)),
+        (senders.RUUVI, senders.ruuvi_5("C0:00:00:00:00:02", 20.0, 50.0, 101_300)),
+        (senders.BTHOME, senders.BtHomeDevice("C0:00:00:00:00:03", KEY).says(senders.battery(9))),
+        (victron.COMPANY, victron_records.SOLARSENSE.sealed({}, KEY)),
+        (senders.MOPEKA, b"\x10\x01"),
+        (senders.MOPEKA, senders.mopeka("C0:00:00:00:00:00", 100)),
+    ]
+    for number, (origin, data) in enumerate(frames):
+        air.hear_frames(f"C0:00:00:00:00:0{number}", {origin: data}, rssi=-50 - number)
+    # One that two makers' data come from: what can be read counts.
+    two: dict[int | str, bytes] = {
+        senders.RUUVI: b"\x03",
+        senders.BTHOME: senders.BtHomeDevice(OTHER).says(senders.battery(9)),
+    }
+    air.hear_frames(OTHER, two, rssi=-90)
+    air.turn()
+    air.pass_(2)
+    found = air.answers("device_scan")[-1]["data"]["found"]
+    assert [one["kind"] for one in found] == [
+        "mopeka",
+        "gobius",
+        "ruuvi",
+        "bthome",
+        "victron_solarsense",
+        "bthome",
+    ]
+    for one in found:
+        (proposal,) = one["proposals"]
+        key = {"key": KEY.hex()} if "needs its key" in one["what"] else {}
+        name = f"found_{one['kind']}" if one["address"] != OTHER else "found_two"
+        air.data("device_add", device=name, kind=proposal["kind"], **proposal["settings"], **key)
+    for number, (origin, data) in enumerate(frames[:5]):
+        air.hear_frames(f"C0:00:00:00:00:0{number}", {origin: data})
+    assert all(air.said(f"found_{kind}") for kind in ("mopeka", "gobius", "ruuvi", "bthome"))
+    assert air.said("found_victron_solarsense")

@@ -59,7 +59,9 @@ class Setup:
 
     def hear_bytes(self, data: bytes, address: str = ADDRESS, rssi: int = -61) -> None:
         """One advertisement, whatever it says."""
-        self.service.handle(Advertisement(address, data, "SmartShunt", rssi, self.time.monotonic_s))
+        self.service.handle(
+            Advertisement(address, {victron.COMPANY: data}, "SmartShunt", rssi, self.time.monotonic_s)
+        )
 
     def pass_(self, seconds: float) -> None:
         """Let time pass as the process's loop would."""
@@ -88,7 +90,7 @@ def test_a_frame_becomes_a_reading_dated_by_its_reception(setup: Setup) -> None:
     frame = victron.battery_monitor(victron.BatteryMonitor(voltage=13.2, current=-4.5, soc=87.5), KEY)
     heard_at = setup.time.monotonic_s
     setup.time.pass_(2.5)
-    setup.service.handle(Advertisement(ADDRESS, frame, None, -61, heard_at))
+    setup.service.handle(Advertisement(ADDRESS, {victron.COMPANY: frame}, None, -61, heard_at))
     (reading,) = setup.readings()
     assert reading["ts"] == "2026-11-21T12:00:00.000Z"
     assert (reading["voltage"], reading["current"], reading["soc"], reading["rssi"]) == (
@@ -133,7 +135,9 @@ def test_silence_is_offline_and_unknown_and_a_problem_until_it_returns(setup: Se
 
 
 def test_a_wrong_key_names_the_device_and_the_silence_does_not_hide_it(setup: Setup) -> None:
-    setup.hear(victron.BatteryMonitor(), key=b"\xff" * 16)
+    for _ in range(3):
+        assert setup.journal.problems == {}, "one record may be another's"
+        setup.hear(victron.BatteryMonitor(), key=b"\xff" * 16)
     assert "key" in setup.journal.problems["device.shunt"]
     setup.pass_(61)
     assert "key" in setup.journal.problems["device.shunt"]
@@ -165,10 +169,80 @@ def test_cut_frames_are_counted_and_change_nothing(setup: Setup) -> None:
 
 
 def test_the_wrong_kind_is_said(setup: Setup) -> None:
-    setup.hear_bytes(victron.solar_charger(victron.SolarCharger(), KEY))
-    assert (
-        "kind" in setup.journal.problems["device.shunt"] or "solar" in setup.journal.problems["device.shunt"]
-    )
+    for _ in range(3):
+        setup.hear_bytes(victron.solar_charger(victron.SolarCharger(), KEY))
+    assert "it is a solar charger" in setup.journal.problems["device.shunt"]
+
+
+STRANGE = victron.seal(bytes(16), KEY, readout_type=0x10, model_id=0xA389, iv=1)
+FOREIGN = victron.battery_monitor(victron.BatteryMonitor(), b"\xff" * 16)
+
+
+@pytest.mark.parametrize("odd", [(STRANGE,), (FOREIGN,), (STRANGE, FOREIGN), (STRANGE,) * 5, (b"\x02\x00",)])
+@pytest.mark.parametrize("first", ["good", "odd"])
+def test_odd_records_between_good_ones_are_counted_and_told_once(
+    setup: Setup, caplog: pytest.LogCaptureFixture, odd: tuple[bytes, ...], first: str
+) -> None:
+    caplog.set_level("INFO")
+    problems: set[str] = set()
+    for pair in range(120):
+        if first == "odd" and not pair:
+            setup.hear_bytes(odd[0])
+        setup.hear(victron.BatteryMonitor(voltage=13.0 + pair / 100))
+        for record in odd:
+            setup.hear_bytes(record)
+            problems |= setup.journal.problems.keys()
+        setup.pass_(1.0)
+    assert "device.shunt" not in problems, "no alarm"
+    assert len(setup.readings()) == 120, "every good value flows"
+    assert setup.journal.counters["refused_frames.shunt"] == 120 * len(odd) + (first == "odd")
+    kinds = {STRANGE: "records of type 0x10", FOREIGN: "records of another key"}
+    told = [kinds[record] for record in dict.fromkeys(odd) if record in kinds]
+    said = [record.getMessage() for record in caplog.records]
+    assert [line for line in said if line.startswith("shunt")] == [
+        f"shunt says what nobody reads: {what} (told once)" for what in told
+    ]
+    assert setup.journal.facts.get("unread.shunt", "") == ", ".join(told)
+
+
+def test_a_device_that_was_well_and_gets_another_key_is_told_once_it_is_silent(setup: Setup) -> None:
+    setup.hear(victron.BatteryMonitor())
+    for _ in range(70):
+        setup.hear_bytes(FOREIGN)
+        setup.pass_(1.0)
+    assert "the key is not this device's" in setup.journal.problems["device.shunt"]
+    setup.hear(victron.BatteryMonitor())
+    assert "device.shunt" not in setup.journal.problems
+
+
+def test_a_single_record_of_another_key_is_the_reason_of_a_silence(setup: Setup) -> None:
+    setup.hear_bytes(FOREIGN)
+    setup.pass_(59)
+    assert setup.journal.problems == {}
+    setup.pass_(1)
+    assert "the key is not this device's" in setup.journal.problems["device.shunt"]
+    assert "nothing heard" in setup.journal.problems["device.mppt"]
+    assert setup.bus.on("camper/availability/shunt") == [b"offline"]
+
+
+def test_a_single_odd_record_of_a_silent_device_accuses_nobody(setup: Setup) -> None:
+    for record in (FOREIGN, FOREIGN):
+        setup.hear_bytes(record)
+    setup.hear(victron.BatteryMonitor())
+    setup.pass_(61)
+    assert "nothing heard" in setup.journal.problems["device.shunt"]
+    setup.hear_bytes(FOREIGN)
+    assert "nothing heard" in setup.journal.problems["device.shunt"], "one may be another's"
+
+
+def test_what_nobody_reads_is_bounded_and_forgotten_with_its_device(setup: Setup) -> None:
+    setup.hear(victron.BatteryMonitor())
+    for number in range(0x10, 0x80):
+        setup.hear_bytes(victron.seal(bytes(16), KEY, readout_type=number, model_id=0xA389, iv=1))
+    assert len(setup.journal.facts["unread.shunt"].split(", ")) == 16
+    assert setup.journal.counters["unread.shunt"] == 0x70
+    setup.service.remove("shunt")
+    assert "unread.shunt" not in setup.journal.facts
 
 
 def test_other_peoples_victrons_are_counted_only(setup: Setup) -> None:

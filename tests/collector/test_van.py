@@ -101,6 +101,27 @@ def test_what_is_switched_on_is_drawn_from_the_battery() -> None:
     assert loads[2] - loads[0] == pytest.approx(8 + 62 / 0.9, abs=8)
 
 
+def test_gas_is_burnt_at_meals_and_the_fridge_is_cold() -> None:
+    van = Van(seed=3, start_hour=0.0)
+    levels, degrees = [], []
+    for _ in range(24 * 60):
+        household = van.step(60.0).household
+        levels.append(household.gas)
+        degrees.append(household.cold)
+    assert 0.5 < levels[-1] < levels[0] <= 0.62
+    assert levels[0] == levels[7 * 60] > levels[9 * 60], "nobody cooks at night"
+    assert all(2.0 < cold < 9.0 for cold in degrees)
+    moment = van.moment
+    gas = ble_kind("mopeka").device(address=demo.GAS_ADDRESS, calibration=((0, 0), (250, 100)))
+    said = gas.decode(demo.gas_record(moment), 0.0)
+    assert said is not None
+    assert said.values["level"] == pytest.approx(moment.household.gas * 100, abs=0.5)
+    fridge = ble_kind("bthome").device(address=demo.FRIDGE_ADDRESS, key=demo.FRIDGE_KEY)
+    said = fridge.decode(demo.fridge_record(moment, 7), 0.0)
+    assert said is not None
+    assert said.values["temperature"] == pytest.approx(moment.household.cold, abs=0.01)
+
+
 def test_every_wire_says_what_the_van_is(tmp_path: Path) -> None:
     van = Van(seed=12, start_hour=22.0)
     van.switches = Switches(inverter=True)

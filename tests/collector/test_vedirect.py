@@ -344,8 +344,10 @@ def test_another_device_on_the_cable_begins_anew() -> None:
 def test_labels_nobody_knows_are_not_kept() -> None:
     device = VeDirect()
     blocks = [Mppt(extra={f"X{number}": "1"}).main() for number in range(50)]
-    device.poll(Line(blocks), 0.0)
+    said = device.poll(Line(blocks, [Mppt().main()]), 0.0)
     assert len(device._texts) <= len(Mppt().main())
+    assert set(said.unread) == {f"label X{number}" for number in range(50)}, "but told"
+    assert device.poll(Line([Mppt().main()]), 1.0).unread == ()
 
 
 def test_modbus_ports_are_refused() -> None:

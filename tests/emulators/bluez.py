@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
 from dbus_fast import Message, MessageType
@@ -20,6 +20,7 @@ from tests.emulators.bluez_objects import (
     BluezError,
     Monitor,
     Objects,
+    Said,
 )
 
 _T = TypeVar("_T")
@@ -70,12 +71,19 @@ class FakeBluez:
     # The antenna.
 
     def advertise(
-        self, address: str, manufacturer: Mapping[int, bytes], *, rssi: int = -60, name: str | None = None
+        self,
+        address: str,
+        manufacturer: Mapping[int, bytes],
+        *,
+        services: Mapping[str, bytes] = MappingProxyType({}),
+        rssi: int = -60,
+        name: str | None = None,
     ) -> bool:
         """Send one advertisement; True if the adapter heard and signalled it."""
 
         async def send() -> bool:
-            if self._silent or not self._objects.advertise(address, manufacturer, rssi, name):
+            said = Said(manufacturer, services, rssi, name)
+            if self._silent or not self._objects.advertise(address, said):
                 return False
             await self._keep_pace()
             return True

@@ -14,7 +14,7 @@ MONITOR_MANAGER = "org.bluez.AdvertisementMonitorManager1"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
-MANUFACTURER_DATA = 0xFF
+MANUFACTURER_DATA, SERVICE_DATA_16 = 0xFF, 0x16
 # A smaller change of signal is not signalled (BlueZ src/device.c, RSSI_THRESHOLD).
 _RSSI_STEP = 8
 
@@ -22,6 +22,25 @@ Properties = dict[str, Variant]
 Interfaces = dict[str, Properties]
 Pattern = tuple[int, int, bytes]
 Signal = Callable[[str, str, str, str, list[object]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One advertisement: data by company, and by the 128 bits of a service's UUID."""
+
+    manufacturer: Mapping[int, bytes]
+    services: Mapping[str, bytes]
+    rssi: int
+    name: str | None
+
+    @property
+    def sections(self) -> list[tuple[int, bytes]]:
+        """Its parts as they are on the air, each with its type."""
+        companies = [(MANUFACTURER_DATA, n.to_bytes(2, "little") + d) for n, d in self.manufacturer.items()]
+        services = [
+            (SERVICE_DATA_16, bytes.fromhex(uuid[4:8])[::-1] + data) for uuid, data in self.services.items()
+        ]
+        return companies + services
 
 
 class BluezError(Exception):
@@ -90,17 +109,17 @@ class Objects:
         self.monitors = {key: monitor for key, monitor in self.monitors.items() if monitor.owner != owner}
         self._tell_discovering()
 
-    def advertise(self, address: str, manufacturer: Mapping[int, bytes], rssi: int, name: str | None) -> bool:
+    def advertise(self, address: str, said: Said) -> bool:
         """An advertisement reaches the antenna; False if no scan or pattern lets it through."""
-        if not self.powered or not self._lets_through(manufacturer):
+        if not self.powered or not self._lets_through(said):
             return False
         path = self._device_path(address)
         if path not in self.tree:
-            self.tree[path] = {DEVICE: self._new_device(address, manufacturer, rssi, name)}
+            self.tree[path] = {DEVICE: self._new_device(address, said)}
             self._signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(path))
             return True
         known = self.tree[path][DEVICE]
-        changed = _changes(known, manufacturer, rssi, name)
+        changed = _changes(known, said)
         if changed:
             known.update(changed)
             self._tell(path, DEVICE, changed)
@@ -138,16 +157,15 @@ class Objects:
             self._forget_clients()
             self._remove_devices()
 
-    def _lets_through(self, manufacturer: Mapping[int, bytes]) -> bool:
+    def _lets_through(self, said: Said) -> bool:
         if self.sessions:
             return True
-        sections = [company.to_bytes(2, "little") + data for company, data in manufacturer.items()]
         return any(
-            kind == MANUFACTURER_DATA and section[start : start + len(content)] == content
+            kind == its and section[start : start + len(content)] == content
             for monitor in self.monitors.values()
             if monitor.active
             for start, kind, content in monitor.patterns
-            for section in sections
+            for its, section in said.sections
         )
 
     def _device_path(self, address: str) -> str:
@@ -191,31 +209,33 @@ class Objects:
             interfaces[MONITOR_MANAGER] = {"SupportedMonitorTypes": Variant("as", ["or_patterns"])}
         return interfaces
 
-    def _new_device(
-        self, address: str, manufacturer: Mapping[int, bytes], rssi: int, name: str | None
-    ) -> Properties:
+    def _new_device(self, address: str, said: Said) -> Properties:
         return {
             "Address": Variant("s", address),
             "AddressType": Variant("s", "random"),
-            "Alias": Variant("s", name or address.replace(":", "-")),
+            "Alias": Variant("s", said.name or address.replace(":", "-")),
             "Adapter": Variant("o", self.adapter_path),
             "Paired": Variant("b", value=False),
             "Connected": Variant("b", value=False),
             "UUIDs": Variant("as", []),
-            **_changes({}, manufacturer, rssi, name),
+            **_changes({}, said),
         }
 
 
-def _changes(known: Properties, manufacturer: Mapping[int, bytes], rssi: int, name: str | None) -> Properties:
+def _changes(known: Properties, said: Said) -> Properties:
     """Only what differs is signalled: bleak asks for DuplicateData = false."""
     changed: Properties = {}
     before = known.get("ManufacturerData", Variant("a{qv}", {})).value
     # BlueZ keeps the last data of each company, also of those missing from this advertisement.
-    after = before | {company: Variant("ay", data) for company, data in manufacturer.items()}
+    after = before | {company: Variant("ay", data) for company, data in said.manufacturer.items()}
     if after != before:
         changed["ManufacturerData"] = Variant("a{qv}", after)
-    if "RSSI" not in known or abs(known["RSSI"].value - rssi) >= _RSSI_STEP:
-        changed["RSSI"] = Variant("n", rssi)
-    if name is not None and "Name" not in known:
-        changed["Name"] = Variant("s", name)
+    services = known.get("ServiceData", Variant("a{sv}", {})).value
+    newest = services | {uuid: Variant("ay", data) for uuid, data in said.services.items()}
+    if newest != services:
+        changed["ServiceData"] = Variant("a{sv}", newest)
+    if "RSSI" not in known or abs(known["RSSI"].value - said.rssi) >= _RSSI_STEP:
+        changed["RSSI"] = Variant("n", said.rssi)
+    if said.name is not None and "Name" not in known:
+        changed["Name"] = Variant("s", said.name)
     return changed

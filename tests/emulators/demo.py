@@ -13,11 +13,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.emulators import victron
+from tests.emulators import senders, victron
 from tests.emulators.bluez import FakeBluez
 from tests.emulators.demo_counters import Counters
 from tests.emulators.demo_hardware import Hardware
-from tests.emulators.van import Moment, Van
+from tests.emulators.van import BOTTLE_HEIGHT, Moment, Van
 from tests.emulators.victron_records import AC_CHARGER
 
 SHUNT_ADDRESS = "C0:FF:EE:00:00:01"
@@ -29,10 +29,12 @@ MPPT_NAME = "Solar"
 CHARGER_ADDRESS = "C0:FF:EE:00:00:03"
 CHARGER_KEY = "00112233445566778899aabbccddeeff"
 CHARGER_NAME = "Shore charger"
+GAS_ADDRESS = "C0:FF:EE:00:00:04"
+FRIDGE_ADDRESS = "C0:FF:EE:00:00:05"
+FRIDGE_KEY = "8899aabbccddeeff0011223344556677"
 
 # Phones, earphones, a thermometer: what a campsite's air is full of.
 _FOREIGN = (("5A:00:00:00:00:01", 0x004C), ("5A:00:00:00:00:02", 0x0006), ("A4:C1:38:00:00:03", 0x0059))
-_COMPANY = 0x02E1
 _PERIOD = 1.0
 
 
@@ -77,11 +79,28 @@ def charger_record(moment: Moment, iv: int) -> bytes:
     return AC_CHARGER.sealed(says, bytes.fromhex(CHARGER_KEY), iv=iv)
 
 
+def fridge_record(moment: Moment, iv: int) -> bytes:
+    """The encrypted frame of the thermometer in the fridge."""
+    device = senders.BtHomeDevice(FRIDGE_ADDRESS, bytes.fromhex(FRIDGE_KEY), counter=iv)
+    device.packet = iv
+    return device.says(senders.temperature(moment.household.cold), senders.battery(87))
+
+
+def gas_record(moment: Moment) -> bytes:
+    """The frame of the sensor below the gas bottle."""
+    return senders.mopeka(GAS_ADDRESS, moment.household.gas * BOTTLE_HEIGHT, celsius=19)
+
+
 def advertise(bluez: FakeBluez, moment: Moment, iv: int) -> None:
     """One round of advertisements, as one second in the van brings them."""
-    bluez.advertise(SHUNT_ADDRESS, {_COMPANY: shunt_record(moment, iv)}, rssi=-58, name=SHUNT_NAME)
-    bluez.advertise(MPPT_ADDRESS, {_COMPANY: mppt_record(moment, iv)}, rssi=-67, name=MPPT_NAME)
-    bluez.advertise(CHARGER_ADDRESS, {_COMPANY: charger_record(moment, iv)}, rssi=-71, name=CHARGER_NAME)
+    bluez.advertise(SHUNT_ADDRESS, {victron.COMPANY: shunt_record(moment, iv)}, rssi=-58, name=SHUNT_NAME)
+    bluez.advertise(MPPT_ADDRESS, {victron.COMPANY: mppt_record(moment, iv)}, rssi=-67, name=MPPT_NAME)
+    bluez.advertise(
+        CHARGER_ADDRESS, {victron.COMPANY: charger_record(moment, iv)}, rssi=-71, name=CHARGER_NAME
+    )
+    bluez.advertise(GAS_ADDRESS, {senders.MOPEKA: gas_record(moment)}, rssi=-64 - iv % 2 * 8)
+    fridge = {senders.BTHOME: fridge_record(moment, iv)}
+    bluez.advertise(FRIDGE_ADDRESS, {}, services=fridge, rssi=-62, name="ATC_FR1DGE")
     for address, company in _FOREIGN:
         bluez.advertise(address, {company: b"\x10" + iv.to_bytes(2, "little")}, rssi=-80)
 
@@ -97,7 +116,7 @@ def main() -> None:
         bluez = stack.enter_context(FakeBluez(options.bus_address))
         hardware = None
         counters = None if options.counters is None else Counters(options.counters, van)
-        ready = f"{SHUNT_ADDRESS}, {MPPT_ADDRESS} and {CHARGER_ADDRESS} on {options.bus_address}"
+        ready = f"{SHUNT_ADDRESS} to {FRIDGE_ADDRESS} on {options.bus_address}"
         if options.folder is not None:
             hardware = Hardware(options.folder, options.broker_port, van.moment)
             if counters is not None:

@@ -40,6 +40,12 @@ _COUNTED = 128_400.0  # Wh on the shore meter at the start
 FRESH_CAPACITY, WASTE_CAPACITY = 100.0, 60.0  # L
 _FRESH, _WASTE = 70.0, 27.0  # L at the start
 _FLOW = 0.12  # L/s through the pump
+BOTTLE_HEIGHT = 250.0  # mm of liquid gas in a full bottle
+_GAS_LEFT = 0.62  # of it at the start
+_COOKING = ((7.5, 8.0), (12.0, 12.6), (18.5, 19.3))  # hours with a flame
+_FLAME = 0.014  # of a bottle in an hour of cooking
+_COLD, _WARM = 2.0, 9.0  # °C that a fridge strives for while it cools, and while it does not
+_FRIDGE_TIME = 2400.0  # s
 _SPILT = 0.1  # of the water is drunk, boiled away or gone with the grass
 
 # Resting voltage of four LiFePO4 cells by charge, steep at both ends.
@@ -115,12 +121,14 @@ class Shore:
 
 @dataclass(frozen=True, slots=True)
 class Household:
-    """W at the inverter's sockets, None while it is off; A of the fridge; L in the tanks."""
+    """W at the inverter's sockets, None while off; A and °C of the fridge; L in the tanks; gas, 0 to 1."""
 
     sockets: float | None
     fridge: float
     fresh: float
     waste: float
+    gas: float
+    cold: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +182,7 @@ class Van:
         self._counted = _COUNTED
         self._fresh, self._waste = _FRESH, _WASTE
         self.switches = Switches()
+        self._gas, self._cold = _GAS_LEFT, 5.0
         self._average_current = 0.0
         self._moment = self._advance(0.0)
 
@@ -208,6 +217,7 @@ class Van:
         pumping = self._pump(seconds)
         sockets = _SOCKETS + self._random.gauss(0.0, 1.5)
         load = self._load(hour, sockets, pumping=pumping)
+        self._cook(hour, seconds)
         sun = self._sun(hour, seconds)
         self._next_states(sun, plugged=plugged)
         flow = self._balance(sun, load)
@@ -229,6 +239,8 @@ class Van:
                 _FRIDGE / flow.voltage if self._fridge_on else 0.0,
                 self._fresh,
                 self._waste,
+                self._gas,
+                self._cold,
             ),
         )
 
@@ -240,6 +252,14 @@ class Van:
         self._fresh -= litres
         self._waste = min(WASTE_CAPACITY, self._waste + litres * (1 - _SPILT))
         return True
+
+    def _cook(self, hour: float, seconds: float) -> None:
+        """Burn gas at mealtimes, from a new bottle once one is empty; let the fridge follow its cooling."""
+        if any(first <= hour < last for first, last in _COOKING):
+            self._gas -= _FLAME * seconds / 3600.0
+        self._gas = self._gas if self._gas > 0 else 1.0
+        goal = _COLD if self._fridge_on else _WARM
+        self._cold += (goal - self._cold) * min(1.0, seconds / _FRIDGE_TIME)
 
     def _shore(self, flow: _Flow, seconds: float, *, plugged: bool) -> Shore:
         if not plugged:

@@ -13,6 +13,8 @@ TWINS = (
     "victron_solar_charger",
 )
 
+COMPANY = 0x02E1
+
 SOLAR_CHARGER = 0x01
 BATTERY_MONITOR = 0x02
 
@@ -119,7 +121,13 @@ def pack(fields: Mapping[str, tuple[int, int]], raw: Mapping[str, int]) -> bytes
 
 
 def seal(plain: bytes, key: bytes, *, readout_type: int, model_id: int, iv: int) -> bytes:
-    """The manufacturer data of company 0x02E1: header, key check byte, AES-128-CTR from counter `iv`."""
+    """The manufacturer data of company 0x02E1: header, key check byte, AES-128-CTR from counter `iv`.
+
+    A type of 0xFF.. is sent as it is: its low byte stands where the key is checked.
+    """
+    if readout_type > 0xFF:
+        head = b"\x10\x02" + model_id.to_bytes(2, "little") + bytes([readout_type >> 8])
+        return head + (iv & 0xFFFF).to_bytes(2, "little") + bytes([readout_type & 0xFF]) + plain
     counter = Counter.new(128, initial_value=iv & 0xFFFF, little_endian=True)
     cipher = AES.new(key, AES.MODE_CTR, counter=counter).encrypt(plain)
     header = b"\x10\x02" + model_id.to_bytes(2, "little") + bytes([readout_type])

@@ -271,6 +271,56 @@ ORION_XS = Layout(
         ("input_current", "input_current", (-150.0, -0.2, 0.0, 21.0, 150.0)),
     ),
 )
+INVERTER_RS = Layout(
+    0x06,
+    0xA441,
+    {
+        "state": _CODE,
+        "error": _CODE,
+        "voltage": _VOLTS,
+        "current": _AMPERES,
+        "pv_power": _WATTS,
+        "yield_today": _YIELD,
+        "ac_out_power": Field(16, absent=0x7FFF),
+    },
+    numbers=(
+        ("voltage", "voltage", (0.0, 51.71, 100.0)),
+        ("current", "current", (-400.0, -12.8, 0.0, 400.0)),
+        ("pv_power", "pv_power", (0, 20_000)),
+        ("yield_today", "yield_today", (0, 5320, 200_000)),
+        ("ac_out_power", "ac_out_power", (-15_000, -1, 722, 15_000)),
+    ),
+)
+# Not in that document: github.com/Fabian-Schmidt/esphome-victron_ble, issue 135; the rest is not known.
+SMART_BMS = Layout(
+    0x0E,
+    0xA3E8,
+    {
+        "head": Field(24),
+        **{f"voltage_{n}": _VOLTS_UNSIGNED for n in (1, 2, 3)},
+        "tail": Field(40),
+    },
+    numbers=tuple((f"voltage_{n}", f"voltage_{n}", (0.0, 12.56, 70.0)) for n in (1, 2, 3)),
+)
+# Not encrypted: github.com/victronenergy/dbus-ble-sensors, src/victron-solarsense.c.
+SOLARSENSE = Layout(
+    0xFF01,
+    0xC062,
+    {
+        "error": Field(32, absent=0xFFFFFFFF),
+        "charger_error": _CODE,
+        "power": Field(20, absent=0xFFFFF),
+        "yield_today": Field(20, 0.1, 0xFFFFF),
+        "irradiance": Field(14, 10, 0x3FFF),
+        "cell_temperature": Field(11, 10, 0x7FF, plus=60),
+    },
+    numbers=(
+        ("power", "estimated_power", (0, 750, 100_000)),
+        ("yield_today", "estimated_yield_today", (0, 5320, 2_000_000)),
+        ("irradiance", "irradiance", (0.0, 750.5, 1600.0)),
+        ("cell_temperature", "cell_temperature", (-60.0, -0.1, 0.0, 24.9, 120.0)),
+    ),
+)
 # A battery monitor's record in which only a voltage and a temperature are filled in.
 BATTERY_SENSE = Layout(
     BATTERY_MONITOR,
@@ -298,10 +348,13 @@ TWINS: Mapping[str, Layout] = {
     "victron_dc_dc_converter": DC_DC_CONVERTER,
     "victron_dc_energy_meter": DC_ENERGY_METER,
     "victron_inverter": INVERTER,
+    "victron_inverter_rs": INVERTER_RS,
     "victron_lynx_bms": LYNX_BMS,
     "victron_multi_rs": MULTI_RS,
     "victron_orion_xs": ORION_XS,
     "victron_smart_battery_protect": SMART_BATTERY_PROTECT,
+    "victron_smart_bms": SMART_BMS,
     "victron_smart_lithium": SMART_LITHIUM,
+    "victron_solarsense": SOLARSENSE,
     "victron_ve_bus": VE_BUS,
 }

@@ -5,7 +5,7 @@ its parsers are not used: they refuse a whole record for one code, or two bits a
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 
@@ -19,13 +19,18 @@ from collector.devices.description import (
     BadRecordError,
     BleKind,
     Decoded,
+    Origin,
+    Recognised,
+    Stateless,
     Tested,
     WrongKeyError,
     WrongKindError,
 )
 from collector.devices.rows import BLE_ROWS
+from collector.devices.senders import key_of
 from collector.devices.victron.fields import Layout, Record
-from collector.devices.victron.records import BATTERY_SENSE, RECORDS
+from collector.devices.victron.records import BATTERY_SENSE, OPEN, RECORDS
+from config.model import Device
 
 MODELS: Mapping[int, str] = MODEL_ID_MAPPING
 
@@ -57,9 +62,9 @@ def decrypt(raw: bytes, key: bytes) -> bytes:
 
 
 MANUFACTURER = "Victron Energy"
-# What nobody reads yet: extra-manufacturer-data-2022-12-14.pdf, table of record types; 0x0E:
-# github.com/victronenergy/dbus-ble-sensors, src/victron.c.
-_UNREAD = {0x06: "inverter RS", 0x07: "GX device", 0x0E: "Smart BMS"}
+_COMPANY = 0x02E1
+# Named in Victron's table of record types; what stands in them nobody has published.
+_UNREAD = {0x00: "test record", 0x07: "GX device", 0xFF00: "open test record"}
 _BY_NUMBER = {layout.number: name for name, layout in RECORDS.items()}
 # github.com/keshavdv/victron-ble, devices/__init__.py.
 _BATTERY_SENSE_MODELS = (0xA3A4, 0xA3A5)
@@ -82,51 +87,72 @@ def _header(raw: bytes) -> tuple[int, int]:
 
 def _type(raw: bytes) -> tuple[int, int]:
     model_id = int.from_bytes(raw[2:4], "little")
-    return BATTERY_SENSE if model_id in _BATTERY_SENSE_MODELS else raw[_TYPE], model_id
-
-
-def _named(number: int) -> str | None:
-    name = _BY_NUMBER.get(number)
-    return _UNREAD.get(number) if name is None else RECORDS[name].what
+    number = raw[_TYPE]
+    if number == OPEN >> 8:
+        # Not encrypted: the byte of the key says which it is. github.com/victronenergy/dbus-ble-sensors.
+        number = OPEN | (raw[_CHECK] if len(raw) > _CHECK else 0)
+    return BATTERY_SENSE if model_id in _BATTERY_SENSE_MODELS else number, model_id
 
 
 def type_name(number: int) -> str:
     """Return what Victron calls the devices of this record type."""
-    return _named(number) or f"device of unknown record type {number:#04x}"
+    name = _BY_NUMBER.get(number)
+    if name is not None:
+        return RECORDS[name].what
+    return _UNREAD.get(number, f"device of unknown record type {number:#04x}")
 
 
 def decode(layout: Layout, raw: bytes, key: bytes) -> Decoded:
     """Read a record in the units of its rows, into the battery positive. Raises DecodeError."""
     found, model_id = _header(raw)
     if found != layout.number:
-        raise WrongKindError(f"configured as {type_name(layout.number)}, but it is a {type_name(found)}")
+        wrong = f"configured as {type_name(layout.number)}, but it is a {type_name(found)}"
+        raise WrongKindError(wrong, _record(found))
+    if found & OPEN != OPEN:
+        _check_key(raw, key)
+    whole = _HEADER + layout.length
+    if len(raw) < whole:
+        raise BadRecordError(f"a {type_name(found)} record has {whole} bytes, this frame {len(raw)}")
+    # What lies beyond the layout is noise.
+    plain = raw[_HEADER:] if found & OPEN == OPEN else decrypt(raw, key)
+    record = Record(int.from_bytes(plain[: layout.length], "little"))
+    layout.read(record)
+    unknown = (*record.unknown, *record.unknown_reasons)
+    return Decoded(record.values, MODELS.get(model_id), unknown, model_id=f"0x{model_id:04X}")
+
+
+def _check_key(raw: bytes, key: bytes) -> None:
     if len(key) != _KEY_LENGTH:
         raise WrongKeyError(f"an encryption key has {_KEY_LENGTH} bytes, this one {len(key)}")
     if key[0] != raw[_CHECK]:
         raise WrongKeyError(
             "the key is not this device's: copy it from VictronConnect, Product info, Instant readout details"
         )
-    whole = _HEADER + layout.length
-    if len(raw) < whole:
-        raise BadRecordError(f"a {type_name(found)} record has {whole} bytes, this frame {len(raw)}")
-    # What lies beyond the layout is noise.
-    record = Record(int.from_bytes(decrypt(raw, key)[: layout.length], "little"))
-    layout.read(record)
-    unknown = (*record.unknown, *record.unknown_reasons)
-    return Decoded(record.values, MODELS.get(model_id), unknown, model_id=f"0x{model_id:04X}")
+
+
+def _record(number: int) -> str:
+    return f"records of type {number:#04x}"
 
 
 def kind_of(name: str, layout: Layout) -> BleKind:
     """Describe the kind that reads one type of record."""
+
+    def make(device: Device) -> Stateless:
+        return Stateless(layout.rows, partial(decode, layout, key=key_of(device)))
+
+    is_open = layout.number & OPEN == OPEN
     return BleKind(
         name=name,
         title=layout.title,
         manufacturer=MANUFACTURER,
         rows=layout.rows,
         source=layout.source,
-        needs=("address", "key"),
+        needs=("address",) if is_open else ("address", "key"),
         tested=layout.tested,
-        decode=partial(decode, layout),
+        notes=layout.notes,
+        silence=layout.silence,
+        origin=_COMPANY,
+        make=make,
     )
 
 
@@ -141,8 +167,9 @@ def decode_any(raw: bytes, key: bytes) -> Decoded:
     kind = BY_RECORD_TYPE.get(found)
     if kind is None:
         known = ", ".join(sorted(type_name(number) for number in BY_RECORD_TYPE))
-        raise WrongKindError(f"records of a {type_name(found)} cannot be read; those of these can: {known}")
-    return replace(kind.decode(raw, key), rows=kind.rows)
+        wrong = f"records of a {type_name(found)} cannot be read; those of these can: {known}"
+        raise WrongKindError(wrong, _record(found))
+    return replace(decode(RECORDS[kind.name], raw, key), rows=kind.rows)
 
 
 _ANY = BleKind(
@@ -155,27 +182,20 @@ _ANY = BleKind(
     needs=("address", "key"),
     tested=(Tested.VECTORS, Tested.TWIN),
     discovers=True,
-    decode=decode_any,
+    origin=_COMPANY,
+    make=lambda device: Stateless(BLE_ROWS, partial(decode_any, key=key_of(device))),
 )
 KINDS: Mapping[str, BleKind] = {kind.name: kind for kind in (_ANY, *BY_RECORD_TYPE.values())}
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """What it is in Victron's words, its model, and the guessed kind; None where that is not known."""
-
-    what: str
-    model: str | None
-    kind: str | None
-
-
-def recognise(data: bytes, kinds: Iterable[str]) -> Recognised:
-    """Guess from manufacturer data of company 0x02E1, without its key; `kinds` are those there are."""
+def recognise(origin: Origin, data: bytes, address: str) -> Recognised:  # noqa: ARG001 — as every kind's
+    """Guess what a Victron device is, without its key."""
     if len(data) <= _TYPE or data[:1] != _PREFIX:
-        return Recognised("Victron device without Instant Readout: turn it on in VictronConnect", None, None)
+        return Recognised("Victron device without Instant Readout: turn it on in VictronConnect")
     number, model_id = _type(data)
-    model, what = MODELS.get(model_id), _named(number)
-    if what is None:
-        return Recognised(f"record type {number:#04x}, which nobody has described", model, None)
-    own = _BY_NUMBER.get(number, _ANY.name)
-    return Recognised(what, model, next((kind for kind in (own, _ANY.name) if kind in kinds), None))
+    kind = BY_RECORD_TYPE.get(number)
+    if kind is not None:
+        return Recognised(RECORDS[kind.name].what, MODELS.get(model_id), kind.name)
+    what = _UNREAD.get(number)
+    known = f"record type {number:#04x}, which nobody has described" if what is None else f"{what}: not read"
+    return Recognised(known, MODELS.get(model_id))

@@ -260,6 +260,9 @@ class Layout(Struct, frozen=True, kw_only=True):
     trouble: str | None = None
     check: Callable[[Record], None] | None = None
     source: str = SOURCE
+    # What an owner should know; seconds between two records that are no silence yet.
+    notes: tuple[str, ...] = ()
+    silence: float = 0.0
     tested: tuple[Tested, ...] = (Tested.VECTORS, Tested.TWIN)
 
     @property

@@ -35,6 +35,9 @@ from collector.devices.victron.fields import (
 BATTERY_SENSE = 0x0102
 """Our number for a Smart Battery Sense, which calls itself a battery monitor but fills two fields only."""
 
+OPEN = 0xFF00
+"""The numbers of records that are not encrypted have these bits."""
+
 
 def _watts_field(
     entity: str, name: str, start: int, length: int = 16, *, within: tuple[float, float], role: str
@@ -227,7 +230,7 @@ RECORDS: Mapping[str, Layout] = {
             Reasons(8, (0, 1, 5, 6, 8, 9, 10, 11, 12)),
         ),
         source=SOURCE.replace(";", ", VE.Direct 3.32;"),
-        tested=(Tested.TWIN,),
+        tested=(Tested.CAPTURE, Tested.TWIN),
     ),
     "victron_lynx_bms": LYNX_BMS,
     "victron_multi_rs": Layout(
@@ -280,7 +283,48 @@ RECORDS: Mapping[str, Layout] = {
         ),
         trouble="charger_error",
         source="keshavdv/victron-ble 0.9.3; Fabian-Schmidt/esphome-victron_ble, pull request 54; velib",
+        tested=(Tested.CAPTURE, Tested.TWIN),
+    ),
+    "victron_inverter_rs": Layout(
+        number=0x06,
+        what="inverter RS",
+        title="Victron Inverter RS over Bluetooth",
+        length=12,
+        fields=(
+            _INVERTER_STATE,
+            _charger_error(8),
+            volts_field("voltage", "Battery voltage", 16, role="battery"),
+            # As the Multi RS, of the same power.
+            amperes_field("current", "Battery current", 32, within=(-400, 400), role="battery"),
+            Power("power", measured("Battery power", "W", role="battery")),
+            _watts_field("pv_power", "Solar power", 48, within=(0, 20_000), role="solar"),
+            _yield_field(64),
+            _watts_field("ac_out_power", "AC output power", 80, within=(-15_000, 15_000), role="load"),
+        ),
+        trouble="charger_error",
+        source="Victron, Extra Manufacturer Data (2022-12-14); Fabian-Schmidt/esphome-victron_ble",
         tested=(Tested.TWIN,),
+    ),
+    # Not published by Victron. An owner found three voltages in a record: github.com/Fabian-Schmidt/
+    # esphome-victron_ble, issue 135. Which is the battery's, the system's and the alternator's is not said.
+    "victron_smart_bms": Layout(
+        number=0x0E,
+        what="Smart BMS",
+        title="Victron Smart BMS 12/200 over Bluetooth, three voltages",
+        length=14,
+        fields=tuple(
+            volts_field(f"voltage_{n}", f"Voltage {n}", 8 + 16 * n, signed=False, most=70, absent=_XS_ABSENT)
+            for n in (1, 2, 3)
+        ),
+        source="Fabian-Schmidt/esphome-victron_ble, issue 135",
+        notes=(
+            (
+                "Victron has not published this record. Which voltage is the battery's, the system's "
+                "and the alternator's, compare with VictronConnect. The rest of the record is not "
+                "read."
+            ),
+        ),
+        tested=(Tested.CAPTURE, Tested.TWIN),
     ),
     "victron_smart_battery_protect": Layout(
         number=0x09,
@@ -317,6 +361,47 @@ RECORDS: Mapping[str, Layout] = {
             amperes_field("load_current", "Load current", 80, 9, role="load", optional=True),
         ),
         trouble="charger_error",
+    ),
+    # It sends seldom and its battery must last: github.com/victronenergy/dbus-ble-sensors,
+    # src/victron-solarsense.c. Its power is an estimate from the light, which no panel has given.
+    "victron_solarsense": Layout(
+        number=OPEN | 0x01,
+        what="SolarSense",
+        title="Victron SolarSense 750 over Bluetooth",
+        length=14,
+        fields=(
+            Number("error", Row(entity=Entity(name="Error", diagnostic=True)), 0, 32),
+            _charger_error(32),
+            Number("estimated_power", measured("Estimated power", "W"), 40, 20, within=(0, 100_000)),
+            Number(
+                "estimated_yield_today",
+                measured("Estimated yield today", "Wh", daily=True),
+                60,
+                20,
+                times=10,
+                within=(0, 2_000_000),
+            ),
+            Number("irradiance", measured("Irradiance", "W/m²"), 80, 14, 10, within=(0, 1600)),
+            Number(
+                "cell_temperature",
+                measured("Cell temperature", "°C"),
+                94,
+                11,
+                10,
+                plus=-60,
+                within=(-60, 120),
+            ),
+        ),
+        source="victronenergy/dbus-ble-sensors, victron-solarsense.c",
+        notes=(
+            "It needs no key: its record is not encrypted.",
+            (
+                "Its power and yield are estimates from the light, for the panels that you have told "
+                "it of. They have no role, so that they do not add to your chargers' power."
+            ),
+        ),
+        silence=600.0,
+        tested=(Tested.TWIN,),
     ),
     "victron_ve_bus": Layout(
         number=0x0C,

@@ -1,6 +1,7 @@
 """Victron devices on a VE.Direct cable: the fields of their text blocks become values."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from collector.devices.description import (
     Decoded,
@@ -141,6 +142,7 @@ class VeDirect:
     def __init__(self) -> None:
         self._texts: dict[str, tuple[str, int]] = {}
         self._blocks = 0
+        self._unread: set[str] = set()
         self._polled = float("-inf")
 
     def poll(self, line: VeDirectLine, now: float) -> Decoded:
@@ -154,7 +156,8 @@ class VeDirect:
             # The history of a BMV alone is no picture.
             if self._picture().get("V", NOT_AVAILABLE) != NOT_AVAILABLE:
                 break
-        return decode(self._picture())
+        unread, self._unread = tuple(sorted(self._unread)), set()
+        return replace(decode(self._picture()), unread=unread)
 
     def _merge(self, block: Mapping[str, str]) -> None:
         product = self._texts.get("PID")
@@ -162,6 +165,7 @@ class VeDirect:
             # Another device was plugged in.
             self._texts = {}
         self._blocks += 1
+        self._unread |= {f"label {label}" for label in block.keys() - _KNOWN}
         self._texts |= {label: (text, self._blocks) for label, text in block.items() if label in _KNOWN}
 
     def _picture(self) -> Mapping[str, str]:

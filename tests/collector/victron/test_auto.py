@@ -56,9 +56,7 @@ def test_a_battery_sense_is_told_by_its_model(model_id: int) -> None:
     assert "soc" in _AUTO.decode(monitor, _KEY).values
 
 
-@pytest.mark.parametrize(
-    ("readout_type", "name"), [(0x06, "inverter RS"), (0x42, "unknown record type 0x42")]
-)
+@pytest.mark.parametrize(("readout_type", "name"), [(0x07, "GX device"), (0x42, "unknown record type 0x42")])
 def test_a_record_nobody_reads_is_told_with_those_that_are(readout_type: int, name: str) -> None:
     raw = victron.seal(bytes(16), _KEY, readout_type=readout_type, model_id=0xA300, iv=1)
     with pytest.raises(WrongKindError) as caught:
@@ -101,7 +99,7 @@ class Setup:
 
     def hear(self, raw: bytes) -> None:
         """One advertisement of it."""
-        self.service.handle(Advertisement(_ADDRESS, raw, None, -61, self.time.monotonic_s))
+        self.service.handle(Advertisement(_ADDRESS, {victron.COMPANY: raw}, None, -61, self.time.monotonic_s))
 
     def abouts(self) -> list[dict[str, Any]]:
         """Its descriptions on the wire, oldest first."""
@@ -164,8 +162,9 @@ def test_steps_and_disabled_hold_for_what_was_found(tmp_path: Path, time: FakeTi
 
 def test_the_owner_of_an_unread_device_is_told_which_are_read(tmp_path: Path, time: FakeTime) -> None:
     setup = _setup(tmp_path, time)
-    setup.hear(victron.seal(bytes(16), _KEY, readout_type=0x06, model_id=0xA300, iv=1))
-    assert "inverter RS" in setup.journal.problems["device.thing"]
+    for iv in range(3):
+        setup.hear(victron.seal(bytes(16), _KEY, readout_type=0x07, model_id=0xA300, iv=iv))
+    assert "GX device" in setup.journal.problems["device.thing"]
     assert "Multi RS" in setup.journal.problems["device.thing"]
     assert setup.readings() == []
     assert [set(about["entities"]) for about in setup.abouts()] == [{"rssi"}]
@@ -173,6 +172,7 @@ def test_the_owner_of_an_unread_device_is_told_which_are_read(tmp_path: Path, ti
 
 def test_a_wrong_key_describes_nothing(tmp_path: Path, time: FakeTime) -> None:
     setup = _setup(tmp_path, time)
-    setup.hear(victron_records.VE_BUS.sealed({"voltage": 13.5}, bytes(16)))
+    for iv in range(3):
+        setup.hear(victron_records.VE_BUS.sealed({"voltage": 13.5}, bytes(16), iv=iv))
     assert "key" in setup.journal.problems["device.thing"]
     assert [set(about["entities"]) for about in setup.abouts()] == [{"rssi"}]

@@ -3,20 +3,19 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from collector.devices.description import (
     BadRecordError,
-    BleKind,
     Decoded,
     DecodeError,
-    Kind,
     Value,
     WrongKeyError,
     WrongKindError,
 )
-from tests.collector.kinds import ble_kind
+from tests.collector.kinds import Ble, ble_kind
 from tests.emulators.victron import seal
 from tests.emulators.victron_records import TWINS
 
@@ -67,7 +66,7 @@ _WORDS = {"NO_ALARM": "OFF", "NO_REASON": "none", "UNKNOWN": None}
 Vector = dict[str, str]
 
 
-def _kind(vector: Vector) -> BleKind:
+def _kind(vector: Vector) -> Ble:
     return ble_kind(_KINDS[vector["device"]])
 
 
@@ -96,7 +95,7 @@ def _ours(device: str, name: str, value: object) -> Value:
     return -value if (device, name) == ("LynxSmartBMS", "consumed_ah") else value
 
 
-def check(decoded: Decoded, of: Kind) -> None:
+def check(decoded: Decoded, of: Ble) -> None:
     """Values the contract allows: known entities, no NaN, words from the list."""
     rows = decoded.rows or of.rows
     for name, value in decoded.values.items():
@@ -187,3 +186,19 @@ def test_the_wrong_kind_is_told_in_victrons_words() -> None:
     (raw,) = [vector["raw"] for vector in _READABLE if vector["device"] == "SolarCharger"]
     with pytest.raises(WrongKindError, match="configured as battery monitor, but it is a solar charger"):
         ble_kind("victron_battery_monitor").decode(bytes.fromhex(raw), bytes(16))
+
+
+_OWNERS = json.loads((_FILE.parent / "victron_ble_owners.json").read_text())["vectors"]
+
+
+@pytest.mark.parametrize("owner", _OWNERS, ids=lambda owner: str(owner["kind"]))
+@pytest.mark.parametrize("name", ["its own", "victron"])
+def test_what_an_owner_captured_says_what_the_app_showed(owner: dict[str, Any], name: str) -> None:
+    key, number = bytes(range(16)), int(owner["record"], 16)
+    sealed = seal(
+        bytes.fromhex(owner["plain"]), key, readout_type=number, model_id=int(owner["model_id"], 16), iv=1
+    )
+    of = ble_kind(owner["kind"] if name == "its own" else name)
+    decoded = of.decode(sealed, key)
+    check(decoded, of)
+    assert owner["expected"].items() <= decoded.values.items()
