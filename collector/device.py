@@ -13,6 +13,7 @@ from bus.about import LONGEST_WORD, About
 from collector import devices as kinds
 from collector.devices.description import (
     Decoded,
+    GattKind,
     Kind,
     Line,
     MeterPlace,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bus.clock import Clock
     from bus.health import Journal
     from bus.publisher import Publisher
+    from collector.transports.gatt import Connections
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,11 @@ MQTT = "mqtt"
 TRANSPORTS = ("ble", "serial", "tcp", "i2c", "gpio", "host", MQTT)
 
 TCP = "tcp://"
-"""How the `port` of a Modbus TCP device begins; all other ports are pyserial's."""
+"""How the `port` of a Modbus TCP device begins."""
+BLE = "ble://"
+"""How the `port` of a Modbus device behind a Bluetooth adapter begins; all other ports are pyserial's."""
+
+_SCHEMES = (("tcp", TCP), ("ble", BLE))
 
 # Modbus over Serial Line V1.02, 3.2: 9600 must be supported by all.
 _BAUDRATE = 9600
@@ -127,7 +133,9 @@ def service_name(transport: str) -> str:
 def transport(device: Device) -> str:
     """Which collector reads the device, whose kind exists."""
     (collector, *_) = kinds.wire_of(device.kind).collectors
-    return "tcp" if collector == "serial" and (device.port or "").startswith(TCP) else collector
+    if collector != "serial":
+        return collector
+    return next((name for name, scheme in _SCHEMES if (device.port or "").startswith(scheme)), collector)
 
 
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
@@ -189,6 +197,8 @@ class Surroundings:
     tell: Callable[[str], None] = log.debug
     meter_place: MeterPlace | None = None
     detail: bool = False
+    # Of the radio of this process, if it has one.
+    connections: "Connections | None" = None
 
 
 Named = tuple[str, Callable[[], Line]]
@@ -225,6 +235,10 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
 
             host, number = tcp_address(port)
             named = f"{host}:{number}", lambda: ModbusTcp(host, number)
+        case Wire.MODBUS if port.startswith(BLE):
+            named = _connected(device, around)
+        case Wire.BLE_GATT:
+            named = _connected(device, around)
         case Wire.MODBUS:
             from collector.transports.modbus_rtu import ModbusRtu
 
@@ -244,6 +258,21 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
             session = hash((*who, speed))
             named = f"route B at {port}, session {session:x}", lambda: make(port, *who, baudrate=speed)
     return named
+
+
+def _connected(device: Owned, around: Surroundings) -> Named:
+    """Return the line of a device that is asked over a Bluetooth connection."""
+    from collector.devices.bms.renogy import CHANNEL
+    from collector.transports.gatt import GattConnection, GattModbus
+
+    connections, kind = around.connections, device.kind
+    assert connections is not None  # noqa: S101 — the collector of such devices has a radio
+    if isinstance(kind, GattKind):
+        address, channels = str(device.settings.address).upper(), kind.channels
+        return f"connection to {address}", lambda: GattConnection(address, channels, connections)
+    address = (device.settings.port or "").removeprefix(BLE).upper()
+    name = f"Modbus through {address}"
+    return name, lambda: GattModbus(GattConnection(address, (CHANNEL,), connections))
 
 
 class Readings:

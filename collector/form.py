@@ -12,7 +12,7 @@ from msgspec import Struct
 from bus.commands import Code, Refused
 from bus.requests import Listing, Part, Place
 from collector.checking import FIRST_BUS, settings_of
-from collector.device import TCP, cadence
+from collector.device import BLE, TCP, cadence
 from collector.device_store import SECRETS, DeviceSettings
 from collector.devices import KINDS, find_kind, wire_of
 from collector.devices.description import I2cKind, Kind, PolledKind, Wire
@@ -59,8 +59,8 @@ MEANINGS: Mapping[str, Meaning] = {
     "pause": Meaning("seconds that a Modbus gateway rests between an answer and the next question", "s"),
     "pin": Meaning("BCM number"),
     "port": Meaning(
-        "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, or "
-        "tcp://host:502 for Modbus TCP"
+        "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, "
+        "tcp://host:502 for Modbus TCP, or ble://AA:BB:CC:DD:EE:FF for a Renogy BT-1 or BT-2"
     ),
     "profile": Meaning("name of a profile of Boondock, or the path of your own"),
     "pull": Meaning("up, down or off"),
@@ -191,7 +191,9 @@ def _at_hand(key: str, which: str) -> Schema:
     if key == "port":
         if which == "tcp":
             return {"pattern": f"^{TCP}", "examples": [f"{TCP}192.168.1.40:502"]}
-        return {"pattern": f"^(?!{TCP})", "examples": sorted(map(str, _PORTS.glob("*")))}
+        if which == "ble":
+            return {"pattern": f"^{BLE}", "examples": [f"{BLE}AA:BB:CC:DD:EE:FF"]}
+        return {"pattern": f"^(?!{TCP}|{BLE})", "examples": sorted(map(str, _PORTS.glob("*")))}
     if key == "profile" and which in Wire.MODBUS.collectors:
         from collector.devices.modbus.models import shipped  # noqa: PLC0415 — all profiles are read for it
 

@@ -199,7 +199,7 @@ class LastFrames:
 
     def action(self) -> Action:
         """Return the verb read."""
-        return action(Which, lambda asked, _place: Listing.whole(self._parts(asked.device)))
+        return action(Which, lambda asked, _place: Listing.whole(self.parts(asked.device)))
 
     def take(self, event: object) -> None:
         """Keep the newest frame of each device of ours."""
@@ -209,7 +209,8 @@ class LastFrames:
     def _addresses(self) -> set[str]:
         return {str(device.settings.address).upper() for device in self._readings}
 
-    def _parts(self, name: str) -> Parts:
+    def parts(self, name: str) -> Parts:
+        """Answer for a device of ours. Raises Refused."""
         device = ours(self._readings, name)
         frame = self._frames.get(str(device.settings.address).upper())
         if frame is None:

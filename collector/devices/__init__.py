@@ -6,13 +6,19 @@ from functools import cached_property
 
 from collector.devices.description import Kind, Wire
 
-BLE, I2C, GPIO, HOST = Wire.BLE, Wire.I2C, Wire.GPIO, Wire.HOST
+BLE, BLE_GATT, I2C, GPIO, HOST = Wire.BLE, Wire.BLE_GATT, Wire.I2C, Wire.GPIO, Wire.HOST
 MODBUS, ROUTE_B, VE_DIRECT = Wire.MODBUS, Wire.ROUTE_B, Wire.VE_DIRECT
 
 # Name of the kind, what its devices hang on (as its own row says), the file that describes it. Each of
 # Victron's records is one more.
 LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ads1115_voltage", I2C, "i2c.ads1115"),
+    ("bms_daly", BLE_GATT, "bms.daly"),
+    ("bms_jbd", BLE_GATT, "bms.jbd"),
+    ("bms_jk", BLE_GATT, "bms.jk"),
+    ("bms_litime", BLE_GATT, "bms.litime"),
+    ("bms_renogy", BLE_GATT, "bms.renogy"),
+    ("bms_topband", BLE_GATT, "bms.topband"),
     ("epever_tracer", MODBUS, "modbus.device"),
     ("gpio_input", GPIO, "gpio"),
     ("ina219", I2C, "i2c.ina219"),

@@ -3,17 +3,19 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bleak import BleakScanner
     from bleak.backends.device import BLEDevice
     from bleak.backends.scanner import AdvertisementData
 
     from collector.transports.bluez import Mode, Watch
+    from collector.transports.gatt import Connections
 
 
 class Rung(StrEnum):
@@ -108,6 +110,7 @@ class Ladder:
         self._failures = 0
         self._quiet_since: float | None = None
         self._retry_at = 0.0
+        self._stuck = False
 
     @property
     def rung(self) -> int:
@@ -134,10 +137,17 @@ class Ladder:
         self._rung = 0
         self._quiet_since = now
 
+    def stuck(self) -> None:
+        """Note that the adapter must be switched off and on, whatever it hears."""
+        self._stuck = True
+
     def step(self, now: float) -> Step:
         """Say what to do now; START and POWER_CYCLE must be answered with started() or failed()."""
         if self._quiet_since is None:
             self._quiet_since = now
+        if self._stuck:
+            self._stuck, self._rung = False, _POWER_CYCLE_RUNG - 1
+            return self._climb(now)
         if now >= self._quiet_since + self._silence:
             return self._climb(now)
         if not self._running and now >= self._retry_at:
@@ -184,6 +194,29 @@ class Radio:
         self._stopping = threading.Event()
         self._cancel: Callable[[], object] | None = None
         self._told_heard = float("-inf")
+        # Made by whoever has devices that are connected.
+        self._connections: Connections | None = None
+        self._watch: Watch | None = None
+
+    @property
+    def connections(self) -> "Connections":
+        """The connections on this radio; ask for them before the start."""
+        from collector.transports.gatt import Connections  # noqa: PLC0415 — only for those who connect
+
+        if self._connections is None:
+            self._connections = Connections(
+                self._adapter, passive=self._mode == "passive", spoke=self._spoke, stuck=self._stuck
+            )
+        return self._connections
+
+    def _spoke(self) -> None:
+        # A radio on which a device answers works, also where nobody advertises.
+        self._ladder.heard(self._monotonic())
+
+    def _stuck(self) -> None:
+        self._ladder.stuck()
+        if self._watch is not None:
+            self._watch.give_up(f"no connection comes about, though devices are heard on {self._adapter}")
 
     def start(self) -> None:
         """Begin to scan and return at once; success and failure arrive as RadioState."""
@@ -244,7 +277,10 @@ class Radio:
                         self._cancel = None
         except troubles() as trouble:
             delay = self._ladder.failed(self._monotonic())
-            self._emit(RadioState(Rung.FAILED, advice(trouble, self._adapter), retry_in=delay))
+            why = advice(trouble, self._adapter)
+            if self._connections is not None:
+                self._connections.failed(why)
+            self._emit(RadioState(Rung.FAILED, why, retry_in=delay))
         except asyncio.CancelledError:
             # Only stop() cancels, and it has told _climb already.
             return
@@ -273,8 +309,9 @@ class Radio:
                 await watch.check_power()
             self._ladder.started(self._monotonic())
             self._emit(RadioState(Rung.SCANNING, f"{self._mode} scan on {self._adapter}"))
-            while delay := self._ladder.wait(self._monotonic()):
-                await watch.quiet(delay)
+            async with self._connecting(scanner, watch):
+                while delay := self._ladder.wait(self._monotonic()):
+                    await watch.quiet(delay)
         except bluez.troubles():
             # What the watch saw is the cause of whatever else went wrong.
             watch.check()
@@ -284,6 +321,38 @@ class Radio:
             with suppress(*bluez.troubles()):
                 async with asyncio.timeout(min(_STOP_PATIENCE, self._patience)):
                     await scanner.stop()
+
+    @asynccontextmanager
+    async def _connecting(self, scanner: "BleakScanner", watch: "Watch") -> AsyncIterator[None]:
+        """Let devices be connected beside the scan."""
+        if self._connections is None:
+            yield
+            return
+        self._watch = watch
+        try:
+            async with self._connections.open(lambda stop: self._still(scanner, watch, stop=stop)):
+                yield
+        finally:
+            self._watch = None
+
+    @asynccontextmanager
+    async def _still(self, scanner: "BleakScanner", watch: "Watch", *, stop: bool) -> AsyncIterator[None]:
+        """Bear that the scan pauses for a connection, or stop it."""
+        from collector.transports import bluez  # noqa: PLC0415 — D-Bus only where it is used
+
+        with watch.connecting():
+            if not stop:
+                yield
+                return
+            await scanner.stop()
+            try:
+                yield
+            finally:
+                try:
+                    await scanner.start()
+                    self._ladder.started(self._monotonic())
+                except bluez.troubles() as trouble:
+                    watch.give_up(bluez.advice(trouble, self._adapter))
 
     def _make_cancellable(self) -> None:
         loop = asyncio.get_running_loop()
