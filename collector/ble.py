@@ -18,10 +18,9 @@ class BleSource:
         self._listening = listening
         self._polling = polling
 
-    @property
-    def silence(self) -> str:
-        """What the owner of a silent device should look after; of one that is asked the failed polls tell."""
-        return self._listening.silence
+    def silence(self, device: Owned) -> str:
+        """Say what the owner of a silent device should look after."""
+        return self._of(device).silence(device)
 
     def _of(self, device: Owned | None) -> ListeningSource | PollingSource:
         asked = device is not None and isinstance(device.kind, PolledKind)

@@ -346,7 +346,7 @@ class Readings:
         if self.journal.problem(f"device.{device.id}", text, self.clock.wall()):
             log.error("%s: %s", device.id, text)
 
-    def tick(self, now: float, *, silence: str) -> None:
+    def tick(self, now: float, *, silence: Callable[[Owned], str]) -> None:
         """Publish what is due, find who fell silent; `silence` says what its owner can do."""
         for device in self._devices.values():
             self.report(device, now)
@@ -364,13 +364,13 @@ class Readings:
         self.publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset, dated=dated)
         self.publisher.availability(device.id, online=True)
 
-    def _check_silence(self, device: Owned, now: float, silence: str) -> None:
+    def _check_silence(self, device: Owned, now: float, silence: Callable[[Owned], str]) -> None:
         silent = device.reporter.silent(now)
         if silent is None:
             return
         log.warning("%s has been silent for %g s: offline", device.id, device.reporter.cadence.timeout)
         if f"device.{device.id}" not in self.journal.problems:
-            self.complain(device, silence)
+            self.complain(device, silence(device))
         self._offline(device, silent)
 
     def gone(self, device: Owned, why: str) -> None:

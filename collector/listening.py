@@ -103,9 +103,8 @@ class ListeningSource:
         self._by_address: dict[str, Owned] = {}
         self._trust: dict[str, Trust] = {}
 
-    @property
-    def silence(self) -> str:
-        """What the owner of a silent device should look after."""
+    def silence(self, _device: Owned) -> str:
+        """Say what the owner of a silent device should look after."""
         return self._silence
 
     def add(self, device: Owned) -> None:

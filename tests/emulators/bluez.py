@@ -89,6 +89,7 @@ class FakeBluez:
     def place(self, address: str, peripheral: Peripheral) -> None:
         """Put a device there that advertises, takes a connection, and speaks by itself."""
         self._gatt.peripherals[address] = peripheral
+        self._objects.connectable.add(address)
 
     def is_connected(self, address: str) -> bool:
         return self._gatt.connected(address)
@@ -103,6 +104,10 @@ class FakeBluez:
     def drop(self, address: str) -> None:
         """The connection to a device is lost."""
         self._on_loop(self._do(lambda: self._gatt.drop(address)))
+
+    def drop_soon(self, address: str) -> None:
+        """The connection is lost right after what is told now; for a peripheral's own use."""
+        self._loop.call_later(_BEAT / 10, self._gatt.drop, address)
 
     def notify(self, address: str, told: Told) -> None:
         """A device says this now."""

@@ -53,6 +53,8 @@ class Objects:
         self.filters: dict[str, Properties] = {}
         self.monitors: dict[tuple[str, str], Monitor] = {}
         self.powered_history: list[bool] = []
+        # Addresses of the devices that take connections.
+        self.connectable: set[str] = set()
 
     @property
     def scanning(self) -> bool:
@@ -172,6 +174,14 @@ class Objects:
         if interfaces is not None and interfaces[ADAPTER]["Discovering"] != now:
             interfaces[ADAPTER]["Discovering"] = now
             self.tell(self.adapter_path, ADAPTER, {"Discovering": now})
+            if not now.value:
+                self._forget_signals()
+
+    def _forget_signals(self) -> None:
+        """Withdraw signal strengths: BlueZ keeps none when the discovery ends. A bus has no room for many."""
+        for path in map(self._device_path, self.connectable):
+            if self.tree.get(path, {}).get(DEVICE, {}).pop("RSSI", None) is not None:
+                self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, {}, ["RSSI"]])
 
     def tell(self, path: str, interface: str, changed: Properties) -> None:
         self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, changed, []])

@@ -7,7 +7,7 @@ its published captures have.
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.emulators.bluez_gatt import Told
@@ -50,14 +50,20 @@ class Twin:
     needs_quiet: bool = False
     asleep: bool = False
     chunk: int = 20
-    # Does not answer this many questions.
+    # Does not answer this many questions, or only with its first notification and `cut` is called.
     mute: int = 0
+    cut: Callable[[], None] | None = None
 
     def written(self, uuid: int, data: bytes) -> Told:
         if self.mute:
             self.mute -= 1
             return []
-        return self.pieces(self.answer(uuid, data))
+        told = self.pieces(self.answer(uuid, data))
+        if self.cut is not None:
+            cut, self.cut = self.cut, None
+            cut()
+            return told[:1]
+        return told
 
     def speaks(self) -> Told:
         return self.pieces(self.word())
@@ -344,13 +350,13 @@ class Topband(Twin):
         return b"\xaf6F\0" + bytes([self.head]) + frame + b"\x11\0\0\0"
 
 
-def every() -> Iterator[tuple[str, Twin]]:
+def every() -> list[tuple[str, Twin]]:
     """One of each kind."""
-    yield from (
+    return [
         ("bms_daly", Daly()),
         ("bms_jbd", Jbd()),
         ("bms_jk", Jk()),
         ("bms_litime", LiTime()),
         ("bms_renogy", Renogy()),
         ("bms_topband", Topband()),
-    )
+    ]

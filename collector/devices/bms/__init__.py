@@ -26,7 +26,6 @@ from collector.devices.description import (
 )
 from collector.devices.rows import as_optional, common, flag, measured, on_off, problem, text
 from collector.devices.victron.fields import power, require_within
-from config.model import Device
 
 # What a BMS protects against, or warns of: the ends of the entities, and names.
 REASONS: Mapping[str, str] = {
@@ -206,22 +205,31 @@ def _rows(words: tuple[str, ...], cells: tuple[int, ...], temperatures: int) -> 
     }
 
 
+@dataclass(slots=True)
 class Bms:
-    """One BMS. It says how many cells and sensors it has once it has answered."""
+    """One BMS. It says how many cells and sensors it has once it has answered.
 
-    def __init__(self, dialect: Callable[[], Dialect], words: tuple[str, ...]) -> None:
-        self._dialect = dialect
-        self._words = words
-        self._asked: tuple[int, Dialect] | None = None
-        self.rows: Rows = _rows(words, (1,), 1)
+    `dialect` makes the way to ask it from its Modbus `unit`, which most have no use for.
+    """
+
+    dialect: Callable[[int], Dialect]
+    unit: int
+    words: tuple[str, ...]
+    # The number of the connection it was asked on.
+    _asked: tuple[int, Dialect] | None = field(default=None, compare=False)
+
+    @property
+    def rows(self) -> Rows:
+        """What any of its family reports."""
+        return _rows(self.words, (1,), 1)
 
     def poll(self, line: GattLine, now: float) -> Decoded:
         """Ask it. Raises DecodeError or LineError."""
         del now
         number = line.connected()
         if self._asked is None or self._asked[0] != number:
-            self._asked = number, self._dialect()
-        return decoded(self._asked[1].read(line), self._words)
+            self._asked = number, self.dialect(self.unit)
+        return decoded(self._asked[1].read(line), self.words)
 
 
 def decoded(pack: Pack, words: tuple[str, ...]) -> Decoded:
@@ -273,13 +281,13 @@ def bms_kind(
     channels: tuple[Channel, ...],
     source: str,
     words: Iterable[str],
-    dialect: Callable[[Device], Dialect],
-    takes: tuple[str, ...] = (),
-    defaults: Mapping[str, float | str] | None = None,
+    dialect: Callable[[int], Dialect],
+    unit: int | None = None,
     tested: tuple[Tested, ...] = (Tested.CAPTURE, Tested.TWIN),
 ) -> GattKind:
-    """Declare a family; `words` are what its BMS protect against."""
+    """Declare a family; `words` are what its BMS protect against, `unit` is the first of several."""
     its = tuple(word for word in REASONS if word in set(words))
+    first = unit or 0
     return GattKind(
         name=name,
         title=title,
@@ -287,11 +295,11 @@ def bms_kind(
         rows=_rows(its, (1,), 1),
         source=source,
         needs=("address",),
-        takes=takes,
+        takes=() if unit is None else ("unit",),
         tested=tested,
         discovers=True,
-        defaults=defaults or {},
+        defaults={} if unit is None else {"unit": unit},
         every=10.0,
-        make=lambda settings: Bms(lambda: dialect(settings), its),
+        make=lambda settings: Bms(dialect, first if settings.unit is None else settings.unit, its),
         channels=channels,
     )

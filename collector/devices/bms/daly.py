@@ -100,7 +100,8 @@ def _version(line: GattLine) -> tuple[str | None, str | None]:
     """Ask for the versions of software and hardware, which not every BMS tells."""
     with suppress(DecodeError):
         data = read_data(line, _UNIT, _READ, _VERSION, _VERSION_COUNT, 2 * _VERSION_COUNT)
-        return ascii_text(data[:16]), ascii_text(data[16:32])
+        # That of the hardware has two places.
+        return ascii_text(data[:16]), ascii_text(data[16:32]) or ascii_text(data[32:])
     return None, None
 
 
@@ -111,5 +112,5 @@ KIND = bms_kind(
     channels=(_CHANNEL,),
     source="protocol-register-map.md and captures of github.com/syssi/esphome-daly-bms; aiobmsble",
     words=[*(word for words in _LEVELS.values() for word in words if word not in _RARE), *_WORDS.values()],
-    dialect=lambda _: _Daly(),
+    dialect=lambda _unit: _Daly(),
 )

@@ -114,5 +114,5 @@ KIND = bms_kind(
     source="JBD_REGISTER_MAP.md of github.com/FurTrader/OverkillSolarBMS; captures of "
     "github.com/syssi/esphome-jbd-bms",
     words=_WORDS.values(),
-    dialect=lambda _: _Jbd(),
+    dialect=lambda _unit: _Jbd(),
 )

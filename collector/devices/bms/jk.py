@@ -133,5 +133,5 @@ KIND = bms_kind(
     channels=(_CHANNEL,),
     source="protocol-design-ble.md and captures of github.com/syssi/esphome-jk-bms; aiobmsble",
     words=[word for bit, word in _WORDS.items() if not _FULL >> bit & 1],
-    dialect=lambda _: _Jk(),
+    dialect=lambda _unit: _Jk(),
 )

@@ -69,5 +69,5 @@ KIND = bms_kind(
     channels=(_CHANNEL,),
     source="captures and tests of aiobmsble; public descriptions of the protocol",
     words=_WORDS.values(),
-    dialect=lambda _: _LiTime(),
+    dialect=lambda _unit: _LiTime(),
 )

@@ -103,7 +103,6 @@ KIND = bms_kind(
     channels=(CHANNEL,),
     source="registers of github.com/charlieh0tel/renogy-rs (Renogy Modbus 1.7); captures of aiobmsble",
     words=_WORDS.values(),
-    takes=("unit",),
-    defaults={"unit": _UNIT},
-    dialect=lambda settings: _Renogy(_UNIT if settings.unit is None else settings.unit),
+    unit=_UNIT,
+    dialect=_Renogy,
 )

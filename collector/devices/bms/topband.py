@@ -52,5 +52,5 @@ KIND = bms_kind(
     channels=(_CHANNEL,),
     source="captures and tests of aiobmsble",
     words=(),
-    dialect=lambda _: _Topband(),
+    dialect=lambda _unit: _Topband(),
 )
