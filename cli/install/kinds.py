@@ -115,8 +115,9 @@ _PORT = Question("port", "Which port", None, str)
 _UNIT = Question("unit", "Modbus unit", "1", whole(1, 247))
 _BUS = Question("address", "Address on the bus, such as 0x40", None, whole(0x03, 0x77))
 _PIN = Question("pin", "BCM number of the pin", None, whole(0, 27))
+_ADDRESS = (Question("address", "Bluetooth address", None, mac),)
 _VICTRON = (
-    Question("address", "Bluetooth address", None, mac),
+    *_ADDRESS,
     Question("key", "Encryption key", None, key, secret=True),
 )
 _TCP = Question("port", "Address, such as tcp://192.168.1.40", None, str, wire=TCP)
@@ -216,6 +217,17 @@ KINDS: tuple[Kind, ...] = (
             Question("levels", "Percent and BCM pin of each switch (25=5, 50=6)", None, levels),
             Question("capacity", "Litres when full", "100", number),
         ),
+    ),
+    *(
+        Kind(f"bms_{maker}", f"a lithium battery with a BMS of {brands}", BLE, "battery", _ADDRESS)
+        for maker, brands in (
+            ("jbd", "JBD (Overkill, Xiaoxiang, many others)"),
+            ("daly", "Daly"),
+            ("jk", "JK"),
+            ("litime", "LiTime, Redodo or Power Queen"),
+            ("renogy", "Renogy"),
+            ("topband", "Ective, Starcraft or KiloVault"),
+        )
     ),
 )
 RELAY: tuple[Question, ...] = (

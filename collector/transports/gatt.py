@@ -193,15 +193,14 @@ class Connections:
                 async with session.still(quietly):
                     await client.connect()
                 await _listen(link, client, address, channels)
+                session.links.add(link)
             except bluez.troubles() as trouble:
-                await _disconnect(client)
                 self._count_failure(session)
                 raise LineError(bluez.connect_advice(trouble, address, self.adapter)) from trouble
-            except BaseException:
-                await _disconnect(client)
-                raise
+            finally:
+                if link not in session.links:
+                    await _disconnect(client)
             self._failed, self._patience = 0, _TRIES_TO_STUCK
-            session.links.add(link)
             return link
 
     def _count_failure(self, session: _Session) -> None:
