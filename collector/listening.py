@@ -20,7 +20,7 @@ from collector.devices.rows import RSSI
 from collector.devices.victron.ble import Recognised, recognise
 from collector.read import Raw, ours, read_at
 from collector.scan import MOST, OneAtATime, Proposal, ScanProgress, Seconds, report
-from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.transports.radio import Advertisement, Connectable, Heard, RadioGone, RadioState, Rung
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class ListeningSource:
             case RadioGone():
                 self._readings.journal.problem("radio", event.message, self._readings.clock.wall())
                 self._emit(Stop(EXIT_RESTART, event.message))
-            case Heard():
+            case Heard() | Connectable():
                 self._readings.journal.count("ignored_unknown_frames")
 
     def tick(self, _now: float) -> float:
@@ -264,9 +264,13 @@ class BleScan:
 
     def take(self, event: object) -> None:
         """Note who advertises."""
-        if self._seen is None or not isinstance(event, Advertisement):
-            return
-        known = recognise(event.data, KINDS)
+        match event:
+            case Advertisement() if self._seen is not None:
+                known = recognise(event.data, KINDS)
+            case Connectable() if self._seen is not None:
+                known = Recognised(KINDS[event.kind].title, None, event.kind)
+            case _:
+                return
         sighting = self._seen.get(event.address)
         if sighting is None:
             if len(self._seen) < MOST:

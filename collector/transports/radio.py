@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
+from collector.devices.bms.advertised import recognise
+
 if TYPE_CHECKING:
     from bleak import BleakScanner
     from bleak.backends.device import BLEDevice
@@ -42,6 +44,16 @@ class Advertisement:
 
 
 @dataclass(frozen=True, slots=True)
+class Connectable:
+    """A device of a `kind` that is asked over a connection advertised; address in upper case, rssi in dBm."""
+
+    address: str
+    kind: str
+    name: str | None
+    rssi: int
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """Some other device advertised, told at most once a second; at in monotonic seconds."""
 
@@ -71,7 +83,7 @@ class RadioGone:
     message: str
 
 
-Event = Advertisement | Heard | RadioState | RadioGone
+Event = Advertisement | Connectable | Heard | RadioState | RadioGone
 
 
 _VICTRON = 0x02E1
@@ -372,6 +384,14 @@ class Radio:
         if data is not None:
             address = device.address.upper()
             self._emit(Advertisement(address, data, advertisement.local_name, advertisement.rssi, now))
+        elif advertisement.service_uuids and (kind := _kind_of(advertisement)) is not None:
+            self._emit(
+                Connectable(device.address.upper(), kind, advertisement.local_name, advertisement.rssi)
+            )
         elif now - self._told_heard >= _HEARD_EVERY:
             self._told_heard = now
             self._emit(Heard(now))
+
+
+def _kind_of(advertisement: "AdvertisementData") -> str | None:
+    return recognise(advertisement.local_name, advertisement.service_uuids, advertisement.manufacturer_data)

@@ -25,6 +25,7 @@ class Peripheral(Protocol):
     """
 
     name: str
+    company: int | None
     services: Mapping[int, Sequence[tuple[int, tuple[str, ...]]]]
     refuses: str | None
     needs_quiet: bool
@@ -63,7 +64,9 @@ class Gatt:
         heard = False
         for address, one in self.peripherals.items():
             if not one.asleep and not self.connected(address):
-                heard |= self._objects.advertise(address, {}, -60, one.name)
+                data = {} if one.company is None else {one.company: b"\x01"}
+                services = [whole(uuid) for uuid in one.services]
+                heard |= self._objects.advertise(address, data, -60, one.name, services)
         return heard
 
     def speak(self) -> None:

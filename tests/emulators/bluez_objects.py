@@ -2,7 +2,7 @@
 
 # BlueZ doc/org.bluez.Adapter.rst, org.bluez.Device.rst, org.bluez.AdvertisementMonitorManager.rst.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbus_fast import Variant
@@ -92,13 +92,21 @@ class Objects:
         self.monitors = {key: monitor for key, monitor in self.monitors.items() if monitor.owner != owner}
         self._tell_discovering()
 
-    def advertise(self, address: str, manufacturer: Mapping[int, bytes], rssi: int, name: str | None) -> bool:
+    def advertise(
+        self,
+        address: str,
+        manufacturer: Mapping[int, bytes],
+        rssi: int,
+        name: str | None,
+        services: Sequence[str] = (),
+    ) -> bool:
         """An advertisement reaches the antenna; False if no scan or pattern lets it through."""
         if not self.powered or not self._lets_through(manufacturer):
             return False
         path = self._device_path(address)
         if path not in self.tree:
-            self.tree[path] = {DEVICE: self._new_device(address, manufacturer, rssi, name)}
+            device = self._new_device(address, manufacturer, rssi, name)
+            self.tree[path] = {DEVICE: device | {"UUIDs": Variant("as", list(services))}}
             self.signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(path))
             return True
         known = self.tree[path][DEVICE]

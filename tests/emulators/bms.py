@@ -45,6 +45,7 @@ class Twin:
 
     says: Cells = field(default_factory=Cells)
     name: str = "BMS"
+    company: int | None = None
     services: Mapping[int, Sequence[tuple[int, tuple[str, ...]]]] = field(default_factory=dict)
     refuses: str | None = None
     needs_quiet: bool = False
@@ -208,7 +209,8 @@ def _sum(frame: bytes) -> bytes:
 class Jk(Twin):
     """JK02; below version 11 for 24 cells. It streams once it was asked for its info and its cells."""
 
-    name: str = "JK-B2A8S20P"
+    name: str = "House"
+    company: int | None = 0x0B65
     services: Mapping[int, Sequence[tuple[int, tuple[str, ...]]]] = field(
         default_factory=lambda: {
             0xFFE0: ((0xFFE1, ("write-without-response", "write")), (0xFFE1, ("notify",)))
@@ -284,6 +286,7 @@ class LiTime(Twin):
     """It answers nothing but the question for its state; all other commands would do something."""
 
     name: str = "L-12100BNNA70-A02214"
+    company: int | None = 0x585A
     services: Mapping[int, Sequence[tuple[int, tuple[str, ...]]]] = field(
         default_factory=lambda: {
             0xFFE0: ((0xFFE1, ("notify",)), (0xFFE2, ("write-without-response", "write")))
@@ -326,6 +329,7 @@ class Topband(Twin):
     """It says the same some times a second, between rubbish."""
 
     name: str = "12VLiFePO4"
+    company: int | None = 0
     services: Mapping[int, Sequence[tuple[int, tuple[str, ...]]]] = field(
         default_factory=lambda: {0xFFE0: ((0xFFE4, ("notify",)),)}
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.client import Client
 from tests.deploy.started import eventually
-from tests.emulators import victron
+from tests.emulators import bms, victron
 from tests.emulators.bms import Cells, Daly, Jbd
 from tests.journeys.house import COMPANY, House
 
@@ -86,3 +86,18 @@ def test_a_battery_is_added_read_and_removed_over_mqtt(house: House) -> None:
     assert house.bluez.is_connected(OTHER)
     ask(house, "device_remove", device="other")
     assert eventually(lambda: not house.bluez.is_connected(OTHER))
+
+
+def test_a_scan_proposes_each_family(house: House) -> None:
+    for number, (_, twin) in enumerate(bms.every()):
+        house.bluez.place(f"A4:C1:38:00:01:0{number}", twin)
+    house.start("collector_ble")
+    house.client.publish("camper/request/collector_ble/device_scan", json.dumps({"seconds": 2}))
+    answer = house.client.wait(
+        lambda m: m.topic == "camper/response/collector_ble/device_scan" and b'"status":"ok"' in m.payload
+    )
+    found = {one["address"]: one for one in json.loads(answer.payload)["data"]["found"]}
+    for number, (kind, twin) in enumerate(bms.every()):
+        address = f"A4:C1:38:00:01:0{number}"
+        assert found[address]["name"] == twin.name
+        assert found[address]["proposals"] == [{"kind": kind, "settings": {"address": address}}]
