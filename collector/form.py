@@ -78,7 +78,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "steps": Meaning("by entity, how much a value must change for a new reading"),
     "supply": Meaning("volts at the pull-up", "V"),
     "timeout": Meaning("after so many seconds of silence it is offline and its values are unknown", "s"),
-    "unit": Meaning("Modbus unit id, 1 to 247; over tcp:// also 0 and 255"),
+    "unit": Meaning("Modbus unit id, 1 to 247; over tcp:// also 0 and 255, over ble:// 255"),
 }
 """Every setting of `[device.<id>]`."""
 
@@ -91,7 +91,7 @@ OF_SCANS: Mapping[str, Meaning] = {
 """Every parameter of device_scan."""
 
 # What finds devices of a kind is a scan of all that hangs on its wire.
-_SCANNED = (Wire.BLE, Wire.MODBUS, Wire.I2C)
+_SCANNED = (Wire.BLE, Wire.BLE_GATT, Wire.MODBUS, Wire.I2C)
 _PORTS = Path("/dev/serial/by-id")
 
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 _RADIO_S, _HEARD_S, _CONNECT_S, _TURN_S, _END_S = 15.0, 10.0, 20.0, 120.0, 2.0
 _LOOK_S = 1.0
 # What a device says while nobody asks is not kept for ever.
-_MOST_BYTES = 4096
+_MOST_BYTES = 1024
 # So many questions without an answer end a connection.
 _MOST_SILENT = 3
 # If so many tries in a row fail though the devices are heard, and no connection works, the adapter is stuck.

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bus.commands import Switch
+from collector.checking import conflicts, mistakes
+from collector.direct import open_device
 from collector.transports import gatt
 from collector.transports.radio import Rung
-from config.model import Device
+from config.model import Device, Settings
 from tests.collector.air import SOON, Air
 from tests.emulators import bms
 from tests.emulators.bluez import FakeBluez
@@ -329,12 +331,42 @@ def test_a_flood_that_nobody_asked_for_is_bounded(make: Make) -> None:
         air.bluez.notify(ADDRESS, [(0xFF01, b"\xdd" * 240)])
     air.polled("battery")
     (link,) = air.radio.connections.run(_links, 5.0)
-    assert len(link.stream) <= 4096
+    assert len(link.stream) <= 1024
     assert not air.problem("battery")
 
 
 async def _links(session: gatt._Session) -> set[gatt._Link]:
     return session.links
+
+
+def test_a_command_reads_it_without_a_house(make: Make) -> None:
+    air = make({}, {ADDRESS: Jbd()})
+    air.stop()
+    with open_device(Settings(), "pack", battery(), where="boondock.toml") as direct:
+        got = direct.read()
+    assert got.found is not None, got.why
+    assert got.found.values["battery_soc"] == 76
+    assert not air.bluez.is_connected(ADDRESS)
+
+
+def test_a_silent_battery_is_not_told_of_instant_readout(make: Make) -> None:
+    shunt = Device(kind="victron_battery_monitor", address=OTHER, key="00" * 16)
+    air = make({"battery": battery(), "shunt": shunt}, {ADDRESS: Jbd(asleep=True)})
+    air.until(lambda: bool(air.states))
+    air.bluez.hang("GetAll")
+    air.pass_(61.0)
+    assert "Instant Readout" in air.problem("shunt")
+    assert "Instant Readout" not in air.problem("battery")
+    assert air.problem("battery")
+    air.bluez.heal()
+
+
+def test_a_renogy_adapter_has_unit_255(make: Make) -> None:
+    tracer = Tracer.simulated()
+    device = Device(kind="epever_tracer", port=f"ble://{ADDRESS}", unit=255, heartbeat=1.0, min_interval=0.0)
+    assert not list(mistakes("solar", device))
+    air = make({"solar": device}, {ADDRESS: ModbusTwin(units={255: tracer})})
+    air.polled("solar")
 
 
 def test_modbus_goes_through_a_bluetooth_adapter(make: Make) -> None:
@@ -349,3 +381,37 @@ def test_modbus_goes_through_a_bluetooth_adapter(make: Make) -> None:
     assert solar is not None
     air.polling.switch(solar, "load", Switch.OFF, None)
     air.until(lambda: tracer.coils[LOAD_COIL] == 0)
+
+
+@pytest.mark.parametrize(
+    ("port", "wrong"),
+    [
+        ("ble://A4:C1:38:00:00:01", None),
+        ("ble://a4:c1:38:00:00:01", None),
+        ("ble://", "has no Bluetooth address"),
+        ("ble://A4C138000001", "has no Bluetooth address"),
+        ("ble://A4:C1:38:00:00:01/1", "has no Bluetooth address"),
+    ],
+)
+def test_the_port_of_an_adapter_is_its_address(port: str, wrong: str | None) -> None:
+    found = [text for _, text, _ in mistakes("x", Device(kind="epever_tracer", port=port))]
+    assert [wrong in text if wrong else text for text in found] == ([True] if wrong else [])
+
+
+def test_other_ports_are_no_adapters() -> None:
+    (found,) = mistakes("x", Device(kind="vedirect", port="ble://A4:C1:38:00:00:01"))
+    assert found[1] == "ble:// is none"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "free"),
+    [
+        (battery(), battery("bms_daly"), False),
+        (battery(), battery(), False),
+        (battery(), battery(address=OTHER), True),
+        (battery("bms_renogy", unit=48), battery("bms_renogy", unit=49), True),
+        (battery("bms_renogy"), battery("bms_renogy"), False),
+    ],
+)
+def test_a_battery_has_one_connection(one: Device, other: Device, *, free: bool) -> None:
+    assert bool(list(conflicts("new", one, {"there": other}))) is not free
