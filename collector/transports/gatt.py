@@ -90,7 +90,6 @@ class _Session:
     loop: asyncio.AbstractEventLoop
     still: Callable[[bool], AbstractAsyncContextManager[None]]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    works: set[asyncio.Task[Any]] = field(default_factory=set)
     links: set[_Link] = field(default_factory=set)
 
 
@@ -123,9 +122,11 @@ class Connections:
             yield
         finally:
             self._become(None, "the radio begins anew")
-            # Those that were just handed over become tasks.
+            for link in session.links:
+                link.end()
+            # What is being done, and was just handed over, becomes tasks, which end with the loop.
+            await asyncio.gather(*(_disconnect(link.client) for link in session.links))
             await asyncio.sleep(0)
-            await _end_all(session)
 
     def failed(self, why: str) -> None:
         """Note why the radio does not work."""
@@ -141,22 +142,16 @@ class Connections:
     def run(self, work: Callable[[_Session], Coroutine[Any, Any, T]], seconds: float) -> T:
         """Have work done on the radio's loop. Raises LineError and what `work` raises."""
 
-        async def tracked(session: _Session) -> T:
-            task = asyncio.current_task()
-            assert task is not None  # noqa: S101 — a coroutine always runs in a task
-            session.works.add(task)
-            try:
-                with _translated(self.adapter):
-                    return await work(session)
-            finally:
-                session.works.discard(task)
+        async def translated(session: _Session) -> T:
+            with _translated(self.adapter):
+                return await work(session)
 
         with self._changed:
             self._changed.wait_for(lambda: self._session or self._trouble, _RADIO_S)
             session = self._session
             if session is None:
                 raise LineError(self._trouble or "the radio does not start: see its own problem")
-            future = asyncio.run_coroutine_threadsafe(tracked(session), session.loop)
+            future = asyncio.run_coroutine_threadsafe(translated(session), session.loop)
         try:
             return future.result(seconds)
         except concurrent.futures.CancelledError as error:
@@ -268,16 +263,6 @@ async def _disconnect(client: BleakClient | None) -> None:
     with suppress(*bluez.troubles()):
         async with asyncio.timeout(_END_S):
             await client.disconnect()
-
-
-async def _end_all(session: _Session) -> None:
-    for task in (works := list(session.works)):
-        task.cancel()
-    for link in session.links:
-        link.end()
-    if works:
-        await asyncio.wait(works, timeout=_END_S)
-    await asyncio.gather(*(_disconnect(link.client) for link in session.links))
 
 
 @contextmanager

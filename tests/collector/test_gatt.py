@@ -101,6 +101,17 @@ def test_a_connection_that_is_lost_in_mid_frame_comes_back(make: Make) -> None:
     assert not air.problem("battery")
 
 
+def test_the_end_of_a_connection_is_known_before_the_answer_is_late(make: Make) -> None:
+    twin = bms.Topband()
+    air = make({"battery": battery("bms_topband", every=0.2)}, {ADDRESS: twin})
+    air.polled("battery")
+    twin.mute = 1_000_000
+    air.bluez.drop_soon(ADDRESS)
+    began = time.monotonic()
+    air.until(lambda: air.journal.counters["failed_polls.battery"] > 0)
+    assert time.monotonic() - began < 5.0, "a question may wait for ten"
+
+
 @dataclass(frozen=True)
 class Fault:
     """How it begins and ends, and what the battery's owner is told."""
@@ -283,6 +294,7 @@ def test_a_connection_that_a_killed_collector_left_behind_is_used(make: Make) ->
     first = make({"battery": battery()}, {ADDRESS: Jbd()})
     first.polled("battery")
     # Nobody hears it any more, and nobody disconnects it.
+    first.bluez.forget_signal(ADDRESS)
     second = make({"battery": battery()}, {})
     second.polled("battery")
     assert second.bluez.connects == 1
@@ -322,16 +334,24 @@ def test_connections_that_come_and_go_leak_nothing(make: Make) -> None:
         air.polled("battery")
         before.append(len(open_files()))
     assert before[-1] <= before[4] + 2
+    for _ in range(6):
+        air.bluez.power(on=False)
+        air.until(lambda: air.states[-1].rung == Rung.FAILED)
+        air.bluez.power(on=True)
+        air.polled("battery")
+    assert len(open_files()) <= before[4] + 2
 
 
 def test_a_flood_that_nobody_asked_for_is_bounded(make: Make) -> None:
     air = make({"battery": battery()}, {ADDRESS: Jbd()})
     air.polled("battery")
+    (link,) = air.radio.connections.run(_links, 5.0)
     for _ in range(100):
         air.bluez.notify(ADDRESS, [(0xFF01, b"\xdd" * 240)])
-    air.polled("battery")
-    (link,) = air.radio.connections.run(_links, 5.0)
+    air.bluez.notify(ADDRESS, [(0xFF01, b"end")])
+    air.until(lambda: link.stream.endswith(b"end"))
     assert len(link.stream) <= 1024
+    air.polled("battery")
     assert not air.problem("battery")
 
 

@@ -67,7 +67,7 @@ class Twin:
         return told
 
     def speaks(self) -> Told:
-        return self.pieces(self.word())
+        return [] if self.mute else self.pieces(self.word())
 
     def pieces(self, said: bytes) -> list[tuple[int, bytes]]:
         tells = next(uuid for its in self.services.values() for uuid, flags in its if "notify" in flags)

@@ -129,6 +129,16 @@ def test_a_jk_is_read_by_the_layout_of_its_version(version: str) -> None:
     assert decoded.values["cell_voltage_16"] == 3.3
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [Cells(voltage=300.0), Cells(current=3000.0), Cells(cells=(3.3, 8.0)), Cells(degrees=(160.0,))],
+    ids=["voltage", "current", "cell", "temperature"],
+)
+def test_what_no_battery_of_a_van_has_is_not_believed(cells: Cells) -> None:
+    with pytest.raises(BadRecordError, match="implausible"):
+        read("bms_jk", Jk(cells))
+
+
 def test_a_sensor_that_is_not_there_has_no_degrees() -> None:
     values = read("bms_jk", Jk(Cells(degrees=(21.0,)))).values
     assert (values["battery_temperature_1"], values["battery_temperature_2"]) == (21.0, None)
