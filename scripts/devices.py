@@ -41,7 +41,7 @@ Devices that are asked also have `every` (seconds), `cron` (a crontab line inste
 The kinds `bms_…` are asked over a Bluetooth connection. Boondock keeps the connection while it works. Most
 batteries take one at a time: while Boondock reads one, the app on your phone does not find it. To use the
 app, stop the collector (`sudo systemctl stop boondock-collector@ble`) or remove the device for that time.
-While nothing reads a battery, its address is in the list of `bluetoothctl scan on`. The entities of each cell
+While nothing is connected to a battery, `boondock scan ble` finds it. The entities of each cell
 (`cell_voltage_1` and so on) and of each sensor are there once the battery has answered. If a SmartShunt or a
 BMV measures the same battery, give the battery `role = "none"`: otherwise it counts twice in the energy flow.
 Boondock never writes to a BMS, for a MOSFET that is switched off can leave you without power.

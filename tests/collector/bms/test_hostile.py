@@ -56,29 +56,31 @@ def test_frames_that_are_cut_flipped_or_doubled(kind: str, draw: st.DataObject) 
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-@given(place=st.integers(0, 10_000), bit=st.integers(0, 7))
-@settings(max_examples=MOST, deadline=None)
-def test_one_bit_that_flips_is_never_a_value(kind: str, place: int, bit: int) -> None:
+def test_one_bit_that_flips_is_never_a_value(kind: str) -> None:
     """The checks find it, or the question is asked again."""
     found = KINDS[kind]
     assert isinstance(found, GattKind)
-    seen = 0
+    settings = Device(kind=kind, address="AA:BB:CC:DD:EE:01")
+    place, seen = -1, 0
 
     def spoil(piece: bytes) -> bytes:
         nonlocal seen
-        at, seen = place % 1400 - seen, seen + len(piece)
+        at, seen = place - seen, seen + len(piece)
         if not 0 <= at < len(piece):
             return piece
-        return piece[:at] + bytes([piece[at] ^ 1 << bit]) + piece[at + 1 :]
+        return piece[:at] + bytes([piece[at] ^ 1 << place % 8]) + piece[at + 1 :]
 
-    poller = found.make(Device(kind=kind, address="AA:BB:CC:DD:EE:01"))
-    right = poller.poll(Spoken(dict(bms.every())[kind]), 0.0)
-    again = found.make(Device(kind=kind, address="AA:BB:CC:DD:EE:01"))
-    try:
-        said = again.poll(Spoken(dict(bms.every())[kind], spoil), 0.0)
-    except DecodeError:
-        return
-    assert said.values == right.values
+    right = found.make(settings).poll(Spoken(dict(bms.every())[kind], spoil), 0.0)
+    length, refused = seen, 0
+    for place in range(length):
+        seen = 0
+        try:
+            said = found.make(settings).poll(Spoken(dict(bms.every())[kind], spoil), 0.0)
+        except DecodeError:
+            refused += 1
+        else:
+            assert said.values == right.values, place
+    assert refused or kind == "bms_jbd", "which asks again"
 
 
 def sealed(kind: str, body: bytes) -> list[bytes]:
