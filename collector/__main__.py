@@ -15,18 +15,10 @@ from bus.process import EXIT_OK, Process, set_up_logging
 from bus.publisher import has_left, owner_of_devices
 from bus.topics import Topics, Verb
 from collector.checking import find_mistakes
-from collector.device import (
-    MQTT,
-    TRANSPORTS,
-    Owned,
-    Readings,
-    Surroundings,
-    line_of,
-    owned_devices,
-    service_name,
-)
+from collector.device import MQTT, TRANSPORTS, Owned, Readings, owned_devices, service_name
 from collector.device_store import DeviceStore, Which, open_store
 from collector.energy import Energies
+from collector.lines import Surroundings, line_of
 from collector.polling import PollingSource
 from collector.read import AskNow, ours
 from collector.registry import Registry, open_to_clients
@@ -106,10 +98,10 @@ def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceS
     name = service_name(transport)
     topics = Topics(settings.broker.base)
     # All of them, for devices may join later; what is addressed to others is passed over.
-    commands = [] if transport == "ble" else [Subscription(filter=topics.every(Verb.SET), qos=0)]
+    commands = Subscription(filter=topics.every(Verb.SET), qos=0)
     requests = request_server.subscription(topics, name)
     foreign = _foreign(settings) if transport == MQTT else []
-    process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
+    process, publisher = owner_of_devices(name, settings, clock, [commands, requests, *foreign])
     kept = Path(settings.storage.state) / f"{name}-energy.json"
     energies = Energies(kept, clock.boot, clock.monotonic())
     readings = Readings(publisher, clock=clock, journal=process.journal, energies=energies)
@@ -121,14 +113,11 @@ def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceS
 
 def _run_ble(parts: _Assembly) -> int:
     # Only here, so that no other collector carries the radio.
-    from collector.listening import BleScan, LastFrames, ListeningSource  # noqa: PLC0415 — see above
+    from collector.ble import BleSource, ReadBle  # noqa: PLC0415 — see above
+    from collector.listening import BleScan, ListeningSource  # noqa: PLC0415 — see above
     from collector.transports.radio import Ladder, Radio  # noqa: PLC0415 — see above
 
     settings, process, readings = parts.settings, parts.process, parts.readings
-    service = parts.service(ListeningSource(readings, emit=process.emit))
-    parts.open(service, BleScan(readings), LastFrames(readings))
-    if not list(readings):
-        log.info("no device is read over Bluetooth yet; listening all the same")
     radio = Radio(
         adapter=settings.ble.adapter,
         mode=settings.ble.mode,
@@ -136,11 +125,20 @@ def _run_ble(parts: _Assembly) -> int:
         ladder=Ladder(silence=settings.ble.watchdog),
         monotonic=process.clock.monotonic,
     )
+    around = Surroundings(connections=radio.connections)
+    polling = PollingSource(readings, partial(line_of, around=around), emit=process.emit)
+    source = BleSource(readings, ListeningSource(readings, emit=process.emit), polling)
+    service = parts.service(source, _switching(parts, source))
+    parts.open(service, BleScan(readings), ReadBle(readings, polling))
+    if not list(readings):
+        log.info("no device is read over Bluetooth yet; listening all the same")
     radio.start()
     try:
         return process.run(service)
     finally:
+        # First, for it ends what the workers wait for.
         radio.stop()
+        polling.stop()
 
 
 def _run_polled(parts: _Assembly) -> int:

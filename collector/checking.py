@@ -12,8 +12,16 @@ from bus.messages import RESERVED
 from bus.schedule import BadCronError, check_cron
 from collector import devices as kinds
 from collector import references
-from collector.device import baudrate
-from collector.devices.description import BleKind, I2cKind, Kind, PolledKind, Poller, SettingError, Wire
+from collector.devices.description import (
+    BleKind,
+    GattKind,
+    I2cKind,
+    Kind,
+    PolledKind,
+    Poller,
+    SettingError,
+    Wire,
+)
 from collector.devices.imported import (
     OF_NUMBERS,
     BadPathError,
@@ -24,7 +32,8 @@ from collector.devices.imported import (
     row_of,
 )
 from collector.energy import with_energies
-from config.addresses import ADDRESS_ALLOWED, NETWORK, ONE_WIRE_PATTERN, pin_name
+from collector.lines import baudrate
+from config.addresses import ADDRESS_ALLOWED, BLE, NETWORK, ONE_WIRE_PATTERN, pin_name
 from config.mistakes import Mistake
 from config.model import INTEGRAL, Device, Import, ImportEntity, Relay, Settings
 
@@ -52,6 +61,13 @@ _CALLED = {
     "bme": "kernel_sensor",
     "bmp": "kernel_sensor",
     "lm75": "kernel_sensor",
+    "overkill": "bms_jbd",
+    "xiaoxiang": "bms_jbd",
+    "liontron": "bms_jbd",
+    "jikong": "bms_jk",
+    "redodo": "bms_litime",
+    "power_queen": "bms_litime",
+    "ective": "bms_topband",
     "switch": "gpio_input",
     "gpio": "gpio_input",
     "route_b": "route_b_meter",
@@ -65,6 +81,7 @@ _CALLED = {
 # The devices of config/example.toml.
 _OF_EXAMPLE = ("EE:EE:EE:EE:EE:01", "EE:EE:EE:EE:EE:02")
 _TLS_PORT = 8883
+_ADDRESS = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _SCHEMES = ("socket://", "rfc2217://", "hwgrep://", *NETWORK)
 
 
@@ -127,8 +144,12 @@ def mistakes(name: str, device: Device) -> Iterator[Wrong]:
 
 
 def _port(kind: Kind, port: str) -> Iterator[Wrong]:
-    allowed = f"a path such as /dev/ttyUSB0, or {', '.join(_SCHEMES)}"
-    if "://" in port and not port.startswith(_SCHEMES):
+    schemes = (*_SCHEMES, BLE) if kind.wire is Wire.MODBUS else _SCHEMES
+    allowed = f"a path such as /dev/ttyUSB0, or {', '.join(schemes)}"
+    if port.startswith(BLE) and BLE in schemes:
+        if not _ADDRESS.fullmatch(port.removeprefix(BLE)):
+            yield "port", f"{port!r} has no Bluetooth address", f'"{BLE}AA:BB:CC:DD:EE:FF"'
+    elif "://" in port and not port.startswith(schemes):
         # pyserial knows more, such as one that writes whatever it hears into a file.
         yield "port", f"{port.partition('://')[0]}:// is none", allowed
     elif port != port.strip() or " " in port:
@@ -292,6 +313,8 @@ def conflicts(name: str, device: Device, others: Mapping[str, Device]) -> Iterat
             yield "levels" if device.pin is None else "pin", f"{other} has pin {pin} already", "one use a pin"
         if device.port is not None and _place(device.port) == _place(its.port):
             yield from _port_shared(device, other, its)
+        if not _may_share_connection(device, its):
+            yield "address", f"{other} has the connection to it already", "one device a battery"
         if chip is not None and chip == _chip(its) and not _beside(device, its):
             yield "address", f"{other} is the chip at {chip[1]:#04x} already", "one device a chip, or channel"
         if _radio_address(device) is not None and _radio_address(device) == _radio_address(its):
@@ -357,8 +380,8 @@ def _port_shared(device: Device, other: str, its: Device) -> Iterator[Wrong]:
     if not all(kinds.wire_of(one.kind) is Wire.MODBUS for one in (device, its)):
         yield "port", f"{other} has {device.port} for itself", "a port of its own"
         return
-    over_network = str(device.port).startswith(tuple(NETWORK))
-    if not over_network and (speed := _speed(its)) != _speed(device):
+    has_speed = not str(device.port).startswith((*NETWORK, BLE))
+    if has_speed and (speed := _speed(its)) != _speed(device):
         yield "baudrate", f"{other} is on {device.port} with {speed}", f"{speed} on that port"
     if device.logger != its.logger:
         yield "logger", f"{other} has {its.logger or 'none'} on {device.port}", "the same for both"
@@ -370,9 +393,17 @@ def _place(port: str | None) -> str | None:
     """Spell a port in one way: on the network with the number that is meant if none is said."""
     scheme = next((one for one in NETWORK if (port or "").startswith(one)), None)
     if port is None or scheme is None:
-        return port
+        return port.upper() if port is not None and port.startswith(BLE) else port
     host = port.removeprefix(scheme).rstrip("/").lower()
     return f"{scheme}{host}" if ":" in host else f"{scheme}{host}:{NETWORK[scheme]}"
+
+
+def _may_share_connection(device: Device, its: Device) -> bool:
+    """Whether nothing is against a connection for both: others, or batteries with units of their own."""
+    gatt = isinstance(kinds.KINDS.get(device.kind), GattKind)
+    if not gatt or str(device.address).upper() != str(its.address).upper():
+        return True
+    return device.kind == its.kind and device.unit != its.unit
 
 
 def _unit(device: Device) -> int | None:

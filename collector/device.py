@@ -1,13 +1,9 @@
 """The devices of a collector: settings, kind and line of each, what was learned of it, its readings."""
 
-# ruff: noqa: PLC0415 — in line_of and _pins: a process carries only the libraries of its own lines
-
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus.about import LONGEST_WORD, About
@@ -18,20 +14,17 @@ from collector.devices.description import (
     Decoded,
     Decoder,
     Kind,
-    Line,
-    MeterPlace,
     PolledKind,
     Poller,
     Row,
     Value,
     Values,
-    Wire,
 )
 from collector.devices.rows import IDENTITY, with_role, writable
 from collector.energy import Energies, with_energies, with_roles
 from collector.schedule import Cadence, Coalescer, Report, Reporter, longest_interval
-from config.addresses import NETWORK, SOLARMAN, TCP
-from config.model import INTEGRAL, Controller, Device, Settings
+from config.addresses import BLE, NETWORK
+from config.model import INTEGRAL, Device, Settings
 
 if TYPE_CHECKING:
     from bus.clock import Clock
@@ -44,8 +37,6 @@ MQTT = "mqtt"
 """The transport of [[import]] tables: what others publish."""
 TRANSPORTS = ("ble", "serial", "tcp", "i2c", "gpio", "host", MQTT)
 
-# Modbus over Serial Line V1.02, 3.2: 9600 must be supported by all.
-_BAUDRATE = 9600
 # One lost answer must not make a device offline.
 _POLLS_TO_SILENCE = 2.5
 # So many silent time-outs after a reading nobody is left who would have said that the device is offline.
@@ -130,7 +121,10 @@ def service_name(transport: str) -> str:
 def transport(device: Device) -> str:
     """Which collector reads the device, whose kind exists."""
     (collector, *_) = kinds.wire_of(device.kind).collectors
-    return "tcp" if collector == "serial" and (device.port or "").startswith(tuple(NETWORK)) else collector
+    if collector != "serial":
+        return collector
+    port = device.port or ""
+    return "tcp" if port.startswith(tuple(NETWORK)) else "ble" if port.startswith(BLE) else collector
 
 
 def owned_devices(settings: Settings, which: str, now: float) -> list[Owned]:
@@ -173,111 +167,6 @@ def cadence(settings: Settings, device: Device, kind: Kind) -> Cadence:
     if isinstance(kind, PolledKind):
         timeout = max(timeout, _POLLS_TO_SILENCE * longest_interval(device, kind.every))
     return Cadence(least, heartbeat, device.timeout if device.timeout is not None else timeout)
-
-
-def baudrate(device: Device, poller: Poller[Any] | None) -> int:
-    """Return a Modbus device's speed on a serial port: as set, else its kind's, else the standard's."""
-    return device.baudrate or int(getattr(poller, "baudrate", _BAUDRATE))
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a line may know of its process: folders of data and of what a boot forgets, how the broker is.
-
-    `controller` says how the board's pins are reached; what they turn out to be is told to `tell_pins`. Steps
-    that take long are told to `tell`; a smart meter at a known `meter_place` is not searched for. With
-    `detail` each word on the line is logged, where its library can.
-    """
-
-    state: Path = Path("/")
-    runtime: Path | None = None
-    broker_up: Callable[[], bool | None] | None = None
-    controller: Controller = field(default_factory=Controller)
-    tell_pins: Callable[[str], None] = log.debug
-    tell: Callable[[str], None] = log.debug
-    meter_place: MeterPlace | None = None
-    detail: bool = False
-
-
-Named = tuple[str, Callable[[], Line]]
-_NOWHERE = Surroundings()
-
-
-def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
-    """Return the name of the device's line, and what makes the line.
-
-    The name holds all that the line is made of: with other settings it is another line.
-    """
-    settings, port = device.settings, device.settings.port or ""
-    named: Named
-    match device.kind.wire:
-        case Wire.I2C:
-            from collector.transports.board import I2cBus
-
-            bus = 1 if settings.bus is None else settings.bus
-            named = f"i2c-{bus}", lambda: I2cBus(bus)
-        case Wire.GPIO:
-            named = (
-                f"gpio {settings.chip}" if settings.chip else "gpio",
-                partial(_pins, around, settings.chip),
-            )
-        case Wire.HOST:
-            from collector.transports.board import Host
-
-            state, runtime, up = around.state, around.runtime, around.broker_up
-            named = "host", lambda: Host(state=state, runtime=runtime, broker_up=up)
-        case Wire.MODBUS if port.startswith(SOLARMAN):
-            from collector.devices.modbus import tcp_address
-            from collector.transports.solarman import SolarmanV5
-
-            (host, number), logger = tcp_address(port), settings.logger
-            named = f"data logger {logger or ''} at {host}:{number}", lambda: SolarmanV5(host, number, logger)
-        case Wire.KERNEL:
-            from collector.transports.kernel import KernelFiles
-
-            # A conversion on 1-Wire takes most of a second, which nobody else need wait for.
-            named = f"kernel files of {device.kind.name}", KernelFiles
-        case Wire.MODBUS if port.startswith(TCP):
-            from collector.devices.modbus import tcp_address
-            from collector.transports.modbus_tcp import ModbusTcp
-
-            host, number = tcp_address(port)
-            named = f"{host}:{number}", lambda: ModbusTcp(host, number)
-        case Wire.MODBUS:
-            from collector.transports.modbus_rtu import ModbusRtu
-
-            speed = baudrate(settings, device.poller)
-            named = f"{port} at {speed} baud", lambda: ModbusRtu(port, speed)
-        case Wire.VE_DIRECT:
-            from collector.transports.vedirect import VeDirectCable
-
-            named = f"VE.Direct at {port}", lambda: VeDirectCable(port)
-        case Wire.METER:
-            from collector.devices.meters import way_of
-            from collector.transports.meter_port import MeterPort
-
-            way = way_of(settings)
-            named = f"meter at {port}, {way}", lambda: MeterPort(port, way)
-        case _:
-            from collector.transports.route_b import BAUDRATE, RouteB
-
-            who = (settings.route_b_id or "", settings.route_b_password or "")
-            make = partial(RouteB, place=around.meter_place, tell=around.tell, detail=around.detail)
-            speed = settings.baudrate or BAUDRATE
-            # Hashes of texts are salted anew by each process: this one tells nothing of the secrets.
-            session = hash((*who, speed))
-            named = f"route B at {port}, session {session:x}", lambda: make(port, *who, baudrate=speed)
-    return named
-
-
-def _pins(around: Surroundings, chip: str | None) -> Line:
-    from bus.pins import make_inputs
-    from collector.transports.board import Gpio
-    from collector.transports.counts import CountFiles
-
-    pins = make_inputs(around.controller, "boondock collector_gpio").on(chip)
-    counts = None if around.runtime is None else CountFiles(around.runtime, around.state)
-    return Gpio(pins, around.tell_pins, counts)
 
 
 # A device that says something else each time must not fill health.
@@ -387,7 +276,7 @@ class Readings:
         if self.journal.problem(f"device.{device.id}", text, self.clock.wall()):
             log.error("%s: %s", device.id, text)
 
-    def tick(self, now: float, *, silence: str) -> float:
+    def tick(self, now: float, *, silence: Callable[[Owned], str]) -> float:
         """Publish what is due, find who fell silent; return the seconds until something else is due.
 
         `silence` says what the owner of a silent device can do.
@@ -420,13 +309,13 @@ class Readings:
         self.publisher.reading(device.id, report.values, ts=ts, last_reset=report.last_reset, dated=dated)
         self.publisher.availability(device.id, online=True)
 
-    def _check_silence(self, device: Owned, now: float, silence: str) -> None:
+    def _check_silence(self, device: Owned, now: float, silence: Callable[[Owned], str]) -> None:
         silent = device.reporter.silent(now)
         if silent is None:
             return
         log.warning("%s has been silent for %g s: offline", device.id, device.reporter.cadence.timeout)
         if f"device.{device.id}" not in self.journal.problems:
-            self.complain(device, silence)
+            self.complain(device, silence(device))
         self._offline(device, silent)
 
     def gone(self, device: Owned, why: str) -> None:

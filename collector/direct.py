@@ -3,15 +3,16 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol, Self
 
 from bus.clock import Clock
 from bus.health import Journal
 from collector.checking import mistakes
-from collector.device import Owned, Surroundings, line_of, own
+from collector.device import Owned, own, transport
 from collector.devices.description import Decoded, Wire
+from collector.lines import Surroundings, line_of
 from collector.polling import Answered, Worker, WorkerGone, verb_job
 from collector.read import Raw, recorded_poll
 from config.mistakes import ConfigError, Mistake
@@ -122,10 +123,18 @@ class Direct:
 
 
 class _Asked:
-    """A device on a line that a worker opens and asks."""
+    """A device on a line that a worker opens and asks; `radio` is started for it."""
 
-    def __init__(self, owned: Owned, around: Surroundings, emit: Callable[[object], None]) -> None:
-        self._owned, self._around, self._emit = owned, around, emit
+    def __init__(
+        self,
+        owned: Owned,
+        around: Surroundings,
+        emit: Callable[[object], None],
+        radio: "Radio | None" = None,
+    ) -> None:
+        self._owned, self._around, self._emit, self._radio = owned, around, emit, radio
+        if radio is not None:
+            radio.start()
         self._worker = self._start()
         self._raw: list[Raw] = []
 
@@ -158,6 +167,8 @@ class _Asked:
         return Got(_wall(time.monotonic()), None, "no answer")
 
     def close(self) -> None:
+        if self._radio is not None:
+            self._radio.stop()
         self._worker.stop()
         self._worker.join(_CLOSING_S)
 
@@ -214,7 +225,7 @@ class _Heard:
 
     def give_up(self) -> Got:
         self._waiting = False
-        return Got(_wall(time.monotonic()), None, self._complaint or self._source.silence)
+        return Got(_wall(time.monotonic()), None, self._complaint or self._source.silence(self._owned))
 
     def close(self) -> None:
         if self._radio is not None:
@@ -231,12 +242,20 @@ class _Heard:
         self._complaint = text
 
     def _start(self) -> None:
-        from collector.transports.radio import Ladder, Radio  # noqa: PLC0415 — only for Bluetooth
-
         if self._radio is None:
-            ladder = Ladder(silence=self._ble.watchdog)
-            self._radio = Radio(self._ble.adapter, self._ble.mode, self._emit, ladder=ladder)
+            self._radio = _radio(self._ble, self._emit)
             self._radio.start()
+
+
+def _radio(ble: Ble, emit: Callable[[object], None]) -> "Radio":
+    from collector.transports.radio import Ladder, Radio  # noqa: PLC0415 — only for Bluetooth
+
+    return Radio(ble.adapter, ble.mode, emit, ladder=Ladder(silence=ble.watchdog))
+
+
+def _connected(owned: Owned, ble: Ble, around: Surroundings, emit: Callable[[object], None]) -> _Asked:
+    radio = _radio(ble, emit)
+    return _Asked(owned, replace(around, connections=radio.connections), emit, radio)
 
 
 def _wall(at: float) -> int:
@@ -259,6 +278,8 @@ def open_device(
     owned, place = own(settings, name, device, 0.0), around or Surroundings()
     if owned.kind.wire is Wire.BLE:
         return Direct(owned, lambda emit: _Heard(owned, settings.ble, place.tell, emit))
+    if transport(device) == "ble":
+        return Direct(owned, lambda emit: _connected(owned, settings.ble, place, emit))
     return Direct(owned, lambda emit: _Asked(owned, place, emit))
 
 

@@ -16,7 +16,7 @@ from collector.device import cadence
 from collector.device_store import SECRETS, DeviceSettings
 from collector.devices import KINDS, find_kind, wire_of
 from collector.devices.description import I2cKind, Kind, PolledKind, Wire
-from config.addresses import ADDRESS_PATTERN, KEY_PATTERN, NETWORK, TCP, spelt
+from config.addresses import ADDRESS_PATTERN, BLE, KEY_PATTERN, NETWORK, TCP, spelt
 from config.model import Device, Settings
 
 Schema = dict[str, Any]
@@ -64,8 +64,9 @@ MEANINGS: Mapping[str, Meaning] = {
     "pause": Meaning("seconds that a Modbus gateway rests between an answer and the next question", "s"),
     "pin": Meaning("BCM number"),
     "port": Meaning(
-        "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, or "
-        "tcp://host:502 for Modbus TCP, solarman://host:8899 for a Solarman data logger"
+        "a path such as /dev/serial/by-id/…, socket:// or rfc2217:// for one of another machine, "
+        "tcp://host:502 for Modbus TCP, solarman://host:8899 for a Solarman data logger, or "
+        "ble://AA:BB:CC:DD:EE:FF for a Renogy BT-1 or BT-2"
     ),
     "profile": Meaning("name of a profile of Boondock, or the path of your own"),
     "pulses_per_unit": Meaning("pulses for a litre of water, or for a kWh of energy"),
@@ -85,7 +86,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "steps": Meaning("by entity, how much a value must change for a new reading"),
     "supply": Meaning("volts at the pull-up", "V"),
     "timeout": Meaning("after so many seconds of silence it is offline and its values are unknown", "s"),
-    "unit": Meaning("Modbus unit id, 1 to 247; over tcp:// also 0 and 255"),
+    "unit": Meaning("Modbus unit id, 1 to 247; over tcp:// also 0 and 255, over ble:// 255"),
 }
 """Every setting of `[device.<id>]`."""
 
@@ -98,7 +99,7 @@ OF_SCANS: Mapping[str, Meaning] = {
 """Every parameter of device_scan."""
 
 # What finds devices of a kind is a scan of all that hangs on its wire.
-_SCANNED = (Wire.BLE, Wire.MODBUS, Wire.I2C, Wire.KERNEL)
+_SCANNED = (Wire.BLE, Wire.BLE_GATT, Wire.MODBUS, Wire.I2C, Wire.KERNEL)
 _PORTS = Path("/dev/serial/by-id")
 
 
@@ -198,7 +199,10 @@ def _at_hand(key: str, which: str) -> Schema:
     if key == "port":
         if which == "tcp":
             return {"pattern": f"^({'|'.join(NETWORK)})", "examples": [f"{TCP}192.168.1.40:502"]}
-        return {"pattern": f"^(?!{'|'.join(NETWORK)})", "examples": sorted(map(str, _PORTS.glob("*")))}
+        if which == "ble":
+            return {"pattern": f"^{BLE}", "examples": [f"{BLE}AA:BB:CC:DD:EE:FF"]}
+        others = "|".join((*NETWORK, BLE))
+        return {"pattern": f"^(?!{others})", "examples": sorted(map(str, _PORTS.glob("*")))}
     if key == "profile" and which in Wire.MODBUS.collectors:
         from collector.devices.modbus.models import shipped  # noqa: PLC0415 — all profiles are read for it
 

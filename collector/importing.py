@@ -62,8 +62,6 @@ class _Device:
 class ImportingSource:
     """The devices of the [[import]] tables: foreign messages become values."""
 
-    silence = "nothing heard on its topics: is it switched on, are the topics right?"
-
     def __init__(self, readings: Readings, bus: Publishes, *, emit: Callable[[object], None]) -> None:
         self._readings = readings
         self._bus = bus
@@ -71,6 +69,10 @@ class ImportingSource:
         self._devices: dict[str, _Device] = {}
         # When each was published last, monotonic seconds: several devices may share one.
         self._asked: dict[str, float] = {}
+
+    def silence(self, _device: Owned) -> str:
+        """Say what the owner of a silent device should look after."""
+        return "nothing heard on its topics: is it switched on, are the topics right?"
 
     def add(self, device: Owned) -> None:
         """Listen for this device."""

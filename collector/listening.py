@@ -15,7 +15,7 @@ from bus.process import EXIT_RESTART, Stop
 from bus.requests import Action, Listing, Part, Parts, Place, Progress, Wait, action
 from collector.device import Owned, Readings, tell_unread
 from collector.device_store import Which
-from collector.devices import recognise
+from collector.devices import KINDS, recognise
 from collector.devices.description import (
     BadRecordError,
     BleKind,
@@ -31,7 +31,7 @@ from collector.devices.rows import RSSI
 from collector.polling import PATIENCE
 from collector.read import Raw, ours, read_at
 from collector.scan import MOST, OneAtATime, Proposal, ScanProgress, Seconds, report
-from collector.transports.radio import Advertisement, Heard, RadioGone, RadioState, Rung
+from collector.transports.radio import Advertisement, Connectable, Heard, RadioGone, RadioState, Rung
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +133,8 @@ class ListeningSource:
         self._silence = _SILENCE
         self._by_address: dict[str, _Listened] = {}
 
-    @property
-    def silence(self) -> str:
-        """What the owner of a silent device should look after."""
+    def silence(self, _device: Owned) -> str:
+        """Say what the owner of a silent device should look after."""
         return self._silence
 
     def add(self, device: Owned) -> None:
@@ -163,7 +162,7 @@ class ListeningSource:
             case RadioGone():
                 self._readings.journal.problem("radio", event.message, self._readings.clock.wall())
                 self._emit(Stop(EXIT_RESTART, event.message))
-            case Heard():
+            case Heard() | Connectable():
                 self._readings.journal.count("ignored_unknown_frames")
 
     def tick(self, now: float) -> float:
@@ -245,7 +244,7 @@ class LastFrames:
 
     def action(self) -> Action:
         """Return the verb read."""
-        return action(Which, lambda asked, _place: Listing.whole(self._parts(asked.device)))
+        return action(Which, lambda asked, _place: Listing.whole(self.parts(asked.device)))
 
     def take(self, event: object) -> None:
         """Keep the newest frame of each device of ours."""
@@ -255,7 +254,8 @@ class LastFrames:
     def _origins(self) -> Mapping[str, Origin]:
         return {str(device.settings.address).upper(): _ble(device).origin for device in self._readings}
 
-    def _parts(self, name: str) -> Parts:
+    def parts(self, name: str) -> Parts:
+        """Answer for a device of ours. Raises Refused."""
         device = ours(self._readings, name)
         frame = self._frames.get(str(device.settings.address).upper())
         if frame is None:
@@ -313,10 +313,14 @@ class BleScan:
 
     def take(self, event: object) -> None:
         """Note who advertises."""
-        if self._seen is None or not isinstance(event, Advertisement):
-            return
-        guesses = [recognise(origin, data, event.address) for origin, data in event.frames.items()]
-        known = max(filter(None, guesses), key=lambda guess: guess.kind is not None, default=None)
+        match event:
+            case Advertisement() if self._seen is not None:
+                guesses = [recognise(origin, data, event.address) for origin, data in event.frames.items()]
+                known = max(filter(None, guesses), key=lambda guess: guess.kind is not None, default=None)
+            case Connectable() if self._seen is not None:
+                known = Recognised(KINDS[event.kind].title, None, event.kind)
+            case _:
+                return
         if known is None:
             return
         sighting = self._seen.get(event.address)

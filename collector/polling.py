@@ -180,8 +180,6 @@ class _Asked:
 class PollingSource:
     """The devices of a transport that must be asked; `line_of` names a device's line and makes it."""
 
-    silence = _SILENCE
-
     def __init__(
         self,
         readings: Readings,
@@ -202,6 +200,10 @@ class PollingSource:
         self._leaving: list[Worker] = []
         # Lines that a scan uses.
         self._visited: list[str] = []
+
+    def silence(self, _device: Owned) -> str:
+        """Say what the owner of a silent device should look after."""
+        return _SILENCE
 
     def add(self, device: Owned) -> None:
         """Ask this device from now on."""

@@ -63,9 +63,10 @@ class AskNow(LineVerb):
 
     def action(self) -> Action:
         """Return the verb read."""
-        return action(Which, lambda asked, _place: Listing.whole(self._parts(asked.device)))
+        return action(Which, lambda asked, _place: Listing.whole(self.parts(asked.device)))
 
-    def _parts(self, name: str) -> Parts:
+    def parts(self, name: str) -> Parts:
+        """Answer for a device of ours. Raises Refused."""
         device = ours(self._readings, name)
         if name in self._being_read:
             raise Refused(Code.BUSY, f"{name} is being read: wait for that answer")

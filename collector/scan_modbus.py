@@ -9,10 +9,11 @@ from msgspec import Meta, Struct
 
 from bus.commands import Code, Refused
 from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
-from collector.device import Owned, Readings, baudrate
+from collector.device import Owned, Readings
 from collector.devices import MODBUS, VE_DIRECT
 from collector.devices.description import VeDirectLine
 from collector.kernel_scan import KernelScan
+from collector.lines import baudrate
 from collector.polling import PollingSource
 from collector.read import Speaker, heard_on
 from collector.scan import (

@@ -234,9 +234,8 @@ _SLICE_S = 0.03
 class Source(Protocol):
     """Where a transport's values come from."""
 
-    @property
-    def silence(self) -> str:
-        """What the owner of a silent device should look after."""
+    def silence(self, device: Owned) -> str:
+        """Say what the owner of a silent device should look after."""
 
     def add(self, device: Owned) -> None:
         """Hear or ask this device from now on."""

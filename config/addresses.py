@@ -22,6 +22,8 @@ KEY_PATTERN = r"^[0-9A-Fa-f]{32}$"
 TCP, SOLARMAN = "tcp://", "solarman://"
 NETWORK: Mapping[str, int] = {TCP: 502, SOLARMAN: 8899}
 """How the `port` of a Modbus device on the network begins, and the number that is meant if none is said."""
+BLE = "ble://"
+"""How the `port` of a Modbus device behind a Bluetooth adapter begins."""
 CHIP = re.compile(r"0x[0-9a-f]{1,2}\Z|[0-9]{1,3}\Z", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f]*\Z")
 _KEY_DIGITS, _ADDRESS_DIGITS = 32, 12

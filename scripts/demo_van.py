@@ -10,7 +10,10 @@ from tests.emulators import demo_hardware, demo_i2c, demo_serial, demo_tcp, gpio
 _DEMO = "tests/emulators/demo.toml"
 # As demo.toml has them.
 DEVICES: Mapping[str, tuple[str, ...]] = {
-    "Bluetooth": ("smartshunt", "mppt", "shore_charger", "gas_bottle", "fridge_thermometer"),
+    "Bluetooth": (
+        *("smartshunt", "mppt", "shore_charger", "gas_bottle", "fridge_thermometer"),
+        *("pack_1", "pack_2"),
+    ),
     "VE.Direct": ("inverter",),
     "RS485": ("epever",),
     "Modbus TCP": ("shore_meter",),

@@ -51,6 +51,17 @@ their name. Do not let a rule switch what is dangerous by such a value alone.
 A label, a record or an object that stands in no table of ours is counted (`unread.<device>` in health), and
 health names it: please report it.
 
+The kinds `bms_…` are asked over a Bluetooth connection. Boondock keeps the connection while it works. Most
+batteries take one at a time: while Boondock reads one, the app on your phone does not find it. To use the
+app, stop the collector (`sudo systemctl stop boondock-collector@ble`) or remove the device for that time.
+While nothing is connected to a battery, `boondock scan ble` finds it. The entities of each cell
+(`cell_voltage_1` and so on) and of each sensor are there once the battery has answered. If a SmartShunt or a
+BMV measures the same battery, give the battery `role = "none"`: otherwise it counts twice in the energy flow.
+Boondock never writes to a BMS, for a MOSFET that is switched off can leave you without power.
+
+If a Modbus device hangs on a Renogy BT-1 or BT-2, its `port` is the adapter's Bluetooth address:
+`ble://AA:BB:CC:DD:EE:FF`. This was tested with emulated devices only.
+
 Signs: current into the battery is positive, import from the grid is positive, solar power is never
 negative.
 

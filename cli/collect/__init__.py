@@ -26,9 +26,9 @@ from cli.collect.choices import METER, Choices, Options
 from cli.collect.outlets import Outlet
 from cli.house import Config, House, Json, complete_devices
 from cli.terminal import CommandError, SettingsError, shown
-from collector.device import Surroundings
 from collector.devices.description import Decoded
 from collector.direct import Direct, EndedError, Got, open_device
+from collector.lines import Surroundings
 from collector.schedule import timer
 from config.mistakes import ConfigError
 from config.model import Device, Output, Settings

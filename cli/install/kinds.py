@@ -115,9 +115,9 @@ _PORT = Question("port", "Which port", None, str)
 _UNIT = Question("unit", "Modbus unit", "1", whole(1, 247))
 _BUS = Question("address", "Address on the bus, such as 0x40", None, whole(0x03, 0x77))
 _PIN = Question("pin", "BCM number of the pin", None, whole(0, 27))
-_ADDRESS = Question("address", "Bluetooth address", None, mac)
+_ADDRESS = (Question("address", "Bluetooth address", None, mac),)
 _VICTRON = (
-    _ADDRESS,
+    *_ADDRESS,
     Question("key", "Encryption key", None, key, secret=True),
 )
 _TCP = Question("port", "Address, such as tcp://192.168.1.40", None, str, wire=TCP)
@@ -222,19 +222,30 @@ KINDS: tuple[Kind, ...] = (
             Question("capacity", "Litres when full", "100", number),
         ),
     ),
+    *(
+        Kind(f"bms_{maker}", f"a lithium battery with a BMS of {brands}", BLE, "battery", _ADDRESS)
+        for maker, brands in (
+            ("jbd", "JBD (Overkill, Xiaoxiang, many others)"),
+            ("daly", "Daly"),
+            ("jk", "JK"),
+            ("litime", "LiTime, Redodo or Power Queen"),
+            ("renogy", "Renogy"),
+            ("topband", "Ective, Starcraft or KiloVault"),
+        )
+    ),
     Kind(
         "mopeka",
         "a Mopeka sensor below a gas bottle or a tank",
         BLE,
         "gas_bottle",
         (
-            _ADDRESS,
+            *_ADDRESS,
             Question("calibration", "Height in mm and percent (25=0, 254=100)", "25=0, 254=100", calibration),
             Question("capacity", "Litres when full", "21", number),
         ),
     ),
-    Kind("ruuvi", "a RuuviTag or Ruuvi Air", BLE, "outside", (_ADDRESS,)),
-    Kind("bthome", "a BTHome sensor (Shelly BLU, Xiaomi, ESPHome) without key", BLE, "sensor", (_ADDRESS,)),
+    Kind("ruuvi", "a RuuviTag or Ruuvi Air", BLE, "outside", _ADDRESS),
+    Kind("bthome", "a BTHome sensor (Shelly BLU, Xiaomi, ESPHome) without key", BLE, "sensor", _ADDRESS),
 )
 RELAY: tuple[Question, ...] = (
     _PIN,

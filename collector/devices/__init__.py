@@ -7,7 +7,8 @@ from typing import Any
 
 from collector.devices.description import Kind, Origin, Recognised, Wire
 
-BLE, I2C, GPIO, HOST, KERNEL = Wire.BLE, Wire.I2C, Wire.GPIO, Wire.HOST, Wire.KERNEL
+BLE, BLE_GATT, I2C, GPIO = Wire.BLE, Wire.BLE_GATT, Wire.I2C, Wire.GPIO
+HOST, KERNEL = Wire.HOST, Wire.KERNEL
 MODBUS, ROUTE_B, VE_DIRECT = Wire.MODBUS, Wire.ROUTE_B, Wire.VE_DIRECT
 METER = Wire.METER
 
@@ -16,6 +17,12 @@ _VICTRON = "victron.ble"
 # Victron's records is one more.
 LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ads1115_voltage", I2C, "i2c.ads1115"),
+    ("bms_daly", BLE_GATT, "bms.daly"),
+    ("bms_jbd", BLE_GATT, "bms.jbd"),
+    ("bms_jk", BLE_GATT, "bms.jk"),
+    ("bms_litime", BLE_GATT, "bms.litime"),
+    ("bms_renogy", BLE_GATT, "bms.renogy"),
+    ("bms_topband", BLE_GATT, "bms.topband"),
     ("bthome", BLE, "senders.bthome"),
     ("ds18b20", KERNEL, "kernel.one_wire"),
     ("epever_tracer", MODBUS, "modbus.device"),

@@ -217,6 +217,36 @@ class CounterLine(GpioLine, Protocol):
         """Keep a count over the end of this process."""
 
 
+# Takes a whole frame out of the bytes that came, or returns None until there is one; drops noise before it.
+Framing = Callable[[bytearray], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The characteristics a device talks by over a Bluetooth connection, as 16-bit UUIDs.
+
+    It tells by `notify` and is asked by `write`, if it is asked at all. What its Bluetooth module says by
+    itself at the beginning of a notification is `noise`.
+    """
+
+    notify: int
+    write: int | None
+    noise: bytes = b""
+
+
+class GattLine(Line, Protocol):
+    """A Bluetooth connection to one device. It is kept while it works."""
+
+    def connected(self) -> int:
+        """Connect again if the connection was lost; return the number of this connection, from 1 on."""
+
+    def ask(self, request: bytes, framing: Framing, patience: float = 3.0) -> bytes:
+        """Send a request, none if it is empty, and return the first frame of the bytes that come after it.
+
+        Raises NoAnswerError after `patience` s, and what `framing` raises.
+        """
+
+
 class HostText(Enum):
     """What the kernel says in text."""
 
@@ -354,8 +384,9 @@ class Wire(Enum):
     """What a device hangs on: its name for people, and the collectors that read such devices."""
 
     BLE = ("Bluetooth", "ble")
+    BLE_GATT = ("a Bluetooth connection", "ble")
     VE_DIRECT = ("VE.Direct", "serial")
-    MODBUS = ("Modbus RTU or TCP", "serial", "tcp")
+    MODBUS = ("Modbus RTU, TCP or through a Bluetooth adapter", "serial", "tcp", "ble")
     ROUTE_B = ("Wi-SUN stick", "serial")
     METER = ("P1 or optical port of a meter", "serial")
     I2C = ("I2C", "i2c")
@@ -553,3 +584,11 @@ class I2cKind(PolledKind[I2cLine]):
     wire: Wire = Wire.I2C
     addresses: range
     recognise: Callable[[I2cLine, int], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GattKind(PolledKind[GattLine]):
+    """A device that is asked over a Bluetooth connection, by the first of `channels` that it has."""
+
+    wire: Wire = Wire.BLE_GATT
+    channels: tuple[Channel, ...]

@@ -2,8 +2,8 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from bleak import BleakScanner
@@ -11,7 +11,7 @@ from bleak.args.bluez import BlueZScannerArgs, OrPattern
 from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
-from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
+from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakDeviceNotFoundError, BleakError
 
 from collector.devices.description import Origin
 
@@ -116,6 +116,52 @@ def advice(trouble: BaseException, adapter: str) -> str:
     return known or said
 
 
+def connect_advice(trouble: BaseException, address: str, adapter: str) -> str:
+    """Say in one sentence why a device was not connected and what the owner does about it."""
+    match trouble:
+        case BleakDBusError(dbus_error="org.bluez.Error.InProgress"):
+            return f"BlueZ is still busy with another connection than that to {address}"
+        case BleakDeviceNotFoundError():
+            return f"{address} went out of hearing: is it in range?"
+        case BleakDBusError(dbus_error="org.bluez.Error.Failed") | TimeoutError():
+            return (
+                f"{address} is heard, but takes no connection: most batteries take one at a time, so close "
+                "the app on your phone; or it is too far away"
+            )
+        case BleakDBusError():
+            return advice(trouble, adapter)
+        case BleakError():
+            return f"{address} ended the connection at once: is it too far away, or wants it to be paired?"
+    return advice(trouble, adapter)
+
+
+_DEVICE = "org.bluez.Device1"
+_UNKNOWN = ("org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.DBus.Error.UnknownMethod")
+
+
+async def find(adapter: str, address: str) -> str | None:
+    """Return the path of a device that BlueZ hears, or is connected to; raises one of troubles()."""
+    from dbus_fast.errors import DBusError  # noqa: PLC0415 — a laptop may have no D-Bus
+
+    path = f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}"
+    async with system_bus() as bus:
+        try:
+            (said,) = await _call(bus, "org.bluez", path, _PROPERTIES, "GetAll", "s", _DEVICE)
+        except DBusError as error:
+            if error.type in _UNKNOWN:
+                return None
+            raise
+    # BlueZ drops the signal strength of a device that it has not heard for a while.
+    return path if "RSSI" in said or said["Connected"].value else None
+
+
+async def discover(adapter: str, address: str, seconds: float) -> str | None:
+    """Search for a device by an active scan; return its path. Raises one of troubles()."""
+    options = BlueZScannerArgs(adapter=adapter)
+    found = await BleakScanner.find_device_by_address(address, seconds, bluez=options)
+    return None if found is None else str(found.details["path"])
+
+
 _CLOSE_PATIENCE = 1.0
 
 
@@ -183,6 +229,7 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._scan_ends: asyncio.TimerHandle | None = None
+        self._discovers, self._connecting = True, False
 
     async def listen(self) -> None:
         """See all that happens from now on; raises what dbus_fast raises."""
@@ -216,6 +263,21 @@ class Watch:
         if self._ended.done():
             raise ScanEndedError(self._ended.result())
 
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Expect the scan to pause in the block: BlueZ does so for a connection, and so may we."""
+        self._connecting = True
+        self._forget_scan_end()
+        try:
+            yield
+        finally:
+            self._connecting = False
+            self._expect_scan()
+
+    def give_up(self, why: str) -> None:
+        """End the scan for this reason."""
+        self._end(why)
+
     def close(self) -> None:
         """Say no more."""
         self._forget_scan_end()
@@ -242,7 +304,11 @@ class Watch:
         if not self._scan or "Discovering" not in changed:
             return
         self._forget_scan_end()
-        if not changed["Discovering"]:
+        self._discovers = changed["Discovering"]
+        self._expect_scan()
+
+    def _expect_scan(self) -> None:
+        if not self._discovers and not self._connecting:
             self._scan_ends = self._loop.call_later(
                 _SCAN_BACK_WITHIN, self._end, f"the scan on {self._adapter} was ended, not by Boondock"
             )

@@ -3,20 +3,23 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Any
 
 from collector.devices import ORIGINS
+from collector.devices.bms.advertised import recognise
 from collector.devices.description import Origin
 
 if TYPE_CHECKING:
+    from bleak import BleakScanner
     from bleak.backends.device import BLEDevice
     from bleak.backends.scanner import AdvertisementData
 
     from collector.transports.bluez import Mode, Watch
+    from collector.transports.gatt import Connections
 
 
 class Rung(StrEnum):
@@ -40,6 +43,16 @@ class Advertisement:
     name: str | None
     rssi: int
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connectable:
+    """A device of a `kind` that is asked over a connection advertised; address in upper case, rssi in dBm."""
+
+    address: str
+    kind: str
+    name: str | None
+    rssi: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class RadioGone:
     message: str
 
 
-Event = Advertisement | Heard | RadioState | RadioGone
+Event = Advertisement | Connectable | Heard | RadioState | RadioGone
 
 
 _HEARD_EVERY = 1.0
@@ -110,6 +123,7 @@ class Ladder:
         self._failures = 0
         self._quiet_since: float | None = None
         self._retry_at = 0.0
+        self._stuck = False
 
     @property
     def rung(self) -> int:
@@ -136,10 +150,17 @@ class Ladder:
         self._rung = 0
         self._quiet_since = now
 
+    def stuck(self) -> None:
+        """Note that the adapter must be switched off and on, whatever it hears."""
+        self._stuck = True
+
     def step(self, now: float) -> Step:
         """Say what to do now; START and POWER_CYCLE must be answered with started() or failed()."""
         if self._quiet_since is None:
             self._quiet_since = now
+        if self._stuck:
+            self._stuck, self._rung = False, _POWER_CYCLE_RUNG - 1
+            return self._climb(now)
         if now >= self._quiet_since + self._silence:
             return self._climb(now)
         if not self._running and now >= self._retry_at:
@@ -186,6 +207,29 @@ class Radio:
         self._stopping = threading.Event()
         self._cancel: Callable[[], object] | None = None
         self._told_heard = float("-inf")
+        # Made by whoever has devices that are connected.
+        self._connections: Connections | None = None
+        self._watch: Watch | None = None
+
+    @property
+    def connections(self) -> "Connections":
+        """The connections on this radio; ask for them before the start."""
+        from collector.transports.gatt import Connections  # noqa: PLC0415 — only for those who connect
+
+        if self._connections is None:
+            self._connections = Connections(
+                self._adapter, passive=self._mode == "passive", spoke=self._spoke, stuck=self._stuck
+            )
+        return self._connections
+
+    def _spoke(self) -> None:
+        # A radio on which a device answers works, also where nobody advertises.
+        self._ladder.heard(self._monotonic())
+
+    def _stuck(self) -> None:
+        self._ladder.stuck()
+        if self._watch is not None:
+            self._watch.give_up(f"no connection comes about, though devices are heard on {self._adapter}")
 
     def start(self) -> None:
         """Begin to scan and return at once; success and failure arrive as RadioState."""
@@ -246,7 +290,10 @@ class Radio:
                         self._cancel = None
         except troubles() as trouble:
             delay = self._ladder.failed(self._monotonic())
-            self._emit(RadioState(Rung.FAILED, advice(trouble, self._adapter), retry_in=delay))
+            why = advice(trouble, self._adapter)
+            if self._connections is not None:
+                self._connections.failed(why)
+            self._emit(RadioState(Rung.FAILED, why, retry_in=delay))
         except asyncio.CancelledError:
             # Only stop() cancels, and it has told _climb already.
             return
@@ -275,8 +322,9 @@ class Radio:
                 await watch.check_power()
             self._ladder.started(self._monotonic())
             self._emit(RadioState(Rung.SCANNING, f"{self._mode} scan on {self._adapter}"))
-            while delay := self._ladder.wait(self._monotonic()):
-                await watch.quiet(delay)
+            async with self._connecting(scanner, watch):
+                while delay := self._ladder.wait(self._monotonic()):
+                    await watch.quiet(delay)
         except bluez.troubles():
             # What the watch saw is the cause of whatever else went wrong.
             watch.check()
@@ -286,6 +334,38 @@ class Radio:
             with suppress(*bluez.troubles()):
                 async with asyncio.timeout(min(_STOP_PATIENCE, self._patience)):
                     await scanner.stop()
+
+    @asynccontextmanager
+    async def _connecting(self, scanner: "BleakScanner", watch: "Watch") -> AsyncIterator[None]:
+        """Let devices be connected beside the scan."""
+        if self._connections is None:
+            yield
+            return
+        self._watch = watch
+        try:
+            async with self._connections.open(lambda stop: self._still(scanner, watch, stop=stop)):
+                yield
+        finally:
+            self._watch = None
+
+    @asynccontextmanager
+    async def _still(self, scanner: "BleakScanner", watch: "Watch", *, stop: bool) -> AsyncIterator[None]:
+        """Bear that the scan pauses for a connection, or stop it."""
+        from collector.transports import bluez  # noqa: PLC0415 — D-Bus only where it is used
+
+        with watch.connecting():
+            if not stop:
+                yield
+                return
+            await scanner.stop()
+            try:
+                yield
+            finally:
+                try:
+                    await scanner.start()
+                    self._ladder.started(self._monotonic())
+                except bluez.troubles() as trouble:
+                    watch.give_up(bluez.advice(trouble, self._adapter))
 
     def _make_cancellable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -305,6 +385,14 @@ class Radio:
         if frames := {origin: data for one in said for origin, data in one.items() if origin in ORIGINS}:
             address = device.address.upper()
             self._emit(Advertisement(address, frames, advertisement.local_name, advertisement.rssi, now))
+        elif advertisement.service_uuids and (kind := _kind_of(advertisement)) is not None:
+            self._emit(
+                Connectable(device.address.upper(), kind, advertisement.local_name, advertisement.rssi)
+            )
         elif now - self._told_heard >= _HEARD_EVERY:
             self._told_heard = now
             self._emit(Heard(now))
+
+
+def _kind_of(advertisement: "AdvertisementData") -> str | None:
+    return recognise(advertisement.local_name, advertisement.service_uuids, advertisement.manufacturer_data)

@@ -11,9 +11,10 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.checking import find_mistakes
-from collector.device import Owned, Readings, line_of, owned_devices
+from collector.device import Owned, Readings, owned_devices
 from collector.devices.description import Line
 from collector.energy import Energies
+from collector.lines import line_of
 from collector.polling import Job, PollingSource, Worker
 from collector.service import Collector, Switching, Timers
 from config.mistakes import ConfigError

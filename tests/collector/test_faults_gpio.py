@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from bus.pins import rpi as rpi_library
-from collector.device import Surroundings, line_of
+from collector.lines import Surroundings, line_of
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector import board as boards

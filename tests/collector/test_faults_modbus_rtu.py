@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import serial
 
-from collector.device import Owned, line_of
+from collector.device import Owned
 from collector.devices.description import Line
+from collector.lines import line_of
 from collector.transports.modbus_rtu import ModbusRtu
 from config.model import Device
 from tests.clock import FakeTime

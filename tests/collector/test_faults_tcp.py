@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from collector.device import Owned, line_of
+from collector.device import Owned
 from collector.devices.description import Line
 from collector.devices.modbus import tcp_address
+from collector.lines import line_of
 from collector.transports.modbus_tcp import ModbusTcp
 from config.model import Device
 from tests.clock import FakeTime

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import serial
 
-from collector.device import Owned, line_of
+from collector.device import Owned
 from collector.devices.description import BadRecordError, Line, LineError, NoAnswerError
+from collector.lines import line_of
 from collector.transports.vedirect import VeDirectCable
 from config.model import Device
 from tests.clock import FakeTime

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.checking import mistakes
-from collector.device import Owned, line_of
+from collector.device import Owned
 from collector.devices.description import (
     BadRecordError,
     DecodeError,
@@ -20,6 +20,7 @@ from collector.devices.description import (
 )
 from collector.devices.kernel import one_wire, sensor
 from collector.kernel_scan import KernelScan
+from collector.lines import line_of
 from collector.transports.kernel import KernelFiles
 from config.load import load
 from config.mistakes import ConfigError

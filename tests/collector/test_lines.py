@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from collector.device import line_of, own
+from collector.device import own
+from collector.lines import line_of
 from config.model import Device, Settings
 
 METER = {

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from bus import state_files
 from bus.pins import make_inputs
 from bus.pins.gpiod_lines import GpiodLines
-from collector.device import Owned, Surroundings, line_of, own
+from collector.device import Owned, own
 from collector.devices.description import Count, Kept, Line, Pulses, SettingError
 from collector.devices.gpio import PULSE_COUNTER, Flow
+from collector.lines import Surroundings, line_of
 from collector.transports.board import Gpio
 from collector.transports.counts import CountFiles
 from config.model import Controller, Device, Pull, Settings

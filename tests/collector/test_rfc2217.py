@@ -13,8 +13,9 @@ from string import ascii_letters
 import pytest
 import serial.rfc2217
 
-from collector.device import Owned, baudrate, line_of
+from collector.device import Owned
 from collector.devices.description import Line, LineError
+from collector.lines import baudrate, line_of
 from collector.transports import serial_port
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.serial_port import close_port, forget_received, forget_unsent, open_port

@@ -9,7 +9,7 @@ import pytest
 
 from bus.about import MEASUREMENT, Entity
 from collector import devices as kinds
-from collector.device import Owned, line_of
+from collector.device import Owned
 from collector.devices.description import (
     BadRecordError,
     Decoded,
@@ -22,6 +22,7 @@ from collector.devices.description import (
     Row,
     Wire,
 )
+from collector.lines import line_of
 from collector.scan import I2cScan, Refusing
 from collector.scan_modbus import ModbusScan
 from collector.survey import Read

@@ -16,7 +16,7 @@ from pymodbus import FramerType
 from pymodbus.server import ModbusSerialServer
 
 from bus.clock import Clock
-from collector.device import line_of
+from collector.lines import line_of
 from collector.scan_modbus import ModbusScan, guesses_of
 from collector.survey import RollCall
 from collector.transports.modbus_rtu import ModbusRtu

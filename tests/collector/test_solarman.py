@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.device import Owned, line_of
+from collector.device import Owned
 from collector.devices.description import (
     BadRecordError,
     DecodeError,
@@ -23,6 +23,7 @@ from collector.devices.description import (
     SettingError,
 )
 from collector.devices.modbus import check_port, tcp_address
+from collector.lines import line_of
 from collector.scan_modbus import scan_of
 from collector.transports.solarman import SolarmanV5, crc, framed
 from config.model import Device

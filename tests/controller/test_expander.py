@@ -9,7 +9,7 @@ import pytest
 from bus.health import Journal
 from bus.pins import NoPinsError, PinError, Pins, make_inputs, make_pins
 from collector.checking import conflicts, taken_by_relays
-from collector.device import Surroundings, line_of
+from collector.lines import Surroundings, line_of
 from config.load import load
 from config.mistakes import ConfigError
 from config.model import Controller, Device, Relay

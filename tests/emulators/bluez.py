@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
+from tests.emulators.bluez_gatt import CHARACTERISTIC, Gatt, Peripheral, Told
 from tests.emulators.bluez_objects import (
     ADAPTER,
     MONITOR,
@@ -27,6 +28,8 @@ _T = TypeVar("_T")
 _REPLY_WITHIN = 5.0
 # Signals that may wait in the bus's socket.
 _AHEAD = 16
+# Seconds between two words of a peripheral.
+_BEAT = 0.2
 _MATCH_OWNERS = "type='signal',member='NameOwnerChanged',interface='org.freedesktop.DBus'"
 
 
@@ -45,6 +48,7 @@ class FakeBluez:
     def __init__(self, address: str, *, adapter: str = "hci0", experimental: bool = True) -> None:
         self._address = address
         self._objects = Objects(self._signal, adapter=adapter, experimental=experimental)
+        self._gatt = Gatt(self._objects)
         self._faults: dict[str, _Fault] = {}
         self._silent = False
         self._calls: list[str] = []
@@ -90,7 +94,32 @@ class FakeBluez:
 
         return self._on_loop(send())
 
+    def place(self, address: str, peripheral: Peripheral) -> None:
+        """Put a device there that advertises, takes a connection, and speaks by itself."""
+        self._gatt.peripherals[address] = peripheral
+        self._objects.connectable.add(address)
+
+    def is_connected(self, address: str) -> bool:
+        return self._gatt.connected(address)
+
+    @property
+    def connects(self) -> int:
+        """How many connections came about."""
+        return self._gatt.connects
+
     # Faults.
+
+    def drop(self, address: str) -> None:
+        """The connection to a device is lost."""
+        self._on_loop(self._do(lambda: self._gatt.drop(address)))
+
+    def drop_soon(self, address: str) -> None:
+        """The connection is lost right after what is told now; for a peripheral's own use."""
+        self._loop.call_later(_BEAT / 10, self._gatt.drop, address)
+
+    def notify(self, address: str, told: Told) -> None:
+        """A device says this now."""
+        self._on_loop(self._do(lambda: self._gatt.notify(address, told)))
 
     def fail(self, member: str, error: str = "org.bluez.Error.Failed", times: int | None = None) -> None:
         self._faults[member] = _Fault(error, times)
@@ -182,6 +211,18 @@ class FakeBluez:
         self._bus.add_message_handler(self._handle)
         await self._bus.call(_to_the_bus("AddMatch", "s", [_MATCH_OWNERS]))
         await self._bus.request_name("org.bluez")
+        task = self._loop.create_task(self._live())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _live(self) -> None:
+        """Let the peripherals advertise and speak."""
+        while True:
+            await asyncio.sleep(_BEAT)
+            if not self._silent and self._gatt.peripherals:
+                self._gatt.beacon()
+                self._gatt.speak()
+                await self._keep_pace()
 
     async def _keep_pace(self) -> None:
         """Ask the bus something now and then: dbus-fast gives up a bus whose socket is full."""
@@ -256,8 +297,17 @@ class FakeBluez:
         if message.interface == PROPERTIES and message.member == "Get":
             interface, name = message.body
             return Message.new_method_return(message, "v", [objects.tree[message.path][interface][name]])
+        if message.interface == PROPERTIES and message.member == "GetAll":
+            properties = objects.tree[message.path].get(message.body[0], {})
+            return Message.new_method_return(message, "a{sv}", [properties])
         interfaces = objects.tree[message.path]
+        if message.interface == CHARACTERISTIC and message.member == "WriteValue":
+            address, told = self._gatt.write(message)
+            # The reply comes first.
+            self._loop.call_soon(self._gatt.notify, address, told)
+            return Message.new_method_return(message)
         methods = {
+            **self._gatt.methods(),
             (ADAPTER, "SetDiscoveryFilter"): self._set_filter,
             (ADAPTER, "StartDiscovery"): lambda m: objects.start_discovery(m.sender or ""),
             (ADAPTER, "StopDiscovery"): lambda m: objects.stop_discovery(m.sender or ""),

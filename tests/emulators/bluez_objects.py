@@ -2,7 +2,7 @@
 
 # BlueZ doc/org.bluez.Adapter.rst, org.bluez.Device.rst, org.bluez.AdvertisementMonitorManager.rst.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbus_fast import Variant
@@ -26,12 +26,13 @@ Signal = Callable[[str, str, str, str, list[object]], None]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One advertisement: data by company, and by the 128 bits of a service's UUID."""
+    """One advertisement: data by company, and a service's UUID of 128 bits; `uuids` of its services."""
 
     manufacturer: Mapping[int, bytes]
     services: Mapping[str, bytes]
     rssi: int
     name: str | None
+    uuids: Sequence[str] = ()
 
     @property
     def sections(self) -> list[tuple[int, bytes]]:
@@ -64,7 +65,7 @@ class Objects:
     """The tree under /org/bluez; every change goes out through `signal`."""
 
     def __init__(self, signal: Signal, *, adapter: str = "hci0", experimental: bool = True) -> None:
-        self._signal = signal
+        self.signal = signal
         self._experimental = experimental
         self.adapter_path = f"/org/bluez/{adapter}"
         self.tree: dict[str, Interfaces] = {}
@@ -72,6 +73,8 @@ class Objects:
         self.filters: dict[str, Properties] = {}
         self.monitors: dict[tuple[str, str], Monitor] = {}
         self.powered_history: list[bool] = []
+        # Addresses of the devices that take connections.
+        self.connectable: set[str] = set()
 
     @property
     def scanning(self) -> bool:
@@ -94,13 +97,13 @@ class Objects:
 
     def add_adapter(self) -> None:
         self.tree[self.adapter_path] = self._new_adapter()
-        self._signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(self.adapter_path))
+        self.signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(self.adapter_path))
 
     def remove_adapter(self) -> None:
         self._forget_clients()
         self._remove_devices()
         interfaces = self.tree.pop(self.adapter_path, {})
-        self._signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", [self.adapter_path, sorted(interfaces)])
+        self.signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", [self.adapter_path, sorted(interfaces)])
 
     def forget_client(self, owner: str) -> None:
         """A client's connection closed: BlueZ drops what belonged to it."""
@@ -116,19 +119,19 @@ class Objects:
         path = self._device_path(address)
         if path not in self.tree:
             self.tree[path] = {DEVICE: self._new_device(address, said)}
-            self._signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(path))
+            self.signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", self._added(path))
             return True
         known = self.tree[path][DEVICE]
         changed = _changes(known, said)
         if changed:
             known.update(changed)
-            self._tell(path, DEVICE, changed)
+            self.tell(path, DEVICE, changed)
         return True
 
     def forget_signal(self, address: str) -> None:
         path = self._device_path(address)
         del self.tree[path][DEVICE]["RSSI"]
-        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, {}, ["RSSI"]])
+        self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, {}, ["RSSI"]])
 
     def start_discovery(self, sender: str) -> None:
         if not self.powered:
@@ -152,7 +155,7 @@ class Objects:
     def set_powered(self, *, on: bool) -> None:
         self.powered_history.append(on)
         self.tree[self.adapter_path][ADAPTER]["Powered"] = Variant("b", on)
-        self._tell(self.adapter_path, ADAPTER, {"Powered": Variant("b", on)})
+        self.tell(self.adapter_path, ADAPTER, {"Powered": Variant("b", on)})
         if not on:
             self._forget_clients()
             self._remove_devices()
@@ -178,19 +181,29 @@ class Objects:
         self._tell_discovering()
 
     def _remove_devices(self) -> None:
-        for path in [path for path in self.tree if path.startswith(self.adapter_path + "/")]:
-            del self.tree[path]
-            self._signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", [path, [DEVICE]])
+        for path in sorted(
+            (one for one in self.tree if one.startswith(self.adapter_path + "/")), reverse=True
+        ):
+            interfaces = self.tree.pop(path)
+            self.signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", [path, list(interfaces)])
 
     def _tell_discovering(self) -> None:
         interfaces = self.tree.get(self.adapter_path)
         now = Variant("b", bool(self.sessions))
         if interfaces is not None and interfaces[ADAPTER]["Discovering"] != now:
             interfaces[ADAPTER]["Discovering"] = now
-            self._tell(self.adapter_path, ADAPTER, {"Discovering": now})
+            self.tell(self.adapter_path, ADAPTER, {"Discovering": now})
+            if not now.value:
+                self._forget_signals()
 
-    def _tell(self, path: str, interface: str, changed: Properties) -> None:
-        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, changed, []])
+    def _forget_signals(self) -> None:
+        """Withdraw signal strengths: BlueZ keeps none when the discovery ends. A bus has no room for many."""
+        for path in map(self._device_path, self.connectable):
+            if self.tree.get(path, {}).get(DEVICE, {}).pop("RSSI", None) is not None:
+                self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, {}, ["RSSI"]])
+
+    def tell(self, path: str, interface: str, changed: Properties) -> None:
+        self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, changed, []])
 
     def _added(self, path: str) -> list[object]:
         return [path, self.tree[path]]
@@ -217,7 +230,8 @@ class Objects:
             "Adapter": Variant("o", self.adapter_path),
             "Paired": Variant("b", value=False),
             "Connected": Variant("b", value=False),
-            "UUIDs": Variant("as", []),
+            "ServicesResolved": Variant("b", value=False),
+            "UUIDs": Variant("as", list(said.uuids)),
             **_changes({}, said),
         }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.emulators import senders, victron
 from tests.emulators.bluez import FakeBluez
+from tests.emulators.demo_bms import Packs
 from tests.emulators.demo_counters import Counters
 from tests.emulators.demo_hardware import Hardware
 from tests.emulators.van import BOTTLE_HEIGHT, Moment, Van
@@ -114,6 +115,7 @@ def main() -> None:
     van = Van(seed=options.seed, day_length=options.day_length, start_hour=options.start_hour)
     with ExitStack() as stack:
         bluez = stack.enter_context(FakeBluez(options.bus_address))
+        packs = Packs(bluez, van.moment)
         hardware = None
         counters = None if options.counters is None else Counters(options.counters, van)
         ready = f"{SHUNT_ADDRESS} to {FRIDGE_ADDRESS} on {options.bus_address}"
@@ -133,7 +135,7 @@ def main() -> None:
                 return
             if hardware is not None:
                 van.switches = hardware.switches()
-            van.step(_PERIOD)
+            packs.show(van.step(_PERIOD))
             if hardware is not None:
                 hardware.show(van.moment, _PERIOD)
             if counters is not None:

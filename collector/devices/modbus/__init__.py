@@ -19,7 +19,7 @@ from collector.devices.description import (
     SettingError,
     Values,
 )
-from config.addresses import NETWORK, SOLARMAN, TCP
+from config.addresses import NETWORK, SOLARMAN
 from config.model import Device
 
 SIZES: Mapping[str, int] = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "str": 0}
@@ -222,7 +222,8 @@ SUNSPEC_MARKER = (0x5375, 0x6E53)
 
 # Modbus over Serial Line V1.02, 2.2: 0 is for all units, and none has a higher one.
 _UNITS = range(1, 248)
-_OVER_TCP = (0, 255)
+# Also units by which a device that needs no address is asked, and Renogy's behind a BT-1 or BT-2.
+_MORE_UNITS = {"tcp": (0, 255), "ble": (255,)}
 
 
 def unit_of(settings: Device, default: int) -> int:
@@ -233,13 +234,10 @@ def unit_of(settings: Device, default: int) -> int:
 def check_port(settings: Device) -> None:
     """Raise SettingError if the port is no address on the network, or if unit or logger do not go with it."""
     port = settings.port or ""
-    over_tcp = port.startswith(TCP)
-    if (
-        settings.unit is not None
-        and settings.unit not in _UNITS
-        and settings.unit not in (_OVER_TCP if over_tcp else ())
-    ):
-        allowed = "1 to 247, and 0 or 255" if over_tcp else "1 to 247; 0 and 255 are for tcp:// only"
+    more = _MORE_UNITS.get(port.partition("://")[0], ())
+    if settings.unit is not None and settings.unit not in (*_UNITS, *more):
+        also = " or ".join(map(str, more))
+        allowed = f"1 to 247, and {also}" if more else "1 to 247; 0 and 255 are for tcp:// only"
         raise SettingError("unit", f"{settings.unit} is no unit of such a port", allowed)
     if settings.logger is not None and not port.startswith(SOLARMAN):
         raise SettingError("logger", "such a port has no data logger", "with solarman:// only")

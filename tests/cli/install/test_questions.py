@@ -14,7 +14,7 @@ from collector.devices import KINDS as READ
 from collector.devices.description import I2cKind, Wire
 from config import load
 
-WIRES = {BLE: Wire.BLE, I2C: Wire.I2C, PINS: Wire.GPIO}
+WIRES = {BLE: (Wire.BLE, Wire.BLE_GATT), I2C: (Wire.I2C,), PINS: (Wire.GPIO,)}
 # Good answers to what has no default, by key.
 ANSWERS: dict[str, str | dict[str, str]] = {
     "address": {BLE: "c0-11-22-33-44-55", I2C: "0x48"},
@@ -81,7 +81,7 @@ def test_every_kind_that_is_offered_can_be_set_up(
 
 def test_the_wires_are_those_of_the_collectors() -> None:
     for kind in KINDS:
-        assert kind.wire not in WIRES or READ[kind.kind].wire is WIRES[kind.wire], kind
+        assert kind.wire not in WIRES or READ[kind.kind].wire in WIRES[kind.wire], kind
     assert {name for name in READ if isinstance(READ[name], I2cKind)} == plan.I2C_KINDS
 
 
