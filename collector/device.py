@@ -246,6 +246,19 @@ def line_of(device: Owned, around: Surroundings = _NOWHERE) -> Named:
     return named
 
 
+# A device that says something else each time must not fill health.
+_MOST_UNREAD = 16
+
+
+def tell_unread(journal: "Journal", device: str, what: str) -> None:
+    """Count what a device says that stands in no table, and tell the owner of each such thing once."""
+    journal.count(f"unread.{device}")
+    told = list(filter(None, journal.facts.get(f"unread.{device}", "").split(", ")))
+    if what not in told and len(told) < _MOST_UNREAD:
+        journal.fact(f"unread.{device}", ", ".join([*told, what]))
+        log.info("%s says what nobody reads: %s (told once)", device, what)
+
+
 class Readings:
     """Publishes the devices it was given, as their cadence allows; complaints go to the journal.
 
@@ -274,6 +287,7 @@ class Readings:
         """Say no more of a device."""
         del self._devices[device_id]
         self.journal.solved(f"device.{device_id}")
+        self.journal.facts.pop(f"unread.{device_id}", None)
 
     def said(
         self, device: Owned, decoded: Decoded, at: float, *, at_once: bool = False, ts: int | None = None
@@ -288,6 +302,8 @@ class Readings:
             self.publisher.about(device.id, device.about())
         for entity in decoded.unknown:
             self.journal.count(f"unknown_codes.{device.id}.{entity}")
+        for what in decoded.unread:
+            tell_unread(self.journal, device.id, what)
         if decoded.reasons or self.journal.problems:
             self._explain(device, decoded)
         for earlier in decoded.earlier:

@@ -111,6 +111,7 @@ answers | answers cannot be kept: a command that is sent again after a restart m
 frames | Bluetooth advertisements of our devices |
 refused_frames | advertisements that could not be decoded, of all devices | see the next
 refused_frames.<device> | the same of one device | check its key; look at the problem `device.<device>`
+unread.<device> | labels, records or objects that stand in no table of ours | look at the fact of this name
 dropped_untrusted_frames | good advertisements after a wrong one; dropped until three different ones have
  come |
 ignored_unknown_frames | advertisements of kinds that Boondock does not know |
@@ -139,6 +140,7 @@ refused_times.<device> | times that cannot be true: the arrival counts | set the
 """,
     (COLLECTORS, "fact"): """
 radio | how the radio is scanning |
+unread.<device> | what the device says that stands in no table of ours; each is told once | report it
 """,
     (COLLECTORS, "problem"): """
 radio | Bluetooth does not work | do what it says; the process starts anew by itself

@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 from bus.about import Entity
 from bus.commands import Wanted
 from config.model import Device, Pull
+
+if TYPE_CHECKING:
+    from collector.devices.victron.hex_protocol import HexFrame
 
 
 class Line(Protocol):
@@ -45,13 +48,19 @@ class ModbusLine(Line, Protocol):
 
 
 class VeDirectLine(Line, Protocol):
-    """A VE.Direct port that one device talks on by itself."""
+    """A VE.Direct port that one device talks on by itself, in text, and answers on, in HEX."""
 
-    def blocks(self) -> Sequence[Mapping[str, str]]:
+    def blocks(self, *, wait: bool = True) -> Sequence[Mapping[str, str]]:
         """Return the whole blocks that came since the last call, at least one, oldest first: texts by label.
 
-        Raises BadRecordError when bytes come but no whole block.
+        Raises BadRecordError when bytes come but no whole block. Without `wait` only what is here already.
         """
+
+    def told(self) -> Mapping[int, bytes]:
+        """Return what the device said unasked of its registers since the last call: bytes by number."""
+
+    def ask(self, question: "HexFrame") -> "HexFrame":
+        """Return the answer to a HEX frame, whatever its flags say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +269,7 @@ class Decoded:
     """What one frame or poll said: values by entity id in the units of the rows; if named, what it is.
 
     `unknown` lists the entities whose value is null because the device used a code nobody has described;
+    `unread` are the labels, records or objects it sent that stand in no table of ours;
     `reasons` says of others why they are null; `rows` replaces the kind's where only the device can tell what
     it reports; `earlier` is what it remembers, oldest first; `last_reset` is when totals were reset, ms.
     """
@@ -275,6 +285,7 @@ class Decoded:
     model_id: str | None = None
     serial_number: str | None = None
     sw_version: str | None = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

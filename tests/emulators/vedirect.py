@@ -7,6 +7,7 @@ summed.
 
 import os
 import pty
+import select
 import threading
 import tty
 from collections.abc import Callable, Mapping
@@ -197,6 +198,13 @@ class Cable:
     def write(self, data: bytes) -> None:
         with suppress(BlockingIOError):
             os.write(self._ours, data)
+
+    def read(self, seconds: float) -> bytes:
+        """What the port's user sent, waiting so long for the first byte."""
+        with suppress(OSError, ValueError):
+            if select.select([self._ours], [], [], seconds)[0]:
+                return os.read(self._ours, 4096)
+        return b""
 
     def pull(self) -> None:
         """The adapter is gone."""

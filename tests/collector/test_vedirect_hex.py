@@ -1,0 +1,416 @@
+"""VE.Direct HEX on a real pseudo terminal: from registers to the state topic, from commands to registers."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from config.model import Device
+from tests.clock import FakeTime
+from tests.collector.rig import Rig
+from tests.emulators.vedirect import Mppt, Phoenix, SmartShunt
+from tests.emulators.vedirect_hex import (
+    CHARGER_REGISTERS,
+    INVERTER_REGISTERS,
+    MONITOR_REGISTERS,
+    MPPT_REGISTERS,
+    NOT_ALLOWED,
+    READ_ONLY,
+    HexDevice,
+    told,
+    un16,
+)
+
+GET, SET = 7, 8
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+Start = Callable[..., Rig]
+
+
+@pytest.fixture
+def start(tmp_path: Path, time: FakeTime, stack: ExitStack) -> Start:
+    def start(device: HexDevice, *, allow_write: bool = False, **settings: float) -> Rig:
+        stack.enter_context(device)
+        its = Device(kind="vedirect", port=device.path, allow_write=allow_write, **settings)  # type: ignore[arg-type]  # numbers, as TOML gives them
+        rig = Rig(tmp_path, time, {"van": its}, "serial")
+        stack.callback(rig.close)
+        return rig
+
+    return start
+
+
+def until(rig: Rig, done: Callable[[], bool], seconds: int = 60) -> None:
+    for _ in range(seconds):
+        if done():
+            return
+        rig.pass_(1.0)
+    raise TimeoutError(rig.said("van")[-1:], rig.journal.problems)
+
+
+def says(rig: Rig, **values: object) -> None:
+    """Wait until the newest values of these entities are so."""
+
+    def newest() -> dict[str, object]:
+        return {entity: value for said in rig.said("van") for entity, value in said.items()}
+
+    until(rig, lambda: values.items() <= newest().items())
+
+
+def test_an_mppt_says_by_hex_what_its_text_lacks(start: Start) -> None:
+    rig = start(HexDevice(MPPT_REGISTERS, Mppt()))
+    says(
+        rig,
+        voltage=13.42,
+        battery_temperature=20.0,
+        charger_temperature=31.5,
+        solar_current=1.6,
+        charge_current_limit=15.0,
+        absorption_voltage=14.4,
+        float_voltage=13.8,
+        equalisation_voltage=16.2,
+        battery_type="type_3",
+        system_voltage=12,
+        load_mode="automatic",
+        charger="ON",
+    )
+    about = rig.about("van")
+    assert about["battery_temperature"]["role"] == "battery"
+    # Not allowed: values to read.
+    assert not any(about[entity].get("command") for entity in about)
+
+
+def test_a_monitor_says_its_settings(start: Start) -> None:
+    rig = start(HexDevice(MONITOR_REGISTERS, SmartShunt()))
+    says(
+        rig,
+        soc=87.3,
+        battery_capacity=200,
+        charged_voltage=13.2,
+        tail_current=4.0,
+        charged_detection_time=180,
+        charge_efficiency=99,
+        peukert_exponent=1.25,
+        current_threshold=0.1,
+        discharge_floor=20.0,
+        shunt_current=500,
+    )
+    assert all(rig.about("van")[entity]["diagnostic"] for entity in ("battery_capacity", "peukert_exponent"))
+
+
+def test_values_come_every_ten_seconds_and_settings_every_ten_minutes(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device)
+    says(rig, absorption_voltage=14.4)
+    device.asked.clear()
+    device.registers[0xEDDB] = un16(35.25, 0.01)
+    device.registers[0xEDF7] = un16(14.1, 0.01)
+    rig.run(60, step=1.0)
+    says(rig, charger_temperature=35.25, absorption_voltage=14.4)
+    # Three values six times a minute.
+    assert 15 <= len(device.asked) <= 21
+    assert device.questions(SET) == []
+    rig.run(600, step=50.0)
+    says(rig, absorption_voltage=14.1)
+
+
+def test_what_it_says_unasked_is_a_value_and_is_not_asked_for(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device)
+    says(rig, charger_temperature=31.5)
+    device.write(told(0xEDDB, un16(44.5, 0.01)))
+    rig.pass_(1.0)
+    says(rig, charger_temperature=44.5)
+
+
+def test_registers_that_it_does_not_have_are_asked_for_once(start: Start) -> None:
+    device = HexDevice({0xEDDB: un16(30, 0.01)}, Mppt())
+    rig = start(device)
+    says(rig, charger_temperature=30.0)
+    rig.run(30, step=1.0)
+    assert len([frame for frame in device.questions(GET) if frame.startswith(b":7ECED")]) == 1
+    assert "battery_temperature" not in rig.about("van")
+
+
+def test_a_value_that_is_not_available_is_unknown(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device)
+    says(rig, battery_temperature=20.0)
+    device.registers[0xEDEC] = b"\xff\xff"
+    rig.run(15, step=1.0)
+    says(rig, battery_temperature=None)
+
+
+def test_a_value_that_is_no_longer_answered_becomes_unknown(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device)
+    says(rig, charger_temperature=31.5)
+    device.mute = True
+    rig.run(60, step=5.0)
+    says(rig, charger_temperature=None, voltage=13.42)
+    assert rig.online("van")
+
+
+def test_a_setting_is_written_read_back_and_told(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device, allow_write=True)
+    says(rig, charge_current_limit=15.0)
+    until(rig, lambda: rig.about("van")["charge_current_limit"]["range"] == [0, 15])
+    about = rig.about("van")
+    assert (about["charge_current_limit"]["command"], about["charge_current_limit"]["step"]) == (True, 0.1)
+    assert about["absorption_voltage"]["range"] == [8.0, 17.4]
+    rig.set("van", "charge_current_limit", "10")
+    (result,) = rig.results("van", "charge_current_limit")
+    assert (result["status"], result["actual"]) == ("ok", 10)
+    assert device.questions(SET) == [b":8F0ED0064000C\n"]
+    assert rig.said("van")[-1]["charge_current_limit"] == 10
+    rig.set("van", "charge_current_limit", "12")
+    assert "its memory wears" in str(rig.results("van", "charge_current_limit")[-1]["message"])
+    rig.run(301, step=30.0)
+    rig.set("van", "charge_current_limit", "12.5")
+    assert rig.results("van", "charge_current_limit")[-1]["actual"] == 12.5
+    assert device.registers[0xEDF0] == un16(12.5, 0.1)
+
+
+def test_a_setting_that_is_so_already_is_not_written(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device, allow_write=True)
+    says(rig, absorption_voltage=14.4)
+    rig.set("van", "absorption_voltage", "14.4")
+    assert rig.results("van", "absorption_voltage")[-1]["actual"] == 14.4
+    assert device.questions(SET) == []
+
+
+def test_nothing_is_written_without_leave(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device)
+    says(rig, load_mode="automatic")
+    for entity, wanted in (("load_mode", "on"), ("charger", "OFF"), ("float_voltage", "13.5")):
+        rig.set("van", entity, wanted)
+        result = rig.results("van", entity)[-1]
+        assert (result["code"], "allow_write" in str(result["message"])) == ("denied", True)
+    assert device.questions(SET) == []
+
+
+@pytest.mark.parametrize(
+    ("entity", "wanted", "register", "turns"),
+    [
+        ("load_mode", "on", 0xEDAB, (b"\x01", b"\x04")),
+        ("load_mode", "off", 0xEDAB, (b"\x01", b"\x00")),
+        ("charger", "OFF", 0x0200, (b"\x01", b"\x04")),
+        ("charger", "TOGGLE", 0x0200, (b"\x04", b"\x01")),
+        ("charger", "TOGGLE", 0x0200, (b"\x00", b"\x01")),
+        ("charger", "ON", 0x0200, (b"\x04", b"\x01")),
+        ("float_voltage", "13.65", 0xEDF6, (un16(13.8, 0.01), un16(13.65, 0.01))),
+    ],
+)
+def test_a_choice_a_switch_and_a_number_reach_their_register(
+    start: Start, entity: str, wanted: str, register: int, turns: tuple[bytes, bytes]
+) -> None:
+    before, after = turns
+    device = HexDevice(MPPT_REGISTERS | {register: before}, Mppt())
+    rig = start(device, allow_write=True)
+    says(rig, charger_temperature=31.5)
+    until(rig, lambda: entity in rig.about("van"))
+    rig.set("van", entity, wanted)
+    result = rig.results("van", entity)[-1]
+    assert result["status"] == "ok", result
+    assert device.registers[register] == after
+    assert len(device.questions(SET)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "register", "after"), [("off", 0x0200, b"\x04"), ("eco", 0x0200, b"\x05")]
+)
+def test_an_inverter_obeys(start: Start, wanted: str, register: int, after: bytes) -> None:
+    device = HexDevice(INVERTER_REGISTERS, Phoenix())
+    rig = start(device, allow_write=True)
+    says(rig, ac_voltage_set_point=230, shutdown_below=9.3, low_voltage_alarm_until=12.5, mode="inverter")
+    until(rig, lambda: rig.about("van")["shutdown_below"]["range"] == [9.2, 17.3])
+    assert rig.about("van")["ac_voltage_set_point"]["range"] == [210, 245]
+    rig.set("van", "mode", wanted)
+    assert rig.results("van", "mode")[-1]["actual"] == wanted
+    assert device.registers[register] == after
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [(NOT_ALLOWED, "the value is not allowed"), (READ_ONLY, "does not take this now"), (0x40, "0x40")],
+)
+def test_what_the_device_refuses_is_a_sentence(start: Start, flags: int, sentence: str) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    device.refuses[0xEDF7] = flags
+    rig = start(device, allow_write=True)
+    says(rig, absorption_voltage=14.4)
+    rig.set("van", "absorption_voltage", "14.2")
+    result = rig.results("van", "absorption_voltage")[-1]
+    assert (result["code"], "Absorption voltage" in str(result["message"])) == ("hardware", True)
+    assert sentence in str(result["message"])
+
+
+def test_a_device_that_does_not_take_it_is_told(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    device.keeps.add(0xEDF7)
+    rig = start(device, allow_write=True)
+    says(rig, absorption_voltage=14.4)
+    rig.set("van", "absorption_voltage", "14.2")
+    assert "stays 14.4" in str(rig.results("van", "absorption_voltage")[-1]["message"])
+
+
+def test_a_number_out_of_the_devices_range_is_refused_before_it_is_sent(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device, allow_write=True)
+    says(rig, absorption_voltage=14.4, system_voltage=12, largest_charge_current=15)
+    for entity, wanted in (("absorption_voltage", "28.8"), ("charge_current_limit", "15.1")):
+        rig.set("van", entity, wanted)
+        assert rig.results("van", entity)[-1]["code"] == "invalid"
+    assert device.questions(SET) == []
+
+
+def test_a_charger_that_speaks_only_hex_is_read(start: Start) -> None:
+    device = HexDevice(CHARGER_REGISTERS)
+    rig = start(device, allow_write=True, timeout=10)
+    says(
+        rig,
+        voltage=14.38,
+        current=21.3,
+        power=306.29,
+        charge_state="absorption",
+        charger_error="no_error",
+        off_reason="none",
+        charger_temperature=41.25,
+        storage_voltage=13.2,
+        serial_number="HQ9999CHARGE",
+        firmware="1.63",
+    )
+    about = rig.about("van")
+    assert about["current"]["role"] == "charger"
+    assert about["charge_current_limit"]["range"] == [0, 50]
+    device.registers[0xED8F] = un16(8, 0.1)
+    rig.run(12, step=1.0)
+    says(rig, current=8.0)
+    rig.set("van", "charge_current_limit", "20")
+    assert rig.results("van", "charge_current_limit")[-1]["actual"] == 20
+    # It falls silent, and is there again.
+    device.mute = True
+    until(rig, lambda: rig.online("van") is False, 120)
+    device.mute = False
+    until(rig, lambda: rig.online("van") is True, 120)
+
+
+def test_a_device_that_begins_to_say_text_is_read_by_that(start: Start) -> None:
+    device = HexDevice(CHARGER_REGISTERS, product=0xA053)
+    rig = start(device)
+    says(rig, voltage=14.38)
+    device.talker.says = Mppt()
+    says(rig, voltage=13.42, day_number=279)
+
+
+def test_text_that_pauses_after_a_question_is_waited_for(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    device.pause = 2.0
+    rig = start(device)
+    says(rig, charger_temperature=31.5)
+    rig.run(12, step=4.0)
+    assert rig.journal.counters["failed_polls.van"] == 0
+    assert rig.online("van")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b":7DBED00",
+        b":7GG\n",
+        b"\xff\x00:\r\n",
+        told(0xEDDB, un16(99, 0.01), GET)[:-3] + b"FF\n",
+        told(0xEDD5, un16(14, 0.01)) * 3,
+        told(0x0001, b"", GET, 1),
+        b":4AAAAFD\n",
+        b":" + b"A" * 4000,
+    ],
+    ids=["cut", "no digits", "noise", "check", "unasked", "other", "error", "endless"],
+)
+def test_an_answer_is_found_among_anything(start: Start, before: bytes) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    device.before = before
+    rig = start(device, allow_write=True)
+    says(rig, charger_temperature=31.5, absorption_voltage=14.4)
+    rig.set("van", "absorption_voltage", "14.2")
+    assert rig.results("van", "absorption_voltage")[-1]["status"] == "ok"
+    assert device.registers[0xEDF7] == un16(14.2, 0.01)
+
+
+def test_a_damaged_answer_is_asked_for_again(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    device.damaged = 1
+    rig = start(device)
+    says(rig, battery_temperature=20.0, charger_temperature=31.5)
+    assert device.damaged == 0
+
+
+def test_a_device_that_restarts_in_between_is_read_on(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device)
+    says(rig, charger_temperature=31.5)
+    device.mute, device.talker.says = True, None
+    device.write(b"\r\nPID\t0xA0:7DB")
+    rig.pass_(1.0)
+    device.mute, device.talker.says = False, Mppt(volts=13.1)
+    device.registers[0xEDDB] = un16(20, 0.01)
+    says(rig, voltage=13.1, charger_temperature=20.0)
+    assert rig.problem("van") is None
+
+
+def test_a_cable_of_one_direction_is_asked_seldom_and_text_goes_on(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    device.mute = True
+    rig = start(device, allow_write=True)
+    says(rig, voltage=13.42)
+    rig.run(120, step=4.0)
+    # Three questions, each twice.
+    assert len(device.asked) == 6
+    assert rig.online("van")
+    assert rig.journal.counters["failed_polls.van"] == 0
+    device.mute = False
+    rig.run(600, step=20.0)
+    says(rig, charger_temperature=31.5)
+
+
+def test_a_command_that_nobody_answers_says_why(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device, allow_write=True)
+    says(rig, load_mode="automatic")
+    device.mute = True
+    rig.set("van", "load_mode", "on")
+    result = rig.results("van", "load_mode")[-1]
+    assert (result["code"], "no answer to VE.Direct HEX" in str(result["message"])) == ("hardware", True)
+
+
+def test_what_stands_in_no_table_is_counted_and_told_once(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    device = HexDevice({}, Mppt(extra={"HC#": "57825", "T": "21"}))
+    rig = start(device)
+    says(rig, voltage=13.42)
+    device.write(told(0x2031, un16(1)))
+    rig.run(5, step=1.0)
+    until(rig, lambda: "HEX 0x2031" in rig.journal.facts.get("unread.van", ""))
+    assert rig.journal.facts["unread.van"] == "HC#, T, HEX 0x2031"
+    assert rig.journal.counters["unread.van"] >= 10
+    assert sum("nobody reads" in record.getMessage() for record in caplog.records) == 3
+
+
+def test_only_so_many_strange_names_are_told(start: Start) -> None:
+    device = HexDevice({}, Mppt(extra={f"Q{number}": "1" for number in range(40)}))
+    rig = start(device)
+    says(rig, voltage=13.42)
+    rig.run(3, step=1.0)
+    assert rig.journal.facts["unread.van"].count("Q") == 16
