@@ -1,5 +1,6 @@
 """VE.Direct HEX on a real pseudo terminal: from registers to the state topic, from commands to registers."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -276,7 +277,7 @@ def test_a_number_out_of_the_devices_range_is_refused_before_it_is_sent(start: S
 
 def test_a_charger_that_speaks_only_hex_is_read(start: Start) -> None:
     device = HexDevice(CHARGER_REGISTERS)
-    rig = start(device, allow_write=True, timeout=10)
+    rig = start(device, allow_write=True, every=5.0, timeout=10)
     says(
         rig,
         voltage=14.38,
@@ -414,3 +415,57 @@ def test_only_so_many_strange_names_are_told(start: Start) -> None:
     says(rig, voltage=13.42)
     rig.run(3, step=1.0)
     assert rig.journal.facts["unread.van"].count("Q") == 16
+
+
+DUMPS = json.loads(
+    (Path(__file__).parents[1] / "captures" / "vedirect_dumps.json").read_text(encoding="utf-8")
+)
+
+
+def test_the_dump_of_an_orion_xs(start: Start) -> None:
+    dump = bytes.fromhex(DUMPS["orion_xs"]["bytes"])
+    first, second = dump.index(b"\r\nPID"), dump.rindex(b"\r\nPID")
+    device = HexDevice({}, dump[first:second])
+    device.mute = True
+    rig = start(device)
+    says(
+        rig,
+        voltage=13.22,
+        current=0.0,
+        power=0,
+        input_voltage=12.62,
+        input_current=0.0,
+        input_power=0,
+        charge_state="off",
+        charger_error="no_error",
+        off_reason="several",
+        off_reason_no_input_power="ON",
+        off_reason_remote_input="ON",
+        firmware="1.12",
+    )
+    device.talker.says = dump[second:]
+    says(rig, input_voltage=12.63)
+    about = rig.about("van")
+    assert (about["input_voltage"]["role"], about["power"]["role"]) == ("starter", "alternator")
+    assert rig.journal.facts["unread.van"] == "HEX 0xE000, HEX 0xED56, HEX 0xEE10, HEX 0xEE11"
+    assert rig.journal.counters["failed_polls.van"] == 0
+
+
+def test_the_dump_of_a_blue_smart_charger(start: Start) -> None:
+    device = HexDevice({}, bytes.fromhex(DUMPS["ip65"]["bytes"]))
+    device.mute = True
+    rig = start(device)
+    says(rig, voltage=14.2, current=0.8, charge_state="absorption", firmware="3.25", charger_temperature=21.3)
+    assert "HC#" in rig.journal.facts["unread.van"].split(", ")
+    assert rig.about("van")["current"]["role"] == "charger"
+
+
+def test_hex_alone_that_answers_nothing_is_no_device(start: Start) -> None:
+    device = HexDevice({}, bytes.fromhex(DUMPS["phoenix_smart"]["bytes"]))
+    device.mute = True
+    rig = start(device, every=5.0, timeout=10)
+    until(rig, lambda: "no whole VE.Direct block" in (rig.problem("van") or ""), 20)
+    assert rig.said("van") == []
+    device.mute = False
+    device.registers |= CHARGER_REGISTERS
+    says(rig, voltage=14.38)

@@ -285,9 +285,8 @@ class AsText:
 
 
 # Of devices that say no text. Labels count in mV and mA, registers in 0.01 V and 0.1 A.
-_COMMON: dict[int, AsText] = {
-    0x0207: AsText("OR"),
-    0xED8D: AsText("V", 10, signed=True),
+_ALL: dict[int, AsText] = {0x0207: AsText("OR"), 0xED8D: AsText("V", 10, signed=True)}
+_COMMON: dict[int, AsText] = _ALL | {
     0xED8F: AsText("I", 100, signed=True),
     # Finer than the one before, where the device has both.
     0xED8C: AsText("I", signed=True),
@@ -312,7 +311,7 @@ AS_TEXT: Mapping[Family, Mapping[int, AsText]] = {
         0xEDD3: AsText("H20"),
         0xEDDC: AsText("H19"),
     },
-    Family.INVERTER: _COMMON
+    Family.INVERTER: _ALL
     | {
         0x0201: AsText("CS"),
         DEVICE_MODE: AsText("MODE"),
