@@ -15,6 +15,7 @@ from bus.process import EXIT_OK, Process, set_up_logging
 from bus.publisher import has_left, owner_of_devices
 from bus.topics import Topics, Verb
 from collector.checking import find_mistakes
+from collector.day_book import DayBook
 from collector.device import (
     MQTT,
     TRANSPORTS,
@@ -108,7 +109,8 @@ def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceS
     requests = request_server.subscription(topics, name)
     foreign = _foreign(settings) if transport == MQTT else []
     process, publisher = owner_of_devices(name, settings, clock, [*commands, requests, *foreign])
-    readings = Readings(publisher, clock=clock, journal=process.journal)
+    book = DayBook(Path(settings.storage.state) / f"{name}-days.json")
+    readings = Readings(publisher, clock=clock, journal=process.journal, book=book)
     parts = _Assembly(transport, settings, devices, store, process, readings)
     if transport == "ble":
         return _run_ble(parts)

@@ -5,14 +5,18 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus.about import LONGEST_WORD, About
 from collector import devices as kinds
+from collector.day_book import DayBook
 from collector.devices.description import (
+    Days,
     Decoded,
+    Earlier,
     Kind,
     Line,
     MeterPlace,
@@ -265,8 +269,13 @@ class Readings:
     Whoever works on devices finds the clock, the journal and the publisher of the process here.
     """
 
-    def __init__(self, publisher: "Publisher", *, clock: "Clock", journal: "Journal") -> None:
+    def __init__(
+        self, publisher: "Publisher", *, clock: "Clock", journal: "Journal", book: DayBook | None = None
+    ) -> None:
         self.publisher = publisher
+        self._book = book or DayBook()
+        # New days that wait until the clock is right.
+        self._days: dict[str, Days] = {}
         self.clock = clock
         self.journal = journal
         self._devices: dict[str, Owned] = {}
@@ -286,6 +295,7 @@ class Readings:
     def remove(self, device_id: str) -> None:
         """Say no more of a device."""
         del self._devices[device_id]
+        self._days.pop(device_id, None)
         self.journal.solved(f"device.{device_id}")
         self.journal.facts.pop(f"unread.{device_id}", None)
 
@@ -306,7 +316,7 @@ class Readings:
             tell_unread(self.journal, device.id, what)
         if decoded.reasons or self.journal.problems:
             self._explain(device, decoded)
-        for earlier in decoded.earlier:
+        for earlier in (*decoded.earlier, *self._days_of(device, decoded)):
             self.publisher.reading(
                 device.id, device.enabled(earlier.values), ts=earlier.ts, late=True, dated=True
             )
@@ -318,6 +328,15 @@ class Readings:
             return
         device.reporter.offer(values, ts, at, decoded.last_reset)
         self.report(device, self.clock.monotonic())
+
+    def _days_of(self, device: Owned, decoded: Decoded) -> tuple[Earlier, ...]:
+        """Return the days that a device without a clock remembers, once this clock is right."""
+        if decoded.days is not None:
+            self._days[device.id] = decoded.days
+        if device.id not in self._days or self.clock.quality() != "ok":
+            return ()
+        today = datetime.fromtimestamp(self.clock.wall() / 1000, UTC).astimezone().date()
+        return self._book.take(device.id, self._days.pop(device.id), today)
 
     def _explain(self, device: Owned, decoded: Decoded) -> None:
         for entity in device.rows:

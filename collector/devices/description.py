@@ -265,6 +265,18 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
+class Days:
+    """A new day of a device without a clock, `number` by its own count that begins again after `of` days.
+
+    `before` are values of the days before by how many days ago, as it counts them; empty if none was missed.
+    """
+
+    number: int
+    of: int
+    before: Mapping[int, Values]
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """What one frame or poll said: values by entity id in the units of the rows; if named, what it is.
 
@@ -286,6 +298,7 @@ class Decoded:
     serial_number: str | None = None
     sw_version: str | None = None
     unread: tuple[str, ...] = ()
+    days: Days | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class HexSide:
 
         Raises NoAnswerError if an `alone` device does not answer, LineError.
         """
-        if now < self._quiet_until and not alone:
+        if self.is_quiet(now) and not alone:
             return
         due = [one for one in _wanted(family, alone=alone) if now >= self._due.get(one, now)]
         for register in [one for one in due if one not in self._absent][:_MOST_ASKED]:
@@ -73,6 +73,10 @@ class HexSide:
                 self._absent.add(register)
             else:
                 self._note(register, answer.value, family, now)
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether it is not asked now, because it did not answer."""
+        return now < self._quiet_until
 
     def _miss(self, now: float) -> None:
         self._misses += 1

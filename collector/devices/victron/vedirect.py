@@ -6,6 +6,7 @@ from dataclasses import replace
 from bus.commands import Wanted
 from collector.devices.description import (
     BadRecordError,
+    Days,
     Decoded,
     DecodeError,
     NoAnswerError,
@@ -20,6 +21,7 @@ from collector.devices.description import (
 from collector.devices.rows import on_off
 from collector.devices.victron import OFF_REASON_ROWS, OFF_REASONS, read_off_reasons, read_reasons
 from collector.devices.victron.ble import MANUFACTURER
+from collector.devices.victron.days import NUMBERS, History
 from collector.devices.victron.fields import power, require_within
 from collector.devices.victron.hex_side import HexSide, greet
 from collector.devices.victron.labels import (
@@ -132,6 +134,7 @@ class VeDirect:
         # What a device without text says of itself; None while there is text.
         self._alone: Mapping[str, str] | None = None
         self._labels: set[str] = set()
+        self._history = History()
 
     def poll(self, line: VeDirectLine, now: float) -> Decoded:
         """Return what it says now. Raises DecodeError or LineError."""
@@ -151,7 +154,17 @@ class VeDirect:
         except NoAnswerError:
             self._alone = None
             raise
-        return self._decode(self._picture(now), now)
+        decoded = self._decode(self._picture(now), now)
+        return replace(decoded, days=self._day(line, decoded, now))
+
+    def _day(self, line: VeDirectLine, decoded: Decoded, now: float) -> Days | None:
+        """Return the day that a solar charger has begun."""
+        if self._family is not Family.SOLAR or self._alone is not None or self._hex.is_quiet(now):
+            return None
+        sun, day = decoded.values.get("power"), decoded.values.get("day_number")
+        is_day = isinstance(day, float | int) and 0 <= day < NUMBERS
+        number = round(day) if is_day and not isinstance(day, str | None) else None
+        return self._history.poll(line, number, now, sun=isinstance(sun, float | int) and sun > 0)
 
     def switch(self, line: VeDirectLine, entity: str, wanted: Wanted) -> Values:
         """Write a setting and return what was read back. Raises DecodeError or LineError."""
@@ -202,7 +215,7 @@ class VeDirect:
         product = self._texts.get("PID")
         if product is not None and block.get("PID", product[0]) != product[0]:
             # Another device was plugged in.
-            self._texts, self._hex = {}, HexSide()
+            self._texts, self._hex, self._history = {}, HexSide(), History()
         self._blocks += 1
         self._labels |= block.keys()
         self._texts |= {label: (text, self._blocks) for label, text in block.items() if label in _KNOWN}
