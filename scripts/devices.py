@@ -81,6 +81,9 @@ def _section(kind: Kind) -> Iterator[str]:
     yield ""
     yield f"Source of the protocol: {kind.source}. Tested on {' and '.join(kind.tested)}."
     yield ""
+    yield from (f"- {note}" for note in kind.notes)
+    if kind.notes:
+        yield ""
     if kind.needs or kind.takes:
         yield from _settings(kind)
     if kind.discovers:

@@ -325,6 +325,8 @@ class Kind:
     seen: bool = False
     # What it reports is known only once it has answered.
     discovers: bool = False
+    # What an owner should know besides.
+    notes: tuple[str, ...] = ()
     defaults: Mapping[str, float | str] = field(default_factory=dict)
     allowed: Mapping[str, Sequence[float | str] | re.Pattern[str]] = field(default_factory=dict)
 

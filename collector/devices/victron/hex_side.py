@@ -28,7 +28,7 @@ _RELEASE, _CANDIDATE = 0x4, 0xC
 
 
 class HexSide:
-    """One device; `strange` are registers that it told and no table has."""
+    """One device; `strange` are registers that no table has; `answers`: it did so the last time."""
 
     def __init__(self) -> None:
         self._said: dict[int, tuple[bytes, float]] = {}
@@ -36,6 +36,7 @@ class HexSide:
         self._absent: set[int] = set()
         self._misses = 0
         self._quiet_until = float("-inf")
+        self.answers = False
         self.strange: set[int] = set()
         # What its rows were made of, and the rows.
         self._narrowed: tuple[object, Rows] = (None, {})
@@ -57,7 +58,7 @@ class HexSide:
 
         Raises NoAnswerError if an `alone` device does not answer, LineError.
         """
-        if self.is_quiet(now) and not alone:
+        if now < self._quiet_until and not alone:
             return
         due = [one for one in _wanted(family, alone=alone) if now >= self._due.get(one, now)]
         for register in [one for one in due if one not in self._absent][:_MOST_ASKED]:
@@ -68,18 +69,14 @@ class HexSide:
                 if alone:
                     raise
                 return
-            self._misses = 0
+            self._misses, self.answers = 0, True
             if answer.command == Command.UNKNOWN or answer.flags:
                 self._absent.add(register)
             else:
                 self._note(register, answer.value, family, now)
 
-    def is_quiet(self, now: float) -> bool:
-        """Whether it is not asked now, because it did not answer."""
-        return now < self._quiet_until
-
     def _miss(self, now: float) -> None:
-        self._misses += 1
+        self._misses, self.answers = self._misses + 1, False
         if self._misses >= _PATIENCE:
             self._misses, self._quiet_until = 0, now + _QUIET_S
 

@@ -159,7 +159,7 @@ class VeDirect:
 
     def _day(self, line: VeDirectLine, decoded: Decoded, now: float) -> Days | None:
         """Return the day that a solar charger has begun."""
-        if self._family is not Family.SOLAR or self._alone is not None or self._hex.is_quiet(now):
+        if self._family is not Family.SOLAR or self._alone is not None or not self._hex.answers:
             return None
         sun, day = decoded.values.get("power"), decoded.values.get("day_number")
         is_day = isinstance(day, float | int) and 0 <= day < NUMBERS
@@ -249,6 +249,34 @@ KIND = PolledKind(
     rows=ALL_ROWS,
     source="general knowledge of Victron's VE.Direct Protocol, text and HEX; registers from Victron's velib; "
     "product ids from victron-ble 0.9.3; captures of an Orion XS, a Blue Smart IP65 and two SmartSolar",
+    notes=(
+        (
+            "Bytes of real devices were at hand for the text of an Orion XS and of a Blue Smart IP65, and"
+            " for HEX of these and of two SmartSolar. All else was only emulated: commands, days, "
+            "chargers without text. No text of a Multi RS or an Inverter RS is known."
+        ),
+        (
+            "What the text lacks is asked by HEX: values every 10 s, settings every 10 minutes and after "
+            "a command. If the device does not answer, it is asked again after 10 minutes; the text is "
+            "read all the same."
+        ),
+        (
+            "A charger that says no text, such as a Phoenix Smart IP43, is asked for all by HEX. It is "
+            "found by its answer to a ping, once the port has been silent for 3 s."
+        ),
+        (
+            "Nothing is written without a command. A setting that is so already is not written: the "
+            "memory of the device wears. `charger` and `mode` switch the device off and on; `load_mode` "
+            "is what the load output of a solar charger does."
+        ),
+        (
+            "A solar charger remembers its yield of 30 days, but it has no clock: it only counts days. "
+            "Days in which Boondock did not run are filled in, each at its end, if the charger has "
+            "counted as many days as have passed. Days before the first start are not. The sun must shine"
+            " on the panel, and the clock must be synchronised. Days older than `keep_days` change no "
+            "statistics."
+        ),
+    ),
     needs=("port",),
     takes=("allow_write",),
     tested=(Tested.CAPTURE, Tested.TWIN),
