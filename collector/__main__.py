@@ -15,6 +15,7 @@ from bus.process import EXIT_OK, Process, set_up_logging
 from bus.publisher import has_left, owner_of_devices
 from bus.topics import Topics, Verb
 from collector.checking import find_mistakes
+from collector.day_book import DayBook
 from collector.device import MQTT, TRANSPORTS, Owned, Readings, owned_devices, service_name
 from collector.device_store import DeviceStore, Which, open_store
 from collector.energy import Energies
@@ -104,7 +105,8 @@ def run(settings: Settings, transport: str, devices: list[Owned], store: DeviceS
     process, publisher = owner_of_devices(name, settings, clock, [commands, requests, *foreign])
     kept = Path(settings.storage.state) / f"{name}-energy.json"
     energies = Energies(kept, clock.boot, clock.monotonic())
-    readings = Readings(publisher, clock=clock, journal=process.journal, energies=energies)
+    book = DayBook(Path(settings.storage.state) / f"{name}-days.json")
+    readings = Readings(publisher, clock=clock, journal=process.journal, energies=energies, book=book)
     parts = _Assembly(transport, settings, devices, store, process, readings)
     if transport == "ble":
         return _run_ble(parts)

@@ -4,15 +4,19 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.about import LONGEST_WORD, About
 from bus.clock import BUILD_DATE_MS
 from collector import devices as kinds
+from collector.day_book import DayBook
 from collector.devices.description import (
     BleKind,
+    Days,
     Decoded,
     Decoder,
+    Earlier,
     Kind,
     PolledKind,
     Poller,
@@ -195,8 +199,12 @@ class Readings:
         clock: "Clock",
         journal: "Journal",
         energies: Energies | None = None,
+        book: DayBook | None = None,
     ) -> None:
         self.publisher = publisher
+        self._book = book or DayBook()
+        # New days that wait until the clock is right.
+        self._days: dict[str, Days] = {}
         self.clock = clock
         self.journal = journal
         self._energies = energies or Energies()
@@ -217,6 +225,7 @@ class Readings:
     def remove(self, device_id: str) -> None:
         """Say no more of a device."""
         del self._devices[device_id]
+        self._days.pop(device_id, None)
         self.journal.solved(f"device.{device_id}")
         self.journal.facts.pop(f"unread.{device_id}", None)
 
@@ -235,7 +244,7 @@ class Readings:
         if device.learn(decoded):
             self.publisher.about(device.id, device.about())
         self._explain(device, decoded)
-        for earlier in decoded.earlier:
+        for earlier in (*decoded.earlier, *self._days_of(device, decoded)):
             if not self._believed(earlier.ts):
                 self.journal.count(f"refused_times.{device.id}")
                 continue
@@ -255,6 +264,15 @@ class Readings:
         """Whether what a device remembers may be of then: its own clock may never have been set."""
         latest = self.clock.wall() + _AHEAD_MS if self.clock.quality() == "ok" else math.inf
         return BUILD_DATE_MS <= ts <= latest
+
+    def _days_of(self, device: Owned, decoded: Decoded) -> tuple[Earlier, ...]:
+        """Return the days that a device without a clock remembers, once this clock is right."""
+        if decoded.days is not None:
+            self._days[device.id] = decoded.days
+        if device.id not in self._days or self.clock.quality() != "ok":
+            return ()
+        today = datetime.fromtimestamp(self.clock.wall() / 1000, UTC).astimezone().date()
+        return self._book.take(device.id, self._days.pop(device.id), today)
 
     def _explain(self, device: Owned, decoded: Decoded) -> None:
         for entity in decoded.unknown:

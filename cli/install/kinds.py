@@ -126,7 +126,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("victron", "a Victron device with Instant Readout", BLE, "victron", _VICTRON),
     Kind(
         "vedirect",
-        "a Victron device on a VE.Direct cable (SmartShunt, MPPT, inverter)",
+        "a Victron device on a VE.Direct cable (SmartShunt, MPPT, inverter, charger)",
         SERIAL,
         "victron_cable",
         (_PORT,),

@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 from bus.about import Entity
 from bus.commands import Wanted
 from config.model import Device, Pull
+
+if TYPE_CHECKING:
+    from collector.devices.victron.hex_protocol import HexFrame
 
 
 class Line(Protocol):
@@ -67,13 +70,19 @@ class Belated(Protocol):
 
 
 class VeDirectLine(Line, Protocol):
-    """A VE.Direct port that one device talks on by itself."""
+    """A VE.Direct port that one device talks on by itself, in text, and answers on, in HEX."""
 
-    def blocks(self) -> Sequence[Mapping[str, str]]:
+    def blocks(self, *, wait: bool = True) -> Sequence[Mapping[str, str]]:
         """Return the whole blocks that came since the last call, at least one, oldest first: texts by label.
 
-        Raises BadRecordError when bytes come but no whole block.
+        Raises BadRecordError when bytes come but no whole block. Without `wait` only what is here already.
         """
+
+    def told(self) -> Mapping[int, bytes]:
+        """Return what the device said unasked of its registers since the last call: bytes by number."""
+
+    def ask(self, question: "HexFrame") -> "HexFrame":
+        """Return the answer to a HEX frame, whatever its flags say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +444,18 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
+class Days:
+    """A new day of a device without a clock, `number` by its own count that begins again after `of` days.
+
+    `before` are values of the days before by how many days ago, as it counts them; empty if none was missed.
+    """
+
+    number: int
+    of: int
+    before: Mapping[int, Values]
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """What one frame or poll said: values by entity id in the units of the rows; if named, what it is.
 
@@ -456,6 +477,7 @@ class Decoded:
     serial_number: str | None = None
     sw_version: str | None = None
     unread: tuple[str, ...] = ()
+    days: Days | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A VE.Direct cable: the device talks by itself, so its bytes are read when they are asked for.
+"""A VE.Direct cable: text that the device says by itself, and HEX frames, said by itself or as answers.
 
 A block is fields of CR LF label TAB value; the last is "Checksum" with one byte that makes the sum of all
 bytes of the block 0 modulo 256. A HEX frame, ":" to LF, may stand between any two bytes before the checksum
@@ -7,11 +7,13 @@ implementation published with it.)
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
 from collector.devices.description import BadRecordError, LineError, NoAnswerError
+from collector.devices.victron.hex_protocol import Command, HexFrame, encode, parse
 from collector.transports.serial_port import close_port, forget_received, guarded, open_port
 
 # With their terminating zero in Victron's tables; taken here as the longest text.
@@ -20,6 +22,8 @@ _LONGEST_VALUE = 33
 # Devices send at most 22 fields; the longest HEX answers are histories of some 80 digits.
 _MOST_FIELDS = 64
 _LONGEST_HEX = 256
+# More than a device says between two looks.
+_MOST_HEX = 64
 _CHECKSUM = "Checksum"
 _CR, _LF, _TAB, _COLON = 0x0D, 0x0A, 0x09, 0x3A
 _HEX_DIGITS = frozenset(b"0123456789ABCDEFabcdef")
@@ -38,11 +42,13 @@ class Frames:
     """Finds the blocks in a stream that may begin anywhere and be damaged; memory is bounded.
 
     A block counts only if the checksum before it was seen, so that the rest of one whose beginning was missed
-    is never taken for a whole. `bad` counts blocks that were damaged.
+    is never taken for a whole. `bad` counts blocks that were damaged; `hex` has the whole HEX frames, for its
+    user to take.
     """
 
     def __init__(self) -> None:
         self.bad = 0
+        self.hex: deque[HexFrame] = deque(maxlen=_MOST_HEX)
         self.reset()
 
     def reset(self) -> None:
@@ -50,7 +56,7 @@ class Frames:
         self._at = _At.SKIPPING
         self._damaged = False
         self._joined = False
-        self._hex: int | None = None
+        self._hex: bytearray | None = None
         self._sum = 0
         self._label = ""
         self._text = bytearray()
@@ -71,10 +77,10 @@ class Frames:
         if self._hex is not None:
             if self._feed_hex(byte):
                 return None
-            # It was no HEX frame: the byte may begin a field.
+            # It was no HEX frame: the byte may begin a field, or a frame.
             self._damage()
-        elif byte == _COLON:
-            self._hex = 0
+        if byte == _COLON:
+            self._hex = bytearray()
             return None
         self._sum = self._sum + byte & 0xFF
         self._feed_text(byte)
@@ -82,11 +88,14 @@ class Frames:
 
     def _feed_hex(self, byte: int) -> bool:
         assert self._hex is not None  # noqa: S101 — asked only inside a HEX frame
-        self._hex += 1
         if byte == _LF:
+            frame = parse(bytes(self._hex))
+            if frame is not None:
+                self.hex.append(frame)
             self._hex = None
             return True
-        if byte in _HEX_DIGITS and self._hex <= _LONGEST_HEX:
+        if byte in _HEX_DIGITS and len(self._hex) < _LONGEST_HEX:
+            self._hex.append(byte)
             return True
         self._hex = None
         return False
@@ -167,17 +176,31 @@ _STALE_S = 1.5
 _CHUNK = 512
 _PAUSE_S = 0.1
 _MOST_BLOCKS = 16
+# An answer comes in a few hundredths of a second, between two blocks of text at most.
+_ANSWER_S = 0.5
+_TRIES = 2
+# Some devices say no text for so long after a HEX frame.
+_HEX_PAUSE_S = 3.0
+# Registers that a device tells between two looks.
+_MOST_TOLD = 128
 # A connection over the network may have died without a word: after this silence it is made anew.
 _DEAD_S = 10.0
 
 
 class _Port(Protocol):
+    @property
+    def in_waiting(self) -> int:
+        """How many bytes are here already."""
+
     def read(self, size: int) -> bytes:
         """Read until `size` bytes are here or the port's time-out is over."""
 
+    def write(self, data: bytes, /) -> int | None:
+        """Send them."""
+
 
 class VeDirectCable:
-    """One port by path or pyserial URL, used by one thread; a call waits in the kernel, 3 s at most."""
+    """One port by path or pyserial URL, used by one thread; a call waits in the kernel, 6 s at most."""
 
     def __init__(
         self, port: str, *, monotonic: Callable[[], float] = time.monotonic, patience: float = _PATIENCE_S
@@ -187,12 +210,16 @@ class VeDirectCable:
         self._usual = self._patience = patience
         self._serial: _Port | None = None
         self._frames = Frames()
-        self._asked = self._heard = float("-inf")
+        self._asked = self._heard = self._hexed = float("-inf")
+        # What came while an answer was waited for.
+        self._blocks: deque[Mapping[str, str]] = deque(maxlen=_MOST_BLOCKS)
+        self._told: dict[int, bytes] = {}
 
     def open(self) -> None:
         """Open the port. Raises LineError."""
         self._serial = open_port(self._port, _BAUDRATE, timeout=_PAUSE_S)
-        self._frames.reset()
+        self._forget()
+        self._hexed = float("-inf")
         self._asked = self._heard = self._monotonic()
 
     def close(self) -> None:
@@ -205,27 +232,90 @@ class VeDirectCable:
         """As Hurries says."""
         self._patience = self._usual if seconds is None else seconds
 
-    def blocks(self) -> Sequence[Mapping[str, str]]:
+    def blocks(self, *, wait: bool = True) -> Sequence[Mapping[str, str]]:
         """At least one whole block, oldest first, none older than the last call or 1.5 s: text by label.
 
-        Raises NoAnswerError when nothing comes, BadRecordError when only noise does, LineError.
+        Without `wait` those that are here. Raises NoAnswerError when nothing comes, BadRecordError when only
+        noise does, LineError.
         """
-        now = self._monotonic()
-        if now - self._asked > _STALE_S:
-            self._discard()
+        now = self._refresh()
+        patience = self._patience if wait else 0.0
+        if wait and now - self._hexed < _HEX_PAUSE_S:
+            patience += _HEX_PAUSE_S
         try:
-            return self._read(now + self._patience)
+            return self._read(now + patience, wait=wait)
         finally:
             self._asked = self._monotonic()
 
-    def _discard(self) -> None:
-        with guarded(self._port):
-            forget_received(self._opened())
-        self._frames.reset()
+    def told(self) -> Mapping[int, bytes]:
+        """Return what the device has said of its registers since the last call, unasked or too late."""
+        self._sort()
+        told, self._told = self._told, {}
+        return told
 
-    def _read(self, deadline: float) -> Sequence[Mapping[str, str]]:
+    def ask(self, question: HexFrame) -> HexFrame:
+        """Send a HEX frame and return its answer, whatever its flags say. Raises NoAnswerError, LineError."""
+        self._refresh()
+        self._sort()
+        opened = self._opened()
+        for _ in range(_TRIES):
+            with guarded(self._port):
+                opened.write(encode(question))
+            self._hexed = self._monotonic()
+            answer = self._await(question, self._hexed + _ANSWER_S)
+            if answer is not None:
+                return answer
+        raise NoAnswerError(
+            f"{self._port}: no answer to VE.Direct HEX: is the device on, does the cable carry both ways?"
+        )
+
+    def _await(self, question: HexFrame, deadline: float) -> HexFrame | None:
+        opened = self._opened()
+        while True:
+            with guarded(self._port):
+                data = opened.read(1)
+                data += opened.read(min(opened.in_waiting, _CHUNK)) if data else b""
+            now = self._asked = self._monotonic()
+            if data:
+                self._heard = now
+                self._blocks.extend(self._frames.feed(data))
+            answer = self._sort(question)
+            if answer is not None or now >= deadline:
+                return answer
+
+    def _sort(self, question: HexFrame | None = None) -> HexFrame | None:
+        """Return the first frame that answers; note what all others say of registers."""
+        frames = self._frames.hex
+        while frames:
+            frame = frames.popleft()
+            if question is not None and (frame.answers(question) or frame.command == Command.UNKNOWN):
+                return frame
+            register = frame.register
+            if register is None or frame.flags or frame.command == Command.SET:
+                continue
+            if register in self._told or len(self._told) < _MOST_TOLD:
+                self._told[register] = frame.value
+        return None
+
+    def _refresh(self) -> float:
+        """Forget what is not of now; return the time."""
+        now = self._monotonic()
+        if now - self._asked > _STALE_S:
+            with guarded(self._port):
+                forget_received(self._opened())
+            self._forget()
+        return now
+
+    def _forget(self) -> None:
+        self._frames.reset()
+        self._frames.hex.clear()
+        self._blocks.clear()
+        self._told.clear()
+
+    def _read(self, deadline: float, *, wait: bool) -> Sequence[Mapping[str, str]]:
         opened, bad = self._opened(), self._frames.bad
-        blocks: list[Mapping[str, str]] = []
+        blocks = list(self._blocks)
+        self._blocks.clear()
         received = 0
         while True:
             with guarded(self._port):
@@ -238,6 +328,8 @@ class VeDirectCable:
             if blocks and (len(data) < _CHUNK or len(blocks) >= _MOST_BLOCKS or now >= deadline):
                 return blocks
             if now >= deadline:
+                if not wait:
+                    return blocks
                 raise self._trouble(now, received, self._frames.bad - bad)
 
     def _trouble(self, now: float, received: int, bad: int) -> Exception:

@@ -11,6 +11,7 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.checking import find_mistakes
+from collector.day_book import DayBook
 from collector.device import Owned, Readings, owned_devices
 from collector.devices.description import Line
 from collector.energy import Energies
@@ -65,7 +66,10 @@ class Rig:
         outbox = Outbox(folder / "run", folder / "disk", f"collector_{transport}")
         publisher = Publisher(self.bus, topics, outbox, time.clock, self.journal)
         publisher.take(topics.service("statistician"), b"online", time.monotonic_s, kept=True)
-        self.readings = Readings(publisher, clock=time.clock, journal=self.journal, energies=energies)
+        book = DayBook(folder / "days.json")
+        self.readings = Readings(
+            publisher, clock=time.clock, journal=self.journal, energies=energies, book=book
+        )
         self.source = PollingSource(
             self.readings, lines, emit=self.emitted.append, chance=lambda: 0.0, worker=InPlace
         )

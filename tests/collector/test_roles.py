@@ -16,7 +16,8 @@ from collector.devices.modbus.models import shipped
 from collector.devices.rows import with_role
 from collector.devices.victron import vedirect
 from collector.devices.victron.ble import decode_any
-from collector.devices.victron.labels import ROWS, Family
+from collector.devices.victron.labels import ROWS
+from collector.devices.victron.products import Family
 from collector.importing import owned_imports
 from config.load import load
 from config.mistakes import ConfigError

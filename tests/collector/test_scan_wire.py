@@ -214,7 +214,7 @@ def test_a_ve_direct_device_is_found_and_nothing_is_sent_to_it(tmp_path: Path, t
     cable = vedirect.Cable()
     with vedirect.Talker(cable.write, vedirect.Mppt()):
         _, answer = house(tmp_path, time, "serial").scan(port=cable.path)
-    sent = cable.received()
+    sent = cable.read(0)
     cable.pull()
     (one,) = found(answer)
     assert (one["unit"], one["guesses"][0]["kind"]) == (None, "vedirect")

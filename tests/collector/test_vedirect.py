@@ -7,9 +7,11 @@ import pytest
 from victron_ble.devices.dc_energy_meter import MeterType
 
 from collector.devices import KINDS
-from collector.devices.description import ImplausibleError, SettingError, Value, Values
+from collector.devices.description import ImplausibleError, NoAnswerError, SettingError, Value, Values
 from collector.devices.victron import vedirect
-from collector.devices.victron.labels import CHARGER_ERRORS, METER_TYPES, ROWS, Family
+from collector.devices.victron.hex_protocol import HexFrame
+from collector.devices.victron.labels import CHARGER_ERRORS, METER_TYPES, ROWS
+from collector.devices.victron.products import Family
 from collector.devices.victron.vedirect import (
     KIND,
     VeDirect,
@@ -304,9 +306,18 @@ class Line:
     def close(self) -> None:
         """Nothing to do."""
 
-    def blocks(self) -> Sequence[Mapping[str, str]]:
+    def blocks(self, *, wait: bool = True) -> Sequence[Mapping[str, str]]:
         """The next call's."""
+        assert wait
         return self.calls.pop(0)
+
+    def told(self) -> Mapping[int, bytes]:
+        """Nothing by HEX."""
+        return {}
+
+    def ask(self, question: HexFrame) -> HexFrame:
+        """A cable of one direction."""
+        raise NoAnswerError(question)
 
 
 def test_two_blocks_make_one_picture() -> None:

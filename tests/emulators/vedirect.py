@@ -7,6 +7,7 @@ summed.
 
 import os
 import pty
+import select
 import threading
 import tty
 from collections.abc import Callable, Mapping
@@ -198,12 +199,12 @@ class Cable:
         with suppress(BlockingIOError):
             os.write(self._ours, data)
 
-    def received(self) -> bytes:
-        """What was sent to the device."""
-        try:
-            return os.read(self._ours, 4096)
-        except BlockingIOError:
-            return b""
+    def read(self, seconds: float) -> bytes:
+        """What the port's user sent, waiting so long for the first byte."""
+        with suppress(OSError, ValueError):
+            if select.select([self._ours], [], [], seconds)[0]:
+                return os.read(self._ours, 4096)
+        return b""
 
     def pull(self) -> None:
         """The adapter is gone."""

@@ -1,13 +1,14 @@
 """Victron devices on a VE.Direct cable: the table of labels, by family of device.
 
 What a family also says over Bluetooth has the same entity there, so that a cable may replace the radio.
-Labels, units, codes and formats: Victron Energy, VE.Direct Protocol, table "Fields" and what follows it.
+Labels, units, codes and formats: Victron Energy, VE.Direct Protocol, table "Fields" and what follows it. The
+units of DC_IN_V, DC_IN_I and DC_IN_P: a capture of an Orion XS, github.com/KinDR007/VictronMPPT-ESPHOME, pull
+request 222.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
 from bus.about import TOTAL_INCREASING, Entity
 from collector.devices.description import Row, Rows, Value
@@ -25,14 +26,18 @@ from collector.devices.rows import (
 from collector.devices.victron import OFF_REASON_ROWS, reason_rows
 from collector.devices.victron.ble import KINDS, WORDS
 from collector.devices.victron.fields import amperes, volts
+from collector.devices.victron.products import Family
+from collector.devices.victron.registers import INVERTER_MODES, hex_rows
 
 _MONITOR_ROWS = KINDS["victron_battery_monitor"].rows
 _INVERTER_ROWS = KINDS["victron_inverter"].rows
 _SOLAR_ROWS = KINDS["victron_solar_charger"].rows
+_AC_CHARGER_ROWS = KINDS["victron_ac_charger"].rows
+_ORION_ROWS = KINDS["victron_orion_xs"].rows
+_RS_ROWS = KINDS["victron_multi_rs"].rows
 
-NOT_AVAILABLE = "---"
 TRACKER_STATES = {0: "off", 1: "limited", 2: "active"}
-MODES = {1: "charger", 2: "inverter", 4: "off", 5: "eco", 253: "hibernate"}
+MODES = {1: "charger", 2: "inverter", 3: "on", 4: "off", 5: "eco", 253: "hibernate"}
 # What a SmartShunt is set to measure.
 METER_TYPES = dict(sorted(WORDS["meter_type"].items()))
 CHARGER_ERRORS = {**WORDS["charger_error"], 19: "current_reversed"}
@@ -43,15 +48,6 @@ _BATTERY_V = (-1, 100)
 _BATTERY_A = (-2000, 2000)
 # The protocol's numbers have 32 bits; what is much longer is none.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}|0[xX][0-9A-Fa-f]{1,8}")
-
-
-class Family(Enum):
-    """Products that say the same things; OTHER are chargers, converters and what nobody knows yet."""
-
-    MONITOR = auto()
-    SOLAR = auto()
-    INVERTER = auto()
-    OTHER = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +234,7 @@ _SUN: dict[str, Label] = {
 _INVERTER: dict[str, Label] = {
     "V": _as_bluetooth("voltage", _INVERTER_ROWS, _milli, within=_BATTERY_V),
     "CS": _as_bluetooth("device_state", _INVERTER_ROWS, _word(WORDS["inverter_state"])),
-    "MODE": _code("mode", "Mode", MODES),
+    "MODE": _code("mode", "Mode", INVERTER_MODES),
     "AC_OUT_V": _as_bluetooth("ac_voltage", _INVERTER_ROWS, _hundredth, within=(0, 300)),
     "AC_OUT_I": _as_bluetooth("ac_current", _INVERTER_ROWS, _tenth),
     # Old firmware does not have it.
@@ -250,19 +246,69 @@ _OUTPUTS: dict[str, Label] = {
     "I2": Label("current_2", amperes("Battery 2 current"), _milli),
     "I3": Label("current_3", amperes("Battery 3 current"), _milli),
 }
+# From shore power; of several outputs, the first.
+_AC_CHARGER: dict[str, Label] = _CHARGER | {
+    "V": _as_bluetooth("voltage", _AC_CHARGER_ROWS, _milli, within=_BATTERY_V),
+    "I": _as_bluetooth("current", _AC_CHARGER_ROWS, _milli, within=_BATTERY_A),
+    "T": _as_bluetooth("temperature", _AC_CHARGER_ROWS, _one, within=(-60, 125), optional=True),
+    **{label: replace(one, row=as_optional(one.row)) for label, one in _OUTPUTS.items()},
+}
+_DC_DC: dict[str, Label] = _CHARGER | {
+    "V": _as_bluetooth("voltage", {"voltage": _ORION_ROWS["output_voltage"]}, _milli, within=_BATTERY_V),
+    "I": _as_bluetooth("current", {"current": _ORION_ROWS["output_current"]}, _milli, within=_BATTERY_A),
+    "P": _as_bluetooth("power", _ORION_ROWS, _one),
+    "DC_IN_V": _as_bluetooth("input_voltage", _ORION_ROWS, _hundredth, within=_BATTERY_V),
+    "DC_IN_I": _as_bluetooth("input_current", _ORION_ROWS, _tenth, within=_BATTERY_A),
+    "DC_IN_P": Label("input_power", measured("Input power", "W"), _one),
+}
+# No capture of its text is known: the labels are the protocol's, the entities those it has over Bluetooth.
+_RS: dict[str, Label] = {
+    "V": _as_bluetooth("voltage", _RS_ROWS, _milli, within=_BATTERY_V),
+    "I": _as_bluetooth("current", _RS_ROWS, _milli, within=_BATTERY_A),
+    "CS": _as_bluetooth("device_state", _RS_ROWS, _word(WORDS["inverter_state"])),
+    "ERR": _code("charger_error", "Charger error", CHARGER_ERRORS, diagnostic=True),
+    "MODE": _code("mode", "Mode", MODES),
+    "VPV": Label("pv_voltage", volts("Solar voltage", role="solar"), _milli),
+    "PPV": _as_bluetooth("pv_power", _RS_ROWS, _one),
+    "H20": _as_bluetooth("yield_today", _RS_ROWS, _energy, within=(0, 200_000)),
+    **{label: _SUN[label] for label in ("MPPT", "H19", "H21", "H22", "H23", "HSDS")},
+    **{label: _INVERTER[label] for label in ("AC_OUT_V", "AC_OUT_I", "AC_OUT_S")},
+    "SOC": _as_bluetooth("soc", _MONITOR_ROWS, _tenth, within=(0, 100)),
+    "T": _as_bluetooth("temperature", _MONITOR_ROWS, _one),
+}
 
 FIELDS: Mapping[Family, Mapping[str, Label]] = {
     Family.MONITOR: _MONITOR | _DEVICE,
     Family.SOLAR: _CHARGER | _SUN | _DEVICE,
     Family.INVERTER: _INVERTER | _DEVICE,
-    Family.OTHER: _MONITOR | _INVERTER | _SUN | _OUTPUTS | _CHARGER | _DEVICE,
+    Family.CHARGER: _AC_CHARGER | _DEVICE,
+    Family.DC_DC: _DC_DC | _DEVICE,
+    Family.RS: _RS | _DEVICE,
+    Family.OTHER: _DC_DC
+    | _MONITOR
+    | _INVERTER
+    | _SUN
+    | _OUTPUTS
+    | _CHARGER
+    | _DEVICE
+    # Of what nobody knows, an input is not the starter battery.
+    | {"MODE": _RS["MODE"], "DC_IN_V": replace(_DC_DC["DC_IN_V"], row=volts("Input voltage"))},
 }
 # The bits of VE_REG_ALARM_REASON that a family can set.
 REASON_BITS: Mapping[Family, tuple[int, ...]] = {
     Family.MONITOR: tuple(range(8)),
     Family.SOLAR: (),
     Family.INVERTER: (0, 1, 5, 6, 8, 9, 10, 11, 12),
+    Family.CHARGER: (),
+    Family.DC_DC: (),
+    Family.RS: tuple(range(14)),
     Family.OTHER: tuple(range(14)),
+}
+
+# Voltage times current, where no label says it.
+_PRODUCTS: Mapping[Family, Rows] = {
+    Family.CHARGER: {"power": _AC_CHARGER_ROWS["power"]},
+    Family.RS: {"power": _RS_ROWS["power"]},
 }
 
 
@@ -275,10 +321,12 @@ def _rows(family: Family) -> Rows:
     bits = REASON_BITS[family]
     if bits:
         rows |= reason_rows(bits)
-    if family in (Family.INVERTER, Family.OTHER):
+    if family in (Family.INVERTER, Family.RS, Family.OTHER):
         rows |= _all_optional(reason_rows(bits, "warning"))
     if family is not Family.MONITOR:
         rows |= _all_optional(OFF_REASON_ROWS)
+    rows |= _PRODUCTS.get(family, {})
+    rows |= hex_rows(family, rows)
     return _all_optional(_without_role(rows)) if family is Family.OTHER else rows
 
 
