@@ -13,6 +13,8 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
 
+from collector.transports.library import failure
+
 if TYPE_CHECKING:
     from dbus_fast import Message
     from dbus_fast.aio import MessageBus
@@ -82,7 +84,7 @@ def advice(trouble: BaseException, adapter: str) -> str:
     """One sentence: what went wrong and, where it is known, what the owner does about it."""
     from dbus_fast.errors import AuthError, DBusError  # noqa: PLC0415 — a laptop may have no D-Bus
 
-    said = f"{type(trouble).__name__}: {trouble}"
+    said = str(trouble)
     known: str | None
     match trouble:
         case ScanEndedError():
@@ -104,7 +106,10 @@ def advice(trouble: BaseException, adapter: str) -> str:
             known = 'BlueZ has no passive scan here: set mode = "active", or run bluetoothd --experimental'
         case _:
             known = None
-    return known or said
+    if known is None:
+        library = "dbus-fast" if isinstance(trouble, DBusError) else "bleak"
+        known = failure(library, trouble, "sudo systemctl restart bluetooth")
+    return known
 
 
 _CLOSE_PATIENCE = 1.0

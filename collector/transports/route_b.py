@@ -19,6 +19,7 @@ from momonga.momonga_response import SkLl64Response, SkScanResponse
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
 from collector.devices.description import LineError, MeterPlace, RefusedError
+from collector.transports.library import failure
 from collector.transports.serial_port import close_port, guarded, open_port
 
 log = logging.getLogger(__name__)
@@ -312,14 +313,14 @@ class RouteB:
                 _ = self._lock.in_waiting
         except LineError as gone:
             return gone
-        # momonga's own words are for its authors, and differ each time.
-        log.debug("%s: %s: %s", self._port, type(error).__name__, self._redacted.clean(str(error)))
-        said = next((text for kind, text in _TOLD if isinstance(error, kind)), _UNKNOWN)
-        return LineError(f"{self._port}: {said}")
+        detail = self._redacted.clean(f"{type(error).__name__}: {error}")
+        said = next((text for kind, text in _TOLD if isinstance(error, kind)), None)
+        # momonga's own words differ each time.
+        log.debug("%s: %s", self._port, detail)
+        return LineError(f"{self._port}: {said or failure('momonga', detail, _ANEW)}")
 
 
 _ANEW = "unplug it for a moment and plug it in again"
-_UNKNOWN = f"the library momonga failed at the stick: {_ANEW}"
 # What the owner can do, by the error of momonga; the first that fits.
 _TOLD: tuple[tuple[type[Exception], str], ...] = (
     (momonga.MomongaXmitTimeout, "the session with the meter was lost and did not come back"),

@@ -202,7 +202,7 @@ def test_no_error_of_the_library_is_the_owners_text(error: type[Exception], tmp_
         stick.unplug()
     assert "Momonga" not in str(told.value)
     assert "gibberish" not in str(told.value)
-    assert any(text in str(told.value) for _, text in _TOLD) or "momonga failed" in str(told.value)
+    assert any(text in str(told.value) for _, text in _TOLD) or "library momonga failed" in str(told.value)
 
 
 def _raises(error: type[Exception]) -> Callable[[object], dict[int, bytes | None]]:
