@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.events import Message
+from bus.events import Message, Unheard
 from collector import devices as kinds
 from collector.devices.victron.ble import recognise
 from config.model import Device
@@ -176,3 +176,17 @@ def test_a_record_after_another_frame_is_what_counts(air: BleHouse) -> None:
     air.pass_(2)
     told = [one["data"]["found"][0]["kind"] for one in air.answers("device_scan")]
     assert told == [None, "victron_battery_monitor", "victron_battery_monitor"]
+
+
+def test_a_scan_that_hears_nothing_gives_signs_and_ends_when_nobody_listens(air: BleHouse) -> None:
+    air.send("device_scan", b'{"seconds": 60, "id": 1}')
+    for _ in range(10):
+        air.pass_(1)
+    signs = [one["data"] for one in air.answers("device_scan")]
+    assert [(one["done"], one["found"]) for one in signs] == [(2, []), (4, []), (6, []), (8, [])]
+    air.service.handle(Unheard(TOPICS.response("collector_ble", "device_scan")))
+    air.send("device_scan", b'{"seconds": 1, "id": 2}')
+    air.turn()
+    air.pass_(1)
+    air.turn()
+    assert air.answers("device_scan")[-1] == {"id": 2, "status": "ok", "data": {"found": []}}
