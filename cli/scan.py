@@ -17,6 +17,7 @@ from cli.install import Port, System
 from cli.lan import Found, Guess, lines, row
 from cli.machine import Machine, console
 from cli.terminal import CommandError, Progress
+from collector.device import TCP
 from collector.read import Speaker, listen
 from config.addresses import NETWORK
 
@@ -116,7 +117,7 @@ _MOST_SERVERS = 8
 def scan_lan(house: House, seconds: float, *, every_address: bool) -> list[Found]:
     """Look for devices on the network, and have the collector ask its Modbus servers for their units."""
     found = lan.scan(System(), house.tables("device"), seconds, every_address=every_address)
-    servers = [one for one in found if one.port is not None and not one.configured]
+    servers = [one for one in found if (one.port or "").startswith(TCP) and not one.configured]
     for number, server in enumerate(servers[:_MOST_SERVERS], 1):
         print(f"Asking {server.port} for its units ({number} of {len(servers)}) …", file=sys.stderr)
         try:

@@ -197,16 +197,16 @@ class ModbusScan(LineScan):
     ) -> Generator[Wait | Progress]:
         """Ask all units by one function, then those that were silent by the other."""
         for turn, function in enumerate(READING):
-            wanted = units
-            if turn and call.there and call.far and (yield from self.found(line, call.settle)):
-                wanted = []
             if turn and not call.there:
                 call.pace.hasten()
             for number, unit in enumerate(units, 1):
-                if unit in wanted and call.open(unit):
+                if call.open(unit):
                     least = _LAST_S if unit == units[-1] else 0.0
                     yield from self.found(line, partial(call.ask, unit, function, least))
                 yield Progress(step(turn * len(units) + number))
+            if call.far and call.there and (yield from self.found(line, call.settle)):
+                # The gateway waits for each silent unit: all of them once more would take long.
+                return
 
     def _devices(
         self, line: str, call: RollCall, units: list[int], examiner: Examiner

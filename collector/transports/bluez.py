@@ -14,6 +14,7 @@ from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakDeviceNotFoundError, BleakError
 
 from collector.devices.description import Origin
+from collector.transports.library import failure
 
 if TYPE_CHECKING:
     from dbus_fast import Message
@@ -91,7 +92,7 @@ def advice(trouble: BaseException, adapter: str) -> str:
     """One sentence: what went wrong and, where it is known, what the owner does about it."""
     from dbus_fast.errors import AuthError, DBusError  # noqa: PLC0415 — a laptop may have no D-Bus
 
-    said = f"{type(trouble).__name__}: {trouble}"
+    said = str(trouble)
     known: str | None
     match trouble:
         case ScanEndedError():
@@ -113,7 +114,10 @@ def advice(trouble: BaseException, adapter: str) -> str:
             known = 'BlueZ has no passive scan here: set mode = "active", or run bluetoothd --experimental'
         case _:
             known = None
-    return known or said
+    if known is None:
+        library = "dbus-fast" if isinstance(trouble, DBusError) else "bleak"
+        known = failure(library, trouble, "sudo systemctl restart bluetooth")
+    return known
 
 
 def connect_advice(trouble: BaseException, address: str, adapter: str) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import minimalmodbus  # type: ignore[import-untyped]  # it ships no types
 
 from collector.devices.description import BadRecordError, DecodeError, LineError, NoAnswerError, RefusedError
+from collector.transports.modbus_tcp import REFUSALS
 from collector.transports.serial_port import (
     close_port,
     forget_received,
@@ -83,9 +84,10 @@ class RtuPort:
             return head
         return head + self._heard(size - len(head))
 
-    def refused(self) -> bool:
-        """Whether the last answer refuses the last request's function."""
-        return len(self._head) == _REFUSAL_BYTES and self._head[1] == self._request[1] | _REFUSED
+    def refused(self) -> int | None:
+        """Return why the last answer refuses the last request's function; None: it does not."""
+        refuses = len(self._head) == _REFUSAL_BYTES and self._head[1] == self._request[1] | _REFUSED
+        return self._head[2] if refuses else None
 
     def drain(self, most: int) -> bool:
         """Read until the line was silent for `timeout` s; False if it spoke on for `most` times that."""
@@ -248,11 +250,12 @@ class ModbusRtu:
 
     def _refusal(self, unit: int, error: Exception) -> DecodeError:
         # minimalmodbus takes the refusal of any function for the answer.
-        if self._wire is None or not self._wire.refused():
+        code = None if self._wire is None else self._wire.refused()
+        if code is None:
             return BadRecordError(f"unit {unit} refused what was not asked: a late answer")
         if isinstance(error, minimalmodbus.SlaveDeviceBusyError):
             return _BusyError(f"unit {unit} is busy")
-        return RefusedError(f"unit {unit} refuses: {str(error).removeprefix('Slave reported ')}")
+        return RefusedError(f"unit {unit} refuses: {REFUSALS.get(code, f'exception {code}')}")
 
     def _quiet(self) -> None:
         """Hear the line out; open a tunnel anew, for one whose far end is gone is silent too."""

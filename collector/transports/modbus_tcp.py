@@ -28,7 +28,7 @@ _HEADER = struct.Struct(">HHHB")
 _LENGTHS = range(3, 255)
 _EXCEPTION = 0x80
 # Modbus Application Protocol V1.1b3, 7.
-_REFUSALS = {
+REFUSALS = {
     1: "it does not know this function (exception 1)",
     2: "it has no such address (exception 2)",
     3: "it does not take this count or value (exception 3)",
@@ -260,7 +260,7 @@ class ModbusTcp:
         if code in _ABSENCES:
             absent = AbsentError if _says_absent(answer) else NoAnswerError
             raise absent(f"unit {unit} on {self._where}: {_ABSENCES[code]}")
-        raise RefusedError(f"unit {unit} on {self._where}: {_REFUSALS.get(code, f'exception {code}')}")
+        raise RefusedError(f"unit {unit} on {self._where}: {REFUSALS.get(code, f'exception {code}')}")
 
     def _require(self, unit: int, right: bool, what: str) -> None:  # noqa: FBT001 — the condition is the point
         if not right:

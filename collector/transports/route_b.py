@@ -19,6 +19,7 @@ from momonga.momonga_response import SkLl64Response, SkScanResponse
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
 from collector.devices.description import LineError, MeterPlace, RefusedError
+from collector.transports.library import failure
 from collector.transports.serial_port import close_port, guarded, open_port
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,8 @@ _MOST_NOISE = 4096
 _OTHER_DIALECT = (momonga.MomongaSkCommandInvalidArgument, momonga.MomongaSkCommandInvalidSyntax)
 # Puts the strength of the signal into what is received; a stick that has no such register tells none.
 _TELLS_SIGNAL = "SA2"
-# Bits of a channel mask begin with this channel: SKSTACK-IP, command reference, SKSCAN.
-_FIRST_CHANNEL = 33
-_SHORTEST_SCAN = 1
+# EVENT, its number, the sender: behind them only BP35C2 names the side on which the meter was joined.
+_WORDS_WITHOUT_SIDE = 3
 
 for _logger in _LOGGERS:
     # All it would say comes as an exception, too, and is told once.
@@ -67,10 +67,10 @@ class Timeouts:
 
 
 class _Stick(MomongaSkWrapper):
-    """The stick's commands, which tell what takes long; with a place nothing is searched for.
+    """The stick's commands, which tell what takes long; with a place nothing is scanned.
 
     Sticks speak two dialects, with a side in commands and answers (BP35C2) and without (BP35A1). momonga
-    takes one for the other where SKINFO does not tell them apart; the first scan does.
+    takes one for the other where SKINFO does not tell them apart; the scan does, or the join.
     """
 
     def __init__(
@@ -85,7 +85,6 @@ class _Stick(MomongaSkWrapper):
         """Find the meter."""
         place = self._place
         if place is not None:
-            self._in_either_dialect(lambda: self._scan_channel(place.channel))
             # As the stick would say it; the meter's hardware address is not needed.
             said = [f"Channel:{place.channel:X}", "Channel Page:09", f"Pan ID:{place.pan_id.hex()}"]
             self._found = SkScanResponse([*said, "Addr:00", "LQI:00", "PairID:00"], lambda _: None)
@@ -99,17 +98,23 @@ class _Stick(MomongaSkWrapper):
         try:
             return scan()
         except _OTHER_DIALECT as error:
-            has_side = isinstance(self.device_strategy, BP35C2Strategy)
-            self.device_strategy = BP35A1Strategy() if has_side else BP35C2Strategy()
-            log.info("%s: the stick speaks the dialect of a %s", self.dev, self.device_type.name)
             log.debug("%s: %s", self.dev, error)
+            has_side = isinstance(self.device_strategy, BP35C2Strategy)
+            self._speak(BP35A1Strategy() if has_side else BP35C2Strategy())
             return scan()
 
-    def _scan_channel(self, channel: int) -> None:
-        """Scan one channel as shortly as can be, to learn whether the stick takes the command."""
-        command = self.device_strategy.skscan_command(_SHORTEST_SCAN)
-        command[2] = f"{1 << channel - _FIRST_CHANNEL & 0xFFFFFFFF:08X}"
-        self.exec_command(command, "EVENT 22")
+    def exec_command(self, command: list[str], *rest: Any, **more: Any) -> list[str]:  # noqa: ANN401 — momonga's
+        """Execute a command; who joins without a scan learns the dialect from the event that ends it."""
+        answer = super().exec_command(command, *rest, **more)
+        if command[0] == "SKJOIN" and self._place is not None:
+            has_side = len(answer[-1].split()) > _WORDS_WITHOUT_SIDE
+            self._speak(BP35C2Strategy() if has_side else BP35A1Strategy())
+        return answer
+
+    def _speak(self, dialect: BP35A1Strategy | BP35C2Strategy) -> None:
+        if dialect.device_type is not self.device_type:
+            self.device_strategy = dialect
+            log.info("%s: the stick speaks the dialect of a %s", self.dev, dialect.device_type.name)
 
     def sksreg(self, reg: str, val: str | int | bytes) -> None:
         """Set a register; a stick without the signal's is read without it."""
@@ -312,14 +317,14 @@ class RouteB:
                 _ = self._lock.in_waiting
         except LineError as gone:
             return gone
-        # momonga's own words are for its authors, and differ each time.
-        log.debug("%s: %s: %s", self._port, type(error).__name__, self._redacted.clean(str(error)))
-        said = next((text for kind, text in _TOLD if isinstance(error, kind)), _UNKNOWN)
-        return LineError(f"{self._port}: {said}")
+        detail = self._redacted.clean(f"{type(error).__name__}: {error}")
+        said = next((text for kind, text in _TOLD if isinstance(error, kind)), None)
+        # momonga's own words differ each time.
+        log.debug("%s: %s", self._port, detail)
+        return LineError(f"{self._port}: {said or failure('momonga', detail, _ANEW)}")
 
 
 _ANEW = "unplug it for a moment and plug it in again"
-_UNKNOWN = f"the library momonga failed at the stick: {_ANEW}"
 # What the owner can do, by the error of momonga; the first that fits.
 _TOLD: tuple[tuple[type[Exception], str], ...] = (
     (momonga.MomongaXmitTimeout, "the session with the meter was lost and did not come back"),

@@ -1,7 +1,9 @@
 """Serial ports by path or pyserial URL; the only file with pyserial. What goes wrong becomes a LineError."""
 
 import errno
+import logging
 import queue
+import socket
 import termios
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +12,11 @@ from contextlib import contextmanager, suppress
 import serial
 
 from collector.devices.description import LineError
+from collector.transports.library import failure
+
+log = logging.getLogger(__name__)
+
+_NO_PORT = "is no port: allowed are a path, socket://host:port and rfc2217://host:port?timeout=seconds"
 
 # What an adapter's driver may raise when the cable is pulled, besides pyserial's own errors.
 _TROUBLES = (OSError, termios.error)
@@ -29,7 +36,8 @@ def open_port(port: str, baudrate: int, *, timeout: float) -> serial.SerialBase:
     except _TROUBLES as error:
         raise LineError(_advice(port, error)) from error
     except ValueError as error:
-        raise LineError(f"{port}: {error}") from error
+        log.debug("%s: %s", port, error)
+        raise LineError(f"{port} {_NO_PORT}") from error
     if port.startswith(_RFC2217):
         # Its thread reads on while nobody asks, into a queue without end.
         opened._read_buffer = _Newest()  # noqa: SLF001 — pyserial has no setting for it
@@ -99,16 +107,33 @@ def close_port(opened: serial.SerialBase) -> None:
 
 
 def _advice(port: str, error: Exception) -> str:
-    code = error.errno if isinstance(error, OSError) else error.args[0] if error.args else None
+    # pyserial tells of a network port only in words what the system said.
+    cause = error.__context__ if isinstance(error.__context__, OSError) and "://" in port else error
+    code = cause.errno if isinstance(cause, OSError) else error.args[0] if error.args else None
     text = str(error)
+    if "://" in port:
+        return _advice_on_network(port, cause, text)
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return f"{port} is not there: is the cable plugged in, is the name right?"
     if code in (errno.EACCES, errno.EPERM):
         return f"{port}: permission denied: the user of this service must be in the group dialout"
     if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text:
         return f"{port} is in use by another program"
+    if code == errno.EIO or "device disconnected" in text:
+        return f"{port} was lost: was the cable pulled, or does another program use it, too?"
+    return (
+        f"{port} was lost: {failure('pyserial', error, 'unplug the adapter for a moment, plug it in again')}"
+    )
+
+
+def _advice_on_network(port: str, cause: BaseException, text: str) -> str:
+    log.debug("%s: %s", port, text)
     if "support RFC2217" in text:
         return f"{port} does not answer by RFC 2217: if it carries plain bytes, its URL begins with socket://"
-    if "://" in port:
-        return f"{port} cannot be reached: {text}"
-    return f"{port} was lost: {text}"
+    if "expected a string in the form" in text:
+        return f"{port} {_NO_PORT}"
+    if isinstance(cause, socket.gaierror):
+        return f"{port} cannot be reached: there is no such host: is the name right, is the network up?"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"{port} cannot be reached: it refuses connections: is its program running, is the port right?"
+    return f"{port} cannot be reached: is it switched on and in this network?"

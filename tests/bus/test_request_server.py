@@ -370,8 +370,15 @@ def test_an_answer_that_nobody_would_hear_is_given_up(teller: Teller) -> None:
         finally:
             closed.append(name)
 
+    # Held on to, so that they do not end by themselves.
+    kept: list[Iterator[Part | Progress | Wait]] = []
+
+    def start(name: str) -> Listing:
+        kept.append(endless(name))
+        return Listing.whole(kept[-1])
+
     def made(name: str) -> Action:
-        return action(Count, lambda *_: Listing.whole(endless(name)), changes=name == "changing")
+        return action(Count, lambda *_: start(name), changes=name == "changing")
 
     verbs = {name: made(name) for name in ("looking", "changing")}
     teller.desk = RequestServer(

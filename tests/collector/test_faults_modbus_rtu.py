@@ -137,7 +137,7 @@ FAULTS: tuple[tuple[Callable[[Van], None], str], ...] = (
     (speed, "does not answer at 115200 baud"),
     (always("silent"), "is it switched on, are unit and baudrate right"),
     *((always(fault), "answers with damaged frames") for fault in DAMAGE),
-    (always("illegal"), "illegal data address"),
+    (always("illegal"), "it has no such address (exception 2)"),
     (always("busy"), "is busy"),
 )
 

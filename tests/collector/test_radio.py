@@ -275,7 +275,7 @@ def test_a_dying_bus_is_survived_and_named(bench: Bench, caplog: pytest.LogCaptu
     ("member", "error", "advice"),
     [
         ("StartDiscovery", "org.bluez.Error.InProgress", "restart bluetooth"),
-        ("StartDiscovery", "org.bluez.Error.Failed", "org.bluez.Error.Failed"),
+        ("StartDiscovery", "org.bluez.Error.Failed", "library bleak failed: sudo systemctl restart"),
         ("GetManagedObjects", "org.freedesktop.DBus.Error.AccessDenied", "group bluetooth"),
         ("GetManagedObjects", "org.freedesktop.DBus.Error.ServiceUnknown", "systemctl start bluetooth"),
         ("SetDiscoveryFilter", "org.freedesktop.DBus.Error.UnknownObject", "bluetoothctl list"),

@@ -165,8 +165,8 @@ def mend(house: House) -> None:
     ("begin", "text"),
     [
         (dead, "does not answer at|nothing comes from"),
-        (gone, "cannot be reached: Could not open port"),
-        (gone_in_mid_read, "cannot be reached: Could not open port"),
+        (gone, "cannot be reached: it refuses connections"),
+        (gone_in_mid_read, "cannot be reached: it refuses connections"),
         (mute, "does not answer by RFC 2217: .* socket://"),
     ],
 )
@@ -207,10 +207,13 @@ def test_a_server_that_never_negotiates_is_given_up_in_time(server: Rfc2217Serve
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("rfc2217://127.0.0.1:1", "Connection refused"),
+        ("rfc2217://127.0.0.1:1", "it refuses connections: is its program running"),
         ("rfc2217://127.0.0.1", "cannot be reached"),
-        ("rfc2217://no-such-host.invalid:2217", "cannot be reached"),
-        ("rfc2217://127.0.0.1:1?patience=3", "unknown option"),
+        ("rfc2217://no-such-host.invalid:2217", "there is no such host"),
+        ("socket://no-such-host.invalid:2217", "there is no such host"),
+        ("socket://127.0.0.1:1", "it refuses connections"),
+        ("nonsense://127.0.0.1", "is no port: allowed are a path"),
+        ("rfc2217://127.0.0.1:1?patience=3", "is no port: allowed are a path"),
     ],
 )
 def test_why_a_port_cannot_be_opened(url: str, text: str) -> None:

@@ -98,14 +98,8 @@ def test_a_stick_of_each_dialect_joins_reads_and_joins_again(
     bed.rig.run(70)
     assert bed.said()["grid_power"] == -77
     assert bed.stick.sessions == 2
-    assert len(bed.stick.scans) <= 4, "one scan of the wrong dialect for each join at most"
+    assert len(bed.stick.scans) <= (4 if place is None else 0), "one of the wrong dialect for each join"
     assert bed.rig.problem("meter") is None
-
-
-def test_only_the_channel_of_a_known_place_is_listened_to(make: Callable[..., Bed]) -> None:
-    bed = make("RL7023 Stick-D/IPS", PLACE)
-    bed.said()
-    assert bed.stick.scans == [["2", "00000001", "1", "0"], ["2", "00000001", "1"]]
 
 
 def test_a_stick_that_takes_no_scan_at_all_is_told_in_words_for_its_owner(make: Callable[..., Bed]) -> None:
@@ -202,7 +196,7 @@ def test_no_error_of_the_library_is_the_owners_text(error: type[Exception], tmp_
         stick.unplug()
     assert "Momonga" not in str(told.value)
     assert "gibberish" not in str(told.value)
-    assert any(text in str(told.value) for _, text in _TOLD) or "momonga failed" in str(told.value)
+    assert any(text in str(told.value) for _, text in _TOLD) or "library momonga failed" in str(told.value)
 
 
 def _raises(error: type[Exception]) -> Callable[[object], dict[int, bytes | None]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.events import Message
+from bus.events import Message, Unheard
 from collector.devices import recognise
 from config.model import Device
 from tests.clock import FakeTime
@@ -219,3 +219,17 @@ def test_senders_of_every_maker_are_found_and_nobody_else(air: BleHouse) -> None
         air.hear_frames(f"C0:00:00:00:00:0{number}", {origin: data})
     assert all(air.said(f"found_{kind}") for kind in ("mopeka", "gobius", "ruuvi", "bthome"))
     assert air.said("found_victron_solarsense")
+
+
+def test_a_scan_that_hears_nothing_gives_signs_and_ends_when_nobody_listens(air: BleHouse) -> None:
+    air.send("device_scan", b'{"seconds": 60, "id": 1}')
+    for _ in range(10):
+        air.pass_(1)
+    signs = [one["data"] for one in air.answers("device_scan")]
+    assert [(one["done"], one["found"]) for one in signs] == [(2, []), (4, []), (6, []), (8, [])]
+    air.service.handle(Unheard(TOPICS.response("collector_ble", "device_scan")))
+    air.send("device_scan", b'{"seconds": 1, "id": 2}')
+    air.turn()
+    air.pass_(1)
+    air.turn()
+    assert air.answers("device_scan")[-1] == {"id": 2, "status": "ok", "data": {"found": []}}

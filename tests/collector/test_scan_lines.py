@@ -231,6 +231,30 @@ def test_one_device_that_answers_for_all_units_is_one(tmp_path: Path, time: Fake
     assert wire.requests < 100
 
 
+def test_one_without_a_serial_number_that_answers_for_all_units_is_one_too(
+    tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        f"{__name__}.by_first_register", lambda read: [Guess("meter")] if read(4, 0, 1) else []
+    )
+    wire = ScriptedLine(dict.fromkeys(range(1, 248), 7))
+    (found,) = bus_of(tmp_path, time, wire).scan(port=PORT, baudrates=[9600])[1]["data"]["found"]
+    assert "one device, which answers as unit 1, 2" in found["note"]
+    few = ScriptedLine(dict.fromkeys(range(1, 4), 7))
+    found = bus_of(tmp_path, time, few).scan(port=PORT, baudrates=[9600])[1]["data"]["found"]
+    assert [one["unit"] for one in found] == [1, 2, 3], "three of fourteen that answer are three meters"
+
+
+def test_a_gateway_that_refuses_for_units_that_are_not_there_is_one_line(
+    tmp_path: Path, time: FakeTime
+) -> None:
+    units: dict[int, int | Exception] = dict.fromkeys(range(1, 248), RefusedError("it failed at it"))
+    house = bus_of(tmp_path, time, ScriptedLine(units | {71: 7}))
+    found = house.scan(port=PORT, baudrates=[9600])[1]["data"]["found"]
+    assert [(one["unit"], len(one["proposals"])) for one in found] == [(1, 0), (71, 1)]
+    assert found[0]["note"].startswith("as unit 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 126, 240, 247; answers, but")
+
+
 def test_two_units_with_one_serial_number_are_one_device(tmp_path: Path, time: FakeTime) -> None:
     wire = ScriptedLine({3: 7, 4: 8, 9: 7})
     found = bus_of(tmp_path, time, wire).scan(port=PORT, baudrates=[9600])[1]["data"]["found"]

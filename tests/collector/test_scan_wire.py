@@ -159,6 +159,21 @@ def test_a_gateway_of_each_manner_tells_its_unit(
         assert sum(unit != 4 for unit in gateway.asked) == 4, "whom a gateway misses is not asked twice"
 
 
+def test_a_gateway_that_has_still_to_do_is_waited_for(tmp_path: Path, time: FakeTime) -> None:
+    with Gateway({4: sunspec()}, "waits and drops", patience=1.5) as gateway:
+        _, answer = house(tmp_path, time, "tcp").scan(port=f"tcp://{HOST}:{gateway.port}", units="1-5")
+    assert [(one["unit"], len(one["proposals"])) for one in found(answer)] == [(4, 1)]
+
+
+def test_a_gateway_that_waits_for_each_silent_unit_is_not_asked_for_them_twice(
+    tmp_path: Path, time: FakeTime
+) -> None:
+    with Gateway({1: sunspec()}, "waits and drops", patience=1.5) as gateway:
+        _, answer = house(tmp_path, time, "tcp").scan(port=f"tcp://{HOST}:{gateway.port}", units="1-5")
+    assert [(one["unit"], len(one["proposals"])) for one in found(answer)] == [(1, 1)]
+    assert [gateway.asked.count(unit) for unit in range(2, 6)] == [1, 1, 1, 1]
+
+
 def test_an_answer_that_comes_after_its_time_is_not_lost() -> None:
     with Gateway({2: sunspec()}, answer=0.9) as gateway:
         call = RollCall(far=True, monotonic=real.monotonic)

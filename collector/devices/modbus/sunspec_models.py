@@ -123,7 +123,8 @@ def decoded(place: Place, words: list[int], model: Model = None) -> Model:
         model.error_info = ""
         model.set_mb(data=data, dirty=False)
     except (device.ModelError, mdef.ModelDefinitionError, struct.error) as error:
-        raise BadRecordError(f"SunSpec model {place.model} cannot be read: {error}") from error
+        text = f"SunSpec model {place.model}, of {length} registers, has another form than SunSpec gives it"
+        raise BadRecordError(text) from error
     return model
 
 

@@ -32,7 +32,7 @@ interface Progress {
   found: Found[];
 }
 
-type State = { is: "idle" } | { is: "running"; progress: Progress | null } | { is: "done"; count: number } | { is: "failed"; why: string };
+type State = { is: "idle" } | { is: "running"; progress: Progress | null } | { is: "done"; count: number; tried: string } | { is: "failed"; why: string };
 
 /** The parameters of each collector's scan; those that have none are left out. */
 function scans(): [string, Schema][] {
@@ -62,13 +62,13 @@ export function Scan() {
     found.value = [];
     state.value = { is: "running", progress: null };
     try {
-      const said = await ask<{ found: Found[] }>(name, "device_scan", settingsOf(asked, draft.value), (one) => {
+      const said = await ask<{ found: Found[]; tried?: string }>(name, "device_scan", settingsOf(asked, draft.value), (one) => {
         const progress = one as Progress;
         found.value = [...found.value, ...progress.found];
         state.value = { is: "running", progress };
       });
       found.value = said.found;
-      state.value = { is: "done", count: said.found.length };
+      state.value = { is: "done", count: said.found.length, tried: said.tried ?? "" };
     } catch (error) {
       state.value = { is: "failed", why: sentence(error) };
     }
@@ -97,7 +97,9 @@ function Progressing({ state }: { state: State }) {
     return <p role="status"><progress aria-label={t("scan")} value={progress?.done ?? 0} max={progress?.of ?? 1} /> {t("scanning")}</p>;
   }
   if (state.is === "failed") return <p class="refusal" role="alert">{state.why}</p>;
-  return <p role="status">{state.is === "done" ? (state.count === 0 ? t("found_none") : t("found_count", { count: String(state.count) })) : ""}</p>;
+  if (state.is !== "done") return <p role="status" />;
+  if (state.count > 0) return <p role="status">{t("found_count", { count: String(state.count) })}</p>;
+  return <p role="status">{t("found_none")} <small>{state.tried}</small></p>;
 }
 
 /** What tells one thing from another on its wire. */
