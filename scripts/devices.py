@@ -69,6 +69,7 @@ A *setting* is kept by the device itself, such as a charge voltage. It is only r
 device has `allow_write = true`. Then it obeys commands, as a number, a select or a switch: its range, how
 often it may be written, and what it is after the device had no supply stand in the tables below. Write a
 setting only if you know what the maker of the battery allows. Each answer has the value that was read back.
+No setting was written to a real device yet.
 """
 _WORDS = {Tested.TWIN: "twin", Tested.CAPTURE: "capture", Tested.VECTORS: "vectors"}
 

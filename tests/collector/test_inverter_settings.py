@@ -28,6 +28,7 @@ class Setting:
 HUAWEI = {37046: 0, 37047: 5000, 37048: 0, 37049: 5000} | dict.fromkeys(range(47075, 47088), 0)
 HUAWEI |= {47076: 2500, 47078: 5000, 47081: 1000, 47082: 120}
 GOODWE = {45356: 80, 47509: 0, 47510: 10_000}
+DEYE = {108: 100, 109: 120, 142: 2}
 SUNGROW = {13073: 9610, 13086: 0x55}
 SETTINGS = (
     Setting("huawei_sun2000", "battery_charge_power_limit", HUAWEI, 2500, 5000, {47075: 0, 47076: 5000}),
@@ -40,6 +41,9 @@ SETTINGS = (
     Setting("goodwe", "grid_export_limit", GOODWE, 10_000, 0, {47510: 0}),
     Setting("growatt", "power_limit", {3: 255}, None, 60, {3: 60}),
     Setting("growatt", "power_limit", {3: 60}, 60, 100, {3: 100}),
+    Setting("deye_sg04lp3", "battery_charge_current_limit", DEYE, 100, 0, {108: 0}),
+    Setting("deye_sg04lp3", "battery_discharge_current_limit", DEYE, 120, 240, {109: 240}),
+    Setting("deye_sg04lp3", "work_mode", DEYE, "zero_export_to_ct", "export_first", {142: 0}),
     Setting("sungrow_sh", "grid_export_limit", SUNGROW, 9610, 0, {13073: 0}),
     Setting("sungrow_sh", "grid_export_limited", SUNGROW, "off", "on", {13086: 0xAA}),
 )

@@ -363,7 +363,7 @@ class Liar(Tables):
 @given(
     body=st.binary(min_size=0, max_size=12),
     fault=st.sampled_from(["", "crc"]),
-    function=st.sampled_from([1, 3, 4, 5]),
+    function=st.sampled_from([1, 3, 4, 5, 6, 16]),
 )
 def test_whatever_answers_is_a_value_or_an_error_of_the_house(body: bytes, fault: str, function: int) -> None:
     liar = Liar()
@@ -375,6 +375,8 @@ def test_whatever_answers_is_a_value_or_an_error_of_the_house(body: bytes, fault
         with suppress(DecodeError):
             if function == 5:
                 line.write_coil(1, 2, on=True)
+            elif function in (6, 16):
+                line.write_registers(1, function, 2, (7,))
             elif function == 1:
                 assert len(line.bits(1, 1, 0, 3)) == 3
             else:

@@ -5,6 +5,7 @@
 import re
 import tomllib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from decimal import Decimal
 
 import pytest
@@ -19,6 +20,7 @@ from collector.devices.description import (
     NotObeyedError,
     RefusedError,
     UnfitError,
+    WrongKindError,
 )
 from collector.devices.modbus.build import build
 from collector.devices.modbus.device import ModbusDevice
@@ -258,6 +260,35 @@ def test_any_registers_and_any_wish_are_obeyed_or_refused(data: st.DataObject) -
         raise
     except DecodeError:
         assert line.tables[3] == before
+
+
+MARKED = """
+[[identify.marks]]
+address = 11
+type = "u16"
+equals = 12
+sure = true
+"""
+
+
+@pytest.mark.parametrize(("mark", "right"), [(12, True), (24, False)])
+def test_another_model_than_the_profile_is_for_is_never_written_to(mark: int, *, right: bool) -> None:
+    line = Registers(START)
+    device = built(SETTINGS + MARKED)
+    device.poll(line, 0.0)
+    # Something else is behind the address now, and it is an hour until that is looked at.
+    line.tables[3][11] = mark
+    with nullcontext() if right else pytest.raises(WrongKindError, match="is no model for profile mine"):
+        device.switch(line, "volts", 14.4)
+    assert len(written(line)) == right
+
+
+def test_a_write_leaves_the_pause_of_the_settings_before_the_first_poll() -> None:
+    line = Registers(START)
+    device = built(SETTINGS)
+    device.pause = 0.5
+    device.switch(line, "volts", 14.4)
+    assert line.rests == 0.5
 
 
 TOGETHER = """

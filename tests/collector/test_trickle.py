@@ -74,6 +74,8 @@ ASKED: dict[str, Ask] = {
     "registers": lambda line: line.registers(1, 3, 0, 125),
     "bits": lambda line: line.bits(1, 1, 0, 2000),
     "coil": lambda line: line.write_coil(1, 2, on=True),
+    "register": lambda line: line.write_registers(1, 6, 2, (7,)),
+    "several registers": lambda line: line.write_registers(1, 16, 2, (7,) * 123),
 }
 # The beginning of an answer that is right so far, of a refusal, of the echo of each question, and of nothing.
 TRICKLES = (b"\x01\x03\xfa\x00", b"\x01\x83", sealed(bytes([1, 3, 0, 0, 0, 125])), b"\x55", b"\xff", b"\0")

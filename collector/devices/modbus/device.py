@@ -254,8 +254,12 @@ class ModbusDevice:
         """Write a value, read it back, and return what the device says of it and of what goes with it.
 
         Registers that the device takes together are written together. Raises RefusedError if it cannot be
-        written now, UnfitError if it does not fit what is set, NotObeyedError if another value is read back.
+        written now, UnfitError if it does not fit what is set, NotObeyedError if another value is read back,
+        WrongKindError for a model that the profile is not for.
         """
+        line.rest(self.pause)
+        # Its registers mean something else on another model.
+        self._check.insist(line)
         target = self._target(entity)
         if target.value.obeys is not None and target.value.obeys.only_when is not None:
             self._require(line, target.value.obeys, self.rows[entity].entity.name.lower())

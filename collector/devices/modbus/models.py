@@ -169,8 +169,12 @@ class ModelCheck:
 
     def look(self, line: ModbusLine, now: float) -> None:
         """Read the sure marks if it is time. Raises WrongKindError for another model, and LineError."""
-        if now < self.due:
-            return
+        if now >= self.due:
+            self.insist(line)
+            self.due, self._guess = now + _AGAIN_S, None
+
+    def insist(self, line: ModbusLine) -> None:
+        """Read the sure marks, whenever it was done last. Raises as `look` does."""
         proven = self._proven
         for mark in self.profile.identify.marks:
             words = None if not mark.sure else _or_none(line, self.unit, mark)
@@ -182,7 +186,6 @@ class ModelCheck:
                 raise WrongKindError(self._what_it_is(line, mark, words))
             proven = proven or fits
         self._proven = proven
-        self.due, self._guess = now + _AGAIN_S, None
 
     def _what_it_is(self, line: ModbusLine, mark: Mark, words: tuple[int, ...]) -> str:
         said = text(words) if mark.type == "str" else number(mark.type, words, little=False)
