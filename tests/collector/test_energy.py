@@ -209,21 +209,28 @@ def test_a_damaged_file_is_told(tmp_path: Path, time: FakeTime, content: bytes) 
 
 
 @pytest.mark.parametrize(
-    "kept",
+    ("boot", "kept"),
     [
-        '{"into": 5, "at": 99999999999, "watts": 50}',
-        '{"into": 5, "at": -5, "watts": 1e300}',
-        '{"into": 5, "at": null, "watts": 50}',
+        ("b", '{"into": 5, "at": 99999999999, "watts": 50}'),
+        ("b", '{"into": 5, "at": 999000, "watts": 1e300}'),
+        ("b", '{"into": 5, "at": null, "watts": 50}'),
+        # Of another boot, and where the boot has no name.
+        ("a", '{"into": 5, "at": 999000, "watts": 36000}'),
+        ("", '{"into": 5, "at": 999000, "watts": 36000}'),
     ],
 )
-def test_a_file_that_says_what_cannot_be_adds_nothing(tmp_path: Path, time: FakeTime, kept: str) -> None:
+def test_a_file_that_says_what_cannot_be_adds_nothing(
+    tmp_path: Path, time: FakeTime, boot: str, kept: str
+) -> None:
     path = tmp_path / "x.json"
-    path.write_text('{"boot": "b", "powers": {"d.power": ' + kept + "}}")
-    energies = Energies(path, "b", time.monotonic_s)
-    assert energies.feed("d", ROWS, {"power": 0.0}, time.monotonic_s) == {"power_energy": 5.0}
-    energies.feed("d", ROWS, {"power": 0.0}, time.monotonic_s + 10)
+    path.write_text('{"boot": "' + boot + '", "powers": {"d.power": ' + kept + "}}")
+    energies = Energies(path, "b" if boot else "", time.monotonic_s)
+    at = time.monotonic_s
+    assert energies.feed("d", ROWS, {"power": 0.0}, at + 1) == {"power_energy": 5.0}
+    energies.feed("d", ROWS, {"power": 3600.0}, at + 20)
+    energies.feed("d", ROWS, {"power": 0.0}, at + 30)
     energies.save()
-    assert energies.feed("d", ROWS, {"power": 0.0}, time.monotonic_s + 20) == {"power_energy": 5.0}
+    assert energies.feed("d", ROWS, {"power": 0.0}, at + 40) == {"power_energy": 15.0}
 
 
 @given(
