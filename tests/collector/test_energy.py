@@ -154,6 +154,29 @@ def test_a_silent_device_uses_nothing(tmp_path: Path, time: FakeTime) -> None:
     assert house.told()[-1] == pytest.approx(36.0 * (300 + 60 + 250) / 3600, abs=36.0 * 75 / 3600)
 
 
+def test_a_device_that_is_asked_rarely_has_an_energy_too(tmp_path: Path, time: FakeTime) -> None:
+    house = House(tmp_path, time, replace(FRIDGE, every=900))
+    house.draw(24.0, 3 * 3600)
+    assert house.told()[-1] == pytest.approx(24.0 * 11 * 900 / 3600, abs=0.01)
+
+
+def test_settings_that_change_begin_no_new_counter() -> None:
+    energies = Energies()
+    energies.feed("d", ROWS, {"power": 3600.0}, 10)
+    energies.save()
+    for at, timeout in ((20, 60.0), (30, 900.0)):
+        # Nor is told what is not on disk.
+        assert energies.feed("d", ROWS, {"power": 3600.0}, at, timeout=timeout) == {"power_energy": 0.0}
+    assert energies.feed("d", ROWS, {"power": 0.0}, 830, timeout=900.0) == {"power_energy": 820.0}
+
+
+def test_a_silence_counts_until_the_device_is_offline() -> None:
+    energies = Energies()
+    energies.feed("d", ROWS, {"power": 3600.0}, 10, timeout=900.0)
+    energies.silent("d", ROWS, 910, timeout=900.0)
+    assert energies.feed("d", ROWS, {"power": 0.0}, 1000, timeout=900.0) == {"power_energy": 900.0}
+
+
 def test_the_card_is_written_once_a_minute_at_most(
     tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
