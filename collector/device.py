@@ -239,7 +239,9 @@ class Readings:
         if self.journal.solved(f"device.{device.id}"):
             log.info("%s is well again", device.id)
         if device.settings.energy:
-            more = self._energies.feed(device.id, device.rows, decoded.values, at)
+            more = self._energies.feed(
+                device.id, device.rows, decoded.values, at, timeout=device.reporter.cadence.timeout
+            )
             decoded = replace(decoded, values={**decoded.values, **more})
         if device.learn(decoded):
             self.publisher.about(device.id, device.about())
@@ -345,7 +347,8 @@ class Readings:
 
     def _offline(self, device: Owned, silent: list[str]) -> None:
         if device.settings.energy:
-            self._energies.silent(device.id, device.rows, self.clock.monotonic())
+            now, timeout = self.clock.monotonic(), device.reporter.cadence.timeout
+            self._energies.silent(device.id, device.rows, now, timeout=timeout)
         if silent:
             self.publisher.reading(device.id, dict.fromkeys(silent), ts=self.clock.wall())
         self.publisher.availability(device.id, online=False)

@@ -77,6 +77,7 @@ class _Running:
     watts: float | None
     # As it is on disk.
     saved: _Kept
+    max_gap: int
 
     def feed(self, ts: int, watts: float | None) -> None:
         self.into.feed(ts, watts)
@@ -113,33 +114,40 @@ class Energies:
         """What is wrong with the file."""
         return self._refused or self._damage
 
-    def feed(self, device: str, rows: Rows, values: Values, at: float) -> Values:
-        """Take the powers among a device's values at monotonic second `at`; return their energies, Wh."""
-        found: Values = {}
+    def feed(self, device: str, rows: Rows, values: Values, at: float, *, timeout: float = 0.0) -> Values:
+        """Take the powers among a device's values at monotonic second `at`; return their energies, Wh.
+
+        A device whose `timeout` is long, in seconds, may be silent for so long.
+        """
+        max_gap = max(MAX_GAP, round(timeout * 1000))
+        fed: dict[str, _Running] = {}
         for key, watts in values.items():
             row = rows.get(key)
-            if row is None or not is_power(row) or isinstance(watts, str):
-                continue
-            running = self._of(f"{device}.{key}")
-            running.feed(round(at * 1000), None if watts is None else float(watts))
-            self._changed = True
-            found[key + _INTO] = round(running.saved.into, _DECIMALS)
-            if running.saved.out:
-                found[key + _OUT] = round(running.saved.out, _DECIMALS)
-        return found
+            if row is not None and is_power(row) and not isinstance(watts, str):
+                fed[key] = self._of(f"{device}.{key}", max_gap)
+                fed[key].feed(round(at * 1000), None if watts is None else float(watts))
+                self._changed = True
+        # Before it is told, so that who is asked rarely does not tell what was then.
+        self.tick(at)
+        found: Values = {key + _INTO: round(one.saved.into, _DECIMALS) for key, one in fed.items()}
+        out = {key + _OUT: round(one.saved.out, _DECIMALS) for key, one in fed.items() if one.saved.out}
+        return found | out
 
-    def silent(self, device: str, rows: Rows, at: float) -> None:
+    def silent(self, device: str, rows: Rows, at: float, *, timeout: float = 0.0) -> None:
         """Note at monotonic second `at` that the powers of a device are not known any more."""
-        self.feed(device, rows, dict.fromkeys(rows), at)
+        self.feed(device, rows, dict.fromkeys(rows), at, timeout=timeout)
 
-    def _of(self, name: str) -> _Running:
-        if name not in self._running:
-            kept = self._kept.get(name, _Kept())
-            into = Integral(max_gap=MAX_GAP, sign="positive")
-            out = Integral(max_gap=MAX_GAP, sign="negative")
-            into.resume(kept.into, kept.at or 0, kept.watts)
-            out.resume(kept.out, kept.at or 0, kept.watts)
-            self._running[name] = _Running(into, out, kept.watts, _Kept(into.energy, out.energy))
+    def _of(self, name: str, max_gap: int) -> _Running:
+        running = self._running.get(name)
+        if running is not None and running.max_gap == max_gap:
+            return running
+        kept = self._kept.get(name, _Kept()) if running is None else running.kept()
+        into = Integral(max_gap=max_gap, sign="positive")
+        out = Integral(max_gap=max_gap, sign="negative")
+        into.resume(kept.into, kept.at or 0, kept.watts)
+        out.resume(kept.out, kept.at or 0, kept.watts)
+        saved = _Kept(into.energy, out.energy) if running is None else running.saved
+        self._running[name] = _Running(into, out, kept.watts, saved, max_gap)
         return self._running[name]
 
     def tick(self, now: float) -> None:

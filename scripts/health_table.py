@@ -140,7 +140,7 @@ refused_payloads.<device> | messages that cannot be read as the settings say | c
  device
 refused_values.<device>.<entity> | values that cannot be read as the settings say | correct the table of the
  entity
-refused_times.<device> | times that cannot be true: the arrival counts | set the clock of the publisher
+refused_times.<device> | impossible times: the arrival counts; what was remembered is dropped | set its clock
 """,
     (COLLECTORS, "fact"): """
 radio | how the radio is scanning |

@@ -115,6 +115,9 @@ class MeterWay:
     sml: bool = False
     asked: bool = False
 
+    def __str__(self) -> str:
+        return f"{'SML' if self.sml else 'text'}{', asked' * self.asked} at {self.baudrate} baud"
+
 
 @dataclass(frozen=True, slots=True)
 class MeterPlace:

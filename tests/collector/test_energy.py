@@ -154,6 +154,29 @@ def test_a_silent_device_uses_nothing(tmp_path: Path, time: FakeTime) -> None:
     assert house.told()[-1] == pytest.approx(36.0 * (300 + 60 + 250) / 3600, abs=36.0 * 75 / 3600)
 
 
+def test_a_device_that_is_asked_rarely_has_an_energy_too(tmp_path: Path, time: FakeTime) -> None:
+    house = House(tmp_path, time, replace(FRIDGE, every=900))
+    house.draw(24.0, 3 * 3600)
+    assert house.told()[-1] == pytest.approx(24.0 * 11 * 900 / 3600, abs=0.01)
+
+
+def test_settings_that_change_begin_no_new_counter() -> None:
+    energies = Energies()
+    energies.feed("d", ROWS, {"power": 3600.0}, 10)
+    energies.save()
+    for at, timeout in ((20, 60.0), (30, 900.0)):
+        # Nor is told what is not on disk.
+        assert energies.feed("d", ROWS, {"power": 3600.0}, at, timeout=timeout) == {"power_energy": 0.0}
+    assert energies.feed("d", ROWS, {"power": 0.0}, 830, timeout=900.0) == {"power_energy": 820.0}
+
+
+def test_a_silence_counts_until_the_device_is_offline() -> None:
+    energies = Energies()
+    energies.feed("d", ROWS, {"power": 3600.0}, 10, timeout=900.0)
+    energies.silent("d", ROWS, 910, timeout=900.0)
+    assert energies.feed("d", ROWS, {"power": 0.0}, 1000, timeout=900.0) == {"power_energy": 900.0}
+
+
 def test_the_card_is_written_once_a_minute_at_most(
     tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,21 +232,28 @@ def test_a_damaged_file_is_told(tmp_path: Path, time: FakeTime, content: bytes) 
 
 
 @pytest.mark.parametrize(
-    "kept",
+    ("boot", "kept"),
     [
-        '{"into": 5, "at": 99999999999, "watts": 50}',
-        '{"into": 5, "at": -5, "watts": 1e300}',
-        '{"into": 5, "at": null, "watts": 50}',
+        ("b", '{"into": 5, "at": 99999999999, "watts": 50}'),
+        ("b", '{"into": 5, "at": 999000, "watts": 1e300}'),
+        ("b", '{"into": 5, "at": null, "watts": 50}'),
+        # Of another boot, and where the boot has no name.
+        ("a", '{"into": 5, "at": 999000, "watts": 36000}'),
+        ("", '{"into": 5, "at": 999000, "watts": 36000}'),
     ],
 )
-def test_a_file_that_says_what_cannot_be_adds_nothing(tmp_path: Path, time: FakeTime, kept: str) -> None:
+def test_a_file_that_says_what_cannot_be_adds_nothing(
+    tmp_path: Path, time: FakeTime, boot: str, kept: str
+) -> None:
     path = tmp_path / "x.json"
-    path.write_text('{"boot": "b", "powers": {"d.power": ' + kept + "}}")
-    energies = Energies(path, "b", time.monotonic_s)
-    assert energies.feed("d", ROWS, {"power": 0.0}, time.monotonic_s) == {"power_energy": 5.0}
-    energies.feed("d", ROWS, {"power": 0.0}, time.monotonic_s + 10)
+    path.write_text('{"boot": "' + boot + '", "powers": {"d.power": ' + kept + "}}")
+    energies = Energies(path, "b" if boot else "", time.monotonic_s)
+    at = time.monotonic_s
+    assert energies.feed("d", ROWS, {"power": 0.0}, at + 1) == {"power_energy": 5.0}
+    energies.feed("d", ROWS, {"power": 3600.0}, at + 20)
+    energies.feed("d", ROWS, {"power": 0.0}, at + 30)
     energies.save()
-    assert energies.feed("d", ROWS, {"power": 0.0}, time.monotonic_s + 20) == {"power_energy": 5.0}
+    assert energies.feed("d", ROWS, {"power": 0.0}, at + 40) == {"power_energy": 15.0}
 
 
 @given(

@@ -71,6 +71,18 @@ def test_every_flipped_bit_of_a_checked_telegram_is_noticed() -> None:
             assert not [one for one in kinds().feed(bytes(damaged)) if one.checked]
 
 
+def test_a_parity_that_is_wrong_is_noticed_where_there_is_no_checksum() -> None:
+    data = bytearray(even(raw("dsmr_2_2")))
+    frames = TextFrames()
+    for place in range(30, 60):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        assert frames.feed(bytes(damaged)) == []
+    assert frames.bad == 30
+    (whole,) = frames.feed(bytes(data))
+    assert not whole.checked
+
+
 @pytest.mark.parametrize("frames", [TextFrames, SmlFrames])
 @pytest.mark.parametrize(
     "data",

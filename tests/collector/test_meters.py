@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.devices.description import DecodeError, SettingError, Telegram, Values
+from collector.devices.description import DecodeError, ImplausibleError, SettingError, Telegram, Values
 from collector.devices.meters import make, sml, telegram, way_of
 from collector.devices.meters.obis import ROWS
 from collector.transports.meter_port import SmlFrames, TextFrames
@@ -169,12 +169,29 @@ def test_an_sml_file_of_the_twin() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "scaler"),
+    [
+        (twin.signed(1), twin.signed(100, 1)),
+        (twin.signed(1), twin.signed(-100, 1)),
+        (twin.signed(1), twin.octets(b"x")),
+        (twin.signed(2**62), twin.signed(2, 1)),
+    ],
+)
+def test_an_sml_number_that_cannot_be_is_refused(value: bytes, scaler: bytes) -> None:
+    (found,) = SmlFrames().feed(twin.sml([twin.entry("1-0:1.8.0*255", value, twin.unsigned(30), scaler)]))
+    with pytest.raises(ImplausibleError, match="implausible"):
+        sml.decode(found)
+
+
+@pytest.mark.parametrize(
     ("lines", "entity", "value"),
     [
         ((ENERGY, "1-0:1.8.1(5*kWh)", "1-0:1.8.2(6*kWh)"), "grid_import_energy", 1000),
         (("1-0:1.8.1(5*kWh)", "1-0:1.8.2(6*kWh)"), "grid_import_energy", 11_000),
         (("1.8.0(000001.5)",), "grid_import_energy", 1500),
         (("1.8.0*01(000009.5)", "1.8.0(000001.5)"), "grid_import_energy", 1500),
+        (("1.8.0(000001.5)", "1.8.0(000009.5)"), "grid_import_energy", 1500),
+        (("1-1:1.8.0*255(000002.5*kWh)",), "grid_import_energy", 2500),
         (("1-0:1.8.0*255(0.5*MWh)",), "grid_import_energy", 500_000),
         ((ENERGY, "1-0:16.7.0(-00.500*kW)"), "grid_power", -500),
         ((ENERGY, "1-0:1.7.0(00.000*kW)", "1-0:2.7.0(00.750*kW)"), "grid_power", -750),

@@ -75,7 +75,9 @@ def _lines(lines: list[str], *, strict: bool) -> Iterator[tuple[str, str, list[s
         # Behind the star a number says of which earlier month the value is.
         if found is not None and found[4] in (None, _NO_HISTORY):
             code = found[3] if found[3].count(".") > 1 else f"{found[3]}.0"
-            yield found[2] or "0", code, _VALUE.findall(found[5])
+            # Of electricity (1) all channels are the meter's own.
+            channel = found[2] if found[1] == "0" else "0"
+            yield channel, code, _VALUE.findall(found[5])
 
 
 def _number(text: str) -> Number | None:
