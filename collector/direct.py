@@ -214,7 +214,7 @@ class _Heard:
 
     def give_up(self) -> Got:
         self._waiting = False
-        return Got(_wall(time.monotonic()), None, self._complaint or self._source.silence)
+        return Got(_wall(time.monotonic()), None, self._complaint or self._source.why_silent(self._owned.id))
 
     def close(self) -> None:
         if self._radio is not None:

@@ -137,6 +137,11 @@ class ListeningSource:
         """What the owner of a silent device should look after."""
         return self._silence
 
+    def why_silent(self, device_id: str) -> str:
+        """Return what was wrong with what this device said, or that it said nothing."""
+        found = (one.why for one in self._by_address.values() if one.device.id == device_id and one.failures)
+        return next(found, self._silence)
+
     def add(self, device: Owned) -> None:
         """Listen for this device."""
         assert device.decoder is not None  # noqa: S101 — whatever advertises has one
