@@ -133,9 +133,10 @@ class ListeningSource:
         self._silence = _SILENCE
         self._by_address: dict[str, _Listened] = {}
 
-    def silence(self, _device: Owned) -> str:
-        """Say what the owner of a silent device should look after."""
-        return self._silence
+    def silence(self, device: Owned) -> str:
+        """Return what was wrong with what this device said, or what its owner should look after."""
+        found = (one.why for one in self._by_address.values() if one.device.id == device.id and one.failures)
+        return next(found, self._silence)
 
     def add(self, device: Owned) -> None:
         """Listen for this device."""
