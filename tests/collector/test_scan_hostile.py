@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from collector.device import line_of
+from collector.lines import line_of
 from collector.scan_modbus import ModbusScan, guesses_of
 from tests.clock import FakeTime
 from tests.collector.clients import Json, LineHouse
