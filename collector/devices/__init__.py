@@ -13,6 +13,7 @@ MODBUS, ROUTE_B, VE_DIRECT = Wire.MODBUS, Wire.ROUTE_B, Wire.VE_DIRECT
 # Victron's records is one more.
 LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ads1115_voltage", I2C, "i2c.ads1115"),
+    ("bme280", I2C, "i2c.climate"),
     ("ds18b20", KERNEL, "kernel.one_wire"),
     ("epever_tracer", MODBUS, "modbus.device"),
     ("gpio_input", GPIO, "gpio"),
@@ -25,6 +26,7 @@ LINES: tuple[tuple[str, Wire, str], ...] = (
     ("pulse_counter", GPIO, "gpio"),
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", ROUTE_B, "route_b"),
+    ("sht3x", I2C, "i2c.climate"),
     ("sunspec", MODBUS, "modbus.sunspec"),
     ("tank_sender", I2C, "i2c.ads1115"),
     ("tank_switches", GPIO, "gpio"),
