@@ -14,7 +14,20 @@ from typer import Option
 from cli.asking import Asker
 from cli.broker import setup
 from cli.house import CREDENTIALS, Config, Json, as_admin
-from cli.machine import GROUPS, UNIT, Finding, Machine, bluetooth, buses, pins, ports, reached, wrong
+from cli.machine import (
+    GROUPS,
+    UNIT,
+    Finding,
+    Machine,
+    bluetooth,
+    buses,
+    expanders,
+    kernel_sensors,
+    pins,
+    ports,
+    reached,
+    wrong,
+)
 from cli.terminal import CommandError
 from collector import checking
 from collector.device import transport
@@ -136,6 +149,8 @@ def machine(settings: Settings, root: Path = Path("/"), *, ask_broker: bool = Tr
         *ports(place, named.get("serial", {}) | named.get("tcp", {})),
         *buses(place, i2c),
         *pins(place, settings.controller, uses(settings)),
+        *expanders(place, settings.controller, _expanders(settings)),
+        *kernel_sensors(place, named.get("host", {})),
         *_groups(place, set(by_transport) | ({"gpio"} if settings.relay else set())),
         *_libraries(by_transport),
         *secret_files(place),
@@ -171,6 +186,15 @@ def uses(settings: Settings) -> dict[str, int]:
             found[f"device.{name}.pin"] = device.pin
         found |= {f"device.{name}.levels.{level}": pin for level, pin in device.levels.items()}
     return found
+
+
+def _expanders(settings: Settings) -> dict[str, str]:
+    """Map the settings that name another chip for pins to that."""
+    found = {f"relay.{name}.chip": relay.chip for name, relay in settings.relay.items()}
+    for name, device in settings.device.items():
+        if device.pin is not None or device.levels:
+            found[f"device.{name}.chip"] = device.chip
+    return {key: chip for key, chip in found.items() if chip is not None}
 
 
 def _groups(place: Machine, transports: set[str]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.install import System
+from collector.read import read_kernel
 from config.addresses import NETWORK, TCP
 from config.model import Ble, Controller, Device
 
@@ -278,9 +279,28 @@ def pins(place: Machine, controller: Controller, uses: Mapping[str, int]) -> Ite
                 yield Finding(key, text, f"write another pin, or, if nothing needs {what}: {mend}")
 
 
-def _chip(place: Machine, wanted: str, backend: str, chips: list[str]) -> Finding:
-    """Whether the chip of controller.chip is there: by path, name or label."""
-    subject = "controller.chip"
+def expanders(place: Machine, controller: Controller, named: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at the other chips that settings name for their pins."""
+    if controller.pins != "simulated":
+        chips = place.there("/dev/gpiochip*")
+        for key, wanted in named.items():
+            yield _chip(place, wanted, controller.pins, chips, key)
+
+
+def kernel_sensors(place: Machine, devices: Mapping[str, Device]) -> Iterator[Finding]:
+    """Read each sensor once that a driver of the kernel has."""
+    for name, device in devices.items():
+        subject, problem = f"device.{name}", read_kernel(device, place.root)
+        if problem is None:
+            yield Finding(subject, "it can be read", ok=True)
+        elif problem:
+            yield Finding(subject, problem, "docs/wiring.md; boondock scan kernel lists them")
+
+
+def _chip(
+    place: Machine, wanted: str, backend: str, chips: list[str], subject: str = "controller.chip"
+) -> Finding:
+    """Whether a chip is there: by path, name or label."""
     if backend == "rpi":
         mend = 'write pins = "gpiod" below [controller], or no chip'
         return Finding(subject, "RPi.GPIO takes no chip", mend)

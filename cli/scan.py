@@ -17,9 +17,8 @@ from cli.install import Port, System
 from cli.lan import Found, Guess, lines, row
 from cli.machine import Machine, console
 from cli.terminal import CommandError, Progress
-from config.addresses import TCP
 from collector.read import Speaker, listen
-from config.addresses import NETWORK
+from config.addresses import NETWORK, TCP
 
 
 class _ScanReport(msgspec.Struct):

@@ -64,8 +64,8 @@ def _seen(line: KernelLine) -> list[tuple[str, str, Proposal]]:
     found = [(one, one_wire.FAMILIES[one[:2]], Proposal("ds18b20", {"address": one})) for one in on_wire]
     for chip, place in sensor.places(line):
         settings: dict[str, object] = {"chip": chip}
-        if not place.startswith("spi"):
-            bus, _, address = place.partition("-")
+        bus, _, address = place.partition("-")
+        if bus.isdigit():
             settings |= {"bus": int(bus), "address": spelt(f"0x{address[-2:]}")}
         found.append((place, chip, Proposal("kernel_sensor", settings)))
     return found

@@ -79,7 +79,7 @@ def _pins(around: Surroundings, chip: str | None) -> Line:
     from collector.transports.counts import CountFiles
 
     pins = make_inputs(around.controller, "boondock collector_gpio").on(chip)
-    counts = None if around.runtime is None else CountFiles(around.runtime, around.state)
+    counts = None if around.runtime is None else CountFiles(around.runtime, around.state, chip)
     return Gpio(pins, around.tell_pins, counts)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from bus.messages import Value, Values, to_iso
 from bus.requests import Action, Listing, Part, Parts, action
 from collector.device import Owned, Readings
 from collector.device_store import Which
+from collector.devices import KERNEL, find_kind
 from collector.devices.description import (
     BadRecordError,
     Decoded,
@@ -18,12 +20,14 @@ from collector.devices.description import (
     Line,
     LineError,
     NoAnswerError,
+    PolledKind,
     Row,
     SettingError,
     VeDirectLine,
 )
 from collector.polling import LineVerb, PollingSource
 from config.mistakes import ConfigError, Mistake
+from config.model import Device
 
 # Characters of a raw answer, and how many questions are told: an answer has bounds.
 _LONGEST, _MOST = 400, 60
@@ -142,6 +146,20 @@ def ours(readings: Readings, name: str) -> Owned:
             Code.NOT_FOUND, f"device: there is no {name[:64]!r} here; this collector reads {listed}"
         )
     return device
+
+
+def read_kernel(device: Device, root: Path) -> str | None:
+    """Read a sensor of the kernel once; return what is wrong, None: nothing, empty: it is no such device."""
+    from collector.transports.kernel import KernelFiles  # noqa: PLC0415 — only the command needs it
+
+    kind = find_kind(device.kind)
+    if kind.wire is not KERNEL or not isinstance(kind, PolledKind):
+        return ""
+    try:
+        kind.make(device).poll(KernelFiles(root), 0.0)
+    except (DecodeError, LineError) as error:
+        return str(error)
+    return None
 
 
 def describe_profile(profile: str) -> list[str]:

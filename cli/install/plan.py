@@ -27,7 +27,9 @@ SECRETS = "/etc/boondock/secrets"
 OWN, EXISTING, ELSEWHERE = "own", "existing", "elsewhere"
 # How the kinds of devices are wired, as far as the machine must be prepared for it. The collector's own table
 # needs libraries, which a fresh machine does not have yet; a test holds this against it.
-I2C_KINDS = frozenset({"ads1115_voltage", "ina219", "ina226", "ina228", "ina3221", "tank_sender"})
+I2C_KINDS = frozenset(
+    {"ads1115_voltage", "bme280", "ina219", "ina226", "ina228", "ina3221", "sht3x", "tank_sender"}
+)
 _UARTS = ("/dev/serial0", "/dev/serial1", "/dev/ttyAMA", "/dev/ttyS")
 
 

@@ -17,6 +17,7 @@ _VICTRON = "victron.ble"
 # Victron's records is one more.
 LINES: tuple[tuple[str, Wire, str], ...] = (
     ("ads1115_voltage", I2C, "i2c.ads1115"),
+    ("bme280", I2C, "i2c.climate"),
     ("bms_daly", BLE_GATT, "bms.daly"),
     ("bms_jbd", BLE_GATT, "bms.jbd"),
     ("bms_jk", BLE_GATT, "bms.jk"),
@@ -41,6 +42,7 @@ LINES: tuple[tuple[str, Wire, str], ...] = (
     ("raspberry_pi", HOST, "raspberry_pi"),
     ("route_b_meter", ROUTE_B, "route_b"),
     ("ruuvi", BLE, "senders.ruuvi"),
+    ("sht3x", I2C, "i2c.climate"),
     ("sml_meter", METER, "meters"),
     ("sunspec", MODBUS, "modbus.sunspec"),
     ("tank_sender", I2C, "i2c.ads1115"),

@@ -158,6 +158,9 @@ class I2cLine(Line, Protocol):
     def write(self, address: int, register: int, data: bytes) -> None:
         """Write bytes (at most 32) from a register on; raises as `read` does."""
 
+    def receive(self, address: int, count: int) -> bytes:
+        """`count` bytes of a chip without registers; raises as `read` does."""
+
     def pause(self, seconds: float) -> None:
         """Wait, while a chip converts."""
 

@@ -18,7 +18,6 @@ from collector.devices.description import (
     Wire,
 )
 from collector.devices.rows import flag, measured, on_off
-from config.addresses import pin_name
 from config.model import Device, Pull
 
 _SOURCE = "the kernel's GPIO character device (libgpiod 2.5); RPi.GPIO 0.7.1, py_gpio.c; rpi-lgpio 0.6"
@@ -260,7 +259,6 @@ class PulseCounter:
 
     rows: Mapping[str, Row]
     counted: Counted
-    chip: str | None
     pin: int
     pull: Pull
     rising: bool
@@ -274,7 +272,7 @@ class PulseCounter:
     @property
     def name(self) -> str:
         """What its count is kept under: a pin that counts something else begins anew."""
-        return f"{self.counted.total[0]}.{pin_name(self.pin, self.chip)}"
+        return f"{self.counted.total[0]}.{self.pin}"
 
     def poll(self, line: CounterLine, now: float) -> Decoded:
         """Add up what came since the last poll. Raises DecodeError or LineError."""
@@ -322,7 +320,6 @@ def _make_counter(settings: Device) -> PulseCounter:
     return PulseCounter(
         rows=dict((counted.total, counted.rate)),
         counted=counted,
-        chip=settings.chip,
         pin=its.pin,
         pull=its.pull,
         rising=not its.active_low,

@@ -186,6 +186,18 @@ class I2cBus:
         except OSError as error:
             raise self._trouble(address, error) from error
 
+    def receive(self, address: int, count: int) -> bytes:
+        """Read `count` bytes without naming a register. Raises NoAnswerError, RefusedError, LineError."""
+        bus = self._opened()
+        from smbus2 import i2c_msg  # noqa: PLC0415 — as in open
+
+        message = i2c_msg.read(address, count)
+        try:
+            bus.i2c_rdwr(message)
+        except OSError as error:
+            raise self._trouble(address, error) from error
+        return bytes(message)
+
     def pause(self, seconds: float) -> None:
         """Wait, while a chip converts."""
         time.sleep(seconds)

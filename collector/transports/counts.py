@@ -1,6 +1,7 @@
 """What pins have counted, kept over the end of the process: in /run always, on the card once a minute."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,6 @@ log = logging.getLogger(__name__)
 
 # A write wears the card. What is on it is what clients are told, so that a count never falls.
 _PAUSE_S = 60.0
-_NAME = "pulses.json"
 _Finite = Annotated[float, Meta(ge=0, le=1e15)]
 
 
@@ -30,12 +30,21 @@ _File = dict[str, _Stored]
 
 
 class CountFiles:
-    """Counts by name: `runtime` is in memory and forgets at the machine's start, `state` is on the card."""
+    """The counts of one chip's pins, None: the board's; nobody else may have its files open.
+
+    Folder `runtime` is in memory and forgets at the machine's start, `state` is on the card.
+    """
 
     def __init__(
-        self, runtime: Path, state: Path, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        runtime: Path,
+        state: Path,
+        chip: str | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._runtime, self._state = runtime / _NAME, state / _NAME
+        name = "-".join(("collector_gpio-pulses", *re.findall(r"\w+", chip or ""))) + ".json"
+        self._runtime, self._state = runtime / name, state / name
         self._monotonic = monotonic
         self._counts: dict[str, Count] = {}
         self._on_card: dict[str, Count] = {}

@@ -265,6 +265,8 @@ _LOOKED_AT = {
     "output.tls_ca": "the output; its health tells",
     "backup.to": "boondock doctor and the health of the statistician",
     "controller.chip": "pins",
+    "relay.chip": "expanders",
+    "device.chip": "expanders, or kernel_sensors",
     "relay.pin": "pins",
     "relay.feedback_pin": "pins",
 }

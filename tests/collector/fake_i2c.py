@@ -44,6 +44,14 @@ class FakeI2c:
         except OSError as error:
             raise NoAnswerError(str(error)) from error
 
+    def receive(self, address: int, count: int) -> bytes:
+        """As the kernel would."""
+        self._transfer()
+        try:
+            return self.chips.receive(address, count)
+        except OSError as error:
+            raise NoAnswerError(str(error)) from error
+
     def pause(self, seconds: float) -> None:
         """Time passes at once."""
         self.now += seconds

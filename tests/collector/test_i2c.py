@@ -15,6 +15,8 @@ from collector.devices import KINDS
 from collector.devices.description import LineError, NoAnswerError, PolledKind, RefusedError, Values
 from collector.transports.board import I2cBus
 from config.model import Device
+from tests.clock import FakeTime
+from tests.collector.rig import Rig
 from tests.emulators.i2c_child import PYTHON, ROOT, Bed, in_bed, needs_bed, running
 from tests.open_files import open_files
 
@@ -61,6 +63,57 @@ def devices_read_their_chips(bed: Bed) -> None:
         assert abs(float(str(values["current"])) - amps) < 0.0003, kind
     starter = _poll(line, Device(kind="ads1115_voltage", channel=0, divider=5.7))
     assert abs(float(str(starter["voltage"])) - 2.31 * 5.7) < 0.001
+    line.close()
+
+
+def chips_reach_the_state_topic(bed: Bed, folder: str) -> None:
+    devices = {
+        "inverter": Device(kind="ina226", address=0x41),
+        "battery": Device(kind="ina228", address=0x42),
+        "solar": Device(kind="ina3221", address=0x43, channel=2),
+        "cabin": Device(kind="sht3x", address=0x44, every=1, timeout=10),
+        "outside": Device(kind="bme280", every=1),
+    }
+    bed.tell("ina226 0x41 volts=12.5 amps=0.5")
+    bed.tell("ina228 0x42 volts=12.5 amps=-5 celsius=31")
+    bed.tell("ina3221 0x43 2=13,1.25")
+    bed.tell("sht3x 0x44 celsius=21.5 percent=40")
+    bed.tell("bme280 0x76 celsius=-5.25 hectopascals=989 percent=80")
+    rig = Rig(Path(folder), FakeTime(), devices, "i2c")
+    rig.run(3)
+    said = {name: rig.said(name)[-1] for name in devices}
+    close = {
+        "inverter": {"voltage": 12.5, "current": 0.5, "power": 6.25},
+        "battery": {"voltage": 12.5, "current": -5, "power": -62.5, "temperature": 31},
+        "solar": {"voltage": 13, "current": 1.25, "power": 16.25},
+        "cabin": {"temperature": 21.5, "humidity": 40},
+        "outside": {"temperature": -5.25, "pressure": 989, "humidity": 80},
+    }
+    for name, values in close.items():
+        for entity, value in values.items():
+            assert said[name][entity] == pytest.approx(value, abs=0.1), (name, entity)
+    assert {"energy", "charge"} <= said["battery"].keys()
+    bed.tell("gone 0x44")
+    rig.run(15)
+    assert rig.online("cabin") is False
+    assert "no answer from 0x44" in str(rig.problem("cabin"))
+    bed.tell("back 0x44")
+    rig.run(32)
+    assert rig.said("cabin")[-1]["temperature"] == pytest.approx(21.5, abs=0.1)
+    rig.close()
+
+
+def bytes_are_received_without_a_register(bed: Bed) -> None:
+    line = _opened()
+    bed.tell("sht3x 0x44 celsius=20 percent=50")
+    with pytest.raises(NoAnswerError, match="0x44"):
+        line.receive(0x44, 6)
+    line.write(0x44, 0x24, b"\x00")
+    line.pause(0.02)
+    assert len(line.receive(0x44, 6)) == 6
+    bed.tell("bus gone")
+    with pytest.raises(LineError, match="/dev/i2c-1 is not there"):
+        line.receive(0x44, 6)
     line.close()
 
 
@@ -152,6 +205,7 @@ def opening_twice_leaks_nothing(_bed: Bed) -> None:
     [
         registers_come_high_byte_first,
         devices_read_their_chips,
+        bytes_are_received_without_a_register,
         a_scan_finds_who_answers,
         a_scan_leaves_out_what_the_kernel_has_and_ends_on_a_held_bus,
         silence_names_the_address,
@@ -164,6 +218,10 @@ def opening_twice_leaks_nothing(_bed: Bed) -> None:
 def test_in_the_bed(body: object) -> None:
     assert callable(body)
     in_bed(body, chips=CHIPS)
+
+
+def test_chips_reach_the_state_topic(tmp_path: Path) -> None:
+    in_bed(chips_reach_the_state_topic, str(tmp_path))
 
 
 def a_broken_assertion(_bed: Bed) -> None:

@@ -102,6 +102,28 @@ def test_beyond_its_voltages_the_voltage_is_unknown(kind: str) -> None:
     assert "which is made for" in decoded.reasons["voltage"]
 
 
+@pytest.mark.parametrize(("word", "volts"), [(b"\xff\xff\xff", 0.0), (b"\x80\x00\x00", None)])
+@pytest.mark.parametrize("kind", ["ina226", "ina228", "ina3221"])
+def test_a_voltage_a_hair_below_0_is_0_and_one_far_below_is_none(
+    kind: str, word: bytes, volts: float | None
+) -> None:
+    bench = Bench(kind)
+    bench.poll()
+    bench.line.pause(1.0)
+    at = bench.device.setup.chip.bus.at + (2 if bench.device.setup.channel else 0)
+    real = bench.line.read
+
+    def read(address: int, register: int, count: int) -> bytes:
+        return word[:count] if register == at else real(address, register, count)
+
+    bench.line.read = read  # type: ignore[method-assign]  # the test's answers
+    if volts is None:
+        with pytest.raises(DecodeError, match="which it cannot measure"):
+            bench.poll()
+    else:
+        assert bench.poll()["voltage"] == volts
+
+
 def test_a_smaller_shunt_and_a_correction_scale_the_current(kind: str) -> None:
     bench = Bench(kind, shunt=0.005, correction=1.02)
     assert not isinstance(bench.twin, Ina3221) or bench.twin.channels
@@ -259,6 +281,10 @@ class Noise:
 
     def write(self, _address: int, _register: int, _data: bytes) -> None:
         """Take anything."""
+
+    def receive(self, address: int, count: int) -> bytes:
+        """The same."""
+        return self.read(address, 0, count)
 
     def pause(self, _seconds: float) -> None:
         """No time passes."""

@@ -318,7 +318,7 @@ def test_a_chip_that_is_not_there_is_told_with_the_line_for_it(pi: Sysfs) -> Non
         _sensor("bme280").poll(_line(pi), 0.0)
 
 
-@pytest.mark.parametrize("chip", ["", "SHT3x", "../sht3x", "sht 3x", "x" * 33])
+@pytest.mark.parametrize("chip", ["", "../sht3x", "sht 3x", "sht3x\n", "x" * 41])
 def test_what_is_no_name_of_a_chip_is_refused(chip: str) -> None:
     with pytest.raises(SettingError, match="such as sht3x"):
         _sensor(chip)
@@ -362,6 +362,7 @@ def test_a_scan_finds_what_drivers_read(tmp_path: Path, time: FakeTime, pi: Sysf
     pi.hwmon(0, "cpu_thermal", "thermal", temp1_input="48000\n")
     pi.hwmon(3, "sht3x", "1-0044", **SHT3X)
     pi.iio(0, "bme280", "spi0.1", **BME280)
+    pi.iio(1, "dht11@4", "dht11@4", in_temp_input="21000\n")
     devices = {"fridge": DS18B20}
     house = LineHouse(tmp_path, time, devices, "host", lines=_lines(pi), scan=KernelScan)
     _, answer = house.scan()
@@ -371,9 +372,14 @@ def test_a_scan_finds_what_drivers_read(tmp_path: Path, time: FakeTime, pi: Sysf
         ("3b-00000000000a", "DS1825", ["ds18b20"], []),
         ("1-0044", "sht3x", ["kernel_sensor"], []),
         ("spi0.1", "bme280", ["kernel_sensor"], []),
+        ("iio:device1", "dht11@4", ["kernel_sensor"], []),
     ]
     proposed = [one["proposals"][0]["settings"] for one in found]
-    assert proposed[2:] == [{"chip": "sht3x", "bus": 1, "address": "0x44"}, {"chip": "bme280"}]
+    assert proposed[2:] == [
+        {"chip": "sht3x", "bus": 1, "address": "0x44"},
+        {"chip": "bme280"},
+        {"chip": "dht11@4"},
+    ]
     for number, settings in enumerate(proposed[1:]):
         added = house.data(
             "device_add", device=f"new_{number}", kind=found[number + 1]["kinds"][0], **settings

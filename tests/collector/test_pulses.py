@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ class House:
 
     def power_cut(self) -> None:
         """The machine loses its supply: what is only in memory is gone."""
-        (self.folder / "runtime" / "pulses.json").unlink(missing_ok=True)
+        (self.folder / "runtime" / "collector_gpio-pulses.json").unlink(missing_ok=True)
         self.kill()
 
     def flow(self, pin: int, hz: float, seconds: float) -> None:
@@ -190,7 +191,7 @@ def test_the_edge_that_counts_is_the_closing(
 def test_a_restart_loses_nothing_that_was_polled(house: House) -> None:
     house.flow(27, 45, 20)
     house.rig.close()
-    kept = json.loads((house.around.state / "pulses.json").read_text())
+    kept = json.loads((house.around.state / "collector_gpio-pulses.json").read_text())
     assert kept["water.27"]["pulses"] == 900
     house.start()
     house.flow(27, 45, 70)
@@ -275,7 +276,7 @@ def test_a_card_that_takes_nothing_is_told_and_the_count_goes_on(
 def test_a_damaged_file_is_told_kept_and_begun_anew(house: House, damage: bytes) -> None:
     house.flow(27, 45, 70)
     house.rig.close()
-    state = house.around.state / "pulses.json"
+    state = house.around.state / "collector_gpio-pulses.json"
     state.write_bytes(damage)
     # The memory knows it all the same.
     house.start()
@@ -287,7 +288,7 @@ def test_a_damaged_file_is_told_kept_and_begun_anew(house: House, damage: bytes)
     house.flow(27, 45, 5)
     assert _newest(house, "water", "water") < 1  # type: ignore[operator]  # a number
     assert "what was counted before is lost" in house.rig.journal.problems["entity.water.water"]
-    assert state.with_name("pulses.json.damaged").read_bytes() == damage
+    assert state.with_name("collector_gpio-pulses.json.damaged").read_bytes() == damage
 
 
 def test_another_number_of_pulses_a_unit_keeps_what_was_counted(house: House) -> None:
@@ -353,10 +354,33 @@ def test_the_larger_of_card_and_memory_counts(tmp_path: Path, folder: str) -> No
     for name, pulses in {"state": 5, "runtime": 5, folder: 9}.items():
         (tmp_path / name).mkdir()
         text = json.dumps({"water.27": {"pulses": pulses, "per_unit": 1, "before": 0}})
-        (tmp_path / name / "pulses.json").write_text(text)
+        (tmp_path / name / "collector_gpio-pulses.json").write_text(text)
     files = CountFiles(tmp_path / "runtime", tmp_path / "state")
     assert files.recall("water.27") == Count(9)
     assert files.keep("water.27", Count(10)) == Kept(Count(10))
+
+
+def test_counters_of_an_expander_are_kept_apart_from_those_of_the_board(tmp_path: Path, board: Board) -> None:
+    expander = Board(board.folder / "expander", label="mcp23017")
+    around = Surroundings(
+        state=tmp_path / "state", runtime=tmp_path / "run", controller=boards.settings(board, "gpiod")
+    )
+    for _ in range(2):
+        devices = [WATER, replace(WATER, chip=str(expander.chip))]
+        lines = [line_of(_owned(one), around)[1]() for one in devices]
+        pollers = [PULSE_COUNTER.make(one) for one in devices]
+        for line, poller in zip(lines, pollers, strict=True):
+            line.open()
+            poller.poll(line, 0.0)  # type: ignore[arg-type]  # a line of pins
+        board.pulse(27, 450, at=1.0, hz=450)
+        expander.pulse(27, 900, at=1.0, hz=900)
+        for line, poller in zip(lines, pollers, strict=True):
+            poller.poll(line, 1.0)  # type: ignore[arg-type]  # a line of pins
+        # The one that ends first has written last but one.
+        for line in (*lines, *lines):
+            line.close()
+    kept = [json.loads(file.read_text()) for file in sorted((tmp_path / "state").glob("*.json"))]
+    assert sorted(one["water.27"]["pulses"] for one in kept) == [900, 1800]
 
 
 def test_without_a_folder_it_counts_from_0(board: Board) -> None:

@@ -28,10 +28,12 @@ from tests.emulators.i2c_chips import TWINS, Ads1115, Chips
 from tests.emulators.ina_chips import Ina3221
 
 # include/uapi/linux/i2c-dev.h and i2c.h
-_SLAVE, _SLAVE_FORCE, _FUNCS, _SMBUS = 0x0703, 0x0706, 0x0705, 0x0720
+_SLAVE, _SLAVE_FORCE, _FUNCS, _RDWR, _SMBUS = 0x0703, 0x0706, 0x0705, 0x0707, 0x0720
 _QUICK, _BYTE, _WORD_DATA, _I2C_BLOCK = 0, 1, 3, 8
 _DATA_SIZE = 34
 _MESSAGE = struct.Struct("@BBIP")
+# struct i2c_rdwr_ioctl_data and struct i2c_msg, and the flag of a read.
+_MESSAGES, _I2C_MESSAGE, _READ = struct.Struct("@PI"), struct.Struct("@HHHP"), 1
 _LONG = struct.Struct("@L")
 # I2C_FUNC_I2C | I2C_FUNC_SMBUS_EMUL: what the Pi's driver says (drivers/i2c/busses/i2c-bcm2835.c).
 PI_FUNCS = 0x0EFF0009
@@ -119,10 +121,23 @@ class Driver:
             self._addresses[file] = address
         elif request == _FUNCS:
             argument.resolve(0, _LONG.size).update(0, list(_LONG.pack(PI_FUNCS)))
+        elif request == _RDWR:
+            self._transfer(argument)
         elif request == _SMBUS:
             self._smbus(self._addresses.get(file, 0), argument)
         else:
             raise OSError(errno.ENOTTY, "not an ioctl that is emulated")
+
+    def _transfer(self, argument: Any) -> None:  # noqa: ANN401 — the same
+        head = argument.resolve(0, _MESSAGES.size)
+        if _MESSAGES.unpack(bytes(head.retrieve())[: _MESSAGES.size])[1] != 1:
+            raise OSError(errno.EOPNOTSUPP, "one message, please")
+        message = head.resolve(0, _I2C_MESSAGE.size)
+        address, flags, length, _ = _I2C_MESSAGE.unpack(bytes(message.retrieve()))
+        if not flags & _READ:
+            raise OSError(errno.EOPNOTSUPP, "a read, please")
+        data = message.resolve(_I2C_MESSAGE.size - struct.calcsize("P"), length)
+        data.update(0, list(self._desk.chips.receive(address, length)))
 
     def _smbus(self, address: int, argument: Any) -> None:  # noqa: ANN401 — the same
         chips = self._desk.chips

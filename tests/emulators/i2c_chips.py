@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from tests.emulators.climate_chips import Bosch, Sht3x
 from tests.emulators.ina_chips import Ina226, Ina228, Ina3221
 
 
@@ -22,6 +23,22 @@ class Chip(Protocol):
     def put(self, register: int, value: int) -> None: ...
 
     def brown_out(self) -> None: ...
+
+
+@runtime_checkable
+class Bytes(Protocol):
+    """A chip that takes and gives bytes: a command may be longer than a pointer."""
+
+    def command(self, data: bytes) -> None: ...
+
+    def receive(self, count: int) -> bytes: ...
+
+
+@runtime_checkable
+class Blocks(Protocol):
+    """A chip whose registers are bytes, read one after the other."""
+
+    def block(self, register: int, count: int) -> bytes: ...
 
 
 @runtime_checkable
@@ -190,10 +207,12 @@ class Ads1115:
 # What stands for the chip of each kind, of one that has just been switched on.
 TWINS: dict[str, Callable[[Callable[[], float]], Chip]] = {
     "ads1115_voltage": Ads1115,
+    "bme280": Bosch,
     "ina219": Ina219,
     "ina226": Ina226,
     "ina228": Ina228,
     "ina3221": Ina3221,
+    "sht3x": Sht3x,
     "tank_sender": Ads1115,
 }
 
@@ -224,6 +243,8 @@ class Chips:
         """The pointer is written, then `count` bytes are read; all chips repeat the register."""
         chip = self._chip(address)
         self._pointer[address] = register
+        if isinstance(chip, Blocks):
+            return chip.block(register, count)
         size = chip.size(register) if isinstance(chip, Wide) else 2
         word = chip.get(register).to_bytes(size, "big")
         return (word * (count // size + 1))[:count]
@@ -232,8 +253,19 @@ class Chips:
         """A register takes effect once both of its bytes came."""
         chip = self._chip(address)
         self._pointer[address] = register
-        if len(data) >= 2:
+        if isinstance(chip, Bytes):
+            chip.command(bytes([register]) + data)
+        elif len(data) >= 2:
             chip.put(register, int.from_bytes(data[:2], "big"))
+
+    def receive(self, address: int, count: int) -> bytes:
+        """Bytes without a pointer before them."""
+        chip = self._chip(address)
+        return (
+            chip.receive(count)
+            if isinstance(chip, Bytes)
+            else self.read(address, self._pointer.get(address, 0), count)
+        )
 
     def _chip(self, address: int) -> Chip:
         # EREMOTEIO is what the Pi's driver says to a missing acknowledge.

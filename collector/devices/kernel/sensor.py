@@ -28,7 +28,8 @@ from collector.devices.rows import measured
 from config.model import Device
 
 _CHIPS = ("sys/class/hwmon/hwmon*", "sys/bus/iio/devices/iio:device*")
-_WORD = re.compile(r"[a-z0-9_]{1,32}")
+# Such as sht3x, or dht11@4.
+_WORD = re.compile(r"[A-Za-z0-9_.@-]{1,40}")
 _NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d{1,12})?(?:e[+-]?\d{1,2})?\s*")
 _ADDRESSES = range(0x03, 0x78)
 _LONGEST = 40
@@ -227,9 +228,14 @@ def _row(entity: str, channel: Channel, line: KernelLine) -> Row:
 
 
 def places(line: KernelLine) -> Iterator[tuple[str, str]]:
-    """Find the chips on a bus: their names, and their places, such as 1-0044 or spi0.0. Raises LineError."""
+    """Find the chips that are no part of the computer: their names, and places such as 1-0044 or spi0.0.
+
+    One that is on no bus, such as a DHT11 on a pin, has the name that iio gives it. Raises LineError.
+    """
     for folder, name in present(line):
         place = next((part for part in reversed(line.behind(folder)) if _PLACE.fullmatch(part)), None)
+        if place is None and _IIO in folder:
+            place = folder.rpartition("/")[2]
         if place is not None:
             yield name, place
 
