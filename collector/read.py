@@ -115,7 +115,9 @@ class _Recorded:
         def ask(*arguments: object, **options: object) -> object:
             answer = method(*arguments, **options)
             if len(self._raw) < _MOST:
-                given = (*map(shown, arguments), *(f"{key}={shown(one)}" for key, one in options.items()))
+                # How an answer is found in the bytes is no part of the question.
+                said = (one for one in arguments if not callable(one))
+                given = (*map(shown, said), *(f"{key}={shown(one)}" for key, one in options.items()))
                 self._raw.append(Raw(f"{name}({', '.join(given)})"[:_LONGEST], shown(answer)[:_LONGEST]))
             return answer
 

@@ -57,7 +57,7 @@ app, stop the collector (`sudo systemctl stop boondock-collector@ble`) or remove
 While nothing is connected to a battery, `boondock scan ble` finds it. The entities of each cell
 (`cell_voltage_1` and so on) and of each sensor are there once the battery has answered. If a SmartShunt or a
 BMV measures the same battery, give the battery `role = "none"`: otherwise it counts twice in the energy flow.
-Boondock never writes to a BMS, for a MOSFET that is switched off can leave you without power.
+Boondock changes nothing in a BMS, for a MOSFET that is switched off can leave you without power.
 
 If a Modbus device hangs on a Renogy BT-1 or BT-2, its `port` is the adapter's Bluetooth address:
 `ble://AA:BB:CC:DD:EE:FF`. This was tested with emulated devices only.

@@ -30,9 +30,9 @@ Make = Callable[..., Air]
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     made: list[Air] = []
     # What is only waited for.
-    monkeypatch.setattr(gatt, "_HEARD_S", 0.6)
+    monkeypatch.setattr(gatt, "_HEARD_S", 2.0)
     monkeypatch.setattr(gatt, "_LOOK_S", 0.05)
-    monkeypatch.setattr(gatt, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(gatt, "_CONNECT_S", 5.0)
     with PrivateBus() as dbus, FakeBluez(dbus.address) as bluez:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", dbus.address)
 
@@ -237,7 +237,8 @@ def test_a_question_that_gets_lost_is_no_trouble_and_silence_is(make: Make) -> N
     assert set(twin.commands) == {0x13}, "nothing else is ever sent to it"
 
 
-def test_one_is_connected_after_the_other(make: Make) -> None:
+def test_one_is_connected_after_the_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gatt, "_CONNECT_S", 1.5)
     air = make({}, {})
     air.bluez.hang("Connect", times=1)
     both = make(

@@ -13,6 +13,8 @@ SERVICE = "org.bluez.GattService1"
 CHARACTERISTIC = "org.bluez.GattCharacteristic1"
 _FAILED = "org.bluez.Error.Failed"
 _MTU = 247
+# The sum of the two signal strengths between which it wanders, dBm.
+_WANDERS = -130
 
 Told = Iterable[tuple[int, bytes]]
 
@@ -50,6 +52,7 @@ class Gatt:
         self._objects = objects
         self.peripherals: dict[str, Peripheral] = {}
         self.connects = 0
+        self._rssi = -60
         self._notifying: set[str] = set()
 
     def path(self, address: str) -> str:
@@ -62,11 +65,13 @@ class Gatt:
     def beacon(self) -> bool:
         """Let all that are free advertise; True if one was heard."""
         heard = False
+        # A signal wanders; what stays the same is not signalled.
+        self._rssi = _WANDERS - self._rssi
         for address, one in self.peripherals.items():
             if not one.asleep and not self.connected(address):
                 data = {} if one.company is None else {one.company: b"\x01"}
                 services = [whole(uuid) for uuid in one.services]
-                heard |= self._objects.advertise(address, Said(data, {}, -60, one.name, services))
+                heard |= self._objects.advertise(address, Said(data, {}, self._rssi, one.name, services))
         return heard
 
     def speak(self) -> None:

@@ -82,7 +82,7 @@ def test_a_battery_is_added_read_and_removed_over_mqtt(house: House) -> None:
     assert house.state("other")["battery_soc"] == 76
     answer = json.dumps(ask(house, "read", device="other"))
     assert '"battery_voltage": 13.2' in answer
-    assert "d20300" in answer, "with the bytes"
+    assert '"ask(d2030000003ed7b9)"' in answer, "with the bytes"
     assert house.bluez.is_connected(OTHER)
     ask(house, "device_remove", device="other")
     assert eventually(lambda: not house.bluez.is_connected(OTHER))
