@@ -188,7 +188,8 @@ def listen(port: str, *, patience: float = PATIENCE_S) -> Speaker:
     except NoAnswerError:
         return Speaker(None, None, "says nothing by itself")
     except BadRecordError:
-        return Speaker(None, None, "speaks, but not VE.Direct at 19200 bit/s")
+        if_hex = ("vedirect", None, "says no text by itself, only HEX")
+        return Speaker(*if_hex if cable.told() else (None, None, "speaks, but not VE.Direct at 19200 bit/s"))
     except LineError as error:
         return Speaker(None, None, str(error), is_open=False)
     finally:

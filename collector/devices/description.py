@@ -191,6 +191,14 @@ class RefusedError(DecodeError):
     """The device answered that it does not have this, or does not do it now; the text says what."""
 
 
+class NotObeyedError(RefusedError):
+    """The device took a command and reads back another value, which is in `values`."""
+
+    def __init__(self, text: str, values: Values) -> None:
+        super().__init__(text)
+        self.values = values
+
+
 class LineError(Exception):
     """The line itself cannot be used: close it, open it again later. The text says what the owner can do."""
 

@@ -37,6 +37,15 @@ def test_a_setting_is_written_read_back_and_told(start: Start) -> None:
     assert device.registers[0xEDF0] == un16(12.5, 0.1)
 
 
+def test_a_command_before_the_device_was_heard_is_refused(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device, allow_write=True)
+    rig.set("van", "charge_current_limit", "10")
+    result = rig.results("van", "charge_current_limit")[-1]
+    assert (result["code"], "not heard yet" in str(result["message"])) == ("hardware", True)
+    assert device.questions(SET) == []
+
+
 def test_a_setting_that_is_so_already_is_not_written(start: Start) -> None:
     device = HexDevice(MPPT_REGISTERS, Mppt())
     rig = start(device, allow_write=True)
