@@ -15,6 +15,7 @@ from collector.devices.victron.hex_protocol import FLAGS, Command, HexFrame, of_
 from collector.devices.victron.products import Family
 from collector.devices.victron.registers import (
     AS_TEXT,
+    HIBERNATE,
     LIMITS,
     LIVE_S,
     RANGES,
@@ -127,6 +128,8 @@ class HexSide:
         found = [(number, one) for number, one in REGISTERS[family].items() if one.entity == entity]
         if not found:
             raise RefusedError(f"{entity}: the device was not heard yet, or has no such setting")
+        if wanted == HIBERNATE:
+            raise RefusedError("only the button of the device ends hibernation: off is better, or eco")
         number, register = found[0]
         name = register.row.entity.name
         before = _checked(line.ask(of_register(Command.GET, number)), name)
