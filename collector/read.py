@@ -225,6 +225,8 @@ def heard_on(cable: VeDirectLine) -> Speaker:
     except NoAnswerError:
         return Speaker(None, None, "says nothing by itself")
     except BadRecordError:
+        if cable.told():
+            return Speaker("vedirect", None, "says no text by itself, only HEX")
         return Speaker(None, None, "speaks, but not VE.Direct at 19200 bit/s")
     try:
         return Speaker("vedirect", decode(fields).model, None)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.emulators.vedirect import Cable, Mppt, Product, SmartShunt, Talker
+from tests.emulators.vedirect_hex import MPPT_REGISTERS, HexDevice
 from tests.journeys.house import House
 
 PRODUCTS: dict[str, Product] = {"shunt": SmartShunt(), "mppt": Mppt()}
@@ -40,6 +41,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             stack.callback(cable.pull)
             stack.enter_context(Talker(cable.write, product, period=0.3))
             settings += f'[device.{name}]\nkind = "vedirect"\nport = "{cable.path}"\n'
+        charger = stack.enter_context(HexDevice(MPPT_REGISTERS, Mppt(), period=0.3))
+        settings += f'[device.charger]\nkind = "vedirect"\nport = "{charger.path}"\nallow_write = true\n'
         house = stack.enter_context(House(tmp_path_factory.mktemp("vedirect"), settings))
         house.start("statistician", "collector_serial")
         yield house
@@ -71,3 +74,19 @@ def test_its_about_names_the_model_and_what_the_device_has(house: House, device:
     assert about["manufacturer"] == "Victron Energy"
     assert ("starter_voltage" in about["entities"]) == (device == "shunt")
     assert "midpoint_voltage" not in about["entities"]
+
+
+def test_a_setting_goes_from_a_client_to_the_charger_and_back(house: House) -> None:
+    def newest(value: float) -> None:
+        house.client.wait(
+            lambda m: (
+                m.topic == "camper/state/charger"
+                and json.loads(m.payload).get("charge_current_limit") == value
+            )
+        )
+
+    newest(15.0)
+    house.client.publish("camper/set/charger/charge_current_limit", b"7.5")
+    result = house.client.wait(lambda m: m.topic == "camper/result/charger/charge_current_limit")
+    assert json.loads(result.payload) | {"status": "ok", "actual": 7.5} == json.loads(result.payload)
+    newest(7.5)

@@ -3,11 +3,19 @@
 from collections.abc import Iterator, Mapping
 
 from bus.commands import Wanted
-from collector.devices.description import NoAnswerError, RefusedError, Rows, Values, VeDirectLine
+from collector.devices.description import (
+    NoAnswerError,
+    NotObeyedError,
+    RefusedError,
+    Rows,
+    Values,
+    VeDirectLine,
+)
 from collector.devices.victron.hex_protocol import FLAGS, Command, HexFrame, of_register
 from collector.devices.victron.products import Family
 from collector.devices.victron.registers import (
     AS_TEXT,
+    HIBERNATE,
     LIMITS,
     LIVE_S,
     RANGES,
@@ -115,11 +123,14 @@ class HexSide:
     def switch(self, line: VeDirectLine, family: Family, entity: str, wanted: Wanted) -> Values:
         """Write a setting unless it is so already, and return what was read back.
 
-        Raises RefusedError with what the device objects to, NoAnswerError, LineError.
+        Raises RefusedError with what the device objects to, NotObeyedError, NoAnswerError, LineError.
         """
-        number, register = next(
-            (number, one) for number, one in REGISTERS[family].items() if one.entity == entity
-        )
+        found = [(number, one) for number, one in REGISTERS[family].items() if one.entity == entity]
+        if not found:
+            raise RefusedError(f"{entity}: the device was not heard yet, or has no such setting")
+        if wanted == HIBERNATE:
+            raise RefusedError("only the button of the device ends hibernation: off is better, or eco")
+        number, register = found[0]
         name = register.row.entity.name
         before = _checked(line.ask(of_register(Command.GET, number)), name)
         target = register.target(wanted, register.read(before))
@@ -131,7 +142,8 @@ class HexSide:
         self._due.clear()
         is_now = register.read(after)
         if after != data and is_now != target:
-            raise RefusedError(f"{name} stays {is_now}: the device has not taken {target}")
+            text = f"{name} stays {is_now}: the device has not taken {target}"
+            raise NotObeyedError(text, {entity: is_now})
         return {entity: is_now}
 
 

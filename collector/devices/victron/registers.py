@@ -39,7 +39,8 @@ _LOAD_MODES = {
 }
 _BATTERY_TYPES = {number: f"type_{number}" for number in range(1, 9)} | {255: "user_defined"}
 _SWITCHED = {1: "ON", 4: "OFF", 0: "OFF"}
-INVERTER_MODES = {2: "inverter", 4: "off", 5: "eco", 253: "hibernate"}
+HIBERNATE = "hibernate"
+INVERTER_MODES = {2: "inverter", 4: "off", 5: "eco", 253: HIBERNATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +104,17 @@ class Register:
             bound if raw is None else round(raw * self.factor, 3)
             for raw, bound in zip(told, bounds, strict=True)
         )
-        if (least, most) == row.entity.range:
+        if (least, most) == row.entity.range or least >= most:
             return row
         return replace(row, entity=changed(row.entity, range=(least, most)))
 
 
 def number(data: bytes, *, signed: bool = False) -> int | None:
-    """Read a register's number, of whatever length; None if it stands for "not available"."""
-    absent = (1 << 8 * len(data) - signed) - 1 if data else 0
+    """Read a number of one to four bytes; None if it is another one, or stands for "not available"."""
+    if not 1 <= len(data) <= 4:
+        return None
     raw = int.from_bytes(data, "little", signed=signed)
-    return None if not data or raw == absent else raw
+    return None if raw == (1 << 8 * len(data) - signed) - 1 else raw
 
 
 def _setting(row: Row, least: float, most: float, step: float, write: Write = _SET_POINT) -> Row:

@@ -158,6 +158,7 @@ def test_the_tables_fit_each_other(family: Family) -> None:
         (b"\xff\xff", True, -1),
         (b"\x00\x80", True, -32768),
         (b"\xfe\xff\xff\xff", False, 0xFFFFFFFE),
+        (bytes(5), False, None),
     ],
 )
 def test_what_stands_for_not_available(data: bytes, signed: bool, read: int | None) -> None:  # noqa: FBT001 — a table

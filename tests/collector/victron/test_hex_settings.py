@@ -37,6 +37,32 @@ def test_a_setting_is_written_read_back_and_told(start: Start) -> None:
     assert device.registers[0xEDF0] == un16(12.5, 0.1)
 
 
+def test_an_inverter_is_not_sent_into_hibernation(start: Start) -> None:
+    device = HexDevice(INVERTER_REGISTERS, Phoenix())
+    rig = start(device, allow_write=True)
+    says(rig, shutdown_below=9.3, mode="inverter")
+    rig.set("van", "mode", "hibernate")
+    assert "ends hibernation" in str(rig.results("van", "mode")[-1]["message"])
+    assert device.questions(SET) == []
+
+
+def test_a_range_that_cannot_be_is_not_taken(start: Start) -> None:
+    device = HexDevice(INVERTER_REGISTERS | {0x0231: un16(245, 0.01), 0x0232: un16(210, 0.01)}, Phoenix())
+    rig = start(device, allow_write=True)
+    says(rig, ac_voltage_set_point=230)
+    until(rig, lambda: rig.about("van")["shutdown_below"]["range"] == [9.2, 17.3])
+    assert rig.about("van")["ac_voltage_set_point"]["range"] == [90, 260]
+
+
+def test_a_command_before_the_device_was_heard_is_refused(start: Start) -> None:
+    device = HexDevice(MPPT_REGISTERS, Mppt())
+    rig = start(device, allow_write=True)
+    rig.set("van", "charge_current_limit", "10")
+    result = rig.results("van", "charge_current_limit")[-1]
+    assert (result["code"], "not heard yet" in str(result["message"])) == ("hardware", True)
+    assert device.questions(SET) == []
+
+
 def test_a_setting_that_is_so_already_is_not_written(start: Start) -> None:
     device = HexDevice(MPPT_REGISTERS, Mppt())
     rig = start(device, allow_write=True)

@@ -2,12 +2,16 @@
 
 import json
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from collector.devices.victron.hex_protocol import Command, of_register
+from collector.read import listen
+from collector.transports.vedirect import VeDirectCable
 from tests.collector.victron.hex_rig import Start, says, until
-from tests.emulators.vedirect import Mppt, SmartShunt
+from tests.emulators.vedirect import Mppt, SmartShunt, block
 from tests.emulators.vedirect_hex import (
     CHARGER_REGISTERS,
     MONITOR_REGISTERS,
@@ -18,6 +22,11 @@ from tests.emulators.vedirect_hex import (
 )
 
 GET, SET = 7, 8
+
+
+DUMPS = json.loads(
+    (Path(__file__).parents[2] / "captures" / "vedirect_dumps.json").read_text(encoding="utf-8")
+)
 
 
 def test_an_mppt_says_by_hex_what_its_text_lacks(start: Start) -> None:
@@ -161,6 +170,34 @@ def test_text_that_pauses_after_a_question_is_waited_for(start: Start) -> None:
     rig.run(12, step=4.0)
     assert rig.journal.counters["failed_polls.van"] == 0
     assert rig.online("van")
+    # It was not taken for a device without text: nobody asked for its product.
+    assert device.questions(4) == []
+
+
+def test_text_that_comes_while_an_answer_is_waited_for_is_kept(stack: ExitStack) -> None:
+    device = stack.enter_context(HexDevice(MPPT_REGISTERS))
+    device.before = b"\r\nChecksum\t\x55" + block({"PID": "0xA053", "V": "1"}) + block({"V": "2"})
+    line = VeDirectCable(device.path)
+    stack.callback(line.close)
+    line.open()
+    assert line.ask(of_register(Command.GET, 0xEDDB)).value == un16(31.5, 0.01)
+    assert [said["V"] for said in line.blocks(wait=False)] == ["1", "2"]
+    assert line.blocks(wait=False) == []
+
+
+def test_noise_is_not_asked_who_it_is(start: Start) -> None:
+    device = HexDevice(CHARGER_REGISTERS, bytes(range(128, 256)))
+    rig = start(device, every=5.0)
+    until(rig, lambda: "is the baud rate 19200" in (rig.problem("van") or ""))
+    assert device.asked == []
+
+
+def test_a_scan_finds_a_charger_that_says_only_hex(stack: ExitStack) -> None:
+    dump = bytes.fromhex(DUMPS["phoenix_smart"]["bytes"])
+    device = stack.enter_context(HexDevice({}, dump))
+    found = listen(device.path, patience=0.5)
+    assert (found.kind, found.model) == ("vedirect", None)
+    assert device.asked == []
 
 
 @pytest.mark.parametrize(
@@ -244,11 +281,6 @@ def test_only_so_many_strange_names_are_told(start: Start) -> None:
     says(rig, voltage=13.42)
     rig.run(3, step=1.0)
     assert rig.journal.facts["unread.van"].count("Q") == 16
-
-
-DUMPS = json.loads(
-    (Path(__file__).parents[2] / "captures" / "vedirect_dumps.json").read_text(encoding="utf-8")
-)
 
 
 def test_the_dump_of_an_orion_xs(start: Start) -> None:
