@@ -60,7 +60,6 @@ SENSORS: Mapping[str, tuple[Collection[str | None], Collection[str]]] = {
     "pm1": (("\u03bcg/m³",), _ANY),
     "pm10": (("\u03bcg/m³",), _ANY),
     "pm25": (("\u03bcg/m³",), _ANY),
-    "pm4": (("\u03bcg/m³",), _ANY),
     "power": (("W", "kW", "mW"), _ANY),
     "power_factor": ((None, "%"), _ANY),
     "precipitation": (("mm", "cm", "in"), (*_ANY, *_ENERGY)),

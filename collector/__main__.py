@@ -24,7 +24,7 @@ from collector.polling import PollingSource
 from collector.read import AskNow, ours
 from collector.registry import Registry, open_to_clients
 from collector.scan import Refusing, nothing_to_scan
-from collector.scan_modbus import scan_of
+from collector.scan.modbus import scan_of
 from collector.service import Collector, LiveVerb, Obeys, Source, Switching, Timers
 from config.load import load_or_exit
 from config.model import Settings

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collector.device import Owned
-from collector.devices.description import GattKind, Line, MeterPlace, Poller, Wire
+from collector.devices.description import GattKind, Poller, Wire
+from collector.devices.lines import Line, MeterPlace
 from config.addresses import BLE, SOLARMAN, TCP
 from config.model import Controller, Device
 

@@ -253,7 +253,11 @@ class LastFrames:
             self._frames[event.address] = event
 
     def _origins(self) -> Mapping[str, Origin]:
-        return {str(device.settings.address).upper(): _ble(device).origin for device in self._readings}
+        return {
+            str(device.settings.address).upper(): device.kind.origin
+            for device in self._readings
+            if isinstance(device.kind, BleKind)
+        }
 
     def parts(self, name: str) -> Parts:
         """Answer for a device of ours. Raises Refused."""

@@ -15,7 +15,8 @@ from bus.process import EXIT_RESTART, Stop
 from bus.requests import Wait
 from bus.schedule import Timer
 from collector.device import Owned, Readings
-from collector.devices.description import Decoded, DecodeError, Line, LineError, PolledKind, Switcher, Values
+from collector.devices.description import Decoded, DecodeError, LineError, PolledKind, Switcher, Values
+from collector.devices.lines import Line
 from collector.schedule import timer
 
 log = logging.getLogger(__name__)

@@ -17,14 +17,13 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     DecodeError,
-    Line,
     LineError,
     NoAnswerError,
     PolledKind,
     Row,
     SettingError,
-    VeDirectLine,
 )
+from collector.devices.lines import Line, VeDirectLine
 from collector.polling import LineVerb, PollingSource
 from config.mistakes import ConfigError, Mistake
 from config.model import Device

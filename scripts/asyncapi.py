@@ -37,7 +37,7 @@ from collector.listening import Advertiser, Listen
 from collector.read import Now
 from collector.registry import Entry, Registry, verbs
 from collector.scan import AskBus, Chip, ScanProgress
-from collector.scan_modbus import AskUnits, FoundUnit
+from collector.scan.modbus import AskUnits, FoundUnit
 from scripts.contract_pages import (
     CONTRACT,
     DOCS,

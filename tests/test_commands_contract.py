@@ -13,15 +13,8 @@ from bus.events import Message
 from bus.topics import Topics
 from collector import devices as kinds
 from collector.device import Owned
-from collector.devices.description import (
-    Decoded,
-    Line,
-    NoAnswerError,
-    PolledKind,
-    Row,
-    Values,
-    Wire,
-)
+from collector.devices.description import Decoded, NoAnswerError, PolledKind, Row, Values, Wire
+from collector.devices.lines import Line
 from config.model import Device, Relay
 from tests.clock import FakeTime
 from tests.collector.rig import Rig as CollectorRig

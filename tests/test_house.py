@@ -150,6 +150,7 @@ CLI_MAY = (
     "collector.checking",
     "collector.device",
     "collector.direct",
+    "collector.lines",
     "collector.read",
     "controller.conditions",
     "forwarder.chain",
@@ -166,6 +167,7 @@ CLI_MAY = (
 COLLECT_MAY = (
     "collector.schedule",
     "collector.devices.description",
+    "collector.devices.lines",
     "forwarder.outputs",
     "forwarder.records",
     "forwarder.shapes",

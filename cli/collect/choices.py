@@ -14,7 +14,7 @@ from bus.schedule import BadCronError, check_cron
 from cli.app import UsageError
 from cli.house import House
 from cli.terminal import CommandError, SettingsError
-from collector.devices.description import MeterPlace
+from collector.devices.lines import MeterPlace
 from config import env_file
 from config.mistakes import ConfigError, Mistake
 from config.model import INTEGRAL, Device, Output, Settings

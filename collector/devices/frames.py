@@ -3,7 +3,8 @@
 import struct
 from collections.abc import Callable
 
-from collector.devices.description import BadRecordError, Framing, GattLine, RefusedError
+from collector.devices.description import BadRecordError, RefusedError
+from collector.devices.lines import Framing, GattLine
 
 NO_FRAME = 0
 _EXCEPTION = 0x80

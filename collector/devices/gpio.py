@@ -5,18 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bus.about import BINARY_SENSOR_CLASSES, TOTAL_INCREASING
-from collector.devices.description import (
-    Count,
-    CounterLine,
-    Decoded,
-    GpioLine,
-    PolledKind,
-    Pulses,
-    Row,
-    SettingError,
-    Values,
-    Wire,
-)
+from collector.devices.description import Decoded, PolledKind, Row, SettingError, Values, Wire
+from collector.devices.lines import Count, CounterLine, GpioLine, Pulses
 from collector.devices.rows import flag, measured, on_off
 from config.model import Device, Pull
 

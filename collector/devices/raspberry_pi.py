@@ -6,17 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bus.about import TOTAL_INCREASING
-from collector.devices.description import (
-    Decoded,
-    HostLine,
-    HostText,
-    PolledKind,
-    Row,
-    Rows,
-    Space,
-    Values,
-    Wire,
-)
+from collector.devices.description import Decoded, PolledKind, Row, Rows, Values, Wire
+from collector.devices.lines import HostLine, HostText, Space
 from collector.devices.rows import flag, measured, on_off
 
 _MB = 1_000_000

@@ -17,13 +17,13 @@ from collector.devices.description import (
     Earlier,
     PolledKind,
     RefusedError,
-    RouteBLine,
     Row,
     Rows,
     SettingError,
     Values,
     Wire,
 )
+from collector.devices.lines import RouteBLine
 from collector.devices.rows import BLE_ROWS, RSSI, as_optional, measured
 from config.model import Device
 

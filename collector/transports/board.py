@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bus.clock import synchronised
 from bus.pins import NoPinsError, PinError, Pins
-from collector.devices.description import (
-    Count,
-    HostText,
-    Kept,
-    LineError,
-    NoAnswerError,
-    Pulses,
-    RefusedError,
-    Space,
-)
+from collector.devices.description import LineError, NoAnswerError, RefusedError
+from collector.devices.lines import Count, HostText, Kept, Pulses, Space
 from collector.transports.counts import CountFiles
 from config.model import Pull
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bus import state_files
-from collector.devices.description import Count, Kept
+from collector.devices.lines import Count, Kept
 
 log = logging.getLogger(__name__)
 

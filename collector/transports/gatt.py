@@ -19,8 +19,9 @@ from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 
-from collector.devices.description import Channel, Framing, GattLine, LineError, NoAnswerError
+from collector.devices.description import LineError, NoAnswerError
 from collector.devices.frames import ask_rtu, read_data, read_registers, rtu
+from collector.devices.lines import Channel, Framing, GattLine
 from collector.transports import bluez
 
 log = logging.getLogger(__name__)

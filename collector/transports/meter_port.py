@@ -13,7 +13,8 @@ from functools import reduce
 from operator import xor
 from typing import Protocol
 
-from collector.devices.description import BadRecordError, LineError, MeterWay, NoAnswerError, Telegram
+from collector.devices.description import BadRecordError, LineError, NoAnswerError
+from collector.devices.lines import MeterWay, Telegram
 from collector.transports.serial_port import (
     close_port,
     forget_received,

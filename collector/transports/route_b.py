@@ -18,7 +18,8 @@ from momonga.momonga_device import BP35A1Strategy, BP35C2Strategy
 from momonga.momonga_response import SkLl64Response, SkScanResponse
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
-from collector.devices.description import LineError, MeterPlace, RefusedError
+from collector.devices.description import LineError, RefusedError
+from collector.devices.lines import MeterPlace
 from collector.transports.library import failure
 from collector.transports.serial_port import close_port, guarded, open_port
 

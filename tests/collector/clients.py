@@ -11,10 +11,12 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.retained import RetainedTopics
 from bus.topics import Topics
+from collector.ble import BleSource, ReadBle
 from collector.device import Owned, Readings, owned_devices, service_name
 from collector.device_store import open_store
-from collector.devices.description import Line, Origin
-from collector.listening import BleScan, LastFrames, ListeningSource
+from collector.devices.description import LineError, Origin
+from collector.devices.lines import Line
+from collector.listening import BleScan, ListeningSource
 from collector.polling import PollingSource
 from collector.read import AskNow
 from collector.registry import Registry, open_to_clients
@@ -22,7 +24,7 @@ from collector.service import Collector, LiveVerb
 from collector.transports.radio import Advertisement
 from config.model import Device, Settings, Storage
 from tests.clock import FakeTime
-from tests.collector.rig import Rig
+from tests.collector.rig import InPlace, Rig
 from tests.emulators import victron
 from tests.fake_bus import FakeBus
 
@@ -82,6 +84,21 @@ def let_in(transport: str, settings: Settings, service: Collector, bus: FakeBus,
     open_to_clients(registry, scan, reader, bus=bus, topics=TOPICS)
 
 
+class Nowhere:
+    """A connection that never comes about."""
+
+    def open(self) -> None:
+        """Nobody is in range."""
+        raise LineError("it is not heard")
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _nowhere(device: Owned) -> tuple[str, Callable[[], Line]]:
+    return f"connection of {device.id}", Nowhere
+
+
 class BleHouse(Clients):
     """A BLE collector on real files; `start` it again to see what is kept."""
 
@@ -102,12 +119,18 @@ class BleHouse(Clients):
         self.publisher = Publisher(self.bus, TOPICS, outbox, time.clock, self.journal)
         self.publisher.take(TOPICS.service("statistician"), b"online", time.monotonic_s, kept=True)
         self.readings = Readings(self.publisher, clock=time.clock, journal=self.journal)
-        source = ListeningSource(self.readings, emit=self.emitted.append)
+        polling = PollingSource(self.readings, _nowhere, emit=self.emitted.append, worker=InPlace)
+        source = BleSource(self.readings, ListeningSource(self.readings, emit=self.emitted.append), polling)
         self.service = Collector(
             owned_devices(self.settings, "ble", time.monotonic_s), source, self.readings, topics=TOPICS
         )
         let_in(
-            "ble", self.settings, self.service, self.bus, BleScan(self.readings), LastFrames(self.readings)
+            "ble",
+            self.settings,
+            self.service,
+            self.bus,
+            BleScan(self.readings),
+            ReadBle(self.readings, polling),
         )
         self._iv = 0
 

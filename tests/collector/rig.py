@@ -13,7 +13,7 @@ from bus.topics import Topics
 from collector.checking import find_mistakes
 from collector.day_book import DayBook
 from collector.device import Owned, Readings, owned_devices
-from collector.devices.description import Line
+from collector.devices.lines import Line
 from collector.energy import Energies
 from collector.lines import line_of
 from collector.polling import Job, PollingSource, Worker

@@ -16,7 +16,8 @@ from collector import devices
 from collector.device import TRANSPORTS, Owned
 from collector.device_store import DeviceSettings, open_store
 from collector.devices import KINDS
-from collector.devices.description import Decoded, I2cKind, Line, LineError, PolledKind, Row, Wire
+from collector.devices.description import Decoded, I2cKind, LineError, PolledKind, Row, Wire
+from collector.devices.lines import Line
 from collector.scan import Refusing
 from config.model import Device, Storage
 from tests.clock import FakeTime

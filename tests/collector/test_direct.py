@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from collector.devices.description import Decoded, Line
+from collector.devices.description import Decoded
+from collector.devices.lines import Line
 from collector.direct import Direct, EndedError, open_device
 from config.mistakes import ConfigError
 from config.model import Device, Settings

@@ -13,7 +13,8 @@ from bus.integral import MAX_GAP, Integral
 from collector.checking import find_mistakes
 from collector.device import Owned
 from collector.devices import KINDS
-from collector.devices.description import Line, Rows
+from collector.devices.description import Rows
+from collector.devices.lines import Line
 from collector.devices.rows import flag, measured, problem
 from collector.energy import Energies, with_energies
 from config.model import Device, Settings

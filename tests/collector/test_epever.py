@@ -319,7 +319,7 @@ def test_a_block_that_appears_is_taken_and_one_that_goes_is_unknown(wire: Wire) 
 
 def test_a_required_block_that_is_refused_fails_the_poll(wire: Wire) -> None:
     del wire.tracer.input[0x3104]
-    with pytest.raises(RefusedError, match="illegal data address"):
+    with pytest.raises(RefusedError, match="it has no such address"):
         wire.poll()
 
 

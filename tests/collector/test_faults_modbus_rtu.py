@@ -11,7 +11,7 @@ import pytest
 import serial
 
 from collector.device import Owned
-from collector.devices.description import Line
+from collector.devices.lines import Line
 from collector.lines import line_of
 from collector.transports.modbus_rtu import ModbusRtu
 from config.model import Device

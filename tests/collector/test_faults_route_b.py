@@ -12,7 +12,7 @@ import pytest
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
 from collector.device import Owned
-from collector.devices.description import Line
+from collector.devices.lines import Line
 from collector.transports.route_b import RouteB, Timeouts
 from config.model import Device
 from tests.clock import FakeTime

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from collector.device import Owned
-from collector.devices.description import Line
+from collector.devices.lines import Line
 from collector.devices.modbus import tcp_address
 from collector.lines import line_of
 from collector.transports.modbus_tcp import ModbusTcp

@@ -11,7 +11,8 @@ import pytest
 import serial
 
 from collector.device import Owned
-from collector.devices.description import BadRecordError, Line, LineError, NoAnswerError
+from collector.devices.description import BadRecordError, LineError, NoAnswerError
+from collector.devices.lines import Line
 from collector.lines import line_of
 from collector.transports.vedirect import VeDirectCable
 from config.model import Device

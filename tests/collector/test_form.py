@@ -16,9 +16,10 @@ from collector.checking import mistakes, settings_of
 from collector.device import TRANSPORTS, cadence, own
 from collector.device_store import SECRETS, shown
 from collector.devices import KINDS
-from collector.devices.description import Line, NoAnswerError, PolledKind
+from collector.devices.description import NoAnswerError, PolledKind
+from collector.devices.lines import Line
 from collector.form import MEANINGS, Forms, defaults_of
-from collector.scan_modbus import scan_of
+from collector.scan.modbus import scan_of
 from config.addresses import normal, wrong_address
 from config.model import Device, Publish, Settings
 from tests.clock import FakeTime

@@ -12,15 +12,15 @@ from collector.device import Owned
 from collector.devices.description import (
     BadRecordError,
     DecodeError,
-    Line,
     LineError,
     NoAnswerError,
     RefusedError,
     SettingError,
 )
 from collector.devices.kernel import one_wire, sensor
-from collector.kernel_scan import KernelScan
+from collector.devices.lines import Line
 from collector.lines import line_of
+from collector.scan.kernel import KernelScan
 from collector.transports.kernel import KernelFiles
 from config.load import load
 from config.mistakes import ConfigError

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.devices.description import BadRecordError, LineError, MeterWay, NoAnswerError
+from collector.devices.description import BadRecordError, LineError, NoAnswerError
+from collector.devices.lines import MeterWay
 from collector.transports.meter_port import MeterPort, SmlFrames, TextFrames
 from config.model import Device
 from tests.clock import FakeTime

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.devices.description import DecodeError, ImplausibleError, SettingError, Telegram, Values
+from collector.devices.description import DecodeError, ImplausibleError, SettingError, Values
+from collector.devices.lines import Telegram
 from collector.devices.meters import make, sml, telegram, way_of
 from collector.devices.meters.obis import ROWS
 from collector.transports.meter_port import SmlFrames, TextFrames

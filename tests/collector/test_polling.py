@@ -16,13 +16,13 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     Earlier,
-    Line,
     LineError,
     NoAnswerError,
     PolledKind,
     Row,
     Wire,
 )
+from collector.devices.lines import Line
 from collector.polling import Job, Worker, WorkerGone
 from config.model import Device
 from tests.clock import FakeTime

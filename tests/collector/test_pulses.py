@@ -13,8 +13,9 @@ from bus import state_files
 from bus.pins import make_inputs
 from bus.pins.gpiod_lines import GpiodLines
 from collector.device import Owned, own
-from collector.devices.description import Count, Kept, Line, Pulses, SettingError
+from collector.devices.description import SettingError
 from collector.devices.gpio import PULSE_COUNTER, Flow
+from collector.devices.lines import Count, Kept, Line, Pulses
 from collector.lines import Surroundings, line_of
 from collector.transports.board import Gpio
 from collector.transports.counts import CountFiles

@@ -14,7 +14,8 @@ import pytest
 import serial.rfc2217
 
 from collector.device import Owned
-from collector.devices.description import Line, LineError
+from collector.devices.description import LineError
+from collector.devices.lines import Line
 from collector.lines import baudrate, line_of
 from collector.transports import serial_port
 from collector.transports.modbus_rtu import ModbusRtu

@@ -9,7 +9,8 @@ import pytest
 from momonga.momonga_sk_wrapper import MomongaSkWrapper
 
 from collector.device import Owned
-from collector.devices.description import Line, LineError, MeterPlace
+from collector.devices.description import LineError
+from collector.devices.lines import Line, MeterPlace
 from collector.transports.route_b import _TOLD, RouteB
 from config.model import Device
 from tests.clock import FakeTime

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from collector.lines import line_of
-from collector.scan_modbus import ModbusScan, guesses_of
+from collector.scan.modbus import ModbusScan, guesses_of
 from tests.clock import FakeTime
 from tests.collector.clients import Json, LineHouse
 from tests.emulators.modbus_rtu import Slave, Tables

@@ -17,8 +17,8 @@ from pymodbus.server import ModbusSerialServer
 
 from bus.clock import Clock
 from collector.lines import line_of
-from collector.scan_modbus import ModbusScan, guesses_of
-from collector.survey import RollCall
+from collector.scan.modbus import ModbusScan, guesses_of
+from collector.scan.survey import RollCall
 from collector.transports.modbus_rtu import ModbusRtu
 from collector.transports.modbus_tcp import ModbusTcp
 from tests.clock import FakeTime

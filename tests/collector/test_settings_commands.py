@@ -11,7 +11,7 @@ from bus.about import About, decode
 from bus.home_assistant import discovery_payload
 from bus.topics import Topics
 from collector.device import Owned
-from collector.devices.description import Line
+from collector.devices.lines import Line
 from collector.scan import Refusing
 from collector.transports.modbus_rtu import ModbusRtu
 from config.model import Device
@@ -222,8 +222,8 @@ def test_another_value_than_the_wanted_one_is_told_answered_and_published(bus: S
         (["", "", "", "silent"], ("ok", None)),
         (["", "", "", "crc"], ("ok", None)),
         (["", "", "", "deaf"], ("ok", None)),
-        (["", "", "", "failure"], ("error", "device failure")),
-        (["", "", "", "illegal_function"], ("error", "illegal function")),
+        (["", "", "", "failure"], ("error", "it failed at it")),
+        (["", "", "", "illegal_function"], ("error", "it does not know this function")),
         (["", "", "", "", "silent"], ("error", "does not answer")),
         (["", "silent"], ("error", "does not answer")),
         (["", "", "", "hangup"], ("error", "was lost")),

@@ -16,15 +16,15 @@ from collector.device import Owned
 from collector.devices.description import (
     BadRecordError,
     DecodeError,
-    Line,
     LineError,
     NoAnswerError,
     RefusedError,
     SettingError,
 )
+from collector.devices.lines import Line
 from collector.devices.modbus import check_port, tcp_address
 from collector.lines import line_of
-from collector.scan_modbus import scan_of
+from collector.scan.modbus import scan_of
 from collector.transports.solarman import SolarmanV5, crc, framed
 from config.model import Device
 from tests.clock import FakeTime

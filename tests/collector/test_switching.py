@@ -10,7 +10,7 @@ from bus.events import Message
 from bus.messages import to_iso
 from bus.topics import Topics
 from collector.device import Owned
-from collector.devices.description import Line
+from collector.devices.lines import Line
 from collector.transports.modbus_rtu import ModbusRtu
 from config.model import Device
 from tests.clock import FakeTime

@@ -6,7 +6,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from collector.devices.description import BadRecordError, DecodeError, LineError, ModbusLine, NoAnswerError
+from collector.devices.description import BadRecordError, DecodeError, LineError, NoAnswerError
+from collector.devices.lines import ModbusLine
 from collector.polling import Job, Worker
 from collector.transports import modbus_rtu, vedirect
 from collector.transports.modbus_rtu import ModbusRtu

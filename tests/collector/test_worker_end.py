@@ -14,7 +14,8 @@ from bus.outbox import Outbox
 from bus.publisher import Publisher
 from bus.topics import Topics
 from collector.device import Owned, Readings
-from collector.devices.description import Decoded, Line, LineError, PolledKind, Rows, Wire
+from collector.devices.description import Decoded, LineError, PolledKind, Rows, Wire
+from collector.devices.lines import Line
 from collector.polling import Job, PollingSource, Worker, WorkerGone
 from collector.schedule import Cadence, Reporter
 from config.model import Device

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from collector import scan, scan_modbus
+from collector import scan
 from collector.device_store import SECRETS
+from collector.scan import modbus as scan_modbus
 from tests.client import Client
 from tests.emulators import victron
 from tests.journeys.house import COMPANY, ROOT, House

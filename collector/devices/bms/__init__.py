@@ -13,10 +13,8 @@ from typing import Protocol
 from bus.about import TOTAL_INCREASING
 from collector.devices.description import (
     BadRecordError,
-    Channel,
     Decoded,
     GattKind,
-    GattLine,
     ImplausibleError,
     Row,
     Rows,
@@ -24,6 +22,7 @@ from collector.devices.description import (
     Value,
     Values,
 )
+from collector.devices.lines import Channel, GattLine
 from collector.devices.rows import as_optional, common, flag, measured, on_off, problem, text
 from collector.devices.victron.fields import power, require_within
 

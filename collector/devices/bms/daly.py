@@ -3,8 +3,9 @@
 from contextlib import suppress
 
 from collector.devices.bms import Pack, ascii_text, bms_kind, numbered, reasons
-from collector.devices.description import BadRecordError, Channel, DecodeError, GattLine, Values
+from collector.devices.description import BadRecordError, DecodeError, Values
 from collector.devices.frames import read_data, read_registers
+from collector.devices.lines import Channel, GattLine
 from collector.devices.rows import on_off
 
 _CHANNEL = Channel(notify=0xFFF1, write=0xFFF2)

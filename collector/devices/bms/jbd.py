@@ -12,8 +12,9 @@ from collector.devices.bms import (
     reasons,
     series,
 )
-from collector.devices.description import Channel, Framing, GattLine, NoAnswerError, RefusedError
+from collector.devices.description import NoAnswerError, RefusedError
 from collector.devices.frames import framing
+from collector.devices.lines import Channel, Framing, GattLine
 from collector.devices.rows import on_off
 
 _HEAD, _READ, _END = b"\xdd", 0xA5, 0x77

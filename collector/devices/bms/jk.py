@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 
 from collector.devices.bms import Number, Pack, Switch, ascii_text, bms_kind, integer, read, reasons, series
-from collector.devices.description import BadRecordError, Channel, Framing, GattLine, NoAnswerError
+from collector.devices.description import BadRecordError, NoAnswerError
 from collector.devices.frames import NO_FRAME, framing, sum8
+from collector.devices.lines import Channel, Framing, GattLine
 
 # Some Bluetooth modules say a command of their own between the notifications.
 _CHANNEL = Channel(notify=0xFFE1, write=0xFFE1, noise=b"AT\r\n")

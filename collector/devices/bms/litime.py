@@ -1,8 +1,9 @@
 """LiTime, Redodo and Power Queen batteries with Bluetooth: one BMS under many names."""
 
 from collector.devices.bms import Number, Pack, Switch, bms_kind, integer, numbered, read, reasons, series
-from collector.devices.description import BadRecordError, Channel, GattLine
+from collector.devices.description import BadRecordError
 from collector.devices.frames import NO_FRAME, framing, sum8
+from collector.devices.lines import Channel, GattLine
 from collector.devices.rows import on_off
 
 _CHANNEL = Channel(notify=0xFFE1, write=0xFFE2)

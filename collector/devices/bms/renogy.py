@@ -1,8 +1,9 @@
 """Renogy smart lithium batteries: Modbus over their own Bluetooth, or through a BT-2."""
 
 from collector.devices.bms import Pack, ascii_text, bms_kind, numbered, reasons
-from collector.devices.description import BadRecordError, Channel, GattLine, Values
+from collector.devices.description import BadRecordError, Values
 from collector.devices.frames import read_data, read_registers
+from collector.devices.lines import Channel, GattLine
 from collector.devices.rows import on_off
 
 CHANNEL = Channel(notify=0xFFF1, write=0xFFD1)

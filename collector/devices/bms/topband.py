@@ -3,7 +3,7 @@
 import re
 
 from collector.devices.bms import Number, Pack, bms_kind, integer, numbered, read, reasons, series
-from collector.devices.description import Channel, GattLine
+from collector.devices.lines import Channel, GattLine
 
 _CHANNEL = Channel(notify=0xFFE4, write=None)
 # One byte that differs by brand, then 56 bytes in hexadecimal digits: 54 and their sum.

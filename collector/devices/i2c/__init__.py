@@ -3,7 +3,8 @@
 Registers have 16 bits unless said otherwise, and go high byte first.
 """
 
-from collector.devices.description import BadRecordError, I2cLine, SettingError
+from collector.devices.description import BadRecordError, SettingError
+from collector.devices.lines import I2cLine
 from config.model import Device
 
 

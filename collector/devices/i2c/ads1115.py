@@ -14,7 +14,6 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     I2cKind,
-    I2cLine,
     NoAnswerError,
     Rows,
     SettingError,
@@ -22,6 +21,7 @@ from collector.devices.description import (
 )
 from collector.devices.i2c import chip_address, read_word, signed, write_word
 from collector.devices.levels import LEVEL_ROWS, LevelTable, table
+from collector.devices.lines import I2cLine
 from collector.devices.rows import measured
 from config.model import Device
 

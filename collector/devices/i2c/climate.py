@@ -12,7 +12,6 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     I2cKind,
-    I2cLine,
     ImplausibleError,
     NoAnswerError,
     Rows,
@@ -20,6 +19,7 @@ from collector.devices.description import (
     WrongKindError,
 )
 from collector.devices.i2c import chip_address
+from collector.devices.lines import I2cLine
 from collector.devices.rows import as_optional, measured
 
 ROWS: Rows = {

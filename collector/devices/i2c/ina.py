@@ -13,7 +13,6 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     I2cKind,
-    I2cLine,
     NoAnswerError,
     Rows,
     SettingError,
@@ -21,6 +20,7 @@ from collector.devices.description import (
     WrongKindError,
 )
 from collector.devices.i2c import chip_address, read_number, read_word, write_word
+from collector.devices.lines import I2cLine
 from collector.devices.rows import measured
 from config.model import Device
 

@@ -11,7 +11,6 @@ from collector.devices.description import (
     BadRecordError,
     Decoded,
     ImplausibleError,
-    KernelLine,
     LineError,
     NoAnswerError,
     PolledKind,
@@ -20,6 +19,7 @@ from collector.devices.description import (
     SettingError,
     Wire,
 )
+from collector.devices.lines import KernelLine
 from collector.devices.rows import measured
 from config.addresses import ONE_WIRE_PATTERN
 from config.model import Device

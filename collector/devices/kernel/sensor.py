@@ -13,7 +13,6 @@ from msgspec.structs import replace as changed
 from collector.devices.description import (
     Decoded,
     DecodeError,
-    KernelLine,
     NoAnswerError,
     PolledKind,
     RefusedError,
@@ -24,6 +23,7 @@ from collector.devices.description import (
     Wire,
 )
 from collector.devices.i2c import chip_address
+from collector.devices.lines import KernelLine
 from collector.devices.rows import measured
 from config.model import Device
 

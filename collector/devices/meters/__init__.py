@@ -3,16 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from collector.devices.description import (
-    Decoded,
-    MeterLine,
-    MeterWay,
-    PolledKind,
-    Rows,
-    SettingError,
-    Tested,
-    Wire,
-)
+from collector.devices.description import Decoded, PolledKind, Rows, SettingError, Tested, Wire
+from collector.devices.lines import MeterLine, MeterWay
 from collector.devices.meters import sml, telegram
 from collector.devices.meters.obis import ROWS
 from config.model import Device

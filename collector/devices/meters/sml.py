@@ -4,7 +4,8 @@ A file is messages; a message is a list of six, whose fourth is the number of it
 stand in SML_GetList.Res: OBIS code, status, time, unit, power of ten, value, signature.
 """
 
-from collector.devices.description import BadRecordError, Decoded, ImplausibleError, Telegram
+from collector.devices.description import BadRecordError, Decoded, ImplausibleError
+from collector.devices.lines import Telegram
 from collector.devices.meters.makers import maker
 from collector.devices.meters.obis import CODES, Said
 from collector.devices.rows import SERIAL_NUMBER

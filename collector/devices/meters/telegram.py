@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from collector.devices.description import BadRecordError, Decoded, Earlier, ImplausibleError, Telegram, Values
+from collector.devices.description import BadRecordError, Decoded, Earlier, ImplausibleError, Values
+from collector.devices.lines import Telegram
 from collector.devices.meters.makers import maker
 from collector.devices.meters.obis import BEHIND, CODES, Number, Said
 from collector.devices.rows import SERIAL_NUMBER

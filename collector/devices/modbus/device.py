@@ -13,7 +13,6 @@ from collector.devices.description import (
     Decoded,
     DecodeError,
     LineError,
-    ModbusLine,
     NoAnswerError,
     NotObeyedError,
     PolledKind,
@@ -25,6 +24,7 @@ from collector.devices.description import (
     WrongKindError,
 )
 from collector.devices.description import Value as Known
+from collector.devices.lines import ModbusLine
 from collector.devices.modbus import (
     POWERS,
     BlockReader,

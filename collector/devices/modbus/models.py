@@ -6,13 +6,8 @@ from decimal import Decimal
 from functools import cache
 
 from collector import profiles
-from collector.devices.description import (
-    ModbusLine,
-    NoAnswerError,
-    RefusedError,
-    SettingError,
-    WrongKindError,
-)
+from collector.devices.description import NoAnswerError, RefusedError, SettingError, WrongKindError
+from collector.devices.lines import ModbusLine
 from collector.devices.modbus import SUNSPEC_BASES, SUNSPEC_MARKER, number, text
 from collector.devices.modbus.build import build
 from collector.devices.modbus.profile import MODEL, Block, Mark, Profile, ProfileError, as_list

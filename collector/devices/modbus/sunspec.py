@@ -12,7 +12,6 @@ from collector.devices.description import (
     Decoded,
     DecodeError,
     LineError,
-    ModbusLine,
     NoAnswerError,
     PolledKind,
     RefusedError,
@@ -23,6 +22,7 @@ from collector.devices.description import (
     Values,
     Wire,
 )
+from collector.devices.lines import ModbusLine
 from collector.devices.modbus import (
     SUNSPEC_BASES,
     SUNSPEC_MARKER,

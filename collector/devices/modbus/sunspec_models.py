@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from collector.devices.description import BadRecordError, ModbusLine, NoAnswerError, RefusedError
+from collector.devices.description import BadRecordError, NoAnswerError, RefusedError
+from collector.devices.lines import ModbusLine
 from collector.devices.modbus import F32_DIGITS
 
 # The library ships no types: what it makes is Any.

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from bus.commands import Switch, Wanted
 from bus.messages import ON
-from collector.devices.description import ModbusLine, Rows, UnfitError, Values
+from collector.devices.description import Rows, UnfitError, Values
+from collector.devices.lines import ModbusLine
 from collector.devices.modbus import POWERS, as_words, number
 from collector.devices.modbus.profile import BIT_FUNCTIONS, Block, Together, Value, as_list
 

@@ -6,7 +6,8 @@ VE_REG_HISTORY_DAY00). The charger has no clock: its day begins at sunrise, and 
 
 import struct
 
-from collector.devices.description import Days, NoAnswerError, Values, VeDirectLine
+from collector.devices.description import Days, NoAnswerError, Values
+from collector.devices.lines import VeDirectLine
 from collector.devices.victron.hex_protocol import Command, of_register
 
 _TODAY, _OLDEST = 0x1050, 30

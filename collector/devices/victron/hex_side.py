@@ -3,14 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from bus.commands import Wanted
-from collector.devices.description import (
-    NoAnswerError,
-    NotObeyedError,
-    RefusedError,
-    Rows,
-    Values,
-    VeDirectLine,
-)
+from collector.devices.description import NoAnswerError, NotObeyedError, RefusedError, Rows, Values
+from collector.devices.lines import VeDirectLine
 from collector.devices.victron.hex_protocol import FLAGS, Command, HexFrame, of_register
 from collector.devices.victron.products import Family
 from collector.devices.victron.registers import (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from msgspec.structs import replace as changed
 
 from bus.commands import Switch
-from collector.devices.description import Row, Rows, Value, Write
+from collector.devices.description import RefusedError, Row, Rows, Value, Write
 from collector.devices.rows import as_optional, flag, measured, status
 from collector.devices.victron.products import Family
 
@@ -77,13 +77,16 @@ class Register:
         return self.words is not None and raw is not None and raw not in self.words
 
     def write(self, wanted: Value, length: int) -> bytes:
-        """Return the bytes of a value that the row allows."""
+        """Return the bytes of a value that the row allows. Raises RefusedError if they are too few."""
         if self.words is not None:
             raw = next(code for code, word in self.words.items() if word == wanted)
         else:
             assert isinstance(wanted, float | int)  # noqa: S101 — as its row says
             raw = round((wanted - self.plus) / self.factor)
-        return raw.to_bytes(length, "little", signed=self.signed)
+        try:
+            return raw.to_bytes(length, "little", signed=self.signed)
+        except OverflowError as error:
+            raise RefusedError(f"{wanted} does not fit into the {length} bytes of its register") from error
 
     def target(self, wanted: Switch | float | str, now: Value) -> Value:
         """Return the value that a command asks for."""

@@ -15,9 +15,9 @@ from collector.devices.description import (
     SettingError,
     Tested,
     Values,
-    VeDirectLine,
     Wire,
 )
+from collector.devices.lines import VeDirectLine
 from collector.devices.rows import on_off
 from collector.devices.victron import OFF_REASON_ROWS, OFF_REASONS, read_off_reasons, read_reasons
 from collector.devices.victron.ble import MANUFACTURER
@@ -180,7 +180,7 @@ class VeDirect:
             decoded,
             values=values | decoded.values,
             unknown=(*decoded.unknown, *unknown),
-            unread=(*sorted(strange), *registers),
+            unread=(*(f"label {one}" for one in sorted(strange)), *registers),
             rows=self._hex.rows(self._family, decoded.rows or {}),
         )
 

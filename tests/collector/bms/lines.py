@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from collector.devices.description import Framing, NoAnswerError
+from collector.devices.description import NoAnswerError
+from collector.devices.lines import Framing
 from tests.emulators.bms import Twin
 
 Spoil = Callable[[bytes], bytes]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collector.device import Owned
-from collector.devices.description import Line
+from collector.devices.lines import Line
 from collector.transports.vedirect import VeDirectCable
 from config.model import Device
 from tests.clock import FakeTime

@@ -270,7 +270,7 @@ def test_what_stands_in_no_table_is_counted_and_told_once(
     device.write(told(0x2031, un16(1)))
     rig.run(5, step=1.0)
     until(rig, lambda: "HEX 0x2031" in rig.journal.facts.get("unread.van", ""))
-    assert rig.journal.facts["unread.van"] == "HC#, T, HEX 0x2031"
+    assert rig.journal.facts["unread.van"] == "label HC#, label T, HEX 0x2031"
     assert rig.journal.counters["unread.van"] >= 10
     assert sum("nobody reads" in record.getMessage() for record in caplog.records) == 3
 
@@ -317,7 +317,7 @@ def test_the_dump_of_a_blue_smart_charger(start: Start) -> None:
     device.mute = True
     rig = start(device)
     says(rig, voltage=14.2, current=0.8, charge_state="absorption", firmware="3.25", charger_temperature=21.3)
-    assert "HC#" in rig.journal.facts["unread.van"].split(", ")
+    assert "label HC#" in rig.journal.facts["unread.van"].split(", ")
     assert rig.about("van")["current"]["role"] == "charger"
 
 

@@ -4,8 +4,9 @@ from msgspec import Struct
 
 from bus.requests import Action, Parts, action
 from collector.devices import KERNEL
-from collector.devices.description import KernelLine, LineError
+from collector.devices.description import LineError
 from collector.devices.kernel import one_wire, sensor
+from collector.devices.lines import KernelLine
 from collector.scan import SCAN, LineScan, Proposal, placeholder, report
 from config.addresses import spelt
 from config.model import Device

@@ -11,8 +11,7 @@ from bus.commands import Code, Refused
 from bus.requests import Action, Listing, Parts, Place, Progress, Wait, action
 from collector.device import Owned, Readings
 from collector.devices import MODBUS, VE_DIRECT
-from collector.devices.description import VeDirectLine
-from collector.kernel_scan import KernelScan
+from collector.devices.lines import VeDirectLine
 from collector.lines import baudrate
 from collector.polling import PollingSource
 from collector.read import Speaker, heard_on
@@ -27,7 +26,8 @@ from collector.scan import (
     placeholder,
     report,
 )
-from collector.survey import (
+from collector.scan.kernel import KernelScan
+from collector.scan.survey import (
     GARBLED,
     READING,
     Examined,

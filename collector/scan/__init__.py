@@ -12,13 +12,8 @@ from bus.commands import Code, Refused
 from bus.requests import Action, Listing, Part, Parts, Place, Wait, action
 from collector.device import MQTT, Owned, Readings
 from collector.devices import I2C, KINDS, LINES
-from collector.devices.description import (
-    DecodeError,
-    I2cKind,
-    I2cLine,
-    Kind,
-    Wire,
-)
+from collector.devices.description import DecodeError, I2cKind, Kind, Wire
+from collector.devices.lines import I2cLine
 from collector.polling import LineVerb, PollingSource
 from collector.schedule import Cadence, Reporter
 from config.addresses import spelt

@@ -13,15 +13,13 @@ from collector.devices import find_kind
 from collector.devices.description import (
     AbsentError,
     BadRecordError,
-    Belated,
     DecodeError,
-    Hurries,
-    ModbusLine,
     NoAnswerError,
     PolledKind,
     RefusedError,
     SettingError,
 )
+from collector.devices.lines import Belated, Hurries, ModbusLine
 from config.model import Device
 
 log = logging.getLogger(__name__)
