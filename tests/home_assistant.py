@@ -6,7 +6,9 @@ from pathlib import Path
 
 from bus.about import MEASUREMENT, TOTAL, TOTAL_INCREASING, Entity
 
-_LISTS = json.loads((Path(__file__).parent / "captures" / "home_assistant_classes.json").read_text())
+# Its releases write the sign of a millionth in two ways; each takes the one that we write.
+_TEXT = (Path(__file__).parent / "captures" / "home_assistant_classes.json").read_text(encoding="utf-8")
+_LISTS = json.loads(_TEXT.replace("\u03bc", "\u00b5").replace("\\u03bc", "\u00b5"))
 SENSORS: dict[str, dict[str, list[str]]] = _LISTS["sensor"]
 BINARY_SENSORS: list[str] = _LISTS["binary_sensor"]
 NUMBERS: dict[str, list[str]] = _LISTS["number"]

@@ -48,7 +48,7 @@ MEASURES: Mapping[str, Measure] = {
     "m³/h": Measure("volume_flow_rate", MEASUREMENT, 3, 0.01),
     "°": Measure(None, MEASUREMENT, 0, 1),
     # Written as Home Assistant does, with the Greek letter.
-    "\u03bcg/m³": Measure(None, MEASUREMENT, 1, 1),
+    "\u00b5g/m³": Measure(None, MEASUREMENT, 1, 1),
     "W/m²": Measure("irradiance", MEASUREMENT, 0, 5),
 }
 

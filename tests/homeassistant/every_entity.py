@@ -55,6 +55,8 @@ def value(entity: Entity) -> float | str:
         return ON
     if entity.options:
         return entity.options[-1]
+    if entity.range is not None:
+        return entity.range[0]
     numeric = (entity.unit, entity.precision, entity.device_class, entity.state_class)
     return TEXT if numeric == (None,) * 4 else NUMBER
 

@@ -64,7 +64,8 @@ def test_a_device_is_registered_as_it_describes_itself(
     for key, entity in DEVICES[device].entities.items():
         found = registered[f"camper_{device}_{key}"]
         assert found["device"] == [f"camper_{device}"]
-        assert found["category"] == ("diagnostic" if entity.diagnostic else None)
+        setting = "config" if entity.command else "diagnostic"
+        assert found["category"] == (setting if entity.diagnostic else None)
         domain, name = found["entity_id"].split(".")
         assert domain == platform(entity)
         # Before 2025.10 its own word for the entity's id was another one.
@@ -74,6 +75,11 @@ def test_a_device_is_registered_as_it_describes_itself(
 
 
 def _wanted(entity: Entity) -> dict[str, object]:
+    if platform(entity) == "select":
+        return {"options": list(entity.options or ())}
+    if platform(entity) == "number":
+        least, most = entity.range or (None, None)
+        return {"unit_of_measurement": entity.unit, "min": least, "max": most}
     return {
         "device_class": entity.device_class,
         "unit_of_measurement": entity.unit,

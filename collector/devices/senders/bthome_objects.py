@@ -11,7 +11,7 @@ from bus.messages import to_iso
 from collector.devices.description import Row, Value
 from collector.devices.rows import as_optional, flag, measured, on_off, status, text
 
-_PERCENT, _DUST, _VOLUME = "%", "\u03bcg/m³", "m³"
+_PERCENT, _DUST, _VOLUME = "%", "\u00b5g/m³", "m³"
 
 
 class Object(Struct, frozen=True):
@@ -180,7 +180,7 @@ OBJECTS: Mapping[int, Object] = {
     0x51: _number("acceleration", "Acceleration", "m/s²", 2, 1000, precision=2),
     0x52: _number("gyroscope", "Turning", "°/s", 2, 1000, precision=1),
     0x55: _number("stored_volume", "Stored volume", "L", 4, 1000, precision=1),
-    0x56: _number("conductivity", "Conductivity", "\u03bcS/cm", 2),
+    0x56: _number("conductivity", "Conductivity", "\u00b5S/cm", 2),
     0x57: _temperature(1, 1),
     0x58: _temperature(1, 1, times=0.35),
     0x59: _count(1, signed=True),

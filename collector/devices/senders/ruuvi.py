@@ -28,7 +28,7 @@ from config.model import Device
 
 # m/s² of one g.
 _GRAVITY = 9.80665
-_DUST = "\u03bcg/m³"
+_DUST = "\u00b5g/m³"
 
 
 def _acceleration(axis: str) -> Row:
