@@ -125,7 +125,7 @@ def test_a_p1_meter_to_the_state_topic(tmp_path: Path, time: FakeTime, stack: Ex
     meter = rig(tmp_path, time, Device(kind="p1_meter", port=cable.path), stack)
     meter.pass_(0.5)
     (said,) = meter.said("grid")
-    assert (said["grid_power"], said["grid_import_energy"], said["gas"]) == (244, 6825, 107)
+    assert (said["grid_power"], said["grid_import_energy"], said["gas"]) == (244, 6825, 0.107)
     assert meter.online("grid")
     about = meter.about("grid")
     assert about["gas"]["device_class"] == "gas"
@@ -153,9 +153,9 @@ def test_gas_is_remembered_at_its_own_time(tmp_path: Path, time: FakeTime, stack
     meter.pass_(0.5)
     meter.pass_(30)
     (old,) = meter.remembered("grid")
-    assert (old["ts"], old["gas"]) == ("2026-11-21T11:55:00.000Z", 12_345)
+    assert (old["ts"], old["gas"]) == ("2026-11-21T11:55:00.000Z", 12.345)
     assert "grid_import_energy" not in old
-    assert meter.said("grid")[0]["gas"] == 12_345
+    assert meter.said("grid")[0]["gas"] == 12.345
 
 
 def test_a_pushing_optical_meter_with_seven_bits(tmp_path: Path, time: FakeTime, stack: ExitStack) -> None:

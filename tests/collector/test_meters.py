@@ -40,7 +40,7 @@ def of(*lines: str, crc: bool = True) -> Values:
 
 # Read off the published lines by hand.
 EXPECTED: dict[str, dict[str, float | str]] = {
-    "dsmr_2_2": {"grid_power": 1010, "grid_import_energy": 2002, "gas": 1001, "tariff": "1"},
+    "dsmr_2_2": {"grid_power": 1010, "grid_import_energy": 2002, "gas": 1.001, "tariff": "1"},
     "dsmr_4_2": {
         "serial_number": "3960221976967177082151037881335713",
         "grid_power": 2027,
@@ -52,7 +52,7 @@ EXPECTED: dict[str, dict[str, float | str]] = {
         "grid_current_l2": 6,
         "power_failures": 15,
         "long_power_failures": 7,
-        "gas": 981_443,
+        "gas": 981.443,
     },
     "dsmr_5": {
         "serial_number": "K8EG004046395507",
@@ -62,7 +62,7 @@ EXPECTED: dict[str, dict[str, float | str]] = {
         "grid_export_energy": 2444,
         "grid_voltage_l3": 229,
         "grid_current_l1": 0.48,
-        "gas": 107,
+        "gas": 0.107,
     },
     "fluvius": {
         "serial_number": "1SAG3101021605",
@@ -70,7 +70,7 @@ EXPECTED: dict[str, dict[str, float | str]] = {
         "grid_export_energy": 11,
         "average_power": 2351,
         "peak_power": 2589,
-        "gas": 112_384,
+        "gas": 112.384,
         "water": 872_234,
     },
     "luxembourg": {
@@ -83,7 +83,7 @@ EXPECTED: dict[str, dict[str, float | str]] = {
         "grid_power_l1": -319,
         "reactive_power_l2": -65,
         "voltage_sags_l2": 15,
-        "gas": 14_239_771,
+        "gas": 14239.771,
     },
     "sweden": {"grid_power": 345, "grid_import_energy": 6_619_795, "reactive_power_l3": -109},
     "estonia": {"grid_power": 286, "grid_import_energy": 6_545_766, "grid_export_energy_t2": 58},
@@ -209,7 +209,7 @@ def test_an_sml_number_that_cannot_be_is_refused(value: bytes, scaler: bytes) ->
                 "0-2:24.2.1(250101120000W)(2*m3)",
             ),
             "gas_2",
-            2000,
+            2.0,
         ),
     ],
 )
@@ -238,9 +238,9 @@ def test_gas_has_its_own_time_and_is_told_once() -> None:
         (found,) = TextFrames().feed(twin.p1([*NAMES, *lines]))
         return [(one.ts, one.values) for one in telegram.decode(found, told).earlier]
 
-    assert gas("170102192002W", "170102161005W", "00000.107") == [(1_483_369_805_000, {"gas": 107})]
+    assert gas("170102192002W", "170102161005W", "00000.107") == [(1_483_369_805_000, {"gas": 0.107})]
     assert gas("170102192012W", "170102161005W", "00000.107") == []
-    assert gas("170702192012S", "170702161005S", "00000.108") == [(1_499_004_605_000, {"gas": 108})]
+    assert gas("170702192012S", "170702161005S", "00000.108") == [(1_499_004_605_000, {"gas": 0.108})]
     # Of the future, too old, no time at all.
     for when in ("170702192013S", "170630182011S", "632525252525W", "170702161505"):
         assert gas("170702192012S", when, "00000.109") == []

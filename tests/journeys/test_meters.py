@@ -75,7 +75,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 EXPECTED: dict[str, dict[str, float]] = {
-    "house": {"grid_power": 36_000, "grid_import_energy": 6825, "gas": 12_345},
+    "house": {"grid_power": 36_000, "grid_import_energy": 6825, "gas": 12.345},
     "roof": {"grid_power": 137, "grid_import_energy": 4_499_896.2, "frequency": 50},
     "cellar": {"grid_import_energy": 61_561_289, "grid_export_energy": 10_490, "grid_voltage_l1": 241},
 }
@@ -97,7 +97,7 @@ def test_telegrams_become_readings_and_rows(house: House, device: str) -> None:
 
 def test_gas_is_stored_at_the_time_at_which_its_meter_was_read(house: House) -> None:
     (first, *_) = house.stored()["house", "gas"]
-    assert first == (round(READ_AT.timestamp() * 1000), 12_345)
+    assert first == (round(READ_AT.timestamp() * 1000), 12.345)
 
 
 def test_its_energy_goes_on_when_the_process_starts_again(house: House) -> None:

@@ -85,7 +85,17 @@ def _counted(name: str) -> Row:
 
 
 def _flow(name: str, device_class: str) -> Row:
-    return measured(name, "L", device_class=device_class, state_class=TOTAL_INCREASING, step=1, optional=True)
+    # Home Assistant counts gas in cubic metres; only its newest releases know litres of it.
+    unit, precision, step = ("m³", 3, 0.001) if device_class == "gas" else ("L", 0, 1)
+    return measured(
+        name,
+        unit,
+        device_class=device_class,
+        state_class=TOTAL_INCREASING,
+        precision=precision,
+        step=step,
+        optional=True,
+    )
 
 
 _OWN: Mapping[str, Row] = {
@@ -146,13 +156,14 @@ class Said:
 
     def _sum(self, entity: str, parts: list[tuple[int, Number]]) -> Value:
         unit, total = ROWS[entity].entity.unit, 0.0
+        wanted, per = ("L", 1e3) if unit == "m³" else (unit, 1.0)
         for sign, (number, said) in parts:
             own, factor = UNITS.get((said or "").casefold(), (None, 1.0))
             if said is None:
-                own, factor = unit, _UNSAID.get(unit or "", 1.0)
-            if own != unit:
+                own, factor = wanted, _UNSAID.get(unit or "", per)
+            if own != wanted:
                 self.unknown.append(entity)
                 return None
             total += sign * number * factor
         # 0.1 kWh are 100 Wh, not 100.00000000000001.
-        return float(f"{total:.12g}")
+        return float(f"{total / per:.12g}")
