@@ -41,14 +41,19 @@ def sum8(data: bytes) -> int:
     return sum(data) & 0xFF
 
 
-def crc16(data: bytes) -> bytes:
-    """Return the check of a Modbus RTU frame, as it is sent."""
-    crc = 0xFFFF
+def reflected_crc(data: bytes, polynomial: int, start: int) -> int:
+    """Return a CRC of 16 bits that takes each byte from its lowest bit on."""
+    crc = start
     for byte in data:
         crc ^= byte
         for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
-    return crc.to_bytes(2, "little")
+            crc = crc >> 1 ^ (polynomial if crc & 1 else 0)
+    return crc
+
+
+def crc16(data: bytes) -> bytes:
+    """Return the check of a Modbus RTU frame, as it is sent."""
+    return reflected_crc(data, 0xA001, 0xFFFF).to_bytes(2, "little")
 
 
 def rtu(unit: int, function: int, *words: int) -> bytes:

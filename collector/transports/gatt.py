@@ -10,7 +10,7 @@ import logging
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 
-from collector.devices.description import LineError, NoAnswerError
-from collector.devices.frames import ask_rtu, read_data, read_registers, rtu
+from collector.devices.description import BadRecordError, LineError, NoAnswerError
+from collector.devices.frames import ask_rtu, crc16, read_data, read_registers, rtu
 from collector.devices.lines import Channel, Framing, GattLine
 from collector.transports import bluez
 
@@ -339,7 +339,9 @@ class GattConnection:
         raise NoAnswerError(silence)
 
 
-_COIL, _ON, _OFF = 5, 0xFF00, 0x0000
+_COIL, _WRITE_ONE, _ON, _OFF = 5, 6, 0xFF00, 0x0000
+# Bytes of the answer to a write, without its check.
+_WRITTEN = 6
 
 
 class GattModbus:
@@ -373,8 +375,22 @@ class GattModbus:
 
     def write_coil(self, unit: int, address: int, *, on: bool) -> None:
         """Set a coil by function 5. Raises DecodeError or LineError."""
-        request = rtu(unit, _COIL, address, _ON if on else _OFF)
-        ask_rtu(self._ready(), request, len(request) - struct.calcsize(">H"))
+        self._write(rtu(unit, _COIL, address, _ON if on else _OFF))
+
+    def write_registers(self, unit: int, function: int, address: int, words: Sequence[int]) -> None:
+        """Write one register by function 6 or several by 16. Raises DecodeError or LineError."""
+        if function == _WRITE_ONE:
+            self._write(rtu(unit, function, address, words[0]))
+            return
+        head = struct.pack(">BBHHB", unit, function, address, len(words), 2 * len(words))
+        frame = head + struct.pack(f">{len(words)}H", *words)
+        self._write(frame + crc16(frame))
+
+    def _write(self, request: bytes) -> None:
+        """Send it once: unit, function, address and what it says behind that come back."""
+        answer = ask_rtu(self._ready(), request, _WRITTEN)
+        if answer != request[:_WRITTEN]:
+            raise BadRecordError(f"unit {request[0]} answers to another write")
 
     def _ready(self) -> GattLine:
         self._line.connected()

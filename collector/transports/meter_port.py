@@ -14,6 +14,7 @@ from operator import xor
 from typing import Protocol
 
 from collector.devices.description import BadRecordError, LineError, NoAnswerError
+from collector.devices.frames import reflected_crc
 from collector.devices.lines import MeterWay, Telegram
 from collector.transports.serial_port import (
     close_port,
@@ -28,16 +29,6 @@ from collector.transports.serial_port import (
 _LONGEST = 16_384
 _SEVEN_BITS = 0x7F
 _STX, _ETX, _ACK = b"\x02", b"\x03", b"\x06"
-
-
-def _crc(data: bytes, polynomial: int, start: int) -> int:
-    """Return a CRC-16 whose bits are taken lowest first."""
-    value = start
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ polynomial if value & 1 else value >> 1
-    return value
 
 
 def _odd(byte: int) -> bool:
@@ -106,7 +97,7 @@ def _telegram(cut: bytes) -> Telegram | None:
     body = text[: text.index(b"!") + 1]
     said = _CRC.search(text)
     if said is not None:
-        return Telegram(body, checked=True) if _crc(body, 0xA001, 0) == int(said[1], 16) else None
+        return Telegram(body, checked=True) if reflected_crc(body, 0xA001, 0) == int(said[1], 16) else None
     return Telegram(body, checked=False) if _PLAIN.search(text) else None
 
 
@@ -172,8 +163,8 @@ class SmlFrames:
 
 def _checked(data: bytes, said: bytes) -> bool:
     """Whether a file's checksum is right: CRC-16/X-25, or as some Holley meters do it, CRC-16/KERMIT."""
-    x25 = _crc(data, 0x8408, 0xFFFF) ^ 0xFFFF
-    return said in (x25.to_bytes(2, "little"), _crc(data, 0x8408, 0).to_bytes(2, "big"))
+    x25 = reflected_crc(data, 0x8408, 0xFFFF) ^ 0xFFFF
+    return said in (x25.to_bytes(2, "little"), reflected_crc(data, 0x8408, 0).to_bytes(2, "big"))
 
 
 # What waited longer in the operating system's buffer is not of now.

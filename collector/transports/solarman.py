@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from collector.devices.description import LineError, NoAnswerError
+from collector.devices.frames import crc16
 from collector.transports.modbus_tcp import ModbusTcp
 
 log = logging.getLogger(__name__)
@@ -29,16 +30,6 @@ _BEFORE_RESPONSE = 14
 # A frame holds 256 bytes of RTU at most; reports of the logger are longer.
 _LONGEST = 1024
 _NO_INVERTER, _WRONG_LOGGER = 5, 6
-
-
-def crc(frame: bytes) -> bytes:
-    """Return the check bytes of a Modbus RTU frame: Modbus over Serial Line V1.02, 6.2.2."""
-    register = 0xFFFF
-    for byte in frame:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ (0xA001 if register & 1 else 0)
-    return register.to_bytes(2, "little")
 
 
 def framed(control: int, sequence: tuple[int, int], logger: int, payload: bytes) -> bytes:
@@ -83,7 +74,7 @@ class SolarmanV5(ModbusTcp):
     def _framed(self, unit: int, request: bytes) -> bytes:
         self._sequence = (self._sequence + 1) % 0x100
         rtu = bytes((unit,)) + request
-        self._rtu = rtu + crc(rtu)
+        self._rtu = rtu + crc16(rtu)
         return self._asked()
 
     def _asked(self) -> bytes:
@@ -139,10 +130,10 @@ class SolarmanV5(ModbusTcp):
         """Return function code and data of an RTU frame, or of a code that the logger sends in its place."""
         if len(rtu) in (1, 2):
             return self._coded(unit, function, rtu[0])
-        if rtu[-2:] == b"\0\0" and rtu[-4:-2] == crc(rtu[:-4]):
+        if rtu[-2:] == b"\0\0" and rtu[-4:-2] == crc16(rtu[:-4]):
             # Some check their answers twice.
             rtu = rtu[:-2]
-        if len(rtu) < 5 or rtu[-2:] != crc(rtu[:-2]):
+        if len(rtu) < 5 or rtu[-2:] != crc16(rtu[:-2]):
             raise self._garbage("what the inverter answers reaches the logger damaged")
         if rtu[0] != unit:
             raise self._garbage(f"unit {rtu[0]} answered for unit {unit}")

@@ -392,7 +392,8 @@ def test_a_renogy_adapter_has_unit_255(make: Make) -> None:
 
 def test_modbus_goes_through_a_bluetooth_adapter(make: Make) -> None:
     tracer = Tracer.simulated()
-    device = Device(kind="epever_tracer", port=f"ble://{ADDRESS.lower()}", heartbeat=1.0, min_interval=0.0)
+    port = f"ble://{ADDRESS.lower()}"
+    device = Device(kind="epever_tracer", port=port, heartbeat=1.0, min_interval=0.0, allow_write=True)
     air = make({"solar": device}, {ADDRESS: ModbusTwin(units={1: tracer})})
     air.polled("solar")
     assert air.said("solar")[-1]["pv_voltage"] == 17.5
@@ -402,6 +403,8 @@ def test_modbus_goes_through_a_bluetooth_adapter(make: Make) -> None:
     assert solar is not None
     air.polling.switch(solar, "load", Switch.OFF, None)
     air.until(lambda: tracer.coils[LOAD_COIL] == 0)
+    air.polling.switch(solar, "battery_capacity", 180.0, None)
+    air.until(lambda: tracer.holding[0x9001] == 180)
 
 
 @pytest.mark.parametrize(

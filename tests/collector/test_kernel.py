@@ -62,7 +62,7 @@ CAPTURES = {
         "5e 01 ff ff 7f ff ff ff 52 : crc=52 YES\n5e 01 ff ff 7f ff ff ff 52 t=21875\n",
         21.875,
     ),
-    "Linux mailing list and many guides": (
+    "made in that form, with the checksum that belongs to it": (
         "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n72 01 4b 46 7f ff 0e 10 57 t=23125\n",
         23.125,
     ),

@@ -21,11 +21,12 @@ from collector.devices.description import (
     RefusedError,
     SettingError,
 )
+from collector.devices.frames import crc16
 from collector.devices.lines import Line
 from collector.devices.modbus import check_port, tcp_address
 from collector.lines import line_of
 from collector.scan.modbus import scan_of
-from collector.transports.solarman import SolarmanV5, crc, framed
+from collector.transports.solarman import SolarmanV5, framed
 from config.model import Device
 from tests.clock import FakeTime
 from tests.collector.clients import LineHouse
@@ -72,7 +73,7 @@ def test_a_request_on_the_wire(logger: Logger, line: SolarmanV5) -> None:
     # pysolarmanv5's own example of a request, but for its sequence: utils/solarman_decoder.py.
     asked = bytes.fromhex("a5 17 00 10 45 bb 00 b2 6e 3c 6a 02" + "00" * 14 + "01 03 00 03 00 05 75 c9 39 15")
     rtu = bytes.fromhex("01 03 00 03 00 05")
-    assert framed(0x4510, (0xBB, 0), 1_782_345_394, b"\x02" + bytes(14) + rtu + crc(rtu)) == asked
+    assert framed(0x4510, (0xBB, 0), 1_782_345_394, b"\x02" + bytes(14) + rtu + crc16(rtu)) == asked
     line.registers(1, 3, 500, 1)
     assert logger.requests[0][:5] == asked[:5]
     assert logger.requests[0][26:-4] == bytes.fromhex("01 03 01 f4 00 01")
@@ -392,3 +393,11 @@ def test_units_behind_a_logger_are_found_by_a_scan(logger: Logger, tmp_path: Pat
     )
     code, text = serial.refusal("device_scan", port=port)
     assert (code, "is scanned by collector_tcp" in text) == ("invalid", True), text
+
+
+def test_settings_are_written_once_and_read_back(line: SolarmanV5) -> None:
+    line.write_registers(1, 6, 1000, (77,))
+    line.write_registers(1, 16, 1001, (78, 79))
+    assert line.registers(1, 3, 1000, 3) == (77, 78, 79)
+    with pytest.raises(RefusedError, match="no such address"):
+        line.write_registers(1, 16, 9000, (1, 2))
