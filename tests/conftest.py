@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import rounds
@@ -33,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Say how often is repeated, before a test file is read."""
     rounds.whole = config.getoption("--all")
+    hypothesis.settings.register_profile("quick", max_examples=40)
+    hypothesis.settings.register_profile("whole", max_examples=200)
+    hypothesis.settings.load_profile("whole" if rounds.whole else "quick")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

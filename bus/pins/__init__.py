@@ -3,6 +3,7 @@
 The controller and the collector of pins both stand on it. Levels are True for high.
 """
 
+import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from functools import partial
 from typing import NoReturn, Protocol
 
 from config.model import Controller, Pull
+
+log = logging.getLogger(__name__)
 
 
 class PinError(Exception):
@@ -30,6 +33,12 @@ class Edges:
     count: int
     newest: float
     rate: float | None = None
+
+
+def in_words(error: Exception) -> str:
+    """Return what the system says of an error; what a library says is for the log of level debug alone."""
+    log.debug("%s: %s", type(error).__name__, error)
+    return (error.strerror if isinstance(error, OSError) else None) or "it does not work"
 
 
 class Lines(Protocol):
@@ -184,7 +193,7 @@ class Pins:
         try:
             lines.release(opened)
         except lines.failures as error:
-            raise PinError(f"pins {opened} were not let go: {error}") from error
+            raise PinError(f"pins {opened} were not let go: {in_words(error)}") from error
 
 
 def _not_open(pin: int) -> NoReturn:

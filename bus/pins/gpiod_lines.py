@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bus.pins import Edges, NoPinsError
+from bus.pins import Edges, NoPinsError, in_words
 from config.model import Pull
 
 # The chip of the header, by board: Pi Zero to 3, Pi 4, Pi 5.
@@ -122,7 +122,7 @@ class GpiodLines:
     def why(self, pin: int, error: Exception) -> str:
         """Return what the kernel means."""
         if getattr(error, "errno", None) != errno.EBUSY:
-            return f"{error} ({self._chip.label}, {self._chip.path})"
+            return f"{in_words(error)} ({self._chip.label}, {self._chip.path})"
         holder = self._holder(pin)
         return (
             f"{holder} holds it: end that program or, if it is a driver, take its line out of "
@@ -147,7 +147,7 @@ class GpiodLines:
                 event_buffer_size=events,
             )
         except (PermissionError, FileNotFoundError) as error:
-            raise NoPinsError(f"{self._chip.path} cannot be opened ({error}): {_GROUP}") from error
+            raise NoPinsError(f"{self._chip.path} cannot be opened ({in_words(error)}): {_GROUP}") from error
 
     def _holder(self, pin: int) -> str:
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from types import ModuleType
 
-from bus.pins import Edges, NoPinsError, PinError
+from bus.pins import Edges, NoPinsError, PinError, in_words
 from config.model import Pull
 
 # Asked for its function only, to see whether the chip can be reached; any pin would do.
@@ -34,7 +34,7 @@ class RpiLines:
             # RPi.GPIO opens the chip at its first use, rpi-lgpio in setmode.
             self._gpio.gpio_function(_ANY_PIN)
         except self.failures as error:
-            raise NoPinsError(f"the pins cannot be reached ({error}): {_ACCESS}") from error
+            raise NoPinsError(f"the pins cannot be reached ({_reason(error)}): {_ACCESS}") from error
 
     def output(self, pin: int, *, high: bool) -> None:
         """Level before direction: RPi.GPIO sets `initial` first (source/py_gpio.c, setup_one)."""
@@ -74,11 +74,19 @@ class RpiLines:
         self._gpio.cleanup(list(pins))
 
     def why(self, pin: int, error: Exception) -> str:  # noqa: ARG002 — the library names no holder
-        """Return what the library says, and what is wrong most often."""
-        return f"{error}: {_ACCESS}; or does another program use the pin?"
+        """Return what is wrong most often."""
+        return f"{_reason(error)}: {_ACCESS}; or does another program use the pin?"
 
     def _level(self, *, high: bool) -> int:
         return int(self._gpio.HIGH if high else self._gpio.LOW)
+
+
+def _reason(error: Exception) -> str:
+    """Say what RPi.GPIO and lgpio mean."""
+    said = str(error).casefold()
+    if "busy" in said:
+        return "another program holds it"
+    return "this user may not use it" if "access" in said or "permission" in said else in_words(error)
 
 
 def _import() -> ModuleType:

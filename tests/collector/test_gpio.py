@@ -178,5 +178,5 @@ def test_the_error_of_lgpio_is_understood(rpi: Gpio, where: str) -> None:
         line.open()
         line.read(5, "up")
 
-    with pytest.raises(RefusedError if where == "setup" else LineError, match="GPIO busy"):
+    with pytest.raises(RefusedError if where == "setup" else LineError, match="another program holds it"):
         use()
