@@ -34,8 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Say how often is repeated, before a test file is read."""
     rounds.whole = config.getoption("--all")
-    hypothesis.settings.register_profile("quick", max_examples=40)
-    hypothesis.settings.register_profile("whole", max_examples=200)
+    # On a busy machine even small examples take long to make.
+    slow = [hypothesis.HealthCheck.too_slow]
+    for name, examples in (("quick", 40), ("whole", 200)):
+        hypothesis.settings.register_profile(name, max_examples=examples, suppress_health_check=slow)
     hypothesis.settings.load_profile("whole" if rounds.whole else "quick")
 
 

@@ -25,7 +25,7 @@ from tests.house import ROOT, Module
 # The contract's units: never kilo, never milli; the rest is arithmetic of the device.
 _UNITS = {"V", "A", "W", "Wh", "Ah", "°C", "%", "Hz", "s", "L", "VA", "var", "dBm", "MB", None}
 # Of what the air is like, what turns, and what flows.
-_UNITS |= {"mm", "hPa", "lx", "ppm", "rpm", "L/min", "m/s²", "W/m²", "µg/m³"}
+_UNITS |= {"m³", "mm", "hPa", "lx", "ppm", "rpm", "L/min", "m/s²", "W/m²", "µg/m³"}
 _ENTITIES = [(name, key, row.entity) for name, of in KINDS.items() for key, row in of.rows.items()]
 
 
