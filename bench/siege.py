@@ -34,8 +34,8 @@ port = "{port}"
 min_interval = 0
 steps = {{ voltage = 0.0005 }}
 """
-# A reading of it goes out each second.
-_STEP_S = 1.5
+# A reading of it goes out each second; a question by HEX, which it does not answer, takes another one.
+_STEP_S = 2.5
 # Fewer readings would say little of what is lost, however short the walk was.
 _LEAST_MADE = 8
 _COMMAND_EVERY_S = 0.05
