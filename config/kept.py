@@ -51,7 +51,8 @@ class Kept:
     def write(self, settings: Settings) -> None:
         """Keep settings without a mistake and a warning; where they cannot be kept, each start reads them."""
         content = _Content(self.made_of, _named(settings), settings)
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        # One name for all tries: a kill in between leaves one such file behind, which no backup takes.
+        fresh = self.path.with_name(f".{self.path.name}.new")
         try:
             # It holds keys and passwords.
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
