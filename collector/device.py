@@ -25,7 +25,7 @@ from collector.devices.description import (
     Values,
 )
 from collector.devices.rows import IDENTITY, with_role, writable
-from collector.energy import Energies, with_energies, with_roles
+from collector.energy import Energies, outflow_without_role, with_energies
 from collector.schedule import Cadence, Coalescer, Report, Reporter, longest_interval
 from config.addresses import BLE, NETWORK
 from config.model import INTEGRAL, Device, Settings
@@ -108,7 +108,7 @@ class Owned:
         return About(
             name=self.settings.name or self.id.replace("_", " ").capitalize(),
             expire_after=_LOST * max(self.reporter.cadence.timeout, self.reporter.cadence.heartbeat),
-            entities=with_roles(entities) if self.settings.energy else entities,
+            entities=outflow_without_role(entities) if self.settings.energy else entities,
             manufacturer=self.identity.get("manufacturer", self.kind.manufacturer) or None,
             model=self.identity.get("model", self.kind.model) or None,
             model_id=self.identity.get("model_id"),

@@ -46,7 +46,7 @@ def with_energies(rows: Rows) -> Rows:
     return {**rows, **{key: row for key, row in more.items() if key not in rows}}
 
 
-def with_roles(entities: Mapping[str, Entity]) -> dict[str, Entity]:
+def outflow_without_role(entities: Mapping[str, Entity]) -> dict[str, Entity]:
     """Take the role from the energies of the other direction, which have none whatever the owner says."""
     return {key: changed(one, role=None) if key.endswith(_OUT) else one for key, one in entities.items()}
 
