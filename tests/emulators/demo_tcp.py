@@ -4,6 +4,7 @@ Framing by the MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3; reg
 SDM630-Modbus protocol V1.8: input registers, two a float, the high word first.
 """
 
+import socket
 import socketserver
 import struct
 import threading
@@ -48,10 +49,10 @@ class _Connection(socketserver.BaseRequestHandler):
     server: "_Server"
 
     def handle(self) -> None:
-        while header := self._take(_HEADER.size):
+        while header := taken(self.request, _HEADER.size):
             transaction, protocol, length, unit = _HEADER.unpack(header)
             # The length counts the unit, the function and two words at least: nothing shorter is asked of it.
-            body = self._take(length - 1) if protocol == 0 and 6 <= length <= 254 else b""
+            body = taken(self.request, length - 1) if protocol == 0 and 6 <= length <= 254 else b""
             if not body:
                 return
             answer = bytes([body[0] | 0x80, _GATEWAY_TARGET_FAILED])
@@ -59,18 +60,19 @@ class _Connection(socketserver.BaseRequestHandler):
                 answer = self.server.meter.answer(body[0], body[1:])
             self.request.sendall(_HEADER.pack(transaction, 0, len(answer) + 1, unit) + answer)
 
-    def _take(self, count: int) -> bytes:
-        """So many bytes, none at the end of the connection."""
-        taken = b""
-        while len(taken) < count:
-            try:
-                more = self.request.recv(count - len(taken))
-            except ConnectionError:
-                return b""
-            if not more:
-                return b""
-            taken += more
-        return taken
+
+def taken(connection: socket.socket, count: int) -> bytes:
+    """So many bytes, none at the end of the connection."""
+    came = b""
+    while len(came) < count:
+        try:
+            more = connection.recv(count - len(came))
+        except OSError:
+            return b""
+        if not more:
+            return b""
+        came += more
+    return came
 
 
 class _Server(socketserver.ThreadingTCPServer):

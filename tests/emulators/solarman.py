@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from tests.emulators.demo_tcp import taken
 from tests.emulators.modbus_rtu import Tables, sealed
 
 HOST = "127.0.0.1"
@@ -37,23 +38,11 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.server.logger.connected(self.request)
-        while head := self._take(11):
+        while head := taken(self.request, 11):
             (length,) = struct.unpack("<H", head[1:3])
-            rest = self._take(length + 2)
+            rest = taken(self.request, length + 2)
             if not rest or not self.server.logger.take(self.request, head + rest):
                 return
-
-    def _take(self, count: int) -> bytes:
-        taken = b""
-        while len(taken) < count:
-            try:
-                more = self.request.recv(count - len(taken))
-            except OSError:
-                return b""
-            if not more:
-                return b""
-            taken += more
-        return taken
 
 
 class _Server(socketserver.ThreadingTCPServer):
